@@ -1,0 +1,176 @@
+"""Typed face of the C extension. Checked against the built module by stubtest.
+
+Everything here may be used from any thread. What was made before a ``fork()`` is lost to the child: using it
+there raises ``RuntimeError`` ("made before fork").
+"""
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from types import GenericAlias
+from typing import Any, ClassVar, Generic, TypeVar, final
+
+_T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
+_S = TypeVar("_S")
+
+def configure(
+    *,
+    make_result: Callable[[Process, int, bool], Any],
+    make_error: Callable[[Process, RpcError], BaseException],
+    make_write_error: Callable[[str], BaseException],
+) -> None:
+    """Install the hooks by which the C types make the package's own results and exceptions.
+
+    ``make_result(process, returncode, check)`` returns the ``ProcessResult`` or *returns* an exception instance to
+    raise (``check`` with a non-zero code). ``make_error(process, error)`` turns a failure of an exec into the exception to
+    raise. ``make_write_error(reason)`` makes the exception for a write that cannot be done: reason is "closed" or
+    "failed". Each is called at most once per process object / failed write, with the GIL, on the thread that asks.
+    """
+
+def after_fork_in_child() -> None: ...
+def shutdown() -> None:
+    """Stop and join the I/O thread. Later calls raise ``RuntimeError``. Idempotent."""
+
+def stats() -> dict[str, int]:
+    """Live counts for leak tests: ``allocations``, ``operations``, ``connections``, ``streams``, ``mailboxes``."""
+
+def wait_many(operations: Sequence[OperationRef[Any]], count: int, timeout: float | None) -> list[bool]:
+    """Block until ``count`` of the operations are done or ``timeout`` seconds have passed; one flag per operation."""
+
+class RpcError(Exception):
+    """A call or exec that failed, before the Python layer has given it its class.
+
+    ``kind`` is one of: ``"status"`` (gRPC status, received or made locally), ``"no_exit"`` (the stream ended without exit
+    status), ``"frame"`` (in-band ExecStreamError; ``code_text`` holds its code), ``"ready_timeout"`` (no ready
+    frame in time for stdin), ``"closed"`` (SandboxCore.close), ``"not_open"`` (SandboxCore.fail; ``failure`` holds the exception).
+    """
+
+    kind: str
+    code: int
+    code_name: str
+    message: str
+    details: tuple[bytes, ...]
+    local: bool
+    code_text: str | None
+    failure: BaseException | None
+
+class OperationRef(Generic[_T_co]):
+    """One-shot result of an operation that runs in the background.
+
+    ``OperationRef(future)`` wraps a ``concurrent.futures.Future``. The value stays: it can be taken any number
+    of times, by ``result()`` from threads and by ``await`` from any event loop.
+    """
+
+    def __init__(self, future: Any) -> None: ...
+    def result(self, timeout: float | None = None) -> _T_co:
+        """Block for the value (the GIL released, Ctrl-C at once). Raises the operation's exception, ``TimeoutError`` when
+        ``timeout`` seconds pass first (the operation goes on), ``concurrent.futures.CancelledError`` when it was cancelled."""
+    def __await__(self) -> Generator[Any, None, _T_co]: ...
+    def _done(self) -> bool: ...
+    def _cancel(self) -> bool:
+        """Cancel if not done: True when this ended it or it was cancelled before, False when it was finished."""
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+
+class Promise(OperationRef[_T_co]):
+    """An operation completed by Python code. ``on_cancel`` is called once, on the cancelling thread, if it is cancelled."""
+
+    def __init__(self, on_cancel: Callable[[], object] | None = None) -> None: ...
+    def set_result(self, value: Any) -> bool:
+        """False when it was done or cancelled already (then nothing changes)."""
+    def set_exception(self, exception: BaseException) -> bool: ...
+
+@final
+class Channel:
+    """The connections to one authority, shared by all channels of equal settings in the process. Making one does no I/O."""
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        metadata: Sequence[tuple[str, str]] = (),
+        roots_pem: bytes | None = None,
+        cert_chain_pem: bytes | None = None,
+        private_key_pem: bytes | None = None,
+        max_receive_bytes: int = 104857600,
+    ) -> None:
+        """``target``: ``http://host[:port]``, ``https://host[:port]`` or ``unix:///path``. ``ValueError`` names value and rule."""
+    def unary(self, method: str, request: Mapping[str, Any], timeout: float | None = None) -> OperationRef[dict[str, Any]]:
+        """Call ``"Service/Method"`` with the request as a dict of its fields; the reply as a dict. Fails with ``RpcError``.
+
+        ``ValueError``/``TypeError`` at once when the request does not fit the message.
+        """
+    @property
+    def target(self) -> str: ...
+
+@final
+class SandboxCore:
+    """The native side of one sandbox: lets execs wait until it is known to run, then sends them, and ends them with it."""
+
+    def __init__(self) -> None: ...
+    def open(self, channel: Channel, sandbox_id: str) -> None:
+        """Known to run: execs that wait are sent, later ones go out at once."""
+    def fail(self, failure: BaseException) -> None:
+        """Could not be started this time: execs that wait fail with ``failure``; later ones wait again."""
+    def close(self, failure: BaseException) -> None:
+        """Stopped: execs that wait or run end with ``failure`` (running ones keep their partial output); later ones fail at once."""
+    @property
+    def is_open(self) -> bool: ...
+    @property
+    def is_closed(self) -> bool: ...
+    def exec(
+        self,
+        command: list[str],
+        argv: list[str],
+        *,
+        stdin: bool = False,
+        check: bool = False,
+        timeout: float | None = None,
+        container: str = "",
+    ) -> Process:
+        """Start ``argv`` (``command`` is what ``Process.command`` tells). Returns at once; never raises for the sandbox's state.
+        ``timeout`` in seconds counts from the moment the exec is sent. ``TypeError`` when an item is not a str."""
+    def stats(self) -> tuple[int, int, int, int]:
+        """exec_count, completed_ok, completed_nonzero, failures."""
+
+@final
+class Process(OperationRef[Any]):
+    """A running command. Made by ``SandboxCore.exec`` only."""
+
+    stdout: StreamReader[str]
+    stderr: StreamReader[str]
+    stdin: StreamWriter | None
+    @property
+    def returncode(self) -> int | None: ...
+    @property
+    def command(self) -> list[str]: ...
+    def poll(self) -> int | None:
+        """The exit code, None while it runs. Raises the failure of a failed or cancelled process; never blocks."""
+    def wait(self, timeout: float | None = None) -> int: ...
+    def cancel(self) -> bool: ...
+    def _output_bytes(self, stderr: bool, /) -> bytes:
+        """What has been received so far."""
+
+class StreamReader(Generic[_S]):
+    """Iterates lines as they arrive: ``for`` from threads, ``async for`` from any event loop; one shared cursor."""
+
+    def __iter__(self) -> Iterator[_S]: ...
+    def __next__(self) -> _S: ...
+    def __aiter__(self) -> StreamReader[_S]: ...
+    def __anext__(self) -> Any: ...
+    def close(self) -> None: ...
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+
+@final
+class StreamWriter:
+    """Standard input of a command."""
+
+    QUEUE_SIZE: ClassVar[int]
+    def write(self, data: bytes | bytearray | memoryview) -> OperationRef[None]:
+        """Queue bytes; the operation completes when they were handed to the connection under flow control. ``TypeError`` for str."""
+    def writeline(self, text: str, encoding: str = "utf-8") -> OperationRef[None]: ...
+    def close(self) -> OperationRef[None]: ...
+    def set_exception(self, exception: BaseException) -> None: ...
+    @property
+    def closed(self) -> bool: ...
+
+def _message_pack(name: str, message: Mapping[str, Any], /) -> bytes: ...
+def _message_unpack(name: str, data: bytes, /) -> dict[str, Any]: ...

@@ -1,0 +1,22 @@
+/* An accepting socket, for the daemon and the C tests. Loop thread. */
+#pragma once
+
+#include "io/tls.h"
+
+struct cws_listener;
+typedef void (*cws_accept_fn)(void *ctx, struct cws_transport *transport);
+
+struct cws_listen_options {
+    const char *unix_path;      /* a Unix socket here, mode 0600 from birth; a stale socket file is replaced */
+    const char *host;           /* else an IP literal */
+    uint16_t port;              /* 0: any free one (cws_listener_port) */
+    struct cws_tls_config *tls; /* server config, or NULL */
+};
+
+/* CWS_IO with *err when the address cannot be bound ("in use by a live server" is told apart from stale). */
+enum cws_status cws_listener_new(struct cws_loop *loop, const struct cws_listen_options *options,
+                                 cws_accept_fn accept, void *ctx, struct cws_listener **out_listener,
+                                 struct cws_error *err) CWS_MUST_CHECK;
+uint16_t cws_listener_port(const struct cws_listener *listener);
+/* Stops accepting, unlinks a Unix socket, frees. NULL is allowed. */
+void cws_listener_free(struct cws_listener *listener);

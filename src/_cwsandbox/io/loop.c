@@ -1,0 +1,240 @@
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "io/loop_private.h"
+#include "io/uv.h"
+
+struct cws_loop {
+    uv_loop_t uv;
+    uv_async_t wakeup;   /* tasks were posted, or stop was asked for */
+    uv_timer_t timer;    /* the earliest deadline */
+    uv_prepare_t before_poll;
+
+    _Atomic(struct cws_task *) tasks; /* newest first */
+    atomic_bool stopping;
+    pthread_t thread; /* whose loop thread this is; valid while has_thread or running */
+    atomic_bool running;
+    bool has_thread; /* cws_loop_start made it */
+
+    /* loop thread */
+    struct cws_list deferred;
+    struct cws_timers timers;
+    uint64_t timer_due_ns; /* what `timer` is set to, CWS_NO_DEADLINE: not set */
+};
+
+enum cws_status cws_error_set_uv(struct cws_error *err, enum cws_status status, int uv_code, const char *what)
+{
+    return cws_error_set(err, status, "%s: %s", what, uv_strerror(uv_code));
+}
+
+uv_loop_t *cws_loop_uv(struct cws_loop *loop)
+{
+    return &loop->uv;
+}
+
+struct cws_timers *cws_loop_timers(struct cws_loop *loop)
+{
+    return &loop->timers;
+}
+
+/* ---- tasks -------------------------------------------------------------------------------------- */
+
+void cws_loop_post(struct cws_loop *loop, struct cws_task *task)
+{
+    struct cws_task *top = atomic_load_explicit(&loop->tasks, memory_order_relaxed);
+    do
+        task->next = top;
+    while (!atomic_compare_exchange_weak_explicit(&loop->tasks, &top, task, memory_order_release,
+                                                  memory_order_relaxed));
+    if (!top)
+        uv_async_send(&loop->wakeup);
+}
+
+static void run_tasks(struct cws_loop *loop)
+{
+    struct cws_task *newest = atomic_exchange_explicit(&loop->tasks, NULL, memory_order_acquire);
+    struct cws_task *oldest = NULL;
+    while (newest) {
+        struct cws_task *older = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = older;
+    }
+    while (oldest) {
+        struct cws_task *task = oldest;
+        oldest = task->next;
+        task->run(task);
+    }
+}
+
+static void on_wakeup(uv_async_t *wakeup)
+{
+    struct cws_loop *loop = wakeup->data;
+    /* Read before the tasks: what was posted before stop is in the queue by then. */
+    bool stopping = atomic_load_explicit(&loop->stopping, memory_order_acquire);
+    run_tasks(loop);
+    if (stopping)
+        uv_stop(&loop->uv);
+}
+
+/* ---- deferred work and timers -------------------------------------------------------------------- */
+
+void cws_loop_defer(struct cws_loop *loop, struct cws_deferred *deferred)
+{
+    assert(cws_loop_is_current(loop));
+    cws_list_push_back(&loop->deferred, &deferred->node);
+}
+
+static void on_before_poll(uv_prepare_t *prepare)
+{
+    struct cws_loop *loop = prepare->data;
+    struct cws_list *node;
+    while ((node = cws_list_pop_front(&loop->deferred)) != NULL) {
+        struct cws_deferred *deferred = cws_list_entry(node, struct cws_deferred, node);
+        deferred->run(deferred);
+    }
+}
+
+static void on_timer(uv_timer_t *handle);
+
+static void set_uv_timer(struct cws_loop *loop, uint64_t now_ns)
+{
+    if (loop->timers.count == 0) {
+        uv_timer_stop(&loop->timer);
+        loop->timer_due_ns = CWS_NO_DEADLINE;
+        return;
+    }
+    uint64_t due = loop->timers.heap[0]->due_ns;
+    /* Rounded up: firing early would find nothing due and set the timer again and again. */
+    uint64_t wait_ms = due > now_ns ? (due - now_ns + CWS_NS_PER_MS - 1) / CWS_NS_PER_MS : 0;
+    uv_update_time(&loop->uv);
+    uv_timer_start(&loop->timer, on_timer, wait_ms, 0);
+    loop->timer_due_ns = due;
+}
+
+static void on_timer(uv_timer_t *handle)
+{
+    struct cws_loop *loop = handle->data;
+    uint64_t now = cws_clock_now_ns();
+    struct cws_timer *timer;
+    while ((timer = cws_timers_pop_due(&loop->timers, now)) != NULL)
+        timer->fire(timer);
+    set_uv_timer(loop, now);
+}
+
+void cws_loop_timers_changed(struct cws_loop *loop)
+{
+    if (loop->timers.count && loop->timers.heap[0]->due_ns < loop->timer_due_ns)
+        set_uv_timer(loop, cws_clock_now_ns());
+}
+
+/* ---- life ----------------------------------------------------------------------------------------- */
+
+enum cws_status cws_loop_new(struct cws_loop **out_loop, struct cws_error *err)
+{
+    struct cws_loop *loop = cws_calloc(1, sizeof(*loop));
+    if (!loop)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a loop");
+    int rc = uv_loop_init(&loop->uv);
+    if (rc < 0) {
+        cws_free(loop);
+        return cws_error_set_uv(err, CWS_SYSTEM, rc, "event loop");
+    }
+    rc = uv_async_init(&loop->uv, &loop->wakeup, on_wakeup);
+    if (rc < 0) {
+        uv_loop_close(&loop->uv);
+        cws_free(loop);
+        return cws_error_set_uv(err, CWS_SYSTEM, rc, "event loop wake-up");
+    }
+    uv_timer_init(&loop->uv, &loop->timer);
+    uv_prepare_init(&loop->uv, &loop->before_poll);
+    uv_prepare_start(&loop->before_poll, on_before_poll);
+    loop->wakeup.data = loop->timer.data = loop->before_poll.data = loop;
+    cws_list_init(&loop->deferred);
+    atomic_init(&loop->tasks, NULL);
+    atomic_init(&loop->stopping, false);
+    atomic_init(&loop->running, false);
+    loop->timer_due_ns = CWS_NO_DEADLINE;
+    *out_loop = loop;
+    return CWS_OK;
+}
+
+void cws_loop_run(struct cws_loop *loop)
+{
+    loop->thread = pthread_self();
+    atomic_store(&loop->running, true);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+static void *thread_main(void *arg)
+{
+    struct cws_loop *loop = arg;
+    pthread_setname_np(pthread_self(), "cwsandbox-io");
+    cws_loop_run(loop);
+    return NULL;
+}
+
+enum cws_status cws_loop_start(struct cws_loop *loop, struct cws_error *err)
+{
+    /* Signals belong to the program's own threads; SIGPIPE is never raised by our writes but by TLS and
+     * libuv on some paths, and stays blocked here. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&loop->thread, NULL, thread_main, loop);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc)
+        return cws_error_set_errno(err, CWS_SYSTEM, rc, "the I/O thread could not be started");
+    loop->has_thread = true;
+    return CWS_OK;
+}
+
+void cws_loop_stop(struct cws_loop *loop)
+{
+    atomic_store_explicit(&loop->stopping, true, memory_order_release);
+    uv_async_send(&loop->wakeup);
+}
+
+bool cws_loop_is_current(const struct cws_loop *loop)
+{
+    return !atomic_load_explicit(&loop->running, memory_order_relaxed) ||
+           pthread_equal(loop->thread, pthread_self());
+}
+
+void cws_loop_join(struct cws_loop *loop)
+{
+    if (loop->has_thread)
+        pthread_join(loop->thread, NULL);
+    loop->has_thread = false;
+}
+
+static void close_handle(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+void cws_loop_free(struct cws_loop *loop)
+{
+    if (!loop)
+        return;
+    cws_loop_join(loop);
+    atomic_store(&loop->running, false); /* whoever frees is the loop's thread now */
+    run_tasks(loop);
+    on_before_poll(&loop->before_poll);
+    uv_walk(&loop->uv, close_handle, NULL);
+    while (uv_run(&loop->uv, UV_RUN_NOWAIT))
+        ;
+    int rc = uv_loop_close(&loop->uv);
+    assert(rc == 0);
+    (void)rc;
+    cws_free(loop->timers.heap);
+    cws_free(loop);
+}

@@ -1,0 +1,97 @@
+#include "io/mailbox.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/ref.h"
+
+struct cws_mailbox {
+    struct cws_ref ref;
+    int fd;
+    _Atomic(struct cws_letter *) top; /* newest first */
+};
+
+enum cws_status cws_mailbox_new(struct cws_mailbox **out_mailbox, struct cws_error *err)
+{
+    struct cws_mailbox *mailbox = cws_malloc(sizeof(*mailbox));
+    if (!mailbox)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a mailbox");
+    mailbox->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (mailbox->fd < 0) {
+        int errnum = errno;
+        cws_free(mailbox);
+        return cws_error_set_errno(err, CWS_SYSTEM, errnum, "eventfd");
+    }
+    cws_ref_init(&mailbox->ref);
+    atomic_init(&mailbox->top, NULL);
+    *out_mailbox = mailbox;
+    return CWS_OK;
+}
+
+void cws_mailbox_ref(struct cws_mailbox *mailbox)
+{
+    cws_ref_get(&mailbox->ref);
+}
+
+void cws_mailbox_unref(struct cws_mailbox *mailbox)
+{
+    if (!mailbox || !cws_ref_put(&mailbox->ref))
+        return;
+    close(mailbox->fd);
+    cws_free(mailbox);
+}
+
+int cws_mailbox_fd(const struct cws_mailbox *mailbox)
+{
+    return mailbox->fd;
+}
+
+static void letter_notify(struct cws_observer *observer)
+{
+    struct cws_letter *letter = cws_container_of(observer, struct cws_letter, observer);
+    cws_mailbox_put(letter->mailbox, letter);
+}
+
+void cws_letter_init(struct cws_letter *letter, struct cws_mailbox *mailbox)
+{
+    cws_list_init(&letter->observer.node);
+    letter->observer.notify = letter_notify;
+    letter->mailbox = mailbox;
+    letter->next = NULL;
+}
+
+void cws_mailbox_put(struct cws_mailbox *mailbox, struct cws_letter *letter)
+{
+    struct cws_letter *top = atomic_load_explicit(&mailbox->top, memory_order_relaxed);
+    do
+        letter->next = top;
+    while (!atomic_compare_exchange_weak_explicit(&mailbox->top, &top, letter, memory_order_release,
+                                                  memory_order_relaxed));
+    /* Only the put that finds the box empty wakes: whoever put before it has done so. The letter may be
+     * drained and gone from here on; the mailbox is held by the caller. */
+    if (!top) {
+        uint64_t one = 1;
+        while (write(mailbox->fd, &one, sizeof(one)) < 0 && errno == EINTR)
+            ;
+    }
+}
+
+struct cws_letter *cws_mailbox_drain(struct cws_mailbox *mailbox)
+{
+    uint64_t count;
+    /* Cleared before the letters are taken: a put in between wakes once more for nothing, none is missed. */
+    while (read(mailbox->fd, &count, sizeof(count)) < 0 && errno == EINTR)
+        ;
+    struct cws_letter *top = atomic_exchange_explicit(&mailbox->top, NULL, memory_order_acquire);
+    struct cws_letter *oldest = NULL;
+    while (top) {
+        struct cws_letter *older = top->next;
+        top->next = oldest;
+        oldest = top;
+        top = older;
+    }
+    return oldest;
+}

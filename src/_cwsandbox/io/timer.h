@@ -1,0 +1,23 @@
+/*
+ * Deadlines on a loop: a heap over one libuv timer, so that thousands of calls can carry a deadline each
+ * without a handle to close for each. Loop thread.
+ */
+#pragma once
+
+#include "base/clock.h"
+#include "io/loop.h"
+
+struct cws_timer {
+    uint64_t due_ns;
+    size_t index; /* place in the heap + 1; 0: not set */
+    void (*fire)(struct cws_timer *timer); /* the timer is unset by then; may free its memory */
+};
+
+void cws_timer_init(struct cws_timer *timer, void (*fire)(struct cws_timer *timer));
+
+/* Sets or moves the timer. CWS_NO_DEADLINE unsets it. Fails only with CWS_NO_MEMORY. */
+enum cws_status cws_timer_set(struct cws_loop *loop, struct cws_timer *timer,
+                              uint64_t due_ns) CWS_MUST_CHECK;
+
+/* Harmless when it is not set. */
+void cws_timer_cancel(struct cws_loop *loop, struct cws_timer *timer);

@@ -1,0 +1,43 @@
+/*
+ * TLS over another transport, by OpenSSL with memory BIOs: steps prepare, handshake, verify; ALPN "h2";
+ * both roles.
+ */
+#pragma once
+
+#include "base/status.h"
+#include "io/loop.h"
+#include "io/transport.h"
+
+struct cws_tls_config;
+
+struct cws_tls_options {
+    /* PEM texts, NULL = not given. Lengths without a terminator. */
+    const char *roots_pem;  size_t roots_len;   /* client: trust these alone; none: see below */
+    const char *cert_pem;   size_t cert_len;    /* own chain, leaf first (client optional, server required) */
+    const char *key_pem;    size_t key_len;     /* private key of cert_pem, unencrypted */
+    bool server;
+};
+
+/*
+ * Any thread. Client without roots_pem: GRPC_DEFAULT_SSL_ROOTS_FILE_PATH if set, else SSL_CERT_FILE /
+ * SSL_CERT_DIR if set, else the system's trust store (Debian's and the other usual places).
+ * CWS_TLS with *err naming what could not be used (which PEM, which file). Counted.
+ */
+enum cws_status cws_tls_config_new(const struct cws_tls_options *options, struct cws_tls_config **out_config,
+                                   struct cws_error *err) CWS_MUST_CHECK;
+void cws_tls_config_ref(struct cws_tls_config *config);
+void cws_tls_config_unref(struct cws_tls_config *config); /* NULL is allowed */
+
+/*
+ * Loop thread. Begins the handshake over `below`, which is taken over in every case (closed on failure).
+ * `done` is called once, never from inside cws_tls_start: with the TLS transport, handshake finished, peer
+ * verified against `host` (name or IP literal without brackets; SNI is sent for names), ALPN "h2" agreed;
+ * or with NULL and *err. Returns a handle for cws_tls_cancel, valid until `done`; NULL when out of memory
+ * (then `done` is not called).
+ */
+struct cws_tls_start;
+typedef void (*cws_tls_done_fn)(void *ctx, struct cws_transport *transport, const struct cws_error *err);
+struct cws_tls_start *cws_tls_start(struct cws_loop *loop, struct cws_tls_config *config,
+                                    struct cws_transport *below, const char *host, cws_tls_done_fn done,
+                                    void *ctx);
+void cws_tls_cancel(struct cws_tls_start *start); /* `done` will not be called */

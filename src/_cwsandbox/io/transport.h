@@ -1,0 +1,73 @@
+/*
+ * The seam between a protocol and the bytes under it: TCP, Unix socket, TLS over either, or memory in tests.
+ *
+ * A transport is connected and idle when it is handed over. Its owner calls cws_transport_start once and then
+ * gets events. Loop thread only. cws_transport_close ends it: no event comes after the call and the memory
+ * goes when the descriptor is closed; it must be called exactly once, also after on_closed.
+ */
+#pragma once
+
+#include "base/status.h"
+
+struct cws_transport;
+
+struct cws_transport_events {
+    /* Bytes from the peer; valid during the call. */
+    void (*on_data)(void *ctx, const uint8_t *data, size_t len);
+    /* The kernel has taken all that was written, after cws_transport_pending had been above 0. */
+    void (*on_drained)(void *ctx);
+    /* Last event: err->status is CWS_OK for an orderly end by the peer, else says why. Not called for the
+     * owner's own cws_transport_close. The owner still has to call cws_transport_close. */
+    void (*on_closed)(void *ctx, const struct cws_error *err);
+};
+
+struct cws_transport_ops {
+    void (*start)(struct cws_transport *t, const struct cws_transport_events *events, void *ctx);
+    enum cws_status (*write)(struct cws_transport *t, const uint8_t *data, size_t len);
+    size_t (*pending)(const struct cws_transport *t);
+    void (*pause)(struct cws_transport *t, bool paused);
+    void (*close)(struct cws_transport *t);
+    const char *(*alpn)(const struct cws_transport *t); /* NULL op or NULL result: no TLS or none chosen */
+};
+
+/* First member of every transport. */
+struct cws_transport {
+    const struct cws_transport_ops *ops;
+};
+
+static inline void cws_transport_start(struct cws_transport *t, const struct cws_transport_events *events,
+                                       void *ctx)
+{
+    t->ops->start(t, events, ctx);
+}
+
+/* Takes all bytes: what the kernel does not take now is copied and follows. CWS_NO_MEMORY, or CWS_CLOSED
+ * after the connection broke (on_closed says why). Keep cws_transport_pending small: write more when it is
+ * 0 or after on_drained. */
+CWS_MUST_CHECK static inline enum cws_status cws_transport_write(struct cws_transport *t,
+                                                                 const uint8_t *data, size_t len)
+{
+    return t->ops->write(t, data, len);
+}
+
+static inline size_t cws_transport_pending(const struct cws_transport *t)
+{
+    return t->ops->pending(t);
+}
+
+/* Stops / resumes reading from the peer. */
+static inline void cws_transport_pause(struct cws_transport *t, bool paused)
+{
+    t->ops->pause(t, paused);
+}
+
+static inline void cws_transport_close(struct cws_transport *t)
+{
+    t->ops->close(t);
+}
+
+/* The protocol TLS negotiated, or NULL. */
+static inline const char *cws_transport_alpn(const struct cws_transport *t)
+{
+    return t->ops->alpn ? t->ops->alpn(t) : NULL;
+}

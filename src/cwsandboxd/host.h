@@ -1,0 +1,30 @@
+/*
+ * What this host offers for isolation, found out once at start by trying it.
+ */
+#pragma once
+
+#include "base/status.h"
+
+enum cwsd_isolation {
+    CWSD_ISOLATION_NONE,       /* only by that explicit name */
+    CWSD_ISOLATION_NAMESPACES, /* bubblewrap; read-only host programs, tmpfs on the usual writable places */
+    CWSD_ISOLATION_OVERLAY,    /* bubblewrap; the host's programs under a private writable overlay */
+};
+
+struct cwsd_host; /* bwrap and init paths, isolation, which host directories exist, python */
+
+struct cwsd_host_options {
+    bool allow_none;       /* --isolation=none */
+    const char *bwrap;     /* NULL: found on PATH */
+    const char *init_path; /* NULL: next to the daemon's own binary */
+    const char *state_dir; /* the daemon's own private directory, never visible in a box */
+};
+
+/* Tries the strongest isolation first by running a probe container. CWS_SYSTEM with *err naming the layer that refused (no bubblewrap,
+ * user namespaces off by which sysctl, AppArmor) when none is possible. */
+enum cws_status cwsd_host_probe(const struct cwsd_host_options *options, struct cwsd_host **out_host,
+                                struct cws_error *err) CWS_MUST_CHECK;
+void cwsd_host_free(struct cwsd_host *host);
+enum cwsd_isolation cwsd_host_isolation(const struct cwsd_host *host);
+/* One line for a person: which isolation, what it includes. */
+const char *cwsd_host_describe(const struct cwsd_host *host);
