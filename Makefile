@@ -1,0 +1,201 @@
+# Every C file, flag and library is named here once; setup.py calls `make ext daemon`.
+#
+#   make demo      set up the machine, build, run the quick start on the embedded daemon
+#   make test      set up the machine, build, run every check
+#   make lib       the core as a static library (no Python header on the include path)
+#   make ext       the extension module          make daemon    cwsandboxd and cwsandbox-init
+#   make test-c    C tests, ASan + UBSan         make tsan      C tests, TSan
+#   make test-py   Python tests on the installed package
+#   make fuzz      fuzz each target for FUZZ_SECONDS (default 30)
+#   make lint      layers, sizes, generated code, ruff, mypy, stubtest
+#   make tidy      clang-tidy                    make format    clang-format, ruff format
+#   make proto     write the generated C from proto/
+#
+# Objects of each kind of build lie in build/<flavour>: release, asan, tsan, fuzz.
+
+BUILD ?= build
+FLAVOUR ?= release
+PYTHON ?= python3
+VENV ?= .venv
+FUZZ_SECONDS ?= 30
+OUT := $(BUILD)/$(FLAVOUR)
+
+# ---- sources -------------------------------------------------------------------------------------------------
+
+core_dirs := base io h2 grpc proto sandbox
+core_src := $(foreach dir,$(core_dirs),$(wildcard src/_cwsandbox/$(dir)/*.c))
+py_src := $(wildcard src/_cwsandbox/py/*.c)
+daemon_src := $(wildcard src/cwsandboxd/*.c)
+init_src := $(wildcard src/cwsandbox-init/*.c)
+# The daemon is the core without its client side.
+daemon_core_src := $(filter-out src/_cwsandbox/sandbox/%,$(core_src))
+# What the C tests and fuzz targets link: everything that has no main().
+tested_src := $(core_src) $(filter-out src/cwsandboxd/main.c,$(daemon_src))
+test_help_src := $(filter-out tests/c/test_%.c,$(wildcard tests/c/*.c))
+test_src := $(wildcard tests/c/test_*.c)
+fuzz_src := $(wildcard tests/fuzz/fuzz_*.c)
+
+objects = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+
+# ---- flags ---------------------------------------------------------------------------------------------------
+
+packages := libnghttp2 openssl libprotobuf-c libuv
+package_cflags := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(packages)))
+package_libs := $(shell pkg-config --libs $(packages))
+
+warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings -Werror
+base_cflags := -std=gnu11 -fPIC -fvisibility=hidden -pthread -g -D_GNU_SOURCE -I src/_cwsandbox \
+	$(warnings) $(package_cflags)
+base_ldflags := -pthread -Wl,-z,relro,-z,now
+
+cflags_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+cflags_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-sanitize=object-size -DCWS_CHECKED=1
+cflags_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread -DCWS_CHECKED=1
+cflags_fuzz := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all
+ldflags_asan := -fsanitize=address,undefined
+ldflags_tsan := -fsanitize=thread
+ldflags_fuzz := -fsanitize=fuzzer,address,undefined
+
+cflags := $(base_cflags) $(cflags_$(FLAVOUR)) $(CFLAGS)
+ldflags := $(base_ldflags) $(ldflags_$(FLAVOUR)) $(LDFLAGS)
+
+# Only where py/ is compiled: the core is built without Python's headers in reach.
+python_include = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')
+python_limited = $(shell $(PYTHON) -c 'import sysconfig; \
+	print("" if sysconfig.get_config_var("Py_GIL_DISABLED") else "-DPy_LIMITED_API=0x030b0000")')
+
+# ---- products ------------------------------------------------------------------------------------------------
+
+.PHONY: all lib ext daemon test-programs fuzz-programs
+all: lib ext daemon
+lib: $(OUT)/libcws.a
+ext: $(OUT)/_cwsandbox.so
+daemon: $(OUT)/bin/cwsandboxd $(OUT)/bin/cwsandbox-init
+test-programs: daemon $(test_src:tests/c/%.c=$(OUT)/tests/%)
+fuzz-programs: $(fuzz_src:tests/fuzz/%.c=$(OUT)/fuzz/%)
+
+$(OUT)/libcws.a: $(call objects,$(core_src))
+	@rm -f $@
+	ar rcs $@ $^
+
+$(OUT)/libtested.a: $(call objects,$(tested_src) $(test_help_src))
+	@rm -f $@
+	ar rcs $@ $^
+
+$(OUT)/_cwsandbox.so: $(call objects,$(core_src) $(py_src))
+	$(CC) -shared $(ldflags) -o $@ $^ $(package_libs)
+
+$(OUT)/bin/cwsandboxd: $(call objects,$(daemon_core_src) $(daemon_src))
+	@mkdir -p $(@D)
+	$(CC) $(ldflags) -pie -o $@ $^ $(package_libs)
+
+# Static and small: it runs inside sandboxes, where no library of ours is. Its own flags: sanitizers need libc.so.
+$(OUT)/bin/cwsandbox-init: $(init_src) $(wildcard src/cwsandbox-init/*.h src/cwsandboxd/*.h) Makefile
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -Os -ffunction-sections -fdata-sections $(warnings) -I src/cwsandboxd \
+		-static -Wl,--gc-sections -s -o $@ $(init_src)
+
+$(OUT)/tests/%: $(OUT)/obj/tests/c/%.o $(OUT)/libtested.a
+	@mkdir -p $(@D)
+	$(CC) $(ldflags) -o $@ $^ $(package_libs) -lcmocka -lm
+
+$(OUT)/fuzz/%: $(OUT)/obj/tests/fuzz/%.o $(OUT)/libtested.a
+	@mkdir -p $(@D)
+	$(CC) $(ldflags) -o $@ $^ $(package_libs)
+
+# The flags are part of what an object depends on: changing them here builds anew.
+$(OUT)/obj/src/_cwsandbox/py/%.o: src/_cwsandbox/py/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(cflags) $(python_limited) -isystem $(python_include) -MMD -MP -c -o $@ $<
+
+$(OUT)/obj/src/cwsandboxd/%.o: src/cwsandboxd/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(cflags) -I src/cwsandboxd -MMD -MP -c -o $@ $<
+
+$(OUT)/obj/tests/%.o: tests/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(cflags) -I src/cwsandboxd -I tests/c -MMD -MP -c -o $@ $<
+
+$(OUT)/obj/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(cflags) -MMD -MP -c -o $@ $<
+
+.SECONDARY:
+-include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
+
+# ---- the machine and the virtual environment -----------------------------------------------------------------
+
+.PHONY: setup-build setup-test venv
+setup-build:
+	@tools/setup_debian.sh build
+setup-test:
+	@tools/setup_debian.sh build test
+
+venv: $(VENV)/bin/python
+$(VENV)/bin/python:
+	tools/make_venv.sh $(VENV)
+
+.PHONY: install install-dev
+install: venv
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
+install-dev: venv
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
+
+# ---- what people run -----------------------------------------------------------------------------------------
+
+.PHONY: demo test
+demo: setup-build install
+	@echo
+	@echo "\$$ CWSANDBOX_BASE_URL=local python examples/quickstart.py"
+	@CWSANDBOX_BASE_URL=local $(VENV)/bin/python examples/quickstart.py
+
+test: setup-test
+	+@MAKE='$(MAKE)' BUILD='$(BUILD)' tools/run_stages.sh install-dev lint test-c test-py
+
+.PHONY: test-c tsan test-py fuzz lint tidy proto format clean
+test-c:
+	+@$(MAKE) FLAVOUR=asan test-programs
+	@tools/run_c_tests.sh $(BUILD)/asan/tests
+
+tsan:
+	+@$(MAKE) FLAVOUR=tsan test-programs
+	@TSAN_OPTIONS="suppressions=$(CURDIR)/tools/tsan.supp:halt_on_error=1:second_deadlock_stack=1" \
+		tools/run_c_tests.sh $(BUILD)/tsan/tests
+
+# From an empty folder: nothing but the installed package can be imported.
+test-py:
+	@mkdir -p $(BUILD)/empty
+	cd $(BUILD)/empty && $(abspath $(VENV))/bin/python -m pytest -c $(CURDIR)/pyproject.toml \
+		--rootdir $(CURDIR) -p no:cacheprovider $(CURDIR)/tests $(PYTEST_ARGS)
+
+fuzz:
+	+@$(MAKE) FLAVOUR=fuzz CC=clang fuzz-programs
+	@tools/run_fuzz.sh $(BUILD)/fuzz/fuzz $(FUZZ_SECONDS)
+
+lint:
+	$(VENV)/bin/python tools/check_layers.py
+	$(VENV)/bin/python tools/check_sizes.py
+	tools/gen_proto.sh --check
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy python/cwsandbox tests/typing tools examples
+	@mkdir -p $(BUILD)/empty
+	cd $(BUILD)/empty && $(abspath $(VENV))/bin/python -m mypy.stubtest cwsandbox._cwsandbox
+
+tidy:
+	clang-tidy --quiet $(filter-out %.pb-c.c,$(core_src)) $(daemon_src) -- \
+		-std=gnu11 -D_GNU_SOURCE -I src/_cwsandbox -I src/cwsandboxd $(package_cflags)
+
+proto:
+	tools/gen_proto.sh
+
+format:
+	clang-format -i $(filter-out %.pb-c.c %.pb-c.h,$(wildcard src/_cwsandbox/*/*.[ch] src/cwsandboxd/*.[ch] \
+		src/cwsandbox-init/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch]))
+	$(VENV)/bin/ruff format .
+
+clean:
+	rm -rf $(BUILD) python/*.egg-info

@@ -1,0 +1,63 @@
+"""Fails for a function of more than 80 lines or a file of more than 600; generated files do not count.
+
+A C function is what lies between a `{` and a `}` that both stand in the first column (as our style puts them).
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MAX_FUNCTION = 80
+MAX_FILE = 600
+FOLDERS = ("src", "python", "tests", "tools", "examples", "benchmarks")
+
+
+def c_functions(lines: list[str]) -> Iterator[tuple[int, int]]:
+    """First and last line number of each top-level braced body that is a function's."""
+    start = 0
+    for number, line in enumerate(lines, 1):
+        if line.rstrip() == "{":
+            start = number
+        elif start and line.rstrip() == "}":
+            yield start, number
+            start = 0
+
+
+def python_functions(source: str) -> Iterator[tuple[int, int]]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.lineno, node.end_lineno or node.lineno
+
+
+def faults(path: Path) -> Iterator[str]:
+    name = path.relative_to(ROOT)
+    source = path.read_text()
+    lines = source.splitlines()
+    if len(lines) > MAX_FILE:
+        yield f"{name}: {len(lines)} lines, at most {MAX_FILE} are allowed"
+    functions = python_functions(source) if path.suffix in {".py", ".pyi"} else c_functions(lines)
+    for first, last in functions:
+        if last - first + 1 > MAX_FUNCTION:
+            yield f"{name}:{first}: a function of {last - first + 1} lines, at most {MAX_FUNCTION}"
+
+
+def is_ours(path: Path) -> bool:
+    return path.suffix in {".c", ".h", ".py", ".pyi"} and ".pb-c." not in path.name
+
+
+def main() -> int:
+    paths = [p for f in FOLDERS for p in sorted((ROOT / f).rglob("*")) if is_ours(p)]
+    if not paths:
+        print("check_sizes: no files found", file=sys.stderr)
+        return 1
+    found = [fault for path in paths for fault in faults(path)]
+    print("\n".join(found) or f"sizes: {len(paths)} files within {MAX_FILE} and {MAX_FUNCTION} lines")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
