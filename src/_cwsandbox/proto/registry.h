@@ -1,7 +1,7 @@
 /*
  * Names to descriptors, over everything generated into this folder.
  *
- * Descriptors are constants: what these functions return is never freed and may be used on any thread.
+ * Descriptors are constants: what these functions return is never freed and is for any thread.
  */
 #pragma once
 
@@ -13,20 +13,20 @@
 #define CWS_PROTO_PATH_MAX 128
 
 /*
- * The method called `name`, for example "SandboxService/CreateSandbox"; its `input` and `output` are the
- * message descriptors. `name` has `len` bytes and needs no NUL. NULL when there is no such method.
+ * The method called `name`, for example "SandboxService/CreateSandbox"; its `input` and `output`
+ * are the message descriptors. `name` has `len` bytes and needs no NUL. NULL when there is none.
  */
 const ProtobufCMethodDescriptor *cws_proto_method(const char *name, size_t len);
 
 /*
  * As cws_proto_method, and writes the path a call of it has on the wire, for example
- * "/coreweave.sandbox.v1.SandboxService/CreateSandbox". `out_path` is the empty string when NULL is returned.
+ * "/coreweave.sandbox.v1.SandboxService/CreateSandbox"; the empty string when NULL is returned.
  */
 const ProtobufCMethodDescriptor *cws_proto_method_path(const char *name, size_t len,
                                                        char out_path[CWS_PROTO_PATH_MAX]);
 
 /*
- * The message with the full name `name`, for example "google.rpc.ErrorInfo"; `name` has `len` bytes and
- * needs no NUL. NULL when there is no such message.
+ * The message with the full name `name`, for example "google.rpc.ErrorInfo"; `name` has `len` bytes
+ * and needs no NUL. NULL when there is no such message.
  */
 const ProtobufCMessageDescriptor *cws_proto_message(const char *name, size_t len);
