@@ -2,7 +2,7 @@
 
     base -> io -> h2 -> grpc -> sandbox -> py
 
-`proto/` (generated) is open to sandbox, py/message.[ch] and the daemon; the daemon may use base, io, h2, grpc and
+`proto/` (generated) is open to sandbox, py/message*.[ch] and the daemon; the daemon may use base, io, h2, grpc and
 proto; cwsandbox-init stands alone but for the header of the protocol between the two. Each third-party
 header is allowed in one place. Exit code 1 and one line per offence.
 """
@@ -20,7 +20,7 @@ DAEMON = Path("src/cwsandboxd")
 INIT = Path("src/cwsandbox-init")
 LAYERS = ["base", "io", "h2", "grpc", "sandbox", "py"]
 DAEMON_LAYERS = {"base", "io", "h2", "grpc", "proto"}
-PROTO_USERS = ("sandbox/", "proto/", "py/message.")
+PROTO_USERS = ("sandbox/", "proto/", "py/message")
 # The one header that both ends of the socket into a sandbox share.
 SHARED_WITH_INIT = "init_protocol.h"
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
@@ -34,7 +34,7 @@ THIRD_PARTY = {
     "protobuf-c/": (
         "_cwsandbox/proto/",
         "_cwsandbox/sandbox/",
-        "_cwsandbox/py/message.",
+        "_cwsandbox/py/message",
         "cwsandboxd/",
     ),
     "Python.h": ("_cwsandbox/py/",),
