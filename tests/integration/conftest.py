@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from integration.env import Certs, Daemon
+
+from cwsandbox import Sandbox
+
+
+@pytest.fixture(scope="session")
+def daemon() -> Iterator[Daemon]:
+    """One daemon for all tests that do not harm it. In a short path: a Unix socket's has 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="cwsd-") as folder, Daemon(Path(folder)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> Certs:
+    return Certs(tmp_path_factory.mktemp("certs"))
+
+
+@pytest.fixture
+def base_url(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The daemon is where new sandboxes go."""
+    monkeypatch.setenv("CWSANDBOX_BASE_URL", daemon.base_url)
+    return daemon.base_url
+
+
+@pytest.fixture
+def sandbox(base_url: str) -> Iterator[Sandbox]:
+    with Sandbox.run() as running:
+        yield running
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A temporary folder whose path leaves room for a Unix socket's name."""
+    with tempfile.TemporaryDirectory(prefix="cws-") as folder:
+        yield Path(folder)
