@@ -54,7 +54,9 @@ def compiles(source: str, *flags: str) -> bool:
 
 
 def pkg_config(module: str, option: str) -> list[str] | None:
-    result = subprocess.run(["pkg-config", option, module], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        ["pkg-config", option, module], capture_output=True, text=True, check=False
+    )
     return result.stdout.split() if result.returncode == 0 else None
 
 
@@ -78,7 +80,11 @@ def missing_requirements() -> list[str]:
         os.environ.get("MAKE", "make"): "build-essential",
         "pkg-config": "pkg-config",
     }
-    missing = [f"{tool} not found: install {package}" for tool, package in tools.items() if not shutil.which(tool)]
+    missing = [
+        f"{tool} not found: install {package}"
+        for tool, package in tools.items()
+        if not shutil.which(tool)
+    ]
     if missing:
         return missing
     missing += [line for library in LIBRARIES if (line := missing_library(library))]
@@ -106,7 +112,9 @@ class BuildNative(build_ext):
         if missing:
             packages = " ".join(sorted({line.rpartition(" ")[2] for line in missing}))
             lines = "\n".join(f"  - {line}" for line in missing)
-            sys.exit(f"cwsandbox cannot be built here:\n{lines}\nOn Debian or Ubuntu: apt-get install {packages}")
+            sys.exit(
+                f"cwsandbox cannot be built here:\n{lines}\nOn Debian or Ubuntu: apt-get install {packages}"
+            )
         products = self.make()
         for product, target in zip(products, self.targets(), strict=True):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +125,11 @@ class BuildNative(build_ext):
     def make(self) -> list[Path]:
         build = Path(self.build_temp).resolve()
         # A make above us cannot lend its jobs through pip, and would only warn about it.
-        env = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
+        env = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}
+        }
         command = [
             os.environ.get("MAKE", "make"),
             f"-j{self.parallel or os.cpu_count() or 1}",
@@ -127,7 +139,10 @@ class BuildNative(build_ext):
             "daemon",
         ]
         subprocess.run(command, cwd=ROOT, env=env, check=True)
-        return [build / "release" / name for name in ("_cwsandbox.so", "bin/cwsandboxd", "bin/cwsandbox-init")]
+        return [
+            build / "release" / name
+            for name in ("_cwsandbox.so", "bin/cwsandboxd", "bin/cwsandbox-init")
+        ]
 
     def targets(self) -> list[Path]:
         extension = Path(self.get_ext_fullpath("cwsandbox._cwsandbox"))

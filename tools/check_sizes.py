@@ -55,7 +55,9 @@ def main() -> int:
         print("check_sizes: no files found", file=sys.stderr)
         return 1
     found = [fault for path in paths for fault in faults(path)]
-    print("\n".join(found) or f"sizes: {len(paths)} files within {MAX_FILE} and {MAX_FUNCTION} lines")
+    print(
+        "\n".join(found) or f"sizes: {len(paths)} files within {MAX_FILE} and {MAX_FUNCTION} lines"
+    )
     return 1 if found else 0
 
 
