@@ -26,6 +26,7 @@ struct cws_loop {
     struct cws_list deferred;
     struct cws_timers timers;
     uint64_t timer_due_ns; /* what `timer` is set to, CWS_NO_DEADLINE: not set */
+    uint8_t *scratch[CWS_SCRATCH_COUNT]; /* made at first use */
 };
 
 enum cws_status cws_error_set_uv(struct cws_error *err, enum cws_status status, int uv_code, const char *what)
@@ -36,6 +37,14 @@ enum cws_status cws_error_set_uv(struct cws_error *err, enum cws_status status, 
 uv_loop_t *cws_loop_uv(struct cws_loop *loop)
 {
     return &loop->uv;
+}
+
+uint8_t *cws_loop_scratch(struct cws_loop *loop, enum cws_scratch which)
+{
+    assert(cws_loop_is_current(loop));
+    if (!loop->scratch[which])
+        loop->scratch[which] = cws_malloc(CWS_SCRATCH_SIZE);
+    return loop->scratch[which];
 }
 
 struct cws_timers *cws_loop_timers(struct cws_loop *loop)
@@ -235,6 +244,8 @@ void cws_loop_free(struct cws_loop *loop)
     int rc = uv_loop_close(&loop->uv);
     assert(rc == 0);
     (void)rc;
+    for (size_t i = 0; i < CWS_SCRATCH_COUNT; i++)
+        cws_free(loop->scratch[i]);
     cws_free(loop->timers.heap);
     cws_free(loop);
 }

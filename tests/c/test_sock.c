@@ -1,0 +1,493 @@
+/* io/sock: the transport over real sockets, and each way it can end. */
+#include "peer.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+
+#define BIG ((size_t)8 << 20) /* more than the kernel buffers for one socket */
+
+/* --- what the tests stand on --- */
+
+struct fixture {
+    struct cws_loop *loop;
+    size_t live; /* allocations before the loop */
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = test_calloc(1, sizeof(*f));
+    f->live = cws_alloc_live();
+    f->loop = loop_open();
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    loop_close(f->loop);
+    size_t live = cws_alloc_live();
+    size_t before = f->live;
+    test_free(f);
+    return live == before ? 0 : -1;
+}
+
+/* A sock over one end of a socket pair; the raw other end. */
+static struct cws_transport *sock_and_fd(struct cws_loop *loop, int *out_fd)
+{
+    int fds[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    struct cws_sock *sock = cws_sock_new(loop, AF_UNIX);
+    assert_non_null(sock);
+    assert_int_equal(uv_pipe_open((uv_pipe_t *)cws_sock_stream(sock), fds[0]), 0);
+    *out_fd = fds[1];
+    return cws_sock_transport(sock);
+}
+
+static void sock_pair(struct cws_loop *loop, struct peer *a, struct peer *b)
+{
+    int fd;
+    struct cws_transport *transport = sock_and_fd(loop, &fd);
+    struct cws_sock *other = cws_sock_new(loop, AF_UNIX);
+    assert_int_equal(uv_pipe_open((uv_pipe_t *)cws_sock_stream(other), fd), 0);
+    peer_start(a, transport);
+    peer_start(b, cws_sock_transport(other));
+}
+
+/* A TCP connection: a sock that has connected, and the raw accepted end. */
+static void note_connected(uv_connect_t *req, int status)
+{
+    assert_int_equal(status, 0);
+    *(bool *)req->data = true;
+}
+
+static struct cws_sock *tcp_sock_and_fd(struct cws_loop *loop, int *out_fd)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(addr);
+    int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(server, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    assert_int_equal(listen(server, 1), 0);
+    assert_int_equal(getsockname(server, (struct sockaddr *)&addr, &len), 0);
+    struct cws_sock *sock = cws_sock_new(loop, AF_INET);
+    bool connected = false;
+    uv_connect_t req = {.data = &connected};
+    assert_int_equal(uv_tcp_connect(&req, (uv_tcp_t *)cws_sock_stream(sock),
+                                    (struct sockaddr *)&addr, note_connected),
+                     0);
+    PUMP_UNTIL(loop, connected);
+    *out_fd = accept4(server, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    assert_true(*out_fd >= 0);
+    close(server);
+    return sock;
+}
+
+static void send_text(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* Reads the raw end until `len` bytes came, pumping the loop in between. */
+static void drain_fd(struct cws_loop *loop, int fd, uint8_t *out, size_t len)
+{
+    size_t have = 0;
+    while (have < len) {
+        ssize_t n = recv(fd, out + have, len - have, MSG_DONTWAIT);
+        if (n > 0)
+            have += (size_t)n;
+        else
+            pump(loop);
+    }
+}
+
+/* --- data --- */
+
+static void test_bytes_go_both_ways(void **state)
+{
+    struct fixture *f = *state;
+    struct peer a, b;
+    sock_pair(f->loop, &a, &b);
+    assert_int_equal(peer_write(&a, "ping", 4), CWS_OK);
+    assert_int_equal(peer_write(&a, "", 0), CWS_OK);
+    assert_int_equal(cws_transport_pending(a.transport), 0);
+    PUMP_UNTIL(f->loop, b.received.len == 4);
+    assert_true(peer_has(&b, "ping"));
+    assert_int_equal(peer_write(&b, "pong", 4), CWS_OK);
+    PUMP_UNTIL(f->loop, a.received.len == 4);
+    assert_true(peer_has(&a, "pong"));
+    assert_int_equal(a.drained, 0); /* nothing had been pending */
+    assert_null(cws_transport_alpn(a.transport));
+    peer_done(&a);
+    peer_done(&b);
+}
+
+static void test_tcp_has_nodelay(void **state)
+{
+    struct fixture *f = *state;
+    int fd, on = 0;
+    struct cws_sock *sock = tcp_sock_and_fd(f->loop, &fd);
+    uv_os_fd_t own;
+    socklen_t len = sizeof(on);
+    assert_int_equal(uv_fileno((uv_handle_t *)cws_sock_stream(sock), &own), 0);
+    assert_int_equal(getsockopt(own, IPPROTO_TCP, TCP_NODELAY, &on, &len), 0);
+    assert_int_not_equal(on, 0);
+    cws_transport_close(cws_sock_transport(sock)); /* never started */
+    close(fd);
+}
+
+static void test_big_write_is_kept_and_follows(void **state)
+{
+    struct fixture *f = *state;
+    struct peer a, b;
+    sock_pair(f->loop, &a, &b);
+    cws_transport_pause(b.transport, true);
+    uint8_t *bytes = test_malloc(2 * BIG);
+    fill_pattern(bytes, 2 * BIG, 0);
+    assert_int_equal(peer_write(&a, bytes, BIG), CWS_OK);
+    size_t pending = cws_transport_pending(a.transport);
+    assert_true(pending > 0 && pending < BIG);
+    assert_int_equal(peer_write(&a, bytes + BIG, BIG), CWS_OK); /* behind the first */
+    assert_int_equal(cws_transport_pending(a.transport), pending + BIG);
+    settle(f->loop);
+    assert_int_equal(b.data_events, 0);
+    assert_int_equal(a.drained, 0);
+
+    cws_transport_pause(b.transport, false);
+    PUMP_UNTIL(f->loop, b.received.len == 2 * BIG);
+    assert_true(is_pattern(cws_buf_bytes(&b.received), 2 * BIG));
+    PUMP_UNTIL(f->loop, a.drained);
+    settle(f->loop);
+    assert_int_equal(a.drained, 1);
+    test_free(bytes);
+    peer_done(&a);
+    peer_done(&b);
+}
+
+static void test_pause_holds_data_back(void **state)
+{
+    struct fixture *f = *state;
+    int fd;
+    struct peer a;
+    peer_start(&a, sock_and_fd(f->loop, &fd));
+    cws_transport_pause(a.transport, true);
+    send_text(fd, "later");
+    close(fd);
+    settle(f->loop);
+    assert_int_equal(a.data_events, 0);
+    assert_int_equal(a.closed, 0);
+    cws_transport_pause(a.transport, false);
+    PUMP_UNTIL(f->loop, a.closed);
+    assert_true(peer_has(&a, "later"));
+    assert_int_equal(a.err.status, CWS_OK);
+    peer_done(&a);
+}
+
+/* --- ends --- */
+
+static void test_orderly_end_is_ok(void **state)
+{
+    struct fixture *f = *state;
+    int fd;
+    struct peer a;
+    peer_start(&a, sock_and_fd(f->loop, &fd));
+    send_text(fd, "bye");
+    close(fd);
+    PUMP_UNTIL(f->loop, a.closed);
+    assert_true(peer_has(&a, "bye"));
+    assert_int_equal(a.err.status, CWS_OK);
+    assert_int_equal(peer_write(&a, "x", 1), CWS_CLOSED);
+    peer_done(&a);
+}
+
+static void test_reset_is_an_error(void **state)
+{
+    struct fixture *f = *state;
+    int fd;
+    struct peer a;
+    peer_start(&a, cws_sock_transport(tcp_sock_and_fd(f->loop, &fd)));
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
+    close(fd);
+    PUMP_UNTIL(f->loop, a.closed);
+    assert_int_equal(a.err.status, CWS_IO);
+    assert_non_null(strstr(a.err.text, "connection reset"));
+    peer_done(&a);
+}
+
+/* The process would be gone if SIGPIPE were delivered: the default action is in place. */
+static void test_write_to_gone_peer_is_reported_later(void **state)
+{
+    struct fixture *f = *state;
+    int fd;
+    struct peer a;
+    peer_start(&a, sock_and_fd(f->loop, &fd));
+    send_text(fd, "last words");
+    close(fd);
+    assert_int_equal(peer_write(&a, "x", 1), CWS_CLOSED); /* peer_write checks: no event inside */
+    assert_int_equal(peer_write(&a, "x", 1), CWS_CLOSED);
+    PUMP_UNTIL(f->loop, a.closed);
+    assert_true(peer_has(&a, "last words")); /* what it still said comes first */
+    assert_int_equal(a.err.status, CWS_IO);
+    assert_non_null(strstr(a.err.text, "broken pipe"));
+    peer_done(&a);
+}
+
+static void test_pending_write_to_peer_that_goes(void **state)
+{
+    struct fixture *f = *state;
+    int fd;
+    struct peer a;
+    peer_start(&a, sock_and_fd(f->loop, &fd));
+    uint8_t *bytes = test_calloc(1, BIG);
+    assert_int_equal(peer_write(&a, bytes, BIG), CWS_OK);
+    assert_int_equal(peer_write(&a, bytes, BIG), CWS_OK);
+    settle(f->loop);
+    close(fd);
+    PUMP_UNTIL(f->loop, a.closed);
+    assert_int_equal(a.err.status, CWS_IO);
+    assert_int_equal(a.drained, 0);
+    test_free(bytes);
+    peer_done(&a);
+}
+
+/* Same, but nobody reads: the failing write alone must bring the end. */
+static void test_broken_while_paused(void **state)
+{
+    struct fixture *f = *state;
+    int fd;
+    struct peer a;
+    peer_start(&a, sock_and_fd(f->loop, &fd));
+    cws_transport_pause(a.transport, true);
+    close(fd);
+    settle(f->loop);
+    assert_int_equal(a.closed, 0);
+    assert_int_equal(peer_write(&a, "x", 1), CWS_CLOSED);
+    PUMP_UNTIL(f->loop, a.closed);
+    assert_int_equal(a.err.status, CWS_IO);
+    peer_done(&a);
+}
+
+static void test_close_inside_on_data(void **state)
+{
+    struct fixture *f = *state;
+    int fd;
+    struct peer a;
+    peer_start(&a, sock_and_fd(f->loop, &fd));
+    a.close_on_data = true;
+    uint8_t *bytes = test_calloc(1, CWS_SCRATCH_SIZE * 2); /* more than one read */
+    assert_true(send(fd, bytes, CWS_SCRATCH_SIZE * 2, MSG_DONTWAIT) > 0);
+    PUMP_UNTIL(f->loop, !a.transport);
+    settle(f->loop);
+    assert_int_equal(a.data_events, 1);
+    close(fd);
+    test_free(bytes);
+    peer_done(&a);
+}
+
+static void test_close_inside_on_drained_and_on_closed(void **state)
+{
+    struct fixture *f = *state;
+    struct peer a, b;
+    sock_pair(f->loop, &a, &b);
+    a.close_on_drained = true;
+    b.close_on_closed = true;
+    uint8_t *bytes = test_calloc(1, BIG);
+    assert_int_equal(peer_write(&a, bytes, BIG), CWS_OK);
+    PUMP_UNTIL(f->loop, !a.transport);
+    PUMP_UNTIL(f->loop, !b.transport);
+    assert_int_equal(b.received.len, BIG);
+    assert_int_equal(b.err.status, CWS_OK);
+    test_free(bytes);
+    peer_done(&a);
+    peer_done(&b);
+}
+
+static void test_close_with_writes_pending(void **state)
+{
+    struct fixture *f = *state;
+    int fd;
+    struct peer a;
+    peer_start(&a, sock_and_fd(f->loop, &fd));
+    uint8_t *bytes = test_calloc(1, BIG);
+    assert_int_equal(peer_write(&a, bytes, BIG), CWS_OK);
+    assert_int_equal(peer_write(&a, bytes, BIG), CWS_OK);
+    peer_close(&a);
+    settle(f->loop);
+    assert_int_equal(a.drained + a.closed, 0);
+    close(fd);
+    test_free(bytes);
+    peer_done(&a);
+}
+
+static void test_close_before_the_report(void **state)
+{
+    struct fixture *f = *state;
+    int fd;
+    struct peer a;
+    peer_start(&a, sock_and_fd(f->loop, &fd));
+    close(fd);
+    assert_int_equal(peer_write(&a, "x", 1), CWS_CLOSED);
+    peer_close(&a); /* on_closed was due */
+    settle(f->loop);
+    assert_int_equal(a.closed, 0);
+    peer_done(&a);
+}
+
+/* --- handing over --- */
+
+struct header_reader {
+    struct cws_sock *sock;
+    struct peer *next;
+    bool start_at_once;
+};
+
+static void header_on_data(void *ctx, const uint8_t *data, size_t len)
+{
+    struct header_reader *reader = ctx;
+    assert_true(len >= 4);
+    assert_memory_equal(data, "HEAD", 4);
+    assert_int_equal(cws_sock_rewind(reader->sock, data + 4, len - 4), CWS_OK);
+    if (reader->start_at_once)
+        peer_start(reader->next, cws_sock_transport(reader->sock));
+}
+
+static void no_drained(void *ctx)
+{
+    (void)ctx;
+    fail();
+}
+
+static void no_closed(void *ctx, const struct cws_error *err)
+{
+    (void)ctx;
+    (void)err;
+    fail();
+}
+
+static const struct cws_transport_events header_events = {header_on_data, no_drained, no_closed};
+
+static void rewind_case(struct fixture *f, const char *rest, bool at_once)
+{
+    int fd;
+    struct peer next;
+    peer_init(&next);
+    struct cws_transport *transport = sock_and_fd(f->loop, &fd);
+    struct cws_sock *sock = (struct cws_sock *)transport;
+    struct header_reader reader = {sock, &next, at_once};
+    cws_transport_start(transport, &header_events, &reader);
+    send_text(fd, "HEAD");
+    send_text(fd, rest);
+    settle(f->loop);
+    send_text(fd, "-more");
+    close(fd);
+    settle(f->loop);
+    if (!at_once) {
+        assert_int_equal(next.data_events, 0);
+        peer_start(&next, transport);
+    }
+    PUMP_UNTIL(f->loop, next.closed);
+    char all[64];
+    snprintf(all, sizeof(all), "%s-more", rest);
+    assert_true(peer_has(&next, all));
+    assert_int_equal(next.err.status, CWS_OK);
+    peer_done(&next);
+}
+
+static void test_rewind_gives_the_rest_to_the_next_owner(void **state)
+{
+    rewind_case(*state, "rest", true);
+    rewind_case(*state, "rest", false);
+    rewind_case(*state, "", true);
+    rewind_case(*state, "", false);
+}
+
+static void test_rewind_then_close(void **state)
+{
+    struct fixture *f = *state;
+    int fd;
+    struct cws_transport *transport = sock_and_fd(f->loop, &fd);
+    struct header_reader reader = {.sock = (struct cws_sock *)transport};
+    cws_transport_start(transport, &header_events, &reader);
+    send_text(fd, "HEADrest");
+    settle(f->loop);
+    cws_transport_close(transport);
+    close(fd);
+}
+
+/* --- no memory --- */
+
+static void test_no_memory(void **state)
+{
+    struct fixture *f = *state;
+    cws_alloc_fail_at(1);
+    assert_null(cws_sock_new(f->loop, AF_INET));
+
+    int fd;
+    struct peer a;
+    peer_start(&a, sock_and_fd(f->loop, &fd));
+    uint8_t *bytes = test_calloc(1, BIG);
+    cws_alloc_fail_at(1); /* for the rest the kernel does not take */
+    assert_int_equal(peer_write(&a, bytes, BIG), CWS_NO_MEMORY);
+    assert_int_equal(peer_write(&a, bytes, 1), CWS_CLOSED); /* half a write is out */
+    PUMP_UNTIL(f->loop, a.closed);
+    assert_int_equal(a.err.status, CWS_NO_MEMORY);
+    peer_done(&a);
+    close(fd);
+
+    peer_start(&a, sock_and_fd(f->loop, &fd));
+    assert_int_equal(peer_write(&a, bytes, BIG), CWS_OK);
+    size_t pending = cws_transport_pending(a.transport);
+    cws_alloc_fail_at(1); /* for what comes behind it */
+    assert_int_equal(peer_write(&a, bytes, BIG), CWS_NO_MEMORY);
+    assert_int_equal(cws_transport_pending(a.transport), pending);
+    uint8_t *out = test_malloc(BIG);
+    drain_fd(f->loop, fd, out, BIG);
+    PUMP_UNTIL(f->loop, a.drained);
+    assert_memory_equal(out, bytes, BIG);
+    test_free(out);
+    test_free(bytes);
+    peer_done(&a);
+    close(fd);
+}
+
+static void test_no_memory_to_read_into(void **state)
+{
+    struct fixture *f = *state;
+    int fd;
+    struct peer a;
+    peer_start(&a, sock_and_fd(f->loop, &fd));
+    send_text(fd, "x");
+    cws_alloc_fail_at(1); /* the loop's scratch memory */
+    PUMP_UNTIL(f->loop, a.closed);
+    assert_int_equal(a.err.status, CWS_NO_MEMORY);
+    peer_done(&a);
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(test_bytes_go_both_ways),
+        TEST(test_tcp_has_nodelay),
+        TEST(test_big_write_is_kept_and_follows),
+        TEST(test_pause_holds_data_back),
+        TEST(test_orderly_end_is_ok),
+        TEST(test_reset_is_an_error),
+        TEST(test_write_to_gone_peer_is_reported_later),
+        TEST(test_pending_write_to_peer_that_goes),
+        TEST(test_broken_while_paused),
+        TEST(test_close_inside_on_data),
+        TEST(test_close_inside_on_drained_and_on_closed),
+        TEST(test_close_with_writes_pending),
+        TEST(test_close_before_the_report),
+        TEST(test_rewind_gives_the_rest_to_the_next_owner),
+        TEST(test_rewind_then_close),
+        TEST(test_no_memory),
+        TEST(test_no_memory_to_read_into),
+    };
+    signal(SIGPIPE, SIG_DFL); /* whatever the runner passed on */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
