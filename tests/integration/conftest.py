@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from integration.env import Certs, Daemon
 
 from cwsandbox import Sandbox
+from integration.env import Certs, Daemon
 
 
 @pytest.fixture(scope="session")

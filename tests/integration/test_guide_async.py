@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 import uvloop
-from integration import guide_files
 
 import cwsandbox
 from cwsandbox import Sandbox, SandboxExecutionError, SandboxTimeoutError
+from integration import guide_files
 
 pytestmark = pytest.mark.usefixtures("base_url")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from integration import guide_files
 
 import cwsandbox
 from cwsandbox import Sandbox, SandboxExecutionError, SandboxTimeoutError
+from integration import guide_files
 
 pytestmark = pytest.mark.usefixtures("base_url")
 
