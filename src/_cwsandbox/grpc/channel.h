@@ -35,6 +35,3 @@ void cws_channel_unref(struct cws_channel *channel);
 struct cws_loop *cws_channel_loop(const struct cws_channel *channel);
 const char *cws_channel_authority(const struct cws_channel *channel);
 
-/* Loop thread: open connections and calls in flight or queued, over all pools of the loop's process. */
-size_t cws_channel_connection_count(void);
-size_t cws_channel_call_count(void);

@@ -22,6 +22,8 @@ struct cws_loop {
     atomic_bool running;
     bool has_thread; /* cws_loop_start made it */
 
+    struct cws_registry registry;
+
     /* loop thread */
     struct cws_list deferred;
     struct cws_timers timers;
@@ -45,6 +47,11 @@ uint8_t *cws_loop_scratch(struct cws_loop *loop, enum cws_scratch which)
     if (!loop->scratch[which])
         loop->scratch[which] = cws_malloc(CWS_SCRATCH_SIZE);
     return loop->scratch[which];
+}
+
+struct cws_registry *cws_loop_registry(struct cws_loop *loop)
+{
+    return &loop->registry;
 }
 
 struct cws_timers *cws_loop_timers(struct cws_loop *loop)
@@ -166,6 +173,8 @@ enum cws_status cws_loop_new(struct cws_loop **out_loop, struct cws_error *err)
     uv_prepare_start(&loop->before_poll, on_before_poll);
     loop->wakeup.data = loop->timer.data = loop->before_poll.data = loop;
     cws_list_init(&loop->deferred);
+    cws_list_init(&loop->registry.entries);
+    pthread_mutex_init(&loop->registry.lock, NULL);
     atomic_init(&loop->tasks, NULL);
     atomic_init(&loop->stopping, false);
     atomic_init(&loop->running, false);
@@ -246,6 +255,7 @@ void cws_loop_free(struct cws_loop *loop)
     (void)rc;
     for (size_t i = 0; i < CWS_SCRATCH_COUNT; i++)
         cws_free(loop->scratch[i]);
+    pthread_mutex_destroy(&loop->registry.lock);
     cws_free(loop->timers.heap);
     cws_free(loop);
 }

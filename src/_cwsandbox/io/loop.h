@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <pthread.h>
+
 #include "base/list.h"
 #include "base/status.h"
 
@@ -48,6 +50,13 @@ struct cws_deferred {
     void (*run)(struct cws_deferred *deferred);
 };
 void cws_loop_defer(struct cws_loop *loop, struct cws_deferred *deferred);
+
+/* Things of which a loop has one for each key, kept here by their owners under this lock. Any thread. */
+struct cws_registry {
+    pthread_mutex_t lock;
+    struct cws_list entries;
+};
+struct cws_registry *cws_loop_registry(struct cws_loop *loop);
 
 /* Any thread: the process's own loop, with its thread, made at the first call. NULL with *err set when the
  * thread cannot be started or the interpreter is ending (cws_loop_default_shutdown was called). */

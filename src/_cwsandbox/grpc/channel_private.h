@@ -1,0 +1,83 @@
+/* What channel.c (the shared object), pool.c (its connections) and call.c share. Loop thread, except where said. */
+#pragma once
+
+#include "base/ref.h"
+#include "grpc/call.h"
+#include "grpc/frame.h"
+#include "h2/conn.h"
+#include "io/dial.h"
+#include "io/timer.h"
+
+struct cws_channel {
+    /* Any thread, fixed: */
+    struct cws_loop *loop;
+    char *key; /* equal options have equal keys */
+    struct cws_target target;
+    struct cws_metadata metadata;
+    struct cws_tls_config *tls;
+    size_t max_receive;
+    unsigned max_connections;
+    /* Guarded by the loop's registry lock: */
+    struct cws_list entry;
+    size_t users;
+    bool linger_posted;
+    struct cws_task linger_task;
+    /* Loop thread: */
+    struct cws_timer linger_timer;
+    struct cws_list connections; /* struct cws_pool_connection, the oldest first */
+    size_t connection_count;
+    size_t connecting;
+    struct cws_list queue; /* calls that wait for a stream, in order */
+    size_t queued;
+    size_t call_count; /* queued and open */
+    uint64_t no_dial_before_ns; /* after a failed dial while other connections live */
+    size_t streams_expected;    /* what a new connection is expected to take */
+    struct cws_deferred pump;
+    bool pump_wanted;
+};
+
+struct cws_call {
+    struct cws_list node; /* in the channel's queue while it waits */
+    struct cws_channel *channel;
+    struct cws_h2_stream *stream; /* NULL: queued or ended */
+    const char *path;
+    uint64_t deadline_ns;
+    struct cws_timer deadline;
+    struct cws_timer retry;
+    const struct cws_call_events *events;
+    void *ctx;
+
+    struct cws_list unsent;   /* messages that wait for the stream */
+    struct cws_block *first;  /* the first message, kept while the call may have to be sent again */
+    void (*first_settled)(struct cws_block *block, enum cws_status how); /* its own, while kept */
+    void *first_owner;
+    bool has_first;    /* the first message was given to us */
+    bool sent_more;    /* a further message is on its way: no sending again */
+    bool half_closed;
+    bool committed;    /* the peer has answered */
+    unsigned attempts;
+
+    struct cws_frame_reader reader;
+    struct cws_grpc_status status;
+    int http_status;
+    bool grpc_content; /* content-type says application/grpc */
+    bool has_status;   /* grpc-status was seen */
+    unsigned busy;     /* events under way */
+    bool ended;        /* freed once busy is 0 */
+};
+
+/* Sees that queued calls get streams, or connections are opened for them. */
+void cws_channel_want_pump(struct cws_channel *channel);
+
+/* call.c, for the pool: */
+/* Opens the call's stream on this connection; false when the connection cannot take it. */
+bool cws_call_open(struct cws_call *call, struct cws_h2_conn *conn);
+/* Ends a queued call. */
+void cws_call_fail_unavailable(struct cws_call *call, const struct cws_error *err);
+
+/* pool.c, for channel.c and call.c: */
+void cws_pool_init(struct cws_channel *channel);
+/* Closes every connection; calls still open end as UNAVAILABLE. */
+void cws_pool_close(struct cws_channel *channel);
+/* Puts a call into the queue: at the end, or at the front when it is sent again. */
+void cws_pool_enqueue(struct cws_channel *channel, struct cws_call *call, bool front);

@@ -1,0 +1,248 @@
+/* The connections of a channel, and which call goes where. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "grpc/channel_private.h"
+#include "io/proxy.h"
+
+/* What a connection is expected to take before its SETTINGS tell: the usual limit of servers. */
+enum { USUAL_MAX_STREAMS = 100 };
+static const uint64_t CONNECT_TIMEOUT_NS = 20 * CWS_NS_PER_S;
+static const uint64_t REDIAL_PAUSE_NS = 1 * CWS_NS_PER_S;
+
+struct cws_pool_connection {
+    struct cws_list node;
+    struct cws_channel *channel;
+    struct cws_dial *dial;    /* while connecting */
+    struct cws_h2_conn *conn; /* from then on */
+    bool ready;               /* SETTINGS are in: counted no more as connecting */
+    struct cws_timer settings_timer;
+};
+
+static struct cws_pool_connection *entry_of(struct cws_list *node)
+{
+    return cws_list_entry(node, struct cws_pool_connection, node);
+}
+
+static void drop_connection(struct cws_pool_connection *c)
+{
+    struct cws_channel *channel = c->channel;
+    cws_list_remove(&c->node);
+    channel->connection_count--;
+    if (!c->ready)
+        channel->connecting--;
+    cws_timer_cancel(channel->loop, &c->settings_timer);
+    if (c->dial)
+        cws_dial_cancel(c->dial);
+    cws_h2_conn_free(c->conn);
+    cws_free(c);
+}
+
+static void fail_queued(struct cws_channel *channel, const struct cws_error *err)
+{
+    /* Only those there now: a call started by one that fails gets a try of its own. */
+    size_t n = channel->queued;
+    while (n-- > 0 && !cws_list_is_empty(&channel->queue)) {
+        struct cws_call *call = cws_list_entry(channel->queue.next, struct cws_call, node);
+        cws_list_remove(&call->node);
+        channel->queued--;
+        cws_call_fail_unavailable(call, err);
+    }
+}
+
+/* A connection could not be made or broke before it was ready. */
+static void connecting_failed(struct cws_channel *channel, const struct cws_error *err)
+{
+    if (channel->connection_count > 0) { /* others live or still try: calls go on waiting for them */
+        channel->no_dial_before_ns = cws_clock_now_ns() + REDIAL_PAUSE_NS;
+        cws_channel_want_pump(channel);
+    } else {
+        fail_queued(channel, err);
+    }
+}
+
+/* ---- a connection's events --------------------------------------------------------------------------- */
+
+static void on_ready(void *ctx)
+{
+    struct cws_pool_connection *c = ctx;
+    c->ready = true;
+    cws_timer_cancel(c->channel->loop, &c->settings_timer);
+    c->channel->connecting--;
+    c->channel->streams_expected = cws_h2_conn_free_slots(c->conn);
+    cws_channel_want_pump(c->channel);
+}
+
+static void on_room(void *ctx)
+{
+    struct cws_pool_connection *c = ctx;
+    cws_channel_want_pump(c->channel);
+}
+
+static void on_conn_closed(void *ctx, const struct cws_error *err)
+{
+    struct cws_pool_connection *c = ctx;
+    struct cws_channel *channel = c->channel;
+    bool was_ready = c->ready;
+    drop_connection(c);
+    if (was_ready)
+        cws_channel_want_pump(channel);
+    else
+        connecting_failed(channel, err);
+}
+
+static const struct cws_h2_conn_events conn_events = {
+    .on_ready = on_ready,
+    .on_room = on_room,
+    .on_closed = on_conn_closed,
+};
+
+/* Something accepts connections there but does not speak HTTP/2. */
+static void on_no_settings(struct cws_timer *timer)
+{
+    struct cws_pool_connection *c = cws_container_of(timer, struct cws_pool_connection, settings_timer);
+    struct cws_channel *channel = c->channel;
+    struct cws_error err;
+    cws_error_set(&err, CWS_TIMED_OUT, "%s: the peer sent no HTTP/2 SETTINGS within %llu s", channel->target.authority,
+                  (unsigned long long)(CONNECT_TIMEOUT_NS / CWS_NS_PER_S));
+    drop_connection(c);
+    connecting_failed(channel, &err);
+}
+
+static void on_dialled(void *ctx, struct cws_transport *transport, const struct cws_error *err)
+{
+    struct cws_pool_connection *c = ctx;
+    struct cws_channel *channel = c->channel;
+    c->dial = NULL;
+    if (transport) {
+        struct cws_h2_conn_options options = {0};
+        c->conn = cws_h2_conn_new(channel->loop, transport, CWS_H2_CLIENT, &options, &conn_events, c);
+        if (c->conn && cws_timer_set(channel->loop, &c->settings_timer,
+                                     cws_clock_now_ns() + CONNECT_TIMEOUT_NS) == CWS_OK)
+            return;
+    }
+    struct cws_error no_memory = {CWS_NO_MEMORY, "out of memory for a connection"};
+    drop_connection(c);
+    connecting_failed(channel, transport ? &no_memory : err);
+}
+
+static enum cws_status start_dial(struct cws_pool_connection *c, struct cws_error *err)
+{
+    const struct cws_target *target = &c->channel->target;
+    struct cws_proxy proxy = {0};
+    if (!target->unix_path) {
+        enum cws_status status = cws_proxy_for(target->host, &proxy, err);
+        if (status != CWS_OK)
+            return status;
+    }
+    struct cws_dial_options options = {
+        .unix_path = target->unix_path,
+        .host = target->host,
+        .port = target->port,
+        .tls = c->channel->tls,
+        .proxy = proxy.address,
+        .proxy_auth = proxy.auth,
+        .deadline_ns = cws_clock_now_ns() + CONNECT_TIMEOUT_NS,
+    };
+    c->dial = cws_dial_start(c->channel->loop, &options, on_dialled, c);
+    cws_proxy_done(&proxy);
+    return c->dial ? CWS_OK : cws_error_set(err, CWS_NO_MEMORY, "out of memory for a connection");
+}
+
+static void open_connection(struct cws_channel *channel)
+{
+    struct cws_error err;
+    struct cws_pool_connection *c = cws_calloc(1, sizeof(*c));
+    if (!c) {
+        cws_error_set(&err, CWS_NO_MEMORY, "out of memory for a connection");
+        connecting_failed(channel, &err);
+        return;
+    }
+    c->channel = channel;
+    cws_timer_init(&c->settings_timer, on_no_settings);
+    cws_list_push_back(&channel->connections, &c->node);
+    channel->connection_count++;
+    channel->connecting++;
+    if (start_dial(c, &err) != CWS_OK) {
+        drop_connection(c);
+        connecting_failed(channel, &err);
+    }
+}
+
+/* ---- which call goes where --------------------------------------------------------------------------- */
+
+/* Fills the oldest connections first, so that the younger ones can fall idle. */
+static void place_calls(struct cws_channel *channel)
+{
+    for (struct cws_list *node = channel->connections.next; node != &channel->connections; node = node->next) {
+        struct cws_pool_connection *c = entry_of(node);
+        if (!c->conn)
+            continue;
+        while (channel->queued && cws_h2_conn_free_slots(c->conn) > 0) {
+            struct cws_call *call = cws_list_entry(channel->queue.next, struct cws_call, node);
+            cws_list_remove(&call->node);
+            channel->queued--;
+            if (!cws_call_open(call, c->conn)) {
+                cws_pool_enqueue(channel, call, true);
+                break;
+            }
+        }
+    }
+}
+
+static void on_pump(struct cws_deferred *deferred)
+{
+    struct cws_channel *channel = cws_container_of(deferred, struct cws_channel, pump);
+    channel->pump_wanted = false;
+    place_calls(channel);
+    if (channel->queued == 0)
+        return;
+    if (channel->connection_count > 0 && cws_clock_now_ns() < channel->no_dial_before_ns)
+        return; /* the next stream that ends comes back here */
+    size_t each = channel->streams_expected ? channel->streams_expected : USUAL_MAX_STREAMS;
+    while (channel->queued && channel->connection_count < channel->max_connections &&
+           channel->connecting * each < channel->queued) {
+        size_t before = channel->connection_count;
+        open_connection(channel);
+        if (channel->connection_count == before)
+            return;
+        /* The first connection tells how much one takes; only then are further ones worth it. */
+        if (channel->streams_expected == 0)
+            return;
+    }
+}
+
+void cws_channel_want_pump(struct cws_channel *channel)
+{
+    if (channel->pump_wanted)
+        return;
+    channel->pump_wanted = true;
+    cws_loop_defer(channel->loop, &channel->pump);
+}
+
+void cws_pool_enqueue(struct cws_channel *channel, struct cws_call *call, bool front)
+{
+    if (front)
+        cws_list_push_back(channel->queue.next, &call->node); /* before the first */
+    else
+        cws_list_push_back(&channel->queue, &call->node);
+    channel->queued++;
+    cws_channel_want_pump(channel);
+}
+
+void cws_pool_init(struct cws_channel *channel)
+{
+    cws_list_init(&channel->connections);
+    cws_list_init(&channel->queue);
+    cws_list_init(&channel->pump.node);
+    channel->pump.run = on_pump;
+}
+
+void cws_pool_close(struct cws_channel *channel)
+{
+    while (!cws_list_is_empty(&channel->connections))
+        drop_connection(entry_of(channel->connections.next));
+    struct cws_error err = {CWS_CLOSED, "the channel was closed"};
+    fail_queued(channel, &err);
+    cws_list_remove(&channel->pump.node);
+}

@@ -1,0 +1,404 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "grpc/frame.h"
+#include "grpc/metadata.h"
+#include "grpc/server_private.h"
+#include "io/timer.h"
+
+static_assert(CWS_SERVER_PREFIX == CWS_FRAME_PREFIX, "room for the message prefix");
+
+enum { MAX_HEADER_BYTES = 64 * 1024 };
+
+struct cws_server_call {
+    struct cws_server *server;
+    const struct cws_server_method *method; /* NULL until its path is known */
+    struct cws_h2_stream *stream;           /* NULL once it is gone */
+    void *user;
+    struct cws_buf headers; /* name NUL value NUL … */
+    struct cws_frame_reader reader;
+    size_t early_credit; /* window given back before the method asked */
+    uint64_t deadline_ns;
+    struct cws_timer deadline;
+    enum cws_grpc_code code; /* what it was finished with */
+    bool got_headers;
+    bool responded;  /* our HEADERS are out */
+    bool finished;   /* our trailers are out or queued */
+    bool started;    /* `start` was called: `closed` is owed */
+    bool closed;     /* freed once busy is 0 */
+    unsigned busy;   /* events under way */
+};
+
+/* ---- the end ------------------------------------------------------------------------------------------- */
+
+static void leave(struct cws_server_call *call)
+{
+    if (--call->busy || !call->closed)
+        return;
+    cws_buf_done(&call->headers);
+    cws_frame_reader_done(&call->reader);
+    cws_free(call);
+}
+
+static void conclude(struct cws_server_call *call, enum cws_grpc_code why)
+{
+    if (call->closed)
+        return;
+    call->closed = true;
+    call->server->call_count--;
+    cws_timer_cancel(call->server->loop, &call->deadline);
+    if (call->started)
+        call->method->closed(call, why);
+}
+
+static void set_field(struct cws_h2_field *field, const char *name, const char *value)
+{
+    *field = (struct cws_h2_field){.name = name, .name_len = strlen(name), .value = value, .value_len = strlen(value)};
+}
+
+static enum cws_status respond(struct cws_server_call *call)
+{
+    struct cws_h2_field fields[2];
+    if (call->responded)
+        return CWS_OK;
+    set_field(&fields[0], ":status", "200");
+    set_field(&fields[1], "content-type", "application/grpc");
+    call->responded = true;
+    return cws_h2_stream_respond(call->stream, fields, CWS_ARRAY_LEN(fields));
+}
+
+static enum cws_status send_status(struct cws_server_call *call, enum cws_grpc_code code, const char *message,
+                                   const char *details)
+{
+    struct cws_h2_field fields[5];
+    char number[8];
+    size_t n = 0;
+    snprintf(number, sizeof(number), "%d", (int)code);
+    if (!call->responded) { /* trailers-only */
+        set_field(&fields[n++], ":status", "200");
+        set_field(&fields[n++], "content-type", "application/grpc");
+    }
+    set_field(&fields[n++], "grpc-status", number);
+    if (message)
+        set_field(&fields[n++], "grpc-message", message);
+    if (details)
+        set_field(&fields[n++], "grpc-status-details-bin", details);
+    return call->responded ? cws_h2_stream_finish_with(call->stream, fields, n)
+                           : cws_h2_stream_respond_only(call->stream, fields, n);
+}
+
+void cws_server_call_finish(struct cws_server_call *call, enum cws_grpc_code code, const char *message,
+                            const uint8_t *details, size_t details_len)
+{
+    if (call->finished || call->closed)
+        return;
+    call->finished = true;
+    call->code = code;
+    cws_timer_cancel(call->server->loop, &call->deadline);
+    char *encoded = message && *message ? cws_percent_encode(message, strlen(message)) : NULL;
+    char *base64 = details_len ? cws_base64_encode(details, details_len, false) : NULL;
+    if (send_status(call, code, encoded, base64) != CWS_OK) {
+        struct cws_h2_stream *stream = call->stream;
+        call->stream = NULL;
+        cws_h2_stream_reset(stream, CWS_H2_INTERNAL_ERROR);
+        call->busy++;
+        conclude(call, CWS_GRPC_RESOURCE_EXHAUSTED);
+        leave(call);
+    }
+    cws_free(encoded);
+    cws_free(base64);
+}
+
+static void on_deadline(struct cws_timer *timer)
+{
+    struct cws_server_call *call = cws_container_of(timer, struct cws_server_call, deadline);
+    call->busy++;
+    cws_server_call_finish(call, CWS_GRPC_DEADLINE_EXCEEDED, "deadline exceeded", NULL, 0);
+    conclude(call, CWS_GRPC_DEADLINE_EXCEEDED);
+    /* The stream lives on until the status is out; nobody listens to it any more. */
+    if (call->stream)
+        cws_h2_stream_set_events(call->stream, NULL, NULL);
+    call->stream = NULL;
+    leave(call);
+}
+
+/* ---- the request's headers -------------------------------------------------------------------------------- */
+
+const char *cws_server_call_header(const struct cws_server_call *call, const char *name)
+{
+    const char *at = (const char *)cws_buf_bytes(&call->headers);
+    const char *end = at + call->headers.len;
+    while (at < end) {
+        const char *value = at + strlen(at) + 1;
+        if (strcmp(at, name) == 0)
+            return value;
+        at = value + strlen(value) + 1;
+    }
+    return NULL;
+}
+
+static void on_field(void *ctx, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+    struct cws_server_call *call = ctx;
+    if (call->got_headers || memchr(name, 0, name_len) || memchr(value, 0, value_len))
+        return; /* request trailers mean nothing in gRPC */
+    /* Over the limit the header is missing, and the request fails by that. */
+    uint8_t *to;
+    if (cws_buf_reserve(&call->headers, name_len + value_len + 2, &to) != CWS_OK)
+        return;
+    memcpy(to, name, name_len);
+    to[name_len] = '\0';
+    memcpy(to + name_len + 1, value, value_len);
+    to[name_len + 1 + value_len] = '\0';
+    cws_buf_commit(&call->headers, name_len + value_len + 2);
+}
+
+/* Compares in a time that does not tell how much of the secret was right. */
+static bool is_equal_secret(const char *given, const char *wanted)
+{
+    size_t len = strlen(wanted);
+    if (strlen(given) != len)
+        return false;
+    unsigned char different = 0;
+    for (size_t i = 0; i < len; i++)
+        different |= (unsigned char)(given[i] ^ wanted[i]);
+    return different == 0;
+}
+
+static bool is_authorised(const struct cws_server_call *call)
+{
+    if (!call->server->authorization)
+        return true;
+    const char *given = cws_server_call_header(call, "authorization");
+    return given && is_equal_secret(given, call->server->authorization);
+}
+
+static const struct cws_server_method *find_method(const struct cws_server *server, const char *path)
+{
+    for (size_t i = 0; i < server->method_count; i++)
+        if (strcmp(server->methods[i].path, path) == 0)
+            return &server->methods[i];
+    return NULL;
+}
+
+static void refuse(struct cws_server_call *call, enum cws_grpc_code code, const char *message)
+{
+    cws_server_call_finish(call, code, message, NULL, 0);
+}
+
+static bool read_timeout(struct cws_server_call *call)
+{
+    const char *text = cws_server_call_header(call, "grpc-timeout");
+    uint64_t left_ns;
+    if (!text)
+        return true;
+    if (!cws_timeout_parse(text, &left_ns))
+        return false;
+    uint64_t now = cws_clock_now_ns();
+    call->deadline_ns = left_ns < CWS_NO_DEADLINE - now ? now + left_ns : CWS_NO_DEADLINE;
+    return true;
+}
+
+static void begin(struct cws_server_call *call)
+{
+    const char *path = cws_server_call_header(call, ":path");
+    const char *type = cws_server_call_header(call, "content-type");
+    char text[256];
+    if (!path || !type || strncmp(type, "application/grpc", 16) != 0) {
+        refuse(call, CWS_GRPC_INTERNAL, "not a gRPC request: content-type must be application/grpc");
+        return;
+    }
+    if (!is_authorised(call)) {
+        refuse(call, CWS_GRPC_UNAUTHENTICATED, "a valid bearer token is required (authorization: Bearer …)");
+        return;
+    }
+    call->method = find_method(call->server, path);
+    if (!call->method) {
+        snprintf(text, sizeof(text), "unknown method %s", path);
+        refuse(call, CWS_GRPC_UNIMPLEMENTED, text);
+        return;
+    }
+    if (!read_timeout(call)) {
+        refuse(call, CWS_GRPC_INTERNAL, "malformed grpc-timeout");
+        return;
+    }
+    if (call->method->manual_credit)
+        cws_h2_stream_set_manual_credit(call->stream);
+    if (cws_timer_set(call->server->loop, &call->deadline, call->deadline_ns) != CWS_OK) {
+        refuse(call, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory");
+        return;
+    }
+    call->started = true;
+    call->method->start(call, call->server->ctx);
+}
+
+/* ---- the stream's events ---------------------------------------------------------------------------------- */
+
+static void on_block(void *ctx)
+{
+    struct cws_server_call *call = ctx;
+    if (call->got_headers)
+        return;
+    call->got_headers = true;
+    call->busy++;
+    begin(call);
+    leave(call);
+}
+
+static void message_failed(struct cws_server_call *call, enum cws_status status)
+{
+    char text[128];
+    if (status == CWS_TOO_LARGE) {
+        snprintf(text, sizeof(text), "SERVER: Received message larger than max (%u vs. %zu)", call->reader.need,
+                 call->reader.max_message);
+        refuse(call, CWS_GRPC_RESOURCE_EXHAUSTED, text);
+    } else if (status == CWS_PROTOCOL) {
+        refuse(call, CWS_GRPC_UNIMPLEMENTED, "compressed messages are not supported");
+    } else {
+        refuse(call, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for a message");
+    }
+}
+
+/* A method with manual credit gives back what it was handed, message by message. Prefixes and the parts of a message that
+ * is not whole yet are given back at once, or a message larger than the window could never come in; what was
+ * given back early is taken off what the method gives back later. */
+static void settle_credit(struct cws_server_call *call, size_t received, size_t delivered, size_t partial_before)
+{
+    size_t partial = cws_frame_partial_len(&call->reader);
+    size_t later = delivered ? delivered - partial_before : 0;
+    call->early_credit += delivered ? partial : partial - partial_before;
+    cws_h2_stream_consume(call->stream, received - later);
+}
+
+static void on_data(void *ctx, const uint8_t *data, size_t len)
+{
+    struct cws_server_call *call = ctx;
+    size_t received = len;
+    size_t delivered = 0;
+    size_t partial_before = cws_frame_partial_len(&call->reader);
+    call->busy++;
+    while (!call->closed && !call->finished && call->started) {
+        const uint8_t *message;
+        size_t message_len;
+        enum cws_status status = cws_frame_next(&call->reader, &data, &len, &message, &message_len);
+        if (status != CWS_OK) {
+            message_failed(call, status);
+            break;
+        }
+        if (!message)
+            break;
+        delivered += message_len;
+        call->method->message(call, message, message_len);
+    }
+    if (call->stream && !call->finished && call->method && call->method->manual_credit)
+        settle_credit(call, received, delivered, partial_before);
+    leave(call);
+}
+
+static void on_end(void *ctx)
+{
+    struct cws_server_call *call = ctx;
+    call->busy++;
+    if (call->started && !call->finished && !call->closed)
+        call->method->half_closed(call);
+    leave(call);
+}
+
+static void on_drained(void *ctx)
+{
+    struct cws_server_call *call = ctx;
+    call->busy++;
+    if (call->started && !call->finished && !call->closed && call->method->drained)
+        call->method->drained(call);
+    leave(call);
+}
+
+static void on_stream_closed(void *ctx, const struct cws_h2_end *end)
+{
+    struct cws_server_call *call = ctx;
+    call->stream = NULL;
+    call->busy++;
+    if (call->finished && !end->lost && !end->reset)
+        conclude(call, call->code);
+    else
+        conclude(call, end->lost ? CWS_GRPC_UNAVAILABLE : CWS_GRPC_CANCELLED);
+    leave(call);
+}
+
+static const struct cws_h2_stream_events stream_events = {
+    .on_field = on_field,
+    .on_block = on_block,
+    .on_data = on_data,
+    .on_end = on_end,
+    .on_drained = on_drained,
+    .on_closed = on_stream_closed,
+};
+
+void cws_server_call_begin(struct cws_server *server, struct cws_h2_stream *stream)
+{
+    struct cws_server_call *call = cws_calloc(1, sizeof(*call));
+    if (!call) {
+        cws_h2_stream_reset(stream, CWS_H2_REFUSED_STREAM);
+        return;
+    }
+    call->server = server;
+    call->stream = stream;
+    call->deadline_ns = CWS_NO_DEADLINE;
+    cws_buf_init(&call->headers, MAX_HEADER_BYTES);
+    cws_frame_reader_init(&call->reader, server->max_message);
+    cws_timer_init(&call->deadline, on_deadline);
+    server->call_count++;
+    cws_h2_stream_set_events(stream, &stream_events, call);
+}
+
+/* ---- for the methods ---------------------------------------------------------------------------------------- */
+
+void cws_server_call_set_user(struct cws_server_call *call, void *user)
+{
+    call->user = user;
+}
+
+void *cws_server_call_user(const struct cws_server_call *call)
+{
+    return call->user;
+}
+
+void *cws_server_call_ctx(const struct cws_server_call *call)
+{
+    return call->server->ctx;
+}
+
+uint64_t cws_server_call_deadline_ns(const struct cws_server_call *call)
+{
+    return call->deadline_ns;
+}
+
+struct cws_block *cws_server_message_new(size_t len)
+{
+    struct cws_block *block = len <= SIZE_MAX - CWS_SERVER_PREFIX ? cws_block_new(CWS_SERVER_PREFIX + len) : NULL;
+    if (block)
+        cws_frame_prefix(block->data, len);
+    return block;
+}
+
+void cws_server_call_send(struct cws_server_call *call, struct cws_block *message)
+{
+    if (call->closed || call->finished || respond(call) != CWS_OK)
+        cws_block_settle(message, CWS_CLOSED);
+    else
+        cws_h2_stream_send(call->stream, message);
+}
+
+size_t cws_server_call_pending(const struct cws_server_call *call)
+{
+    return call->stream ? cws_h2_stream_pending(call->stream) : 0;
+}
+
+void cws_server_call_consume(struct cws_server_call *call, size_t n)
+{
+    size_t early = n < call->early_credit ? n : call->early_credit;
+    call->early_credit -= early;
+    if (call->stream && n > early)
+        cws_h2_stream_consume(call->stream, n - early);
+}

@@ -1,0 +1,65 @@
+/* What conn.c, input.c and stream.c share. */
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include "h2/conn.h"
+
+struct cws_h2_conn {
+    struct cws_loop *loop;
+    struct cws_transport *transport; /* NULL once it is down */
+    nghttp2_session *session;
+    enum cws_h2_role role;
+    const struct cws_h2_conn_events *events;
+    void *ctx;
+
+    struct cws_list streams;
+    size_t stream_count;
+    uint32_t stream_window;
+    uint32_t peer_max_streams;
+    struct cws_deferred flush;
+    bool flush_wanted;
+    bool in_session; /* inside mem_recv / mem_send */
+    bool ready;      /* the peer's SETTINGS are in */
+    bool draining;   /* GOAWAY sent or received */
+    bool room_changed;
+    bool failed; /* `why` is set; the end is delivered by the next flush */
+    struct cws_error why;
+};
+
+struct cws_h2_stream {
+    struct cws_list node;
+    struct cws_h2_conn *conn;
+    const struct cws_h2_stream_events *events; /* NULL once reset by us: nobody listens */
+    void *ctx;
+    int32_t id;
+    uint32_t window;     /* our receive window for it */
+    uint64_t delivered;  /* bytes received since the window was last raised */
+    struct cws_list queue; /* blocks to send */
+    size_t pending;        /* bytes in them */
+    nghttp2_nv *trailers;  /* cws_malloc'ed with their texts behind them */
+    size_t trailer_count;
+    bool manual_credit;
+    bool responded; /* server: a body may be sent */
+    bool finished;  /* END_STREAM after the queue */
+    bool deferred;  /* nghttp2 waits for cws_h2_stream_send */
+    bool peer_reset; /* RST_STREAM was received */
+    bool peer_ended; /* END_STREAM was received */
+    bool headers_sent; /* client: the request's HEADERS have been given to the transport */
+};
+
+/* Sees that a flush happens before the loop next waits. */
+void cws_h2_conn_want_flush(struct cws_h2_conn *conn);
+/* The connection is broken: the next flush tells everyone. The first reason wins. */
+void cws_h2_conn_fail(struct cws_h2_conn *conn, enum cws_status status, const char *fmt, ...) CWS_PRINTF(3, 4);
+
+/* Sets nghttp2's callbacks to those of input.c. */
+void cws_h2_input_set_callbacks(nghttp2_session_callbacks *callbacks);
+
+struct cws_h2_stream *cws_h2_stream_new(struct cws_h2_conn *conn, int32_t id);
+/* Settles what is queued, tells on_closed when anyone listens, frees. */
+void cws_h2_stream_close(struct cws_h2_stream *stream, const struct cws_h2_end *end);
+/* nghttp2's source of a stream's body. */
+nghttp2_data_provider cws_h2_stream_provider(struct cws_h2_stream *stream);
+/* Fills nghttp2's form of the fields; `out` has room for `count`. The texts are not copied. */
+void cws_h2_fields_to_nv(const struct cws_h2_field *fields, size_t count, nghttp2_nv *out);

@@ -1,0 +1,201 @@
+/* nghttp2's callbacks: what comes from the peer, turned into events. */
+#include <string.h>
+
+#include "h2/conn_private.h"
+
+/* The largest receive window a stream grows to: about what 10 Gbit/s delivers within a 10 ms round trip. */
+enum { MAX_STREAM_WINDOW = 16 * 1024 * 1024 };
+
+static struct cws_h2_stream *find_stream(nghttp2_session *session, int32_t stream_id)
+{
+    return nghttp2_session_get_stream_user_data(session, stream_id);
+}
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    struct cws_h2_conn *conn = user;
+    if (conn->role != CWS_H2_SERVER || frame->hd.type != NGHTTP2_HEADERS ||
+        frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+        return 0;
+    struct cws_h2_stream *stream = cws_h2_stream_new(conn, frame->hd.stream_id);
+    if (!stream)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the stream is reset */
+    nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, stream);
+    conn->events->on_stream(conn->ctx, stream);
+    return 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
+                     const uint8_t *value, size_t value_len, uint8_t flags, void *user)
+{
+    (void)flags;
+    (void)user;
+    struct cws_h2_stream *stream = find_stream(session, frame->hd.stream_id);
+    if (stream && stream->events)
+        stream->events->on_field(stream->ctx, (const char *)name, name_len, (const char *)value, value_len);
+    return 0;
+}
+
+static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id, const uint8_t *data,
+                         size_t len, void *user)
+{
+    (void)flags;
+    struct cws_h2_conn *conn = user;
+    struct cws_h2_stream *stream = find_stream(session, stream_id);
+    /* The connection's window is always opened: a stream nobody reads must not hold up the others. */
+    nghttp2_session_consume_connection(session, len);
+    cws_h2_conn_want_flush(conn);
+    if (!stream || !stream->events) {
+        nghttp2_session_consume_stream(session, stream_id, len);
+        return 0;
+    }
+    if (!stream->manual_credit) {
+        stream->delivered += len;
+        if (stream->delivered >= stream->window && stream->window < MAX_STREAM_WINDOW) {
+            stream->window *= 2;
+            stream->delivered = 0;
+            nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, stream_id,
+                                                  (int32_t)stream->window);
+        }
+        nghttp2_session_consume_stream(session, stream_id, len);
+    }
+    stream->events->on_data(stream->ctx, data, len);
+    return 0;
+}
+
+static void settings_received(struct cws_h2_conn *conn)
+{
+    conn->peer_max_streams = nghttp2_session_get_remote_settings(conn->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    conn->room_changed = true;
+    cws_h2_conn_want_flush(conn);
+    if (!conn->ready) {
+        conn->ready = true;
+        if (conn->events->on_ready)
+            conn->events->on_ready(conn->ctx);
+    }
+}
+
+static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    struct cws_h2_conn *conn = user;
+    struct cws_h2_stream *stream = NULL;
+    switch (frame->hd.type) {
+    case NGHTTP2_SETTINGS:
+        if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
+            settings_received(conn);
+        return 0;
+    case NGHTTP2_GOAWAY:
+        conn->draining = true;
+        conn->room_changed = true;
+        cws_h2_conn_want_flush(conn);
+        return 0;
+    case NGHTTP2_RST_STREAM:
+        stream = find_stream(session, frame->hd.stream_id);
+        if (stream)
+            stream->peer_reset = true;
+        return 0;
+    case NGHTTP2_HEADERS:
+        stream = find_stream(session, frame->hd.stream_id);
+        if (stream && stream->events)
+            stream->events->on_block(stream->ctx);
+        break;
+    case NGHTTP2_DATA:
+        stream = find_stream(session, frame->hd.stream_id);
+        break;
+    default:
+        return 0;
+    }
+    if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && stream) {
+        stream->peer_ended = true;
+        if (stream->events)
+            stream->events->on_end(stream->ctx);
+    }
+    return 0;
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t code, void *user)
+{
+    (void)user;
+    struct cws_h2_stream *stream = find_stream(session, stream_id);
+    if (!stream)
+        return 0;
+    struct cws_h2_end end = {
+        .code = code,
+        .unprocessed = code == NGHTTP2_REFUSED_STREAM,
+        .reset = stream->peer_reset,
+    };
+    cws_h2_stream_close(stream, &end);
+    return 0;
+}
+
+static struct cws_h2_stream *find_in_list(struct cws_h2_conn *conn, int32_t stream_id)
+{
+    for (struct cws_list *node = conn->streams.next; node != &conn->streams; node = node->next) {
+        struct cws_h2_stream *stream = cws_list_entry(node, struct cws_h2_stream, node);
+        if (stream->id == stream_id)
+            return stream;
+    }
+    return NULL;
+}
+
+/* A request that could not be sent (GOAWAY came in between): nghttp2 knows no stream for it, so it ends here. */
+static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *frame, int lib_error, void *user)
+{
+    (void)lib_error;
+    struct cws_h2_conn *conn = user;
+    if (frame->hd.type != NGHTTP2_HEADERS || conn->role != CWS_H2_CLIENT ||
+        nghttp2_session_find_stream(session, frame->hd.stream_id))
+        return 0;
+    struct cws_h2_stream *stream = find_in_list(conn, frame->hd.stream_id);
+    if (stream) {
+        struct cws_h2_end end = {.code = NGHTTP2_REFUSED_STREAM, .unprocessed = true};
+        cws_h2_stream_close(stream, &end);
+    }
+    return 0;
+}
+
+/* A server that has ended its side wants no more of the request either: "trailers, then RST_STREAM(NO_ERROR)". */
+static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    struct cws_h2_conn *conn = user;
+    if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
+        return 0;
+    if (conn->role == CWS_H2_CLIENT) {
+        struct cws_h2_stream *stream = find_stream(session, frame->hd.stream_id);
+        if (stream)
+            stream->headers_sent = true;
+    } else if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
+               nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0) {
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+    }
+    return 0;
+}
+
+/* DATA frames as large as the peer takes them, instead of nghttp2's 16 KiB. */
+static ssize_t read_length(nghttp2_session *session, uint8_t frame_type, int32_t stream_id,
+                           int32_t session_window, int32_t stream_window, uint32_t max_frame_size, void *user)
+{
+    (void)session;
+    (void)frame_type;
+    (void)stream_id;
+    (void)user;
+    enum { LARGEST = 64 * 1024 };
+    int64_t length = max_frame_size < LARGEST ? max_frame_size : LARGEST;
+    if (session_window < length)
+        length = session_window;
+    if (stream_window < length)
+        length = stream_window;
+    return (ssize_t)length;
+}
+
+void cws_h2_input_set_callbacks(nghttp2_session_callbacks *callbacks)
+{
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_send);
+    nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks, read_length);
+}
