@@ -1,0 +1,40 @@
+/* The parts of cwsandbox-init. Functions return 0 or a negative errno unless they say otherwise. */
+#pragma once
+
+#include "init_protocol.h"
+#include "sys.h"
+
+/* start.c calls it. */
+__attribute__((noreturn, used)) void init_main(void);
+
+/* What went wrong, for a report. */
+struct fault {
+    uint32_t detail;  /* of a step: its op */
+    const char *path; /* NULL: nothing to name */
+};
+
+/* setup.c: does the steps of a block of `size` bytes, which it may write to. */
+int setup_run(char *block, uint64_t size, struct fault *fault);
+
+/* guard.c: limits that commands inherit; and the end of what only the set-up was allowed to do. */
+void guard_limits(void);
+int guard_drop_privileges(void);
+
+/* proc.c: see CWSI_STEP_SEAL_PROC; SIGKILL to every child of ours. */
+int proc_seal(void);
+void proc_kill_children(void);
+
+/* command.c */
+struct launch {
+    char **argv;
+    char **envp;
+    const char *working_dir;
+    int fds[3];          /* what becomes stdin, stdout, stderr */
+    bool die_with_us;
+    volatile int error;  /* after command_start: why it could not be executed, else 0 */
+};
+
+/* Fills argv, envp and working_dir from a block of CWSI_START; the block is written to and must stay. */
+int command_read(struct launch *launch, char *block, uint64_t size);
+/* Starts it in a session of its own; returns its pid. One that cannot be executed has said so on its stderr. */
+long command_start(struct launch *launch);

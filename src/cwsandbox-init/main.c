@@ -1,0 +1,313 @@
+/*
+ * cwsandbox-init: PID 1 of a sandbox. It sets the sandbox up, starts commands when the daemon says so, reaps
+ * whatever ends, and ends itself, and the sandbox with it, when the main command or the daemon does.
+ */
+#include <linux/fcntl.h>
+#include <linux/mman.h>
+#include <linux/poll.h>
+#include <linux/prctl.h>
+#include <linux/signal.h>
+#include <linux/wait.h>
+
+#include "init.h"
+
+#define SOL_SOCKET_LEVEL 1 /* SOL_SOCKET, SCM_RIGHTS, MSG_*: not in the kernel's headers for us */
+#define SCM_RIGHTS_TYPE 1
+#define MSG_NO_SIGNAL 0x4000
+#define MSG_CLOSE_ON_EXEC 0x40000000
+#define MSG_CUT 0x28 /* MSG_TRUNC | MSG_CTRUNC */
+
+struct message_part {
+    void *base;
+    size_t len;
+};
+
+struct message {
+    void *name;
+    int name_len;
+    struct message_part *parts;
+    size_t part_count;
+    void *control;
+    size_t control_len;
+    unsigned flags;
+};
+
+struct control {
+    size_t len;
+    int level;
+    int type;
+    int fds[CWSI_MAX_FDS];
+};
+
+struct init {
+    bool container;
+    int null_fd;
+    int signal_fd;
+    uint32_t used; /* ids below it have been used */
+    int pids[CWSI_MAX_COMMANDS]; /* 0: the id is free */
+};
+
+static struct init init;
+
+/* ---- the end ----------------------------------------------------------------------------------------- */
+
+__attribute__((noreturn)) static void end(int code)
+{
+    if (!init.container) {
+        /* No namespace ends with us: end every descendant. Orphans come to us, a subreaper. */
+        do
+            proc_kill_children();
+        while (SYS4(wait4, -1, NULL, __WALL, NULL) > 0);
+    }
+    for (;;)
+        SYS1(exit_group, code);
+}
+
+__attribute__((noreturn)) static void die(const char *why)
+{
+    char line[160] = "cwsandbox-init: ";
+    text_append(line, sizeof(line) - 1, why);
+    text_append(line, sizeof(line), "\n");
+    SYS3(write, 2, line, text_len(line));
+    end(1);
+}
+
+/* ---- reports ----------------------------------------------------------------------------------------- */
+
+static void send_report(const struct cwsi_report *report, int fd)
+{
+    struct message_part part = {.base = (void *)report, .len = sizeof(*report)};
+    struct control control = {.len = offsetof(struct control, fds) + sizeof(int),
+                              .level = SOL_SOCKET_LEVEL,
+                              .type = SCM_RIGHTS_TYPE,
+                              .fds = {fd}};
+    struct message message = {.parts = &part, .part_count = 1};
+    if (fd >= 0) {
+        message.control = &control;
+        message.control_len = (control.len + 7) & ~(size_t)7;
+    }
+    if (SYS3(sendmsg, CWSI_SOCKET, &message, MSG_NO_SIGNAL) < 0)
+        end(1);
+}
+
+static void report(uint32_t op, uint32_t id, int value)
+{
+    struct cwsi_report packet = {.op = op, .id = id, .value = value};
+    send_report(&packet, -1);
+}
+
+static void report_fault(uint32_t id, long error, const struct fault *fault)
+{
+    struct cwsi_report packet = {.op = CWSI_FAILED, .id = id, .value = (int)error, .detail = fault->detail};
+    if (fault->path)
+        text_append(packet.path, sizeof(packet.path), fault->path);
+    send_report(&packet, -1);
+}
+
+/* ---- requests ---------------------------------------------------------------------------------------- */
+
+struct received {
+    struct cwsi_request request;
+    int fds[CWSI_MAX_FDS];
+    unsigned fd_count;
+};
+
+/* False when the daemon is gone. */
+static bool receive(struct received *received)
+{
+    struct message_part part = {.base = &received->request, .len = sizeof(received->request)};
+    struct control control = {0};
+    struct message message = {
+        .parts = &part, .part_count = 1, .control = &control, .control_len = sizeof(control)};
+    long got = SYS3(recvmsg, CWSI_SOCKET, &message, MSG_CLOSE_ON_EXEC);
+    if (got == 0 || got == -ECONNRESET)
+        return false;
+    if (got != sizeof(received->request) || message.flags & MSG_CUT)
+        die("a request of the wrong size");
+    received->fd_count = 0;
+    if (message.control_len >= offsetof(struct control, fds))
+        received->fd_count = (unsigned)((control.len - offsetof(struct control, fds)) / sizeof(int));
+    memcpy(received->fds, control.fds, sizeof(control.fds));
+    return true;
+}
+
+static char *map_block(const struct received *received)
+{
+    long address = SYS6(mmap, NULL, received->request.size, PROT_READ | PROT_WRITE, MAP_PRIVATE,
+                        received->fds[0], 0);
+    return address < 0 && address > -4096 ? NULL : (char *)address;
+}
+
+static void set_up(const struct received *received)
+{
+    struct fault fault = {0};
+    char *block = NULL;
+    int rc = 0;
+    init.container = received->request.flags & CWSI_CONTAINER;
+    if (!init.container)
+        rc = (int)SYS5(prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    if (received->request.size) {
+        block = map_block(received);
+        rc = block ? setup_run(block, received->request.size, &fault) : -ENOMEM;
+    }
+    if (rc == 0) {
+        fault = (struct fault){0};
+        rc = (int)SYS4(openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC, 0);
+        init.null_fd = rc;
+    }
+    if (rc >= 0 && init.container)
+        rc = guard_drop_privileges();
+    if (rc < 0) {
+        report_fault(CWSI_MAIN, -rc, &fault);
+        end(1);
+    }
+    guard_limits();
+    for (int fd = 0; fd < 3; fd++)
+        SYS3(dup3, init.null_fd, fd, 0);
+    if (block)
+        SYS2(munmap, block, received->request.size);
+    report(CWSI_READY, CWSI_MAIN, 0);
+}
+
+static void start(const struct received *received)
+{
+    const struct cwsi_request *request = &received->request;
+    struct launch launch = {.die_with_us = !init.container};
+    struct fault fault = {0};
+    unsigned next = 1;
+    if (request->id >= CWSI_MAX_COMMANDS || init.pids[request->id])
+        die("a command id that is in use");
+    for (unsigned i = 0; i < 3; i++)
+        launch.fds[i] = request->flags & CWSI_STDIN << i ? received->fds[next++] : init.null_fd;
+    if (next != received->fd_count)
+        die("descriptors that do not match their flags");
+
+    char *block = map_block(received);
+    long rc = block ? command_read(&launch, block, request->size) : -ENOMEM;
+    if (rc == 0)
+        rc = command_start(&launch);
+    if (rc > 0) {
+        init.pids[request->id] = (int)rc;
+        if (request->id >= init.used)
+            init.used = request->id + 1;
+    }
+    if (rc > 0 && launch.error && request->id == CWSI_MAIN) {
+        fault.path = launch.argv[0];
+        report_fault(CWSI_MAIN, launch.error, &fault);
+        end(1);
+    }
+    if (rc < 0)
+        report_fault(request->id, -rc, &fault);
+    else
+        report(CWSI_STARTED, request->id, 0);
+    if (block)
+        SYS2(munmap, block, request->size);
+}
+
+static void pass_signal(const struct cwsi_request *request)
+{
+    if (request->id >= CWSI_MAX_COMMANDS)
+        die("a command id out of range");
+    /* Not reaped yet, so the number is still this command's. */
+    int pid = init.pids[request->id];
+    if (pid && request->op == CWSI_KILL)
+        SYS2(kill, -pid, SIGKILL);
+    else if (pid)
+        SYS2(kill, pid, request->value);
+}
+
+static void handle(void)
+{
+    struct received received;
+    if (!receive(&received))
+        end(0);
+    switch (received.request.op) {
+    case CWSI_SETUP:
+        set_up(&received);
+        break;
+    case CWSI_START:
+        start(&received);
+        break;
+    case CWSI_KILL:
+    case CWSI_SIGNAL:
+        pass_signal(&received.request);
+        break;
+    default:
+        die("a request of an unknown kind");
+    }
+    for (unsigned i = 0; i < received.fd_count; i++)
+        SYS1(close, received.fds[i]);
+}
+
+/* ---- children ----------------------------------------------------------------------------------------- */
+
+/* The id of one of our commands, or CWSI_MAX_COMMANDS for an orphan that came to us. */
+static uint32_t find(int pid)
+{
+    for (uint32_t id = 0; id < init.used; id++)
+        if (init.pids[id] == pid)
+            return id;
+    return CWSI_MAX_COMMANDS;
+}
+
+static void reap(void)
+{
+    uint8_t signals[128];
+    int status, main_status = 0;
+    bool main_ended = false;
+    long pid;
+    SYS3(read, init.signal_fd, signals, sizeof(signals));
+    while ((pid = SYS4(wait4, -1, &status, WNOHANG, NULL)) > 0) {
+        uint32_t id = find((int)pid);
+        if (id == CWSI_MAX_COMMANDS)
+            continue;
+        init.pids[id] = 0;
+        if (id == CWSI_MAIN) {
+            main_ended = true;
+            main_status = status;
+        } else {
+            report(CWSI_EXITED, id, status);
+        }
+    }
+    if (main_ended) {
+        report(CWSI_EXITED, CWSI_MAIN, main_status);
+        end(0);
+    }
+}
+
+/* ---- from the beginning -------------------------------------------------------------------------------- */
+
+static void say_hello(void)
+{
+    struct cwsi_report packet = {.op = CWSI_HELLO};
+    long pidfd = SYS2(pidfd_open, SYS0(getpid), 0);
+    if (pidfd < 0)
+        die("pidfd_open: this kernel is older than 5.3");
+    send_report(&packet, (int)pidfd);
+    SYS1(close, pidfd);
+}
+
+void init_main(void)
+{
+    const uint64_t all_signals = ~0ull;
+    const uint64_t child_signal = 1ull << (SIGCHLD - 1);
+    /* Before anything else: no command may trace us, read our memory, or reach what we hold open. */
+    SYS5(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+    SYS5(prctl, PR_SET_NAME, "cwsandbox-init", 0, 0, 0);
+    SYS4(rt_sigprocmask, SIG_SETMASK, &all_signals, NULL, sizeof(all_signals));
+    SYS3(close_range, CWSI_SOCKET + 1, ~0u, 0);
+    SYS3(fcntl, CWSI_SOCKET, F_SETFD, FD_CLOEXEC);
+    init.signal_fd = (int)SYS4(signalfd4, -1, &child_signal, sizeof(child_signal), O_CLOEXEC | O_NONBLOCK);
+    if (init.signal_fd < 0)
+        die("signalfd failed");
+    say_hello();
+    for (;;) {
+        struct pollfd fds[] = {{.fd = CWSI_SOCKET, .events = POLLIN}, {.fd = init.signal_fd, .events = POLLIN}};
+        SYS5(ppoll, fds, 2, NULL, NULL, 0);
+        /* Children first: an id is reported free before a request that came later can name it again. */
+        if (fds[1].revents)
+            reap();
+        if (fds[0].revents)
+            handle();
+    }
+}

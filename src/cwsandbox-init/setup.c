@@ -1,0 +1,281 @@
+/* The daemon's steps: what the file system of this sandbox looks like. */
+#include <linux/fcntl.h>
+#include <linux/limits.h>
+#include <linux/mount.h>
+#include <linux/stat.h>
+
+#include "init.h"
+
+#define MNT_DETACH 2
+#define DIRECTORY_MODE 0755
+
+struct setup {
+    const char *scratch; /* NULL: there is none */
+    unsigned mounted_files;
+};
+
+/* Makes the directories that lead to `path`. */
+static int make_parents(char *path)
+{
+    for (char *c = path + 1; *c; c++) {
+        if (*c != '/')
+            continue;
+        *c = '\0';
+        long rc = SYS3(mkdirat, AT_FDCWD, path, DIRECTORY_MODE);
+        *c = '/';
+        if (rc < 0 && rc != -EEXIST)
+            return (int)rc;
+    }
+    return 0;
+}
+
+/* Tries without the parents first: they are nearly always there. */
+#define WITH_PARENTS(rc, path, call)                                                               \
+    do {                                                                                           \
+        rc = (call);                                                                               \
+        if (rc == -ENOENT && (rc = make_parents(path)) == 0)                                       \
+            rc = (call);                                                                           \
+    } while (0)
+
+static int make_directory(char *path, uint32_t mode)
+{
+    long rc;
+    WITH_PARENTS(rc, path, SYS3(mkdirat, AT_FDCWD, path, mode));
+    if (rc == -EEXIST) {
+        struct statx status;
+        rc = SYS5(statx, AT_FDCWD, path, 0, STATX_TYPE, &status);
+        if (rc == 0 && (status.stx_mode & S_IFMT) != S_IFDIR)
+            rc = -ENOTDIR;
+    }
+    if (rc == 0)
+        rc = SYS3(fchmodat, AT_FDCWD, path, mode);
+    return (int)rc;
+}
+
+static int write_all(long fd, const char *data, uint64_t len)
+{
+    while (len) {
+        long written = SYS3(write, fd, data, len);
+        if (written < 0)
+            return (int)written;
+        data += written;
+        len -= (uint64_t)written;
+    }
+    return 0;
+}
+
+/* A new, empty file; one that was there is replaced. Returns its descriptor. */
+static long new_file(char *path)
+{
+    long fd;
+    SYS3(unlinkat, AT_FDCWD, path, 0);
+    WITH_PARENTS(fd, path,
+                 SYS4(openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    return fd;
+}
+
+static int write_file(char *path, const char *data, uint64_t len, uint32_t mode)
+{
+    long fd = new_file(path);
+    if (fd < 0)
+        return (int)fd;
+    int rc = write_all(fd, data, len);
+    if (rc == 0)
+        rc = (int)SYS2(fchmod, fd, mode);
+    SYS1(close, fd);
+    return rc;
+}
+
+static int make_symlink(char *path, const char *target)
+{
+    long rc;
+    SYS3(unlinkat, AT_FDCWD, path, 0);
+    WITH_PARENTS(rc, path, SYS3(symlinkat, target, AT_FDCWD, path));
+    return (int)rc;
+}
+
+static int copy_content(long from, char *path, uint32_t mode)
+{
+    long to = new_file(path);
+    long rc = to;
+    if (to < 0)
+        return (int)to;
+    do
+        rc = SYS4(sendfile, to, from, NULL, 1 << 30);
+    while (rc > 0);
+    if (rc == 0)
+        rc = SYS2(fchmod, to, mode & 0777);
+    SYS1(close, to);
+    return (int)rc;
+}
+
+static int copy(const char *source, char *path)
+{
+    struct statx status;
+    long rc = SYS5(statx, AT_FDCWD, source, AT_SYMLINK_NOFOLLOW, STATX_MODE | STATX_TYPE, &status);
+    if (rc < 0)
+        return (int)rc;
+    if ((status.stx_mode & S_IFMT) == S_IFLNK) {
+        char target[PATH_MAX];
+        rc = SYS4(readlinkat, AT_FDCWD, source, target, sizeof(target) - 1);
+        if (rc < 0)
+            return (int)rc;
+        target[rc] = '\0';
+        return make_symlink(path, target);
+    }
+    /* What is not for everybody on the host is as if it were not there. */
+    if ((status.stx_mode & S_IFMT) != S_IFREG || !(status.stx_mode & 0004))
+        return -ENOENT;
+    long from = SYS4(openat, AT_FDCWD, source, O_RDONLY | O_CLOEXEC, 0);
+    if (from < 0)
+        return (int)from;
+    rc = copy_content(from, path, status.stx_mode);
+    SYS1(close, from);
+    return (int)rc;
+}
+
+static int bind(const char *source, char *path)
+{
+    struct statx status;
+    long rc = SYS5(statx, AT_FDCWD, source, 0, STATX_TYPE, &status);
+    if (rc < 0)
+        return (int)rc;
+    if ((status.stx_mode & S_IFMT) == S_IFDIR) {
+        WITH_PARENTS(rc, path, SYS3(mkdirat, AT_FDCWD, path, DIRECTORY_MODE));
+    } else {
+        WITH_PARENTS(rc, path, SYS4(mknodat, AT_FDCWD, path, S_IFREG | 0644, 0));
+    }
+    if (rc == 0 || rc == -EEXIST)
+        rc = SYS5(mount, source, path, NULL, MS_BIND | MS_REC, NULL);
+    return (int)rc;
+}
+
+static int overlay(const char *path, const char *upper)
+{
+    char options[1024] = "userxattr,lowerdir=";
+    char directory[PATH_MAX] = "";
+    static const char *const parts[] = {"/up", "/work"};
+    text_append(options, sizeof(options), path);
+    for (size_t i = 0; i < 2; i++) {
+        directory[0] = '\0';
+        text_append(directory, sizeof(directory), upper);
+        text_append(directory, sizeof(directory), parts[i]);
+        long rc;
+        WITH_PARENTS(rc, directory, SYS3(mkdirat, AT_FDCWD, directory, DIRECTORY_MODE));
+        if (rc < 0 && rc != -EEXIST)
+            return (int)rc;
+        text_append(options, sizeof(options), i == 0 ? ",upperdir=" : ",workdir=");
+        text_append(options, sizeof(options), directory);
+    }
+    return (int)SYS5(mount, "cwsandbox", path, "overlay", MS_NOSUID | MS_NODEV, options);
+}
+
+/* The content lies where commands cannot reach it, and shows through a mount that cannot be written to. */
+static int mount_file(struct setup *setup, char *path, const char *data, uint64_t len, uint32_t mode)
+{
+    char hidden[PATH_MAX] = "";
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+    if (!setup->scratch)
+        return write_file(path, data, len, mode);
+    text_append(hidden, sizeof(hidden), setup->scratch);
+    text_append(hidden, sizeof(hidden), "/files/");
+    text_append_number(hidden, sizeof(hidden), setup->mounted_files++);
+    long rc = write_file(hidden, data, len, mode);
+    if (rc == 0)
+        rc = bind(hidden, path);
+    if (rc == 0)
+        rc = SYS5(mount_setattr, AT_FDCWD, path, 0, &attr, sizeof(attr));
+    return (int)rc;
+}
+
+static int make_scratch(struct setup *setup, char *path)
+{
+    int rc = make_directory(path, 0700);
+    if (rc == 0)
+        rc = (int)SYS5(mount, "cwsandbox", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700");
+    if (rc == 0)
+        setup->scratch = path;
+    return rc;
+}
+
+static int detach(const char *path)
+{
+    long rc = SYS2(umount2, path, MNT_DETACH);
+    if (rc == 0) {
+        rc = SYS3(unlinkat, AT_FDCWD, path, AT_REMOVEDIR);
+        if (rc == -ENOTDIR)
+            rc = SYS3(unlinkat, AT_FDCWD, path, 0);
+    }
+    return (int)rc;
+}
+
+static int forbid_user_namespaces(void)
+{
+    long fd = SYS4(openat, AT_FDCWD, "/proc/sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return (int)fd;
+    int rc = write_all(fd, "0", 1);
+    SYS1(close, fd);
+    return rc;
+}
+
+static int run_step(struct setup *setup, const struct cwsi_step *step, char *a, char *b)
+{
+    switch (step->op) {
+    case CWSI_STEP_PRIVATE:
+        return (int)SYS5(mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+    case CWSI_STEP_SCRATCH:
+        return make_scratch(setup, a);
+    case CWSI_STEP_MKDIR:
+        return make_directory(a, step->mode);
+    case CWSI_STEP_FILE:
+        return write_file(a, b, step->b_len, step->mode);
+    case CWSI_STEP_SYMLINK:
+        return make_symlink(a, b);
+    case CWSI_STEP_COPY:
+        return copy(a, b);
+    case CWSI_STEP_BIND:
+        return bind(a, b);
+    case CWSI_STEP_OVERLAY:
+        return overlay(a, b);
+    case CWSI_STEP_MOUNT_FILE:
+        return mount_file(setup, a, b, step->b_len, step->mode);
+    case CWSI_STEP_SEAL_PROC:
+        return proc_seal();
+    case CWSI_STEP_DETACH:
+        return detach(a);
+    case CWSI_STEP_NO_USERNS:
+        return forbid_user_namespaces();
+    case CWSI_STEP_RMDIR:
+        return (int)SYS3(unlinkat, AT_FDCWD, a, AT_REMOVEDIR);
+    default:
+        return -EINVAL;
+    }
+}
+
+static bool may_go_on(const struct cwsi_step *step, int rc)
+{
+    return rc == 0 || step->flags & CWSI_STEP_TRY ||
+           (step->flags & CWSI_STEP_IF_EXISTS && (rc == -ENOENT || rc == -ENOTDIR));
+}
+
+int setup_run(char *block, uint64_t size, struct fault *fault)
+{
+    struct setup setup = {0};
+    for (uint64_t at = 0; at < size;) {
+        struct cwsi_step *step = (void *)(block + at);
+        uint64_t left = size - at;
+        if (left < sizeof(*step) || step->a_len >= left - sizeof(*step) ||
+            step->b_len >= left - sizeof(*step) - step->a_len - 1)
+            return -EINVAL;
+        char *a = (char *)(step + 1);
+        char *b = a + step->a_len + 1;
+        int rc = run_step(&setup, step, a, b);
+        fault->detail = step->op;
+        fault->path = a;
+        if (!may_go_on(step, rc))
+            return rc;
+        at += (sizeof(*step) + step->a_len + 1 + step->b_len + 1 + 7) & ~7ull;
+    }
+    return 0;
+}

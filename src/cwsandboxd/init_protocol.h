@@ -1,0 +1,104 @@
+/*
+ * What the daemon and cwsandbox-init say to each other.
+ *
+ * One SOCK_SEQPACKET socket, descriptor CWSI_SOCKET in the init; one fixed-size struct per packet, native byte
+ * order (both ends are one build on one kernel). The init trusts the daemon. The daemon takes the init's reports
+ * as untrusted input: it must check size, op, id and order, and must close descriptors it did not ask for.
+ *
+ * The init ends, and everything in the sandbox with it, when the socket closes, when the main command (id
+ * CWSI_MAIN) ends, or when a request makes no sense. No libc header in here: the init has none.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#define CWSI_SOCKET 3
+#define CWSI_MAIN 0u
+
+/* Commands in a sandbox at a time, the main one included; ids are below it. */
+#define CWSI_MAX_COMMANDS 4096u
+
+/* A request's descriptors, in this order: the block, then those of stdin, stdout, stderr that are given. */
+#define CWSI_MAX_FDS 4u
+
+enum cwsi_op {
+    CWSI_SETUP = 1, /* once, first. Block: struct cwsi_step records. Reports: READY, or FAILED */
+    CWSI_START,     /* Block: struct cwsi_command. Reports: STARTED or FAILED, after STARTED once EXITED */
+    CWSI_KILL,      /* SIGKILL to the process group of command `id`; ignored when it has ended */
+    CWSI_SIGNAL,    /* signal `value` to the first process of command `id`; ignored when it has ended */
+};
+
+/* cwsi_request.flags */
+#define CWSI_CONTAINER 1u /* SETUP: PID 1 of its own namespaces: drop privileges. Else a plain subreaper */
+#define CWSI_STDIN 2u     /* START: a descriptor for stdin comes along; else stdin is /dev/null ... */
+#define CWSI_STDOUT 4u    /* ... and so on */
+#define CWSI_STDERR 8u
+
+struct cwsi_request {
+    uint32_t op;
+    uint32_t id;
+    uint32_t flags;
+    int32_t value;
+    uint64_t size; /* of the block */
+};
+
+enum cwsi_report_op {
+    CWSI_HELLO = 1, /* first; with one descriptor: a pidfd of the init */
+    CWSI_READY,     /* SETUP is done */
+    CWSI_STARTED,   /* command `id` has been started; if it could not be executed it says so on its stderr and
+                     * ends with 126 or 127 */
+    CWSI_EXITED,    /* command `id` has ended; `value` is its wait status */
+    CWSI_FAILED,    /* SETUP (`detail` is the step's op) or START of `id` failed; `value` is an errno. For the main
+                     * command also when it cannot be executed */
+};
+
+struct cwsi_report {
+    uint32_t op;
+    uint32_t id;
+    int32_t value;
+    uint32_t detail;
+    char path[112]; /* FAILED: what it was about; always terminated */
+};
+
+/*
+ * A block of CWSI_SETUP: records, each a struct cwsi_step, then `a` and `b` with a NUL after each, padded to 8
+ * bytes. Parents of paths that are made are made too, with mode 0755.
+ */
+enum cwsi_step_op {
+    CWSI_STEP_PRIVATE = 1, /* mounts of the host do not come in any more */
+    CWSI_STEP_SCRATCH,     /* a tmpfs on directory a */
+    CWSI_STEP_MKDIR,       /* directory a; its mode is set also when it exists */
+    CWSI_STEP_FILE,        /* file a with content b; replaces one that is there */
+    CWSI_STEP_SYMLINK,     /* a, pointing to b; replaces one that is there */
+    CWSI_STEP_COPY,        /* file or symbolic link a (readable for all) to b */
+    CWSI_STEP_BIND,        /* a on b, with what is mounted below; b is made when missing */
+    CWSI_STEP_OVERLAY,     /* upper directory b + "/up" and work directory b + "/work" over directory a */
+    CWSI_STEP_MOUNT_FILE,  /* content b, read-only at path a, whatever is there; needs a step SCRATCH before */
+    CWSI_STEP_SEAL_PROC,   /* /proc: all but the processes read-only; what is root's alone is covered */
+    CWSI_STEP_DETACH,      /* what is mounted on a goes out of sight; a itself is removed */
+    CWSI_STEP_NO_USERNS,   /* no user namespaces can be made in here */
+    CWSI_STEP_RMDIR,       /* empty directory a */
+};
+
+/* cwsi_step.flags: go on when it cannot be done / when `a` does not exist */
+#define CWSI_STEP_TRY 1u
+#define CWSI_STEP_IF_EXISTS 2u
+
+struct cwsi_step {
+    uint32_t op;
+    uint32_t flags;
+    uint32_t mode;
+    uint32_t a_len; /* without the NUL */
+    uint64_t b_len;
+};
+
+/*
+ * A block of CWSI_START: this struct, then `pointers`: argc + 1 + envc + 1 of them as offsets from the block's
+ * start (0 where argv and envp end), then the strings. The init turns them into pointers in place.
+ */
+struct cwsi_command {
+    uint32_t argc; /* at least 1 */
+    uint32_t envc;
+    uint64_t working_dir; /* offset of its string */
+    uint64_t pointers[];
+};
