@@ -5,7 +5,7 @@
 
 #include "proto/all.pb-c.h"
 
-#define ADDRESS(name) &name,
+#define ADDRESS(name) &(name),
 
 static const ProtobufCServiceDescriptor *const services[] = {CWS_PROTO_SERVICES(ADDRESS)};
 static const ProtobufCMessageDescriptor *const messages[] = {CWS_PROTO_MESSAGES(ADDRESS)};

@@ -7,6 +7,10 @@
 #define VARINT_MAX 10 /* bytes of a 64-bit one */
 #define HEADER_MAX 5  /* bytes of a tag, or of a length */
 
+/* How often a message may give its single submessages anew. protobuf-c merges each into the one
+ * before and copies all lists anew, so 4 MB of nothing else would take it a minute. */
+#define MERGES_MAX 64
+
 enum wire_type { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
 
 struct cursor {
@@ -14,16 +18,27 @@ struct cursor {
     const uint8_t *end;
 };
 
+/* One message on the way through its bytes. */
+struct frame {
+    const ProtobufCMessageDescriptor *desc;
+    struct cursor cursor;
+    unsigned depth;
+    unsigned submessages; /* single ones seen so far */
+};
+
 struct scan {
     const uint8_t *data;
     size_t len;
     uint8_t *clean; /* a copy of data without NULs in strings; NULL until one is found */
+    bool out_of_memory;
 };
 
-static void *alloc_block(void *unused, size_t size)
+static void *alloc_block(void *arg, size_t size)
 {
-    (void)unused;
-    return cws_malloc(size);
+    struct scan *scan = arg;
+    void *block = cws_malloc(size);
+    scan->out_of_memory = scan->out_of_memory || block == NULL;
+    return block;
 }
 
 static void free_block(void *unused, void *block)
@@ -31,8 +46,6 @@ static void free_block(void *unused, void *block)
     (void)unused;
     cws_free(block);
 }
-
-static ProtobufCAllocator allocator = {alloc_block, free_block, NULL};
 
 static bool read_varint(struct cursor *cursor, size_t max, uint64_t *out_value)
 {
@@ -65,7 +78,7 @@ static bool mark_nuls(struct scan *scan, const uint8_t *text, size_t len)
         return true;
     }
     if (scan->clean == NULL) {
-        scan->clean = cws_malloc(scan->len);
+        scan->clean = alloc_block(scan, scan->len);
         if (scan->clean == NULL) {
             return false;
         }
@@ -79,31 +92,34 @@ static bool mark_nuls(struct scan *scan, const uint8_t *text, size_t len)
     return true;
 }
 
-static bool scan_message(struct scan *scan, const ProtobufCMessageDescriptor *desc,
-                         struct cursor cursor, unsigned depth);
+static bool scan_message(struct scan *scan, struct frame frame);
 
-static bool scan_bytes(struct scan *scan, const ProtobufCFieldDescriptor *field,
-                       struct cursor content, unsigned depth)
+static bool scan_bytes(struct scan *scan, struct frame *frame,
+                       const ProtobufCFieldDescriptor *field, struct cursor content)
 {
     if (field == NULL) {
         return true;
     }
-    if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
-        return scan_message(scan, field->descriptor, content, depth + 1);
-    }
     if (field->type == PROTOBUF_C_TYPE_STRING) {
         return mark_nuls(scan, content.at, (size_t)(content.end - content.at));
     }
-    return true;
+    if (field->type != PROTOBUF_C_TYPE_MESSAGE) {
+        return true;
+    }
+    if (field->label != PROTOBUF_C_LABEL_REPEATED &&
+        ++frame->submessages > frame->desc->n_fields + MERGES_MAX) {
+        return false;
+    }
+    return scan_message(scan, (struct frame){field->descriptor, content, frame->depth + 1, 0});
 }
 
-static bool scan_field(struct scan *scan, const ProtobufCMessageDescriptor *desc,
-                       struct cursor *cursor, unsigned depth)
+static bool scan_field(struct scan *scan, struct frame *frame)
 {
+    struct cursor *cursor = &frame->cursor;
     uint64_t tag;
     uint64_t value;
-    if (!read_varint(cursor, HEADER_MAX, &tag)) {
-        return false;
+    if (!read_varint(cursor, HEADER_MAX, &tag) || tag >> 3 == 0) {
+        return false; /* no field has the number 0 */
     }
     switch (tag & 7) {
     case WIRE_VARINT:
@@ -122,8 +138,8 @@ static bool scan_field(struct scan *scan, const ProtobufCMessageDescriptor *desc
         }
         content.end = cursor->at;
         unsigned number = (unsigned)(tag >> 3);
-        return scan_bytes(scan, protobuf_c_message_descriptor_get_field(desc, number), content,
-                          depth);
+        return scan_bytes(scan, frame, protobuf_c_message_descriptor_get_field(frame->desc, number),
+                          content);
     }
     default:
         return false; /* groups, which proto3 has not, and numbers with no meaning */
@@ -131,36 +147,41 @@ static bool scan_field(struct scan *scan, const ProtobufCMessageDescriptor *desc
 }
 
 /* What protobuf-c will see, in the same order; at most as lenient as it. */
-static bool scan_message(struct scan *scan, const ProtobufCMessageDescriptor *desc,
-                         struct cursor cursor, unsigned depth)
+static bool scan_message(struct scan *scan, struct frame frame)
 {
-    if (depth > CWS_PROTO_MAX_DEPTH) {
+    if (frame.depth > CWS_PROTO_MAX_DEPTH) {
         return false;
     }
-    while (cursor.at < cursor.end) {
-        if (!scan_field(scan, desc, &cursor, depth)) {
+    while (frame.cursor.at < frame.cursor.end) {
+        if (!scan_field(scan, &frame)) {
             return false;
         }
     }
     return true;
 }
 
-ProtobufCMessage *cws_proto_unpack(const ProtobufCMessageDescriptor *desc, const uint8_t *data,
-                                   size_t len)
+enum cws_status cws_proto_unpack(const ProtobufCMessageDescriptor *desc, const uint8_t *data,
+                                 size_t len, ProtobufCMessage **out_msg)
 {
     static const uint8_t nothing[1];
     const uint8_t *bytes = len == 0 ? nothing : data;
-    struct scan scan = {bytes, len, NULL};
-    ProtobufCMessage *msg = NULL;
-    if (scan_message(&scan, desc, (struct cursor){bytes, bytes + len}, 1)) {
-        msg = protobuf_c_message_unpack(desc, &allocator, len, scan.clean ? scan.clean : bytes);
+    struct scan scan = {.data = bytes, .len = len};
+    ProtobufCAllocator allocator = {alloc_block, free_block, &scan};
+    *out_msg = NULL;
+    if (scan_message(&scan, (struct frame){desc, {bytes, bytes + len}, 1, 0})) {
+        *out_msg =
+            protobuf_c_message_unpack(desc, &allocator, len, scan.clean ? scan.clean : bytes);
     }
     cws_free(scan.clean);
-    return msg;
+    if (*out_msg != NULL) {
+        return CWS_OK;
+    }
+    return scan.out_of_memory ? CWS_NO_MEMORY : CWS_PROTOCOL;
 }
 
 void cws_proto_free(ProtobufCMessage *msg)
 {
+    ProtobufCAllocator allocator = {alloc_block, free_block, NULL};
     if (msg != NULL) {
         protobuf_c_message_free_unpacked(msg, &allocator);
     }

@@ -146,8 +146,12 @@ PyObject *py_message_to_python(const ProtobufCMessage *msg)
 
 PyObject *py_message_unpack(const ProtobufCMessageDescriptor *desc, const uint8_t *data, size_t len)
 {
-    ProtobufCMessage *msg = cws_proto_unpack(desc, data, len);
-    if (msg == NULL) {
+    ProtobufCMessage *msg;
+    enum cws_status status = cws_proto_unpack(desc, data, len, &msg);
+    if (status == CWS_NO_MEMORY) {
+        return PyErr_NoMemory();
+    }
+    if (status != CWS_OK) {
         PyErr_Format(PyExc_ValueError, "%s: %zu bytes could not be decoded", desc->name, len);
         return NULL;
     }

@@ -365,7 +365,8 @@ static int set_map(struct packing *packing, const struct place *place, PyObject 
         return -1;
     }
     size_t count = (size_t)PyList_Size(items);
-    ProtobufCMessage **entries = take_block(packing, count, sizeof(*entries));
+    ProtobufCMessage **entries =
+        take_block(packing, count, cws_proto_value_size(PROTOBUF_C_TYPE_MESSAGE));
     int result = entries == NULL ? -1 : 0;
     for (size_t i = 0; result == 0 && i < count; i++) {
         PyObject *key;
