@@ -1,13 +1,12 @@
 """The .proto files say exactly what the service's published facts say, and nothing else.
 
-`data/wire-1.22.json` lists every file, service, message and enum. The same shape is made from the descriptors that
-protoc gives for `proto/`, and the two must be equal, in both directions.
+`data/wire-1.22.json` lists every file, service, message and enum. The same shape is made from the
+descriptors that protoc gives for `proto/`, and the two must be equal, in both directions.
 """
 
 from __future__ import annotations
 
 import copy
-import importlib.resources
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,27 +14,14 @@ from typing import Any
 
 import pytest
 from google.protobuf import descriptor_pb2
-from grpc_tools import protoc
+
+from protos import descriptor_set
 
 FieldProto = descriptor_pb2.FieldDescriptorProto
 Facts = dict[str, dict[str, Any]]
 
-PROTO_DIR = Path(__file__).parents[2] / "proto"
 FACTS_FILE = Path(__file__).parent / "data" / "wire-1.22.json"
 NOT_PACKABLE = {FieldProto.TYPE_STRING, FieldProto.TYPE_BYTES, FieldProto.TYPE_MESSAGE}
-
-
-def compile_protos(out: Path) -> descriptor_pb2.FileDescriptorSet:
-    sources = sorted(str(path.relative_to(PROTO_DIR)) for path in PROTO_DIR.rglob("*.proto"))
-    include = importlib.resources.files("grpc_tools") / "_proto"
-    arguments = [
-        f"-I{PROTO_DIR}",
-        f"-I{include}",
-        "--include_imports",
-        f"--descriptor_set_out={out}",
-    ]
-    assert protoc.main(["protoc", *arguments, *sources]) == 0
-    return descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes())
 
 
 def type_name(field: descriptor_pb2.FieldDescriptorProto) -> str:
@@ -157,21 +143,16 @@ def published_facts() -> Facts:
     return facts
 
 
-@pytest.fixture(scope="module")
-def descriptors(tmp_path_factory: pytest.TempPathFactory) -> descriptor_pb2.FileDescriptorSet:
-    return compile_protos(tmp_path_factory.mktemp("protos") / "set.bin")
-
-
 PUBLISHED = published_facts()
 
 
-def test_the_same_names_exist(descriptors: descriptor_pb2.FileDescriptorSet) -> None:
-    assert sorted(facts_of(descriptors)) == sorted(PUBLISHED)
+def test_the_same_names_exist() -> None:
+    assert sorted(facts_of(descriptor_set())) == sorted(PUBLISHED)
 
 
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
-def test_the_same_facts_hold(name: str, descriptors: descriptor_pb2.FileDescriptorSet) -> None:
-    assert facts_of(descriptors)[name] == PUBLISHED[name]
+def test_the_same_facts_hold(name: str) -> None:
+    assert facts_of(descriptor_set())[name] == PUBLISHED[name]
 
 
 def test_the_facts_are_complete() -> None:
@@ -248,8 +229,8 @@ CHANGES: dict[str, Callable[[descriptor_pb2.FileDescriptorProto], Any]] = {
 
 
 @pytest.mark.parametrize("change", sorted(CHANGES))
-def test_any_difference_is_seen(change: str, descriptors: descriptor_pb2.FileDescriptorSet) -> None:
-    changed = copy.deepcopy(descriptors)
+def test_any_difference_is_seen(change: str) -> None:
+    changed = copy.deepcopy(descriptor_set())
     CHANGES[change](
         next(file for file in changed.file if file.name == "coreweave/sandbox/v1/sandbox.proto")
     )
