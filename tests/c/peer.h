@@ -42,8 +42,8 @@ static inline void pump(struct cws_loop *loop)
     uv_run(cws_loop_uv(loop), UV_RUN_NOWAIT);
 }
 
-#define PUMP_UNTIL(loop, condition)                                                                \
-    while (!(condition))                                                                           \
+#define PUMP_UNTIL(loop, condition) \
+    while (!(condition)) \
     pump(loop)
 
 /* Lets everything happen that needs no more than what is there. */
@@ -66,7 +66,7 @@ struct peer {
     unsigned drained;
     unsigned closed; /* how often on_closed came */
     struct cws_error err;
-    bool in_call;           /* an event now would be one from inside our own call */
+    bool in_call; /* an event now would be one from inside our own call */
     bool close_on_data;
     bool close_on_drained;
     bool close_on_closed;
@@ -118,7 +118,8 @@ static inline void peer_on_closed(void *ctx, const struct cws_error *err)
         peer_close(peer);
 }
 
-static const struct cws_transport_events peer_events = {peer_on_data, peer_on_drained, peer_on_closed};
+static const struct cws_transport_events peer_events = {peer_on_data, peer_on_drained,
+                                                        peer_on_closed};
 
 static inline void peer_init(struct peer *peer)
 {

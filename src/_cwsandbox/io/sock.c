@@ -9,11 +9,12 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 
-/* Far above what a writer leaves pending that heeds cws_transport_pending; stops one that does not. */
+/* Far above what a writer leaves pending that heeds cws_transport_pending; stops one that does
+ * not. */
 #define PENDING_CEILING ((size_t)256 << 20)
 
-/* How many buffers full are still taken from a connection whose sending side broke: more than a socket's
- * receive buffer holds, and an end for a peer that never stops. */
+/* How many buffers full are still taken from a connection whose sending side broke: more than a
+ * socket's receive buffer holds, and an end for a peer that never stops. */
 #define LAST_READS 256
 
 struct cws_sock {
@@ -28,11 +29,11 @@ struct cws_sock {
     const struct cws_transport_events *events; /* NULL: not started */
     void *ctx;
     uv_write_t write;
-    struct cws_buf flying; /* what `write` is about; empty: no write under way */
-    struct cws_buf queued; /* written since; follows when `write` has ended */
-    struct cws_buf unread; /* given back by cws_sock_rewind */
+    struct cws_buf flying;     /* what `write` is about; empty: no write under way */
+    struct cws_buf queued;     /* written since; follows when `write` has ended */
+    struct cws_buf unread;     /* given back by cws_sock_rewind */
     struct cws_deferred later; /* delivers `unread`, reports `error` */
-    struct cws_error error; /* why sending broke */
+    struct cws_error error;    /* why sending broke */
     bool reading;
     bool paused;
     bool broken;  /* sending failed, on_closed is due */
@@ -115,7 +116,8 @@ static void update_reading(struct cws_sock *sock)
     run_later(sock);
 }
 
-/* Takes what the kernel already holds: the answer that explains why sending broke is often among it. */
+/* Takes what the kernel already holds: the answer that explains why sending broke is often among
+ * it. */
 static void read_rest(struct cws_sock *sock)
 {
     uint8_t *memory = cws_loop_scratch(sock->loop, CWS_SCRATCH_RECEIVED);
@@ -135,7 +137,8 @@ static void on_later(struct cws_deferred *later)
 {
     struct cws_sock *sock = cws_container_of(later, struct cws_sock, later);
     if (sock->events && !sock->paused && sock->unread.len > 0) {
-        struct cws_buf unread = sock->unread; /* out of the field first: the owner may hand over again */
+        struct cws_buf unread =
+            sock->unread; /* out of the field first: the owner may hand over again */
         cws_buf_init(&sock->unread, PENDING_CEILING);
         report_data(sock, cws_buf_bytes(&unread), unread.len);
         cws_buf_done(&unread);
@@ -150,7 +153,8 @@ static void on_later(struct cws_deferred *later)
 
 /* --- writing --- */
 
-/* Sending failed for good, sock->error says why: on_closed comes later, never inside the owner's own call. */
+/* Sending failed for good, sock->error says why: on_closed comes later, never inside the owner's
+ * own call. */
 static void set_broken(struct cws_sock *sock)
 {
     sock->broken = true;
@@ -207,7 +211,8 @@ static void on_written(uv_write_t *write, int status)
 }
 
 /* Keeps what the kernel did not take, and sends it when it can. */
-static enum cws_status keep_rest(struct cws_sock *sock, const uint8_t *data, size_t len, bool part_sent)
+static enum cws_status keep_rest(struct cws_sock *sock, const uint8_t *data, size_t len,
+                                 bool part_sent)
 {
     enum cws_status status = cws_buf_append(&sock->flying, data, len);
     if (status == CWS_OK) {
@@ -253,7 +258,8 @@ static size_t sock_pending(const struct cws_transport *t)
 
 /* --- the rest of the transport --- */
 
-static void sock_start(struct cws_transport *t, const struct cws_transport_events *events, void *ctx)
+static void sock_start(struct cws_transport *t, const struct cws_transport_events *events,
+                       void *ctx)
 {
     struct cws_sock *sock = sock_of(t);
     assert(!sock->events && cws_loop_is_current(sock->loop));
