@@ -1,32 +1,38 @@
 /*
  * One output stream of a command: the bytes as received, kept once, and a cursor that hands them out as lines.
  *
- * The loop thread appends; any thread reads. Bytes never move once appended, so a reader looks at them without the
+ * The loop thread appends; any thread reads. Bytes never move once appended, so a line is looked at without the
  * lock. A line ends with LF; the last one may lack it.
  */
 #pragma once
+
+#include <stdatomic.h>
 
 #include "base/status.h"
 #include "io/waiters.h"
 
 struct cws_output_chunk;
 
+/* A place in the stream. `chunk` NULL: the very beginning. */
+struct cws_output_place {
+    struct cws_output_chunk *chunk;
+    size_t offset; /* in the chunk */
+};
+
 struct cws_output {
     struct cws_waiters waiters; /* notified on new bytes and at the end; guards all below */
     struct cws_output_chunk *first;
     struct cws_output_chunk *last;
-    size_t size;   /* bytes received */
-    bool ended;    /* nothing more will come */
-    bool closed;   /* the reader has closed its side: iteration is over */
-    /* the line cursor: */
-    struct cws_output_chunk *at;
-    size_t at_offset;  /* in `at` */
-    size_t taken;      /* bytes handed out as lines */
-    size_t scanned;    /* bytes from the cursor on known to hold no LF */
-    bool busy;         /* a reader is between take and done */
+    size_t size;  /* bytes received */
+    bool ended;   /* nothing more will come */
+    bool closed;  /* the reader has closed its side: iteration is over */
+    struct cws_output_place cursor; /* of the next line */
+    struct cws_output_place scan;   /* up to here there is no LF after the cursor */
+    size_t line_len;                /* bytes between the two */
 };
 
 void cws_output_init(struct cws_output *output);
+/* No reader may be left. */
 void cws_output_done(struct cws_output *output);
 
 /* Loop thread. CWS_NO_MEMORY. */
@@ -34,9 +40,10 @@ enum cws_status cws_output_append(struct cws_output *output, const uint8_t *data
 void cws_output_end(struct cws_output *output);
 
 enum cws_output_next {
-    CWS_OUTPUT_LINE,  /* *out_line holds a line */
-    CWS_OUTPUT_EMPTY, /* none yet: `observer` was registered if it was given */
-    CWS_OUTPUT_END,   /* all lines were handed out, or the reader was closed */
+    CWS_OUTPUT_LINE,      /* *out_line holds a line */
+    CWS_OUTPUT_EMPTY,     /* none yet: `observer` was registered if it was given */
+    CWS_OUTPUT_END,       /* all lines were handed out, or the reader was closed */
+    CWS_OUTPUT_NO_MEMORY, /* for a line spread over chunks; it is still next */
 };
 
 struct cws_output_line {
@@ -45,10 +52,10 @@ struct cws_output_line {
     uint8_t *owned; /* not NULL: cws_free it after use (the line was spread over chunks) */
 };
 
-/* Any thread: takes the next line off the cursor. With `observer` not NULL and nothing there, it is registered under the same lock.
- * CWS_OUTPUT_END also answers when out of memory for a spread line, with *out_line.len = SIZE_MAX. */
+/* Any thread: takes the next line off the cursor. With nothing there, `observer` (may be NULL) is registered under the same
+ * lock; take it back with cws_waiters_remove(&output->waiters, observer). */
 enum cws_output_next cws_output_take_line(struct cws_output *output, struct cws_output_line *out_line,
-                                          struct cws_observer *observer);
+                                          struct cws_observer *observer) CWS_MUST_CHECK;
 
 /* Any thread: bytes received so far, and a copy of the first `len` of them. */
 size_t cws_output_size(struct cws_output *output);

@@ -1,29 +1,39 @@
-/* A unary call as an operation: started on any thread, its result taken on any thread. */
+/*
+ * A unary call as an operation: started on any thread, driven by the loop thread, its result taken on any thread.
+ */
 #pragma once
 
-#include "grpc/channel.h"
-#include "grpc/status.h"
 #include "base/block.h"
 #include "base/ref.h"
+#include "grpc/call.h"
 #include "io/future.h"
 
 struct cws_unary {
     struct cws_ref ref;
     struct cws_future future;
+
     /* Valid once the future is done: */
-    struct cws_grpc_status status;
-    uint8_t *reply; /* serialized message; NULL unless status.code is 0 */
+    struct cws_grpc_status status; /* CANCELLED and local: by cws_unary_cancel */
+    uint8_t *reply;                /* serialized message; NULL unless status.code is 0 */
     size_t reply_len;
-    /* The rest is the loop thread's. */
-    struct cws_unary_loop *loop_side;
+
+    /* The loop thread's: */
+    struct cws_channel *channel; /* a reference */
+    const char *path;
+    double timeout_s;
+    struct cws_block *request; /* until sent */
+    struct cws_call *call;
+    struct cws_task start_task, cancel_task;
+    atomic_int phase; /* enum in unary.c */
+    bool has_reply;
 };
 
-/* Any thread. `path` is static memory; `request` has CWS_CALL_PREFIX bytes of room in front and is taken over on success.
- * `timeout_s` seconds, negative: none. */
+/* `path` lives as long as the operation; `request` has CWS_CALL_PREFIX bytes of room in front and is taken over on success.
+ * `timeout_s` counts from now; negative: none. The caller gets one reference. */
 enum cws_status cws_unary_start(struct cws_channel *channel, const char *path, struct cws_block *request,
-                                double timeout_s, struct cws_unary **out_unary, struct cws_error *err) CWS_MUST_CHECK;
+                                double timeout_s, struct cws_unary **out_unary) CWS_MUST_CHECK;
 void cws_unary_ref(struct cws_unary *unary);
 void cws_unary_unref(struct cws_unary *unary); /* NULL is allowed */
 
-/* Any thread: asks for the end; the future is then done with CANCELLED, unless it was done before. */
-void cws_unary_cancel(struct cws_unary *unary);
+/* True: the operation ends as cancelled (now or by an earlier call); false: it was done already. */
+bool cws_unary_cancel(struct cws_unary *unary);

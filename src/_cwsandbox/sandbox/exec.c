@@ -1,0 +1,298 @@
+#include "sandbox/exec.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "sandbox/cancel.h"
+#include "sandbox/exec_wire.h"
+#include "sandbox/sandbox.h"
+
+/* How long a command's input waits for the ready frame, at most. */
+static const double READY_TIMEOUT_S = 5.0;
+/* After the exit frame the peer has this long to end the stream by itself before it is reset. */
+static const uint64_t LINGER_NS = 5 * CWS_NS_PER_S;
+
+void cws_exec_ref(struct cws_exec *exec)
+{
+    cws_ref_get(&exec->ref);
+}
+
+void cws_exec_unref(struct cws_exec *exec)
+{
+    if (!exec || !cws_ref_put(&exec->ref))
+        return;
+    cws_sandbox_unref(exec->sandbox);
+    cws_output_done(&exec->out);
+    cws_output_done(&exec->err);
+    cws_stdin_done(&exec->stdin_);
+    cws_grpc_status_done(&exec->status);
+    cws_free(exec->frame_code);
+    cws_free(exec->init);
+    cws_future_done(&exec->future);
+    cws_free(exec);
+}
+
+static void hold(struct cws_stdin *stdin_)
+{
+    cws_exec_ref(cws_container_of(stdin_, struct cws_exec, stdin_));
+}
+
+static void drop(struct cws_stdin *stdin_)
+{
+    cws_exec_unref(cws_container_of(stdin_, struct cws_exec, stdin_));
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------ */
+
+static bool has_ended(const struct cws_exec *exec)
+{
+    return exec->end != CWS_EXEC_RUNNING;
+}
+
+static void count(struct cws_exec *exec)
+{
+    struct cws_sandbox *sandbox = exec->sandbox;
+    if (exec->end != CWS_EXEC_EXITED)
+        atomic_fetch_add(&sandbox->failures, 1);
+    else if (exec->exit_code == 0)
+        atomic_fetch_add(&sandbox->completed_ok, 1);
+    else
+        atomic_fetch_add(&sandbox->completed_nonzero, 1);
+}
+
+static void close_call(struct cws_exec *exec)
+{
+    struct cws_call *call = exec->call;
+    if (!call)
+        return;
+    if (exec->end == CWS_EXEC_EXITED) {
+        /* The stream is left to end in good order: a reset for each exec would look like an attack. */
+        cws_call_half_close(call);
+        if (cws_timer_set(exec->sandbox->loop, &exec->timer, cws_clock_now_ns() + LINGER_NS) == CWS_OK) {
+            cws_exec_ref(exec); /* for the call, until on_status or the timer */
+            return;
+        }
+    }
+    exec->call = NULL;
+    cws_call_cancel(call);
+}
+
+void cws_exec_end(struct cws_exec *exec, enum cws_exec_end end)
+{
+    if (has_ended(exec))
+        return;
+    exec->end = cws_phase_end(&exec->phase) ? CWS_EXEC_CANCELLED : end;
+    cws_timer_cancel(exec->sandbox->loop, &exec->timer);
+    cws_list_remove(&exec->node);
+    count(exec);
+    cws_stdin_end(&exec->stdin_);
+    close_call(exec);
+    cws_future_complete(&exec->future);
+    /* After the future: who sees the end of the output can ask how the command ended. */
+    cws_output_end(&exec->out);
+    cws_output_end(&exec->err);
+    cws_exec_unref(exec); /* the loop's */
+}
+
+static void on_timer(struct cws_timer *timer)
+{
+    struct cws_exec *exec = cws_container_of(timer, struct cws_exec, timer);
+    if (!has_ended(exec)) {
+        cws_exec_end(exec, CWS_EXEC_READY_TIMEOUT);
+        return;
+    }
+    struct cws_call *call = exec->call;
+    exec->call = NULL;
+    cws_call_cancel(call);
+    cws_exec_unref(exec); /* the call's */
+}
+
+/* ---- frames --------------------------------------------------------------------------------------------------- */
+
+static void fail_locally(struct cws_exec *exec, int code, const char *text)
+{
+    cws_grpc_status_set(&exec->status, code, "%s", text);
+    cws_exec_end(exec, CWS_EXEC_STATUS);
+}
+
+static void on_output(struct cws_exec *exec, struct cws_output *output, const struct cws_exec_frame *frame)
+{
+    if (cws_output_append(output, frame->data, frame->len) != CWS_OK)
+        fail_locally(exec, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for the command's output");
+}
+
+static void on_error_frame(struct cws_exec *exec, const struct cws_exec_frame *frame)
+{
+    cws_grpc_status_set(&exec->status, CWS_GRPC_UNKNOWN, "%s", frame->message);
+    exec->status.local = false;
+    if (*frame->code)
+        exec->frame_code = cws_strdup(frame->code);
+    cws_exec_end(exec, CWS_EXEC_FRAME);
+}
+
+static void on_ready(struct cws_exec *exec)
+{
+    if (!exec->with_stdin || exec->stdin_.call)
+        return;
+    cws_timer_cancel(exec->sandbox->loop, &exec->timer);
+    cws_stdin_open(&exec->stdin_, exec->call);
+}
+
+static void on_message(void *ctx, const uint8_t *data, size_t len)
+{
+    struct cws_exec *exec = ctx;
+    struct cws_exec_frame frame;
+    if (has_ended(exec))
+        return;
+    enum cws_status status = cws_exec_frame_parse(data, len, &frame);
+    if (status != CWS_OK) {
+        fail_locally(exec, status == CWS_NO_MEMORY ? CWS_GRPC_RESOURCE_EXHAUSTED : CWS_GRPC_INTERNAL,
+                     status == CWS_NO_MEMORY ? "out of memory for a message" : "a message from the peer could not be decoded");
+        return;
+    }
+    cws_exec_ref(exec);
+    switch (frame.kind) {
+    case CWS_EXEC_FRAME_READY:
+        on_ready(exec);
+        break;
+    case CWS_EXEC_FRAME_STDOUT:
+        on_output(exec, &exec->out, &frame);
+        break;
+    case CWS_EXEC_FRAME_STDERR:
+        on_output(exec, &exec->err, &frame);
+        break;
+    case CWS_EXEC_FRAME_EXIT:
+        exec->exit_code = frame.exit_code;
+        cws_exec_end(exec, CWS_EXEC_EXITED);
+        break;
+    case CWS_EXEC_FRAME_ERROR:
+        on_error_frame(exec, &frame);
+        break;
+    case CWS_EXEC_FRAME_NONE:
+        break;
+    }
+    cws_exec_frame_done(&frame);
+    cws_exec_unref(exec);
+}
+
+static void on_status(void *ctx, struct cws_grpc_status *status)
+{
+    struct cws_exec *exec = ctx;
+    exec->call = NULL;
+    if (has_ended(exec)) { /* after the exit frame: what the stream ends with matters no more */
+        cws_timer_cancel(exec->sandbox->loop, &exec->timer);
+        cws_exec_unref(exec); /* the call's */
+        return;
+    }
+    exec->stdin_.call = NULL;
+    bool ok = status->code == CWS_GRPC_OK;
+    cws_grpc_status_move(&exec->status, status);
+    cws_exec_end(exec, ok ? CWS_EXEC_NO_EXIT : CWS_EXEC_STATUS);
+}
+
+static const struct cws_call_events call_events = {.on_message = on_message, .on_status = on_status};
+
+/* ---- the start -------------------------------------------------------------------------------------------------- */
+
+static bool set_ready_timer(struct cws_exec *exec)
+{
+    if (!exec->with_stdin)
+        return true;
+    double limit = exec->timeout_s >= 0 && exec->timeout_s < READY_TIMEOUT_S ? exec->timeout_s : READY_TIMEOUT_S;
+    return cws_timer_set(exec->sandbox->loop, &exec->timer, cws_clock_deadline_ns(limit)) == CWS_OK;
+}
+
+void cws_exec_send(struct cws_exec *exec)
+{
+    struct cws_sandbox *sandbox = exec->sandbox;
+    struct cws_call_options options = {
+        .path = CWS_EXEC_PATH,
+        .deadline_ns = exec->timeout_s < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(exec->timeout_s),
+    };
+    cws_list_remove(&exec->node);
+    cws_list_push_back(&sandbox->running, &exec->node);
+    struct cws_block *block = cws_exec_wire_init_block(exec->init, exec->init_len, sandbox->id);
+    if (block)
+        exec->call = cws_call_start(sandbox->channel, &options, &call_events, exec);
+    if (!block || !exec->call || !set_ready_timer(exec)) {
+        if (block && !exec->call)
+            cws_block_settle(block, CWS_CLOSED);
+        else if (block)
+            cws_call_send(exec->call, block);
+        fail_locally(exec, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for a call");
+        return;
+    }
+    cws_free(exec->init);
+    exec->init = NULL;
+    cws_call_send(exec->call, block);
+    if (!exec->with_stdin)
+        cws_call_half_close(exec->call);
+}
+
+static void run_start(struct cws_task *task)
+{
+    struct cws_exec *exec = cws_container_of(task, struct cws_exec, start_task);
+    struct cws_sandbox *sandbox = exec->sandbox;
+    switch (sandbox->state) {
+    case CWS_SANDBOX_WAITING:
+        cws_list_push_back(&sandbox->waiting, &exec->node);
+        break;
+    case CWS_SANDBOX_OPEN:
+        cws_exec_send(exec);
+        break;
+    case CWS_SANDBOX_CLOSED:
+        cws_exec_end(exec, CWS_EXEC_CLOSED);
+        break;
+    }
+}
+
+static void run_cancel(struct cws_task *task)
+{
+    struct cws_exec *exec = cws_container_of(task, struct cws_exec, cancel_task);
+    cws_exec_end(exec, CWS_EXEC_CANCELLED);
+    cws_exec_unref(exec); /* the task's */
+}
+
+enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exec_options *options,
+                               struct cws_exec **out_exec)
+{
+    struct cws_exec *exec = cws_calloc(1, sizeof(*exec));
+    if (!exec)
+        return CWS_NO_MEMORY;
+    enum cws_status status =
+        cws_exec_wire_init(options->argv, options->argc, options->container, &exec->init, &exec->init_len);
+    if (status != CWS_OK) {
+        cws_free(exec);
+        return status;
+    }
+    cws_ref_init(&exec->ref);
+    cws_ref_get(&exec->ref); /* the loop's, until the end */
+    cws_future_init(&exec->future);
+    cws_output_init(&exec->out);
+    cws_output_init(&exec->err);
+    cws_stdin_init(&exec->stdin_, sandbox->loop, hold, drop);
+    cws_sandbox_ref(sandbox);
+    exec->sandbox = sandbox;
+    exec->with_stdin = options->with_stdin;
+    exec->timeout_s = options->timeout_s;
+    exec->start_task.run = run_start;
+    exec->cancel_task.run = run_cancel;
+    cws_list_init(&exec->node);
+    cws_timer_init(&exec->timer, on_timer);
+    atomic_init(&exec->phase, CWS_PHASE_LIVE);
+    atomic_fetch_add(&sandbox->exec_count, 1);
+    *out_exec = exec;
+    cws_loop_post(sandbox->loop, &exec->start_task);
+    return CWS_OK;
+}
+
+bool cws_exec_cancel(struct cws_exec *exec)
+{
+    bool first;
+    bool cancelled = cws_phase_cancel(&exec->phase, &first);
+    if (first) {
+        cws_exec_ref(exec);
+        cws_loop_post(exec->sandbox->loop, &exec->cancel_task);
+    }
+    return cancelled;
+}

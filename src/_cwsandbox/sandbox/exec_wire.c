@@ -1,0 +1,141 @@
+#include "sandbox/exec_wire.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "grpc/call.h"
+#include "proto/sandbox.pb-c.h"
+#include "proto/unpack.h"
+
+/* Field numbers of ExecStreamRequest and ExecStreamInit, as tags of length-delimited fields. */
+enum {
+    TAG_INIT = 1 << 3 | 2,
+    TAG_STDIN = 2 << 3 | 2,
+    TAG_CLOSE = 4 << 3 | 2,
+    TAG_SANDBOX_ID = 1 << 3 | 2,
+};
+
+static size_t varint_size(size_t value)
+{
+    size_t size = 1;
+    while (value >= 0x80) {
+        value >>= 7;
+        size++;
+    }
+    return size;
+}
+
+/* Tag and length of a field; returns the place behind them. */
+static uint8_t *put_header(uint8_t *to, int tag, size_t len)
+{
+    *to++ = (uint8_t)tag;
+    while (len >= 0x80) {
+        *to++ = (uint8_t)(len | 0x80);
+        len >>= 7;
+    }
+    *to++ = (uint8_t)len;
+    return to;
+}
+
+static size_t header_size(size_t len)
+{
+    return 1 + varint_size(len);
+}
+
+enum cws_status cws_exec_wire_init(char **argv, size_t argc, const char *container, uint8_t **out_init,
+                                   size_t *out_len)
+{
+    Coreweave__Sandbox__V1__ExecStreamInit init = COREWEAVE__SANDBOX__V1__EXEC_STREAM_INIT__INIT;
+    init.n_command = argc;
+    init.command = argv;
+    if (container && *container)
+        init.container = (char *)(uintptr_t)container; /* only read */
+    size_t len = coreweave__sandbox__v1__exec_stream_init__get_packed_size(&init);
+    uint8_t *bytes = cws_malloc(len + 1);
+    if (!bytes)
+        return CWS_NO_MEMORY;
+    *out_len = coreweave__sandbox__v1__exec_stream_init__pack(&init, bytes);
+    *out_init = bytes;
+    return CWS_OK;
+}
+
+/* Fields of a message may come in any order, so the id, known later, is put in front of the others. */
+struct cws_block *cws_exec_wire_init_block(const uint8_t *init, size_t init_len, const char *sandbox_id)
+{
+    size_t id_len = strlen(sandbox_id);
+    size_t len = header_size(id_len) + id_len + init_len;
+    struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + header_size(len) + len);
+    if (!block)
+        return NULL;
+    uint8_t *at = put_header(block->data + CWS_CALL_PREFIX, TAG_INIT, len);
+    at = put_header(at, TAG_SANDBOX_ID, id_len);
+    memcpy(at, sandbox_id, id_len);
+    if (init_len)
+        memcpy(at + id_len, init, init_len);
+    return block;
+}
+
+struct cws_block *cws_exec_wire_stdin_block(const uint8_t *data, size_t len)
+{
+    struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + header_size(len) + len);
+    if (block) {
+        uint8_t *at = put_header(block->data + CWS_CALL_PREFIX, TAG_STDIN, len);
+        if (len)
+            memcpy(at, data, len);
+    }
+    return block;
+}
+
+struct cws_block *cws_exec_wire_close_block(void)
+{
+    struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + header_size(0));
+    if (block)
+        put_header(block->data + CWS_CALL_PREFIX, TAG_CLOSE, 0);
+    return block;
+}
+
+static void read_output(const Coreweave__Sandbox__V1__ExecStreamOutput *output, struct cws_exec_frame *frame)
+{
+    bool is_stderr = output->stream == COREWEAVE__SANDBOX__V1__EXEC_STREAM_OUTPUT__STREAM__STREAM_STDERR;
+    frame->kind = is_stderr ? CWS_EXEC_FRAME_STDERR : CWS_EXEC_FRAME_STDOUT;
+    frame->data = output->data.data;
+    frame->len = output->data.len;
+}
+
+enum cws_status cws_exec_frame_parse(const uint8_t *data, size_t len, struct cws_exec_frame *out_frame)
+{
+    ProtobufCMessage *unpacked;
+    enum cws_status status =
+        cws_proto_unpack(&coreweave__sandbox__v1__exec_stream_response__descriptor, data, len, &unpacked);
+    if (status != CWS_OK)
+        return status;
+    const Coreweave__Sandbox__V1__ExecStreamResponse *response = (const void *)unpacked;
+    *out_frame = (struct cws_exec_frame){.unpacked = unpacked};
+    switch (response->message_case) {
+    case COREWEAVE__SANDBOX__V1__EXEC_STREAM_RESPONSE__MESSAGE_READY:
+        out_frame->kind = CWS_EXEC_FRAME_READY;
+        break;
+    case COREWEAVE__SANDBOX__V1__EXEC_STREAM_RESPONSE__MESSAGE_OUTPUT:
+        read_output(response->output, out_frame);
+        break;
+    case COREWEAVE__SANDBOX__V1__EXEC_STREAM_RESPONSE__MESSAGE_EXIT:
+        out_frame->kind = CWS_EXEC_FRAME_EXIT;
+        out_frame->exit_code = response->exit->exit_code;
+        break;
+    case COREWEAVE__SANDBOX__V1__EXEC_STREAM_RESPONSE__MESSAGE_ERROR:
+        out_frame->kind = CWS_EXEC_FRAME_ERROR;
+        out_frame->message = response->error->message;
+        out_frame->code = response->error->code;
+        break;
+    default:
+        out_frame->kind = CWS_EXEC_FRAME_NONE;
+        break;
+    }
+    return CWS_OK;
+}
+
+void cws_exec_frame_done(struct cws_exec_frame *frame)
+{
+    cws_proto_free(frame->unpacked);
+    frame->unpacked = NULL;
+}

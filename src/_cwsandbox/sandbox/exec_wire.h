@@ -1,0 +1,42 @@
+/* The messages of StreamExec, to and from bytes. Any thread. */
+#pragma once
+
+#include "base/block.h"
+
+#define CWS_EXEC_PATH "/coreweave.sandbox.v1.SandboxService/StreamExec"
+
+/* Bytes of standard input in one message, at most. */
+#define CWS_EXEC_STDIN_MAX 65536
+
+/* The init message without the sandbox's id: cws_malloc'ed. CWS_NO_MEMORY. */
+enum cws_status cws_exec_wire_init(char **argv, size_t argc, const char *container, uint8_t **out_init,
+                                   size_t *out_len) CWS_MUST_CHECK;
+
+/* A block for cws_call_send: the request with that init and this id. NULL when out of memory. */
+struct cws_block *cws_exec_wire_init_block(const uint8_t *init, size_t init_len, const char *sandbox_id);
+/* … with up to CWS_EXEC_STDIN_MAX bytes of input; … that ends the input. */
+struct cws_block *cws_exec_wire_stdin_block(const uint8_t *data, size_t len);
+struct cws_block *cws_exec_wire_close_block(void);
+
+enum cws_exec_frame_kind {
+    CWS_EXEC_FRAME_NONE, /* a kind this side does not know: skipped */
+    CWS_EXEC_FRAME_READY,
+    CWS_EXEC_FRAME_STDOUT,
+    CWS_EXEC_FRAME_STDERR,
+    CWS_EXEC_FRAME_EXIT,
+    CWS_EXEC_FRAME_ERROR,
+};
+
+struct cws_exec_frame {
+    enum cws_exec_frame_kind kind;
+    const uint8_t *data; /* STDOUT, STDERR */
+    size_t len;
+    int exit_code;       /* EXIT */
+    const char *message; /* ERROR */
+    const char *code;    /* ERROR, "" when none */
+    void *unpacked;      /* what the pointers point into */
+};
+
+/* CWS_OK: cws_exec_frame_done must follow. CWS_PROTOCOL: not such a message. CWS_NO_MEMORY. */
+enum cws_status cws_exec_frame_parse(const uint8_t *data, size_t len, struct cws_exec_frame *out_frame) CWS_MUST_CHECK;
+void cws_exec_frame_done(struct cws_exec_frame *frame);

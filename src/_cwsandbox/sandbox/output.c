@@ -1,0 +1,238 @@
+#include "sandbox/output.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+
+enum {
+    FIRST_CHUNK = 1024 - 64,          /* most commands print little */
+    LARGEST_CHUNK = 512 * 1024 - 64, /* with the headers a round number of pages */
+};
+
+struct cws_output_chunk {
+    struct cws_output_chunk *next; /* set under the lock */
+    atomic_size_t used;            /* grows; bytes below it never change */
+    size_t cap;
+    uint8_t data[];
+};
+
+void cws_output_init(struct cws_output *output)
+{
+    memset(output, 0, sizeof(*output));
+    cws_waiters_init(&output->waiters);
+}
+
+void cws_output_done(struct cws_output *output)
+{
+    struct cws_output_chunk *chunk = output->first;
+    while (chunk) {
+        struct cws_output_chunk *next = chunk->next;
+        cws_free(chunk);
+        chunk = next;
+    }
+    cws_waiters_done(&output->waiters);
+}
+
+static size_t used_of(struct cws_output_chunk *chunk)
+{
+    return atomic_load_explicit(&chunk->used, memory_order_acquire);
+}
+
+static struct cws_output_chunk *new_chunk(const struct cws_output *output, size_t len)
+{
+    size_t cap = output->last ? output->last->cap * 2 + 64 : FIRST_CHUNK;
+    if (cap > LARGEST_CHUNK)
+        cap = LARGEST_CHUNK;
+    if (cap < len)
+        cap = len;
+    struct cws_output_chunk *chunk = cws_malloc(sizeof(*chunk) + cap);
+    if (chunk) {
+        chunk->next = NULL;
+        chunk->cap = cap;
+        atomic_init(&chunk->used, 0);
+    }
+    return chunk;
+}
+
+/* As much as the last chunk has room for. Only this thread writes there, above what readers look at. */
+static size_t fill_last(struct cws_output *output, const uint8_t *data, size_t len)
+{
+    struct cws_output_chunk *last = output->last;
+    if (!last)
+        return 0;
+    size_t used = atomic_load_explicit(&last->used, memory_order_relaxed);
+    size_t n = last->cap - used;
+    if (n > len)
+        n = len;
+    memcpy(last->data + used, data, n);
+    atomic_store_explicit(&last->used, used + n, memory_order_release);
+    return n;
+}
+
+enum cws_status cws_output_append(struct cws_output *output, const uint8_t *data, size_t len)
+{
+    if (len == 0)
+        return CWS_OK;
+    size_t n = fill_last(output, data, len);
+    struct cws_output_chunk *chunk = NULL;
+    if (n < len) {
+        chunk = new_chunk(output, len - n);
+        if (!chunk)
+            return CWS_NO_MEMORY;
+        memcpy(chunk->data, data + n, len - n);
+        atomic_store_explicit(&chunk->used, len - n, memory_order_release);
+    }
+    cws_waiters_lock(&output->waiters);
+    if (chunk) {
+        *(output->last ? &output->last->next : &output->first) = chunk;
+        output->last = chunk;
+    }
+    output->size += len;
+    cws_waiters_notify_lock_held(&output->waiters);
+    cws_waiters_unlock(&output->waiters);
+    return CWS_OK;
+}
+
+void cws_output_end(struct cws_output *output)
+{
+    cws_waiters_lock(&output->waiters);
+    output->ended = true;
+    cws_waiters_notify_lock_held(&output->waiters);
+    cws_waiters_unlock(&output->waiters);
+}
+
+/* ---- lines ---------------------------------------------------------------------------------------------- */
+
+/* Moves a place that is at the end of its chunk to the next chunk, if there is one. */
+static void step_over(const struct cws_output *output, struct cws_output_place *place)
+{
+    if (!place->chunk) {
+        place->chunk = output->first;
+        place->offset = 0;
+    } else if (place->offset == used_of(place->chunk) && place->chunk->next) {
+        place->chunk = place->chunk->next;
+        place->offset = 0;
+    }
+}
+
+/* Moves `scan` behind the next LF; false when there is none yet. */
+static bool find_line_end(struct cws_output *output)
+{
+    struct cws_output_place *scan = &output->scan;
+    for (;;) {
+        step_over(output, scan);
+        if (!scan->chunk)
+            return false;
+        const uint8_t *from = scan->chunk->data + scan->offset;
+        size_t n = used_of(scan->chunk) - scan->offset;
+        const uint8_t *lf = memchr(from, '\n', n);
+        if (lf)
+            n = (size_t)(lf - from) + 1;
+        scan->offset += n;
+        output->line_len += n;
+        if (lf)
+            return true;
+        if (!scan->chunk->next)
+            return false;
+    }
+}
+
+static void gather(const struct cws_output *output, uint8_t *to)
+{
+    struct cws_output_place at = output->cursor;
+    size_t left = output->line_len;
+    while (left) {
+        step_over(output, &at);
+        size_t n = used_of(at.chunk) - at.offset;
+        if (n > left)
+            n = left;
+        memcpy(to, at.chunk->data + at.offset, n);
+        at.offset += n;
+        to += n;
+        left -= n;
+    }
+}
+
+/* The line between cursor and scan, which moves the cursor. */
+static enum cws_output_next take(struct cws_output *output, struct cws_output_line *out_line)
+{
+    step_over(output, &output->cursor);
+    out_line->len = output->line_len;
+    out_line->owned = NULL;
+    if (output->cursor.chunk == output->scan.chunk) {
+        out_line->data = output->cursor.chunk->data + output->cursor.offset;
+    } else {
+        out_line->owned = cws_malloc(output->line_len);
+        if (!out_line->owned)
+            return CWS_OUTPUT_NO_MEMORY;
+        gather(output, out_line->owned);
+        out_line->data = out_line->owned;
+    }
+    output->cursor = output->scan;
+    output->line_len = 0;
+    return CWS_OUTPUT_LINE;
+}
+
+static enum cws_output_next take_lock_held(struct cws_output *output, struct cws_output_line *out_line)
+{
+    if (output->closed)
+        return CWS_OUTPUT_END;
+    if (output->line_len && output->scan.chunk && output->scan.offset > 0 &&
+        output->scan.chunk->data[output->scan.offset - 1] == '\n')
+        return take(output, out_line); /* found before, but there was no memory */
+    if (find_line_end(output))
+        return take(output, out_line);
+    if (!output->ended)
+        return CWS_OUTPUT_EMPTY;
+    return output->line_len ? take(output, out_line) : CWS_OUTPUT_END;
+}
+
+enum cws_output_next cws_output_take_line(struct cws_output *output, struct cws_output_line *out_line,
+                                          struct cws_observer *observer)
+{
+    cws_waiters_lock(&output->waiters);
+    enum cws_output_next next = take_lock_held(output, out_line);
+    if (next == CWS_OUTPUT_EMPTY && observer)
+        cws_waiters_add_lock_held(&output->waiters, observer);
+    cws_waiters_unlock(&output->waiters);
+    return next;
+}
+
+void cws_output_close(struct cws_output *output)
+{
+    cws_waiters_lock(&output->waiters);
+    output->closed = true;
+    cws_waiters_notify_lock_held(&output->waiters);
+    cws_waiters_unlock(&output->waiters);
+}
+
+/* ---- everything at once ------------------------------------------------------------------------------------ */
+
+size_t cws_output_size(struct cws_output *output)
+{
+    cws_waiters_lock(&output->waiters);
+    size_t size = output->size;
+    cws_waiters_unlock(&output->waiters);
+    return size;
+}
+
+void cws_output_copy(struct cws_output *output, uint8_t *to, size_t len)
+{
+    cws_waiters_lock(&output->waiters);
+    assert(len <= output->size);
+    struct cws_output_chunk *chunk = output->first;
+    struct cws_output_chunk *last = output->last;
+    cws_waiters_unlock(&output->waiters);
+    /* Outside the lock: up to `last` no link changes any more, and the bytes stay where they are. */
+    while (len) {
+        size_t n = used_of(chunk);
+        if (n > len)
+            n = len;
+        memcpy(to, chunk->data, n);
+        to += n;
+        len -= n;
+        if (chunk == last)
+            break;
+        chunk = chunk->next;
+    }
+}

@@ -1,0 +1,122 @@
+#include "sandbox/sandbox.h"
+
+#include "base/alloc.h"
+#include "sandbox/exec.h"
+
+enum cws_status cws_sandbox_new(struct cws_loop *loop, struct cws_sandbox **out_sandbox)
+{
+    struct cws_sandbox *sandbox = cws_calloc(1, sizeof(*sandbox));
+    if (!sandbox)
+        return CWS_NO_MEMORY;
+    cws_ref_init(&sandbox->ref);
+    sandbox->loop = loop;
+    cws_list_init(&sandbox->waiting);
+    cws_list_init(&sandbox->running);
+    *out_sandbox = sandbox;
+    return CWS_OK;
+}
+
+void cws_sandbox_ref(struct cws_sandbox *sandbox)
+{
+    cws_ref_get(&sandbox->ref);
+}
+
+void cws_sandbox_unref(struct cws_sandbox *sandbox)
+{
+    if (!sandbox || !cws_ref_put(&sandbox->ref))
+        return;
+    /* Every exec holds a reference, so there is none left. */
+    cws_channel_unref(sandbox->channel);
+    cws_free(sandbox->id);
+    cws_free(sandbox);
+}
+
+/* A change of state on its way to the loop thread. */
+struct change {
+    struct cws_task task;
+    struct cws_sandbox *sandbox;
+    void (*apply)(struct change *change);
+    struct cws_channel *channel;
+    char *id;
+};
+
+static void run_change(struct cws_task *task)
+{
+    struct change *change = cws_container_of(task, struct change, task);
+    change->apply(change);
+    cws_channel_unref(change->channel);
+    cws_free(change->id);
+    cws_sandbox_unref(change->sandbox);
+    cws_free(change);
+}
+
+static enum cws_status post_change(struct cws_sandbox *sandbox, void (*apply)(struct change *),
+                                   struct cws_channel *channel, const char *id)
+{
+    struct change *change = cws_calloc(1, sizeof(*change));
+    if (!change)
+        return CWS_NO_MEMORY;
+    if (id && !(change->id = cws_strdup(id))) {
+        cws_free(change);
+        return CWS_NO_MEMORY;
+    }
+    if (channel)
+        cws_channel_ref(channel);
+    cws_sandbox_ref(sandbox);
+    change->task.run = run_change;
+    change->sandbox = sandbox;
+    change->apply = apply;
+    change->channel = channel;
+    cws_loop_post(sandbox->loop, &change->task);
+    return CWS_OK;
+}
+
+static void end_all(struct cws_list *execs, enum cws_exec_end end)
+{
+    /* Ending an exec takes it off the list. */
+    while (!cws_list_is_empty(execs))
+        cws_exec_end(cws_list_entry(execs->next, struct cws_exec, node), end);
+}
+
+static void apply_open(struct change *change)
+{
+    struct cws_sandbox *sandbox = change->sandbox;
+    if (sandbox->state == CWS_SANDBOX_CLOSED)
+        return;
+    cws_channel_unref(sandbox->channel);
+    cws_free(sandbox->id);
+    sandbox->channel = change->channel;
+    sandbox->id = change->id;
+    change->channel = NULL;
+    change->id = NULL;
+    sandbox->state = CWS_SANDBOX_OPEN;
+    while (!cws_list_is_empty(&sandbox->waiting))
+        cws_exec_send(cws_list_entry(sandbox->waiting.next, struct cws_exec, node));
+}
+
+static void apply_fail(struct change *change)
+{
+    end_all(&change->sandbox->waiting, CWS_EXEC_NOT_OPEN);
+}
+
+static void apply_close(struct change *change)
+{
+    change->sandbox->state = CWS_SANDBOX_CLOSED;
+    end_all(&change->sandbox->waiting, CWS_EXEC_CLOSED);
+    end_all(&change->sandbox->running, CWS_EXEC_CLOSED);
+}
+
+enum cws_status cws_sandbox_open(struct cws_sandbox *sandbox, struct cws_channel *channel, const char *id)
+{
+    return post_change(sandbox, apply_open, channel, id);
+}
+
+enum cws_status cws_sandbox_fail(struct cws_sandbox *sandbox)
+{
+    return post_change(sandbox, apply_fail, NULL, NULL);
+}
+
+enum cws_status cws_sandbox_close(struct cws_sandbox *sandbox)
+{
+    return post_change(sandbox, apply_close, NULL, NULL);
+}

@@ -1,0 +1,128 @@
+#include "sandbox/unary.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "sandbox/cancel.h"
+
+void cws_unary_ref(struct cws_unary *unary)
+{
+    cws_ref_get(&unary->ref);
+}
+
+void cws_unary_unref(struct cws_unary *unary)
+{
+    if (!unary || !cws_ref_put(&unary->ref))
+        return;
+    cws_channel_unref(unary->channel);
+    if (unary->request)
+        cws_block_settle(unary->request, CWS_CLOSED);
+    cws_grpc_status_done(&unary->status);
+    cws_free(unary->reply);
+    cws_future_done(&unary->future);
+    cws_free(unary);
+}
+
+static void conclude(struct cws_unary *unary)
+{
+    if (cws_phase_end(&unary->phase))
+        cws_grpc_status_set(&unary->status, CWS_GRPC_CANCELLED, "cancelled by the caller");
+    cws_future_complete(&unary->future);
+    cws_unary_unref(unary); /* the loop's reference */
+}
+
+static void on_message(void *ctx, const uint8_t *data, size_t len)
+{
+    struct cws_unary *unary = ctx;
+    if (unary->has_reply) { /* two replies to a unary call: the first stands, the status will decide */
+        cws_free(unary->reply);
+        unary->reply = NULL;
+    }
+    unary->has_reply = true;
+    unary->reply = cws_malloc(len + 1); /* an empty message is a reply, too */
+    unary->reply_len = len;
+    if (unary->reply)
+        memcpy(unary->reply, data, len);
+}
+
+static void on_status(void *ctx, struct cws_grpc_status *status)
+{
+    struct cws_unary *unary = ctx;
+    unary->call = NULL;
+    cws_grpc_status_move(&unary->status, status);
+    if (unary->status.code == CWS_GRPC_OK && !unary->reply)
+        cws_grpc_status_set(&unary->status, unary->has_reply ? CWS_GRPC_RESOURCE_EXHAUSTED : CWS_GRPC_INTERNAL,
+                            unary->has_reply ? "out of memory for the reply" : "the peer sent no reply message");
+    if (unary->status.code != CWS_GRPC_OK) {
+        cws_free(unary->reply);
+        unary->reply = NULL;
+    }
+    conclude(unary);
+}
+
+static const struct cws_call_events call_events = {.on_message = on_message, .on_status = on_status};
+
+static void run_start(struct cws_task *task)
+{
+    struct cws_unary *unary = cws_container_of(task, struct cws_unary, start_task);
+    struct cws_call_options options = {
+        .path = unary->path,
+        .deadline_ns = unary->timeout_s < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(unary->timeout_s),
+    };
+    unary->call = cws_call_start(unary->channel, &options, &call_events, unary);
+    if (!unary->call) {
+        cws_grpc_status_set(&unary->status, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for a call");
+        conclude(unary);
+        return;
+    }
+    struct cws_block *request = unary->request;
+    unary->request = NULL;
+    cws_call_send(unary->call, request);
+    cws_call_half_close(unary->call);
+}
+
+static void run_cancel(struct cws_task *task)
+{
+    struct cws_unary *unary = cws_container_of(task, struct cws_unary, cancel_task);
+    if (unary->call) {
+        struct cws_call *call = unary->call;
+        unary->call = NULL;
+        cws_call_cancel(call);
+        conclude(unary);
+    }
+    cws_unary_unref(unary); /* the task's */
+}
+
+enum cws_status cws_unary_start(struct cws_channel *channel, const char *path, struct cws_block *request,
+                                double timeout_s, struct cws_unary **out_unary)
+{
+    struct cws_unary *unary = cws_calloc(1, sizeof(*unary));
+    if (!unary)
+        return CWS_NO_MEMORY;
+    cws_ref_init(&unary->ref);
+    cws_ref_get(&unary->ref); /* the loop's, until the end */
+    cws_future_init(&unary->future);
+    cws_channel_ref(channel);
+    unary->channel = channel;
+    unary->path = path;
+    unary->timeout_s = timeout_s;
+    unary->request = request;
+    unary->start_task.run = run_start;
+    unary->cancel_task.run = run_cancel;
+    atomic_init(&unary->phase, CWS_PHASE_LIVE);
+    *out_unary = unary;
+    cws_loop_post(cws_channel_loop(channel), &unary->start_task);
+    return CWS_OK;
+}
+
+bool cws_unary_cancel(struct cws_unary *unary)
+{
+    bool first;
+    bool cancelled = cws_phase_cancel(&unary->phase, &first);
+    if (first) {
+        cws_unary_ref(unary);
+        cws_loop_post(cws_channel_loop(unary->channel), &unary->cancel_task);
+    }
+    return cancelled;
+}
