@@ -1,0 +1,43 @@
+/* The daemon's fixed limits, each with its reason. */
+#pragma once
+
+/* The kernel takes 128 KiB for one argument or variable, its NUL included (MAX_ARG_STRLEN). */
+#define CWSD_MAX_ARG_BYTES (128 * 1024 - 1)
+/* argv and environment share the kernel's 2 MiB (a quarter of the usual 8 MiB stack); each gets
+ * less than half. */
+#define CWSD_MAX_ARGV_BYTES        (768 * 1024)
+#define CWSD_MAX_ENVIRONMENT_BYTES (768 * 1024)
+
+#define CWSD_MAX_REQUEST_ID_BYTES 128
+#define CWSD_MAX_NAME_BYTES       256
+#define CWSD_MAX_PATH_BYTES       4095
+#define CWSD_MAX_TAGS             100
+#define CWSD_MAX_ANNOTATIONS      100
+#define CWSD_MAX_ANNOTATION_BYTES (64 * 1024)
+#define CWSD_MAX_FILES            1000
+#define CWSD_MAX_FILE_BYTES       (64 * 1024 * 1024)
+#define CWSD_MAX_RUNNER_IDS       100
+
+#define CWSD_DEFAULT_LIFETIME_S (24 * 60 * 60)
+#define CWSD_MAX_LIFETIME_S     (30 * 24 * 60 * 60)
+#define CWSD_MAX_GRACE_S        300
+/* What a sandbox gets when its lifetime is over. */
+#define CWSD_LIFETIME_GRACE_S 10
+
+/* Finished sandboxes that can still be asked for; both bounds hold. */
+#define CWSD_MAX_FINISHED       10000
+#define CWSD_MAX_FINISHED_BYTES (64 * 1024 * 1024)
+
+#define CWSD_DEFAULT_PAGE 50
+#define CWSD_MAX_PAGE     1000
+/* A page of a list ends early rather than grow past this (clients refuse replies over 100 MiB). */
+#define CWSD_MAX_PAGE_BYTES (16 * 1024 * 1024)
+
+/* Unary Exec, for stdout and stderr each: what is kept by default and at most. */
+#define CWSD_DEFAULT_OUTPUT_BYTES (1024 * 1024)
+#define CWSD_MAX_OUTPUT_BYTES     (32 * 1024 * 1024)
+
+/* StreamExec: output waiting for a slow client before the command's pipes are left unread. */
+#define CWSD_STREAM_HIGH_WATER (256 * 1024)
+/* StreamExec: input a command may leave unread before the client's credit is held back. */
+#define CWSD_STDIN_HIGH_WATER (64 * 1024)

@@ -1,0 +1,305 @@
+#include "daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bounds.h"
+#include "host.h"
+#include "io/listen.h"
+#include "parent.h"
+#include "pem.h"
+#include "pool.h"
+#include "service.h"
+#include "state.h"
+#include "token.h"
+
+/* At the first signal sandboxes get this long, at the second no time at all. */
+#define STOP_GRACE_MS 5000
+/* A sandbox that will not go even when killed must not keep the daemon for ever. */
+#define GIVE_UP_NS (10 * CWS_NS_PER_S)
+
+static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP};
+
+struct daemon {
+    const struct cwsd_config *config;
+    struct cwsd_state state;
+    struct cwsd_host *host;
+    struct cws_loop *loop;
+    struct cwsd_pool *pool;
+    struct cwsd_service service;
+    struct cws_server *server;
+    struct cws_tls_config *tls;
+    struct cws_listener *listeners[CWSD_MAX_LISTENERS];
+    struct cwsd_parent parent;
+    uv_signal_t signals[CWS_ARRAY_LEN(stop_signals)];
+    struct cws_timer give_up;
+    char runner_id[HOST_NAME_MAX + sizeof("local-")];
+    char token[CWSD_TOKEN_SIZE];
+    char addresses[CWSD_MAX_LISTENERS * CWSD_ADDRESS_URL_SIZE];
+    unsigned stops; /* how often it was told to end */
+    bool abandoned; /* sandboxes were left that would not go */
+};
+
+static void complain(const char *fmt, ...) CWS_PRINTF(1, 2);
+
+static void complain(const char *fmt, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    fprintf(stderr, "cwsandboxd: %s\n", text);
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static void stop_listening(struct daemon *daemon)
+{
+    for (size_t i = 0; i < daemon->config->listen_count; i++) {
+        cws_listener_free(daemon->listeners[i]);
+        daemon->listeners[i] = NULL;
+    }
+}
+
+static void on_give_up(struct cws_timer *timer)
+{
+    struct daemon *daemon = cws_container_of(timer, struct daemon, give_up);
+    daemon->abandoned = true;
+    complain("%zu sandboxes could not be ended; leaving them to the kernel",
+             cwsd_pool_registry(daemon->pool)->live);
+    cws_loop_stop(daemon->loop);
+}
+
+static void on_empty(void *ctx)
+{
+    struct daemon *daemon = ctx;
+    cws_loop_stop(daemon->loop);
+}
+
+static void stop(struct daemon *daemon, uint64_t grace_ms)
+{
+    daemon->stops++;
+    stop_listening(daemon);
+    cwsd_pool_drain(daemon->pool, grace_ms);
+    uint64_t due_ns = cws_clock_now_ns() + grace_ms * CWS_NS_PER_MS + GIVE_UP_NS;
+    if (cwsd_pool_registry(daemon->pool)->live == 0 ||
+        cws_timer_set(daemon->loop, &daemon->give_up, due_ns) != CWS_OK)
+        cws_loop_stop(daemon->loop);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    (void)number;
+    struct daemon *daemon = handle->data;
+    stop(daemon, daemon->stops == 0 ? STOP_GRACE_MS : 0);
+}
+
+static void on_parent_died(void *ctx)
+{
+    stop(ctx, 0); /* nobody is left to wait for the sandboxes */
+}
+
+/* ---- the beginning --------------------------------------------------------------------------- */
+
+static void prepare_process(void)
+{
+    struct rlimit files;
+    umask(077);
+    signal(SIGPIPE, SIG_IGN);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+static enum cws_status open_host(struct daemon *daemon, struct cws_error *err)
+{
+    const struct cwsd_host_options options = {
+        .allow_none = daemon->config->isolation_none,
+        .bwrap = daemon->config->bwrap,
+        .state_dir = daemon->state.path,
+    };
+    return cwsd_host_probe(&options, &daemon->host, err);
+}
+
+static enum cws_status open_service(struct daemon *daemon, struct cws_error *err)
+{
+    strcpy(daemon->runner_id, "local-");
+    if (gethostname(daemon->runner_id + strlen("local-"), HOST_NAME_MAX) < 0)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "this host has no name");
+    const struct cwsd_pool_options options = {
+        .loop = daemon->loop,
+        .host = daemon->host,
+        .runner_id = daemon->runner_id,
+        .max_sandboxes = daemon->config->max_sandboxes,
+        .on_empty = on_empty,
+        .ctx = daemon,
+    };
+    daemon->pool = cwsd_pool_new(&options);
+    if (!daemon->pool ||
+        cwsd_service_init(&daemon->service, daemon->pool,
+                          daemon->config->token_file ? daemon->token : NULL) != CWS_OK)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    const struct cws_server_options server = {
+        .methods = daemon->service.methods,
+        .method_count = daemon->service.method_count,
+        .ctx = &daemon->service,
+    };
+    daemon->server = cws_server_new(daemon->loop, &server);
+    return daemon->server ? CWS_OK : cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+}
+
+static enum cws_status load_token(struct daemon *daemon, struct cws_error *err)
+{
+    bool made;
+    if (!daemon->config->token_file)
+        return CWS_OK;
+    if (cwsd_token_load(daemon->config->token_file, daemon->token, &made, err) != CWS_OK)
+        return err->status;
+    if (made)
+        printf("cwsandboxd: made a new token in %s\n", daemon->config->token_file);
+    return CWS_OK;
+}
+
+/* A socket's directory is made if it is missing, for this user alone. */
+static enum cws_status make_socket_dir(const char *path, struct cws_error *err)
+{
+    char dir[sizeof(((struct cwsd_address *)0)->path)];
+    strcpy(dir, path);
+    *strrchr(dir, '/') = '\0';
+    return dir[0] ? cwsd_state_make_dir(dir, err) : CWS_OK;
+}
+
+static enum cws_status listen_at(struct daemon *daemon, size_t i, struct cws_error *err)
+{
+    struct cwsd_address address = daemon->config->listen[i];
+    char url[CWSD_ADDRESS_URL_SIZE];
+    struct cws_listen_options options = {0};
+    if (address.is_unix) {
+        options.unix_path = address.path;
+        if (make_socket_dir(address.path, err) != CWS_OK)
+            return err->status;
+    } else {
+        options.host = address.host;
+        options.port = address.port;
+        options.tls = daemon->tls;
+    }
+    if (cws_listener_new(daemon->loop, &options, cws_server_accept, daemon->server,
+                         &daemon->listeners[i], err) != CWS_OK)
+        return err->status;
+    if (!address.is_unix)
+        address.port = cws_listener_port(daemon->listeners[i]);
+    cwsd_address_url(&address, options.tls != NULL, url);
+    size_t used = strlen(daemon->addresses);
+    snprintf(daemon->addresses + used, sizeof(daemon->addresses) - used, "%s%s", used ? " " : "",
+             url);
+    return CWS_OK;
+}
+
+static enum cws_status start_listening(struct daemon *daemon, struct cws_error *err)
+{
+    const struct cwsd_config *config = daemon->config;
+    if (config->tls_cert &&
+        cwsd_pem_load_server(config->tls_cert, config->tls_key, &daemon->tls, err) != CWS_OK)
+        return err->status;
+    for (size_t i = 0; i < config->listen_count; i++)
+        if (listen_at(daemon, i, err) != CWS_OK)
+            return err->status;
+    return CWS_OK;
+}
+
+static enum cws_status watch_signals(struct daemon *daemon, struct cws_error *err)
+{
+    for (size_t i = 0; i < CWS_ARRAY_LEN(stop_signals); i++) {
+        uv_signal_init(cws_loop_uv(daemon->loop), &daemon->signals[i]);
+        daemon->signals[i].data = daemon;
+        int rc = uv_signal_start(&daemon->signals[i], on_signal, stop_signals[i]);
+        if (rc < 0)
+            return cws_error_set_uv(err, CWS_SYSTEM, rc, "signals");
+    }
+    return CWS_OK;
+}
+
+static enum cws_status say_ready(struct daemon *daemon, struct cws_error *err)
+{
+    char line[sizeof(daemon->addresses) + 16];
+    int fd = daemon->config->ready_fd;
+    printf("cwsandboxd %s listening on %s; isolation: %s\n", CWSD_VERSION, daemon->addresses,
+           cwsd_host_describe(daemon->host));
+    fflush(stdout);
+    if (fd < 0)
+        return CWS_OK;
+    int len = snprintf(line, sizeof(line), "ready %s\n", daemon->addresses);
+    if (write(fd, line, (size_t)len) != len)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno,
+                                   "--ready-fd: cannot write to descriptor %d", fd);
+    if (fd > STDERR_FILENO)
+        close(fd); /* who waits for more sees the end of it */
+    return CWS_OK;
+}
+
+static enum cwsd_exit open_all(struct daemon *daemon)
+{
+    const struct cwsd_config *config = daemon->config;
+    struct cws_error err;
+    cws_timer_init(&daemon->give_up, on_give_up);
+    if (config->ready_fd > STDERR_FILENO)
+        fcntl(config->ready_fd, F_SETFD, FD_CLOEXEC); /* not for what is started here */
+    if (cws_loop_new(&daemon->loop, &err) != CWS_OK)
+        goto failed;
+    if (config->parent && cwsd_parent_watch(&daemon->parent, daemon->loop, config->parent,
+                                            on_parent_died, daemon, &err) != CWS_OK)
+        goto failed;
+    if (cwsd_state_open(config->state_dir, &daemon->state, &err) != CWS_OK ||
+        load_token(daemon, &err) != CWS_OK)
+        goto failed;
+    if (open_host(daemon, &err) != CWS_OK) {
+        complain("no isolation is possible here, and so nothing is run: %s", err.text);
+        return CWSD_EXIT_ISOLATION;
+    }
+    if (open_service(daemon, &err) != CWS_OK || watch_signals(daemon, &err) != CWS_OK ||
+        start_listening(daemon, &err) != CWS_OK || say_ready(daemon, &err) != CWS_OK)
+        goto failed;
+    return CWSD_EXIT_OK;
+failed:
+    complain("%s", err.text);
+    return CWSD_EXIT_FAILED;
+}
+
+static void close_all(struct daemon *daemon)
+{
+    if (daemon->loop) {
+        stop_listening(daemon);
+        cws_server_free(daemon->server);
+        cwsd_pool_free(daemon->pool);
+        cws_timer_cancel(daemon->loop, &daemon->give_up);
+        cwsd_parent_stop(&daemon->parent);
+    }
+    cws_loop_free(daemon->loop);
+    cws_tls_config_unref(daemon->tls);
+    cwsd_service_done(&daemon->service);
+    cwsd_host_free(daemon->host);
+    cwsd_state_close(&daemon->state);
+}
+
+enum cwsd_exit cwsd_daemon_run(const struct cwsd_config *config)
+{
+    struct daemon daemon = {.config = config};
+    prepare_process();
+    enum cwsd_exit result = open_all(&daemon);
+    if (result == CWSD_EXIT_OK)
+        cws_loop_run(daemon.loop);
+    if (daemon.abandoned)
+        return CWSD_EXIT_FAILED; /* they still hold on to the rest: the next start cleans up */
+    close_all(&daemon);
+    return result;
+}

@@ -1,0 +1,66 @@
+/*
+ * Why a call cannot be done: the gRPC code, a text for a person, and the machine-readable reason
+ * that goes into google.rpc.Status (ErrorInfo of domain cwsandbox.com, BadRequest for the field at
+ * fault).
+ *
+ * A value: nothing to free. `code` is CWS_GRPC_OK as long as nothing is wrong.
+ */
+#pragma once
+
+#include "grpc/code.h"
+#include "grpc/server.h"
+
+#define CWSD_ERROR_DOMAIN "cwsandbox.com"
+
+#define CWSD_REASON_INVALID_REQUEST     "CWSANDBOX_INVALID_REQUEST"
+#define CWSD_REASON_NOT_IMPLEMENTED     "CWSANDBOX_NOT_IMPLEMENTED"
+#define CWSD_REASON_SANDBOX_NOT_FOUND   "CWSANDBOX_SANDBOX_NOT_FOUND"
+#define CWSD_REASON_SANDBOX_NOT_RUNNING "CWSANDBOX_SANDBOX_NOT_RUNNING"
+#define CWSD_REASON_REQUEST_ID_CONFLICT "CWSANDBOX_REQUEST_ID_CONFLICT"
+#define CWSD_REASON_CAPACITY_EXHAUSTED  "CWSANDBOX_RUNNER_CAPACITY_EXHAUSTED"
+#define CWSD_REASON_RUNNER_UNAVAILABLE  "CWSANDBOX_RUNNER_UNAVAILABLE"
+#define CWSD_REASON_BACKEND_UNAVAILABLE "CWSANDBOX_BACKEND_UNAVAILABLE"
+#define CWSD_REASON_PLACEMENT           "CWSANDBOX_PLACEMENT_CONSTRAINT_UNSATISFIED"
+#define CWSD_REASON_RESOURCE_CEILING    "CWSANDBOX_RESOURCE_CEILING_EXCEEDED"
+#define CWSD_REASON_NO_SECRET_STORE     "CWSANDBOX_SECRET_STORE_NOT_PROVISIONED"
+#define CWSD_REASON_NO_SNAPSHOTS        "CWSANDBOX_FSS_NOT_SUPPORTED"
+#define CWSD_REASON_UNAUTHENTICATED     "CWSANDBOX_UNAUTHENTICATED"
+#define CWSD_REASON_INTERNAL            "CWSANDBOX_INTERNAL"
+
+struct cwsd_fault {
+    enum cws_grpc_code code;
+    const char *reason; /* one of the above */
+    char message[400];  /* valid UTF-8 */
+    char field[96];     /* path of the request field at fault; "": none */
+    struct {
+        const char *key; /* static */
+        char value[160];
+    } metadata[2];
+    size_t metadata_count;
+};
+
+static inline bool cwsd_fault_is_set(const struct cwsd_fault *fault)
+{
+    return fault->code != CWS_GRPC_OK;
+}
+
+/* Sets it anew: no field, no metadata. Always false, so that a check can `return
+ * cwsd_fault_set(...)`. */
+bool cwsd_fault_set(struct cwsd_fault *fault, enum cws_grpc_code code, const char *reason,
+                    const char *fmt, ...) CWS_PRINTF(4, 5);
+
+/* INVALID_ARGUMENT about `field`; the text is put after "<field>: ". Always false. */
+bool cwsd_fault_set_invalid(struct cwsd_fault *fault, const char *field, const char *fmt, ...)
+    CWS_PRINTF(3, 4);
+
+/* Out of memory while answering. Always false. */
+bool cwsd_fault_set_memory(struct cwsd_fault *fault);
+
+/* Adds metadata; `key` must be static. */
+void cwsd_fault_note(struct cwsd_fault *fault, const char *key, const char *value);
+
+/* The google.rpc.Status, to be freed with cws_free; NULL when out of memory. */
+uint8_t *cwsd_fault_pack(const struct cwsd_fault *fault, size_t *out_len);
+
+/* Ends the call with the fault. */
+void cwsd_fault_finish(const struct cwsd_fault *fault, struct cws_server_call *call);

@@ -1,0 +1,198 @@
+#include "state.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+#define OWN_PREFIX "d-"
+#define LOCK_NAME  "lock"
+
+/* ---- removing a tree ------------------------------------------------------------------------- */
+
+static void remove_children(int dir_fd, dev_t device);
+
+/* Removes one name, with what is below it, on this file system only; what cannot be removed
+ * stays. */
+static void remove_name(int dir_fd, const char *name, dev_t device)
+{
+    struct stat info;
+    if (fstatat(dir_fd, name, &info, AT_SYMLINK_NOFOLLOW) < 0)
+        return;
+    if (!S_ISDIR(info.st_mode)) {
+        unlinkat(dir_fd, name, 0);
+        return;
+    }
+    if (info.st_dev != device)
+        return;                        /* something is mounted there */
+    if ((info.st_mode & 0700) != 0700) /* overlayfs leaves such a one behind */
+        fchmodat(dir_fd, name, 0700, 0);
+    int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0)
+        remove_children(fd, device);
+    unlinkat(dir_fd, name, AT_REMOVEDIR);
+}
+
+/* Takes the descriptor over. */
+static void remove_children(int dir_fd, dev_t device)
+{
+    DIR *dir = fdopendir(dir_fd);
+    struct dirent *entry;
+    if (!dir) {
+        close(dir_fd);
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            remove_name(dirfd(dir), entry->d_name, device);
+    closedir(dir);
+}
+
+static void remove_tree(int base_fd, const char *name)
+{
+    struct stat info;
+    if (fstat(base_fd, &info) == 0)
+        remove_name(base_fd, name, info.st_dev);
+}
+
+/* ---- leftovers ------------------------------------------------------------------------------- */
+
+/* The lock of a daemon's directory, taken; -1 while its daemon lives. */
+static int take_lock(int base_fd, const char *name)
+{
+    char path[300];
+    if (snprintf(path, sizeof(path), "%s/" LOCK_NAME, name) >= (int)sizeof(path))
+        return -1;
+    int fd = openat(base_fd, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static void remove_leftovers(int base_fd)
+{
+    int fd = openat(base_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *entry;
+    if (!dir) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        if (strncmp(entry->d_name, OWN_PREFIX, strlen(OWN_PREFIX)) != 0)
+            continue;
+        int lock = take_lock(base_fd, entry->d_name);
+        if (lock < 0)
+            continue;
+        remove_tree(base_fd, entry->d_name);
+        close(lock);
+    }
+    closedir(dir);
+}
+
+/* ---- the own one ----------------------------------------------------------------------------- */
+
+enum cws_status cwsd_state_make_dir(const char *path, struct cws_error *err)
+{
+    char part[4096];
+    if (snprintf(part, sizeof(part), "%s", path) >= (int)sizeof(part))
+        return cws_error_set(err, CWS_INVALID, "the path is too long: %s", path);
+    for (char *at = part + 1;; at++) {
+        if (*at != '/' && *at != '\0')
+            continue;
+        char end = *at;
+        *at = '\0';
+        if (mkdir(part, 0700) < 0 && errno != EEXIST)
+            return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot make the directory %s",
+                                       part);
+        if (end == '\0')
+            return CWS_OK;
+        *at = end;
+    }
+}
+
+static enum cws_status open_base(const char *base, int *out_fd, struct cws_error *err)
+{
+    struct stat info;
+    if (cwsd_state_make_dir(base, err) != CWS_OK)
+        return err->status;
+    int fd = open(base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &info) < 0) {
+        cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot open the state directory %s", base);
+        goto fail;
+    }
+    if (info.st_uid != geteuid() || (info.st_mode & 022)) {
+        cws_error_set(err, CWS_INVALID,
+                      "the state directory %s must be this user's and not writable by others (it "
+                      "is user %lu's, "
+                      "mode 0%o)",
+                      base, (unsigned long)info.st_uid, (unsigned)(info.st_mode & 07777));
+        goto fail;
+    }
+    *out_fd = fd;
+    return CWS_OK;
+fail:
+    if (fd >= 0)
+        close(fd);
+    return err->status;
+}
+
+static enum cws_status make_own(const char *base, struct cwsd_state *state, struct cws_error *err)
+{
+    size_t size = strlen(base) + sizeof("/" OWN_PREFIX "XXXXXX");
+    state->path = cws_malloc(size);
+    if (!state->path)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    snprintf(state->path, size, "%s/" OWN_PREFIX "XXXXXX", base);
+    if (!mkdtemp(state->path))
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot make a directory in %s", base);
+    state->lock_fd = take_lock(state->base_fd, strrchr(state->path, '/') + 1);
+    if (state->lock_fd < 0)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot lock the state directory %s",
+                                   state->path);
+    return CWS_OK;
+}
+
+enum cws_status cwsd_state_open(const char *base, struct cwsd_state *out_state,
+                                struct cws_error *err)
+{
+    memset(out_state, 0, sizeof(*out_state));
+    out_state->lock_fd = -1;
+    if (open_base(base, &out_state->base_fd, err) != CWS_OK)
+        return err->status;
+    /* No other daemon looks for leftovers between the making of the directory and of its lock. */
+    enum cws_status status = CWS_OK;
+    if (flock(out_state->base_fd, LOCK_EX) < 0)
+        status =
+            cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot lock the state directory %s", base);
+    if (status == CWS_OK) {
+        remove_leftovers(out_state->base_fd);
+        status = make_own(base, out_state, err);
+    }
+    flock(out_state->base_fd, LOCK_UN);
+    if (status != CWS_OK)
+        cwsd_state_close(out_state);
+    return status;
+}
+
+void cwsd_state_close(struct cwsd_state *state)
+{
+    if (state->base_fd <= 0)
+        return;
+    if (state->lock_fd >= 0) {
+        remove_tree(state->base_fd, strrchr(state->path, '/') + 1);
+        close(state->lock_fd);
+    }
+    close(state->base_fd);
+    cws_free(state->path);
+    memset(state, 0, sizeof(*state));
+}
