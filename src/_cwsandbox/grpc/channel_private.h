@@ -32,6 +32,7 @@ struct cws_channel {
     size_t call_count; /* queued and open */
     uint64_t no_dial_before_ns; /* after a failed dial while other connections live */
     size_t streams_expected;    /* what a new connection is expected to take */
+    struct cws_timer idle_timer; /* closes connections that are not needed any more */
     struct cws_deferred pump;
     bool pump_wanted;
 };

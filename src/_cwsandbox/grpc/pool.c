@@ -9,6 +9,8 @@
 enum { USUAL_MAX_STREAMS = 100 };
 static const uint64_t CONNECT_TIMEOUT_NS = 20 * CWS_NS_PER_S;
 static const uint64_t REDIAL_PAUSE_NS = 1 * CWS_NS_PER_S;
+/* Connections beyond the first that a burst needed are closed after this long without a stream. */
+static const uint64_t IDLE_NS = 30 * CWS_NS_PER_S;
 
 struct cws_pool_connection {
     struct cws_list node;
@@ -17,6 +19,7 @@ struct cws_pool_connection {
     struct cws_h2_conn *conn; /* from then on */
     bool ready;               /* SETTINGS are in: counted no more as connecting */
     struct cws_timer settings_timer;
+    uint64_t idle_since_ns;   /* 0: has streams */
 };
 
 static struct cws_pool_connection *entry_of(struct cws_list *node)
@@ -73,9 +76,41 @@ static void on_ready(void *ctx)
     cws_channel_want_pump(c->channel);
 }
 
+static void on_idle_timer(struct cws_timer *timer)
+{
+    struct cws_channel *channel = cws_container_of(timer, struct cws_channel, idle_timer);
+    uint64_t now = cws_clock_now_ns();
+    bool more = false;
+    for (struct cws_list *node = channel->connections.next; node != &channel->connections; node = node->next) {
+        struct cws_pool_connection *c = entry_of(node);
+        if (node == channel->connections.next || !c->idle_since_ns)
+            continue;
+        if (now - c->idle_since_ns >= IDLE_NS)
+            cws_h2_conn_drain(c->conn); /* its on_closed takes it out of the list, later */
+        else
+            more = true;
+    }
+    if (more)
+        (void)!cws_timer_set(channel->loop, timer, now + IDLE_NS);
+}
+
+/* Told after each iteration in which a stream ended: remembers since when there is none. */
+static void note_idle(struct cws_pool_connection *c)
+{
+    struct cws_channel *channel = c->channel;
+    bool idle = cws_h2_conn_stream_count(c->conn) == 0;
+    if (!idle)
+        c->idle_since_ns = 0;
+    else if (!c->idle_since_ns)
+        c->idle_since_ns = cws_clock_now_ns();
+    if (idle && channel->connection_count > 1 && !channel->idle_timer.index)
+        (void)!cws_timer_set(channel->loop, &channel->idle_timer, c->idle_since_ns + IDLE_NS);
+}
+
 static void on_room(void *ctx)
 {
     struct cws_pool_connection *c = ctx;
+    note_idle(c);
     cws_channel_want_pump(c->channel);
 }
 
@@ -182,6 +217,7 @@ static void place_calls(struct cws_channel *channel)
             struct cws_call *call = cws_list_entry(channel->queue.next, struct cws_call, node);
             cws_list_remove(&call->node);
             channel->queued--;
+            c->idle_since_ns = 0;
             if (!cws_call_open(call, c->conn)) {
                 cws_pool_enqueue(channel, call, true);
                 break;
@@ -236,10 +272,12 @@ void cws_pool_init(struct cws_channel *channel)
     cws_list_init(&channel->queue);
     cws_list_init(&channel->pump.node);
     channel->pump.run = on_pump;
+    cws_timer_init(&channel->idle_timer, on_idle_timer);
 }
 
 void cws_pool_close(struct cws_channel *channel)
 {
+    cws_timer_cancel(channel->loop, &channel->idle_timer);
     while (!cws_list_is_empty(&channel->connections))
         drop_connection(entry_of(channel->connections.next));
     struct cws_error err = {CWS_CLOSED, "the channel was closed"};
