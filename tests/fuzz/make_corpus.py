@@ -1,0 +1,213 @@
+"""Writes the hand-made seeds of every target to tests/fuzz/corpus; run it after changing a target.
+
+python tests/fuzz/make_corpus.py
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+import sys
+from pathlib import Path
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.settings
+
+CORPUS = Path(__file__).parent / "corpus"
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+
+def message(data: bytes, mark: int = 0) -> bytes:
+    return struct.pack(">BI", mark, len(data)) + data
+
+
+def write(target: str, seeds: dict[str, bytes]) -> None:
+    folder = CORPUS / target
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in seeds.items():
+        (folder / name).write_bytes(data)
+
+
+def frames() -> dict[str, bytes]:
+    return {
+        "one": message(b"hello"),
+        "several": message(b"") + message(b"a") + message(b"b" * 300),
+        "cut": message(b"hello")[:-2],
+        "cut-prefix": b"\0\0\0",
+        "compressed": message(b"x", 1),
+        "bad-mark": message(b"x", 7),
+        "too-large": struct.pack(">BI", 0, 4097) + b"x",
+        "huge": b"\0\xff\xff\xff\xff",
+    }
+
+
+def texts() -> dict[str, bytes]:
+    return {
+        "base64": base64.b64encode(bytes(range(64))),
+        "base64-url": base64.urlsafe_b64encode(bytes(range(190, 255))).rstrip(b"="),
+        "base64-bad": b"ab=c",
+        "percent": b"100%25 gr%C3%B6%C3%9Fer %zz %",
+        "timeout": b"99999999H",
+        "timeout-short": b"5m",
+        "timeout-bad": b"123456789S",
+        "metadata": b"x-nameabcdefvalue1",
+        "metadata-bin": b"a-bin\xff\x00\x01\x02\x03 value",
+        "metadata-reserved": b":path/a/path/that/is/x",
+    }
+
+
+def targets() -> dict[str, bytes]:
+    urls = [
+        "http://localhost",
+        "https://api.example.org:443/",
+        "http://[::1]:8080",
+        "unix:///run/socket",
+        "http://user@host:1",
+        "http://host:99999",
+        "ftp://host",
+        "http://",
+        "http://[::1",
+        "unix://relative",
+        "https://host/path",
+    ]
+    return {f"url-{n:02}": url.encode() for n, url in enumerate(urls)}
+
+
+def exec_responses() -> dict[str, bytes]:
+    from conformance import protos
+
+    pb = protos.messages()
+    response, output = pb.ExecStreamResponse, pb.ExecStreamOutput
+    return {
+        "ready": response(ready=pb.ExecStreamReady(ready_time={"seconds": 5})).SerializeToString(),
+        "output": response(output=output(stream=2, data=b"err\n")).SerializeToString(),
+        "exit": response(exit=pb.ExecStreamExit(exit_code=-1)).SerializeToString(),
+        "error": response(error=pb.ExecStreamError(message="m", code="C")).SerializeToString(),
+        "two-members": response(exit=pb.ExecStreamExit(exit_code=1)).SerializeToString()
+        + response(output=output(data=b"x")).SerializeToString(),
+        "unknown-field": b"\xf2\x7f\x03abc",
+        "truncated": response(output=output(data=b"x" * 50)).SerializeToString()[:-10],
+        "deep": b"\x0a\x02\x0a\x00" * 8,
+    }
+
+
+def lines() -> dict[str, bytes]:
+    return {
+        "lines": b"one\ntwo\nthree\n",
+        "no-end": b"one\ntwo",
+        "empty-lines": b"\n\n\n",
+        "long": b"x" * 70000 + b"\n" + b"y" * 20,
+        "empty": b"",
+    }
+
+
+def server_side() -> h2.connection.H2Connection:
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+    connection.initiate_connection()
+    return connection
+
+
+def client_requests(count: int) -> bytes:
+    """What our client has sent when the server answers."""
+    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    client.initiate_connection()
+    for n in range(count):
+        headers = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", "/s/m"),
+            (":authority", "a:1"),
+        ]
+        client.send_headers(2 * n + 1, headers)
+    return client.data_to_send()
+
+
+def responses() -> dict[str, bytes]:
+    head = [(":status", "200"), ("content-type", "application/grpc")]
+    seeds = {}
+
+    def answer(name: str, script) -> None:  # type: ignore[no-untyped-def]
+        server = server_side()
+        server.receive_data(client_requests(4))
+        script(server)
+        seeds[name] = server.data_to_send()
+
+    def whole(server: h2.connection.H2Connection) -> None:
+        for stream in (1, 3, 5, 7):
+            server.send_headers(stream, head)
+            server.send_data(stream, message(b"hello") + message(b""))
+            server.send_headers(stream, [("grpc-status", "0")], end_stream=True)
+
+    def trailers_only(server: h2.connection.H2Connection) -> None:
+        server.send_headers(1, [*head, ("grpc-status", "5")], end_stream=True)
+
+    def reset(server: h2.connection.H2Connection) -> None:
+        server.send_headers(1, head)
+        server.send_data(1, message(b"half")[:-1])
+        server.reset_stream(1, h2.errors.ErrorCodes.REFUSED_STREAM)
+
+    def goaway(server: h2.connection.H2Connection) -> None:
+        server.send_headers(1, head)
+        server.close_connection(last_stream_id=1)
+
+    def settings(server: h2.connection.H2Connection) -> None:
+        codes = h2.settings.SettingCodes
+        server.update_settings({codes.INITIAL_WINDOW_SIZE: 1, codes.MAX_CONCURRENT_STREAMS: 1})
+        server.ping(b"12345678")
+        server.increment_flow_control_window(1000)
+
+    for script in (whole, trailers_only, reset, goaway, settings):
+        answer(script.__name__, script)
+    seeds["http1"] = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+    seeds["data-on-idle-stream"] = seeds["settings"] + b"\0\0\x01\0\0\0\0\0\x09x"
+    return seeds
+
+
+def requests() -> dict[str, bytes]:
+    headers = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/s/m"),
+        (":authority", "a:1"),
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+    ]
+    seeds = {}
+
+    def send(name: str, script, fields=headers) -> None:  # type: ignore[no-untyped-def]
+        client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+        client.initiate_connection()
+        client.send_headers(1, fields)
+        script(client)
+        seeds[name] = client.data_to_send()
+
+    send("unary", lambda c: c.send_data(1, message(b"hello"), end_stream=True))
+    send("two-messages", lambda c: c.send_data(1, message(b"a") + message(b"b" * 100)))
+    send("too-large", lambda c: c.send_data(1, struct.pack(">BI", 0, 5000) + b"x"))
+    send("compressed", lambda c: c.send_data(1, message(b"a", 1), end_stream=True))
+    send("reset", lambda c: c.reset_stream(1, h2.errors.ErrorCodes.CANCEL))
+    send("nothing", lambda c: c.end_stream(1))
+    timed = [*headers, ("grpc-timeout", "1n")]
+    send("timed-out", lambda c: c.send_data(1, message(b"hello")), timed)
+    send("bad-timeout", lambda c: c.end_stream(1), [*headers, ("grpc-timeout", "forever")])
+    other = [field if field[0] != ":path" else (":path", "/no/such") for field in headers]
+    send("unknown-method", lambda c: c.end_stream(1), other)
+    plain = [
+        field if field[0] != "content-type" else ("content-type", "text/html") for field in headers
+    ]
+    send("not-grpc", lambda c: c.end_stream(1), plain)
+    send("goaway", lambda c: c.close_connection())
+    seeds["http1"] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    return seeds
+
+
+if __name__ == "__main__":
+    write("fuzz_grpc_frame", frames())
+    write("fuzz_grpc_text", texts())
+    write("fuzz_target", targets())
+    write("fuzz_exec_response", exec_responses())
+    write("fuzz_lines", lines())
+    write("fuzz_h2_client", responses())
+    write("fuzz_grpc_server", requests())
