@@ -33,6 +33,7 @@ class Daemon:
         certs: Certs | None = None,
         command_prefix: tuple[str, ...] = (),
         arguments: tuple[str, ...] = (),
+        program: Path | None = None,
         env: dict[str, str] | None = None,
     ) -> None:
         self.folder = folder
@@ -43,8 +44,14 @@ class Daemon:
         self.base_url = ""
         self._prefix = command_prefix
         self._arguments = arguments
+        self._program = program or binary()
         self._env = env
         self._process: subprocess.Popen[bytes] | None = None
+
+    @staticmethod
+    def binaries() -> Path:
+        """The folder of the installed programs."""
+        return binary().parent
 
     @property
     def pid(self) -> int:
@@ -56,11 +63,9 @@ class Daemon:
         return self.stderr_path.read_text(errors="replace")
 
     def command(self, ready_fd: int) -> list[str]:
-        if self.token is None:
-            listen = f"unix://{self.folder / 'socket'}"
-        else:
-            listen = "127.0.0.1:0"
-        words = [*self._prefix, str(binary()), "--listen", listen, "--ready-fd", str(ready_fd)]
+        on_tcp = self.token is not None
+        listen = "127.0.0.1:0" if on_tcp else f"unix://{self.folder / 'socket'}"
+        words = [*self._prefix, str(self._program), "--listen", listen, "--ready-fd", str(ready_fd)]
         words += ["--state-dir", str(self.state_dir)]
         if self.token is not None:
             token_file = self.folder / "token"

@@ -1,0 +1,156 @@
+"""What a command in a sandbox can see and change of the host: programs, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import uuid
+from pathlib import Path
+
+import pytest
+
+from cwsandbox import Sandbox
+from integration.env import Daemon
+from integration.host import descendants
+
+ALLOWED_VARIABLES = set(
+    "GIVEN PATH HOME USER LOGNAME SHELL LANG LC_ALL TERM PWD OLDPWD SHLVL _ TMPDIR".split()
+)
+
+
+def sh(sandbox: Sandbox, script: str) -> str:
+    """stdout of a shell script that must succeed."""
+    result = sandbox.exec(["sh", "-c", script]).result()
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_programs_are_there(sandbox: Sandbox) -> None:
+    for program in ("sh", "cat", "sort", "ls", "python", "python3"):
+        assert sh(sandbox, f"command -v {program}").startswith("/")
+    assert sh(sandbox, "python --version").startswith("Python 3.")
+    assert sh(sandbox, "sh -lc 'command -v python3'").startswith("/")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can put secrets into such places")
+@pytest.mark.parametrize(
+    "parent", ["/root", "/home", "/var/tmp", "/var/lib", "/srv", "/mnt", "/run", "/tmp"]
+)
+def test_files_of_the_host_are_not_there(sandbox: Sandbox, parent: str) -> None:
+    secret = secrets.token_hex(16)
+    folder = Path(parent, f"cws-test-{secret}")
+    folder.mkdir()
+    try:
+        (folder / "file").write_text(secret)
+        result = sandbox.exec(["cat", str(folder / "file")]).result()
+        assert result.returncode != 0
+        assert secret not in result.stdout
+        listing = sandbox.exec(["ls", "-a", parent]).result()
+        assert folder.name not in listing.stdout
+    finally:
+        (folder / "file").unlink()
+        folder.rmdir()
+
+
+def test_keys_and_accounts_of_the_host_are_not_there(sandbox: Sandbox) -> None:
+    paths = [
+        "/etc/shadow",
+        "/etc/gshadow",
+        "/etc/ssh",
+        "/etc/sudoers",
+        "/root/.ssh",
+        "/etc/machine-id",
+    ]
+    for path in paths:
+        assert sandbox.exec(["test", "-e", path]).result().returncode == 1, path
+    private = sh(sandbox, "ls /etc/ssl/private 2>/dev/null || true")
+    assert private == ""
+
+
+def test_the_daemons_state_is_not_there(sandbox: Sandbox, daemon: Daemon) -> None:
+    for path in (daemon.folder, daemon.state_dir, daemon.folder / "socket"):
+        assert sandbox.exec(["test", "-e", str(path)]).result().returncode == 1, path
+
+
+def test_environment_is_clean(monkeypatch: pytest.MonkeyPatch, short_folder: Path) -> None:
+    secret = f"CWS_SECRET_{uuid.uuid4().hex}"
+    with Daemon(short_folder / "d", env={**os.environ, secret: "s3cret"}) as daemon:
+        monkeypatch.setenv("CWSANDBOX_BASE_URL", daemon.base_url)
+        with Sandbox.run(environment_variables={"GIVEN": "yes"}) as sandbox:
+            names = {line.partition("=")[0] for line in sh(sandbox, "env").splitlines()}
+            everyone = sh(sandbox, "cat /proc/[0-9]*/environ | tr '\\0' '\\n'")
+    assert "GIVEN" in names
+    assert "PATH" in names
+    assert names <= ALLOWED_VARIABLES
+    assert secret not in everyone
+    assert "s3cret" not in everyone
+
+
+def test_writes_never_reach_the_host(sandbox: Sandbox) -> None:
+    name = f"cws-test-{uuid.uuid4().hex}"
+    places = ["/tmp", "/usr/bin", "/usr/local", "/etc", "/opt", "/var/tmp", "/root", "/home", "/"]
+    for place in places:
+        sandbox.exec(["sh", "-c", f"mkdir -p {place} && echo x > {place}/{name}"]).result()
+        assert not Path(place, name).exists(), place
+    assert sh(sandbox, f"cat /tmp/{name}") == "x\n"
+    shell = Path("/bin/sh").resolve()
+    before = shell.stat()
+    sandbox.exec(
+        ["sh", "-c", f"rm -f {shell}; chmod 777 /etc/passwd; echo >> /etc/passwd"]
+    ).result()
+    after = shell.stat()
+    assert (before.st_ino, before.st_size, before.st_mtime) == (
+        after.st_ino,
+        after.st_size,
+        after.st_mtime,
+    )
+
+
+def test_sandboxes_do_not_see_each_other(base_url: str) -> None:
+    with Sandbox.run() as one, Sandbox.run() as two:
+        sh(one, "echo private > /tmp/mine")
+        assert two.exec(["cat", "/tmp/mine"]).result().returncode != 0
+        hidden = one.exec(["sleep", "301.5"])
+        assert "301.5" not in sh(two, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+        hidden.cancel()
+
+
+def test_processes_of_the_host_are_not_there(sandbox: Sandbox, daemon: Daemon) -> None:
+    pids = [int(pid) for pid in sh(sandbox, "ls /proc | grep '^[0-9]'").split()]
+    assert 1 in pids
+    assert len(pids) < 20
+    assert "cwsandboxd" not in sh(sandbox, "cat /proc/[0-9]*/comm")
+
+
+def test_namespaces_are_its_own(sandbox: Sandbox) -> None:
+    for name in ("user", "pid", "mnt", "ipc", "uts", "net"):
+        mine = Path(f"/proc/self/ns/{name}").readlink()
+        assert sh(sandbox, f"readlink /proc/self/ns/{name}").strip() != str(mine), name
+
+
+def test_there_is_no_network_but_loopback(sandbox: Sandbox) -> None:
+    assert sh(sandbox, "ls /sys/class/net 2>/dev/null || echo lo").split() == ["lo"]
+    script = (
+        "import socket\n"
+        "s = socket.create_server(('127.0.0.1', 0))\n"
+        "socket.create_connection(s.getsockname()).close()\n"
+        "try: socket.create_connection(('192.0.2.1', 80), 2)\n"
+        "except OSError as e: print('refused', type(e).__name__)\n"
+    )
+    assert sandbox.exec(["python3", "-c", script]).result().stdout.startswith("refused")
+
+
+def test_commands_cannot_hold_on_to_the_daemon(sandbox: Sandbox) -> None:
+    """No descriptor but the three of its own."""
+    listing = sh(sandbox, "ls -l /proc/self/fd")
+    targets = [line.rpartition("-> ")[2] for line in listing.splitlines() if "->" in line]
+    own = [t for t in targets if not t.startswith("/proc/")]
+    assert len(own) == 3, listing
+
+
+def test_killing_everything_inside_harms_no_one_else(base_url: str, daemon: Daemon) -> None:
+    with Sandbox.run() as victim, Sandbox.run() as other:
+        victim.wait()
+        victim.exec(["sh", "-c", "kill -KILL -1"]).result()
+        assert other.exec(["echo", "fine"]).result().stdout == "fine\n"
+    assert daemon.pid in descendants(os.getpid())

@@ -1,0 +1,87 @@
+"""The daemon for an ordinary user, when the tests run as root and can become one."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cwsandbox import Sandbox
+from integration import host
+from integration.env import Daemon, eventually
+
+USER = "cwsandbox-test"
+pytestmark = pytest.mark.skipif(
+    os.getuid() != 0 or not shutil.which("useradd") or not shutil.which("setpriv"),
+    reason="needs root, useradd and setpriv to become another user",
+)
+
+
+@pytest.fixture(scope="module")
+def user() -> Iterator[pwd.struct_passwd]:
+    subprocess.run(["useradd", "--no-create-home", "--shell", "/bin/sh", USER], check=True)
+    try:
+        yield pwd.getpwnam(USER)
+    finally:
+        subprocess.run(["userdel", USER], check=True)
+
+
+@pytest.fixture
+def user_daemon(user: pwd.struct_passwd, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+    """The programs are copied to where that user can run them, whoever owns the virtual environment."""
+    with tempfile.TemporaryDirectory(prefix="cwsu-") as name:
+        folder = Path(name)
+        programs = folder / "bin"
+        shutil.copytree(Daemon.binaries(), programs)
+        for path in (folder, programs):
+            os.chown(path, user.pw_uid, user.pw_gid)
+        (folder / "d").mkdir()
+        os.chown(folder / "d", user.pw_uid, user.pw_gid)
+        become = ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
+        daemon = Daemon(folder / "d", command_prefix=become, program=programs / "cwsandboxd")
+        with daemon:
+            monkeypatch.setenv("CWSANDBOX_BASE_URL", daemon.base_url)
+            yield daemon
+
+
+def test_commands_run(user_daemon: Daemon, user: pwd.struct_passwd) -> None:
+    assert Path(f"/proc/{user_daemon.pid}").stat().st_uid == user.pw_uid
+    mark = host.Mark()
+    with Sandbox.run(environment_variables={"MARK": mark.value}) as sandbox:
+        result = sandbox.exec(["sh", "-c", "echo hi; echo x > /tmp/file; cat /tmp/file"]).result()
+        assert (result.stdout, result.returncode) == ("hi\nx\n", 0)
+        assert sandbox.exec(["python", "-c", "print(1 + 1)"]).result().stdout == "2\n"
+        process = sandbox.exec(["cat"], stdin=True)
+        assert process.stdin is not None
+        process.stdin.write(b"in\n").result()
+        process.stdin.close().result()
+        assert process.result().stdout == "in\n"
+    eventually(lambda: not mark.pids(), "no process is left")
+
+
+def test_cancel_and_crash(user_daemon: Daemon) -> None:
+    mark = host.Mark()
+    sandbox = Sandbox.run(environment_variables={"MARK": mark.value})
+    process = sandbox.exec(["sh", "-c", "echo begun; sleep 300 & wait"])
+    assert next(process.stdout) == "begun\n"
+    process.cancel()
+    assert sandbox.exec(["echo", "healthy"]).result().stdout == "healthy\n"
+    user_daemon.kill()
+    user_daemon.start()
+    eventually(lambda: not mark.pids(), "no process is left after a crash")
+
+
+def test_files_of_that_user_are_not_there(user_daemon: Daemon, user: pwd.struct_passwd) -> None:
+    with tempfile.TemporaryDirectory(prefix="cws-secret-", dir="/var/tmp") as name:
+        secret = Path(name, "file")
+        secret.write_text("secret")
+        os.chown(name, user.pw_uid, user.pw_gid)
+        os.chown(secret, user.pw_uid, user.pw_gid)
+        with Sandbox.run() as sandbox:
+            assert sandbox.exec(["cat", str(secret)]).result().returncode != 0

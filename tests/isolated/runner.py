@@ -1,0 +1,33 @@
+"""Runs a script in a Python of its own: what happens at its exit must not touch the test run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+SECONDS = 40
+
+
+def run(
+    script: str, *arguments: str, seconds: float = SECONDS, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run ``script``; a hang is a failure."""
+    return subprocess.run(
+        [sys.executable, "-X", "dev", "-c", textwrap.dedent(script), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "CWSANDBOX_BASE_URL": "local", **env},
+    )
+
+
+def run_quietly(script: str, *arguments: str, **env: str) -> str:
+    """stdout of a script that must exit 0 and say nothing on stderr."""
+    result = run(script, *arguments, **env)
+    assert result.stderr == ""
+    assert result.returncode == 0
+    return result.stdout

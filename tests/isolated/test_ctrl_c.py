@@ -1,0 +1,58 @@
+"""Ctrl-C while a thread is blocked in C: KeyboardInterrupt at once, whatever it waits for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import sys
+from cwsandbox import Sandbox
+import cwsandbox
+sandbox = Sandbox.run()
+process = sandbox.exec(["sh", "-c", "echo begun; sleep 300"])
+assert next(process.stdout) == "begun\\n"
+print("waiting", flush=True)
+try:
+    {wait}
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+sandbox.stop(graceful_shutdown_seconds=0).result()
+print("stopped", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "process.result()",
+        "process.result(250)",
+        "process.wait()",
+        "next(process.stdout)",
+        "list(process.stderr)",
+        "cwsandbox.wait([process])",
+        "sandbox.exec(['sleep', '300']).result()",
+    ],
+)
+def test_interrupt(wait: str) -> None:
+    env = {**os.environ, "CWSANDBOX_BASE_URL": "local", "CWSANDBOX_DISABLE_SIGNAL_HANDLERS": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-c", SCRIPT.format(wait=wait)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(signal.SIGINT)
+        # 300 s would pass before anything else could wake it.
+        assert process.stdout.readline() == "interrupted\n"
+        assert process.stdout.readline() == "stopped\n"
+        assert process.wait(30) == 0
+        assert process.stderr.read() == ""

@@ -1,0 +1,128 @@
+"""After fork(): the parent is undisturbed, the child's old handles raise, and the child can start afresh."""
+
+from __future__ import annotations
+
+from isolated.runner import run_quietly
+
+PRELUDE = """
+import os, sys
+from cwsandbox import Sandbox
+sandbox = Sandbox.run()
+running = sandbox.exec(["cat"], stdin=True)
+running.stdin.write(b"before\\n").result()
+def in_child(work):
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            sys.stdout.flush()
+            code = 0
+        except BaseException as error:
+            print("child:", repr(error), flush=True)
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+"""
+
+
+def script(body: str) -> str:
+    return PRELUDE + body
+
+
+def test_parent_is_undisturbed() -> None:
+    body = """
+assert in_child(lambda: None) == 0
+running.stdin.write(b"after\\n").result()
+running.stdin.close().result()
+print(repr(running.result().stdout))
+print(sandbox.exec(["echo", "still"]).result().stdout, end="")
+sandbox.stop().result()
+"""
+    assert run_quietly(script(body)) == "'before\\nafter\\n'\nstill\n"
+
+
+def test_old_handles_raise_in_the_child() -> None:
+    body = """
+def work():
+    attempts = {
+        "exec": lambda: sandbox.exec(["true"]).result(10),
+        "result": lambda: running.result(10),
+        "poll": lambda: running.poll(),
+        "iterate": lambda: next(running.stdout),
+        "write": lambda: running.stdin.write(b"x").result(10),
+        "cancel": lambda: running.cancel(),
+        "stop": lambda: sandbox.stop().result(10),
+    }
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+        except Exception as error:
+            print(name, "fork" in str(error))
+        else:
+            print(name, "worked")
+assert in_child(work) == 0
+running.stdin.close().result()
+print(running.result().returncode)
+sandbox.stop().result()
+"""
+    lines = run_quietly(script(body)).splitlines()
+    assert lines[-1] == "0"
+    for line in lines[:-1]:
+        assert line.endswith("True"), lines
+
+
+def test_child_can_make_new_sandboxes() -> None:
+    body = """
+def work():
+    with Sandbox.run() as fresh:
+        print(fresh.exec(["echo", "child"]).result().stdout, end="")
+assert in_child(work) == 0
+print(sandbox.exec(["echo", "parent"]).result().stdout, end="")
+sandbox.stop().result()
+"""
+    assert run_quietly(script(body)) == "child\nparent\n"
+
+
+def test_ordinary_exit_of_the_child_leaves_the_parents_sandbox_alone() -> None:
+    body = """
+sys.stdout.flush()
+pid = os.fork()
+if pid == 0:
+    sys.exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+print(sandbox.exec(["echo", "parent"]).result().stdout, end="")
+sandbox.stop().result()
+"""
+    assert run_quietly(script(body)) == "parent\n"
+
+
+def test_fork_before_the_first_sandbox() -> None:
+    body = """
+import os, sys, cwsandbox
+from cwsandbox import Sandbox
+pid = os.fork()
+with Sandbox.run() as sandbox:
+    out = sandbox.exec(["echo", "mine"]).result().stdout
+    assert out == "mine\\n", out
+if pid == 0:
+    sys.exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    assert run_quietly(body) == "0\n"
+
+
+def test_multiprocessing_fork_pool() -> None:
+    body = """
+import multiprocessing
+from cwsandbox import Sandbox
+def work(n):
+    with Sandbox.run() as sandbox:
+        return sandbox.exec(["echo", str(n)]).result().stdout
+with Sandbox.run() as mine:
+    mine.exec(["true"]).result()
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        print(pool.map(work, range(4)))
+"""
+    assert run_quietly(body) == "['0\\n', '1\\n', '2\\n', '3\\n']\n"
