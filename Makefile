@@ -4,7 +4,7 @@
 #   make test      set up the machine, build, run every check
 #   make lib       the core as a static library (no Python header on the include path)
 #   make ext       the extension module          make daemon    cwsandboxd and cwsandbox-init
-#   make test-c    C tests, ASan + UBSan         make tsan      C tests, TSan
+#   make test-c    C tests and fuzz corpora, ASan + UBSan         make tsan      C tests, TSan
 #   make test-py   Python tests on the installed package
 #   make fuzz      fuzz each target for FUZZ_SECONDS (default 30)
 #   make lint      layers, sizes, generated code, ruff, mypy, stubtest
@@ -19,6 +19,9 @@ PYTHON ?= python3
 VENV ?= .venv
 FUZZ_SECONDS ?= 30
 OUT := $(BUILD)/$(FLAVOUR)
+# V=1 shows the commands.
+Q := $(if $(V),,@)
+say = @echo "$(1)$(if $(filter release,$(FLAVOUR)),, $(FLAVOUR))  $(patsubst $(BUILD)/%,%,$(2))"
 
 # ---- sources -------------------------------------------------------------------------------------------------
 
@@ -44,15 +47,15 @@ package_cflags := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(packag
 package_libs := $(shell pkg-config --libs $(packages))
 
 warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings -Werror
-base_cflags := -std=gnu11 -fPIC -fvisibility=hidden -pthread -g -D_GNU_SOURCE -I src/_cwsandbox \
+base_cflags := -std=gnu11 -fPIC -fvisibility=hidden -pthread -D_GNU_SOURCE -I src/_cwsandbox \
 	$(warnings) $(package_cflags)
 base_ldflags := -pthread -Wl,-z,relro,-z,now
 
 cflags_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
-cflags_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
+cflags_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-sanitize=object-size -DCWS_CHECKED=1
-cflags_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread -DCWS_CHECKED=1
-cflags_fuzz := -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
+cflags_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread -DCWS_CHECKED=1
+cflags_fuzz := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all
 ldflags_asan := -fsanitize=address,undefined
 ldflags_tsan := -fsanitize=thread
@@ -77,50 +80,63 @@ test-programs: daemon $(test_src:tests/c/%.c=$(OUT)/tests/%)
 fuzz-programs: $(fuzz_src:tests/fuzz/%.c=$(OUT)/fuzz/%)
 
 $(OUT)/libcws.a: $(call objects,$(core_src))
-	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)rm -f $@
+	$(Q)ar rcs $@ $^
 
 $(OUT)/libtested.a: $(call objects,$(tested_src) $(test_help_src))
-	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)rm -f $@
+	$(Q)ar rcs $@ $^
 
 $(OUT)/_cwsandbox.so: $(call objects,$(core_src) $(py_src))
-	$(CC) -shared $(ldflags) -o $@ $^ $(package_libs)
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared $(ldflags) -o $@ $^ $(package_libs)
 
 $(OUT)/bin/cwsandboxd: $(call objects,$(daemon_core_src) $(daemon_src))
 	@mkdir -p $(@D)
-	$(CC) $(ldflags) -pie -o $@ $^ $(package_libs)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ldflags) -pie -o $@ $^ $(package_libs)
 
 # Static and small: it runs inside sandboxes, where no library of ours is. Its own flags: sanitizers need libc.so.
 $(OUT)/bin/cwsandbox-init: $(init_src) $(wildcard src/cwsandbox-init/*.h src/cwsandboxd/*.h) Makefile
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -Os -ffunction-sections -fdata-sections $(warnings) -I src/cwsandboxd \
+	$(call say,LD,$@)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -Os -ffunction-sections -fdata-sections $(warnings) -iquote src/cwsandboxd \
 		-static -Wl,--gc-sections -s -o $@ $(init_src)
 
 $(OUT)/tests/%: $(OUT)/obj/tests/c/%.o $(OUT)/libtested.a
 	@mkdir -p $(@D)
-	$(CC) $(ldflags) -o $@ $^ $(package_libs) -lcmocka -lm
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ldflags) -o $@ $^ $(package_libs) -lcmocka -lm
 
-$(OUT)/fuzz/%: $(OUT)/obj/tests/fuzz/%.o $(OUT)/libtested.a
+# With libFuzzer's main(), or else with one that replays the corpus.
+fuzz_main := $(if $(filter fuzz,$(FLAVOUR)),,$(OUT)/obj/tests/fuzz/replay.o)
+$(OUT)/fuzz/%: $(OUT)/obj/tests/fuzz/%.o $(fuzz_main) $(OUT)/libcws.a
 	@mkdir -p $(@D)
-	$(CC) $(ldflags) -o $@ $^ $(package_libs)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ldflags) -o $@ $^ $(package_libs)
 
 # The flags are part of what an object depends on: changing them here builds anew.
 $(OUT)/obj/src/_cwsandbox/py/%.o: src/_cwsandbox/py/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(cflags) $(python_limited) -isystem $(python_include) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(cflags) $(python_limited) -isystem $(python_include) -MMD -MP -c -o $@ $<
 
 $(OUT)/obj/src/cwsandboxd/%.o: src/cwsandboxd/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(cflags) -I src/cwsandboxd -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(cflags) -iquote src/cwsandboxd -MMD -MP -c -o $@ $<
 
 $(OUT)/obj/tests/%.o: tests/%.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(cflags) -I src/cwsandboxd -I tests/c -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(cflags) -iquote src/cwsandboxd -iquote tests/c -MMD -MP -c -o $@ $<
 
 $(OUT)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(cflags) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(cflags) -MMD -MP -c -o $@ $<
 
 .SECONDARY:
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
@@ -157,13 +173,13 @@ test: setup-test
 
 .PHONY: test-c tsan test-py fuzz lint tidy proto format clean
 test-c:
-	+@$(MAKE) FLAVOUR=asan test-programs
-	@tools/run_c_tests.sh $(BUILD)/asan/tests
+	+@$(MAKE) FLAVOUR=asan test-programs fuzz-programs
+	@tools/run_c_tests.sh $(BUILD)/asan
 
 tsan:
-	+@$(MAKE) FLAVOUR=tsan test-programs
+	+@$(MAKE) FLAVOUR=tsan test-programs fuzz-programs
 	@TSAN_OPTIONS="suppressions=$(CURDIR)/tools/tsan.supp:halt_on_error=1:second_deadlock_stack=1" \
-		tools/run_c_tests.sh $(BUILD)/tsan/tests
+		tools/run_c_tests.sh $(BUILD)/tsan
 
 # From an empty folder: nothing but the installed package can be imported.
 test-py:
@@ -187,7 +203,7 @@ lint:
 
 tidy:
 	clang-tidy --quiet $(filter-out %.pb-c.c,$(core_src)) $(daemon_src) -- \
-		-std=gnu11 -D_GNU_SOURCE -I src/_cwsandbox -I src/cwsandboxd $(package_cflags)
+		-std=gnu11 -D_GNU_SOURCE -I src/_cwsandbox -iquote src/cwsandboxd $(package_cflags)
 
 proto:
 	tools/gen_proto.sh
