@@ -98,12 +98,13 @@ $(OUT)/bin/cwsandboxd: $(call objects,$(daemon_core_src) $(daemon_src))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ldflags) -pie -o $@ $^ $(package_libs)
 
-# Static and small: it runs inside sandboxes, where no library of ours is. Its own flags: sanitizers need libc.so.
-$(OUT)/bin/cwsandbox-init: $(init_src) $(wildcard src/cwsandbox-init/*.h src/cwsandboxd/*.h) Makefile
+# Static, without even libc: it is PID 1 inside sandboxes, where nothing of ours is. Its own flags: no sanitizer runs there.
+init_cflags := -std=gnu11 -D_GNU_SOURCE -Os -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables \
+	-fno-tree-loop-distribute-patterns -fomit-frame-pointer -fno-pie
+$(OUT)/bin/cwsandbox-init: $(init_src) $(wildcard src/cwsandbox-init/*.h) src/cwsandboxd/init_protocol.h Makefile
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -Os -ffunction-sections -fdata-sections $(warnings) -iquote src/cwsandboxd \
-		-static -Wl,--gc-sections -s -o $@ $(init_src)
+	$(Q)$(CC) $(init_cflags) $(warnings) -iquote src/cwsandboxd -static -nostdlib -no-pie -s -o $@ $(init_src) -lgcc
 
 $(OUT)/tests/%: $(OUT)/obj/tests/c/%.o $(OUT)/libtested.a
 	@mkdir -p $(@D)
