@@ -13,9 +13,10 @@ from cwsandbox import Sandbox
 from integration.env import Daemon
 from integration.host import descendants
 
-ALLOWED_VARIABLES = set(
-    "GIVEN PATH HOME USER LOGNAME SHELL LANG LC_ALL TERM PWD OLDPWD SHLVL _ TMPDIR".split()
-)
+ALLOWED_VARIABLES = {
+    *("GIVEN", "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TERM"),
+    *("PWD", "OLDPWD", "SHLVL", "_", "TMPDIR"),
+}
 
 
 def sh(sandbox: Sandbox, script: str) -> str:
