@@ -1,0 +1,148 @@
+#include "py/args.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+static int index_of(const struct py_params *params, PyObject *name)
+{
+    for (int i = 0; i < params->count; i++)
+        if (PyUnicode_CompareWithASCIIString(name, params->names[i]) == 0)
+            return i;
+    PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", params->function,
+                 name);
+    return -1;
+}
+
+/* Puts the argument called `name` to its place. */
+static int put_named(const struct py_params *params, PyObject *name, PyObject *value, PyObject **out)
+{
+    int at = index_of(params, name);
+    if (at < 0)
+        return -1;
+    if (out[at]) {
+        PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%s'", params->function,
+                     params->names[at]);
+        return -1;
+    }
+    out[at] = value;
+    return 0;
+}
+
+static int check_positional(const struct py_params *params, Py_ssize_t given)
+{
+    if (given <= params->positional)
+        return 0;
+    PyErr_Format(PyExc_TypeError, "%s() takes at most %d positional arguments (%zd given)", params->function,
+                 params->positional, given);
+    return -1;
+}
+
+static int check_required(const struct py_params *params, PyObject *const *out)
+{
+    for (int i = 0; i < params->required; i++) {
+        if (!out[i]) {
+            PyErr_Format(PyExc_TypeError, "%s() is missing the argument '%s'", params->function,
+                         params->names[i]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int py_args_parse(const struct py_params *params, PyObject *const *args, Py_ssize_t nargs,
+                  PyObject *kwnames, PyObject **out)
+{
+    if (check_positional(params, nargs) < 0)
+        return -1;
+    for (int i = 0; i < params->count; i++)
+        out[i] = i < nargs ? args[i] : NULL;
+    Py_ssize_t named = kwnames ? PyTuple_Size(kwnames) : 0;
+    for (Py_ssize_t i = 0; i < named; i++)
+        if (put_named(params, PyTuple_GetItem(kwnames, i), args[nargs + i], out) < 0)
+            return -1;
+    return check_required(params, out);
+}
+
+int py_args_parse_call(const struct py_params *params, PyObject *args, PyObject *kwargs, PyObject **out)
+{
+    Py_ssize_t nargs = PyTuple_Size(args);
+    if (check_positional(params, nargs) < 0)
+        return -1;
+    for (int i = 0; i < params->count; i++)
+        out[i] = i < nargs ? PyTuple_GetItem(args, i) : NULL;
+    PyObject *name, *value;
+    Py_ssize_t at = 0;
+    while (kwargs && PyDict_Next(kwargs, &at, &name, &value))
+        if (put_named(params, name, value, out) < 0)
+            return -1;
+    return check_required(params, out);
+}
+
+int py_arg_seconds(PyObject *value, const char *name, bool negative_is_zero, double *out_s)
+{
+    *out_s = -1;
+    if (!value || value == Py_None)
+        return 0;
+    double seconds = PyFloat_AsDouble(value);
+    if (seconds == -1.0 && PyErr_Occurred())
+        return -1;
+    if (isnan(seconds) || (seconds < 0 && !negative_is_zero)) {
+        PyErr_Format(PyExc_ValueError, "%s is %R, it must be a number of seconds not below 0",
+                     name, value);
+        return -1;
+    }
+    *out_s = seconds > 0 ? seconds : 0;
+    return 0;
+}
+
+int py_arg_deadline(PyObject *value, uint64_t *out_ns)
+{
+    double seconds;
+    if (py_arg_seconds(value, "timeout", true, &seconds) < 0)
+        return -1;
+    *out_ns = seconds < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(seconds);
+    return 0;
+}
+
+/* The text, or NULL without an exception when it is no str or has a NUL in it. */
+static const char *clean_text(PyObject *value, size_t *out_len)
+{
+    Py_ssize_t len;
+    const char *text = PyUnicode_Check(value) ? PyUnicode_AsUTF8AndSize(value, &len) : NULL;
+    if (!text || memchr(text, 0, (size_t)len))
+        return NULL;
+    if (out_len)
+        *out_len = (size_t)len;
+    return text;
+}
+
+/* Says what is wrong with a value that clean_text refused. `name` is a str (stolen), NULL if an exception is set: text that
+ * is no UTF-8 has its UnicodeEncodeError. */
+static void raise_not_clean(PyObject *value, PyObject *name)
+{
+    if (!name)
+        return;
+    if (PyUnicode_Check(value))
+        PyErr_Format(PyExc_ValueError, "%U is %R, it must not contain a NUL character", name, value);
+    else
+        PyErr_Format(PyExc_TypeError, "%U must be a str, not %R", name, Py_TYPE(value));
+    Py_DECREF(name);
+}
+
+const char *py_arg_text(PyObject *value, const char *name, size_t *out_len)
+{
+    const char *text = clean_text(value, out_len);
+    if (!text)
+        raise_not_clean(value, PyErr_Occurred() ? NULL : PyUnicode_FromString(name));
+    return text;
+}
+
+const char *py_arg_item_text(PyObject *value, const char *name, Py_ssize_t index)
+{
+    const char *text = clean_text(value, NULL);
+    if (!text)
+        raise_not_clean(value, PyErr_Occurred() ? NULL : PyUnicode_FromFormat("%s[%zd]", name, index));
+    return text;
+}

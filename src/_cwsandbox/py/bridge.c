@@ -1,0 +1,251 @@
+#include "py/bridge.h"
+
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "py/await.h"
+
+/* ---- letters -------------------------------------------------------------------------------------- */
+
+/* On the thread that made the change, under the lock of the letter's waiters. */
+static void post(struct cws_observer *observer)
+{
+    struct cws_letter *letter = cws_container_of(observer, struct cws_letter, observer);
+    cws_container_of(letter, struct py_letter, letter)->posted = true;
+    cws_mailbox_put(letter->mailbox, letter);
+}
+
+struct py_letter *py_letter_new(struct py_bridge *bridge, struct py_awaiter *awaiter)
+{
+    struct py_letter *letter = cws_calloc(1, sizeof(*letter));
+    if (!letter) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    cws_letter_init(&letter->letter, bridge->mailbox);
+    letter->letter.observer.notify = post;
+    letter->awaiter = awaiter;
+    return letter;
+}
+
+void py_letter_give_up(struct py_letter *letter)
+{
+    if (letter->waiters)
+        cws_waiters_remove(letter->waiters, &letter->letter.observer);
+    if (letter->posted)
+        letter->awaiter = NULL; /* whoever drains the mailbox frees it */
+    else
+        cws_free(letter);
+}
+
+static void drain(struct py_bridge *bridge)
+{
+    struct cws_letter *next = cws_mailbox_drain(bridge->mailbox);
+    while (next) {
+        struct py_letter *letter = cws_container_of(next, struct py_letter, letter);
+        next = next->next;
+        struct py_awaiter *awaiter = letter->awaiter;
+        if (awaiter) {
+            /* Taken from the list once more, to know that the posting thread is through with letter and mailbox. */
+            cws_waiters_remove(letter->waiters, &letter->letter.observer);
+            py_awaiter_wake(awaiter);
+        }
+        cws_free(letter);
+    }
+}
+
+/* ---- the bridge ------------------------------------------------------------------------------------ */
+
+static PyObject *bridge_drain(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct py_bridge *bridge = (struct py_bridge *)self;
+    if (bridge->generation == cws_loop_generation())
+        drain(bridge);
+    Py_RETURN_NONE;
+}
+
+static int bridge_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    struct py_bridge *bridge = (struct py_bridge *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(bridge->loop_ref);
+    return 0;
+}
+
+static int bridge_clear(PyObject *self)
+{
+    Py_CLEAR(((struct py_bridge *)self)->loop_ref);
+    return 0;
+}
+
+static void bridge_dealloc(PyObject *self)
+{
+    struct py_bridge *bridge = (struct py_bridge *)self;
+    PyObject_GC_UnTrack(self);
+    bridge_clear(self);
+    bridge->state->live_bridges--;
+    if (bridge->state->last_bridge == bridge)
+        bridge->state->last_bridge = NULL;
+    if (bridge->mailbox && bridge->generation == cws_loop_generation()) {
+        /* Every awaiter holds its bridge, so none is left: these are letters that were given up. */
+        drain(bridge);
+        cws_mailbox_unref(bridge->mailbox);
+    } else if (bridge->mailbox) {
+        close(cws_mailbox_fd(bridge->mailbox)); /* this process's copy; the memory is left as fork() found it */
+    }
+    py_object_free(self);
+}
+
+/* Has `loop` watch the mailbox of `bridge`. */
+static int watch(PyObject *loop, struct py_bridge *bridge)
+{
+    PyObject *callback = PyObject_GetAttrString((PyObject *)bridge, "drain");
+    if (!callback)
+        return -1;
+    PyObject *done =
+        PyObject_CallMethod(loop, "add_reader", "iO", cws_mailbox_fd(bridge->mailbox), callback);
+    Py_DECREF(callback);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+static struct py_bridge *bridge_new(struct py_state *state, PyObject *loop)
+{
+    struct py_bridge *bridge = (struct py_bridge *)PyType_GenericAlloc(state->bridge_type, 0);
+    if (!bridge)
+        return NULL;
+    struct cws_error err;
+    bridge->state = state;
+    state->live_bridges++;
+    bridge->generation = cws_loop_generation();
+    bridge->loop_ref = PyWeakref_NewRef(loop, NULL);
+    if (!bridge->loop_ref)
+        goto fail;
+    if (cws_mailbox_new(&bridge->mailbox, &err) != CWS_OK) {
+        PyErr_SetString(err.status == CWS_NO_MEMORY ? PyExc_MemoryError : PyExc_OSError, err.text);
+        goto fail;
+    }
+    if (PyObject_SetItem(state->bridges, loop, (PyObject *)bridge) < 0)
+        goto fail;
+    if (watch(loop, bridge) < 0) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        if (PyObject_DelItem(state->bridges, loop) < 0)
+            PyErr_Clear();
+        PyErr_Restore(type, value, traceback);
+        goto fail;
+    }
+    return bridge;
+fail:
+    Py_DECREF(bridge);
+    return NULL;
+}
+
+static int sweep_one(struct py_state *state, PyObject *loop)
+{
+    PyObject *closed = PyObject_CallMethod(loop, "is_closed", NULL);
+    if (!closed)
+        return -1;
+    int is_closed = PyObject_IsTrue(closed);
+    Py_DECREF(closed);
+    if (is_closed <= 0)
+        return is_closed;
+    return PyObject_DelItem(state->bridges, loop);
+}
+
+int py_bridge_sweep(struct py_state *state)
+{
+    if (!state->bridges)
+        return 0;
+    PyObject *loops = PySequence_List(state->bridges);
+    if (!loops)
+        return -1;
+    int rc = 0;
+    for (Py_ssize_t i = 0; rc == 0 && i < PyList_Size(loops); i++)
+        rc = sweep_one(state, PyList_GetItem(loops, i));
+    Py_DECREF(loops);
+    return rc;
+}
+
+static int make_bridges(struct py_state *state)
+{
+    PyObject *class = NULL;
+    if (!py_state_import(&class, "weakref", "WeakKeyDictionary"))
+        return -1;
+    PyObject *bridges = PyObject_CallNoArgs(class);
+    Py_DECREF(class);
+    if (!bridges)
+        return -1;
+    if (state->bridges)
+        Py_DECREF(bridges);
+    else
+        state->bridges = bridges;
+    return 0;
+}
+
+static bool is_bridge_of(struct py_bridge *bridge, PyObject *loop)
+{
+    PyObject *alive = PyObject_CallNoArgs(bridge->loop_ref);
+    if (!alive)
+        PyErr_Clear();
+    Py_XDECREF(alive);
+    return alive == loop;
+}
+
+static struct py_bridge *bridge_of(struct py_state *state, PyObject *loop)
+{
+    struct py_bridge *last = state->last_bridge;
+    if (last && is_bridge_of(last, loop))
+        return (struct py_bridge *)Py_NewRef((PyObject *)last);
+    if (!state->bridges && make_bridges(state) < 0)
+        return NULL;
+    PyObject *bridge = PyObject_CallMethod(state->bridges, "get", "O", loop);
+    if (!bridge)
+        return NULL;
+    if (bridge == Py_None) {
+        Py_DECREF(bridge);
+        if (py_bridge_sweep(state) < 0)
+            return NULL;
+        bridge = (PyObject *)bridge_new(state, loop);
+        if (!bridge)
+            return NULL;
+    }
+    state->last_bridge = (struct py_bridge *)bridge;
+    return state->last_bridge;
+}
+
+struct py_bridge *py_bridge_of_running_loop(struct py_state *state, PyObject **out_loop)
+{
+    if (!py_state_import(&state->get_running_loop, "asyncio", "get_running_loop"))
+        return NULL;
+    PyObject *loop = PyObject_CallNoArgs(state->get_running_loop);
+    if (!loop)
+        return NULL;
+    struct py_bridge *bridge = bridge_of(state, loop);
+    if (bridge)
+        *out_loop = loop;
+    else
+        Py_DECREF(loop);
+    return bridge;
+}
+
+static PyMethodDef bridge_methods[] = {
+    {"drain", bridge_drain, METH_NOARGS, NULL},
+    {NULL},
+};
+
+static PyType_Slot bridge_slots[] = {
+    {Py_tp_methods, bridge_methods},
+    {Py_tp_traverse, bridge_traverse},
+    {Py_tp_clear, bridge_clear},
+    {Py_tp_dealloc, bridge_dealloc},
+    {0, NULL},
+};
+
+PyType_Spec py_bridge_spec = {
+    .name = "cwsandbox._cwsandbox.Bridge",
+    .basicsize = sizeof(struct py_bridge),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = bridge_slots,
+};

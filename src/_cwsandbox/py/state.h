@@ -1,0 +1,59 @@
+/*
+ * What one interpreter's copy of the module holds. Objects keep a pointer to it: their type keeps the module alive.
+ * Everything here is guarded by the GIL.
+ */
+#pragma once
+
+#include "io/loop.h"
+#include "py/compat.h"
+
+struct py_bridge;
+
+struct py_state {
+    PyTypeObject *operation_type;
+    PyTypeObject *promise_type;
+    PyTypeObject *process_type;
+    PyTypeObject *reader_type;
+    PyTypeObject *writer_type;
+    PyTypeObject *channel_type;
+    PyTypeObject *sandbox_type;
+    PyTypeObject *awaiter_type;
+    PyTypeObject *bridge_type;
+    PyObject *rpc_error;
+
+    /* configure() */
+    PyObject *make_result;
+    PyObject *make_error;
+    PyObject *make_write_error;
+
+    /* Taken from the standard library at first use (importing asyncio is slow). */
+    PyObject *future_class;           /* concurrent.futures.Future */
+    PyObject *cancelled_error;        /* concurrent.futures.CancelledError: for callers that block */
+    PyObject *task_cancelled_error;   /* asyncio.CancelledError: for those that await */
+    PyObject *get_running_loop;       /* asyncio.get_running_loop */
+
+    PyObject *bridges;             /* WeakKeyDictionary: event loop → Bridge; NULL until the first await */
+    struct py_bridge *last_bridge; /* borrowed: the one used last, a cache in front of `bridges` */
+
+    struct cws_loop *loop; /* the I/O thread's, once something here has used it; see py_state_loop */
+    bool stopped;          /* shutdown() was called: no operation of the I/O thread will end any more */
+
+    Py_ssize_t live_operations;
+    Py_ssize_t live_bridges;
+};
+
+/* The I/O thread's loop, started at first use. NULL with RuntimeError after shutdown() or when the thread cannot start. */
+struct cws_loop *py_state_loop(struct py_state *state);
+
+/* The state behind `type`, also for classes derived from ours in Python. NULL with an exception set. */
+struct py_state *py_state_of_type(PyTypeObject *type);
+
+/* 0, or -1 with RuntimeError when an object made in `generation` belongs to a process we were forked from. */
+int py_state_check_fork(unsigned generation, const char *what);
+
+/* Borrowed attribute `name` of `module`, imported once and kept in *slot. NULL with an exception set. */
+PyObject *py_state_import(PyObject **slot, const char *module, const char *name);
+
+/* Calls concurrent.futures.CancelledError(): the exception is set. Always returns NULL. */
+PyObject *py_state_raise_cancelled(struct py_state *state);
+PyObject *py_state_raise_task_cancelled(struct py_state *state);

@@ -1,0 +1,104 @@
+#include "py/wait.h"
+
+#include "base/clock.h"
+
+/* One sleep's length at most: below what PyThread can count in microseconds, with the rest slept in further rounds. */
+#define MAX_SLEEP_NS (3600 * CWS_NS_PER_S)
+
+struct waiter {
+    struct cws_observer observer;
+    PyThread_type_lock lock;
+};
+
+static void wake(struct cws_observer *observer)
+{
+    PyThread_release_lock(cws_container_of(observer, struct waiter, observer)->lock);
+}
+
+PyThread_type_lock py_park_lock_new(void)
+{
+    PyThread_type_lock lock = PyThread_allocate_lock();
+    if (lock)
+        PyThread_acquire_lock(lock, NOWAIT_LOCK);
+    else
+        PyErr_NoMemory();
+    return lock;
+}
+
+static PY_TIMEOUT_T sleep_us(uint64_t deadline_ns)
+{
+    uint64_t now = cws_clock_now_ns();
+    if (deadline_ns <= now)
+        return 0;
+    uint64_t left = deadline_ns - now < MAX_SLEEP_NS ? deadline_ns - now : MAX_SLEEP_NS;
+    return (PY_TIMEOUT_T)((left + 999) / 1000);
+}
+
+int py_park(PyThread_type_lock lock, uint64_t deadline_ns)
+{
+    for (;;) {
+        PyLockStatus how;
+        PY_TIMEOUT_T left_us = sleep_us(deadline_ns);
+        Py_BEGIN_ALLOW_THREADS
+        how = PyThread_acquire_lock_timed(lock, left_us, 1);
+        Py_END_ALLOW_THREADS
+        if (how == PY_LOCK_ACQUIRED)
+            return 1;
+        /* Also when the time is up: a signal that came with it is not to be lost. */
+        if (PyErr_CheckSignals() < 0)
+            return -1;
+        if (how == PY_LOCK_FAILURE && left_us == 0)
+            return 0;
+    }
+}
+
+/* One round: registers, sleeps, takes the registration back. 1: poll again; 0: the deadline has passed; -1: error;
+ * 2: *out_value holds. */
+static int wait_once(PyObject *subject, const struct py_waitable *waitable, uint64_t deadline_ns,
+                     struct waiter *waiter, PyObject **out_value)
+{
+    struct cws_waiters *waiters;
+    switch (waitable->poll(subject, &waiter->observer, &waiters, out_value)) {
+    case PY_POLL_READY:
+        return 2;
+    case PY_POLL_ERROR:
+        return -1;
+    case PY_POLL_PENDING:
+        break;
+    }
+    int rc = py_park(waiter->lock, deadline_ns);
+    cws_waiters_remove(waiters, &waiter->observer);
+    return rc;
+}
+
+static void raise_timeout(void)
+{
+    PyErr_SetString(PyExc_TimeoutError, "the timeout has passed before the operation was done");
+}
+
+PyObject *py_wait(PyObject *subject, const struct py_waitable *waitable, uint64_t deadline_ns)
+{
+    PyObject *value = NULL;
+    struct cws_waiters *waiters;
+    switch (waitable->poll(subject, NULL, &waiters, &value)) {
+    case PY_POLL_READY:
+        return value;
+    case PY_POLL_ERROR:
+        return NULL;
+    case PY_POLL_PENDING:
+        break;
+    }
+    struct waiter waiter = {.observer = {.notify = wake}, .lock = py_park_lock_new()};
+    if (!waiter.lock)
+        return NULL;
+    int rc;
+    do
+        rc = wait_once(subject, waitable, deadline_ns, &waiter, &value);
+    while (rc == 1);
+    PyThread_free_lock(waiter.lock);
+    if (rc == 2)
+        return value;
+    if (rc == 0)
+        raise_timeout();
+    return NULL;
+}

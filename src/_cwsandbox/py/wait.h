@@ -1,0 +1,36 @@
+/*
+ * What can be waited for, and the blocking way of waiting for it (await.h has the other).
+ *
+ * The thread that brings the end about never takes the GIL: it notifies an observer, which for a blocked thread
+ * releases a lock of PyThread's.
+ */
+#pragma once
+
+#include "io/waiters.h"
+#include "py/compat.h"
+
+enum py_poll {
+    PY_POLL_ERROR = -1, /* an exception is set */
+    PY_POLL_PENDING,    /* nothing yet; `observer` was registered if one was given */
+    PY_POLL_READY,      /* *out_value: a new reference, NULL at the end of an iteration */
+};
+
+struct py_waitable {
+    /* Takes the value of `subject` if it is there. Else, with an observer, registers it and sets *out_waiters to the
+     * list it is in. A notified observer means "poll again". */
+    enum py_poll (*poll)(PyObject *subject, struct cws_observer *observer,
+                         struct cws_waiters **out_waiters, PyObject **out_value);
+    /* The task that awaits it is being cancelled. NULL: that is no concern of the subject. */
+    void (*cancel)(PyObject *subject);
+};
+
+/* Blocks until there is a value or the deadline (monotonic ns) has passed: then TimeoutError. Signals are handled at
+ * once, so KeyboardInterrupt ends it, taking nothing. NULL without an exception: the end of an iteration. */
+PyObject *py_wait(PyObject *subject, const struct py_waitable *waitable, uint64_t deadline_ns);
+
+/* Waits, detached from the interpreter, until another thread has released `lock`, which is held by whoever calls.
+ * 1: released; 0: the deadline has passed; -1: a signal handler raised. */
+int py_park(PyThread_type_lock lock, uint64_t deadline_ns);
+
+/* A new lock, held already. NULL with MemoryError. */
+PyThread_type_lock py_park_lock_new(void);
