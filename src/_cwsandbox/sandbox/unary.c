@@ -97,15 +97,16 @@ static void run_cancel(struct cws_task *task)
 enum cws_status cws_unary_start(struct cws_channel *channel, const char *path, struct cws_block *request,
                                 double timeout_s, struct cws_unary **out_unary)
 {
-    struct cws_unary *unary = cws_calloc(1, sizeof(*unary));
+    size_t path_size = strlen(path) + 1;
+    struct cws_unary *unary = cws_calloc(1, sizeof(*unary) + path_size);
     if (!unary)
         return CWS_NO_MEMORY;
+    memcpy(unary->path, path, path_size);
     cws_ref_init(&unary->ref);
     cws_ref_get(&unary->ref); /* the loop's, until the end */
     cws_future_init(&unary->future);
     cws_channel_ref(channel);
     unary->channel = channel;
-    unary->path = path;
     unary->timeout_s = timeout_s;
     unary->request = request;
     unary->start_task.run = run_start;

@@ -19,16 +19,16 @@ struct cws_unary {
 
     /* The loop thread's: */
     struct cws_channel *channel; /* a reference */
-    const char *path;
     double timeout_s;
     struct cws_block *request; /* until sent */
     struct cws_call *call;
     struct cws_task start_task, cancel_task;
     atomic_int phase; /* enum in unary.c */
     bool has_reply;
+    char path[]; /* NUL-terminated */
 };
 
-/* `path` lives as long as the operation; `request` has CWS_CALL_PREFIX bytes of room in front and is taken over on success.
+/* `path` is copied; `request` has CWS_CALL_PREFIX bytes of room in front and is taken over on success.
  * `timeout_s` counts from now; negative: none. The caller gets one reference. */
 enum cws_status cws_unary_start(struct cws_channel *channel, const char *path, struct cws_block *request,
                                 double timeout_s, struct cws_unary **out_unary) CWS_MUST_CHECK;
