@@ -85,6 +85,7 @@ static enum cws_status enqueue(struct cws_stdin *stdin_, struct cws_write *write
     pthread_mutex_lock(&stdin_->lock);
     if (stdin_->failed) {
         status = CWS_CANCELLED;
+        stdin_->closed |= write->is_close;
     } else if (stdin_->closed) {
         status = CWS_CLOSED;
     } else {
