@@ -224,3 +224,16 @@ void cws_channel_unref(struct cws_channel *channel)
     if (post)
         cws_loop_post(channel->loop, &channel->linger_task);
 }
+
+void cws_channel_count(struct cws_loop *loop, size_t *out_connections, size_t *out_calls)
+{
+    struct cws_registry *registry = cws_loop_registry(loop);
+    *out_connections = *out_calls = 0;
+    pthread_mutex_lock(&registry->lock);
+    for (struct cws_list *node = registry->entries.next; node != &registry->entries; node = node->next) {
+        struct cws_channel *channel = cws_list_entry(node, struct cws_channel, entry);
+        *out_connections += channel->connection_count;
+        *out_calls += channel->call_count;
+    }
+    pthread_mutex_unlock(&registry->lock);
+}

@@ -35,3 +35,6 @@ void cws_channel_unref(struct cws_channel *channel);
 struct cws_loop *cws_channel_loop(const struct cws_channel *channel);
 const char *cws_channel_authority(const struct cws_channel *channel);
 
+/* Loop thread: connections (open or being made) and calls (in flight or queued) of all channels of `loop`. */
+void cws_channel_count(struct cws_loop *loop, size_t *out_connections, size_t *out_calls);
+
