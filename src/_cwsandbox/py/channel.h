@@ -1,0 +1,11 @@
+/* Channel: the connections to one authority. */
+#pragma once
+
+#include "py/state.h"
+
+struct cws_channel;
+
+extern PyType_Spec py_channel_spec;
+
+/* Borrowed. NULL with TypeError when `object` is no Channel, RuntimeError when it is from before fork(). */
+struct cws_channel *py_channel_of(struct py_state *state, PyObject *object);

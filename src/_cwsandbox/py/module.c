@@ -1,0 +1,230 @@
+#include "py/args.h"
+#include "py/await.h"
+#include "py/bridge.h"
+#include "py/channel.h"
+#include "py/errors.h"
+#include "py/many.h"
+#include "py/message.h"
+#include "py/process.h"
+#include "py/promise.h"
+#include "py/reader.h"
+#include "py/sandbox.h"
+#include "py/stats.h"
+#include "py/writer.h"
+
+static struct py_state *state_of(PyObject *module)
+{
+    return PyModule_GetState(module);
+}
+
+/* ---- functions ------------------------------------------------------------------------------------- */
+
+static void replace(PyObject **slot, PyObject *value)
+{
+    PyObject *before = *slot;
+    *slot = Py_NewRef(value);
+    Py_XDECREF(before);
+}
+
+static PyObject *configure(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"make_result", "make_error", "make_write_error"};
+    static const struct py_params params = {"configure", names, 3, 0, 3};
+    PyObject *hooks[3];
+    if (py_args_parse(&params, args, nargs, kwnames, hooks) < 0)
+        return NULL;
+    for (int i = 0; i < 3; i++)
+        if (!PyCallable_Check(hooks[i]))
+            return PyErr_Format(PyExc_TypeError, "%s must be callable, not %R", names[i], Py_TYPE(hooks[i]));
+    struct py_state *state = state_of(module);
+    replace(&state->make_result, hooks[0]);
+    replace(&state->make_error, hooks[1]);
+    replace(&state->make_write_error, hooks[2]);
+    Py_RETURN_NONE;
+}
+
+static PyObject *after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    struct py_state *state = state_of(module);
+    cws_loop_after_fork();
+    state->loop = NULL;
+    state->stopped = false;
+    /* The parent's event loops are not this process's: their bridges go, and a loop made here gets its own. */
+    state->last_bridge = NULL;
+    Py_CLEAR(state->bridges);
+    Py_RETURN_NONE;
+}
+
+/* The I/O thread is shared by all interpreters: the end of another one is not the end of the program. */
+static bool is_main_interpreter(void)
+{
+    return PyInterpreterState_GetID(PyInterpreterState_Get()) == 0;
+}
+
+static PyObject *shutdown(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    state_of(module)->stopped = true;
+    if (is_main_interpreter()) {
+        Py_BEGIN_ALLOW_THREADS
+        cws_loop_default_shutdown();
+        Py_END_ALLOW_THREADS
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *stats(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    return py_stats(state_of(module));
+}
+
+static PyMethodDef module_methods[] = {
+    {"configure", (PyCFunction)(void (*)(void))configure, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("configure(*, make_result, make_error, make_write_error)\n--\n\n"
+               "Install the hooks by which the C types make the package's own results and exceptions.")},
+    {"after_fork_in_child", after_fork_in_child, METH_NOARGS,
+     PyDoc_STR("after_fork_in_child()\n--\n\nForget what belongs to the parent. Registered with os.register_at_fork.")},
+    {"shutdown", shutdown, METH_NOARGS,
+     PyDoc_STR("shutdown()\n--\n\nStop and join the I/O thread. Registered with atexit.")},
+    {"stats", stats, METH_NOARGS, PyDoc_STR("stats()\n--\n\nLive counts for leak tests.")},
+    {"wait_many", (PyCFunction)(void (*)(void))py_wait_many, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("wait_many(operations, count, timeout)\n--\n\n"
+               "Block until `count` of the operations are done or the time is up; one flag per operation.")},
+    {"_message_pack", py_message_pack_method, METH_VARARGS, NULL},
+    {"_message_unpack", py_message_unpack_method, METH_VARARGS, NULL},
+    {NULL},
+};
+
+/* ---- the module ------------------------------------------------------------------------------------ */
+
+/* A type of this module: added under its name if `is_public`. 0 or -1. */
+static int add_type(PyObject *module, PyTypeObject **slot, PyType_Spec *spec, PyTypeObject *base, bool is_public)
+{
+    *slot = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, (PyObject *)base);
+    if (!*slot)
+        return -1;
+    return is_public ? PyModule_AddType(module, *slot) : 0;
+}
+
+static int add_types(PyObject *module, struct py_state *state)
+{
+    if (add_type(module, &state->awaiter_type, &py_awaiter_spec, NULL, false) < 0 ||
+        add_type(module, &state->bridge_type, &py_bridge_spec, NULL, false) < 0 ||
+        add_type(module, &state->operation_type, &py_operation_spec, NULL, true) < 0)
+        return -1;
+    PyTypeObject *operation = state->operation_type;
+    if (add_type(module, &state->promise_type, &py_promise_spec, operation, true) < 0 ||
+        add_type(module, &state->process_type, &py_process_spec, operation, true) < 0 ||
+        add_type(module, &state->reader_type, &py_reader_spec, NULL, true) < 0 ||
+        add_type(module, &state->writer_type, &py_writer_spec, NULL, true) < 0 ||
+        add_type(module, &state->channel_type, &py_channel_spec, NULL, true) < 0)
+        return -1;
+    return add_type(module, &state->sandbox_type, &py_sandbox_spec, NULL, true);
+}
+
+/* Calls module.register(function), `keyword` giving the argument its name. */
+static int register_hook(PyObject *module, const char *hook, const char *in_module, const char *with,
+                         const char *keyword)
+{
+    int rc = -1;
+    PyObject *function = PyObject_GetAttrString(module, hook);
+    PyObject *registry = PyImport_ImportModule(in_module);
+    PyObject *registrar = registry ? PyObject_GetAttrString(registry, with) : NULL;
+    PyObject *args = keyword ? PyTuple_New(0) : Py_BuildValue("(O)", function);
+    PyObject *kwargs = keyword ? Py_BuildValue("{s:O}", keyword, function) : NULL;
+    if (function && registrar && args && (kwargs || !keyword)) {
+        PyObject *done = PyObject_Call(registrar, args, kwargs);
+        rc = done ? 0 : -1;
+        Py_XDECREF(done);
+    }
+    Py_XDECREF(kwargs);
+    Py_XDECREF(args);
+    Py_XDECREF(registrar);
+    Py_XDECREF(registry);
+    Py_XDECREF(function);
+    return rc;
+}
+
+static int add_constants(struct py_state *state)
+{
+    PyObject *size = PyLong_FromLong(PY_WRITER_QUEUE_SIZE);
+    if (!size)
+        return -1;
+    int rc = PyObject_SetAttrString((PyObject *)state->writer_type, "QUEUE_SIZE", size);
+    Py_DECREF(size);
+    return rc;
+}
+
+static int module_exec(PyObject *module)
+{
+    struct py_state *state = state_of(module);
+    if (add_types(module, state) < 0 || add_constants(state) < 0)
+        return -1;
+    state->rpc_error = py_rpc_error_class();
+    if (!state->rpc_error || PyModule_AddObjectRef(module, "RpcError", state->rpc_error) < 0)
+        return -1;
+    /* Registered first, so run last at exit: the package's own clean-up still has the I/O thread. */
+    if (register_hook(module, "shutdown", "atexit", "register", NULL) < 0)
+        return -1;
+    return register_hook(module, "after_fork_in_child", "os", "register_at_fork", "after_in_child");
+}
+
+/* Everything the state refers to, for the three functions below. */
+static PyObject **references(struct py_state *state, size_t index)
+{
+    PyObject **all[] = {
+        (PyObject **)&state->operation_type, (PyObject **)&state->promise_type,
+        (PyObject **)&state->process_type,   (PyObject **)&state->reader_type,
+        (PyObject **)&state->writer_type,    (PyObject **)&state->channel_type,
+        (PyObject **)&state->sandbox_type,   (PyObject **)&state->awaiter_type,
+        (PyObject **)&state->bridge_type,    &state->rpc_error,
+        &state->make_result,                 &state->make_error,
+        &state->make_write_error,            &state->future_class,
+        &state->cancelled_error,             &state->task_cancelled_error,
+        &state->get_running_loop,            &state->bridges,
+    };
+    return index < CWS_ARRAY_LEN(all) ? all[index] : NULL;
+}
+
+static int module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    PyObject **reference;
+    for (size_t i = 0; (reference = references(state_of(module), i)) != NULL; i++)
+        Py_VISIT(*reference);
+    return 0;
+}
+
+static int module_clear(PyObject *module)
+{
+    PyObject **reference;
+    for (size_t i = 0; (reference = references(state_of(module), i)) != NULL; i++)
+        Py_CLEAR(*reference);
+    return 0;
+}
+
+static void module_free(void *module)
+{
+    module_clear(module);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+    {0, NULL},
+};
+
+static struct PyModuleDef module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "cwsandbox._cwsandbox",
+    .m_doc = PyDoc_STR("The C core of cwsandbox: operations, channels, execs and their streams."),
+    .m_size = sizeof(struct py_state),
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC PyInit__cwsandbox(void);
+PyMODINIT_FUNC PyInit__cwsandbox(void)
+{
+    return PyModuleDef_Init(&module_def);
+}

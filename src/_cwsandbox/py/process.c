@@ -1,0 +1,353 @@
+#include "py/process.h"
+
+#include "base/alloc.h"
+#include "py/args.h"
+#include "py/errors.h"
+#include "py/reader.h"
+#include "py/sandbox.h"
+#include "py/writer.h"
+
+/* ---- the outcome ----------------------------------------------------------------------------------- */
+
+static struct cws_future *exec_future(void *core)
+{
+    return &((struct cws_exec *)core)->future;
+}
+
+static const char *failure_kind(enum cws_exec_end end)
+{
+    switch (end) {
+    case CWS_EXEC_FRAME:
+        return "frame";
+    case CWS_EXEC_NO_EXIT:
+        return "no_exit";
+    case CWS_EXEC_READY_TIMEOUT:
+        return "ready_timeout";
+    case CWS_EXEC_NOT_OPEN:
+        return "not_open";
+    case CWS_EXEC_CLOSED:
+        return "closed";
+    default:
+        return "status";
+    }
+}
+
+/* Borrowed: the exception that Python gave to fail() or close(); NULL for other ends. */
+static PyObject *sandbox_failure(const struct py_process *process, enum cws_exec_end end)
+{
+    if (end == CWS_EXEC_CLOSED)
+        return py_sandbox_closed_by(process->sandbox);
+    if (end == CWS_EXEC_NOT_OPEN && PyList_Size(process->failures) > 0)
+        return PyList_GetItem(process->failures, 0);
+    return NULL;
+}
+
+/* Raises what a hook has returned. It is stolen. */
+static PyObject *raise_made(PyObject *exception, const char *hook)
+{
+    if (!exception)
+        return NULL;
+    if (py_is_exception(exception))
+        py_exception_raise(exception);
+    else
+        PyErr_Format(PyExc_TypeError, "%s must return an exception instance, not %R", hook, exception);
+    Py_DECREF(exception);
+    return NULL;
+}
+
+static PyObject *take_failure(struct py_process *process)
+{
+    const struct cws_exec *exec = py_process_exec(process);
+    struct py_state *state = process->op.state;
+    if (exec->end == CWS_EXEC_CANCELLED)
+        return py_state_raise_cancelled(state);
+    PyObject *error = py_rpc_error_new(state, failure_kind(exec->end), &exec->status, exec->frame_code,
+                                       sandbox_failure(process, exec->end));
+    if (!error)
+        return NULL;
+    PyObject *made = PyObject_CallFunctionObjArgs(state->make_error, (PyObject *)process, error, NULL);
+    Py_DECREF(error);
+    return raise_made(made, "make_error");
+}
+
+static PyObject *exec_take(struct py_operation *op)
+{
+    struct py_process *process = (struct py_process *)op;
+    const struct cws_exec *exec = op->core;
+    if (exec->end != CWS_EXEC_EXITED)
+        return take_failure(process);
+    PyObject *code = PyLong_FromLong(exec->exit_code);
+    if (!code)
+        return NULL;
+    PyObject *made = PyObject_CallFunctionObjArgs(op->state->make_result, (PyObject *)process, code,
+                                                  process->check ? Py_True : Py_False, NULL);
+    Py_DECREF(code);
+    return made && py_is_exception(made) ? raise_made(made, "make_result") : made;
+}
+
+static bool exec_cancel(struct py_operation *op)
+{
+    return cws_exec_cancel(op->core);
+}
+
+static void exec_release(void *core)
+{
+    cws_exec_unref(core);
+}
+
+static const struct py_source exec_source = {
+    .future = exec_future,
+    .take = exec_take,
+    .cancel = exec_cancel,
+    .release = exec_release,
+    .by_io_thread = true,
+};
+
+bool py_process_has_exited(const struct py_process *process)
+{
+    return !process->op.cancelled && py_process_exec(process)->end == CWS_EXEC_EXITED;
+}
+
+static bool is_done(const struct py_process *process)
+{
+    return py_operation_is_done(&process->op);
+}
+
+/* The exit code is the answer: the command ran to its end, and that is no failure. */
+static bool has_code(const struct py_process *process)
+{
+    return py_process_has_exited(process) && !(process->check && py_process_exec(process)->exit_code != 0);
+}
+
+void py_process_raise_failure(struct py_process *process)
+{
+    PyObject *value = NULL;
+    py_operation_poll((PyObject *)process, NULL, NULL, &value);
+    assert(!value);
+}
+
+/* ---- life ------------------------------------------------------------------------------------------ */
+
+PyObject *py_process_new(struct py_state *state, struct cws_exec *exec, PyObject *sandbox, PyObject *failures,
+                         PyObject *command, bool check)
+{
+    struct py_process *process =
+        (struct py_process *)py_operation_alloc(state->process_type, state);
+    if (!process) {
+        cws_exec_unref(exec);
+        return NULL;
+    }
+    py_operation_begin(&process->op, &exec_source, exec);
+    process->sandbox = Py_NewRef(sandbox);
+    process->failures = Py_NewRef(failures);
+    process->command = Py_NewRef(command);
+    process->check = check;
+    process->streams[PY_STDOUT].output = &exec->out;
+    process->streams[PY_STDERR].output = &exec->err;
+    return (PyObject *)process;
+}
+
+static int process_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    struct py_process *process = (struct py_process *)self;
+    Py_VISIT(process->sandbox);
+    Py_VISIT(process->failures);
+    Py_VISIT(process->command);
+    Py_VISIT(process->stdin_error);
+    return py_operation_traverse(self, visit, arg);
+}
+
+static int process_clear(PyObject *self)
+{
+    struct py_process *process = (struct py_process *)self;
+    Py_CLEAR(process->stdin_error);
+    return py_operation_clear(self);
+}
+
+static void process_dealloc(PyObject *self)
+{
+    struct py_process *process = (struct py_process *)self;
+    PyObject_GC_UnTrack(self);
+    Py_CLEAR(process->sandbox);
+    Py_CLEAR(process->failures);
+    Py_CLEAR(process->command);
+    Py_CLEAR(process->stdin_error);
+    if (process->op.generation == cws_loop_generation()) {
+        cws_free(process->streams[PY_STDOUT].kept.owned);
+        cws_free(process->streams[PY_STDERR].kept.owned);
+    }
+    py_operation_dealloc(self);
+}
+
+/* ---- methods --------------------------------------------------------------------------------------- */
+
+static enum py_poll poll_code(PyObject *self, struct cws_observer *observer,
+                              struct cws_waiters **out_waiters, PyObject **out_value)
+{
+    struct py_process *process = (struct py_process *)self;
+    enum py_poll how = py_operation_poll_done(&process->op, observer, out_waiters);
+    if (how != PY_POLL_READY)
+        return how;
+    if (!has_code(process)) {
+        how = py_operation_poll(self, NULL, NULL, out_value);
+        if (how != PY_POLL_READY)
+            return how;
+        Py_DECREF(*out_value); /* make_result does not mind the exit code */
+    }
+    *out_value = PyLong_FromLong(py_process_exec(process)->exit_code);
+    return *out_value ? PY_POLL_READY : PY_POLL_ERROR;
+}
+
+static const struct py_waitable exit_code = {poll_code, NULL};
+
+static PyObject *process_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"timeout"};
+    static const struct py_params params = {"wait", names, 1, 1, 0};
+    PyObject *timeout;
+    uint64_t deadline_ns;
+    if (py_args_parse(&params, args, nargs, kwnames, &timeout) < 0 || py_arg_deadline(timeout, &deadline_ns) < 0)
+        return NULL;
+    return py_wait(self, &exit_code, deadline_ns);
+}
+
+static PyObject *process_poll(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct py_process *process = (struct py_process *)self;
+    if (py_operation_check(&process->op) < 0)
+        return NULL;
+    if (!is_done(process))
+        Py_RETURN_NONE;
+    if (py_process_has_exited(process))
+        return PyLong_FromLong(py_process_exec(process)->exit_code);
+    py_process_raise_failure(process);
+    return NULL;
+}
+
+static PyObject *process_cancel(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct py_process *process = (struct py_process *)self;
+    if (py_operation_check(&process->op) < 0)
+        return NULL;
+    return PyBool_FromLong(py_operation_cancel(&process->op));
+}
+
+/* Borrowed; NULL with an exception set. */
+static struct cws_output *output_of(PyObject *self, PyObject *is_stderr)
+{
+    struct py_process *process = (struct py_process *)self;
+    int which = PyObject_IsTrue(is_stderr);
+    if (which < 0 || py_operation_check(&process->op) < 0)
+        return NULL;
+    return process->streams[which ? PY_STDERR : PY_STDOUT].output;
+}
+
+static PyObject *process_output_size(PyObject *self, PyObject *is_stderr)
+{
+    struct cws_output *output = output_of(self, is_stderr);
+    return output ? PyLong_FromSize_t(cws_output_size(output)) : NULL;
+}
+
+static PyObject *process_output_bytes(PyObject *self, PyObject *is_stderr)
+{
+    struct cws_output *output = output_of(self, is_stderr);
+    if (!output)
+        return NULL;
+    size_t size = cws_output_size(output);
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+    if (!bytes)
+        return NULL;
+    uint8_t *to = (uint8_t *)PyBytes_AsString(bytes);
+    Py_BEGIN_ALLOW_THREADS
+    cws_output_copy(output, to, size);
+    Py_END_ALLOW_THREADS
+    return bytes;
+}
+
+static PyObject *process_stdout(PyObject *self, void *Py_UNUSED(closure))
+{
+    return py_reader_of((struct py_process *)self, PY_STDOUT);
+}
+
+static PyObject *process_stderr(PyObject *self, void *Py_UNUSED(closure))
+{
+    return py_reader_of((struct py_process *)self, PY_STDERR);
+}
+
+static PyObject *process_stdin(PyObject *self, void *Py_UNUSED(closure))
+{
+    struct py_process *process = (struct py_process *)self;
+    if (py_operation_check(&process->op) < 0)
+        return NULL;
+    return py_process_exec(process)->with_stdin ? py_writer_of(process) : Py_NewRef(Py_None);
+}
+
+static PyObject *process_returncode(PyObject *self, void *Py_UNUSED(closure))
+{
+    struct py_process *process = (struct py_process *)self;
+    if (py_operation_check(&process->op) < 0)
+        return NULL;
+    if (!is_done(process) || !has_code(process))
+        Py_RETURN_NONE;
+    return PyLong_FromLong(py_process_exec(process)->exit_code);
+}
+
+static PyObject *process_command(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PySequence_List(((struct py_process *)self)->command);
+}
+
+static PyObject *process_timeout(PyObject *self, void *Py_UNUSED(closure))
+{
+    struct py_process *process = (struct py_process *)self;
+    if (py_operation_check(&process->op) < 0)
+        return NULL;
+    double timeout_s = py_process_exec(process)->timeout_s;
+    if (timeout_s < 0)
+        Py_RETURN_NONE;
+    return PyFloat_FromDouble(timeout_s);
+}
+
+static PyMethodDef process_methods[] = {
+    {"poll", process_poll, METH_NOARGS,
+     PyDoc_STR("poll($self)\n--\n\nThe exit code, None while it runs. Raises the failure of a failed or cancelled "
+               "process; never blocks.")},
+    {"wait", (PyCFunction)(void (*)(void))process_wait, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("wait($self, timeout=None)\n--\n\nBlock for the exit code; as result() otherwise.")},
+    {"cancel", process_cancel, METH_NOARGS,
+     PyDoc_STR("cancel($self)\n--\n\nEnd the command: True, also when repeated; False when it had ended before.")},
+    {"_output_size", process_output_size, METH_O,
+     PyDoc_STR("_output_size($self, stderr, /)\n--\n\nHow many bytes have been received so far.")},
+    {"_output_bytes", process_output_bytes, METH_O,
+     PyDoc_STR("_output_bytes($self, stderr, /)\n--\n\nWhat has been received so far.")},
+    {NULL},
+};
+
+static PyGetSetDef process_getset[] = {
+    {"stdout", process_stdout, NULL, PyDoc_STR("Standard output, line by line."), NULL},
+    {"stderr", process_stderr, NULL, PyDoc_STR("Standard error, line by line."), NULL},
+    {"stdin", process_stdin, NULL, PyDoc_STR("Standard input, None unless asked for."), NULL},
+    {"returncode", process_returncode, NULL,
+     PyDoc_STR("The exit code, None while it runs and after a failure."), NULL},
+    {"command", process_command, NULL, PyDoc_STR("A copy of the command it was started with."), NULL},
+    {"_timeout", process_timeout, NULL, PyDoc_STR("The time limit in seconds, None without one."), NULL},
+    {NULL},
+};
+
+static PyType_Slot process_slots[] = {
+    {Py_tp_doc, (void *)PyDoc_STR("A running command.")},
+    {Py_tp_methods, process_methods},
+    {Py_tp_getset, process_getset},
+    {Py_tp_traverse, process_traverse},
+    {Py_tp_clear, process_clear},
+    {Py_tp_dealloc, process_dealloc},
+    {0, NULL},
+};
+
+PyType_Spec py_process_spec = {
+    .name = "cwsandbox.Process",
+    .basicsize = sizeof(struct py_process),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = process_slots,
+};

@@ -1,0 +1,166 @@
+#include "py/reader.h"
+
+#include "base/alloc.h"
+#include "py/await.h"
+
+struct py_reader {
+    PyObject_HEAD
+    struct py_process *process; /* held */
+    int which;
+};
+
+static struct py_stream *stream_of(struct py_reader *reader)
+{
+    return &reader->process->streams[reader->which];
+}
+
+PyObject *py_reader_of(struct py_process *process, int which)
+{
+    struct py_stream *stream = &process->streams[which];
+    if (stream->reader)
+        return Py_NewRef((PyObject *)stream->reader);
+    struct py_reader *reader =
+        (struct py_reader *)PyType_GenericAlloc(process->op.state->reader_type, 0);
+    if (!reader)
+        return NULL;
+    reader->process = (struct py_process *)Py_NewRef((PyObject *)process);
+    reader->which = which;
+    stream->reader = reader;
+    return (PyObject *)reader;
+}
+
+static int reader_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT((PyObject *)((struct py_reader *)self)->process);
+    return 0;
+}
+
+static void reader_dealloc(PyObject *self)
+{
+    struct py_reader *reader = (struct py_reader *)self;
+    PyObject_GC_UnTrack(self);
+    stream_of(reader)->reader = NULL;
+    Py_DECREF((PyObject *)reader->process);
+    py_object_free(self);
+}
+
+/* ---- items ----------------------------------------------------------------------------------------- */
+
+/* A line ends at LF, which is part of no other character: cut there, characters stay whole. */
+static PyObject *make_text(struct py_stream *stream)
+{
+    PyObject *text =
+        PyUnicode_DecodeUTF8((const char *)stream->kept.data, (Py_ssize_t)stream->kept.len, "replace");
+    if (!text)
+        return NULL; /* out of memory: the line is still kept for the next request */
+    cws_free(stream->kept.owned);
+    stream->kept.owned = NULL;
+    stream->has_kept = false;
+    return text;
+}
+
+/* All lines were handed out. A failure of the process is told once, so that a cut-off output is never taken for a whole one. */
+static enum py_poll poll_end(struct py_reader *reader, struct cws_observer *observer,
+                             struct cws_waiters **out_waiters)
+{
+    struct py_stream *stream = stream_of(reader);
+    struct py_process *process = reader->process;
+    if (stream->output->closed || stream->has_failed)
+        return PY_POLL_READY;
+    enum py_poll how = py_operation_poll_done(&process->op, observer, out_waiters);
+    if (how != PY_POLL_READY || py_process_has_exited(process))
+        return how;
+    stream->has_failed = true;
+    py_process_raise_failure(process);
+    return PY_POLL_ERROR;
+}
+
+static enum py_poll poll_line(PyObject *self, struct cws_observer *observer,
+                              struct cws_waiters **out_waiters, PyObject **out_value)
+{
+    struct py_reader *reader = (struct py_reader *)self;
+    struct py_stream *stream = stream_of(reader);
+    *out_value = NULL;
+    if (py_operation_check(&reader->process->op) < 0)
+        return PY_POLL_ERROR;
+    struct cws_observer *wanted = reader->process->op.state->stopped ? NULL : observer;
+    enum cws_output_next next =
+        stream->has_kept ? CWS_OUTPUT_LINE : cws_output_take_line(stream->output, &stream->kept, wanted);
+    switch (next) {
+    case CWS_OUTPUT_LINE:
+        stream->has_kept = true;
+        *out_value = make_text(stream);
+        return *out_value ? PY_POLL_READY : PY_POLL_ERROR;
+    case CWS_OUTPUT_EMPTY:
+        if (observer && !wanted) {
+            PyErr_SetString(PyExc_RuntimeError, "no more output can come: the I/O thread was shut down");
+            return PY_POLL_ERROR;
+        }
+        if (observer)
+            *out_waiters = &stream->output->waiters;
+        return PY_POLL_PENDING;
+    case CWS_OUTPUT_NO_MEMORY:
+        PyErr_NoMemory();
+        return PY_POLL_ERROR;
+    case CWS_OUTPUT_END:
+        break;
+    }
+    return poll_end(reader, observer, out_waiters);
+}
+
+/* A cancelled task has taken nothing, and the command goes on. */
+static const struct py_waitable line = {poll_line, NULL};
+
+/* ---- methods --------------------------------------------------------------------------------------- */
+
+static PyObject *reader_next(PyObject *self)
+{
+    return py_wait(self, &line, CWS_NO_DEADLINE);
+}
+
+static PyObject *reader_anext(PyObject *self)
+{
+    return py_awaiter_new(((struct py_reader *)self)->process->op.state, self, &line);
+}
+
+static PyObject *reader_close(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct py_reader *reader = (struct py_reader *)self;
+    struct py_stream *stream = stream_of(reader);
+    if (py_operation_check(&reader->process->op) < 0)
+        return NULL;
+    cws_output_close(stream->output);
+    cws_free(stream->kept.owned);
+    stream->kept.owned = NULL;
+    stream->has_kept = false;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef reader_methods[] = {
+    {"close", reader_close, METH_NOARGS,
+     PyDoc_STR("close($self)\n--\n\nEnd the iteration, also for who waits in it. The command is not affected.")},
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
+    {NULL},
+};
+
+static PyType_Slot reader_slots[] = {
+    {Py_tp_doc, (void *)PyDoc_STR("Iterates lines as they arrive: `for` from threads, `async for` from any event loop;\n"
+                          "one shared cursor.")},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, reader_next},
+    {Py_am_aiter, PyObject_SelfIter},
+    {Py_am_anext, reader_anext},
+    {Py_tp_methods, reader_methods},
+    {Py_tp_traverse, reader_traverse},
+    {Py_tp_dealloc, reader_dealloc},
+    {0, NULL},
+};
+
+PyType_Spec py_reader_spec = {
+    .name = "cwsandbox.StreamReader",
+    .basicsize = sizeof(struct py_reader),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
+             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = reader_slots,
+};

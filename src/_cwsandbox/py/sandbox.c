@@ -1,0 +1,298 @@
+#include "py/sandbox.h"
+
+#include "base/alloc.h"
+#include "py/args.h"
+#include "py/channel.h"
+#include "py/process.h"
+#include "sandbox/sandbox.h"
+
+struct py_sandbox {
+    PyObject_HEAD
+    struct py_state *state;
+    struct cws_sandbox *core; /* made at first use, so that a handle not used yet survives fork() */
+    unsigned generation;      /* of `core` */
+    PyObject *failures;  /* list shared with the execs of now: fail() puts its exception in and starts a new one */
+    PyObject *closed_by; /* close()'s exception: closed for good */
+    bool is_open;
+};
+
+PyObject *py_sandbox_closed_by(PyObject *sandbox)
+{
+    return ((struct py_sandbox *)sandbox)->closed_by;
+}
+
+/* Borrowed, made if need be. NULL with an exception set. */
+static struct cws_sandbox *core_of(struct py_sandbox *self)
+{
+    if (self->core)
+        return py_state_check_fork(self->generation, "sandbox") < 0 ? NULL : self->core;
+    struct cws_loop *loop = py_state_loop(self->state);
+    if (!loop)
+        return NULL;
+    if (cws_sandbox_new(loop, &self->core) != CWS_OK) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    self->generation = cws_loop_generation();
+    return self->core;
+}
+
+static PyObject *sandbox_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static const struct py_params params = {"SandboxCore", NULL, 0, 0, 0};
+    if (py_args_parse_call(&params, args, kwargs, NULL) < 0)
+        return NULL;
+    struct py_state *state = py_state_of_type(type);
+    if (!state)
+        return NULL;
+    if (!state->make_result) {
+        PyErr_SetString(PyExc_RuntimeError, "configure() was not called");
+        return NULL;
+    }
+    struct py_sandbox *self = (struct py_sandbox *)PyType_GenericAlloc(type, 0);
+    if (!self)
+        return NULL;
+    self->state = state;
+    self->failures = PyList_New(0);
+    if (!self->failures)
+        Py_CLEAR(self);
+    return (PyObject *)self;
+}
+
+static int sandbox_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    struct py_sandbox *self = (struct py_sandbox *)object;
+    Py_VISIT(Py_TYPE(object));
+    Py_VISIT(self->failures);
+    Py_VISIT(self->closed_by);
+    return 0;
+}
+
+static int sandbox_clear(PyObject *object)
+{
+    Py_CLEAR(((struct py_sandbox *)object)->closed_by);
+    return 0;
+}
+
+static void sandbox_dealloc(PyObject *object)
+{
+    struct py_sandbox *self = (struct py_sandbox *)object;
+    PyObject_GC_UnTrack(object);
+    sandbox_clear(object);
+    Py_CLEAR(self->failures);
+    if (self->core && self->generation == cws_loop_generation())
+        cws_sandbox_unref(self->core);
+    py_object_free(object);
+}
+
+/* ---- its state ------------------------------------------------------------------------------------- */
+
+static PyObject *sandbox_open(PyObject *object, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"channel", "sandbox_id"};
+    static const struct py_params params = {"open", names, 2, 2, 2};
+    struct py_sandbox *self = (struct py_sandbox *)object;
+    PyObject *given[2];
+    struct cws_sandbox *core = core_of(self);
+    if (!core || py_args_parse(&params, args, nargs, kwnames, given) < 0)
+        return NULL;
+    struct cws_channel *channel = py_channel_of(self->state, given[0]);
+    const char *id = channel ? py_arg_text(given[1], "sandbox_id", NULL) : NULL;
+    if (!id)
+        return NULL;
+    if (self->closed_by) {
+        PyErr_SetString(PyExc_RuntimeError, "the sandbox is closed and cannot be opened again");
+        return NULL;
+    }
+    if (cws_sandbox_open(core, channel, id) != CWS_OK)
+        return PyErr_NoMemory();
+    self->is_open = true;
+    Py_RETURN_NONE;
+}
+
+static int check_failure(PyObject *failure, const char *method)
+{
+    if (py_is_exception(failure))
+        return 0;
+    PyErr_Format(PyExc_TypeError, "%s() takes an exception instance, not %R", method, failure);
+    return -1;
+}
+
+static PyObject *sandbox_fail(PyObject *object, PyObject *failure)
+{
+    struct py_sandbox *self = (struct py_sandbox *)object;
+    struct cws_sandbox *core = core_of(self);
+    if (!core || check_failure(failure, "fail") < 0)
+        return NULL;
+    PyObject *fresh = PyList_New(0);
+    if (!fresh)
+        return NULL;
+    if (PyList_Append(self->failures, failure) < 0) {
+        Py_DECREF(fresh);
+        return NULL;
+    }
+    /* First told, then ended: who is woken finds the exception. */
+    PyObject *told = self->failures;
+    self->failures = fresh;
+    self->is_open = false;
+    enum cws_status status = cws_sandbox_fail(core);
+    Py_DECREF(told);
+    if (status != CWS_OK)
+        return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+static PyObject *sandbox_close(PyObject *object, PyObject *failure)
+{
+    struct py_sandbox *self = (struct py_sandbox *)object;
+    struct cws_sandbox *core = core_of(self);
+    if (!core || check_failure(failure, "close") < 0)
+        return NULL;
+    if (!self->closed_by)
+        self->closed_by = Py_NewRef(failure);
+    if (cws_sandbox_close(core) != CWS_OK)
+        return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+static PyObject *sandbox_is_open(PyObject *object, void *Py_UNUSED(closure))
+{
+    struct py_sandbox *self = (struct py_sandbox *)object;
+    return PyBool_FromLong(self->is_open && !self->closed_by);
+}
+
+static PyObject *sandbox_is_closed(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((struct py_sandbox *)object)->closed_by != NULL);
+}
+
+static PyObject *sandbox_stats(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct py_sandbox *self = (struct py_sandbox *)object;
+    if (!self->core)
+        return Py_BuildValue("(iiii)", 0, 0, 0, 0);
+    struct cws_sandbox *core = core_of(self);
+    if (!core)
+        return NULL;
+    return Py_BuildValue("(llll)", atomic_load(&core->exec_count), atomic_load(&core->completed_ok),
+                         atomic_load(&core->completed_nonzero), atomic_load(&core->failures));
+}
+
+/* ---- exec ------------------------------------------------------------------------------------------ */
+
+/* More arguments than this take memory from the heap. */
+enum { FEW_ARGS = 16 };
+
+/* Points texts[count] at the UTF-8 of the strings, which keep it. */
+static int fill_argv(char **texts, PyObject *items, Py_ssize_t count)
+{
+    for (Py_ssize_t i = 0; i < count; i++) {
+        texts[i] = (char *)py_arg_item_text(PyTuple_GetItem(items, i), "command", i);
+        if (!texts[i])
+            return -1;
+    }
+    return 0;
+}
+
+/* `items` is the tuple of arguments. NULL with an exception set. */
+static struct cws_exec *start(struct cws_sandbox *core, PyObject *items, struct cws_exec_options *options)
+{
+    char *few[FEW_ARGS];
+    struct cws_exec *exec = NULL;
+    Py_ssize_t count = PyTuple_Size(items);
+    if (count == 0) {
+        PyErr_SetString(PyExc_ValueError, "command must not be empty");
+        return NULL;
+    }
+    char **argv = count <= FEW_ARGS ? few : cws_malloc((size_t)count * sizeof(*argv));
+    if (!argv)
+        return (struct cws_exec *)PyErr_NoMemory();
+    if (fill_argv(argv, items, count) == 0) {
+        options->argv = argv;
+        options->argc = (size_t)count;
+        if (cws_exec_start(core, options, &exec) != CWS_OK)
+            exec = (struct cws_exec *)PyErr_NoMemory();
+    }
+    if (argv != few)
+        cws_free(argv);
+    return exec;
+}
+
+static int exec_options(PyObject *const *given, struct cws_exec_options *options, bool *out_check)
+{
+    int with_stdin = given[0] ? PyObject_IsTrue(given[0]) : 0;
+    int check = given[1] ? PyObject_IsTrue(given[1]) : 0;
+    if (with_stdin < 0 || check < 0 || py_arg_seconds(given[2], "timeout", false, &options->timeout_s) < 0)
+        return -1;
+    options->with_stdin = with_stdin;
+    *out_check = check;
+    options->container = given[3] ? py_arg_text(given[3], "container", NULL) : "";
+    return options->container ? 0 : -1;
+}
+
+static PyObject *sandbox_exec(PyObject *object, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"command", "argv", "stdin", "check", "timeout", "container"};
+    static const struct py_params params = {"exec", names, 6, 2, 2};
+    struct py_sandbox *self = (struct py_sandbox *)object;
+    PyObject *given[6];
+    struct cws_exec_options options;
+    bool check;
+    struct cws_sandbox *core = core_of(self);
+    if (!core || py_args_parse(&params, args, nargs, kwnames, given) < 0 ||
+        exec_options(given + 2, &options, &check) < 0)
+        return NULL;
+    /* Tuples: no other thread can change them while their texts are in use. */
+    PyObject *argv = PySequence_Tuple(given[1]);
+    PyObject *command = argv ? PySequence_Tuple(given[0]) : NULL;
+    PyObject *process = NULL;
+    struct cws_exec *exec = command ? start(core, argv, &options) : NULL;
+    if (exec)
+        process = py_process_new(self->state, exec, object, self->failures, command, check);
+    Py_XDECREF(command);
+    Py_XDECREF(argv);
+    return process;
+}
+
+static PyMethodDef sandbox_methods[] = {
+    {"open", (PyCFunction)(void (*)(void))sandbox_open, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("open($self, channel, sandbox_id)\n--\n\n"
+               "Known to run: execs that wait are sent, later ones go out at once.")},
+    {"fail", sandbox_fail, METH_O,
+     PyDoc_STR("fail($self, failure)\n--\n\n"
+               "Could not be started this time: execs that wait fail with `failure`; later ones wait again.")},
+    {"close", sandbox_close, METH_O,
+     PyDoc_STR("close($self, failure)\n--\n\n"
+               "Stopped: execs that wait or run end with `failure`; later ones fail at once.")},
+    {"exec", (PyCFunction)(void (*)(void))sandbox_exec, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("exec($self, command, argv, *, stdin=False, check=False, timeout=None, container='')\n--\n\n"
+               "Start `argv` (`command` is what Process.command tells). Returns at once.")},
+    {"stats", sandbox_stats, METH_NOARGS,
+     PyDoc_STR("stats($self)\n--\n\nexec_count, completed_ok, completed_nonzero, failures.")},
+    {NULL},
+};
+
+static PyGetSetDef sandbox_getset[] = {
+    {"is_open", sandbox_is_open, NULL, PyDoc_STR("open() was called, and not close()."), NULL},
+    {"is_closed", sandbox_is_closed, NULL, PyDoc_STR("close() was called."), NULL},
+    {NULL},
+};
+
+static PyType_Slot sandbox_slots[] = {
+    {Py_tp_doc, (void *)PyDoc_STR("The native side of one sandbox: lets execs wait until it is known to run, then sends\n"
+                          "them, and ends them with it.")},
+    {Py_tp_new, sandbox_new},
+    {Py_tp_methods, sandbox_methods},
+    {Py_tp_getset, sandbox_getset},
+    {Py_tp_traverse, sandbox_traverse},
+    {Py_tp_clear, sandbox_clear},
+    {Py_tp_dealloc, sandbox_dealloc},
+    {0, NULL},
+};
+
+PyType_Spec py_sandbox_spec = {
+    .name = "cwsandbox._cwsandbox.SandboxCore",
+    .basicsize = sizeof(struct py_sandbox),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = sandbox_slots,
+};

@@ -1,0 +1,231 @@
+#include "py/writer.h"
+
+#include "py/args.h"
+
+struct py_writer {
+    PyObject_HEAD
+    struct py_process *process; /* held */
+};
+
+PyObject *py_writer_of(struct py_process *process)
+{
+    if (process->writer)
+        return Py_NewRef((PyObject *)process->writer);
+    struct py_writer *writer =
+        (struct py_writer *)PyType_GenericAlloc(process->op.state->writer_type, 0);
+    if (!writer)
+        return NULL;
+    writer->process = (struct py_process *)Py_NewRef((PyObject *)process);
+    process->writer = writer;
+    return (PyObject *)writer;
+}
+
+static int writer_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT((PyObject *)((struct py_writer *)self)->process);
+    return 0;
+}
+
+static void writer_dealloc(PyObject *self)
+{
+    struct py_writer *writer = (struct py_writer *)self;
+    PyObject_GC_UnTrack(self);
+    writer->process->writer = NULL;
+    Py_DECREF((PyObject *)writer->process);
+    py_object_free(self);
+}
+
+/* ---- one write as an operation ---------------------------------------------------------------------- */
+
+/* Raises what make_write_error makes of `reason`, because of `cause` (may be NULL). Returns NULL. */
+static PyObject *raise_write_error(struct py_state *state, const char *reason, PyObject *cause)
+{
+    PyObject *error = PyObject_CallFunction(state->make_write_error, "s", reason);
+    if (!error)
+        return NULL;
+    if (py_is_exception(error)) {
+        if (cause)
+            PyException_SetCause(error, Py_NewRef(cause));
+        py_exception_raise(error);
+    } else {
+        PyErr_Format(PyExc_TypeError, "make_write_error must return an exception instance, not %R", error);
+    }
+    Py_DECREF(error);
+    return NULL;
+}
+
+static struct cws_future *write_future(void *core)
+{
+    return &((struct cws_write *)core)->future;
+}
+
+static PyObject *write_take(struct py_operation *op)
+{
+    if (((const struct cws_write *)op->core)->how == CWS_OK)
+        return Py_NewRef(Py_None);
+    return raise_write_error(op->state, "failed", NULL);
+}
+
+/* What was queued is sent: giving up waiting for it must not punch a hole into the input. */
+static bool write_cancel(struct py_operation *Py_UNUSED(op))
+{
+    return false;
+}
+
+static void write_release(void *core)
+{
+    cws_write_unref(core);
+}
+
+static const struct py_source write_source = {
+    .future = write_future,
+    .take = write_take,
+    .cancel = write_cancel,
+    .release = write_release,
+    .by_io_thread = true,
+};
+
+/* The operation of what the core has queued, or the exception for why it was not. */
+static PyObject *begin_write(struct py_process *process, enum cws_status status, struct cws_write *write)
+{
+    struct py_state *state = process->op.state;
+    switch (status) {
+    case CWS_OK:
+        return (PyObject *)py_operation_new(state, &write_source, write);
+    case CWS_NO_MEMORY:
+        return PyErr_NoMemory();
+    case CWS_CLOSED:
+        return raise_write_error(state, "closed", NULL);
+    default:
+        return raise_write_error(state, "failed", process->stdin_error);
+    }
+}
+
+static PyObject *write_bytes(struct py_process *process, const void *data, size_t len)
+{
+    struct cws_write *write = NULL;
+    enum cws_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = cws_stdin_write(&py_process_exec(process)->stdin_, data, len, &write);
+    Py_END_ALLOW_THREADS
+    return begin_write(process, status, write);
+}
+
+/* ---- methods --------------------------------------------------------------------------------------- */
+
+static struct py_process *process_of(PyObject *self)
+{
+    struct py_process *process = ((struct py_writer *)self)->process;
+    return py_operation_check(&process->op) < 0 ? NULL : process;
+}
+
+static PyObject *writer_write(PyObject *self, PyObject *data)
+{
+    struct py_process *process = process_of(self);
+    if (!process)
+        return NULL;
+    Py_buffer view;
+    if (!PyObject_CheckBuffer(data)) {
+        PyErr_Format(PyExc_TypeError, "write() takes bytes, bytearray or memoryview, not %R", Py_TYPE(data));
+        return NULL;
+    }
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
+        return NULL;
+    PyObject *op = write_bytes(process, view.buf, (size_t)view.len);
+    PyBuffer_Release(&view);
+    return op;
+}
+
+static PyObject *writer_writeline(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"text", "encoding"};
+    static const struct py_params params = {"writeline", names, 2, 2, 1};
+    PyObject *given[2];
+    struct py_process *process = process_of(self);
+    if (!process || py_args_parse(&params, args, nargs, kwnames, given) < 0)
+        return NULL;
+    const char *encoding = given[1] ? py_arg_text(given[1], "encoding", NULL) : "utf-8";
+    if (!encoding)
+        return NULL;
+    if (!PyUnicode_Check(given[0])) {
+        PyErr_Format(PyExc_TypeError, "writeline() takes a str, not %R", Py_TYPE(given[0]));
+        return NULL;
+    }
+    PyObject *line = PyUnicode_FromFormat("%U\n", given[0]);
+    PyObject *bytes = line ? PyUnicode_AsEncodedString(line, encoding, "strict") : NULL;
+    Py_XDECREF(line);
+    if (!bytes)
+        return NULL;
+    PyObject *op = write_bytes(process, PyBytes_AsString(bytes), (size_t)PyBytes_Size(bytes));
+    Py_DECREF(bytes);
+    return op;
+}
+
+static PyObject *writer_close(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct py_process *process = process_of(self);
+    if (!process)
+        return NULL;
+    struct cws_write *write = NULL;
+    enum cws_status status = cws_stdin_close(&py_process_exec(process)->stdin_, &write);
+    return begin_write(process, status, write);
+}
+
+static PyObject *writer_set_exception(PyObject *self, PyObject *exception)
+{
+    struct py_process *process = process_of(self);
+    if (!process)
+        return NULL;
+    if (!py_is_exception(exception)) {
+        PyErr_Format(PyExc_TypeError, "set_exception() takes an exception instance, not %R", exception);
+        return NULL;
+    }
+    PyObject *before = process->stdin_error;
+    process->stdin_error = Py_NewRef(exception);
+    Py_XDECREF(before);
+    cws_stdin_set_failed(&py_process_exec(process)->stdin_);
+    Py_RETURN_NONE;
+}
+
+static PyObject *writer_closed(PyObject *self, void *Py_UNUSED(closure))
+{
+    struct py_process *process = process_of(self);
+    if (!process)
+        return NULL;
+    return PyBool_FromLong(cws_stdin_is_closed(&py_process_exec(process)->stdin_));
+}
+
+static PyMethodDef writer_methods[] = {
+    {"write", writer_write, METH_O,
+     PyDoc_STR("write($self, data)\n--\n\n"
+               "Queue bytes; the operation is done when they were handed to the connection under flow control.")},
+    {"writeline", (PyCFunction)(void (*)(void))writer_writeline, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("writeline($self, text, encoding='utf-8')\n--\n\nQueue a line: the text and a newline.")},
+    {"close", writer_close, METH_NOARGS, PyDoc_STR("close($self)\n--\n\nEnd the input after what is queued.")},
+    {"set_exception", writer_set_exception, METH_O,
+     PyDoc_STR("set_exception($self, exception)\n--\n\nLet all later writes fail because of `exception`.")},
+    {NULL},
+};
+
+static PyGetSetDef writer_getset[] = {
+    {"closed", writer_closed, NULL, PyDoc_STR("close() was called."), NULL},
+    {NULL},
+};
+
+static PyType_Slot writer_slots[] = {
+    {Py_tp_doc, (void *)PyDoc_STR("Standard input of a command.")},
+    {Py_tp_methods, writer_methods},
+    {Py_tp_getset, writer_getset},
+    {Py_tp_traverse, writer_traverse},
+    {Py_tp_dealloc, writer_dealloc},
+    {0, NULL},
+};
+
+PyType_Spec py_writer_spec = {
+    .name = "cwsandbox.StreamWriter",
+    .basicsize = sizeof(struct py_writer),
+    /* Not immutable: module_exec gives it QUEUE_SIZE. */
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = writer_slots,
+};
