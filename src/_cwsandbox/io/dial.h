@@ -1,27 +1,34 @@
 /*
- * From a host name, port and wishes to a connected transport: look-up off the loop thread, every address in
- * turn, HTTP CONNECT through a proxy where the environment says so, TLS where asked. Loop thread.
+ * From a host name, port and wishes to a connected transport: look-up off the loop thread, every
+ * address in turn, HTTP CONNECT through a proxy where the environment says so, TLS where asked.
+ * Loop thread.
  */
 #pragma once
 
 #include "io/tls.h"
 
 struct cws_dial_options {
-    const char *unix_path;      /* connect to this Unix socket; host, port and proxies are not used */
-    const char *host;           /* name or IP literal without brackets; also the TLS name */
+    const char *unix_path; /* connect to this Unix socket; port and proxies are not used */
+    const char *host;      /* name or IP literal without brackets; also the TLS name */
     uint16_t port;
     struct cws_tls_config *tls; /* NULL: plaintext */
     const char *proxy;          /* "host:port" of an HTTP CONNECT proxy (cws_proxy_for), or NULL */
     const char *proxy_auth;     /* "user:password", percent-decoded, or NULL */
-    uint64_t deadline_ns;
+    uint64_t deadline_ns;       /* of cws_clock_now_ns; CWS_NO_DEADLINE: none */
 };
 
 struct cws_dial;
-typedef void (*cws_dial_done_fn)(void *ctx, struct cws_transport *transport, const struct cws_error *err);
+typedef void (*cws_dial_done_fn)(void *ctx, struct cws_transport *transport,
+                                 const struct cws_error *err);
 
-/* Copies the options. `done` comes once, never from inside this call: with a transport the receiver owns, or
- * with NULL and *err (CWS_RESOLVE, CWS_CONNECT, CWS_PROXY, CWS_TLS, CWS_TIMED_OUT; the text names host and
- * port). NULL when out of memory, then `done` is not called. */
+/* Copies the options. `done` comes once, never from inside this call: with a transport the
+ * receiver owns, or with NULL and *err (CWS_INVALID, CWS_RESOLVE, CWS_CONNECT, CWS_PROXY,
+ * CWS_TLS, CWS_TIMED_OUT, CWS_NO_MEMORY; the text names host and port, or the path). A name's
+ * addresses are tried in the order the resolver gives, the next one as soon as one fails or
+ * after 250 ms without an answer; the first that connects is taken. NULL when out of memory,
+ * then `done` is not called. */
 struct cws_dial *cws_dial_start(struct cws_loop *loop, const struct cws_dial_options *options,
                                 cws_dial_done_fn done, void *ctx);
-void cws_dial_cancel(struct cws_dial *dial); /* `done` will not be called */
+
+/* Until `done` was called: it will not be. */
+void cws_dial_cancel(struct cws_dial *dial);
