@@ -18,9 +18,10 @@ void cws_buf_init(struct cws_buf *buf, size_t ceiling);
 /* Frees the memory; the buffer is as after init. */
 void cws_buf_done(struct cws_buf *buf);
 
+/* NULL while there never was a byte. */
 static inline const uint8_t *cws_buf_bytes(const struct cws_buf *buf)
 {
-    return buf->data + buf->head;
+    return buf->data ? buf->data + buf->head : NULL; /* NULL + 0 is undefined in C */
 }
 
 /* Room for `more` bytes after the content: CWS_OK, CWS_TOO_LARGE (ceiling) or CWS_NO_MEMORY.

@@ -127,6 +127,8 @@ static void on_deadline(struct cws_timer *timer)
 
 const char *cws_server_call_header(const struct cws_server_call *call, const char *name)
 {
+    if (call->headers.len == 0)
+        return NULL;
     const char *at = (const char *)cws_buf_bytes(&call->headers);
     const char *end = at + call->headers.len;
     while (at < end) {
