@@ -1,0 +1,133 @@
+"""Argument checks that name the value and the rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import isfinite, isnan
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from enum import StrEnum
+    from typing import Any, TypeVar
+
+    _E = TypeVar("_E", bound=StrEnum)
+
+
+def strings(value: Any, what: str) -> tuple[str, ...]:
+    """The items of an iterable of strings; a bare string is refused."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise TypeError(
+            f"{what} must be a sequence of strings, not a bare string or other value: {value!r}"
+        )
+    items = tuple(value)
+    for item in items:
+        if not isinstance(item, str):
+            raise TypeError(f"{what} must contain only strings, got {item!r}")
+    return items
+
+
+def string_map(value: Any, what: str) -> dict[str, str]:
+    """A copy of a mapping from strings to strings."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{what} must be a mapping of strings to strings, got {value!r}")
+    for key, item in value.items():
+        if not isinstance(key, str) or not isinstance(item, str):
+            raise TypeError(f"{what} must contain only strings, got {key!r}: {item!r}")
+    return dict(value)
+
+
+def text(value: Any, what: str) -> str:
+    """A string that is not empty."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a string, got {value!r}")
+    if not value:
+        raise ValueError(f"{what} must not be empty")
+    return value
+
+
+def optional_text(value: Any, what: str) -> str | None:
+    """A string; None and the empty string count as not given."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a string, got {value!r}")
+    return value or None
+
+
+def number(value: Any, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{what} must be a number of seconds, got {value!r}")
+    return float(value)
+
+
+def timeout(value: Any, what: str) -> float:
+    """A positive number of seconds; infinity means no limit."""
+    seconds = number(value, what)
+    if isnan(seconds) or seconds <= 0:
+        raise ValueError(f"{what} must be a positive number of seconds, got {value!r}")
+    return seconds
+
+
+def budget(value: Any, what: str) -> float:
+    """A finite number of seconds, zero allowed."""
+    seconds = number(value, what)
+    if not isfinite(seconds) or seconds < 0:
+        raise ValueError(f"{what} must be finite and >= 0, got {value!r}")
+    return seconds
+
+
+def rpc_timeout(value: Any, what: str) -> float:
+    """A finite, positive number of seconds."""
+    seconds = number(value, what)
+    if not isfinite(seconds) or seconds <= 0:
+        raise ValueError(f"{what} must be finite and > 0, got {value!r}")
+    return seconds
+
+
+def boolean(value: Any, what: str) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{what} must be a bool, got {value!r}")
+    return value
+
+
+def integer(value: Any, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{what} must be an int, got {value!r}")
+    return value
+
+
+def choice(value: Any, enum: type[_E], what: str) -> _E:
+    """A member of a string enum, given as itself or as its text in any case."""
+    if isinstance(value, enum):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a {enum.__name__} or a string, got {value!r}")
+    try:
+        return enum(value.strip().lower())
+    except ValueError:
+        names = ", ".join(member.value for member in enum)
+        raise ValueError(
+            f"{what}: {value!r} is not a valid {enum.__name__} (one of: {names})"
+        ) from None
+
+
+def mount_path(value: Any, what: str) -> str:
+    """An absolute path other than the root."""
+    path = text(value, what)
+    if not path.startswith("/"):
+        raise ValueError(f"{what} must be an absolute path, got {value!r}")
+    if path == "/":
+        raise ValueError(f"{what} must not be the root directory")
+    return path
+
+
+def sub_path(value: Any, what: str) -> str | None:
+    """A relative path in canonical form."""
+    path = optional_text(value, what)
+    if path is None:
+        return None
+    if path.startswith("/") or any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError(
+            f"{what} must be a relative path without empty, '.' or '..' parts, got {value!r}"
+        )
+    return path

@@ -1,0 +1,40 @@
+"""Credentials: where they come from and what is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import Protocol, runtime_checkable
+
+
+@unique
+class AuthStrategy(StrEnum):
+    """Built-in ways of finding credentials."""
+
+    COREWEAVE_API_KEY = "coreweave_api_key"
+
+
+@dataclass(frozen=True)
+class AuthHeaders:
+    """Header names and values to send with every call, and a label saying how they were found.
+
+    False in a condition when there is no header.
+    """
+
+    headers: dict[str, str]
+    strategy: str
+
+    def __bool__(self) -> bool:
+        return bool(self.headers)
+
+
+@runtime_checkable
+class AuthProvider(Protocol):
+    """Any object that supplies credentials."""
+
+    def resolve_auth(self, *, base_url: str) -> AuthHeaders:
+        """The headers for calls to the service at ``base_url``. Called once per sandbox, on a worker thread."""
+        ...
+
+
+AuthConfig = AuthStrategy | AuthProvider | AuthHeaders

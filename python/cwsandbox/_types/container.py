@@ -1,0 +1,199 @@
+"""Containers of a sandbox: what each runs, with which rights, and how it fares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cwsandbox import _check
+from cwsandbox._types.coerce import instance, optional
+from cwsandbox._types.enums import SandboxStatus
+from cwsandbox._types.resources import ResourceOptions, normalize
+from cwsandbox._types.secret import ImagePullCredentials, Secret, merge, secrets
+from cwsandbox._types.volume import VolumeMount
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_RESERVED_NAMES = frozenset(
+    {
+        "cw-object-store-agent",
+        "cw-object-store-agent-restore",
+        "cws-engine",
+        "dns-egress",
+        "dns-egress-probe",
+    }
+)
+_RESERVED_PREFIX = "cw-object-store-agent-restore-"
+_ID_MAX = 2**32 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecurityContext:
+    """Rights of the container's processes. None leaves what the image or the service says; False is sent."""
+
+    run_as_user: int | None = None
+    run_as_group: int | None = None
+    privileged: bool | None = None
+    allow_privilege_escalation: bool | None = None
+    read_only_root_filesystem: bool | None = None
+    capabilities_add: Sequence[str] | None = None
+    capabilities_drop: Sequence[str] | None = None
+    seccomp_profile: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("run_as_user", "run_as_group"):
+            value = getattr(self, name)
+            if (
+                value is not None
+                and not 0 <= _check.integer(value, f"SecurityContext.{name}") <= _ID_MAX
+            ):
+                raise ValueError(f"SecurityContext.{name} must be in 0-{_ID_MAX}, got {value}")
+        for name in ("privileged", "allow_privilege_escalation", "read_only_root_filesystem"):
+            if getattr(self, name) is not None:
+                _check.boolean(getattr(self, name), f"SecurityContext.{name}")
+        for name in ("capabilities_add", "capabilities_drop"):
+            if getattr(self, name) is not None:
+                object.__setattr__(
+                    self, name, _check.strings(getattr(self, name), f"SecurityContext.{name}")
+                )
+        profile = _check.optional_text(self.seccomp_profile, "SecurityContext.seccomp_profile")
+        object.__setattr__(self, "seccomp_profile", profile)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """One container of a sandbox that has several.
+
+    ``command`` is the executable (None: the image's entry point), ``args`` the rest. ``mounted_files`` are dicts with
+    ``mount_path`` and ``file_content``. ``primary`` marks the container that decides the sandbox's outcome.
+    """
+
+    image: str
+    name: str | None = None
+    command: str | None = None
+    args: Sequence[str] | None = None
+    environment_variables: Mapping[str, str] | None = None
+    resources: ResourceOptions | dict[str, Any] | None = None
+    mounted_files: Sequence[Mapping[str, Any]] | None = None
+    volume_mounts: Sequence[VolumeMount | Mapping[str, Any]] | None = None
+    secrets: Sequence[Secret | Mapping[str, Any]] | None = None
+    working_dir: str | None = None
+    image_pull_credentials: ImagePullCredentials | Mapping[str, Any] | None = None
+    primary: bool = False
+
+    def __post_init__(self) -> None:
+        _check.text(self.image, "Container.image")
+        if self.name is not None:
+            _check_name(self.name)
+        _check.optional_text(self.command, "Container.command")
+        if self.working_dir is not None:
+            _check.mount_path(self.working_dir, "Container.working_dir")
+        _check.boolean(self.primary, "Container.primary")
+        for name, value in _coerced(self).items():
+            object.__setattr__(self, name, value)
+
+
+def _coerced(row: Container) -> dict[str, Any]:
+    changed: dict[str, Any] = {
+        "resources": normalize(row.resources, "Container.resources"),
+        "image_pull_credentials": optional(
+            row.image_pull_credentials, ImagePullCredentials, "Container.image_pull_credentials"
+        ),
+    }
+    if row.args is not None:
+        changed["args"] = _check.strings(row.args, "Container.args")
+    if row.environment_variables is not None:
+        what = "Container.environment_variables"
+        changed["environment_variables"] = _check.string_map(row.environment_variables, what)
+    if row.mounted_files is not None:
+        changed["mounted_files"] = mounted_files(row.mounted_files, "Container.mounted_files")
+    if row.volume_mounts is not None:
+        what = "Container.volume_mounts"
+        changed["volume_mounts"] = tuple(
+            instance(mount, VolumeMount, what) for mount in row.volume_mounts
+        )
+    if row.secrets is not None:
+        changed["secrets"] = merge(secrets(row.secrets, "Container.secrets"), ())
+    return changed
+
+
+def _check_name(name: Any) -> None:
+    _check.text(name, "Container.name")
+    if not _NAME.fullmatch(name):
+        raise ValueError(
+            f"Container.name {name!r} must be a DNS-1123 label of at most 63 characters"
+        )
+    if name in _RESERVED_NAMES or name.startswith(_RESERVED_PREFIX):
+        raise ValueError(f"Container.name {name!r} is reserved")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerStatus:
+    """The observed state of one container; ``exit_code`` is there once that state is terminal."""
+
+    name: str
+    state: SandboxStatus
+    exit_code: int | None = None
+    restart_count: int = 0
+
+
+def containers(values: object, what: str = "containers") -> tuple[Container, ...]:
+    """The rows of a sandbox with several containers, checked together."""
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Sequence):
+        raise TypeError(f"{what} must be a sequence of Container or dict, got {values!r}")
+    rows = tuple(instance(value, Container, what) for value in values)
+    if not rows:
+        raise ValueError(f"{what} must not be empty")
+    if len(rows) > 1:
+        _check_several(rows, what)
+    return rows
+
+
+def _check_several(rows: Sequence[Container], what: str) -> None:
+    names = [row.name for row in rows]
+    if None in names:
+        raise ValueError(f"{what}: every one of several containers needs a name")
+    if len(set(names)) != len(names):
+        raise ValueError(f"{what}: names must be unique, got {names}")
+    if sum(row.primary for row in rows) != 1:
+        raise ValueError(f"{what}: exactly one of several containers must have primary=True")
+    for row in rows:
+        resources = normalize(row.resources)
+        if resources is None or not resources.requests:
+            raise ValueError(
+                f"{what}: every one of several containers needs resources; {row.name!r} has none"
+            )
+        if resources.gpu and not row.primary:
+            raise ValueError(
+                f"{what}: only the primary container may have a GPU; {row.name!r} asks for one"
+            )
+
+
+def mounted_files(values: object, what: str = "mounted_files") -> tuple[Mapping[str, Any], ...]:
+    """Files written before the container starts, each as a dict with ``mount_path`` and ``file_content`` (bytes).
+
+    Also takes a mapping from path to content. Text is encoded as UTF-8.
+    """
+    if isinstance(values, Mapping):
+        values = [{"mount_path": path, "file_content": content} for path, content in values.items()]
+    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
+        raise TypeError(f"{what} must be a sequence of dicts, got {values!r}")
+    return tuple(_mounted_file(value, what) for value in values)
+
+
+def _mounted_file(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"{what} must contain dicts with mount_path and file_content, got {value!r}"
+        )
+    for key in ("mount_path", "file_content"):
+        if key not in value:
+            raise KeyError(f"{what}: an entry lacks {key!r}; it has {sorted(map(str, value))}")
+    content = value["file_content"]
+    if isinstance(content, str):
+        content = content.encode()
+    if not isinstance(content, (bytes, bytearray, memoryview)):
+        raise TypeError(f"{what}: file_content must be bytes or str, got {type(content).__name__}")
+    path = _check.text(value["mount_path"], f"{what}: mount_path")
+    return {"mount_path": path, "file_content": bytes(content)}

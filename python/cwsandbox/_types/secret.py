@@ -1,0 +1,91 @@
+"""Credentials a sandbox is given: secrets, image registries, object storage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cwsandbox import _check
+from cwsandbox._types.coerce import instance
+from cwsandbox._types.enums import ObjectStoragePermission
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secret:
+    """A secret of a store, put into the environment variable ``env_var`` (default: the secret's name)."""
+
+    store: str
+    name: str
+    field: str = ""
+    env_var: str | None = None
+
+    def __post_init__(self) -> None:
+        _check.text(self.store, "Secret.store")
+        _check.text(self.name, "Secret.name")
+        if not isinstance(self.field, str):
+            raise TypeError(f"Secret.field must be a string, got {self.field!r}")
+        if self.env_var is None:
+            object.__setattr__(self, "env_var", self.name)
+        _check.text(self.env_var, "Secret.env_var")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePullCredentials:
+    """A secret with user name and password for a private image registry."""
+
+    registry: str
+    store: str
+    name: str
+    field: str = ""
+
+    def __post_init__(self) -> None:
+        _check.text(self.registry, "ImagePullCredentials.registry")
+        _check.text(self.store, "ImagePullCredentials.store")
+        _check.text(self.name, "ImagePullCredentials.name")
+        if not isinstance(self.field, str):
+            raise TypeError(f"ImagePullCredentials.field must be a string, got {self.field!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectStorageAccess:
+    """Temporary credentials for buckets, given to all containers of a sandbox.
+
+    ``object_prefix`` narrows them to keys that start with it.
+    """
+
+    buckets: Sequence[str] = ()
+    permission: ObjectStoragePermission | str | None = None
+    object_prefix: str | None = None
+
+    def __post_init__(self) -> None:
+        buckets = _check.strings(self.buckets, "ObjectStorageAccess.buckets")
+        if not buckets or "" in buckets:
+            raise ValueError(
+                f"ObjectStorageAccess.buckets must be non-empty names, at least one: {buckets!r}"
+            )
+        object.__setattr__(self, "buckets", buckets)
+        if self.permission is not None:
+            what = "ObjectStorageAccess.permission"
+            permission = _check.choice(self.permission, ObjectStoragePermission, what)
+            object.__setattr__(self, "permission", permission)
+        prefix = _check.optional_text(self.object_prefix, "ObjectStorageAccess.object_prefix")
+        object.__setattr__(self, "object_prefix", prefix)
+
+
+def secrets(values: object, what: str) -> tuple[Secret, ...]:
+    """The items of a sequence of secrets, each a ``Secret`` or a dict of its fields."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
+        raise TypeError(f"{what} must be a sequence of Secret or dict, got {values!r}")
+    return tuple(instance(value, Secret, what) for value in values)
+
+
+def merge(first: Sequence[Secret], second: Sequence[Secret]) -> tuple[Secret, ...]:
+    """Both lists in order, equal secrets once. ``ValueError`` when two differ but share a variable."""
+    by_variable: dict[str | None, Secret] = {}
+    for secret in (*first, *second):
+        known = by_variable.setdefault(secret.env_var, secret)
+        if known != secret:
+            raise ValueError(
+                f"Conflicting secrets for env_var {secret.env_var!r}: {known} and {secret}"
+            )
+    return tuple(by_variable.values())

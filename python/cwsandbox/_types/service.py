@@ -1,0 +1,132 @@
+"""Listening ports of a sandbox and the public endpoints in front of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cwsandbox import _check
+from cwsandbox._types.coerce import instance
+from cwsandbox._types.enums import EndpointAuth, EndpointKind, ServiceProtocol, ServiceVisibility
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """The public endpoint wanted for a service.
+
+    An HTTPS endpoint needs ``auth``; ``request_timeout_seconds`` limits its requests (0 and None: the platform's
+    default). TLS passthrough has neither.
+    """
+
+    kind: EndpointKind | str
+    auth: EndpointAuth | str | None = None
+    request_timeout_seconds: int | None = None
+
+    def __post_init__(self) -> None:
+        kind = _check.choice(self.kind, EndpointKind, "Endpoint.kind")
+        object.__setattr__(self, "kind", kind)
+        if self.auth is not None:
+            object.__setattr__(
+                self, "auth", _check.choice(self.auth, EndpointAuth, "Endpoint.auth")
+            )
+        if self.request_timeout_seconds is not None:
+            _check.integer(self.request_timeout_seconds, "Endpoint.request_timeout_seconds")
+            if self.request_timeout_seconds < 0:
+                raise ValueError(
+                    f"Endpoint.request_timeout_seconds must not be negative, got {self.request_timeout_seconds}"
+                )
+        if kind is EndpointKind.HTTPS and self.auth is None:
+            raise ValueError("Endpoint of kind https needs auth")
+        if kind is EndpointKind.TLS_PASSTHROUGH and (
+            self.auth is not None or self.request_timeout_seconds is not None
+        ):
+            raise ValueError(
+                "Endpoint of kind tls_passthrough takes neither auth nor request_timeout_seconds"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A port the workload listens on, and who may reach it. An endpoint needs public visibility and TCP."""
+
+    port: int
+    name: str | None = None
+    protocol: ServiceProtocol | str | None = None
+    visibility: ServiceVisibility | str | None = None
+    endpoint: Endpoint | dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        _check.integer(self.port, "Service.port")
+        if not 1 <= self.port <= 65535:
+            raise ValueError(f"Service.port must be in 1-65535, got {self.port}")
+        _check.optional_text(self.name, "Service.name")
+        if self.protocol is not None:
+            protocol = _check.choice(self.protocol, ServiceProtocol, "Service.protocol")
+            object.__setattr__(self, "protocol", protocol)
+        if self.visibility is not None:
+            visibility = _check.choice(self.visibility, ServiceVisibility, "Service.visibility")
+            object.__setattr__(self, "visibility", visibility)
+        if self.endpoint is not None:
+            object.__setattr__(
+                self, "endpoint", instance(self.endpoint, Endpoint, "Service.endpoint")
+            )
+            self._check_endpoint()
+
+    def _check_endpoint(self) -> None:
+        if self.visibility is not ServiceVisibility.PUBLIC:
+            raise ValueError(
+                f"Service.visibility must be PUBLIC for an endpoint, got {self.visibility!r}"
+            )
+        if self.protocol not in (None, ServiceProtocol.UNSPECIFIED, ServiceProtocol.TCP):
+            raise ValueError(
+                f"Service.protocol must be unset or TCP for an endpoint, got {self.protocol!r}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpsEndpointStatus:
+    """An HTTPS endpoint as the server set it up; ``request_timeout_seconds`` is the limit in effect."""
+
+    port: int
+    name: str
+    kind: EndpointKind
+    auth: EndpointAuth
+    url: str
+    request_timeout_seconds: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsPassthroughEndpointStatus:
+    """A TLS passthrough endpoint as the server set it up; ``address`` is host and port."""
+
+    port: int
+    name: str
+    kind: EndpointKind
+    address: str
+
+
+class EndpointShareToken:
+    """The credential for a sandbox's share-token endpoints. Its text form never shows the value."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        if not isinstance(value, str):
+            raise TypeError(f"EndpointShareToken needs a string, got {type(value).__name__}")
+        if not value:
+            raise ValueError("EndpointShareToken must not be empty")
+        self._value = value
+
+    def __repr__(self) -> str:
+        return "EndpointShareToken('**********')"
+
+    def __str__(self) -> str:
+        return "**********"
+
+    def get_secret_value(self) -> str:
+        """The credential itself."""
+        return self._value
+
+    def as_headers(self) -> dict[str, str]:
+        """The HTTP header that carries the credential."""
+        return {"X-Sandbox-Share-Token": self._value}

@@ -1,0 +1,466 @@
+"""Every exception of the package.
+
+::
+
+    CWSandboxError
+    ├ CWSandboxAuthenticationError
+    ├ CWSandboxValidationError
+    ├ SandboxError
+    │ ├ SandboxValidationError (also CWSandboxValidationError)
+    │ ├ SandboxNotRunningError
+    │ │ └ SandboxUnavailableError                    worth another try
+    │ │   ├ SnapshotBackendThrottledError            (also SandboxSnapshotError)
+    │ │   ├ SnapshotBucketProvisioningError          (also SandboxSnapshotError)
+    │ │   └ VolumeRunnerUnavailableError             (also VolumeError)
+    │ ├ SandboxTimeoutError
+    │ │ ├ SandboxRequestTimeoutError                 worth another try
+    │ │ ├ SandboxCommandTimeoutError
+    │ │ ├ SnapshotWaitTimeoutError                   (also SandboxSnapshotError)
+    │ │ └ VolumeWaitTimeoutError
+    │ ├ SandboxResourceExhaustedError                worth another try
+    │ ├ SandboxTerminatedError
+    │ ├ SandboxFailedError
+    │ ├ SandboxTerminalStateUnavailableError
+    │ ├ SandboxNotFoundError
+    │ ├ SandboxProtocolError
+    │ ├ SandboxExecutionError
+    │ │ ├ SandboxStreamBackpressureError
+    │ │ └ SandboxStreamTruncatedError
+    │ ├ SandboxFileError
+    │ ├ SandboxSnapshotError
+    │ │ └ SnapshotNotFoundError, SnapshotNotReadyError, SnapshotNotSupportedError, SnapshotSizeExceededError,
+    │ │   SnapshotQuotaExceededError, SnapshotBucketMismatchError, SnapshotOnStopConflictError
+    │ └ VolumeError
+    │   └ VolumeNotFoundError, VolumeNotReadyError, VolumePlacementConflictError, VolumeTypeNotSupportedError,
+    │     VolumeNotSnapshottableError, VolumeRunnerIneligibleError, VolumeBackendNotFoundError,
+    │     VolumeInUseError, VolumeQuotaExceededError
+    ├ DiscoveryError
+    │ ├ DiscoveryValidationError (also CWSandboxValidationError)
+    │ ├ RunnerNotFoundError
+    │ └ ProfileNotFoundError
+    └ FunctionError
+      └ AsyncFunctionError
+
+Wrong arguments raise the builtin ``ValueError`` and ``TypeError``. ``result(timeout)`` that is not ready in time
+raises the builtin ``TimeoutError``, a cancelled operation ``concurrent.futures.CancelledError``.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import timedelta
+    from typing import Any
+
+    from cwsandbox._types.error import FieldViolation
+    from cwsandbox._types.result import ProcessResult
+
+
+def _rebuild(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    return cls.__new__(cls, *args)
+
+
+class CWSandboxError(Exception):
+    """Base of all exceptions of the package.
+
+    ``reason`` is the server's reason code, ``metadata`` what it said beside it (empty if nothing), ``retry_delay``
+    how long it asks to wait before another try.
+    """
+
+    reason: str | None
+    metadata: dict[str, str]
+    retry_delay: timedelta | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_delay: timedelta | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.metadata = dict(metadata or {})
+        self.retry_delay = retry_delay
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.args), self.__dict__
+
+
+class CWSandboxAuthenticationError(CWSandboxError):
+    """Credentials are missing, malformed or refused."""
+
+
+class CWSandboxValidationError(CWSandboxError):
+    """The server refused fields of the request; ``field_violations`` names them."""
+
+    field_violations: tuple[FieldViolation, ...]
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field_violations: Sequence[FieldViolation] | None = None,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_delay: timedelta | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata, retry_delay=retry_delay)
+        self.field_violations = tuple(field_violations or ())
+
+
+class SandboxError(CWSandboxError):
+    """An operation on a sandbox failed.
+
+    ``exec_result`` is set on every failure of a command: a ``ProcessResult`` with the output received until then. Its
+    ``returncode`` is the command's exit code, or -1 when none was received (time limit, lost connection, ``stop()``).
+    """
+
+    exec_result: ProcessResult | None = None
+
+
+class SandboxValidationError(SandboxError, CWSandboxValidationError):
+    """The server refused fields of a sandbox request."""
+
+
+class SandboxNotRunningError(SandboxError):
+    """The operation needs a running sandbox, and this one is stopped, stopping or not started."""
+
+
+class SandboxUnavailableError(SandboxNotRunningError):
+    """The service or the sandbox's runner cannot be reached now. Worth another try."""
+
+
+class SandboxTimeoutError(SandboxError):
+    """A wait or a command took longer than its time limit."""
+
+
+class SandboxRequestTimeoutError(SandboxTimeoutError):
+    """A call to the service took longer than its deadline. Worth another try."""
+
+
+class SandboxCommandTimeoutError(SandboxTimeoutError):
+    """The server ended the command because of a time limit of its own."""
+
+
+class SandboxResourceExhaustedError(SandboxError):
+    """The service is out of some resource. Worth another try."""
+
+
+class SandboxTerminatedError(SandboxError):
+    """The sandbox was stopped or terminated."""
+
+
+class SandboxFailedError(SandboxError):
+    """The sandbox failed; ``status_reason`` is what the server says about it."""
+
+    sandbox_id: str | None
+    status_reason: str | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sandbox_id: str | None = None,
+        status_reason: str | None = None,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_delay: timedelta | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata, retry_delay=retry_delay)
+        self.sandbox_id = sandbox_id
+        self.status_reason = status_reason
+
+
+class SandboxTerminalStateUnavailableError(SandboxError):
+    """The sandbox was told to stop, but its final state was not seen in time."""
+
+
+class SandboxNotFoundError(SandboxError):
+    """There is no such sandbox."""
+
+    sandbox_id: str | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sandbox_id: str | None = None,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_delay: timedelta | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata, retry_delay=retry_delay)
+        self.sandbox_id = sandbox_id
+
+
+class SandboxProtocolError(SandboxError):
+    """The server's reply could not be decoded."""
+
+
+class SandboxExecutionError(SandboxError):
+    """A command ended with a non-zero exit code under ``check=True``, or its stream broke.
+
+    ``exception_type`` and ``exception_message`` describe the exception of a remote function.
+    """
+
+    exception_type: str | None
+    exception_message: str | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        exec_result: ProcessResult | None = None,
+        exception_type: str | None = None,
+        exception_message: str | None = None,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_delay: timedelta | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata, retry_delay=retry_delay)
+        self.exec_result = exec_result
+        self.exception_type = exception_type
+        self.exception_message = exception_message
+
+
+class _StreamError(SandboxExecutionError):
+    stream_code: str | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        stream_code: str | None = None,
+        exec_result: ProcessResult | None = None,
+        exception_type: str | None = None,
+        exception_message: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_delay: timedelta | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            exec_result=exec_result,
+            exception_type=exception_type,
+            exception_message=exception_message,
+            metadata=metadata,
+            retry_delay=retry_delay,
+        )
+        self.stream_code = stream_code
+
+
+class SandboxStreamBackpressureError(_StreamError):
+    """The server ended the stream since its output was read too slowly; part of it is lost."""
+
+
+class SandboxStreamTruncatedError(_StreamError):
+    """Part of the output was lost on the way."""
+
+
+class SandboxFileError(SandboxError):
+    """A file operation failed; ``filepath`` is the path it was about."""
+
+    filepath: str | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        filepath: str | None = None,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_delay: timedelta | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata, retry_delay=retry_delay)
+        self.filepath = filepath
+
+
+class SandboxSnapshotError(SandboxError):
+    """A snapshot operation failed."""
+
+    file_system_snapshot_id: str | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file_system_snapshot_id: str | None = None,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_delay: timedelta | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata, retry_delay=retry_delay)
+        self.file_system_snapshot_id = file_system_snapshot_id
+
+
+class SnapshotNotFoundError(SandboxSnapshotError):
+    """There is no such snapshot."""
+
+
+class SnapshotNotReadyError(SandboxSnapshotError):
+    """The snapshot cannot be used yet."""
+
+
+class SnapshotNotSupportedError(SandboxSnapshotError):
+    """This sandbox cannot be snapshotted."""
+
+
+class SnapshotSizeExceededError(SandboxSnapshotError):
+    """The snapshot is larger than the service allows."""
+
+
+class SnapshotQuotaExceededError(SandboxSnapshotError):
+    """The organization's snapshot quota is used up."""
+
+
+class SnapshotBucketMismatchError(SandboxSnapshotError):
+    """The snapshot lies in another bucket than the one in use."""
+
+
+class SnapshotOnStopConflictError(SandboxSnapshotError):
+    """A snapshot on stop was asked for too late."""
+
+
+class SnapshotBackendThrottledError(SandboxUnavailableError, SandboxSnapshotError):
+    """The snapshot backend is busy. Worth another try."""
+
+
+class SnapshotBucketProvisioningError(SandboxUnavailableError, SandboxSnapshotError):
+    """The snapshot bucket is still being set up. Worth another try."""
+
+
+class SnapshotWaitTimeoutError(SandboxTimeoutError, SandboxSnapshotError):
+    """The snapshot was not ready in time."""
+
+
+class VolumeError(SandboxError):
+    """A registered volume cannot be used as asked; ``volume_id`` names it if known."""
+
+    volume_id: str | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        volume_id: str | None = None,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_delay: timedelta | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata, retry_delay=retry_delay)
+        self.volume_id = volume_id
+
+
+class VolumeNotFoundError(VolumeError):
+    """There is no such volume."""
+
+
+class VolumeNotReadyError(VolumeError):
+    """The volume cannot be used yet."""
+
+
+class VolumePlacementConflictError(VolumeError):
+    """The attached volumes need different runners."""
+
+
+class VolumeTypeNotSupportedError(VolumeError):
+    """This kind of volume is not available here."""
+
+
+class VolumeNotSnapshottableError(VolumeError):
+    """This kind of volume has no snapshots."""
+
+
+class VolumeRunnerIneligibleError(VolumeError):
+    """The volume's runner cannot host this sandbox."""
+
+
+class VolumeBackendNotFoundError(VolumeError):
+    """The claim behind the volume does not exist."""
+
+
+class VolumeInUseError(VolumeError):
+    """The volume is attached to sandboxes."""
+
+
+class VolumeQuotaExceededError(VolumeError):
+    """The organization's volume quota is used up."""
+
+
+class VolumeRunnerUnavailableError(VolumeError, SandboxUnavailableError):
+    """The volume's runner is away for now. Worth another try."""
+
+
+class VolumeWaitTimeoutError(SandboxTimeoutError):
+    """The volume was not ready in time."""
+
+    volume_id: str | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        volume_id: str | None = None,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_delay: timedelta | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata, retry_delay=retry_delay)
+        self.volume_id = volume_id
+
+
+class DiscoveryError(CWSandboxError):
+    """A look-up of runners failed."""
+
+
+class DiscoveryValidationError(DiscoveryError, CWSandboxValidationError):
+    """The server refused fields of a look-up."""
+
+
+class RunnerNotFoundError(DiscoveryError):
+    """There is no such runner."""
+
+    runner_id: str
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        runner_id: str,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_delay: timedelta | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata, retry_delay=retry_delay)
+        self.runner_id = runner_id
+
+
+class ProfileNotFoundError(DiscoveryError):
+    """Never raised any more; kept for programs that catch it."""
+
+    profile_name: str
+    runner_id: str | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        profile_name: str,
+        runner_id: str | None = None,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_delay: timedelta | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata, retry_delay=retry_delay)
+        self.profile_name = profile_name
+        self.runner_id = runner_id
+
+
+class FunctionError(CWSandboxError):
+    """A remote function cannot be made or run."""
+
+
+class AsyncFunctionError(FunctionError):
+    """Async functions cannot be remote functions."""
