@@ -1,0 +1,106 @@
+"""Credentials as call metadata."""
+
+from __future__ import annotations
+
+import os
+
+from cwsandbox._types.auth import AuthHeaders, AuthProvider, AuthStrategy
+from cwsandbox.exceptions import CWSandboxAuthenticationError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cwsandbox._types.auth import AuthConfig
+
+    Metadata = tuple[tuple[str, str], ...]
+
+_API_KEY_VARIABLE = "CWSANDBOX_API_KEY"
+
+_mode: tuple[str, Callable[[], AuthHeaders]] | None = None
+
+
+def set_auth_mode(name: str, get_auth: Callable[[], AuthHeaders]) -> None:
+    """Replace the process-wide source of credentials.
+
+    ``get_auth`` is called, on a worker thread, whenever a sandbox without an ``auth`` of its own needs credentials;
+    ``name`` stands in error messages. The last call wins.
+    """
+    if not callable(get_auth):
+        raise TypeError(f"get_auth must be callable, got {get_auth!r}")
+    global _mode
+    _mode = (name, get_auth)
+
+
+def runs_foreign_code(auth: AuthConfig | None) -> bool:
+    """Whether resolving may call code that is not ours, and so may block."""
+    return _mode is not None if auth is None else not isinstance(auth, (AuthStrategy, AuthHeaders))
+
+
+def metadata(auth: AuthConfig | None, base_url: str) -> Metadata:
+    """The headers of the chosen credentials as lower-case pairs."""
+    headers = _resolve(auth, base_url)
+    return tuple(
+        (_checked_name(name), _checked_value(name, value))
+        for name, value in headers.headers.items()
+    )
+
+
+def _resolve(auth: AuthConfig | None, base_url: str) -> AuthHeaders:
+    if auth is None:
+        return _from_mode() if _mode is not None else _from_api_key(required=False)
+    if isinstance(auth, AuthHeaders):
+        return auth
+    if isinstance(auth, AuthStrategy):
+        return _from_api_key(required=True)
+    if not isinstance(auth, type) and isinstance(auth, AuthProvider):
+        found = auth.resolve_auth(base_url=base_url)
+        if not isinstance(found, AuthHeaders):
+            raise CWSandboxAuthenticationError(
+                f"auth provider {type(auth).__name__} returned no credentials: {type(found).__name__}, not AuthHeaders"
+            )
+        return found
+    raise TypeError(
+        f"auth must be an AuthStrategy, AuthHeaders or an object with resolve_auth, got {type(auth).__name__}"
+    )
+
+
+def _from_mode() -> AuthHeaders:
+    assert _mode is not None
+    name, get_auth = _mode
+    found = get_auth()
+    if not isinstance(found, AuthHeaders):
+        raise CWSandboxAuthenticationError(f"auth mode {name!r} returned no credentials")
+    return found
+
+
+def _from_api_key(*, required: bool) -> AuthHeaders:
+    key = os.environ.get(_API_KEY_VARIABLE)
+    if key:
+        return AuthHeaders({"Authorization": f"Bearer {key}"}, "api_key")
+    if required:
+        raise CWSandboxAuthenticationError(f"no API key: set {_API_KEY_VARIABLE}")
+    return AuthHeaders({}, "none")
+
+
+def _checked_name(name: str) -> str:
+    if (
+        not isinstance(name, str)
+        or not name
+        or not name.isascii()
+        or not name.isprintable()
+        or " " in name
+    ):
+        raise CWSandboxAuthenticationError(
+            f"auth header name {name!r} must be printable ASCII without blanks"
+        )
+    return name.lower()
+
+
+def _checked_value(name: str, value: str) -> str:
+    # The value is a secret and stays out of the message.
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        raise CWSandboxAuthenticationError(
+            f"auth header {name!r} must be printable ASCII text; a line break at the end of the key is a usual cause"
+        )
+    return value

@@ -1,0 +1,290 @@
+"""What a sandbox is made of: explicit arguments merged with defaults, checked, ready to be put on the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cwsandbox import _check, _endpoint
+from cwsandbox._defaults import SandboxDefaults, data_plane_mode
+from cwsandbox._types.enums import PlacementMode, PlacementSpillover
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cwsandbox._types.auth import AuthConfig
+    from cwsandbox._types.container import Container, SecurityContext
+    from cwsandbox._types.network import NetworkOptions
+    from cwsandbox._types.resources import ResourceOptions
+    from cwsandbox._types.secret import ImagePullCredentials, ObjectStorageAccess, Secret
+    from cwsandbox._types.service import Service
+    from cwsandbox._types.volume import AnyVolume
+
+_REMOVED = ("profile_ids", "profile_names", "s3_mount", "ports", "max_timeout_seconds")
+
+# What describes the one container of a sandbox, and so cannot stand beside a list of containers.
+_SINGLE = (
+    "container_image",
+    "command",
+    "args",
+    "resources",
+    "mounted_files",
+    "secrets",
+    "image_pull_credentials",
+    "environment_variables",
+    "security_context",
+    "working_dir",
+)
+
+_FIRST_MODE = {
+    PlacementSpillover.STRICT: None,
+    PlacementSpillover.CKS_THEN_SERVERLESS: PlacementMode.CKS,
+    PlacementSpillover.SERVERLESS_THEN_CKS: PlacementMode.SERVERLESS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to talk to the service about one sandbox. Times in seconds."""
+
+    base_url: str
+    auth: AuthConfig | None
+    request_timeout: float
+    poll_retry_budget: float
+    poll_rpc_timeout: float
+    create_retry_budget: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a sandbox may run."""
+
+    mode: PlacementMode | None
+    runner_ids: tuple[str, ...]
+
+    @property
+    def wire_mode(self) -> PlacementMode:
+        if self.mode in (None, PlacementMode.UNSPECIFIED):
+            return PlacementMode.CKS if self.runner_ids else PlacementMode.UNSPECIFIED
+        assert self.mode is not None
+        return self.mode
+
+
+@dataclass(frozen=True, slots=True)
+class SingleContainer:
+    """The container of a sandbox that has one."""
+
+    image: str
+    command: str
+    args: tuple[str, ...]
+    environment_variables: Mapping[str, str]
+    resources: ResourceOptions | None
+    mounted_files: Sequence[Mapping[str, Any]]
+    secrets: Sequence[Secret]
+    image_pull_credentials: ImagePullCredentials | None
+    security_context: SecurityContext | None
+    working_dir: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What to create. ``containers`` is one ``SingleContainer`` or a row of ``Container``."""
+
+    containers: SingleContainer | tuple[Container, ...]
+    placement: Placement
+    spillover: PlacementSpillover
+    tags: tuple[str, ...]
+    annotations: Mapping[str, str]
+    services: tuple[Service, ...]
+    volumes: tuple[AnyVolume, ...]
+    network: NetworkOptions | None
+    max_lifetime_seconds: float | None
+    runtime_class: str | None
+    object_storage_access: ObjectStorageAccess | None
+
+
+def refuse_removed(given: Mapping[str, Any]) -> None:
+    """``TypeError`` for parameters that are gone, whatever their value but None."""
+    for name in _REMOVED:
+        if given.get(name) is not None:
+            raise TypeError(
+                f"{name!r} is no longer supported; see runner_ids, services and volumes"
+            )
+
+
+def connection(given: Mapping[str, Any], defaults: SandboxDefaults) -> Connection:
+    """The connection settings among a sandbox's arguments."""
+    if given.get("data_plane_mode") is not None:
+        data_plane_mode(given["data_plane_mode"])
+
+    def seconds(name: str, check: Any) -> float:
+        value = given.get(name)
+        return float(check(value if value is not None else getattr(defaults, name), name))
+
+    return Connection(
+        base_url=_endpoint.base_url(given.get("base_url"), defaults.base_url),
+        auth=given["auth"] if given.get("auth") is not None else defaults.auth,
+        request_timeout=seconds("request_timeout_seconds", _check.timeout),
+        poll_retry_budget=seconds("poll_retry_budget_seconds", _check.budget),
+        poll_rpc_timeout=seconds("poll_rpc_timeout_seconds", _check.rpc_timeout),
+        create_retry_budget=seconds("create_retry_budget_seconds", _check.budget),
+    )
+
+
+def workload(given: Mapping[str, Any], defaults: SandboxDefaults) -> Workload:
+    """The workload a sandbox's arguments and defaults describe; every fault in them is raised here."""
+
+    def value(name: str) -> Any:
+        return given[name] if given.get(name) is not None else getattr(defaults, name)
+
+    spillover = _check.choice(
+        value("placement_spillover"), PlacementSpillover, "placement_spillover"
+    )
+    lifetime = value("max_lifetime_seconds")
+    return Workload(
+        containers=_containers(given, defaults),
+        placement=_placement(given, defaults, spillover),
+        spillover=spillover,
+        tags=tuple(defaults.merge_tags(given.get("tags"))),
+        annotations=_check.string_map(
+            defaults.merge_annotations(given.get("annotations")), "annotations"
+        ),
+        services=_services(value("services")),
+        volumes=_volumes(value("volumes"), value("file_system_snapshot")),
+        network=_network(value("network")),
+        max_lifetime_seconds=None
+        if lifetime is None
+        else _check.timeout(lifetime, "max_lifetime_seconds"),
+        runtime_class=_check.optional_text(value("runtime_class"), "runtime_class"),
+        object_storage_access=_object_storage_access(value("object_storage_access")),
+    )
+
+
+def _placement(
+    given: Mapping[str, Any], defaults: SandboxDefaults, spillover: PlacementSpillover
+) -> Placement:
+    chosen = (
+        given["placement_mode"]
+        if given.get("placement_mode") is not None
+        else defaults.placement_mode
+    )
+    mode = None if chosen is None else _check.choice(chosen, PlacementMode, "placement_mode")
+    runner_ids = given.get("runner_ids")
+    if runner_ids is None:
+        runner_ids = defaults.runner_ids or ()
+    pins = _check.strings(runner_ids, "runner_ids override")
+    if mode is PlacementMode.UNSPECIFIED:
+        mode = None
+    _check_spillover(spillover, mode, pins)
+    mode = mode or _FIRST_MODE[spillover]
+    if pins and mode is PlacementMode.SERVERLESS:
+        raise ValueError(f"runner_ids {list(pins)} requires placement_mode=CKS, not serverless")
+    return Placement(mode, pins)
+
+
+def _check_spillover(
+    spillover: PlacementSpillover, mode: PlacementMode | None, pins: tuple[str, ...]
+) -> None:
+    first = _FIRST_MODE[spillover]
+    if first is not None and mode not in (None, first):
+        raise ValueError(
+            f"placement_spillover {spillover.value!r} starts with {first}, not placement_mode {mode}"
+        )
+    if spillover is PlacementSpillover.SERVERLESS_THEN_CKS and pins:
+        raise ValueError(
+            f"placement_spillover {spillover.value!r} cannot be combined with runner_ids {list(pins)}"
+        )
+
+
+def _containers(
+    given: Mapping[str, Any], defaults: SandboxDefaults
+) -> SingleContainer | tuple[Container, ...]:
+    rows = given["containers"] if given.get("containers") is not None else defaults.containers
+    if rows is None:
+        return _single(given, defaults)
+    both = [name for name in _SINGLE if given.get(name) is not None]
+    if both:
+        raise TypeError(
+            f"containers and {', '.join(both)} are mutually exclusive: set them in each Container"
+        )
+    from cwsandbox._types.container import containers
+
+    return containers(rows)
+
+
+def _single(given: Mapping[str, Any], defaults: SandboxDefaults) -> SingleContainer:
+    from cwsandbox._types import container, resources, secret
+    from cwsandbox._types.coerce import optional
+
+    def value(name: str) -> Any:
+        return given[name] if given.get(name) is not None else getattr(defaults, name)
+
+    files = given.get("mounted_files")
+    variables = defaults.merge_environment_variables(given.get("environment_variables"))
+    return SingleContainer(
+        image=_check.text(
+            given.get("container_image") or defaults.container_image, "container_image"
+        ),
+        command=_check.text(given.get("command") or defaults.command, "command"),
+        args=_check.strings(value("args"), "args"),
+        environment_variables=_check.string_map(variables, "environment_variables"),
+        resources=resources.normalize(value("resources")),
+        mounted_files=() if files is None else container.mounted_files(files),
+        secrets=secret.merge(
+            secret.secrets(defaults.secrets or (), "secrets"),
+            secret.secrets(given.get("secrets") or (), "secrets"),
+        ),
+        image_pull_credentials=optional(
+            given.get("image_pull_credentials"),
+            secret.ImagePullCredentials,
+            "image_pull_credentials",
+        ),
+        security_context=optional(
+            value("security_context"), container.SecurityContext, "security_context"
+        ),
+        working_dir=_check.optional_text(value("working_dir"), "working_dir"),
+    )
+
+
+def _services(values: Any) -> tuple[Service, ...]:
+    if not values:
+        return ()
+    from cwsandbox._types.coerce import instance
+    from cwsandbox._types.service import Service
+
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(f"services must be a list or tuple of Service or dict, got {values!r}")
+    return tuple(instance(value, Service, "services") for value in values)
+
+
+def _volumes(values: Any, snapshot: Any) -> tuple[AnyVolume, ...]:
+    if not values and snapshot is None:
+        return ()
+    from cwsandbox._types.coerce import instance
+    from cwsandbox._types.volume import FileSystemSnapshotOptions, volumes
+
+    declared = volumes(values or (), "volumes")
+    if snapshot is None:
+        return declared
+    return (
+        *declared,
+        instance(snapshot, FileSystemSnapshotOptions, "file_system_snapshot").to_scratch_volume(),
+    )
+
+
+def _network(value: Any) -> NetworkOptions | None:
+    if value is None:
+        return None
+    from cwsandbox._types.coerce import instance
+    from cwsandbox._types.network import NetworkOptions
+
+    return instance(value, NetworkOptions, "network")
+
+
+def _object_storage_access(value: Any) -> ObjectStorageAccess | None:
+    if value is None:
+        return None
+    from cwsandbox._types.coerce import instance
+    from cwsandbox._types.secret import ObjectStorageAccess
+
+    return instance(value, ObjectStorageAccess, "object_storage_access")
