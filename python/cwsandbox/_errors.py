@@ -1,0 +1,261 @@
+"""The one mapping from failed calls and failed commands to the package's exceptions."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+from cwsandbox import exceptions as exc
+from cwsandbox._rpc import NO_INFO, Code, ErrorInfo, RpcFailure, error_info
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cwsandbox._cwsandbox import Process, RpcError
+    from cwsandbox._rpc import Unpack
+    from cwsandbox._types.error import FieldViolation
+
+_PREFIX = "CWSANDBOX_"
+
+_FILE_REASONS = frozenset(
+    _PREFIX + "FILE_" + name
+    for name in (
+        "NOT_FOUND",
+        "IS_DIRECTORY",
+        "IO_FAILED",
+        "PERMISSION_DENIED",
+        "TOO_LARGE",
+        "TRUNCATED",
+    )
+)
+
+# Reason (without the prefix) -> class. Which keywords a class takes beside the common ones follows from its base.
+_BY_REASON: dict[str, type[exc.CWSandboxError]] = {
+    "SANDBOX_NOT_FOUND": exc.SandboxNotFoundError,
+    "COMMAND_TIMEOUT": exc.SandboxCommandTimeoutError,
+    "RUNNER_UNAVAILABLE": exc.SandboxUnavailableError,
+    "BACKEND_UNAVAILABLE": exc.SandboxUnavailableError,
+    "RUNNER_SHARD_RETIRING": exc.SandboxUnavailableError,
+    "FSS_NOT_FOUND": exc.SnapshotNotFoundError,
+    "FSS_NOT_READY": exc.SnapshotNotReadyError,
+    "FSS_NOT_SUPPORTED": exc.SnapshotNotSupportedError,
+    "FSS_SIZE_EXCEEDED": exc.SnapshotSizeExceededError,
+    "FSS_QUOTA_EXCEEDED": exc.SnapshotQuotaExceededError,
+    "FSS_BUCKET_MISMATCH": exc.SnapshotBucketMismatchError,
+    "FSS_BUCKET_UNAVAILABLE": exc.SandboxSnapshotError,
+    "FSS_RESTORE_FAILED": exc.SandboxSnapshotError,
+    "FSS_CREATE_FAILED": exc.SandboxSnapshotError,
+    "FSS_CREATE_TIMED_OUT": exc.SandboxSnapshotError,
+    "FSS_AUTH_FAILED": exc.SandboxSnapshotError,
+    "FSS_TRANSPORT_FAILED": exc.SandboxSnapshotError,
+    "FSS_CANCELED": exc.SandboxSnapshotError,
+    "FSS_WAIT_TIMEOUT": exc.SnapshotWaitTimeoutError,
+    "FSS_BACKEND_THROTTLED": exc.SnapshotBackendThrottledError,
+    "FSS_INFLIGHT_LIMIT": exc.SnapshotBackendThrottledError,
+    "FSS_BUCKET_PROVISIONING": exc.SnapshotBucketProvisioningError,
+    "VOLUME_NOT_FOUND": exc.VolumeNotFoundError,
+    "VOLUME_NOT_READY": exc.VolumeNotReadyError,
+    "VOLUME_PLACEMENT_CONFLICT": exc.VolumePlacementConflictError,
+    "VOLUME_TYPE_NOT_SUPPORTED": exc.VolumeTypeNotSupportedError,
+    "VOLUME_NOT_SNAPSHOTTABLE": exc.VolumeNotSnapshottableError,
+    "VOLUME_RUNNER_INELIGIBLE": exc.VolumeRunnerIneligibleError,
+    "VOLUME_BACKEND_NOT_FOUND": exc.VolumeBackendNotFoundError,
+    "VOLUME_IN_USE": exc.VolumeInUseError,
+    "VOLUME_QUOTA_EXCEEDED": exc.VolumeQuotaExceededError,
+    "VOLUME_RUNNER_UNAVAILABLE": exc.VolumeRunnerUnavailableError,
+}
+
+_BY_CODE: dict[int, type[exc.CWSandboxError]] = {
+    Code.NOT_FOUND: exc.SandboxNotFoundError,
+    Code.CANCELLED: exc.SandboxNotRunningError,
+    Code.DEADLINE_EXCEEDED: exc.SandboxRequestTimeoutError,
+    Code.UNAVAILABLE: exc.SandboxUnavailableError,
+    Code.RESOURCE_EXHAUSTED: exc.SandboxResourceExhaustedError,
+    Code.UNAUTHENTICATED: exc.CWSandboxAuthenticationError,
+    Code.PERMISSION_DENIED: exc.CWSandboxAuthenticationError,
+}
+
+# What a status means in words, where the server's text alone would leave the reader guessing.
+_WORDS: dict[int, str] = {
+    Code.CANCELLED: "was cancelled",
+    Code.DEADLINE_EXCEEDED: "timed out",
+    Code.UNAVAILABLE: "failed, service unavailable",
+    Code.RESOURCE_EXHAUSTED: "failed, resource exhausted",
+    Code.UNAUTHENTICATED: "failed: Authentication failed",
+    Code.PERMISSION_DENIED: "failed: Permission denied",
+    Code.NOT_FOUND: "failed, not found",
+}
+
+_STREAM_CLASSES: dict[str, tuple[type[Any], str]] = {
+    "STREAM_BACKPRESSURE": (
+        exc.SandboxStreamBackpressureError,
+        "the server ended the command's stream since its output was not read fast enough; part of it is lost",
+    ),
+    "STREAM_TRUNCATED": (
+        exc.SandboxStreamTruncatedError,
+        "the command finished, but part of its output was lost on the way",
+    ),
+}
+
+
+def to_exception(
+    failure: RpcFailure,
+    *,
+    operation: str,
+    sandbox_id: str | None = None,
+    filepath: str | None = None,
+    snapshot_id: str | None = None,
+    volume_id: str | None = None,
+) -> exc.CWSandboxError:
+    """The exception for a failed call, by its reason if the service gave one, else by its status.
+
+    ``operation`` begins the message ("Create sandbox"). The ids are those the call was about.
+    """
+    info = failure.info
+    cls = _class_of(failure, snapshot_id, volume_id)
+    extra: dict[str, Any] = {}
+    if issubclass(cls, exc.SandboxFileError):
+        extra["filepath"] = filepath or info.metadata.get("filepath")
+    elif issubclass(cls, exc.SandboxNotFoundError):
+        extra["sandbox_id"] = sandbox_id
+    elif issubclass(cls, exc.SandboxSnapshotError):
+        extra["file_system_snapshot_id"] = snapshot_id
+    elif issubclass(cls, exc.VolumeError):
+        extra["volume_id"] = volume_id or info.metadata.get("volume_id")
+    elif issubclass(cls, exc.CWSandboxValidationError):
+        extra["field_violations"] = info.field_violations
+    raised: exc.CWSandboxError = cls(
+        _message(failure, operation, sandbox_id), **_common(info), **extra
+    )
+    return raised
+
+
+def _class_of(failure: RpcFailure, snapshot_id: str | None, volume_id: str | None) -> type[Any]:
+    reason = failure.trusted_reason or ""
+    if reason in _FILE_REASONS:
+        return exc.SandboxFileError
+    by_reason = _BY_REASON.get(reason.removeprefix(_PREFIX)) if reason.startswith(_PREFIX) else None
+    if by_reason is not None:
+        return by_reason
+    if failure.code == Code.NOT_FOUND and snapshot_id is not None:
+        return exc.SnapshotNotFoundError
+    if failure.code == Code.NOT_FOUND and volume_id is not None:
+        return exc.VolumeNotFoundError
+    if failure.code == Code.INVALID_ARGUMENT and failure.info.field_violations:
+        return exc.SandboxValidationError
+    return _BY_CODE.get(failure.code, exc.SandboxError)
+
+
+def _common(info: ErrorInfo) -> dict[str, Any]:
+    return {"reason": info.reason, "metadata": info.metadata, "retry_delay": info.retry_delay}
+
+
+def _message(failure: RpcFailure, operation: str, sandbox_id: str | None) -> str:
+    words = _WORDS.get(failure.code, f"failed, {failure.code_name}")
+    subject = f"{operation} {sandbox_id!r}" if sandbox_id else operation
+    parts = [f"{subject} {words}"]
+    if failure.message:
+        parts.append(failure.message)
+    if failure.info.field_violations:
+        parts.append(
+            "field violations: " + "; ".join(map(_violation_text, failure.info.field_violations))
+        )
+    return ": ".join(parts)
+
+
+def _violation_text(violation: FieldViolation) -> str:
+    return ": ".join(part for part in (violation.field, violation.description) if part)
+
+
+# ---- commands ----
+
+
+def command_exception(
+    error: RpcError, command: list[str], timeout: float | None, info: ErrorInfo
+) -> BaseException:
+    """The exception for a command that failed; ``timeout`` is its limit in seconds, ``info`` what the status says.
+
+    A new object on each call: it is going to carry the command's own output.
+    """
+    name = repr(command[0]) if command else "command"
+    if error.kind == "no_exit":
+        return exc.SandboxExecutionError(f"Command {name} ended without an exit status")
+    if error.kind == "ready_timeout":
+        return exc.SandboxTimeoutError(
+            f"Command {name} failed: no ready signal for its standard input in time: {error.message}"
+        )
+    if error.kind == "frame":
+        return _frame_exception(error, name)
+    if error.failure is not None:
+        return _of_this_command(error.failure)
+    if error.kind == "closed":
+        return exc.SandboxNotRunningError(f"Command {name} failed: the sandbox has been stopped")
+    if error.code == Code.DEADLINE_EXCEEDED:
+        limit = "" if timeout is None else f" after {timeout:g}s"
+        return exc.SandboxTimeoutError(f"Command {name} timed out{limit}", **_common(info))
+    failure = RpcFailure(error.code, error.code_name, error.message, info)
+    return to_exception(failure, operation=f"Command {name}")
+
+
+def _frame_exception(error: RpcError, name: str) -> exc.SandboxError:
+    code = error.code_text or ""
+    if code in _STREAM_CLASSES:
+        cls, guidance = _STREAM_CLASSES[code]
+        raised: exc.SandboxError = cls(f"Command {name} failed: {guidance}", stream_code=code)
+        return raised
+    text = error.message or code or "the server gave no reason"
+    return exc.SandboxExecutionError(f"Command {name} failed: {text}", reason=code or None)
+
+
+def _of_this_command(failure: BaseException) -> BaseException:
+    # All commands that waited for the sandbox get the same failure; each needs one that can carry its own output.
+    try:
+        own = copy(failure)
+    except Exception:
+        return failure
+    own.__cause__ = failure
+    return own
+
+
+def details_of(error: RpcError, unpack: Unpack) -> ErrorInfo:
+    """What the details of an error say, nothing if there are none."""
+    return error_info(error.details, unpack) if error.details else NO_INFO
+
+
+def failure_of(error: RpcError, unpack: Unpack) -> RpcFailure:
+    """The native layer's error as the policy code sees it."""
+    return RpcFailure(error.code, error.code_name, error.message, details_of(error, unpack))
+
+
+class Hooks:
+    """What the native types call to make results and exceptions."""
+
+    def __init__(self, unpack: Unpack, result_of: Callable[[Process, int], Any]) -> None:
+        self._unpack = unpack
+        self._result_of = result_of
+
+    def make_result(self, process: Process, returncode: int, check: bool) -> Any:
+        result = self._result_of(process, returncode)
+        if not check or returncode == 0:
+            return result
+        name = repr(process.command[0])
+        return exc.SandboxExecutionError(
+            f"Command {name} failed with exit code {returncode}", exec_result=result
+        )
+
+    def make_error(self, process: Process, error: RpcError) -> BaseException:
+        raised = command_exception(
+            error, process.command, process._timeout, details_of(error, self._unpack)
+        )
+        if isinstance(raised, exc.SandboxError):
+            raised.exec_result = self._result_of(process, -1)
+        return raised
+
+    def make_write_error(self, reason: str) -> BaseException:
+        states: Mapping[str, str] = {
+            "closed": "is closed",
+            "failed": "has failed, the command has ended",
+        }
+        return exc.SandboxExecutionError(
+            f"Cannot write to standard input: the stream {states[reason]}"
+        )
