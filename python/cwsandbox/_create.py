@@ -1,0 +1,190 @@
+"""Creating a sandbox: the call, its repetition when there is no room, and the other placement mode."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from cwsandbox import _echo
+from cwsandbox._config import Placement
+from cwsandbox._errors import to_exception
+from cwsandbox._lifecycle import Phase, Source, State, observed
+from cwsandbox._retry import Burst, hint_of, is_capacity_failure
+from cwsandbox._rpc import Code, RpcFailure
+from cwsandbox._types.enums import PlacementMode, PlacementSpillover
+from cwsandbox._wire import create_request
+from cwsandbox.exceptions import (
+    CWSandboxError,
+    SandboxRequestTimeoutError,
+    SandboxResourceExhaustedError,
+    SandboxUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from cwsandbox._config import Connection, Workload
+    from cwsandbox._environment import Call, Environment
+
+    Message = dict[str, Any]
+
+_log = logging.getLogger("cwsandbox")
+
+OPERATION = "Create sandbox"
+
+_SPILL_CODES = (Code.RESOURCE_EXHAUSTED, Code.FAILED_PRECONDITION, Code.UNAVAILABLE)
+_SPILL_REASONS = frozenset(
+    "CWSANDBOX_" + name
+    for name in (
+        "RUNNER_CAPACITY_EXHAUSTED",
+        "PLACEMENT_REJECTED",
+        "PLACEMENT_CONSTRAINT_UNSATISFIED",
+        "NO_SUITABLE_RUNNER",
+        "RUNNER_OVERLOADED",
+        "RUNNER_UNAVAILABLE",
+    )
+)
+_CEILING_REASON = "CWSANDBOX_RESOURCE_CEILING_EXCEEDED"
+_DEFINITE_CODES = (
+    Code.INVALID_ARGUMENT,
+    Code.FAILED_PRECONDITION,
+    Code.UNAUTHENTICATED,
+    Code.PERMISSION_DENIED,
+    Code.NOT_FOUND,
+)
+_OTHER_MODE = {
+    PlacementSpillover.CKS_THEN_SERVERLESS: PlacementMode.SERVERLESS,
+    PlacementSpillover.SERVERLESS_THEN_CKS: PlacementMode.CKS,
+}
+_TRANSIENT = (SandboxUnavailableError, SandboxRequestTimeoutError, SandboxResourceExhaustedError)
+
+TOKEN_ATTEMPTS = 3
+TOKEN_BUDGET = 15.0
+TOKEN_CALL_TIMEOUT = 5.0
+TOKEN_DELAY_MAX = 5.0
+
+
+def may_spill(failure: RpcFailure) -> bool:
+    """Whether a create failed in a way that the other placement mode may cure."""
+    reason = failure.trusted_reason
+    if reason == _CEILING_REASON:
+        return failure.code == Code.INVALID_ARGUMENT
+    return reason in _SPILL_REASONS and failure.code in _SPILL_CODES
+
+
+def is_definite(failure: RpcFailure) -> bool:
+    """Whether a failed create certainly made no sandbox."""
+    return failure.code in _DEFINITE_CODES or may_spill(failure)
+
+
+class Creator:
+    """Creates one sandbox. Later attempts repeat the same request id, so that they cannot make a second one."""
+
+    def __init__(
+        self, workload: Workload, connection: Connection, call: Call, env: Environment
+    ) -> None:
+        self._workload = workload
+        self._connection = connection
+        self._call = call
+        self._env = env
+        self._spilled = False
+        self.placement = workload.placement
+        self.request_id = str(uuid.uuid4())
+
+    async def create(self) -> Message:
+        """The Sandbox message of the accepted sandbox."""
+        try:
+            return await self._attempt()
+        except RpcFailure as failure:
+            if self._spilled or not self._other_mode() or not may_spill(failure):
+                raise to_exception(failure, operation=OPERATION) from failure
+            first = failure
+        return await self._spill(first)
+
+    def _other_mode(self) -> PlacementMode | None:
+        return _OTHER_MODE.get(self._workload.spillover)
+
+    def _request(self) -> Message:
+        return create_request(self._workload, self.placement, self.request_id)
+
+    async def _attempt(self) -> Message:
+        """One create, repeated while there is no room and the budget for that lasts."""
+        burst = Burst(self._connection.create_retry_budget, self._env.clock, self._env.uniform)
+        timeout = self._connection.request_timeout
+        while True:
+            try:
+                return await self._call("CreateSandbox", self._request(), timeout)
+            except RpcFailure as failure:
+                if not is_capacity_failure(failure) or self._connection.create_retry_budget == 0:
+                    raise
+                delay = burst.delay(hint_of(failure))
+                if delay is None:
+                    raise
+                last = failure
+            await self._env.sleep(delay)
+            if burst.remaining() <= 0:
+                raise last
+            timeout = min(self._connection.request_timeout, burst.remaining())
+
+    async def _spill(self, first: RpcFailure) -> Message:
+        before = (self.placement, self.request_id)
+        mode = self._other_mode()
+        _log.warning(
+            "no room with placement mode %s (%s); trying %s", self.placement.mode, first, mode
+        )
+        pins = () if mode is PlacementMode.SERVERLESS else self.placement.runner_ids
+        self.placement, self.request_id, self._spilled = (
+            Placement(mode, pins),
+            str(uuid.uuid4()),
+            True,
+        )
+        try:
+            return await self._attempt()
+        except RpcFailure as second:
+            if is_definite(second):
+                (self.placement, self.request_id), self._spilled = before, False
+            error = to_exception(second, operation=OPERATION)
+            error.add_note(f"Before that, placement mode {before[0].mode} failed: {first}")
+            raise error from to_exception(first, operation=OPERATION)
+
+    # ---- the share token, which only a create's answer has ----
+
+    def lacks_token(self, message: Message) -> bool:
+        """Whether the sandbox has share-token endpoints and the answer does not have the token."""
+        asked_for = {**self._request()["sandbox"], "status": message.get("status")}
+        return not message.get("endpoint_share_token") and (
+            _echo.wants_share_token(asked_for) or _echo.wants_share_token(message)
+        )
+
+    async def recover_token(self, sandbox_id: str) -> Message | None:
+        """Repeat the create, which answers with the same sandbox, until the token is there. None if it never is."""
+        ends = self._env.clock() + TOKEN_BUDGET
+        delay = 1.0
+        for _ in range(TOKEN_ATTEMPTS):
+            await self._env.sleep(min(delay, TOKEN_DELAY_MAX))
+            left = ends - self._env.clock()
+            if left <= 0:
+                return None
+            delay *= 2
+            try:
+                message = await self._replay(min(left, TOKEN_CALL_TIMEOUT))
+            except RpcFailure as failure:
+                if not isinstance(to_exception(failure, operation=OPERATION), _TRANSIENT):
+                    return None
+                delay = hint_of(failure) or delay
+                continue
+            except CWSandboxError:
+                return None
+            if message.get("sandbox_id") != sandbox_id or _is_over(message, self._env):
+                return None
+            if message.get("endpoint_share_token"):
+                return message
+        return None
+
+    async def _replay(self, timeout: float) -> Message:
+        timeout = min(timeout, self._connection.request_timeout)
+        return await self._call("CreateSandbox", self._request(), timeout)
+
+
+def _is_over(message: Message, env: Environment) -> bool:
+    state = observed(State(), _echo.observation(message), Source.QUERY, env.now())
+    return state.phase is Phase.TERMINAL

@@ -1,0 +1,297 @@
+"""The life of one sandbox, driven: creating, waiting, stopping. On the policy loop only.
+
+Waiters share the work: one create, one poll for running and one for the end at a time, whoever asks. A waiter that
+gives up leaves it to the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from cwsandbox import _delete, _lifecycle
+from cwsandbox._create import Creator
+from cwsandbox._errors import to_exception
+from cwsandbox._lifecycle import Phase, Source
+from cwsandbox._poll import NOT_FOUND_REASON, Watcher
+from cwsandbox._rpc import RpcFailure
+from cwsandbox.exceptions import (
+    SandboxNotFoundError,
+    SandboxNotRunningError,
+    SandboxTerminalStateUnavailableError,
+    SandboxTimeoutError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from cwsandbox._config import Connection, Workload
+    from cwsandbox._environment import Call, Environment
+    from cwsandbox._handle import Handle
+    from cwsandbox._types.enums import SandboxStatus
+
+# Beyond the grace time: for the delete call, and then for the final state to be seen.
+STOP_SLACK = 10.0
+
+
+class _Shared:
+    """One task at a time for everybody who needs its outcome."""
+
+    def __init__(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._make = make
+        self._waiters = 0
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def runs(self) -> bool:
+        return self.task is not None and not self.task.done()
+
+    def begin(self) -> asyncio.Task[None]:
+        if self.task is None or self.task.done():
+            self.task = asyncio.create_task(self._make())
+            self.task.add_done_callback(_retrieve)
+        return self.task
+
+    async def join(self, *, abandon: bool = False) -> None:
+        """Wait for it to end and raise its failure. With ``abandon``, the last waiter to give up ends it.
+
+        Returns also when the task was cancelled: the sandbox's state then says why.
+        """
+        task = self.begin()
+        self._waiters += 1
+        try:
+            await asyncio.wait([task])
+        finally:
+            self._waiters -= 1
+            if abandon and not self._waiters:
+                task.cancel()
+        if not task.cancelled():
+            task.result()
+
+    def cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+
+def _retrieve(task: asyncio.Task[None]) -> None:
+    # Without a waiter left nobody else would look, and asyncio would complain.
+    if not task.cancelled():
+        task.exception()
+
+
+class Driver:
+    """Drives the sandbox of ``handle``. ``workload`` is None for one that exists already."""
+
+    def __init__(
+        self,
+        handle: Handle,
+        connection: Connection,
+        workload: Workload | None,
+        call: Call,
+        env: Environment,
+    ) -> None:
+        self._handle = handle
+        self._connection = connection
+        self._call = call
+        self._env = env
+        self._creator = None if workload is None else Creator(workload, connection, call, env)
+        self._watcher = Watcher(handle, connection, call, env)
+        self._creating = _Shared(self._create)
+        self._recovering = _Shared(self._recover_token)
+        self._running = _Shared(lambda: self._watcher.until(_lifecycle.has_started))
+        self._ending = _Shared(lambda: self._watcher.until(lambda state: state.is_over))
+        self._serving = _Shared(self._serve_commands)
+        self._stopping: _Shared | None = None
+
+    # ---- creating ----
+
+    async def start(self) -> None:
+        """Have the sandbox created, unless it is. A create that is under way is never broken off: it may succeed."""
+        if self._handle.state.phase is Phase.CANCELLED:
+            raise _lifecycle.stopped_error(None)
+        if self._handle.sandbox_id is None:
+            await self._creating.join()
+        if self._wants_token():
+            await self._recovering.join()
+
+    async def _create(self) -> None:
+        assert self._creator is not None
+        message = await self._creator.create()
+        self._handle.accept(message, self._env.clock())
+
+    def _wants_token(self) -> bool:
+        creator, message = self._creator, self._handle.echo.message
+        known = (
+            self._handle.echo.share_token is not None
+            or self._handle.state.phase is not Phase.STARTING
+        )
+        return (
+            creator is not None
+            and message is not None
+            and not known
+            and creator.lacks_token(dict(message))
+        )
+
+    async def _recover_token(self) -> None:
+        assert self._creator is not None
+        assert self._handle.sandbox_id is not None
+        message = await self._creator.recover_token(self._handle.sandbox_id)
+        if message is not None:
+            self._handle.see(message, Source.QUERY)
+
+    # ---- waiting ----
+
+    async def wait_running(self, timeout: float | None) -> None:
+        """Wait until it runs or did run; ``timeout`` in seconds (None: the request timeout) covers the create too."""
+        limit = self._connection.request_timeout if timeout is None else timeout
+        try:
+            await asyncio.wait_for(self._until_running(), limit)
+        except TimeoutError:
+            if not _lifecycle.has_started(self._handle.state):
+                raise SandboxTimeoutError(
+                    f"{self._name()} did not become ready within {limit:g}s"
+                ) from None
+        failure = _lifecycle.startup_failure(self._handle.state, self._handle.sandbox_id)
+        if failure is not None:
+            raise failure
+
+    async def _until_running(self) -> None:
+        if self._handle.state.phase is Phase.CANCELLED:
+            return
+        await self.start()
+        while self._running.runs or not _lifecycle.has_started(self._handle.state):
+            await self._running.join()
+
+    async def wait_complete(self, timeout: float | None, raise_on_termination: bool) -> None:
+        """Wait for the end; ``timeout`` as for ``wait_running``."""
+        limit = self._connection.request_timeout if timeout is None else timeout
+        try:
+            await asyncio.wait_for(self._until_over(), limit)
+        except TimeoutError:
+            if not self._handle.state.is_over:
+                raise SandboxTimeoutError(
+                    f"{self._name()} did not complete within {limit:g}s"
+                ) from None
+        failure = _lifecycle.completion_failure(
+            self._handle.state, self._handle.sandbox_id, raise_on_termination
+        )
+        if failure is not None:
+            raise failure
+
+    async def _until_over(self) -> None:
+        if self._handle.state.phase is Phase.CANCELLED:
+            return
+        await self.start()
+        while self._ending.runs or not self._handle.state.is_over:
+            await self._ending.join(abandon=True)
+
+    async def get_status(self) -> SandboxStatus:
+        """Ask once. A final state is not asked for again."""
+        state = self._handle.state
+        if state.phase is Phase.CANCELLED:
+            raise SandboxNotRunningError("Sandbox was cancelled before starting")
+        if self._handle.sandbox_id is None:
+            raise SandboxNotRunningError("Sandbox has not been started")
+        if state.is_over:
+            self._handle.state = replace(state, confirmed_at=self._env.now())
+        else:
+            await self._watcher.once()
+        status = self._handle.state.status
+        assert status is not None
+        return status
+
+    # ---- commands that came before the sandbox ran ----
+
+    def serve_commands(self) -> None:
+        """Bring the sandbox to run for commands that wait for it, or fail them."""
+        self._serving.begin()
+
+    async def _serve_commands(self) -> None:
+        core = self._handle.core
+        try:
+            await self.wait_running(None)
+        except Exception as failure:
+            core.fail(failure)
+            return
+        if not core.is_open:
+            core.fail(_lifecycle.stopped_error(self._handle.sandbox_id))
+
+    # ---- stopping ----
+
+    async def stop(self, grace: float, missing_ok: bool) -> None:
+        """Have the sandbox stopped and wait for its final state. Those who come second join the first."""
+        if self._stopping is None or not self._stopping.runs:
+            self._stopping = _Shared(lambda: self._stop(grace, missing_ok))
+        try:
+            await self._stopping.join()
+        except SandboxNotFoundError:
+            if not missing_ok:
+                raise
+            self._over()
+
+    async def _stop(self, grace: float, missing_ok: bool) -> None:
+        if self._creating.task is not None:
+            # Broken off, it could leave a sandbox behind that nobody knows of.
+            await asyncio.wait([self._creating.task])
+        handle = self._handle
+        if handle.state.is_over:
+            return
+        if handle.sandbox_id is None:
+            handle.state = _lifecycle.cancelled(handle.state)
+            handle.core.close(_lifecycle.stopped_error(None))
+            return
+        seconds = ceil(grace)
+        if handle.state.phase is not Phase.STOPPING:
+            await self._delete(handle.sandbox_id, seconds, missing_ok)
+        self._close_core()
+        await self._await_end(seconds)
+
+    async def _delete(self, sandbox_id: str, seconds: int, missing_ok: bool) -> None:
+        handle = self._handle
+        try:
+            reply = await _delete.delete(
+                self._call,
+                self._env,
+                sandbox_id,
+                grace=seconds,
+                allow_missing=missing_ok,
+                timeout=seconds + STOP_SLACK,
+            )
+        except RpcFailure as failure:
+            if not (missing_ok and failure.is_not_found(NOT_FOUND_REASON)):
+                raise to_exception(
+                    failure, operation="Stop sandbox", sandbox_id=sandbox_id
+                ) from failure
+            reply = None
+        if reply is None or (missing_ok and "sandbox" not in reply):
+            self._over()
+            return
+        handle.state = _lifecycle.stopping(handle.state, self._env.now())
+        self._recovering.cancel()
+        self._running.cancel()
+        if "sandbox" in reply:
+            handle.see(reply["sandbox"], Source.QUERY)
+
+    def _over(self) -> None:
+        self._handle.state = _lifecycle.gone(self._handle.state, self._env.now())
+        self._recovering.cancel()
+        self._running.cancel()
+        self._close_core()
+
+    def _close_core(self) -> None:
+        self._handle.core.close(_lifecycle.stopped_error(self._handle.sandbox_id))
+
+    async def _await_end(self, seconds: int) -> None:
+        limit = seconds + STOP_SLACK
+        try:
+            await asyncio.wait_for(self._until_over(), limit)
+        except TimeoutError:
+            if not self._handle.state.is_over:
+                raise SandboxTerminalStateUnavailableError(
+                    f"{self._name()} was told to stop, but its final state was not seen within {limit:g}s"
+                ) from None
+
+    def _name(self) -> str:
+        return f"Sandbox {self._handle.sandbox_id!r}" if self._handle.sandbox_id else "Sandbox"

@@ -1,0 +1,58 @@
+"""What the public object and the policy code share about one sandbox.
+
+Written on the policy loop only. Each attribute is replaced as a whole, so that other threads always read something
+whole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cwsandbox import _echo
+from cwsandbox._lifecycle import NEW, Phase, Source, accepted, observed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from cwsandbox._cwsandbox import SandboxCore
+    from cwsandbox._lifecycle import State
+
+    Message = dict[str, Any]
+
+
+class Handle:
+    """``on_running`` is called on the policy loop whenever the sandbox is seen to run."""
+
+    def __init__(self, core: SandboxCore) -> None:
+        self.core = core
+        self.sandbox_id: str | None = None
+        self.state: State = NEW
+        self.echo = _echo.Echo()
+        # When the create was accepted, on the monotonic clock.
+        self.accepted_at: float | None = None
+        self.on_running: Callable[[], object] | None = None
+        self.now: Callable[[], datetime] | None = None
+
+    def accept(self, message: Message, clock: float) -> None:
+        """The create was answered."""
+        self.accepted_at = clock
+        self.state = accepted(self.state, self._time())
+        self.echo = self.echo.updated(message)
+        self.sandbox_id = message["sandbox_id"]
+
+    def see(self, message: Message, source: Source) -> None:
+        """The server said how the sandbox is."""
+        self.echo = self.echo.updated(message)
+        self.state = observed(self.state, _echo.observation(message), source, self._time())
+        if self.state.phase is Phase.RUNNING and self.on_running is not None:
+            self.on_running()
+
+    def discover(self, message: Message) -> None:
+        """A sandbox that was there already."""
+        self.sandbox_id = message["sandbox_id"]
+        self.see(message, Source.QUERY)
+
+    def _time(self) -> datetime:
+        assert self.now is not None
+        return self.now()
