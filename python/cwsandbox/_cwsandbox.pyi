@@ -4,9 +4,11 @@ Everything here may be used from any thread. What was made before a ``fork()`` i
 there raises ``RuntimeError`` ("made before fork").
 """
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from types import GenericAlias
 from typing import Any, ClassVar, Generic, TypeVar, final
+
+from cwsandbox._types.result import ProcessResult
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
@@ -132,7 +134,7 @@ class SandboxCore:
         """exec_count, completed_ok, completed_nonzero, failures."""
 
 @final
-class Process(OperationRef[Any]):
+class Process(OperationRef[ProcessResult]):
     """A running command. Made by ``SandboxCore.exec`` only."""
 
     stdout: StreamReader[str]
@@ -146,16 +148,19 @@ class Process(OperationRef[Any]):
         """The exit code, None while it runs. Raises the failure of a failed or cancelled process; never blocks."""
     def wait(self, timeout: float | None = None) -> int: ...
     def cancel(self) -> bool: ...
+    @property
+    def _timeout(self) -> float | None: ...
+    def _output_size(self, stderr: bool, /) -> int: ...
     def _output_bytes(self, stderr: bool, /) -> bytes:
         """What has been received so far."""
 
 class StreamReader(Generic[_S]):
     """Iterates lines as they arrive: ``for`` from threads, ``async for`` from any event loop; one shared cursor."""
 
-    def __iter__(self) -> Iterator[_S]: ...
+    def __iter__(self) -> StreamReader[_S]: ...
     def __next__(self) -> _S: ...
     def __aiter__(self) -> StreamReader[_S]: ...
-    def __anext__(self) -> Any: ...
+    def __anext__(self) -> Awaitable[_S]: ...
     def close(self) -> None: ...
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
 

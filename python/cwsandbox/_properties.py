@@ -1,0 +1,161 @@
+"""What a sandbox's public object tells without asking the server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cwsandbox import _echo
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cwsandbox._config import Workload
+    from cwsandbox._handle import Handle
+    from cwsandbox._types.container import Container, ContainerStatus
+    from cwsandbox._types.enums import SandboxControl, SandboxStatus
+    from cwsandbox._types.network import EgressRule, IngressRule
+    from cwsandbox._types.service import (
+        EndpointShareToken,
+        HttpsEndpointStatus,
+        TlsPassthroughEndpointStatus,
+    )
+
+
+class SandboxProperties:
+    """Values from the server's latest answer. Reading one never blocks and never sends anything."""
+
+    _handle: Handle
+    _workload: Workload | None
+
+    @property
+    def sandbox_id(self) -> str | None:
+        """The server's id, None before the create was accepted."""
+        return self._handle.sandbox_id
+
+    @property
+    def status(self) -> SandboxStatus | None:
+        """The last known status, None before the create was accepted."""
+        return self._handle.state.status
+
+    @property
+    def status_updated_at(self) -> datetime | None:
+        """When the status was last confirmed, aware UTC."""
+        return self._handle.state.confirmed_at
+
+    @property
+    def status_reason(self) -> str | None:
+        """The server's words on the status."""
+        return self._handle.echo.status.get("state_reason") or None
+
+    @property
+    def returncode(self) -> int | None:
+        """The main process's exit code, once the sandbox has ended and the server knows it."""
+        return self._handle.state.returncode
+
+    @property
+    def runner_id(self) -> str | None:
+        """The runner that hosts the sandbox."""
+        return self._handle.echo.runner_id
+
+    @property
+    def runner_group_id(self) -> str | None:
+        """The group of that runner."""
+        return self._handle.echo.runner_group_id
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When the server created it, aware UTC."""
+        return self._handle.echo.created_at
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When it started to run: UTC, but naive (without a time zone), unlike the other times."""
+        started = self._handle.echo.started_at
+        return None if started is None else started.replace(tzinfo=None)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Its labels: those asked for, later those the server tells."""
+        if self._handle.echo.spec:
+            return tuple(self._handle.echo.spec["tags"])
+        return () if self._workload is None else self._workload.tags
+
+    @property
+    def control(self) -> SandboxControl | None:
+        """Who manages the containers, None before any answer."""
+        return _echo.control(self._handle.echo.message)
+
+    @property
+    def containers(self) -> tuple[Container, ...]:
+        """The containers as the server has them."""
+        return _echo.containers(self._handle.echo.spec)
+
+    @property
+    def container_statuses(self) -> tuple[ContainerStatus, ...]:
+        """The observed state of each container."""
+        return _echo.container_statuses(self._handle.echo.status)
+
+    @property
+    def effective_runtime_class(self) -> str | None:
+        """The runtime class in effect."""
+        return self._handle.echo.status.get("effective_runtime_class") or None
+
+    @property
+    def attached_volume_ids(self) -> tuple[str, ...]:
+        """The registered volumes that are attached."""
+        return tuple(self._handle.echo.status.get("attached_volume_ids", ()))
+
+    @property
+    def service_urls(self) -> tuple[tuple[int, str, str], ...]:
+        """(port, name, URL) of each service that has a URL."""
+        return _echo.service_urls(self._handle.echo.status)
+
+    @property
+    def service_endpoints(self) -> tuple[HttpsEndpointStatus, ...]:
+        """The HTTPS endpoints in effect."""
+        return _echo.service_endpoints(self._handle.echo.status)
+
+    @property
+    def service_addresses(self) -> tuple[TlsPassthroughEndpointStatus, ...]:
+        """The TLS passthrough endpoints in effect, while the sandbox comes up or runs."""
+        return self._handle.echo.service_addresses
+
+    @property
+    def endpoint_share_token(self) -> EndpointShareToken | None:
+        """The credential for share-token endpoints. Only on the object that created the sandbox."""
+        return self._handle.echo.share_token
+
+    @property
+    def exposed_ports(self) -> tuple[tuple[int, str], ...] | None:
+        """(port, name) of services that something outside can reach; None before the server told of any."""
+        return self._handle.echo.exposed_ports
+
+    @property
+    def dns_egress_names(self) -> tuple[str, ...]:
+        """Host names that may be connected to."""
+        return self._handle.echo.dns_egress_names
+
+    @property
+    def effective_egress(self) -> tuple[EgressRule, ...]:
+        """The outbound rules in effect."""
+        return _echo.egress_rules(self._handle.echo.status)
+
+    @property
+    def effective_ingress(self) -> tuple[IngressRule, ...]:
+        """The inbound rules in effect."""
+        return _echo.ingress_rules(self._handle.echo.status)
+
+    @property
+    def resource_limits(self) -> dict[str, str] | None:
+        """The cpu and memory limits in effect, as quantities."""
+        return _echo.resource_side(self._handle.echo.resources, "limits")
+
+    @property
+    def resource_requests(self) -> dict[str, str] | None:
+        """The guaranteed cpu and memory, as quantities."""
+        return _echo.resource_side(self._handle.echo.resources, "requests")
+
+    @property
+    def resource_gpu(self) -> dict[str, Any] | None:
+        """The gpu grant: count, and type or memory_gb."""
+        return _echo.resource_gpu(self._handle.echo.resources)

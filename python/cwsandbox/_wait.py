@@ -1,0 +1,59 @@
+"""Waiting for several operations at once, and collecting their values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from cwsandbox import _check, _cwsandbox
+from cwsandbox._cwsandbox import OperationRef, Process
+from cwsandbox._sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Waitable = Sandbox | OperationRef[Any] | Process
+
+_T = TypeVar("_T")
+_W = TypeVar("_W", bound=Sandbox | OperationRef[Any])
+
+
+@overload
+def results(refs: OperationRef[_T], /) -> _T: ...
+@overload
+def results(refs: Sequence[OperationRef[_T]], /) -> list[_T]: ...
+def results(refs: OperationRef[_T] | Sequence[OperationRef[_T]], /) -> _T | list[_T]:
+    """Block for the value of one operation, or for those of several, in order. The first failure in order is raised."""
+    if isinstance(refs, OperationRef):
+        return refs.result()
+    return [ref.result() for ref in refs]
+
+
+def wait(
+    waitables: Sequence[_W], num_returns: int | None = None, timeout: float | None = None
+) -> tuple[list[_W], list[_W]]:
+    """Block until ``num_returns`` of the items are done (None: all), or ``timeout`` seconds have passed.
+
+    An operation is done when it has ended, well or not; a sandbox, which is created if need be, when it runs or has
+    failed to. Returns the items that are done, at most ``num_returns``, and the others, both in the order given;
+    what was done beyond that number comes first among the others. Nothing is raised for failed items, and nothing is
+    cancelled.
+    """
+    if num_returns is not None and _check.integer(num_returns, "num_returns") < 1:
+        raise ValueError(f"num_returns must be at least 1, got {num_returns}")
+    limit = None if timeout is None else max(0.0, _check.number(timeout, "timeout"))
+    items = list(waitables)
+    if not items:
+        return [], []
+    count = len(items) if num_returns is None else min(num_returns, len(items))
+    flags = _cwsandbox.wait_many([_operation(item) for item in items], count, limit)
+    done = [item for item, flag in zip(items, flags, strict=True) if flag]
+    others = [item for item, flag in zip(items, flags, strict=True) if not flag]
+    return done[:count], done[count:] + others
+
+
+def _operation(item: object) -> OperationRef[Any]:
+    if isinstance(item, Sandbox):
+        return item._running()
+    if isinstance(item, OperationRef):
+        return item
+    raise TypeError(f"cannot wait for {item!r}: it is no Sandbox, OperationRef or Process")
