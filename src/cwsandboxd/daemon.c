@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "bounds.h"
+#include "dir.h"
 #include "host.h"
 #include "io/listen.h"
 #include "parent.h"
@@ -38,6 +39,7 @@ struct daemon {
     struct cws_server *server;
     struct cws_tls_config *tls;
     struct cws_listener *listeners[CWSD_MAX_LISTENERS];
+    struct cwsd_dir socket_dirs[CWSD_MAX_LISTENERS];
     struct cwsd_parent parent;
     uv_signal_t signals[CWS_ARRAY_LEN(stop_signals)];
     struct cws_timer give_up;
@@ -170,13 +172,14 @@ static enum cws_status load_token(struct daemon *daemon, struct cws_error *err)
     return CWS_OK;
 }
 
-/* A socket's directory is made if it is missing, for this user alone. */
-static enum cws_status make_socket_dir(const char *path, struct cws_error *err)
+/* A socket's directory is made if it is missing. */
+static enum cws_status make_socket_dir(const char *socket_path, struct cwsd_dir *out_dir,
+                                       struct cws_error *err)
 {
-    char dir[sizeof(((struct cwsd_address *)0)->path)];
-    strcpy(dir, path);
-    *strrchr(dir, '/') = '\0';
-    return dir[0] ? cwsd_state_make_dir(dir, err) : CWS_OK;
+    char path[sizeof(((struct cwsd_address *)0)->path)];
+    strcpy(path, socket_path);
+    *strrchr(path, '/') = '\0';
+    return path[0] ? cwsd_dir_make(path, out_dir, err) : CWS_OK;
 }
 
 static enum cws_status listen_at(struct daemon *daemon, size_t i, struct cws_error *err)
@@ -186,7 +189,7 @@ static enum cws_status listen_at(struct daemon *daemon, size_t i, struct cws_err
     struct cws_listen_options options = {0};
     if (address.is_unix) {
         options.unix_path = address.path;
-        if (make_socket_dir(address.path, err) != CWS_OK)
+        if (make_socket_dir(address.path, &daemon->socket_dirs[i], err) != CWS_OK)
             return err->status;
     } else {
         options.host = address.host;
@@ -289,6 +292,8 @@ static void close_all(struct daemon *daemon)
     cwsd_service_done(&daemon->service);
     cwsd_host_free(daemon->host);
     cwsd_state_close(&daemon->state);
+    for (size_t i = 0; i < CWSD_MAX_LISTENERS; i++)
+        cwsd_dir_remove(&daemon->socket_dirs[i]);
 }
 
 enum cwsd_exit cwsd_daemon_run(const struct cwsd_config *config)

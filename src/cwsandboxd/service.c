@@ -14,14 +14,8 @@ static const struct cws_server_method *const offered[] = {
     &cwsd_call_delete, &cwsd_call_exec, &cwsd_call_stream_exec,
 };
 
-static const ProtobufCServiceDescriptor *const services[] = {
-    &coreweave__sandbox__v1__sandbox_service__descriptor,
-    &coreweave__sandbox__v1__sandbox_data_plane_service__descriptor,
-    &coreweave__sandbox__v1__discovery_service__descriptor,
-    &coreweave__sandbox__v1__sandbox_template_service__descriptor,
-    &coreweave__sandbox__v1__settings_service__descriptor,
-    &coreweave__sandbox__v1__volume_service__descriptor,
-};
+#define SERVICE_ADDRESS(descriptor) &(descriptor),
+static const ProtobufCServiceDescriptor *const services[] = {CWS_PROTO_SERVICES(SERVICE_ADDRESS)};
 
 /* ---- methods that are not offered ------------------------------------------------------------ */
 

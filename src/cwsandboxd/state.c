@@ -11,7 +11,7 @@
 
 #include "base/alloc.h"
 
-#define OWN_PREFIX "d-"
+#define OWN_PREFIX "d"
 #define LOCK_NAME  "lock"
 
 /* ---- removing a tree ------------------------------------------------------------------------- */
@@ -101,98 +101,100 @@ static void remove_leftovers(int base_fd)
 
 /* ---- the own one ----------------------------------------------------------------------------- */
 
-enum cws_status cwsd_state_make_dir(const char *path, struct cws_error *err)
+/* Another user's directory could be changed under the daemon. */
+static enum cws_status check_base(const struct stat *info, const char *base, struct cws_error *err)
 {
-    char part[4096];
-    if (snprintf(part, sizeof(part), "%s", path) >= (int)sizeof(part))
-        return cws_error_set(err, CWS_INVALID, "the path is too long: %s", path);
-    for (char *at = part + 1;; at++) {
-        if (*at != '/' && *at != '\0')
-            continue;
-        char end = *at;
-        *at = '\0';
-        if (mkdir(part, 0700) < 0 && errno != EEXIST)
-            return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot make the directory %s",
-                                       part);
-        if (end == '\0')
-            return CWS_OK;
-        *at = end;
-    }
+    if (info->st_uid == geteuid() && !(info->st_mode & 022))
+        return CWS_OK;
+    return cws_error_set(err, CWS_INVALID,
+                         "the state directory %s must be this user's and not writable by others "
+                         "(it is user %lu's, mode 0%o)",
+                         base, (unsigned long)info->st_uid, (unsigned)(info->st_mode & 07777));
 }
 
-static enum cws_status open_base(const char *base, int *out_fd, struct cws_error *err)
+/* Opens and locks the base. *out_again: it was removed meanwhile by a daemon that ended. */
+static enum cws_status lock_base(struct cwsd_state *state, const char *base, bool *out_again,
+                                 struct cws_error *err)
 {
     struct stat info;
-    if (cwsd_state_make_dir(base, err) != CWS_OK)
+    *out_again = false;
+    if (cwsd_dir_make(base, &state->base, err) != CWS_OK)
         return err->status;
-    int fd = open(base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &info) < 0) {
-        cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot open the state directory %s", base);
-        goto fail;
+    state->base_fd = open(base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (state->base_fd < 0 && errno == ENOENT) {
+        *out_again = true;
+        return CWS_OK;
     }
-    if (info.st_uid != geteuid() || (info.st_mode & 022)) {
-        cws_error_set(err, CWS_INVALID,
-                      "the state directory %s must be this user's and not writable by others (it "
-                      "is user %lu's, "
-                      "mode 0%o)",
-                      base, (unsigned long)info.st_uid, (unsigned)(info.st_mode & 07777));
-        goto fail;
-    }
-    *out_fd = fd;
-    return CWS_OK;
-fail:
-    if (fd >= 0)
-        close(fd);
-    return err->status;
+    if (state->base_fd < 0 || flock(state->base_fd, LOCK_EX) < 0 ||
+        fstat(state->base_fd, &info) < 0)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot open the state directory %s",
+                                   base);
+    *out_again = info.st_nlink == 0;
+    return check_base(&info, base, err);
 }
 
-static enum cws_status make_own(const char *base, struct cwsd_state *state, struct cws_error *err)
+/* The lowest number that is free; all that are there belong to the living by now. */
+static enum cws_status make_own(struct cwsd_state *state, struct cws_error *err)
 {
-    size_t size = strlen(base) + sizeof("/" OWN_PREFIX "XXXXXX");
+    size_t size = strlen(state->base.path) + 32;
+    unsigned number = 0;
     state->path = cws_malloc(size);
     if (!state->path)
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
-    snprintf(state->path, size, "%s/" OWN_PREFIX "XXXXXX", base);
-    if (!mkdtemp(state->path))
-        return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot make a directory in %s", base);
+    do
+        snprintf(state->path, size, "%s/" OWN_PREFIX "%u", state->base.path, number++);
+    while (mkdir(state->path, 0700) < 0 && errno == EEXIST);
     state->lock_fd = take_lock(state->base_fd, strrchr(state->path, '/') + 1);
     if (state->lock_fd < 0)
-        return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot lock the state directory %s",
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot make the state directory %s",
                                    state->path);
     return CWS_OK;
+}
+
+static void release(struct cwsd_state *state)
+{
+    if (state->base_fd >= 0)
+        close(state->base_fd); /* and its lock with it */
+    if (state->lock_fd >= 0)
+        close(state->lock_fd);
+    cws_free(state->path);
+    memset(state, 0, sizeof(*state));
+    state->base_fd = state->lock_fd = -1;
 }
 
 enum cws_status cwsd_state_open(const char *base, struct cwsd_state *out_state,
                                 struct cws_error *err)
 {
+    enum cws_status status;
+    bool again;
     memset(out_state, 0, sizeof(*out_state));
-    out_state->lock_fd = -1;
-    if (open_base(base, &out_state->base_fd, err) != CWS_OK)
-        return err->status;
-    /* No other daemon looks for leftovers between the making of the directory and of its lock. */
-    enum cws_status status = CWS_OK;
-    if (flock(out_state->base_fd, LOCK_EX) < 0)
-        status =
-            cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot lock the state directory %s", base);
+    out_state->base_fd = out_state->lock_fd = -1;
+    do {
+        status = lock_base(out_state, base, &again, err);
+        if (status == CWS_OK && again) {
+            cwsd_dir_keep(&out_state->base);
+            release(out_state);
+        }
+    } while (status == CWS_OK && again);
     if (status == CWS_OK) {
         remove_leftovers(out_state->base_fd);
-        status = make_own(base, out_state, err);
+        status = make_own(out_state, err);
     }
-    flock(out_state->base_fd, LOCK_UN);
-    if (status != CWS_OK)
-        cwsd_state_close(out_state);
+    if (status == CWS_OK) {
+        flock(out_state->base_fd, LOCK_UN);
+    } else {
+        cwsd_dir_remove(&out_state->base);
+        release(out_state);
+    }
     return status;
 }
 
 void cwsd_state_close(struct cwsd_state *state)
 {
-    if (state->base_fd <= 0)
+    if (!state->path)
         return;
-    if (state->lock_fd >= 0) {
-        remove_tree(state->base_fd, strrchr(state->path, '/') + 1);
-        close(state->lock_fd);
-    }
-    close(state->base_fd);
-    cws_free(state->path);
-    memset(state, 0, sizeof(*state));
+    flock(state->base_fd, LOCK_EX); /* nobody begins in a directory that is being removed */
+    remove_tree(state->base_fd, strrchr(state->path, '/') + 1);
+    cwsd_dir_remove(&state->base);
+    release(state);
 }
