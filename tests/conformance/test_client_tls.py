@@ -13,7 +13,7 @@ from integration.env import Certs
 
 Make = Callable[..., GrpcPeer]
 Pem = Callable[[str], bytes]
-GET = "coreweave.sandbox.v1.SandboxService/GetSandbox"
+GET = "SandboxService/GetSandbox"
 
 
 @pytest.fixture(autouse=True)

@@ -210,7 +210,7 @@ def silent_server(first_bytes: bytes) -> Iterator[str]:
             connection.close()
 
 
-GET = "coreweave.sandbox.v1.SandboxService/GetSandbox"
+GET = "SandboxService/GetSandbox"
 
 
 def rpc_failure(url: str, timeout: float) -> RpcError:

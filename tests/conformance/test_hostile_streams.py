@@ -68,7 +68,12 @@ def test_reset_after_partial_output(hostile: Hostile) -> None:
 
     _, sandbox = hostile(script)
     process = sandbox.exec(["x"])
-    assert list(process.stdout) in (["half a li"], [])
+    lines = []
+    with pytest.raises(SandboxError):
+        for line in process.stdout:
+            lines.append(line)
+    assert lines == ["half a li"]
+    assert list(process.stdout) == []  # told once
     error = failure(process)
     assert partial_stdout(error) == "half a li"
 
