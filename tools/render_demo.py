@@ -1,6 +1,6 @@
 """Draws docs/demo.svg from what the quick start really prints.
 
-    CWSANDBOX_BASE_URL=local python examples/quickstart.py | python tools/render_demo.py > docs/demo.svg
+CWSANDBOX_BASE_URL=local python examples/quickstart.py | python tools/render_demo.py > docs/demo.svg
 """
 
 from __future__ import annotations
