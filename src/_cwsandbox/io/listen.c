@@ -17,7 +17,7 @@
 
 /* A peer gets this long for its TLS handshake; one that connects and says nothing must not be
  * kept. */
-#define HANDSHAKE_NS (30 * CWS_NS_PER_S)
+#define HANDSHAKE_NS (30 * CWS_NS_PER_S) /* unless the options say otherwise */
 
 /* Pause before the next try when there was no memory for a connection that is waiting to be
  * accepted. */
@@ -35,6 +35,7 @@ struct cws_listener {
     void *ctx;
     struct cws_tls_config *tls;
     struct cws_list handshakes;
+    uint64_t handshake_ns; /* how long each may take */
     struct cws_timer retry;
     int family;
     uint16_t port;
@@ -98,7 +99,7 @@ static void handshake_begin(struct cws_listener *listener, struct cws_transport 
         return;
     }
     cws_list_push_back(&listener->handshakes, &handshake->node);
-    uint64_t due_ns = cws_clock_now_ns() + HANDSHAKE_NS;
+    uint64_t due_ns = cws_clock_now_ns() + listener->handshake_ns;
     if (cws_timer_set(listener->loop, &handshake->timer, due_ns) != CWS_OK)
         handshake_drop(handshake);
 }
@@ -267,6 +268,7 @@ enum cws_status cws_listener_new(struct cws_loop *loop, const struct cws_listen_
     listener->loop = loop;
     listener->accept = accept;
     listener->ctx = ctx;
+    listener->handshake_ns = options->handshake_ns ? options->handshake_ns : HANDSHAKE_NS;
     listener->family = options->unix_path ? AF_UNIX : AF_INET;
     cws_list_init(&listener->handshakes);
     cws_timer_init(&listener->retry, on_retry);

@@ -11,10 +11,11 @@ struct cws_listen_options {
     const char *host;      /* else an IP literal */
     uint16_t port;         /* 0: any free one (cws_listener_port) */
     struct cws_tls_config *tls; /* server config, or NULL; counted */
+    uint64_t handshake_ns;      /* how long a TLS handshake may take; 0: 30 s */
 };
 
-/* `accept` gets each connection, with its TLS handshake finished (one that takes longer than 30
- * s is dropped), and owns it; never from inside this call. CWS_INVALID: host is no IP literal,
+/* `accept` gets each connection, with its TLS handshake finished (one that takes
+ * too long is dropped), and owns it; never from inside this call. CWS_INVALID: host is no IP literal,
  * unix_path is empty or too long; CWS_IO: the address cannot be bound ("in use by a live server"
  * is told apart from stale); CWS_NO_MEMORY. */
 enum cws_status cws_listener_new(struct cws_loop *loop, const struct cws_listen_options *options,

@@ -237,7 +237,7 @@ static enum cws_status sock_write(struct cws_transport *t, const uint8_t *data, 
         return cws_buf_append(&sock->queued, data, len);
 
     size_t most = len < PENDING_CEILING ? len : PENDING_CEILING; /* uv_buf_init takes an unsigned */
-    uv_buf_t piece = uv_buf_init((char *)(uintptr_t)data, (unsigned)most);
+    uv_buf_t piece = uv_buf_init((char *)data, (unsigned)most);
     int taken = uv_try_write(&sock->uv.stream, &piece, 1);
     if (taken == UV_EAGAIN)
         taken = 0;

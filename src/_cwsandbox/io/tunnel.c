@@ -38,7 +38,7 @@ static enum cws_status append_base64(struct cws_buf *buf, const char *text)
         for (size_t k = 0; k < 3; k++)
             bits = bits << 8 | (k < n ? (uint8_t)text[i + k] : 0);
         for (size_t k = 0; k < 4; k++)
-            group[k] = k <= n ? digits[bits >> (18 - 6 * k) & 63] : '=';
+            group[k] = (char)(k <= n ? digits[bits >> (18 - 6 * k) & 63] : '=');
         status = cws_buf_append(buf, group, sizeof(group));
     }
     return status;
@@ -118,8 +118,8 @@ static enum cws_status check_status(const char *line, size_t len, struct cws_err
     char reason[64] = "";
     for (size_t i = 0; i + 1 < sizeof(reason) && 12 + i < len; i++) {
         char c = line[12 + i];
-        reason[i] =
-            c >= ' ' && c <= '~' ? c : '?'; /* it goes to a terminal, and a stranger wrote it */
+        bool printable = c >= ' ' && c <= '~'; /* it goes to a terminal; a stranger wrote it */
+        reason[i] = (char)(printable ? c : '?');
     }
     return cws_error_set(err, CWS_PROXY, "the proxy answered %u%s", code, reason);
 }
