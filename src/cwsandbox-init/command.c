@@ -11,7 +11,7 @@
 
 /* The exit codes of a shell. */
 #define EXIT_CANNOT_EXECUTE 126
-#define EXIT_NOT_FOUND 127
+#define EXIT_NOT_FOUND      127
 
 int command_read(struct launch *launch, char *block, uint64_t size)
 {
@@ -88,8 +88,12 @@ static void complain(const char *what, const char *name, int error)
     char number[32] = "error ";
     text_append_number(number, sizeof(number), (unsigned long)error);
     const char *reason = text_error(error);
-    struct iovec line[] = {piece("cwsandbox: "), piece(what),           piece(name),
-                           piece(": "),          piece(reason ? reason : number), piece("\n")};
+    struct iovec line[] = {piece("cwsandbox: "),
+                           piece(what),
+                           piece(name),
+                           piece(": "),
+                           piece(reason ? reason : number),
+                           piece("\n")};
     SYS3(writev, 2, line, sizeof(line) / sizeof(line[0]));
 }
 

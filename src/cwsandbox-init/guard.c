@@ -8,8 +8,8 @@
 #define BIT(cap) (1ull << (cap))
 
 /* What a package manager or a server expects of root, all of it confined to the sandbox's user namespace. */
-#define KEPT_CAPABILITIES                                                                          \
-    (BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER) | BIT(CAP_FSETID) | BIT(CAP_KILL) |  \
+#define KEPT_CAPABILITIES \
+    (BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER) | BIT(CAP_FSETID) | BIT(CAP_KILL) | \
      BIT(CAP_SETGID) | BIT(CAP_SETUID) | BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_SYS_CHROOT))
 
 /* What the kernel starts with; the daemon may have raised its own. */

@@ -29,9 +29,9 @@ struct launch {
     char **argv;
     char **envp;
     const char *working_dir;
-    int fds[3];          /* what becomes stdin, stdout, stderr */
+    int fds[3]; /* what becomes stdin, stdout, stderr */
     bool die_with_us;
-    volatile int error;  /* after command_start: why it could not be executed, else 0 */
+    volatile int error; /* after command_start: why it could not be executed, else 0 */
 };
 
 /* Fills argv, envp and working_dir from a block of CWSI_START; the block is written to and must stay. */

@@ -11,11 +11,11 @@
 
 #include "init.h"
 
-#define SOL_SOCKET_LEVEL 1 /* SOL_SOCKET, SCM_RIGHTS, MSG_*: not in the kernel's headers for us */
-#define SCM_RIGHTS_TYPE 1
-#define MSG_NO_SIGNAL 0x4000
+#define SOL_SOCKET_LEVEL  1 /* SOL_SOCKET, SCM_RIGHTS, MSG_*: not in the kernel's headers for us */
+#define SCM_RIGHTS_TYPE   1
+#define MSG_NO_SIGNAL     0x4000
 #define MSG_CLOSE_ON_EXEC 0x40000000
-#define MSG_CUT 0x28 /* MSG_TRUNC | MSG_CTRUNC */
+#define MSG_CUT           0x28 /* MSG_TRUNC | MSG_CTRUNC */
 
 struct message_part {
     void *base;
@@ -43,7 +43,7 @@ struct init {
     bool container;
     int null_fd;
     int signal_fd;
-    uint32_t used; /* ids below it have been used */
+    uint32_t used;               /* ids below it have been used */
     int pids[CWSI_MAX_COMMANDS]; /* 0: the id is free */
 };
 
@@ -98,7 +98,8 @@ static void report(uint32_t op, uint32_t id, int value)
 
 static void report_fault(uint32_t id, long error, const struct fault *fault)
 {
-    struct cwsi_report packet = {.op = CWSI_FAILED, .id = id, .value = (int)error, .detail = fault->detail};
+    struct cwsi_report packet = {
+        .op = CWSI_FAILED, .id = id, .value = (int)error, .detail = fault->detail};
     if (fault->path)
         text_append(packet.path, sizeof(packet.path), fault->path);
     send_report(&packet, -1);
@@ -126,7 +127,8 @@ static bool receive(struct received *received)
         die("a request of the wrong size");
     received->fd_count = 0;
     if (message.control_len >= offsetof(struct control, fds))
-        received->fd_count = (unsigned)((control.len - offsetof(struct control, fds)) / sizeof(int));
+        received->fd_count =
+            (unsigned)((control.len - offsetof(struct control, fds)) / sizeof(int));
     memcpy(received->fds, control.fds, sizeof(control.fds));
     return true;
 }
@@ -297,12 +299,14 @@ void init_main(void)
     SYS4(rt_sigprocmask, SIG_SETMASK, &all_signals, NULL, sizeof(all_signals));
     SYS3(close_range, CWSI_SOCKET + 1, ~0u, 0);
     SYS3(fcntl, CWSI_SOCKET, F_SETFD, FD_CLOEXEC);
-    init.signal_fd = (int)SYS4(signalfd4, -1, &child_signal, sizeof(child_signal), O_CLOEXEC | O_NONBLOCK);
+    init.signal_fd =
+        (int)SYS4(signalfd4, -1, &child_signal, sizeof(child_signal), O_CLOEXEC | O_NONBLOCK);
     if (init.signal_fd < 0)
         die("signalfd failed");
     say_hello();
     for (;;) {
-        struct pollfd fds[] = {{.fd = CWSI_SOCKET, .events = POLLIN}, {.fd = init.signal_fd, .events = POLLIN}};
+        struct pollfd fds[] = {{.fd = CWSI_SOCKET, .events = POLLIN},
+                               {.fd = init.signal_fd, .events = POLLIN}};
         SYS5(ppoll, fds, 2, NULL, NULL, 0);
         /* Children first: an id is reported free before a request that came later can name it again. */
         if (fds[1].revents)

@@ -59,7 +59,8 @@ int proc_seal(void)
             struct entry *entry = (void *)(buffer + at);
             at += entry->size;
             bool is_process = entry->name[0] >= '0' && entry->name[0] <= '9';
-            if (!is_process && entry->name[0] != '.' && (entry->type == DT_DIR || entry->type == DT_REG))
+            if (!is_process && entry->name[0] != '.' &&
+                (entry->type == DT_DIR || entry->type == DT_REG))
                 rc = seal(entry->name, entry->type);
         }
     }

@@ -6,7 +6,7 @@
 
 #include "init.h"
 
-#define MNT_DETACH 2
+#define MNT_DETACH     2
 #define DIRECTORY_MODE 0755
 
 struct setup {
@@ -30,26 +30,32 @@ static int make_parents(char *path)
 }
 
 /* Tries without the parents first: they are nearly always there. */
-#define WITH_PARENTS(rc, path, call)                                                               \
-    do {                                                                                           \
-        rc = (call);                                                                               \
-        if (rc == -ENOENT && (rc = make_parents(path)) == 0)                                       \
-            rc = (call);                                                                           \
+#define WITH_PARENTS(rc, path, call) \
+    do { \
+        rc = (call); \
+        if (rc == -ENOENT && (rc = make_parents(path)) == 0) \
+            rc = (call); \
     } while (0)
 
-static int make_directory(char *path, uint32_t mode)
+static int ensure_directory(char *path)
 {
     long rc;
-    WITH_PARENTS(rc, path, SYS3(mkdirat, AT_FDCWD, path, mode));
+    WITH_PARENTS(rc, path, SYS3(mkdirat, AT_FDCWD, path, DIRECTORY_MODE));
     if (rc == -EEXIST) {
         struct statx status;
         rc = SYS5(statx, AT_FDCWD, path, 0, STATX_TYPE, &status);
         if (rc == 0 && (status.stx_mode & S_IFMT) != S_IFDIR)
             rc = -ENOTDIR;
     }
-    if (rc == 0)
-        rc = SYS3(fchmodat, AT_FDCWD, path, mode);
     return (int)rc;
+}
+
+static int make_directory(char *path, uint32_t mode)
+{
+    int rc = ensure_directory(path);
+    if (rc == 0)
+        rc = (int)SYS3(fchmodat, AT_FDCWD, path, mode);
+    return rc;
 }
 
 static int write_all(long fd, const char *data, uint64_t len)
@@ -171,7 +177,8 @@ static int overlay(const char *path, const char *upper)
 }
 
 /* The content lies where commands cannot reach it, and shows through a mount that cannot be written to. */
-static int mount_file(struct setup *setup, char *path, const char *data, uint64_t len, uint32_t mode)
+static int mount_file(struct setup *setup, char *path, const char *data, uint64_t len,
+                      uint32_t mode)
 {
     char hidden[PATH_MAX] = "";
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
@@ -248,6 +255,8 @@ static int run_step(struct setup *setup, const struct cwsi_step *step, char *a, 
         return forbid_user_namespaces();
     case CWSI_STEP_RMDIR:
         return (int)SYS3(unlinkat, AT_FDCWD, a, AT_REMOVEDIR);
+    case CWSI_STEP_ENSURE_DIR:
+        return ensure_directory(a);
     default:
         return -EINVAL;
     }

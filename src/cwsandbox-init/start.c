@@ -37,7 +37,8 @@ long sys_spawn(int (*run)(void *arg), void *arg, void *stack_top)
                      "hlt\n"
                      "1:\n"
                      : "=a"(result)
-                     : "a"(__NR_clone), "D"((long)SPAWN_FLAGS), "S"(stack), "d"(0), [exit] "i"(__NR_exit_group)
+                     : "a"(__NR_clone), "D"((long)SPAWN_FLAGS), "S"(stack),
+                       "d"(0), [exit] "i"(__NR_exit_group)
                      : "rcx", "r8", "r10", "r11", "memory");
     return result;
 }

@@ -47,7 +47,7 @@ static inline long sys_call(long nr, long a, long b, long c, long d, long e, lon
 #error "cwsandbox-init: sys.h and start.c know x86_64 and aarch64 only"
 #endif
 
-#define SYS6(name, a, b, c, d, e, f)                                                               \
+#define SYS6(name, a, b, c, d, e, f) \
     sys_call(__NR_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 #define SYS5(name, a, b, c, d, e) SYS6(name, a, b, c, d, e, 0)
 #define SYS4(name, a, b, c, d)    SYS6(name, a, b, c, d, 0, 0)

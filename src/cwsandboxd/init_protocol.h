@@ -78,6 +78,7 @@ enum cwsi_step_op {
     CWSI_STEP_DETACH,      /* what is mounted on a goes out of sight; a itself is removed */
     CWSI_STEP_NO_USERNS,   /* no user namespaces can be made in here */
     CWSI_STEP_RMDIR,       /* empty directory a */
+    CWSI_STEP_ENSURE_DIR,  /* directory a, made when there is none */
 };
 
 /* cwsi_step.flags: go on when it cannot be done / when `a` does not exist */

@@ -1,0 +1,579 @@
+#include "box_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "environment.h"
+#include "host_private.h"
+#include "text.h"
+
+/* Ten milliseconds are usual; a host that pages or a mount that hangs must not leave a box in creation for ever. */
+#define CREATE_TIMEOUT_NS (60 * CWS_NS_PER_S)
+
+/* As long as the kernel takes. */
+#define MAX_HOSTNAME 63
+
+int cwsd_box_exit_code(int wait_status)
+{
+    return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
+}
+
+/* ---- the end -------------------------------------------------------------------------------------- */
+
+static void release(struct cwsd_box *box)
+{
+    cwsd_request_done(&box->setup);
+    cwsd_request_done(&box->main);
+    cwsd_request_done(&box->term);
+    if (box->stderr_fd >= 0)
+        close(box->stderr_fd);
+    cwsd_string_list_done(&box->environment);
+    cws_free(box->slots);
+    cws_free(box->working_dir);
+    cws_free(box->id);
+    cws_free(box);
+}
+
+static void fail(struct cwsd_box *box, const struct cws_error *err)
+{
+    if (box->failure.status == CWS_OK)
+        box->failure = *err;
+}
+
+/* Ends every process of the box. */
+static void kill_all(struct cwsd_box *box)
+{
+    bool namespaced = box->host->isolation != CWSD_ISOLATION_NONE;
+    if (namespaced && box->init.fd >= 0)
+        syscall(SYS_pidfd_send_signal, box->init.fd, SIGKILL, NULL, 0);
+    else if (namespaced)
+        cwsd_child_kill(&box->child); /* bubblewrap takes its child along */
+    cwsd_line_end(&box->line);        /* and an init that reads the end ends its box */
+}
+
+/* What bubblewrap, or the init before it was ready, wrote to stderr: its first line. */
+static void read_complaint(struct cwsd_box *box, char *line, size_t size)
+{
+    ssize_t len = box->stderr_fd < 0 ? 0 : read(box->stderr_fd, line, size - 1);
+    line[len > 0 ? len : 0] = '\0';
+    line[strcspn(line, "\n")] = '\0';
+    cwsd_text_clean(line);
+}
+
+static const char *step_name(uint32_t op)
+{
+    switch (op) {
+    case 0:
+        return "giving up privileges";
+    case CWSI_STEP_PRIVATE:
+        return "making the mounts private";
+    case CWSI_STEP_SCRATCH:
+        return "mounting a tmpfs on";
+    case CWSI_STEP_OVERLAY:
+        return "mounting an overlay on";
+    case CWSI_STEP_BIND:
+        return "binding";
+    case CWSI_STEP_MOUNT_FILE:
+        return "putting the file";
+    case CWSI_STEP_MKDIR:
+    case CWSI_STEP_ENSURE_DIR:
+        return "making the directory";
+    case CWSI_STEP_SEAL_PROC:
+        return "protecting";
+    case CWSI_STEP_NO_USERNS:
+        return "turning off user namespaces by";
+    default:
+        return "setting up";
+    }
+}
+
+/* Why a box never ran, of all that is known the most telling. */
+static void explain(struct cwsd_box *box, struct cws_error *err)
+{
+    char complaint[200];
+    const struct cwsi_report *fault = &box->fault;
+    const char *tool = box->host->bwrap ? "bubblewrap" : "cwsandbox-init";
+    read_complaint(box, complaint, sizeof(complaint));
+    if (box->failure.status != CWS_OK)
+        *err = box->failure;
+    else if (fault->op && box->setup.packet.op == 0)
+        cws_error_set_errno(err, CWS_INVALID, fault->value, "the main command \"%s\"",
+                            cwsd_text_short(fault->path).text);
+    else if (fault->op)
+        cws_error_set_errno(err, CWS_SYSTEM, fault->value, "cwsandbox-init, %s %s",
+                            step_name(fault->detail), fault->path);
+    else if (complaint[0])
+        cws_error_set(err, CWS_SYSTEM, "%s", complaint); /* begins with who says it */
+    else if (box->killed)
+        cws_error_set(err, CWS_CANCELLED, "stopped before its main command ran");
+    else
+        cws_error_set(err, CWS_SYSTEM, "%s ended with %d before the main command ran", tool,
+                      cwsd_box_exit_code(box->child.wait_status));
+}
+
+static void tell_exited(struct cwsd_box *box)
+{
+    if (!box->told_exited)
+        box->events->on_exited(box->ctx, box->exit_code);
+    box->told_exited = true;
+}
+
+/* Nothing of the box is left once bubblewrap was reaped, nobody holds the socket, and the pid namespace's first
+ * process, which the kernel lets go as the last one, is gone. */
+static void check_gone(struct cwsd_box *box)
+{
+    struct cws_error err = box->failure;
+    if (box->child.watch.busy || box->line.watch.busy || box->init.busy)
+        return;
+    cws_timer_cancel(box->loop, &box->timer);
+    if (box->state == CWSD_BOX_CREATING)
+        explain(box, &err);
+    else if (box->failure.status == CWS_OK && box->killed && !box->exited)
+        box->exit_code = 128 + SIGKILL;
+    if (box->state != CWSD_BOX_CREATING && err.status == CWS_OK)
+        tell_exited(box);
+    box->events->on_gone(box->ctx, err.status == CWS_OK ? NULL : &err);
+}
+
+static void lose_execs(struct cwsd_box *box)
+{
+    struct cws_error err = box->failure;
+    if (err.status == CWS_OK)
+        cws_error_set(&err, CWS_CLOSED, "sandbox %s ended while the command ran", box->id);
+    if (box->state == CWSD_BOX_RUNNING)
+        box->state = CWSD_BOX_ENDING;
+    for (uint32_t id = 1; id < box->slot_count; id++)
+        if (box->slots[id].exec)
+            cwsd_exec_note_lost(box->slots[id].exec, &err);
+}
+
+static void on_line_closed(struct cwsd_watch *watch)
+{
+    check_gone(cws_container_of(watch, struct cwsd_box, line.watch));
+}
+
+static void on_init_closed(struct cwsd_watch *watch)
+{
+    check_gone(cws_container_of(watch, struct cwsd_box, init));
+}
+
+static void on_init_gone(struct cwsd_watch *watch, int events)
+{
+    (void)events;
+    cwsd_watch_close(watch, on_init_closed);
+}
+
+static void on_child_end(struct cwsd_child *child, int wait_status)
+{
+    (void)wait_status;
+    check_gone(cws_container_of(child, struct cwsd_box, child));
+}
+
+/* ---- what the init says --------------------------------------------------------------------------- */
+
+static bool on_hello(struct cwsd_box *box, int pidfd)
+{
+    struct cws_error err;
+    /* Before any command runs in there, so it is our init's own. */
+    if (pidfd < 0 || box->init.busy || box->state != CWSD_BOX_CREATING)
+        return false;
+    if (cwsd_watch_open(box->loop, &box->init, pidfd, on_init_gone, &err) != CWS_OK) {
+        fail(box, &err);
+        return false;
+    }
+    cwsd_watch_for(&box->init, UV_READABLE);
+    if (box->killed)
+        kill_all(box);
+    return true;
+}
+
+static bool on_main_started(struct cwsd_box *box)
+{
+    if (box->state != CWSD_BOX_CREATING || !box->init.busy || box->setup.packet.op)
+        return false;
+    if (box->killed)
+        return true;
+    box->state = CWSD_BOX_RUNNING;
+    cws_timer_cancel(box->loop, &box->timer);
+    close(box->stderr_fd);
+    box->stderr_fd = -1;
+    box->events->on_running(box->ctx);
+    return true;
+}
+
+static bool on_main_exited(struct cwsd_box *box, int wait_status)
+{
+    if (box->state != CWSD_BOX_RUNNING || box->exited)
+        return box->killed;
+    box->exited = true;
+    box->exit_code = cwsd_box_exit_code(wait_status);
+    lose_execs(box);
+    tell_exited(box);
+    return true;
+}
+
+static bool on_ready(struct cwsd_box *box)
+{
+    bool expected = box->setup.packet.op == CWSI_SETUP;
+    box->setup.packet.op = 0; /* done */
+    return expected;
+}
+
+static bool on_failed(struct cwsd_box *box, const struct cwsi_report *report)
+{
+    if (report->id != CWSI_MAIN) {
+        struct cws_error err;
+        struct cwsd_exec *exec = report->id < box->slot_count ? box->slots[report->id].exec : NULL;
+        cws_error_set_errno(&err, CWS_SYSTEM, report->value, "starting a command in sandbox %s",
+                            box->id);
+        if (exec)
+            cwsd_exec_note_lost(exec, &err);
+        return exec || box->state == CWSD_BOX_ENDING;
+    }
+    bool expected = box->state == CWSD_BOX_CREATING && !box->fault.op;
+    box->fault = *report;
+    cwsd_text_clean(box->fault.path);
+    return expected;
+}
+
+static bool on_exec_report(struct cwsd_box *box, const struct cwsi_report *report)
+{
+    struct cwsd_exec *exec = report->id < box->slot_count ? box->slots[report->id].exec : NULL;
+    if (!exec)
+        return box->state == CWSD_BOX_ENDING; /* lost already */
+    return report->op == CWSI_STARTED ? cwsd_exec_note_started(exec)
+                                      : cwsd_exec_note_exited(exec, report->value);
+}
+
+static bool take_report(struct cwsd_box *box, const struct cwsi_report *report, int fd)
+{
+    switch (report->op) {
+    case CWSI_HELLO:
+        return on_hello(box, fd);
+    case CWSI_READY:
+        return on_ready(box);
+    case CWSI_FAILED:
+        return on_failed(box, report);
+    case CWSI_STARTED:
+        return report->id == CWSI_MAIN ? on_main_started(box) : on_exec_report(box, report);
+    default:
+        return report->id == CWSI_MAIN ? on_main_exited(box, report->value)
+                                       : on_exec_report(box, report);
+    }
+}
+
+static void on_line_end(struct cwsd_line *line, const struct cws_error *err)
+{
+    struct cwsd_box *box = cws_container_of(line, struct cwsd_box, line);
+    struct cws_error ended;
+    if (err) {
+        fail(box, err);
+    } else if (box->state == CWSD_BOX_RUNNING && !box->killed) {
+        cws_error_set(&ended, CWS_SYSTEM, "cwsandbox-init of sandbox %s ended unexpectedly",
+                      box->id);
+        fail(box, &ended);
+    }
+    kill_all(box);
+    lose_execs(box);
+    cwsd_line_close(line, on_line_closed);
+}
+
+static void on_report(struct cwsd_line *line, const struct cwsi_report *report, int fd)
+{
+    struct cwsd_box *box = cws_container_of(line, struct cwsd_box, line);
+    struct cws_error err;
+    if (take_report(box, report, fd))
+        return;
+    if (fd >= 0 && box->init.fd != fd)
+        close(fd);
+    cws_error_set(&err, CWS_PROTOCOL,
+                  "cwsandbox-init of sandbox %s reported %u for command %u out of turn", box->id,
+                  report->op, report->id);
+    on_line_end(line, &err);
+}
+
+/* ---- the commands' ids ---------------------------------------------------------------------------- */
+
+static enum cws_status grow_slots(struct cwsd_box *box)
+{
+    uint32_t count = box->slot_count ? box->slot_count * 2 : 8;
+    struct cwsd_slot *slots = cws_realloc(box->slots, count * sizeof(*slots));
+    if (!slots)
+        return CWS_NO_MEMORY;
+    for (uint32_t id = box->slot_count ? box->slot_count : 1; id < count; id++)
+        slots[id] = (struct cwsd_slot){.next_free = id + 1 < count ? id + 1 : 0};
+    slots[0] = (struct cwsd_slot){0};
+    box->first_free = box->slot_count ? box->slot_count : 1;
+    box->slots = slots;
+    box->slot_count = count;
+    return CWS_OK;
+}
+
+enum cws_status cwsd_box_attach(struct cwsd_box *box, struct cwsd_exec *exec, uint32_t *out_id,
+                                struct cws_error *err)
+{
+    if (box->state != CWSD_BOX_RUNNING || box->killed)
+        return cws_error_set(err, CWS_CLOSED, "sandbox %s does not run", box->id);
+    if (!box->first_free && box->slot_count >= CWSI_MAX_COMMANDS)
+        return cws_error_set(err, CWS_TOO_LARGE,
+                             "sandbox %s runs %u commands; more are not possible at a time",
+                             box->id, CWSI_MAX_COMMANDS - 1);
+    if (!box->first_free && grow_slots(box) != CWS_OK)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a command");
+    uint32_t id = box->first_free;
+    box->first_free = box->slots[id].next_free;
+    box->slots[id].exec = exec;
+    *out_id = id;
+    return CWS_OK;
+}
+
+void cwsd_box_detach(struct cwsd_box *box, uint32_t id)
+{
+    box->slots[id] = (struct cwsd_slot){.next_free = box->first_free};
+    box->first_free = id;
+}
+
+/* ---- the beginning -------------------------------------------------------------------------------- */
+
+/* A host name out of an id: what the kernel and programs take in one. */
+static void make_hostname(const char *id, char hostname[MAX_HOSTNAME + 1])
+{
+    size_t len = 0;
+    for (; *id && len < MAX_HOSTNAME; id++) {
+        bool plain =
+            (*id >= 'a' && *id <= 'z') || (*id >= 'A' && *id <= 'Z') || (*id >= '0' && *id <= '9');
+        if (plain || (*id == '-' && len > 0))
+            hostname[len++] = *id;
+    }
+    hostname[len] = '\0';
+    if (len == 0)
+        strcpy(hostname, "sandbox");
+}
+
+static enum cws_status copy_options(struct cwsd_box *box, const struct cwsd_box_options *options,
+                                    const char *hostname)
+{
+    char **merged;
+    size_t count;
+    struct cwsd_string_list standard = {0};
+    enum cws_status status =
+        cwsd_string_list_reserve(&standard, box->host->layout.environment.count + 1);
+    for (size_t i = 0; status == CWS_OK && i < box->host->layout.environment.count; i++)
+        status = cwsd_string_list_add(&standard, box->host->layout.environment.items[i]);
+    if (status == CWS_OK)
+        status = cwsd_string_list_add_pair(&standard, "HOSTNAME", hostname);
+    if (status == CWS_OK)
+        status = cwsd_environment_merge(&standard, &options->environment, &merged, &count);
+    if (status == CWS_OK) {
+        status = cwsd_string_list_reserve(&box->environment, count);
+        for (size_t i = 0; status == CWS_OK && i < count; i++)
+            status = cwsd_string_list_add(&box->environment, merged[i]);
+        cws_free(merged);
+    }
+    cwsd_string_list_done(&standard);
+    box->id = cws_strdup(options->id);
+    box->working_dir = cws_strdup(options->working_dir ? options->working_dir : "/");
+    return box->id && box->working_dir ? status : CWS_NO_MEMORY;
+}
+
+static enum cws_status make_setup(struct cwsd_box *box, const struct cwsd_box_options *options,
+                                  const char *hostname, struct cws_error *err)
+{
+    const struct cwsd_layout *layout = &box->host->layout;
+    if (box->host->isolation == CWSD_ISOLATION_NONE) {
+        if (options->file_count)
+            return cws_error_set(err, CWS_INVALID,
+                                 "%s: files cannot be mounted with --isolation=none",
+                                 options->files[0].path);
+        return cwsd_request_set_scripts(&box->setup, NULL, 0, err);
+    }
+    struct cwsd_script own;
+    cwsd_script_init(&own);
+    cwsd_layout_add_identity(&own, hostname);
+    for (size_t i = 0; i < options->file_count; i++)
+        cwsd_script_file(&own, CWSI_STEP_MOUNT_FILE, options->files[i].path, 0444,
+                         options->files[i].data, options->files[i].len);
+    if (options->working_dir)
+        cwsd_script_add(&own, CWSI_STEP_ENSURE_DIR, 0, options->working_dir, NULL);
+    const struct cwsd_script *scripts[] = {&layout->before, &own, &layout->after};
+    enum cws_status status =
+        cwsd_request_set_scripts(&box->setup, scripts, CWS_ARRAY_LEN(scripts), err);
+    box->setup.packet.flags |= CWSI_CONTAINER;
+    cwsd_script_done(&own);
+    return status;
+}
+
+/* Makes sure that a descriptor is above those it will be moved to in the child. */
+static enum cws_status lift(int *fd, struct cws_error *err)
+{
+    if (*fd > CWSI_SOCKET)
+        return CWS_OK;
+    int lifted = fcntl(*fd, F_DUPFD_CLOEXEC, CWSI_SOCKET + 1);
+    if (lifted < 0)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for a sandbox");
+    close(*fd);
+    *fd = lifted;
+    return CWS_OK;
+}
+
+static enum cws_status spawn(struct cwsd_box *box, const char *hostname, int socket_fd,
+                             int stderr_fd, struct cws_error *err)
+{
+    const struct cwsd_host *host = box->host;
+    char *const plain_argv[] = {host->init_path, NULL};
+    struct cwsd_spawn_options options = {
+        .argv = plain_argv, .stderr_fd = stderr_fd, .socket_fd = socket_fd};
+    const struct cwsd_string_list *words = &host->layout.bwrap_argv;
+    char **argv = NULL;
+    if (host->isolation != CWSD_ISOLATION_NONE) {
+        argv = cws_calloc(words->count + 1, sizeof(*argv));
+        if (!argv)
+            return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a sandbox");
+        memcpy(argv, words->items, words->count * sizeof(*argv));
+        argv[host->layout.hostname_at] = (char *)hostname;
+        options.argv = argv;
+    }
+    enum cws_status status = cwsd_child_spawn(box->loop, &box->child, &options, on_child_end, err);
+    cws_free(argv);
+    return status;
+}
+
+/* The socket and the pipe, and the child at their other ends. On failure nothing of it is left. */
+static enum cws_status start(struct cwsd_box *box, const char *hostname, struct cws_error *err)
+{
+    int sockets[2] = {-1, -1};
+    int pipes[2] = {-1, -1};
+    enum cws_status status = CWS_OK;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0 ||
+        pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
+        status = cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for a sandbox");
+    if (status == CWS_OK)
+        status = lift(&sockets[1], err);
+    if (status == CWS_OK)
+        status = lift(&pipes[1], err);
+    if (status == CWS_OK)
+        status = cwsd_line_open(box->loop, &box->line, sockets[0], err);
+    if (status == CWS_OK) {
+        sockets[0] = -1; /* the line's */
+        status = spawn(box, hostname, sockets[1], pipes[1], err);
+    }
+    if (status == CWS_OK) {
+        box->stderr_fd = pipes[0];
+        pipes[0] = -1;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (sockets[i] >= 0)
+            close(sockets[i]);
+        if (pipes[i] >= 0)
+            close(pipes[i]);
+    }
+    return status;
+}
+
+static void on_timer(struct cws_timer *timer)
+{
+    struct cwsd_box *box = cws_container_of(timer, struct cwsd_box, timer);
+    struct cws_error err;
+    if (box->state == CWSD_BOX_CREATING) {
+        cws_error_set(&err, CWS_TIMED_OUT, "sandbox %s was not set up within %llu s", box->id,
+                      CREATE_TIMEOUT_NS / CWS_NS_PER_S);
+        fail(box, &err);
+    }
+    box->killed = true;
+    kill_all(box);
+}
+
+/* A box that failed before it had a child: its line, if open, still has to close. */
+static void on_unused_closed(struct cwsd_watch *watch)
+{
+    release(cws_container_of(watch, struct cwsd_box, line.watch));
+}
+
+enum cws_status cwsd_box_new(struct cws_loop *loop, const struct cwsd_host *host,
+                             const struct cwsd_box_options *options,
+                             const struct cwsd_box_events *events, void *ctx,
+                             struct cwsd_box **out_box, struct cws_error *err)
+{
+    char hostname[MAX_HOSTNAME + 1];
+    struct cwsd_box *box = cws_calloc(1, sizeof(*box));
+    if (!box)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a sandbox");
+    box->loop = loop;
+    box->host = host;
+    box->events = events;
+    box->ctx = ctx;
+    box->stderr_fd = box->init.fd = box->line.watch.fd = -1;
+    box->line.on_report = on_report;
+    box->line.on_end = on_line_end;
+    cws_timer_init(&box->timer, on_timer);
+    cwsd_request_init(&box->setup, CWSI_SETUP, CWSI_MAIN);
+    cwsd_request_init(&box->main, CWSI_START, CWSI_MAIN);
+    cwsd_request_init(&box->term, CWSI_SIGNAL, CWSI_MAIN);
+    make_hostname(options->id, hostname);
+
+    enum cws_status status = copy_options(box, options, hostname);
+    if (status != CWS_OK)
+        cws_error_set(err, status, "out of memory for a sandbox");
+    if (status == CWS_OK)
+        status = make_setup(box, options, hostname, err);
+    if (status == CWS_OK)
+        status = cwsd_request_set_command(&box->main, &options->command, &box->environment,
+                                          box->working_dir, err);
+    if (status == CWS_OK &&
+        cws_timer_set(loop, &box->timer, cws_clock_now_ns() + CREATE_TIMEOUT_NS) != CWS_OK)
+        status = cws_error_set(err, CWS_NO_MEMORY, "out of memory for a sandbox");
+    if (status == CWS_OK)
+        status = start(box, hostname, err);
+    if (status != CWS_OK) {
+        cws_timer_cancel(loop, &box->timer);
+        if (box->line.watch.fd >= 0)
+            cwsd_line_close(&box->line, on_unused_closed);
+        else
+            release(box);
+        return status;
+    }
+    /* Both wait in the socket for the init to come up. */
+    cwsd_line_send(&box->line, &box->setup);
+    cwsd_line_send(&box->line, &box->main);
+    *out_box = box;
+    return CWS_OK;
+}
+
+void cwsd_box_stop(struct cwsd_box *box, uint64_t grace_ms)
+{
+    if (box->state == CWSD_BOX_ENDING || box->killed)
+        return;
+    uint64_t now = cws_clock_now_ns();
+    uint64_t due = grace_ms < (CWS_NO_DEADLINE - now) / CWS_NS_PER_MS
+                       ? now + grace_ms * CWS_NS_PER_MS
+                       : CWS_NO_DEADLINE;
+    bool now_already = box->state == CWSD_BOX_CREATING || grace_ms == 0;
+    if (!now_already && (!box->timer.index || due < box->timer.due_ns))
+        now_already = cws_timer_set(box->loop, &box->timer, due) != CWS_OK; /* rather than never */
+    if (now_already) {
+        box->killed = true;
+        kill_all(box);
+        return;
+    }
+    if (!box->stop_asked) {
+        box->stop_asked = true;
+        box->term.packet.value = SIGTERM;
+        cwsd_line_send(&box->line, &box->term);
+    }
+}
+
+void cwsd_box_free(struct cwsd_box *box)
+{
+    if (!box)
+        return;
+    assert(!box->child.watch.busy && !box->line.watch.busy && !box->init.busy);
+    release(box);
+}

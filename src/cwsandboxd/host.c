@@ -1,0 +1,366 @@
+#include "host_private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "box_private.h"
+
+#define PROBE_TIMEOUT_NS (20 * CWS_NS_PER_S)
+
+/* Exit codes of the probe's command. */
+#define PROBE_OK        0
+#define PROBE_READ_ONLY 10
+#define PROBE_UNSEALED  11
+
+/* $1: a file that must be new; $2: "overlay" or "". Opening for append changes nothing. */
+static const char probe_command[] =
+    "if (: >> /proc/sys/kernel/core_pattern) 2> /dev/null; then exit 11; fi\n"
+    "if [ \"$2\" ]; then (: > \"$1\") 2> /dev/null && [ -e \"$1\" ] || exit 10; fi\n"
+    ": > /tmp/probe && : > /root/probe && : > /workspace/probe || exit 12\n";
+
+/* ---- where things are ----------------------------------------------------------------------------- */
+
+static char *find_bwrap(const struct cwsd_host_options *options)
+{
+    char path[PATH_MAX];
+    const char *folders = getenv("PATH");
+    if (options->bwrap)
+        return cws_strdup(options->bwrap);
+    for (const char *folder = folders ? folders : "/usr/local/bin:/usr/bin:/bin"; folder;) {
+        const char *end = strchrnul(folder, ':');
+        int len = snprintf(path, sizeof(path), "%.*s/bwrap", (int)(end - folder), folder);
+        if (path[0] == '/' && len < (int)sizeof(path) && access(path, X_OK) == 0)
+            return cws_strdup(path);
+        folder = *end ? end + 1 : NULL;
+    }
+    return NULL;
+}
+
+static enum cws_status find_init(const struct cwsd_host_options *options, char **out_path,
+                                 struct cws_error *err)
+{
+    char path[PATH_MAX] = "";
+    if (options->init_path) {
+        snprintf(path, sizeof(path), "%s", options->init_path);
+    } else {
+        ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - sizeof("cwsandbox-init"));
+        if (len < 0)
+            return cws_error_set_errno(err, CWS_SYSTEM, errno, "/proc/self/exe");
+        path[len] = '\0';
+        strcpy(strrchr(path, '/') + 1, "cwsandbox-init");
+    }
+    if (access(path, X_OK) != 0)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "cwsandbox-init at %s", path);
+    *out_path = cws_strdup(path);
+    return *out_path ? CWS_OK : cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+}
+
+/* ---- one container, to see whether it works ------------------------------------------------------- */
+
+struct probe {
+    struct cws_loop *loop;
+    struct cwsd_box *box;
+    struct cws_timer timer;
+    bool ran;
+    bool timed_out;
+    int exit_code;
+    struct cws_error failure;
+    struct cwsi_report fault;
+};
+
+static void on_running(void *ctx)
+{
+    struct probe *probe = ctx;
+    probe->ran = true;
+}
+
+static void on_exited(void *ctx, int exit_code)
+{
+    struct probe *probe = ctx;
+    probe->exit_code = exit_code;
+}
+
+static void on_gone(void *ctx, const struct cws_error *err)
+{
+    struct probe *probe = ctx;
+    if (err)
+        probe->failure = *err;
+    probe->fault = probe->box->fault;
+    cws_loop_stop(probe->loop);
+}
+
+static void on_timeout(struct cws_timer *timer)
+{
+    struct probe *probe = cws_container_of(timer, struct probe, timer);
+    probe->timed_out = true;
+    cwsd_box_stop(probe->box, 0);
+}
+
+/* Runs the probe's command in a box of `host`; CWS_OK when it ran to its end, whatever it found out. */
+static enum cws_status run_probe(const struct cwsd_host *host, const char *new_file,
+                                 struct probe *probe, struct cws_error *err)
+{
+    static const struct cwsd_box_events events = {on_running, on_exited, on_gone};
+    bool overlay = host->isolation == CWSD_ISOLATION_OVERLAY;
+    char *argv[] = {(char *)"/bin/sh",
+                    (char *)"-c",
+                    (char *)probe_command,
+                    (char *)"probe",
+                    (char *)new_file,
+                    (char *)(overlay ? "overlay" : ""),
+                    NULL};
+    struct cwsd_box_options options = {.id = "probe", .command = {argv, CWS_ARRAY_LEN(argv) - 1}};
+    *probe = (struct probe){.exit_code = -1};
+    enum cws_status status = cws_loop_new(&probe->loop, err);
+    if (status != CWS_OK)
+        return status;
+    cws_timer_init(&probe->timer, on_timeout);
+    status = cwsd_box_new(probe->loop, host, &options, &events, probe, &probe->box, err);
+    if (status == CWS_OK) {
+        if (cws_timer_set(probe->loop, &probe->timer, cws_clock_now_ns() + PROBE_TIMEOUT_NS) !=
+            CWS_OK)
+            on_timeout(&probe->timer);
+        cws_loop_run(probe->loop);
+        cws_timer_cancel(probe->loop, &probe->timer);
+        cwsd_box_free(probe->box);
+        if (probe->timed_out)
+            status =
+                cws_error_set(err, CWS_TIMED_OUT, "the probe container did not end within %llu s",
+                              PROBE_TIMEOUT_NS / CWS_NS_PER_S);
+        else if (probe->failure.status != CWS_OK) {
+            *err = probe->failure;
+            status = err->status;
+        }
+    }
+    cws_loop_free(probe->loop);
+    return status;
+}
+
+/* ---- from the strongest to the weakest ------------------------------------------------------------ */
+
+static enum cws_status plan(struct cwsd_host *host, enum cwsd_isolation isolation,
+                            unsigned read_only, struct cws_error *err)
+{
+    struct cwsd_layout_options options = {.isolation = isolation,
+                                          .bwrap = host->bwrap,
+                                          .init_path = host->init_path,
+                                          .read_only = read_only};
+    cwsd_layout_done(&host->layout);
+    host->isolation = isolation;
+    return cwsd_layout_init(&host->layout, &options, err);
+}
+
+/* The bit of the folder on which the init could not mount its overlay; 0: that was not it. */
+static unsigned refused_overlay(const struct probe *probe)
+{
+    if (probe->fault.op != CWSI_FAILED || probe->fault.detail != CWSI_STEP_OVERLAY)
+        return 0;
+    for (unsigned i = 0; cwsd_layout_programs[i]; i++)
+        if (strcmp(cwsd_layout_programs[i], probe->fault.path) == 0)
+            return 1u << i;
+    return 0;
+}
+
+/* CWS_OK: it works; `host` is ready. */
+static enum cws_status try_isolation(struct cwsd_host *host, enum cwsd_isolation isolation,
+                                     unsigned *out_read_only, struct cws_error *err)
+{
+    char new_file[64];
+    struct probe probe;
+    unsigned read_only = 0, refused;
+    snprintf(new_file, sizeof(new_file), "/usr/local/bin/.cwsandbox-probe-%d", (int)getpid());
+    enum cws_status status;
+    do {
+        status = plan(host, isolation, read_only, err);
+        if (status != CWS_OK)
+            return status;
+        status = run_probe(host, new_file, &probe, err);
+        /* A folder with mounts of its own below cannot be overlaid; it stays read-only, the others need not. */
+        refused = status == CWS_OK ? 0 : refused_overlay(&probe);
+        read_only |= refused;
+    } while (refused && !(read_only & 1u));
+    if (status != CWS_OK)
+        return status;
+    *out_read_only = read_only;
+    if (access(new_file, F_OK) == 0) {
+        unlink(new_file);
+        return cws_error_set(err, CWS_SYSTEM, "a file made in a sandbox appeared on the host: %s",
+                             new_file);
+    }
+    switch (probe.exit_code) {
+    case PROBE_OK:
+        return CWS_OK;
+    case PROBE_READ_ONLY:
+        return cws_error_set(err, CWS_SYSTEM,
+                             "an overlay could be mounted on /usr, but not written to");
+    case PROBE_UNSEALED:
+        return cws_error_set(err, CWS_SYSTEM,
+                             "the host's kernel settings in /proc/sys could be written to");
+    default:
+        return cws_error_set(err, CWS_SYSTEM, "the probe container's command ended with %d",
+                             probe.exit_code);
+    }
+}
+
+CWS_PRINTF(2, 3) static void say(struct cwsd_host *host, const char *format, ...)
+{
+    size_t len = strlen(host->description);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(host->description + len, sizeof(host->description) - len, format, args);
+    va_end(args);
+}
+
+static void describe(struct cwsd_host *host, unsigned read_only,
+                     const struct cws_error *overlay_err)
+{
+    say(host,
+        "bubblewrap: own user, pid, mount, network, ipc and uts namespaces; the host's programs ");
+    if (host->isolation == CWSD_ISOLATION_NAMESPACES) {
+        say(host, "read-only, tmpfs elsewhere");
+        if (overlay_err->status != CWS_OK)
+            say(host, " (no overlay: %s)", overlay_err->text);
+        return;
+    }
+    say(host, "under a private writable overlay, tmpfs elsewhere");
+    if (geteuid() != 0)
+        say(host, " (files of other users can be added to and replaced, not changed in place)");
+    for (unsigned i = 0; cwsd_layout_programs[i]; i++)
+        if (read_only & 1u << i)
+            say(host, "; %s read-only", cwsd_layout_programs[i]);
+}
+
+/* ---- why not -------------------------------------------------------------------------------------- */
+
+/* The number in a file of /proc; -1 when there is none. */
+static int read_setting(const char *path)
+{
+    char text[32];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t len = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    text[len > 0 ? len : 0] = '\0';
+    return len > 0 ? atoi(text) : -1;
+}
+
+/* Puts the layer that most likely refused in front of what bubblewrap said. */
+static enum cws_status name_layer(struct cws_error *err)
+{
+    if (read_setting("/proc/sys/user/max_user_namespaces") == 0)
+        return cws_error_wrap(err, "user namespaces are turned off on this host "
+                                   "(user.max_user_namespaces is 0)");
+    if (geteuid() != 0 && read_setting("/proc/sys/kernel/unprivileged_userns_clone") == 0)
+        return cws_error_wrap(err, "user namespaces are turned off for ordinary users "
+                                   "(kernel.unprivileged_userns_clone is 0)");
+    if (geteuid() != 0 &&
+        read_setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1)
+        return cws_error_wrap(err, "AppArmor restricts user namespaces "
+                                   "(kernel.apparmor_restrict_unprivileged_userns is 1)");
+    return cws_error_wrap(err, "no sandbox could be set up");
+}
+
+/* ---- none ----------------------------------------------------------------------------------------- */
+
+static enum cws_status plan_none(struct cwsd_host *host, struct cws_error *err)
+{
+    const struct passwd *user = getpwuid(geteuid());
+    struct cwsd_string_list *list = &host->layout.environment;
+    host->isolation = CWSD_ISOLATION_NONE;
+    cwsd_script_init(&host->layout.before);
+    cwsd_script_init(&host->layout.after);
+    if (cwsd_string_list_reserve(list, 8) != CWS_OK ||
+        cwsd_string_list_add_pair(list, "PATH",
+                                  "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") ||
+        cwsd_string_list_add_pair(list, "HOME", user ? user->pw_dir : "/") ||
+        cwsd_string_list_add_pair(list, "USER", user ? user->pw_name : "nobody") ||
+        cwsd_string_list_add_pair(list, "LOGNAME", user ? user->pw_name : "nobody") ||
+        cwsd_string_list_add_pair(list, "LANG", "C.UTF-8"))
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    snprintf(host->description, sizeof(host->description),
+             "NONE: commands run as this user on this host, with nothing in between");
+    return CWS_OK;
+}
+
+/* ---- life ----------------------------------------------------------------------------------------- */
+
+static enum cws_status probe_all(struct cwsd_host *host, enum cwsd_isolation strongest,
+                                 struct cws_error *err)
+{
+    struct cws_error overlay_err = {0};
+    unsigned read_only = 0;
+    if (!host->bwrap)
+        return cws_error_set(
+            err, CWS_SYSTEM,
+            "bubblewrap is not installed: there is no bwrap on PATH (Debian: apt-get install "
+            "bubblewrap)");
+    if (strongest == CWSD_ISOLATION_OVERLAY &&
+        try_isolation(host, CWSD_ISOLATION_OVERLAY, &read_only, &overlay_err) == CWS_OK) {
+        describe(host, read_only, NULL);
+        return CWS_OK;
+    }
+    enum cws_status status = try_isolation(host, CWSD_ISOLATION_NAMESPACES, &read_only, err);
+    if (status != CWS_OK)
+        return status == CWS_SYSTEM ? name_layer(err) : status;
+    describe(host, read_only, &overlay_err);
+    return CWS_OK;
+}
+
+enum cws_status cwsd_host_probe_from(const struct cwsd_host_options *options,
+                                     enum cwsd_isolation strongest, struct cwsd_host **out_host,
+                                     struct cws_error *err)
+{
+    struct cwsd_host *host = cws_calloc(1, sizeof(*host));
+    if (!host)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    /* A command may close its stdin while it is written to. */
+    signal(SIGPIPE, SIG_IGN);
+    enum cws_status status = find_init(options, &host->init_path, err);
+    if (status == CWS_OK && options->allow_none) {
+        status = plan_none(host, err);
+    } else if (status == CWS_OK) {
+        host->bwrap = find_bwrap(options);
+        status = probe_all(host, strongest, err);
+    }
+    if (status != CWS_OK) {
+        cwsd_host_free(host);
+        return status;
+    }
+    *out_host = host;
+    return CWS_OK;
+}
+
+enum cws_status cwsd_host_probe(const struct cwsd_host_options *options,
+                                struct cwsd_host **out_host, struct cws_error *err)
+{
+    return cwsd_host_probe_from(options, CWSD_ISOLATION_OVERLAY, out_host, err);
+}
+
+void cwsd_host_free(struct cwsd_host *host)
+{
+    if (!host)
+        return;
+    cwsd_layout_done(&host->layout);
+    cws_free(host->bwrap);
+    cws_free(host->init_path);
+    cws_free(host);
+}
+
+enum cwsd_isolation cwsd_host_isolation(const struct cwsd_host *host)
+{
+    return host->isolation;
+}
+
+const char *cwsd_host_describe(const struct cwsd_host *host)
+{
+    return host->description;
+}
