@@ -26,7 +26,7 @@
 #include "exec.h"
 #include "host.h"
 
-#define NAMESPACES                                                                                 \
+#define NAMESPACES \
     (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
 
 static char *const true_argv[] = {(char *)"/bin/true", NULL};
@@ -96,22 +96,23 @@ static void exec_failed(void *ctx, const struct cws_error *err)
     exit(1);
 }
 
-static const struct cwsd_exec_events exec_events = {exec_started, exec_output, exec_started, exec_exited,
-                                                    exec_failed};
+static const struct cwsd_exec_events exec_events = {exec_started, exec_output, exec_started,
+                                                    exec_exited, exec_failed};
 
 static void create(struct bench *bench)
 {
     char *argv[] = {(char *)"/bin/sleep", (char *)"1000000", NULL};
     struct cwsd_box_options options = {.id = "bench", .command = {argv, 2}};
     struct cws_error err;
-    if (cwsd_box_new(bench->loop, bench->host, &options, &box_events, bench, &bench->box, &err) != CWS_OK) {
+    if (cwsd_box_new(bench->loop, bench->host, &options, &box_events, bench, &bench->box, &err) !=
+        CWS_OK) {
         fprintf(stderr, "bench_spawn: %s\n", err.text);
         exit(1);
     }
     cws_loop_run(bench->loop);
 }
 
-static void delete(struct bench *bench)
+static void delete (struct bench *bench)
 {
     cwsd_box_stop(bench->box, 0);
     cws_loop_run(bench->loop);
@@ -135,7 +136,8 @@ static void run_init(struct bench *bench)
     struct cwsd_exec_options options = {.command = {(char **)true_argv, 1}};
     struct cws_error err;
     bench->exit_code = -1;
-    need(cwsd_exec_start(bench->box, &options, &exec_events, bench, &bench->exec, &err) == CWS_OK, "exec");
+    need(cwsd_exec_start(bench->box, &options, &exec_events, bench, &bench->exec, &err) == CWS_OK,
+         "exec");
     cws_loop_run(bench->loop);
     need(bench->exit_code == 0, "exec's exit code");
     cwsd_exec_free(bench->exec);
@@ -218,7 +220,8 @@ int main(int argc, char **argv)
     need(heap && runs > 0, "arguments");
     memset(heap, 1, heap_size + 1);
     struct cwsd_host_options options = {.init_path = argv[3]};
-    if (cwsd_host_probe(&options, &bench.host, &err) != CWS_OK || cws_loop_new(&bench.loop, &err) != CWS_OK) {
+    if (cwsd_host_probe(&options, &bench.host, &err) != CWS_OK ||
+        cws_loop_new(&bench.loop, &err) != CWS_OK) {
         fprintf(stderr, "bench_spawn: %s\n", err.text);
         return 1;
     }
@@ -231,10 +234,10 @@ int main(int argc, char **argv)
     for (int i = 0; i < runs; i++)
         for (size_t w = 0; w < CWS_ARRAY_LEN(ways); w++)
             measure(&bench, &ways[w], i);
-    delete(&bench);
+    delete (&bench);
     for (int i = 0; i < runs; i++) {
         measure(&bench, &creation, i);
-        delete(&bench);
+        delete (&bench);
     }
     for (size_t w = 0; w <= CWS_ARRAY_LEN(ways); w++) {
         struct way *way = w < CWS_ARRAY_LEN(ways) ? &ways[w] : &creation;
