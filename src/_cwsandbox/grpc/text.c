@@ -84,9 +84,10 @@ static int base64_value(char c)
 
 enum cws_status cws_base64_decode(const char *text, size_t len, struct cws_buf *out)
 {
-    for (int padding = 0; padding < 2 && len > 0 && text[len - 1] == '='; padding++)
+    size_t padding = 0;
+    for (; padding < 2 && len > 0 && text[len - 1] == '='; padding++)
         len--;
-    if (len % 4 == 1)
+    if (len % 4 == 1 || (padding && (len + padding) % 4 != 0))
         return CWS_INVALID;
     for (size_t i = 0; i < len; i++)
         if (base64_value(text[i]) < 0)
