@@ -34,8 +34,9 @@ static char to_lower(char c)
 
 static bool is_reserved(const char *name)
 {
-    static const char *const reserved[] = {"te", "content-type", "connection", "keep-alive", "proxy-connection",
-                                           "transfer-encoding", "upgrade", "host"};
+    static const char *const reserved[] = {"te",         "content-type",     "content-length",
+                                           "connection", "keep-alive",       "proxy-connection",
+                                           "upgrade",    "transfer-encoding", "host"};
     for (size_t i = 0; i < CWS_ARRAY_LEN(reserved); i++)
         if (strcmp(name, reserved[i]) == 0)
             return true;
@@ -63,6 +64,9 @@ static enum cws_status check_name(const char *name, size_t len, struct cws_error
 /* The value is not told: it may be a secret. */
 static enum cws_status check_value(const char *name, const char *value, size_t len, struct cws_error *err)
 {
+    /* HTTP/2 forbids it, and peers drop such a field without a word. */
+    if (len && (value[0] == ' ' || value[len - 1] == ' '))
+        return cws_error_set(err, CWS_INVALID, "metadata value of '%s' must not begin or end with a space", name);
     for (size_t i = 0; i < len; i++)
         if (value[i] < 0x20 || value[i] > 0x7e)
             return cws_error_set(err, CWS_INVALID,
