@@ -37,6 +37,20 @@ static enum cws_status parse_port(const char *url, const char *text, size_t len,
     return CWS_OK;
 }
 
+/* Whether the look-up and the :authority field can take it; nothing that could not be a name goes on the wire. */
+static bool is_host(const char *host, size_t len, bool literal6)
+{
+    static const char name[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    static const char address6[] = "abcdefABCDEF0123456789:.";
+    for (size_t i = 0; i < len; i++) {
+        if (literal6 && host[i] == '%')
+            return i + 1 < len && is_host(host + i + 1, len - i - 1, false); /* a zone: an interface's name */
+        if (!memchr(literal6 ? address6 : name, host[i], literal6 ? sizeof(address6) - 1 : sizeof(name) - 1))
+            return false;
+    }
+    return true;
+}
+
 /* host, host:port, [v6], [v6]:port */
 static enum cws_status parse_authority(const char *url, const char *text, size_t len, struct cws_target *target,
                                        struct cws_error *err)
@@ -62,6 +76,9 @@ static enum cws_status parse_authority(const char *url, const char *text, size_t
     }
     if (host_len == 0)
         return cws_error_set(err, CWS_INVALID, "base URL '%s' must have a hostname", url);
+    if (!is_host(host, host_len, literal6))
+        return cws_error_set(err, CWS_INVALID, "base URL '%s': a hostname is made of %s", url,
+                             literal6 ? "hexadecimal digits and ':' between brackets" : "a-z, 0-9, '-', '_' and '.'");
     if (rest < end) {
         if (*rest != ':')
             return cws_error_set(err, CWS_INVALID, "base URL '%s': unexpected text after ']'", url);
@@ -113,7 +130,7 @@ static enum cws_status parse(const char *url, struct cws_target *target, struct 
     size_t path_len = strcspn(path, "?#");
     if (path_len > 1 || (path_len == 1 && path[0] != '/'))
         return cws_error_set(err, CWS_INVALID, "base URL '%s': the service does not support URL paths", url);
-    const char *at = memchr(rest, '@', len); /* user information is ignored */
+    const char *at = memrchr(rest, '@', len); /* user information is ignored */
     if (at) {
         len -= (size_t)(at + 1 - rest);
         rest = at + 1;
