@@ -129,10 +129,11 @@ $(OUT)/obj/src/cwsandboxd/%.o: src/cwsandboxd/%.c Makefile
 	$(call say,CC,$<)
 	$(Q)$(CC) $(cflags) -iquote src/cwsandboxd -MMD -MP -c -o $@ $<
 
+# Not hidden: a test may stand in for a function of a library.
 $(OUT)/obj/tests/%.o: tests/%.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(cflags) -iquote src/cwsandboxd -iquote tests/c -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(cflags) -fvisibility=default -iquote src/cwsandboxd -iquote tests/c -MMD -MP -c -o $@ $<
 
 $(OUT)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)

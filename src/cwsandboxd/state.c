@@ -31,8 +31,9 @@ static void remove_name(int dir_fd, const char *name, dev_t device)
     }
     if (info.st_dev != device)
         return;                        /* something is mounted there */
-    if ((info.st_mode & 0700) != 0700) /* overlayfs leaves such a one behind */
-        fchmodat(dir_fd, name, 0700, 0);
+    /* overlayfs leaves a closed directory behind; if it stays closed, so does what is in it. */
+    if ((info.st_mode & 0700) != 0700 && fchmodat(dir_fd, name, 0700, 0) < 0)
+        return;
     int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd >= 0)
         remove_children(fd, device);
