@@ -4,6 +4,14 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
+#ifdef __has_feature
+#define UNDER_TSAN __has_feature(thread_sanitizer)
+#elif defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#else
+#define UNDER_TSAN 0
+#endif
+
 /* --- straight ways --- */
 
 static void test_ip_literals(void **state)
@@ -324,6 +332,8 @@ static void test_cancel_beside_silent_addresses(void **state)
 static void test_look_up_in_a_forked_child(void **state)
 {
     struct fixture *f = *state;
+    if (UNDER_TSAN)
+        skip(); /* it allows no new thread after a fork */
     resolver_add(closed_port());
     dial(f, (struct cws_dial_options){.host = "sandbox.test", .port = 1});
     expect_error(f, CWS_CONNECT, "connection refused");
