@@ -9,8 +9,6 @@
 enum {
     DEFAULT_MAX_MESSAGE = 100 * 1024 * 1024,
     DEFAULT_MAX_STREAMS = 1000,
-    /* What a client may send ahead of a method that reads slowly. */
-    REQUEST_WINDOW = 256 * 1024,
 };
 
 struct connection {
@@ -55,7 +53,8 @@ void cws_server_accept(void *ctx, struct cws_transport *transport)
     }
     c->server = server;
     cws_list_push_back(&server->connections, &c->node);
-    struct cws_h2_conn_options options = {.max_streams = server->max_streams, .stream_window = REQUEST_WINDOW};
+    struct cws_h2_conn_options options = {.max_streams = server->max_streams,
+                                          .stream_window = CWS_SERVER_REQUEST_WINDOW};
     c->conn = cws_h2_conn_new(server->loop, transport, CWS_H2_SERVER, &options, &conn_events, c);
     if (!c->conn)
         connection_free(c);

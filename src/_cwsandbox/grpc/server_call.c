@@ -18,7 +18,7 @@ struct cws_server_call {
     void *user;
     struct cws_buf headers; /* name NUL value NUL … */
     struct cws_frame_reader reader;
-    size_t early_credit; /* window given back before the method asked */
+    size_t early_credit; /* window given back before the method was handed the message */
     uint64_t deadline_ns;
     struct cws_timer deadline;
     enum cws_grpc_code code; /* what it was finished with */
@@ -262,15 +262,20 @@ static void message_failed(struct cws_server_call *call, enum cws_status status)
     }
 }
 
-/* A method with manual credit gives back what it was handed, message by message. Prefixes and the parts of a message that
- * is not whole yet are given back at once, or a message larger than the window could never come in; what was
- * given back early is taken off what the method gives back later. */
+/* A method with manual credit gives back what it was handed, message by message. Prefixes are given back at once, and of a
+ * message that is not whole yet what goes beyond half the window, or one larger than the window could never come in. The
+ * rest is not, or a client could send ahead without end in pieces. */
+static size_t given_early(size_t partial_len)
+{
+    return partial_len > CWS_SERVER_REQUEST_WINDOW / 2 ? partial_len - CWS_SERVER_REQUEST_WINDOW / 2 : 0;
+}
+
 static void settle_credit(struct cws_server_call *call, size_t received, size_t delivered, size_t partial_before)
 {
     size_t partial = cws_frame_partial_len(&call->reader);
-    size_t later = delivered ? delivered - partial_before : 0;
-    call->early_credit += delivered ? partial : partial - partial_before;
-    cws_h2_stream_consume(call->stream, received - later);
+    size_t prefixes = received + partial_before - delivered - partial;
+    size_t early = given_early(partial) - (delivered ? 0 : given_early(partial_before));
+    cws_h2_stream_consume(call->stream, prefixes + early);
 }
 
 static void on_data(void *ctx, const uint8_t *data, size_t len)
@@ -290,6 +295,8 @@ static void on_data(void *ctx, const uint8_t *data, size_t len)
         }
         if (!message)
             break;
+        if (!delivered)
+            call->early_credit += given_early(partial_before);
         delivered += message_len;
         call->method->message(call, message, message_len);
     }

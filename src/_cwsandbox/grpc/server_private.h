@@ -4,6 +4,9 @@
 #include "grpc/server.h"
 #include "h2/conn.h"
 
+/* What a client may send ahead of a method that reads slowly. */
+#define CWS_SERVER_REQUEST_WINDOW (256u * 1024)
+
 struct cws_server {
     struct cws_loop *loop;
     const struct cws_server_method *methods;
