@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -25,6 +26,7 @@ import (
 //	linesf COUNT LENGTH            the same, one message each
 //	sleep SECONDS                  nothing, after a while
 //	hang                           nothing, and no exit either
+//	open                           how many commands hang
 //	tick COUNT MILLISECONDS        at each tick a line with the time it was sent, in ns since 1970
 //	cat                            stdin
 //	sink                           how many bytes of stdin there were
@@ -38,7 +40,8 @@ var commands = map[string]func(grpc.ServerStream, args) error{
 	"lines":    func(out grpc.ServerStream, a args) error { return lines(out, a.number(0), a.number(1), a.number(2)) },
 	"linesf":   func(out grpc.ServerStream, a args) error { return lines(out, a.number(0), a.number(1), a.number(1)) },
 	"sleep":    sleep,
-	"hang":     func(out grpc.ServerStream, _ args) error { <-out.Context().Done(); return out.Context().Err() },
+	"hang":     hang,
+	"open":     func(out grpc.ServerStream, _ args) error { return sayNumber(out, hanging.Load()) },
 	"tick":     tick,
 	"cat":      cat,
 	"sink":     sink,
@@ -92,6 +95,8 @@ func say(out grpc.ServerStream, data []byte) error {
 	}
 	return exit(out, 0)
 }
+
+func sayNumber(out grpc.ServerStream, n int64) error { return say(out, strconv.AppendInt(nil, n, 10)) }
 
 func echoWords(out grpc.ServerStream, a args) error {
 	return say(out, []byte(strings.Join(a.words, " ")+"\n"))
@@ -178,6 +183,15 @@ func after(out grpc.ServerStream, d time.Duration, then func() error) error {
 	}
 }
 
+var hanging atomic.Int64
+
+func hang(out grpc.ServerStream, _ args) error {
+	hanging.Add(1)
+	defer hanging.Add(-1)
+	<-out.Context().Done()
+	return out.Context().Err()
+}
+
 func tick(out grpc.ServerStream, a args) error {
 	count, pause := a.number(0), time.Duration(a.number(1))*time.Millisecond
 	for range count {
@@ -228,13 +242,13 @@ func cat(both grpc.ServerStream, _ args) error {
 }
 
 func sink(both grpc.ServerStream, _ args) error {
-	total := 0
+	total := int64(0)
 	err := stdin(both, func(_ *message, r request) error {
-		total += r.len
+		total += int64(r.len)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return say(both, strconv.AppendInt(nil, int64(total), 10))
+	return sayNumber(both, total)
 }

@@ -1,0 +1,1 @@
+"""Runs clients through the scenarios in turn and makes a table of what they cost."""

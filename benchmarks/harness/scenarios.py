@@ -1,0 +1,260 @@
+"""Every scenario with its figures and what they are to reach.
+
+Goals that are times are for the machine they were stated for (2 cores); those that are ratios hold anywhere.
+"""
+
+# ruff: noqa: RUF001  # the signs for times and for a range are meant
+from __future__ import annotations
+
+from .figures import Figure, Goal, Run, Scenario, value
+
+MIB, KIB = 1 << 20, 1 << 10
+
+
+def cpu_each(what: str, goal: Goal | None = None) -> Figure:
+    return Figure(f"CPU per {what}", "µs", lambda run: run["cpu"] / run["ops"] * 1e6, goal)
+
+
+def rate(what: str, goal: Goal | None = None) -> Figure:
+    return Figure(f"{what}/s", "", lambda run: run["ops"] / run["wall"], goal, more_is_better=True)
+
+
+def cpu_per_gb(goal: Goal | None = None) -> Figure:
+    return Figure("CPU per GB", "s", lambda run: run["cpu"] / run["bytes"] * 1e9, goal)
+
+
+def mb_rate(goal: Goal | None = None) -> Figure:
+    return Figure(
+        "MB/s", "", lambda run: run["bytes"] / run["wall"] / 1e6, goal, more_is_better=True
+    )
+
+
+def memory_by_output(goal: Goal | None = None) -> Figure:
+    return Figure(
+        "memory", "× output", lambda run: run["peak"] / run["bytes"], goal, of_floor=False
+    )
+
+
+def median_delay(goal: Goal | None = None) -> Figure:
+    return Figure("p50", "µs", lambda run: run["p50"] * 1e6, goal)
+
+
+def lines_read(run: Run) -> float:
+    return run["items"] / run["ops"]
+
+
+P99 = Figure("p99", "µs", lambda run: run["p99"] * 1e6)
+SWITCHES = Figure(
+    "context switches", "each", lambda run: run["switches"] / run["ops"], of_floor=False
+)
+THREADS = Figure("threads", "", lambda run: run["threads"], of_floor=False)
+ITEMS = Figure("items yielded", "per line", lines_read, more_is_better=True, of_floor=False)
+
+
+def sync(name: str, tls: bool = False) -> Scenario:
+    delay = Goal(lambda medians: 2 * medians(name, "p50", "floor"), "2 × floor")
+    return Scenario(
+        name,
+        f"one exec after the other, sync{', TLS' if tls else ''}",
+        "exec_sync.py",
+        (
+            cpu_each("exec", None if tls else value(50)),
+            median_delay(None if tls else delay),
+            P99,
+            rate("execs"),
+            SWITCHES,
+            THREADS,
+        ),
+        counts={"ours": 6000, "published": 1500, "floor": 6000},
+        floor=() if tls else ("exec", "{count}", "1", "true"),
+        tls=tls,
+    )
+
+
+def threads() -> Scenario:
+    return Scenario(
+        "threads-8",
+        "8 threads, sync",
+        "exec_sync.py",
+        (cpu_each("exec", value(40)), rate("execs"), median_delay()),
+        {"threads": 8},
+        counts={"ours": 16_000, "published": 3000, "floor": 20_000},
+        floor=("exec", "{count}", "8", "true"),
+    )
+
+
+def awaits(
+    in_flight: int, tls: bool = False, cpu: Goal | None = None, execs: Goal | None = None
+) -> Scenario:
+    return Scenario(
+        f"async-{in_flight}{'-tls' if tls else ''}",
+        f"{in_flight:,} awaits at once{', TLS' if tls else ''}",
+        "exec_async.py",
+        (cpu_each("exec", cpu), rate("execs", execs), median_delay()),
+        {"in_flight": in_flight},
+        counts={"ours": 60_000, "published": max(4000, in_flight), "floor": 60_000},
+        floor=() if tls else ("exec", "{count}", str(in_flight), "true"),
+        tls=tls,
+    )
+
+
+def lines(style: str) -> Scenario:
+    return Scenario(
+        f"lines-{style}",
+        f"100-byte lines in 32 KiB frames, {style}",
+        "lines.py",
+        (cpu_per_gb(value(2)), mb_rate(), ITEMS),
+        {"style": style},
+        "lines",
+        {"ours": 3_000_000, "published": 3_000_000, "floor": 3_000_000},
+        floor=("exec", "1", "1", "lines", "{count}", "100", "32768"),
+    )
+
+
+def line_frames(style: str) -> Scenario:
+    return Scenario(
+        f"line-frames-{style}",
+        f"one 100-byte line per frame, {style}",
+        "lines.py",
+        (cpu_each("line", value(0.6)), rate("lines")),
+        {"style": style, "frame": 100},
+        "lines",
+        {"ours": 500_000, "published": 20_000, "floor": 500_000},
+        floor=("exec", "1", "1", "linesf", "{count}", "100"),
+    )
+
+
+def output(name: str, title: str, size: int, *figures: Figure, **arguments: str) -> Scenario:
+    return Scenario(
+        name,
+        title,
+        "output.py",
+        figures,
+        arguments,
+        "bytes",
+        {"ours": size, "published": size, "floor": size},
+        floor=("exec", "1", "1", "bytes", "{count}"),
+    )
+
+
+def first_line(style: str) -> Scenario:
+    name = f"first-line-{style}"
+    goal = Goal(lambda medians: medians(name, "p50", "floor") + 100, "floor + 100")
+    return Scenario(
+        name,
+        f"first line after it was sent, {style}",
+        "first_line.py",
+        (median_delay(goal), P99),
+        {"style": style},
+        counts={"ours": 300, "published": 300, "floor": 300},
+        floor=("tick", "{count}", "3"),
+    )
+
+
+def stdin(command: str, title: str, cpu: Goal) -> Scenario:
+    name = f"stdin-{command}"
+    fast = Goal(lambda medians: 5 * medians(name, "MB/s", "published"), "5 × published")
+    return Scenario(
+        name,
+        title,
+        "stdin.py",
+        (mb_rate(fast), cpu_per_gb(cpu)),
+        {"command": command},
+        "bytes",
+        {"ours": 200_000_000, "published": 100_000_000, "floor": 200_000_000},
+        floor=("write", "{count}", "65536", command),
+    )
+
+
+IMPORT = Scenario(
+    "import",
+    "import cwsandbox, over bare Python",
+    "import_cost.py",
+    (
+        Figure("CPU", "ms", lambda run: run["cpu"] * 1e3, value(12)),
+        Figure("RSS", "MiB", lambda run: run["rss"] / MIB, value(4)),
+        Figure("modules", "", lambda run: run["modules"]),
+    ),
+)
+
+OPEN = Scenario(
+    "open-5000",
+    "5,000 open execs",
+    "open_execs.py",
+    (
+        Figure("RSS per open exec", "KiB", lambda run: run["rss"] / run["ops"] / KIB, value(3)),
+        cpu_each("exec"),
+    ),
+    counts={"ours": 5000, "published": 5000},
+)
+
+WAIT = Scenario(
+    "wait",
+    "wait(10 of 2,000 live)",
+    "wait_for.py",
+    (cpu_each("process", value(2)),),
+    count_option="live",
+    counts={"ours": 2000, "published": 2000},
+)
+
+SANDBOXES = Scenario(
+    "sandboxes-200",
+    "200 sandboxes × 20 execs, async",
+    "sandboxes.py",
+    (cpu_each("exec", value(25)), rate("execs")),
+    count_option="sandboxes",
+    counts={"ours": 200, "published": 200},
+)
+
+FLAT = Goal(lambda medians: 1.2 * medians("async-64", "CPU per exec", "ours"), "1.2 × at 64")
+SIZE = 100_000_000
+
+SCENARIOS = (
+    IMPORT,
+    sync("sync"),
+    awaits(64, cpu=value(15), execs=value(30_000)),
+    awaits(512),
+    awaits(4096, cpu=FLAT),
+    threads(),
+    lines("sync"),
+    lines("async"),
+    line_frames("sync"),
+    line_frames("async"),
+    output(
+        "result",
+        "100 MB result, text and bytes",
+        SIZE,
+        mb_rate(value(1000)),
+        cpu_per_gb(),
+        memory_by_output(value(2.1)),
+    ),
+    output(
+        "result-bytes",
+        "100 MB result, bytes only",
+        SIZE,
+        mb_rate(),
+        cpu_per_gb(),
+        memory_by_output(value(1.1)),
+        read="bytes",
+    ),
+    output(
+        "long-line",
+        "one 50 MB line, iterated",
+        SIZE // 2,
+        mb_rate(),
+        cpu_per_gb(),
+        memory_by_output(),
+        command="longline",
+        read="iterate",
+    ),
+    first_line("sync"),
+    first_line("async"),
+    stdin("cat", "stdin through cat, 64 KiB writes", value(2)),
+    stdin("sink", "stdin into a sink, 64 KiB writes", value(0.7)),
+    OPEN,
+    WAIT,
+    SANDBOXES,
+    sync("sync-tls", tls=True),
+    awaits(64, tls=True),
+    awaits(512, tls=True),
+)
