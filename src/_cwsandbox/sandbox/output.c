@@ -54,34 +54,29 @@ static struct cws_output_chunk *new_chunk(const struct cws_output *output, size_
     return chunk;
 }
 
-/* As much as the last chunk has room for. Only this thread writes there, above what readers look at. */
-static size_t fill_last(struct cws_output *output, const uint8_t *data, size_t len)
+/* Only this thread writes to a chunk, above what readers look at. */
+static void fill(struct cws_output_chunk *chunk, const uint8_t *data, size_t len)
 {
-    struct cws_output_chunk *last = output->last;
-    if (!last)
-        return 0;
-    size_t used = atomic_load_explicit(&last->used, memory_order_relaxed);
-    size_t n = last->cap - used;
-    if (n > len)
-        n = len;
-    memcpy(last->data + used, data, n);
-    atomic_store_explicit(&last->used, used + n, memory_order_release);
-    return n;
+    size_t used = atomic_load_explicit(&chunk->used, memory_order_relaxed);
+    memcpy(chunk->data + used, data, len);
+    atomic_store_explicit(&chunk->used, used + len, memory_order_release);
 }
 
 enum cws_status cws_output_append(struct cws_output *output, const uint8_t *data, size_t len)
 {
     if (len == 0)
         return CWS_OK;
-    size_t n = fill_last(output, data, len);
     struct cws_output_chunk *chunk = NULL;
-    if (n < len) {
+    size_t room = output->last ? output->last->cap - used_of(output->last) : 0;
+    size_t n = len < room ? len : room;
+    if (n < len) { /* before anything is stored: all of it is appended or nothing */
         chunk = new_chunk(output, len - n);
         if (!chunk)
             return CWS_NO_MEMORY;
-        memcpy(chunk->data, data + n, len - n);
-        atomic_store_explicit(&chunk->used, len - n, memory_order_release);
+        fill(chunk, data + n, len - n);
     }
+    if (n)
+        fill(output->last, data, n);
     cws_waiters_lock(&output->waiters);
     if (chunk) {
         *(output->last ? &output->last->next : &output->first) = chunk;
