@@ -1,0 +1,52 @@
+"""A copy of the C module for these tests alone, with hooks of its own: the package's are not touched."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+from types import ModuleType
+from typing import Any, NamedTuple
+
+
+class Result(NamedTuple):
+    process: Any
+    returncode: int
+    check: bool
+
+
+class CheckError(Exception):
+    """check=True, and the exit code was not 0."""
+
+
+class ExecError(Exception):
+    """args: the process and the RpcError."""
+
+
+class WriteError(Exception):
+    """args: "closed" or "failed"."""
+
+
+def make_result(process: Any, returncode: int, check: bool) -> Result | CheckError:
+    if check and returncode != 0:
+        return CheckError(process, returncode)
+    return Result(process, returncode, check)
+
+
+def load() -> ModuleType:
+    """A new instance of ``cwsandbox._cwsandbox`` with its own state; the I/O thread is shared."""
+    found = importlib.util.find_spec("cwsandbox._cwsandbox")
+    assert found is not None
+    assert found.origin is not None
+    name = "native._cwsandbox"
+    loader = importlib.machinery.ExtensionFileLoader(name, found.origin)
+    spec = importlib.util.spec_from_file_location(name, found.origin, loader=loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def load_configured() -> ModuleType:
+    module = load()
+    module.configure(make_result=make_result, make_error=ExecError, make_write_error=WriteError)
+    return module
