@@ -124,10 +124,11 @@ $(OUT)/obj/src/_cwsandbox/py/%.o: src/_cwsandbox/py/%.c Makefile
 	$(call say,CC,$<)
 	$(Q)$(CC) $(cflags) $(python_limited) -isystem $(python_include) -MMD -MP -c -o $@ $<
 
-$(OUT)/obj/src/cwsandboxd/%.o: src/cwsandboxd/%.c Makefile
+version := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+$(OUT)/obj/src/cwsandboxd/%.o: src/cwsandboxd/%.c Makefile pyproject.toml
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(cflags) -iquote src/cwsandboxd -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(cflags) -iquote src/cwsandboxd -DCWSD_VERSION='"$(version)"' -MMD -MP -c -o $@ $<
 
 # Not hidden: a test may stand in for a function of a library.
 $(OUT)/obj/tests/%.o: tests/%.c Makefile

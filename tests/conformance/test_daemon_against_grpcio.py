@@ -306,22 +306,33 @@ def test_methods_of_later_releases_are_unimplemented(stub: Any) -> None:
     assert code == grpc.StatusCode.UNIMPLEMENTED
 
 
-def with_token(token: str | None) -> Any:
-    return None if token is None else (("authorization", f"Bearer {token}"),)
+WITH_TOKEN = (("authorization", f"Bearer {TOKEN}"),)
 
 
-@pytest.mark.parametrize("token", [None, "", "wrong", TOKEN + "x", TOKEN[:-1]])
-def test_tcp_without_the_token(tcp_daemon: Daemon, token: str | None) -> None:
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "Bearer",
+        "Bearer wrong",
+        f"Bearer {TOKEN}x",
+        f"Bearer {TOKEN[:-1]}",
+        f"Basic {TOKEN}",
+        TOKEN,
+    ],
+)
+def test_tcp_without_the_token(tcp_daemon: Daemon, value: str | None) -> None:
+    metadata = (("authorization", value),) if value else None
     with grpc.insecure_channel(tcp_daemon.base_url.removeprefix("http://")) as channel:
         stub = protos.stubs().SandboxServiceStub(channel)
         request = pb.ListSandboxesRequest()
-        code, *_ = failure(lambda: stub.ListSandboxes(request, metadata=with_token(token)))
+        code, *_ = failure(lambda: stub.ListSandboxes(request, metadata=metadata))
     assert code == grpc.StatusCode.UNAUTHENTICATED
 
 
 def create_and_exec(channel: grpc.Channel) -> bytes:
     stub = protos.stubs().SandboxServiceStub(channel)
-    metadata = with_token(TOKEN)
+    metadata = WITH_TOKEN
     request = pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=spec()))
     sandbox_id = stub.CreateSandbox(request, metadata=metadata).sandbox_id
     running(stub, sandbox_id, metadata)

@@ -54,10 +54,5 @@ def _digest(text: str) -> str:
     return "sha256=" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-# What lets `pip install requests` find the wheel in /tmp, and install beside a distribution's own packages.
-PIP_ENVIRONMENT = {
-    "PIP_NO_INDEX": "1",
-    "PIP_FIND_LINKS": "/tmp",
-    "PIP_BREAK_SYSTEM_PACKAGES": "1",
-    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-}
+# What lets `pip install requests` find the wheel in /tmp.
+PIP_ENVIRONMENT = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/tmp"}

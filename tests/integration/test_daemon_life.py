@@ -162,7 +162,7 @@ def test_bubblewrap_that_is_refused_is_named(short_folder: Path) -> None:
 def test_no_isolation_only_by_its_name(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     daemon = Daemon(short_folder / "d", arguments=("--isolation=none",))
     with daemon:
-        assert "none" in daemon.stderr
+        assert "isolation: none" in daemon.stderr.lower()
         monkeypatch.setenv("CWSANDBOX_BASE_URL", daemon.base_url)
         with Sandbox.run() as sandbox:
             assert sandbox.exec(["echo", "open"]).result().stdout == "open\n"
@@ -176,12 +176,18 @@ def test_signals_end_it_cleanly(short_folder: Path, signal_number: signal.Signal
     assert daemon.stop() == 0
 
 
-def test_runs_while_parent_lives(short_folder: Path) -> None:
-    """`--parent PID`: it ends when that process does."""
-    with subprocess.Popen(["sleep", "300"]) as parent:
-        daemon = Daemon(short_folder / "d", arguments=("--parent", str(parent.pid))).start()
-        assert host.is_alive(daemon.pid)
-        parent.kill()
-        parent.wait()
-        eventually(lambda: not host.is_alive(daemon.pid), "the daemon has followed")
-        daemon.stop()
+def test_ends_with_its_parent(short_folder: Path) -> None:
+    """`--parent PID`, here of a shell between the daemon and us."""
+    shell = ("sh", "-c", '"$@" --parent $$ & wait', "sh")
+    daemon = Daemon(short_folder / "d", command_prefix=shell).start()
+    below = host.descendants(daemon.pid)
+    assert below
+    daemon.kill()
+    eventually(lambda: not any(host.is_alive(pid) for pid in below), "the daemon has followed")
+
+
+def test_a_parent_that_is_none_is_refused(short_folder: Path) -> None:
+    command = [str(binary()), "--state-dir", str(short_folder / "s"), "--parent", "1"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert result.returncode != 0
+    assert "--parent" in result.stderr

@@ -1,4 +1,4 @@
-"""Every example of the exec guide, as a user of asyncio writes it; on asyncio's own loop and on uvloop."""
+"""Every example of the exec guide, as a user of asyncio writes it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,12 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-import uvloop
 
 import cwsandbox
 from cwsandbox import Sandbox, SandboxExecutionError, SandboxTimeoutError
 from integration import guide_files
 
 pytestmark = pytest.mark.usefixtures("base_url")
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
-    if request.param == "uvloop":
-        return uvloop.EventLoopPolicy()
-    return asyncio.DefaultEventLoopPolicy()
 
 
 @pytest.fixture

@@ -148,7 +148,7 @@ class Daemon:
             raise
 
     def __enter__(self) -> Daemon:
-        return self.start()
+        return self.start() if self._process is None else self
 
     def __exit__(
         self,
