@@ -106,8 +106,10 @@ static bool start_exec(struct cwsd_command *command, struct cwsd_fault *fault)
     case CWS_NO_MEMORY:
         return cwsd_fault_set_memory(fault);
     case CWS_INVALID:
-    case CWS_TOO_LARGE:
         return cwsd_fault_set_invalid(fault, "command", "%s", err.text);
+    case CWS_TOO_LARGE: /* the command is fine; there are too many */
+        return cwsd_fault_set(fault, CWS_GRPC_RESOURCE_EXHAUSTED, CWSD_REASON_OVERLOADED, "%s",
+                              err.text);
     case CWS_CLOSED:
         return set_not_running(fault, command->sandbox_id, "is ending");
     default:

@@ -51,6 +51,8 @@ enum cws_status cwsd_pem_load_server(const char *cert_path, const char *key_path
             .server = true,
         };
         status = cws_tls_config_new(&options, out_config, err);
+        if (status != CWS_OK)
+            cws_error_wrap(err, "--tls-cert %s, --tls-key %s", cert_path, key_path);
     }
     if (key.data)
         explicit_bzero(key.data, key.cap);

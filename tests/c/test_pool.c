@@ -484,6 +484,9 @@ static void commands_that_cannot_run(void **state)
     assert_invalid(&runner.fault, "container");
     cws_error_set(&refusal, CWS_TOO_LARGE, "too many commands");
     assert_false(run(w, &runner, sandbox->record.id, ""));
+    assert_int_equal(runner.fault.code, CWS_GRPC_RESOURCE_EXHAUSTED);
+    cws_error_set(&refusal, CWS_INVALID, "no words");
+    assert_false(run(w, &runner, sandbox->record.id, ""));
     assert_invalid(&runner.fault, "command");
     cws_error_set(&refusal, CWS_CLOSED, "down");
     assert_false(run(w, &runner, sandbox->record.id, ""));
