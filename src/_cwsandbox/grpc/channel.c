@@ -100,7 +100,7 @@ static void on_linger_over(struct cws_timer *timer)
     pthread_mutex_lock(&registry->lock);
     bool unused = channel->users == 0 && !channel->linger_posted && channel->call_count == 0;
     if (unused)
-        cws_list_remove(&channel->entry);
+        cws_list_remove(&channel->entry.node);
     bool wait_on = !unused && channel->users == 0;
     pthread_mutex_unlock(&registry->lock);
     if (unused) {
@@ -109,6 +109,15 @@ static void on_linger_over(struct cws_timer *timer)
     } else if (wait_on) {
         (void)!cws_timer_set(channel->loop, timer, cws_clock_now_ns() + LINGER_NS);
     }
+}
+
+/* What still lingers; whoever uses a channel ends before its loop. */
+static void on_loop_freed(struct cws_registry_entry *entry)
+{
+    struct cws_channel *channel = cws_container_of(entry, struct cws_channel, entry);
+    assert(channel->users == 0 && channel->call_count == 0);
+    cws_pool_close(channel);
+    channel_free(channel);
 }
 
 static void on_last_user_gone(struct cws_task *task)
@@ -134,7 +143,8 @@ static enum cws_status channel_create(struct cws_loop *loop, const struct cws_ch
     channel->users = 1;
     channel->linger_task.run = on_last_user_gone;
     cws_timer_init(&channel->linger_timer, on_linger_over);
-    cws_list_init(&channel->entry);
+    cws_list_init(&channel->entry.node);
+    channel->entry.drop = on_loop_freed;
     cws_pool_init(channel);
     enum cws_status status = cws_target_parse(options->url, &channel->target, err);
     if (status == CWS_OK && copy_metadata(&channel->metadata, options->metadata) != CWS_OK)
@@ -155,7 +165,7 @@ static enum cws_status channel_create(struct cws_loop *loop, const struct cws_ch
 static struct cws_channel *find_lock_held(struct cws_registry *registry, const char *key)
 {
     for (struct cws_list *node = registry->entries.next; node != &registry->entries; node = node->next) {
-        struct cws_channel *channel = cws_list_entry(node, struct cws_channel, entry);
+        struct cws_channel *channel = cws_list_entry(node, struct cws_channel, entry.node);
         if (strcmp(channel->key, key) == 0)
             return channel;
     }
@@ -193,7 +203,7 @@ enum cws_status cws_channel_new(struct cws_loop *loop, const struct cws_channel_
         /* Reading the trust store takes milliseconds: only once per channel, not per look-up. */
         status = make_tls(fresh, options, err);
         if (status == CWS_OK)
-            cws_list_push_back(&registry->entries, &fresh->entry);
+            cws_list_push_back(&registry->entries, &fresh->entry.node);
     }
     pthread_mutex_unlock(&registry->lock);
     if (shared || status != CWS_OK)
@@ -231,7 +241,7 @@ void cws_channel_count(struct cws_loop *loop, size_t *out_connections, size_t *o
     *out_connections = *out_calls = 0;
     pthread_mutex_lock(&registry->lock);
     for (struct cws_list *node = registry->entries.next; node != &registry->entries; node = node->next) {
-        struct cws_channel *channel = cws_list_entry(node, struct cws_channel, entry);
+        struct cws_channel *channel = cws_list_entry(node, struct cws_channel, entry.node);
         *out_connections += channel->connection_count;
         *out_calls += channel->call_count;
     }

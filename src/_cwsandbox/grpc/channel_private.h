@@ -18,7 +18,7 @@ struct cws_channel {
     size_t max_receive;
     unsigned max_connections;
     /* Guarded by the loop's registry lock: */
-    struct cws_list entry;
+    struct cws_registry_entry entry;
     size_t users;
     bool linger_posted;
     struct cws_task linger_task;

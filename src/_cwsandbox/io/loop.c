@@ -18,9 +18,10 @@ struct cws_loop {
 
     _Atomic(struct cws_task *) tasks; /* newest first */
     atomic_bool stopping;
-    pthread_t thread; /* whose loop thread this is; valid while has_thread or running */
+    _Atomic(pthread_t) runner; /* whose loop thread this is; valid while running */
     atomic_bool running;
-    bool has_thread; /* cws_loop_start made it */
+    pthread_t thread; /* made by cws_loop_start; valid while has_thread */
+    bool has_thread;
 
     struct cws_registry registry;
 
@@ -93,7 +94,7 @@ static void on_wakeup(uv_async_t *wakeup)
 {
     struct cws_loop *loop = wakeup->data;
     /* Read before the tasks: what was posted before stop is in the queue by then. */
-    bool stopping = atomic_load_explicit(&loop->stopping, memory_order_acquire);
+    bool stopping = atomic_exchange_explicit(&loop->stopping, false, memory_order_acq_rel);
     run_tasks(loop);
     if (stopping)
         uv_stop(&loop->uv);
@@ -141,7 +142,7 @@ static void on_timer(uv_timer_t *handle)
     struct cws_timer *timer;
     while ((timer = cws_timers_pop_due(&loop->timers, now)) != NULL)
         timer->fire(timer);
-    set_uv_timer(loop, now);
+    set_uv_timer(loop, cws_clock_now_ns());
 }
 
 void cws_loop_timers_changed(struct cws_loop *loop)
@@ -183,10 +184,15 @@ enum cws_status cws_loop_new(struct cws_loop **out_loop, struct cws_error *err)
     return CWS_OK;
 }
 
+static void set_runner(struct cws_loop *loop, pthread_t thread)
+{
+    atomic_store_explicit(&loop->runner, thread, memory_order_relaxed);
+    atomic_store_explicit(&loop->running, true, memory_order_release);
+}
+
 void cws_loop_run(struct cws_loop *loop)
 {
-    loop->thread = pthread_self();
-    atomic_store(&loop->running, true);
+    set_runner(loop, pthread_self());
     uv_run(&loop->uv, UV_RUN_DEFAULT);
 }
 
@@ -210,6 +216,7 @@ enum cws_status cws_loop_start(struct cws_loop *loop, struct cws_error *err)
     if (rc)
         return cws_error_set_errno(err, CWS_SYSTEM, rc, "the I/O thread could not be started");
     loop->has_thread = true;
+    set_runner(loop, loop->thread); /* it does so itself, but perhaps later than the caller asks */
     return CWS_OK;
 }
 
@@ -221,8 +228,8 @@ void cws_loop_stop(struct cws_loop *loop)
 
 bool cws_loop_is_current(const struct cws_loop *loop)
 {
-    return !atomic_load_explicit(&loop->running, memory_order_relaxed) ||
-           pthread_equal(loop->thread, pthread_self());
+    return !atomic_load_explicit(&loop->running, memory_order_acquire) ||
+           pthread_equal(atomic_load_explicit(&loop->runner, memory_order_relaxed), pthread_self());
 }
 
 void cws_loop_join(struct cws_loop *loop)
@@ -239,14 +246,26 @@ static void close_handle(uv_handle_t *handle, void *arg)
         uv_close(handle, NULL);
 }
 
+static void drop_entries(struct cws_registry *registry)
+{
+    struct cws_list *node;
+    while ((node = cws_list_pop_front(&registry->entries)) != NULL) {
+        struct cws_registry_entry *entry = cws_list_entry(node, struct cws_registry_entry, node);
+        entry->drop(entry);
+    }
+}
+
 void cws_loop_free(struct cws_loop *loop)
 {
     if (!loop)
         return;
     cws_loop_join(loop);
     atomic_store(&loop->running, false); /* whoever frees is the loop's thread now */
-    run_tasks(loop);
-    on_before_poll(&loop->before_poll);
+    do {
+        run_tasks(loop);
+        on_before_poll(&loop->before_poll);
+    } while (atomic_load_explicit(&loop->tasks, memory_order_relaxed));
+    drop_entries(&loop->registry);
     uv_walk(&loop->uv, close_handle, NULL);
     while (uv_run(&loop->uv, UV_RUN_NOWAIT))
         ;

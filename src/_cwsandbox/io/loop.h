@@ -27,13 +27,15 @@ enum cws_status cws_loop_new(struct cws_loop **out_loop, struct cws_error *err) 
 enum cws_status cws_loop_start(struct cws_loop *loop, struct cws_error *err) CWS_MUST_CHECK;
 void cws_loop_run(struct cws_loop *loop);
 
-/* Any thread: the loop leaves cws_loop_run after the iteration it is in. Tasks posted before are run. */
+/* Any thread: the loop leaves cws_loop_run after the iteration it is in. Tasks posted before are run. A loop
+ * that a thread of its caller runs may be run again. */
 void cws_loop_stop(struct cws_loop *loop);
 
 /* After cws_loop_stop: waits for the loop's thread to end. */
 void cws_loop_join(struct cws_loop *loop);
 
-/* After the loop has stopped: joins its thread, closes what is open in it, frees it. NULL is allowed. */
+/* After the loop has stopped: joins its thread, runs the tasks that are left, drops what its registry keeps,
+ * closes what is open in it, frees it. NULL is allowed. */
 void cws_loop_free(struct cws_loop *loop);
 
 /* Any thread, lock-free: hands `task` to the loop. Tasks of one thread run in order. The loop is woken only
@@ -54,7 +56,11 @@ void cws_loop_defer(struct cws_loop *loop, struct cws_deferred *deferred);
 /* Things of which a loop has one for each key, kept here by their owners under this lock. Any thread. */
 struct cws_registry {
     pthread_mutex_t lock;
-    struct cws_list entries;
+    struct cws_list entries; /* struct cws_registry_entry */
+};
+struct cws_registry_entry {
+    struct cws_list node;
+    void (*drop)(struct cws_registry_entry *entry); /* the loop is being freed: frees what it is in */
 };
 struct cws_registry *cws_loop_registry(struct cws_loop *loop);
 
