@@ -289,6 +289,14 @@ static void say_hello(void)
     SYS1(close, pidfd);
 }
 
+/* Those too that the daemon's libc leaves ignored in what it spawns: commands inherit them. */
+static void reset_signals(void)
+{
+    const uint64_t by_default[4] = {0}; /* the kernel's struct sigaction */
+    for (int signal = 1; signal <= 64; signal++)
+        SYS4(rt_sigaction, signal, by_default, NULL, sizeof(uint64_t));
+}
+
 void init_main(void)
 {
     const uint64_t all_signals = ~0ull;
@@ -296,6 +304,7 @@ void init_main(void)
     /* Before anything else: no command may trace us, read our memory, or reach what we hold open. */
     SYS5(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
     SYS5(prctl, PR_SET_NAME, "cwsandbox-init", 0, 0, 0);
+    reset_signals();
     SYS4(rt_sigprocmask, SIG_SETMASK, &all_signals, NULL, sizeof(all_signals));
     SYS3(close_range, CWSI_SOCKET + 1, ~0u, 0);
     SYS3(fcntl, CWSI_SOCKET, F_SETFD, FD_CLOEXEC);
