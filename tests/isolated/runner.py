@@ -8,6 +8,9 @@ import sys
 import textwrap
 
 SECONDS = 40
+# Development mode without asyncio's remarks on slow callbacks, and without the warning of a sandbox that the script
+# leaves to the end of the process on purpose.
+CHECKED = ("-X", "faulthandler", "-W", "default", "-W", "ignore:Sandbox:ResourceWarning")
 
 
 def run(
@@ -15,13 +18,13 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run ``script``; a hang is a failure."""
     return subprocess.run(
-        [sys.executable, "-X", "dev", "-c", textwrap.dedent(script), *arguments],
+        [sys.executable, *CHECKED, "-c", textwrap.dedent(script), *arguments],
         capture_output=True,
         text=True,
         timeout=seconds,
         check=False,
         stdin=subprocess.DEVNULL,
-        env={**os.environ, "CWSANDBOX_BASE_URL": "local", **env},
+        env={**os.environ, "CWSANDBOX_BASE_URL": "local", "PYTHONMALLOC": "debug", **env},
     )
 
 

@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from integration.env import eventually
 
 SCRIPT = """
 import sys
@@ -16,14 +18,20 @@ import cwsandbox
 sandbox = Sandbox.run()
 process = sandbox.exec(["sh", "-c", "echo begun; sleep 300"])
 assert next(process.stdout) == "begun\\n"
-print("waiting", flush=True)
 try:
+    print("waiting", flush=True)
     {wait}
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 sandbox.stop(graceful_shutdown_seconds=0).result()
 print("stopped", flush=True)
 """
+
+
+def is_sleeping(pid: int) -> bool:
+    """Its main thread has nothing to do."""
+    stat = Path(f"/proc/{pid}/task/{pid}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] == "S"
 
 
 @pytest.mark.parametrize(
@@ -50,6 +58,7 @@ def test_interrupt(wait: str) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == "waiting\n"
+        eventually(lambda: is_sleeping(process.pid), "the main thread waits")
         process.send_signal(signal.SIGINT)
         # 300 s would pass before anything else could wake it.
         assert process.stdout.readline() == "interrupted\n"
