@@ -1,0 +1,173 @@
+/* io/mailbox: letters from any thread, one wake-up for many of them. */
+#include "unit.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+
+#include "base/base.h"
+#include "io/future.h"
+#include "io/mailbox.h"
+
+static struct cws_mailbox *new_mailbox(void)
+{
+    struct cws_mailbox *mailbox;
+    struct cws_error err = {0};
+    if (cws_mailbox_new(&mailbox, &err) != CWS_OK)
+        fail_msg("%s", err.text);
+    return mailbox;
+}
+
+static bool is_readable(const struct cws_mailbox *mailbox)
+{
+    struct pollfd fd = {.fd = cws_mailbox_fd(mailbox), .events = POLLIN};
+    return poll(&fd, 1, 0) == 1;
+}
+
+static void test_letters_come_out_as_they_went_in(void **state)
+{
+    (void)state;
+    struct cws_mailbox *mailbox = new_mailbox();
+    struct cws_letter letters[4];
+    assert_null(cws_mailbox_drain(mailbox));
+    for (int i = 0; i < 4; i++) {
+        cws_letter_init(&letters[i], mailbox);
+        cws_mailbox_put(mailbox, &letters[i]);
+    }
+    struct cws_letter *letter = cws_mailbox_drain(mailbox);
+    for (int i = 0; i < 4; i++, letter = letter->next)
+        assert_ptr_equal(letter, &letters[i]);
+    assert_null(letter);
+    assert_null(cws_mailbox_drain(mailbox));
+    cws_mailbox_unref(mailbox);
+}
+
+static void test_the_descriptor_is_readable_while_there_is_something(void **state)
+{
+    (void)state;
+    struct cws_mailbox *mailbox = new_mailbox();
+    struct cws_letter a, b;
+    cws_letter_init(&a, mailbox);
+    cws_letter_init(&b, mailbox);
+    assert_true(fcntl(cws_mailbox_fd(mailbox), F_GETFD) & FD_CLOEXEC);
+    assert_true(fcntl(cws_mailbox_fd(mailbox), F_GETFL) & O_NONBLOCK);
+    for (int round = 0; round < 3; round++) {
+        assert_false(is_readable(mailbox));
+        cws_mailbox_put(mailbox, &a);
+        assert_true(is_readable(mailbox));
+        cws_mailbox_put(mailbox, &b);
+        uint64_t wakes = 0;
+        assert_int_equal(read(cws_mailbox_fd(mailbox), &wakes, sizeof(wakes)), sizeof(wakes));
+        assert_int_equal(wakes, 1); /* the second put found the box not empty */
+        assert_ptr_equal(cws_mailbox_drain(mailbox), &a);
+    }
+    cws_mailbox_unref(mailbox);
+}
+
+static void test_references(void **state)
+{
+    (void)state;
+    struct cws_mailbox *mailbox = new_mailbox();
+    int fd = cws_mailbox_fd(mailbox);
+    cws_mailbox_ref(mailbox);
+    cws_mailbox_unref(mailbox);
+    assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    cws_mailbox_unref(mailbox);
+    assert_int_equal(fcntl(fd, F_GETFD), -1); /* closed with it */
+    cws_mailbox_unref(NULL);
+}
+
+static void test_a_letter_is_an_observer(void **state)
+{
+    (void)state;
+    struct cws_mailbox *mailbox = new_mailbox();
+    struct cws_future future;
+    struct cws_letter letter;
+    cws_future_init(&future);
+    cws_letter_init(&letter, mailbox);
+    assert_true(cws_future_observe(&future, &letter.observer));
+    assert_false(is_readable(mailbox));
+    cws_future_complete(&future);
+    assert_true(is_readable(mailbox));
+    assert_ptr_equal(cws_mailbox_drain(mailbox), &letter);
+    cws_future_done(&future);
+    cws_mailbox_unref(mailbox);
+}
+
+static void test_a_mailbox_without_memory(void **state)
+{
+    (void)state;
+    struct cws_mailbox *mailbox;
+    struct cws_error err = {0};
+    cws_alloc_fail_at(1);
+    assert_int_equal(cws_mailbox_new(&mailbox, &err), CWS_NO_MEMORY);
+    assert_int_equal(err.status, CWS_NO_MEMORY);
+}
+
+/* --- threads --- */
+
+enum { PUTTERS = 4, LETTERS_EACH = 20000 };
+
+struct post {
+    struct cws_letter letter;
+    int putter;
+    int number;
+};
+
+struct putter {
+    pthread_t thread;
+    struct cws_mailbox *mailbox;
+    int number;
+};
+
+static void *put_letters(void *arg)
+{
+    struct putter *putter = arg;
+    for (int i = 0; i < LETTERS_EACH; i++) {
+        struct post *post = malloc(sizeof(*post)); /* the drainer frees it at once */
+        cws_letter_init(&post->letter, putter->mailbox);
+        post->putter = putter->number;
+        post->number = i;
+        cws_mailbox_put(putter->mailbox, &post->letter);
+    }
+    return NULL;
+}
+
+static void test_no_letter_and_no_wake_up_is_lost(void **state)
+{
+    (void)state;
+    struct cws_mailbox *mailbox = new_mailbox();
+    struct putter putters[PUTTERS];
+    int next[PUTTERS] = {0}, left = PUTTERS * LETTERS_EACH;
+    for (int i = 0; i < PUTTERS; i++) {
+        putters[i] = (struct putter){.mailbox = mailbox, .number = i};
+        assert_int_equal(pthread_create(&putters[i].thread, NULL, put_letters, &putters[i]), 0);
+    }
+    while (left > 0) {
+        struct pollfd fd = {.fd = cws_mailbox_fd(mailbox), .events = POLLIN};
+        assert_int_equal(poll(&fd, 1, -1), 1); /* a lost wake-up would sleep here until the alarm */
+        struct cws_letter *letter = cws_mailbox_drain(mailbox);
+        while (letter) {
+            struct post *post = cws_container_of(letter, struct post, letter);
+            letter = letter->next;
+            assert_int_equal(post->number, next[post->putter]++); /* each thread's in its order */
+            free(post);
+            left--;
+        }
+    }
+    for (int i = 0; i < PUTTERS; i++)
+        pthread_join(putters[i].thread, NULL);
+    assert_null(cws_mailbox_drain(mailbox));
+    cws_mailbox_unref(mailbox);
+}
+
+static const struct CMUnitTest tests[] = {
+    UNIT_TEST(test_letters_come_out_as_they_went_in),
+    UNIT_TEST(test_the_descriptor_is_readable_while_there_is_something),
+    UNIT_TEST(test_references),
+    UNIT_TEST(test_a_letter_is_an_observer),
+    UNIT_TEST(test_a_mailbox_without_memory),
+    UNIT_TEST(test_no_letter_and_no_wake_up_is_lost),
+};
+
+UNIT_MAIN(tests)
