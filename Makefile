@@ -10,6 +10,7 @@
 #   make lint      layers, sizes, generated code, ruff, mypy, stubtest
 #   make tidy      clang-tidy                    make format    clang-format, ruff format
 #   make proto     write the generated C from proto/
+#   make bench     measure against the published SDK (benchmarks/bench.mk)      make guard     costs against their budget
 #
 # Objects of each kind of build lie in build/<flavour>: release, asan, tsan, fuzz.
 
@@ -215,6 +216,8 @@ format:
 	clang-format -i $(filter-out %.pb-c.c %.pb-c.h,$(wildcard src/_cwsandbox/*/*.[ch] src/cwsandboxd/*.[ch] \
 		src/cwsandbox-init/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch]))
 	$(VENV)/bin/ruff format .
+
+include benchmarks/bench.mk
 
 clean:
 	rm -rf $(BUILD) python/*.egg-info

@@ -1,6 +1,6 @@
 """Runs both clients through the scenarios in turn and prints what they cost.
 
-    scorecard.py --ours PYTHON --published PYTHON --server PROGRAM --floor PROGRAM [--json FILE] [...]
+    scorecard.py --ours PYTHON --published PYTHON --server PROGRAM --floor PROGRAM --spawn PROGRAM [...]
 
 In each round of a scenario every client has its turn, so that a machine that is slower for a while is so for all.
 The figures are medians over the rounds; ± is half the distance of the extremes. The exit code is 1 if a client did
@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harness import h2load, scaling, table
+from harness import daemon, h2load, scaling, table
 from harness.figures import Medians, Run, Scenario
 from harness.run import Clients, Failed
 from harness.scenarios import SCENARIOS
@@ -34,6 +34,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--published", type=Path, help="a Python with the published SDK")
     parser.add_argument("--server", type=Path, required=True)
     parser.add_argument("--floor", type=Path, required=True)
+    parser.add_argument("--spawn", type=Path, help="measure the daemon, too, and this next to it")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1, help="of the work of each run")
     parser.add_argument("--only", default="", help="scenarios whose name has this pattern")
@@ -113,6 +114,13 @@ def main() -> int:
         record["faults"] += faults
         print("".join(f"  {fault}\n" for fault in faults), end="", file=sys.stderr)
     print(table.text(table.rows(chosen, medians)))
+    if args.spawn:
+        daemons = [s for s in daemon.SCENARIOS if re.search(args.only, s.name)]
+        bench = daemon.Bench(clients, args.spawn.resolve())
+        record["daemon"], faults = bench.rounds(daemons, args.rounds, args.scale, medians)
+        record["faults"] += faults
+        print("\nThe daemon:\n")
+        print(table.text(table.rows(daemons, medians)))
     record["h2load"] = h2load.measure(clients, args.scale)
     print("\nThe server alone, asked by h2load:\n")
     print(h2load.text(record["h2load"]))

@@ -3,12 +3,14 @@
 #
 #   tools/setup_debian.sh build         to build and to run sandboxes
 #   tools/setup_debian.sh build test    and to run every check
+#   tools/setup_debian.sh build bench   and to measure
 set -eu
 
 build="build-essential pkg-config python3 python3-dev python3-venv libnghttp2-dev libssl-dev libprotobuf-c-dev
     libuv1-dev bubblewrap"
 # pip is for the sandboxes of the tests, which see the host's programs.
 test="libcmocka-dev protobuf-compiler protobuf-c-compiler libprotobuf-dev python3-pip clang"
+bench="nghttp2-client valgrind"
 
 wanted=
 [ $# -gt 0 ] || set -- build
@@ -16,8 +18,9 @@ for group; do
     case $group in
     build) wanted="$wanted $build" ;;
     test) wanted="$wanted $test" ;;
+    bench) wanted="$wanted $bench" ;;
     *)
-        echo "setup_debian.sh: unknown group '$group'; there are: build, test" >&2
+        echo "setup_debian.sh: unknown group '$group'; there are: build, test, bench" >&2
         exit 2
         ;;
     esac

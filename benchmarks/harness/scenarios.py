@@ -166,16 +166,19 @@ def stdin(command: str, title: str, cpu: Goal) -> Scenario:
     )
 
 
-IMPORT = Scenario(
-    "import",
-    "import cwsandbox, over bare Python",
-    "import_cost.py",
-    (
-        Figure("CPU", "ms", lambda run: run["cpu"] * 1e3, value(12)),
-        Figure("RSS", "MiB", lambda run: run["rss"] / MIB, value(4)),
-        Figure("modules", "", lambda run: run["modules"]),
-    ),
-)
+def importing(name: str, title: str, **arguments: str) -> Scenario:
+    return Scenario(
+        name,
+        title,
+        "import_cost.py",
+        (
+            Figure("CPU", "ms", lambda run: run["cpu"] * 1e3, value(12)),
+            Figure("RSS", "MiB", lambda run: run["rss"] / MIB, value(4)),
+            Figure("modules", "", lambda run: run["modules"]),
+        ),
+        arguments,
+    )
+
 
 OPEN = Scenario(
     "open-5000",
@@ -210,7 +213,8 @@ FLAT = Goal(lambda medians: 1.2 * medians("async-64", "CPU per exec", "ours"), "
 SIZE = 100_000_000
 
 SCENARIOS = (
-    IMPORT,
+    importing("import", "import cwsandbox, over bare Python"),
+    importing("import-sandbox", "from cwsandbox import Sandbox", use="Sandbox"),
     sync("sync"),
     awaits(64, cpu=value(15), execs=value(30_000)),
     awaits(512),

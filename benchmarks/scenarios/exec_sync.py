@@ -4,14 +4,14 @@ from threading import Thread
 
 from measure import Figures, arguments, expect, sandbox
 
-args = arguments(count=2000, threads=1, warm=50)
+args = arguments(count=2000, threads=1, warm=50, command="true")
 figures = Figures()
 rounds = args.count // args.threads
 
 with sandbox() as box:
 
     def command() -> None:
-        expect("the exit code", box.exec(["true"]).result().returncode, 0)
+        expect("the exit code", box.exec([args.command]).result().returncode, 0)
 
     def work() -> None:
         for _ in range(rounds):

@@ -1,0 +1,41 @@
+# Part of the Makefile: what users pay, measured (docs/benchmarks.md).
+#
+#   make bench          set up the machine, build everything, run every scenario with this client and the published SDK
+#   make bench-quick    the same with little work and one round: to see that it runs
+#   make guard          instructions and allocations per operation against benchmarks/guard/budget.json
+
+BENCH := $(BUILD)/bench
+BENCH_JSON ?= $(BENCH)/scorecard.json
+BENCH_ARGS ?= --rounds 5 --scaling
+
+.PHONY: bench bench-quick bench-programs bench-clients setup-bench
+bench: setup-bench bench-programs bench-clients
+	$(BENCH)/ours/bin/python benchmarks/scorecard.py --ours $(BENCH)/ours/bin/python \
+		--published $(BENCH)/published/bin/python --server $(BENCH)/server --floor $(BENCH)/floor_client \
+		--spawn $(BENCH)/spawn --json $(BENCH_JSON) $(BENCH_ARGS)
+	$(BENCH)/ours/bin/python benchmarks/plot.py $(BENCH_JSON) $(BENCH)
+
+bench-quick:
+	+@$(MAKE) bench BENCH_ARGS='--rounds 1 --scale 0.02' BENCH_JSON=$(BENCH)/quick.json
+
+setup-bench:
+	@tools/setup_debian.sh build bench
+
+bench-programs: $(BENCH)/server $(BENCH)/floor_client $(BENCH)/spawn
+
+$(BENCH)/server: $(wildcard benchmarks/server/*.go) benchmarks/server/go.mod benchmarks/server/go.sum
+	@mkdir -p $(@D)
+	benchmarks/build_server.sh $(BENCH)
+
+$(BENCH)/%: benchmarks/c/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 $(warnings) $(CFLAGS) -o $@ $< $(shell pkg-config --cflags --libs libnghttp2)
+
+# Each client in an environment of its own: both are called cwsandbox.
+bench-clients: $(BENCH)/ours/bin/python $(BENCH)/published/bin/python
+	$(BENCH)/ours/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
+	$(BENCH)/published/bin/python -m pip install --quiet --disable-pip-version-check --upgrade cwsandbox
+
+$(BENCH)/ours/bin/python $(BENCH)/published/bin/python:
+	@mkdir -p $(BENCH)
+	tools/make_venv.sh $(patsubst %/bin/python,%,$@)

@@ -1,0 +1,171 @@
+"""The daemon as a process, what is measured of it, and bare posix_spawn next to it."""
+
+# ruff: noqa: RUF001  # the sign for times is meant
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TextIO
+
+from .figures import Figure, Goal, Medians, Run, Scenario, value
+from .run import SCRIPTS, Clients, Failed, run_json
+from .scenarios import KIB, MIB, P99, median_delay
+from .server import Server, clean_environment
+
+MAX_SANDBOXES = 4000
+
+
+def program(python: Path) -> Path:
+    """The daemon that is installed with the package."""
+    code = "import cwsandbox, pathlib; print(pathlib.Path(cwsandbox.__file__).parent / 'bin' / 'cwsandboxd')"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    return Path(done.stdout.strip())
+
+
+class Daemon:
+    """A running daemon; leaving the block ends it and its sandboxes."""
+
+    def __init__(self, program: Path) -> None:
+        self._program = program
+
+    def __enter__(self) -> Daemon:
+        self._folder = tempfile.TemporaryDirectory()
+        self.url = f"unix://{self._folder.name}/socket"
+        ready, daemon_end = os.pipe()
+        with Path(self._folder.name, "log").open("w") as log:
+            self._process = self._start(daemon_end, log)
+        os.close(daemon_end)
+        with os.fdopen(ready) as file:
+            if not file.readline().startswith("ready"):
+                text = Path(self._folder.name, "log").read_text()
+                raise Failed(f"the daemon did not start: {text}")
+        self.pid = self._process.pid
+        return self
+
+    def _start(self, ready: int, log: TextIO) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [
+                self._program,
+                f"--listen={self.url}",
+                f"--state-dir={self._folder.name}/state",
+                f"--max-sandboxes={MAX_SANDBOXES}",
+                f"--ready-fd={ready}",
+                f"--parent={os.getpid()}",
+            ],
+            pass_fds=[ready],
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=120)
+        self._folder.cleanup()
+
+    def environment(self) -> dict[str, str]:
+        return {**clean_environment(), "CWSANDBOX_BASE_URL": self.url}
+
+
+def spawn_limit(medians: Medians) -> float:
+    return 1.3 * medians("daemon-exec", "p50", "floor") + medians("round-trip", "p50", "floor")
+
+
+def per_second(name: str) -> Figure:
+    return Figure(f"{name}/s", "", lambda run: run["ops"] / run[name], more_is_better=True)
+
+
+SCENARIOS = (
+    Scenario(
+        "daemon-exec",
+        "exec of /bin/true (floor: posix_spawn)",
+        "exec_sync.py",
+        (median_delay(Goal(spawn_limit, "1.3 × floor + round trip")), P99),
+        {"command": "/bin/true"},
+        counts={"ours": 1000},
+    ),
+    Scenario(
+        "daemon-create",
+        "create, then the first result",
+        "first_result.py",
+        (Figure("p50", "ms", lambda run: run["p50"] * 1e3, value(10)),),
+        counts={"ours": 40},
+    ),
+    Scenario(
+        "daemon-idle",
+        "an idle sandbox",
+        "idle_memory.py",
+        (
+            Figure("RSS", "MiB", lambda run: run["box_rss"] / MIB, value(1.5)),
+            Figure("PSS", "MiB", lambda run: run["box_pss"] / MIB),
+            Figure("processes", "", lambda run: run["box_processes"]),
+            Figure("more RSS of the daemon", "KiB", lambda run: run["daemon_rss"] / KIB),
+        ),
+        counts={"ours": 50},
+    ),
+    Scenario(
+        "daemon-many",
+        "1,000 sandboxes, 16 threads",
+        "many_sandboxes.py",
+        (per_second("create"), per_second("exec"), per_second("stop")),
+        counts={"ours": 1000},
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The daemon, its client and the program that spawns."""
+
+    clients: Clients
+    spawn: Path
+
+    def rounds(
+        self, chosen: Sequence[Scenario], rounds: int, scale: float, medians: Medians
+    ) -> tuple[dict[str, list[Run]], list[str]]:
+        """All runs by scenario, and what went wrong. Each round has a daemon of its own."""
+        runs: dict[str, list[Run]] = {}
+        faults: list[str] = []
+        for _ in range(rounds):
+            self._floors(scale, medians)
+            with Daemon(program(self.clients.pythons["ours"])) as daemon:
+                for scenario in chosen:
+                    try:
+                        run = self._run(scenario, daemon, scale)
+                    except Failed as failure:
+                        faults.append(f"{scenario.name}: {failure}")
+                        continue
+                    runs.setdefault(scenario.name, []).append(run)
+                    for figure in scenario.figures:
+                        medians.add(scenario.name, figure.name, "ours", figure.of(run))
+        return runs, faults
+
+    def _floors(self, scale: float, medians: Medians) -> None:
+        count = str(max(100, int(1000 * scale)))
+        spawned = run_json([self.spawn, count, "/bin/true"], clean_environment())
+        for figure in SCENARIOS[0].figures:
+            medians.add("daemon-exec", figure.name, "floor", figure.of(spawned))
+        with Server(self.clients.server) as server:
+            address, _, port = server.plain.rpartition(":")
+            words = ("exec", count, "1", "true")
+            trip = run_json([self.clients.floor, address, port, *words], clean_environment())
+        medians.add("round-trip", "p50", "floor", trip["p50"] * 1e6)
+
+    def _run(self, scenario: Scenario, daemon: Daemon, scale: float) -> Run:
+        arguments = dict(scenario.arguments)
+        arguments["count"] = max(10, int(scenario.counts["ours"] * scale))
+        if scenario.script == "idle_memory.py":
+            arguments["daemon"] = daemon.pid
+        command = [str(self.clients.pythons["ours"]), str(SCRIPTS / scenario.script)]
+        for name, argument in arguments.items():
+            command += [f"--{name}", str(argument)]
+        return run_json(command, daemon.environment())
