@@ -22,7 +22,7 @@ PyObject *py_awaiter_new(struct py_state *state, PyObject *subject,
     struct py_awaiter *awaiter = (struct py_awaiter *)PyType_GenericAlloc(state->awaiter_type, 0);
     if (!awaiter)
         return NULL;
-    awaiter->state = state;
+    awaiter->state = py_state_ref(state);
     awaiter->waitable = waitable;
     awaiter->subject = Py_NewRef(subject);
     awaiter->generation = cws_loop_generation();
@@ -243,6 +243,7 @@ static void awaiter_dealloc(PyObject *self)
 {
     PyObject_GC_UnTrack(self);
     awaiter_clear(self);
+    py_state_unref(((struct py_awaiter *)self)->state);
     py_object_free(self);
 }
 

@@ -93,6 +93,7 @@ static void bridge_dealloc(PyObject *self)
     } else if (bridge->mailbox) {
         close(cws_mailbox_fd(bridge->mailbox)); /* this process's copy; the memory is left as fork() found it */
     }
+    py_state_unref(bridge->state);
     py_object_free(self);
 }
 
@@ -115,7 +116,7 @@ static struct py_bridge *bridge_new(struct py_state *state, PyObject *loop)
     if (!bridge)
         return NULL;
     struct cws_error err;
-    bridge->state = state;
+    bridge->state = py_state_ref(state);
     state->live_bridges++;
     bridge->generation = cws_loop_generation();
     bridge->loop_ref = PyWeakref_NewRef(loop, NULL);

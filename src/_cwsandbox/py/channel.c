@@ -154,7 +154,7 @@ static PyObject *channel_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         cws_channel_unref(channel);
         return NULL;
     }
-    self->state = state;
+    self->state = py_state_ref(state);
     self->channel = channel;
     self->target = Py_NewRef(given[0]);
     self->generation = cws_loop_generation();
@@ -167,6 +167,7 @@ static void channel_dealloc(PyObject *object)
     if (self->generation == cws_loop_generation())
         cws_channel_unref(self->channel);
     Py_XDECREF(self->target);
+    py_state_unref(self->state);
     py_object_free(object);
 }
 

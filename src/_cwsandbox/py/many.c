@@ -137,7 +137,7 @@ PyObject *py_wait_many(PyObject *module, PyObject *const *args, Py_ssize_t nargs
     if (count < 0 || count > PyTuple_Size(operations))
         PyErr_Format(PyExc_ValueError, "count is %zd, it must be between 0 and the number of operations, %zd",
                      count, PyTuple_Size(operations));
-    else if (check_operations(PyModule_GetState(module), operations) == 0)
+    else if (check_operations(py_state_of_module(module), operations) == 0)
         result = wait_for(operations, (size_t)count, deadline_ns);
     Py_DECREF(operations);
     return result;

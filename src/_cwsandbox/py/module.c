@@ -12,11 +12,6 @@
 #include "py/stats.h"
 #include "py/writer.h"
 
-static struct py_state *state_of(PyObject *module)
-{
-    return PyModule_GetState(module);
-}
-
 /* ---- functions ------------------------------------------------------------------------------------- */
 
 static void replace(PyObject **slot, PyObject *value)
@@ -36,7 +31,7 @@ static PyObject *configure(PyObject *module, PyObject *const *args, Py_ssize_t n
     for (int i = 0; i < 3; i++)
         if (!PyCallable_Check(hooks[i]))
             return PyErr_Format(PyExc_TypeError, "%s must be callable, not %R", names[i], Py_TYPE(hooks[i]));
-    struct py_state *state = state_of(module);
+    struct py_state *state = py_state_of_module(module);
     replace(&state->make_result, hooks[0]);
     replace(&state->make_error, hooks[1]);
     replace(&state->make_write_error, hooks[2]);
@@ -45,7 +40,7 @@ static PyObject *configure(PyObject *module, PyObject *const *args, Py_ssize_t n
 
 static PyObject *after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
-    struct py_state *state = state_of(module);
+    struct py_state *state = py_state_of_module(module);
     cws_loop_after_fork();
     state->loop = NULL;
     state->stopped = false;
@@ -63,7 +58,7 @@ static bool is_main_interpreter(void)
 
 static PyObject *shutdown(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
-    state_of(module)->stopped = true;
+    py_state_of_module(module)->stopped = true;
     if (is_main_interpreter()) {
         Py_BEGIN_ALLOW_THREADS
         cws_loop_default_shutdown();
@@ -74,7 +69,7 @@ static PyObject *shutdown(PyObject *module, PyObject *Py_UNUSED(ignored))
 
 static PyObject *stats(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
-    return py_stats(state_of(module));
+    return py_stats(py_state_of_module(module));
 }
 
 static PyMethodDef module_methods[] = {
@@ -156,7 +151,10 @@ static int add_constants(struct py_state *state)
 
 static int module_exec(PyObject *module)
 {
-    struct py_state *state = state_of(module);
+    struct py_state *state = py_state_new();
+    if (!state)
+        return -1;
+    *(struct py_state **)PyModule_GetState(module) = state;
     if (add_types(module, state) < 0 || add_constants(state) < 0)
         return -1;
     state->rpc_error = py_rpc_error_class();
@@ -168,9 +166,12 @@ static int module_exec(PyObject *module)
     return register_hook(module, "after_fork_in_child", "os", "register_at_fork", "after_in_child");
 }
 
-/* Everything the state refers to, for the three functions below. */
-static PyObject **references(struct py_state *state, size_t index)
+/* Everything the state refers to, for the three functions below; NULL at the end. */
+static PyObject **reference(PyObject *module, size_t index)
 {
+    struct py_state *state = py_state_of_module(module);
+    if (!state) /* module_exec was not reached */
+        return NULL;
     PyObject **all[] = {
         (PyObject **)&state->operation_type, (PyObject **)&state->promise_type,
         (PyObject **)&state->process_type,   (PyObject **)&state->reader_type,
@@ -187,23 +188,24 @@ static PyObject **references(struct py_state *state, size_t index)
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)
 {
-    PyObject **reference;
-    for (size_t i = 0; (reference = references(state_of(module), i)) != NULL; i++)
-        Py_VISIT(*reference);
+    PyObject **at;
+    for (size_t i = 0; (at = reference(module, i)) != NULL; i++)
+        Py_VISIT(*at);
     return 0;
 }
 
 static int module_clear(PyObject *module)
 {
-    PyObject **reference;
-    for (size_t i = 0; (reference = references(state_of(module), i)) != NULL; i++)
-        Py_CLEAR(*reference);
+    PyObject **at;
+    for (size_t i = 0; (at = reference(module, i)) != NULL; i++)
+        Py_CLEAR(*at);
     return 0;
 }
 
 static void module_free(void *module)
 {
     module_clear(module);
+    py_state_unref(py_state_of_module(module));
 }
 
 static PyModuleDef_Slot module_slots[] = {
@@ -215,7 +217,7 @@ static struct PyModuleDef module_def = {
     PyModuleDef_HEAD_INIT,
     .m_name = "cwsandbox._cwsandbox",
     .m_doc = PyDoc_STR("The C core of cwsandbox: operations, channels, execs and their streams."),
-    .m_size = sizeof(struct py_state),
+    .m_size = sizeof(struct py_state *),
     .m_methods = module_methods,
     .m_slots = module_slots,
     .m_traverse = module_traverse,

@@ -12,7 +12,7 @@ PyObject *py_operation_alloc(PyTypeObject *type, struct py_state *state)
     struct py_operation *op = (struct py_operation *)alloc(type, 0);
     if (!op)
         return NULL;
-    op->state = state;
+    op->state = py_state_ref(state);
     op->generation = cws_loop_generation();
     return (PyObject *)op;
 }
@@ -70,6 +70,7 @@ void py_operation_dealloc(PyObject *self)
     }
     if (op->making)
         PyThread_free_lock(op->making);
+    py_state_unref(op->state);
     py_object_free(self);
 }
 

@@ -52,7 +52,7 @@ static PyObject *sandbox_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     struct py_sandbox *self = (struct py_sandbox *)PyType_GenericAlloc(type, 0);
     if (!self)
         return NULL;
-    self->state = state;
+    self->state = py_state_ref(state);
     self->failures = PyList_New(0);
     if (!self->failures)
         Py_CLEAR(self);
@@ -82,6 +82,7 @@ static void sandbox_dealloc(PyObject *object)
     Py_CLEAR(self->failures);
     if (self->core && self->generation == cws_loop_generation())
         cws_sandbox_unref(self->core);
+    py_state_unref(self->state);
     py_object_free(object);
 }
 

@@ -1,5 +1,30 @@
 #include "py/state.h"
 
+struct py_state *py_state_new(void)
+{
+    struct py_state *state = PyMem_Calloc(1, sizeof(*state));
+    if (!state)
+        return (struct py_state *)PyErr_NoMemory();
+    return py_state_ref(state);
+}
+
+struct py_state *py_state_ref(struct py_state *state)
+{
+    state->refs++;
+    return state;
+}
+
+void py_state_unref(struct py_state *state)
+{
+    if (state && --state->refs == 0)
+        PyMem_Free(state);
+}
+
+struct py_state *py_state_of_module(PyObject *module)
+{
+    return *(struct py_state **)PyModule_GetState(module);
+}
+
 struct cws_loop *py_state_loop(struct py_state *state)
 {
     struct cws_error err;
@@ -16,9 +41,9 @@ struct py_state *py_state_of_type(PyTypeObject *type)
 {
     /* A class made in Python belongs to no module; what it is derived from does. */
     for (PyTypeObject *base = type; base; base = PyType_GetSlot(base, Py_tp_base)) {
-        struct py_state *state = PyType_GetModuleState(base);
+        struct py_state **state = PyType_GetModuleState(base);
         if (state)
-            return state;
+            return *state;
         if (!PyErr_ExceptionMatches(PyExc_TypeError))
             return NULL;
         PyErr_Clear();

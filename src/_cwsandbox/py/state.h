@@ -1,6 +1,6 @@
 /*
- * What one interpreter's copy of the module holds. Objects keep a pointer to it: their type keeps the module alive.
- * Everything here is guarded by the GIL.
+ * What one interpreter's copy of the module holds. Memory of its own, counted: when the garbage collector takes a cycle
+ * through the module apart, objects may be freed after the module is. Everything here is guarded by the GIL.
  */
 #pragma once
 
@@ -10,6 +10,8 @@
 struct py_bridge;
 
 struct py_state {
+    Py_ssize_t refs; /* the module's and each object's */
+
     PyTypeObject *operation_type;
     PyTypeObject *promise_type;
     PyTypeObject *process_type;
@@ -44,6 +46,14 @@ struct py_state {
 
 /* The I/O thread's loop, started at first use. NULL with RuntimeError after shutdown() or when the thread cannot start. */
 struct cws_loop *py_state_loop(struct py_state *state);
+
+/* A state with nothing in it, with one reference for the caller. NULL with MemoryError. */
+struct py_state *py_state_new(void);
+struct py_state *py_state_ref(struct py_state *state);
+void py_state_unref(struct py_state *state); /* NULL is allowed */
+
+/* What the module's own memory holds is the pointer. Borrowed. */
+struct py_state *py_state_of_module(PyObject *module);
 
 /* The state behind `type`, also for classes derived from ours in Python. NULL with an exception set. */
 struct py_state *py_state_of_type(PyTypeObject *type);
