@@ -1,0 +1,208 @@
+"""What fork() leaves to parent and child."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from conformance.grpc_peer import Call, GrpcPeer
+from native.scripts import run_script
+
+OPEN_SANDBOX = """
+channel = core.Channel(sys.argv[1])
+sandbox = core.SandboxCore()
+sandbox.open(channel, "sb-1")
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def commands(peer: GrpcPeer) -> None:
+    @peer.command("greet")
+    async def greet(call: Call) -> None:
+        await call.out(b"hello\n")
+        await call.exit(0)
+
+    @peer.command("cat")
+    async def cat(call: Call) -> None:
+        await call.ready()
+        await call.out(b"ready\n")
+        async for data in call.stdin():
+            await call.out(data)
+        await call.exit(0)
+
+    @peer.command("hang")
+    async def hang(call: Call) -> None:
+        await call.out(b"started\n")
+        await asyncio.Event().wait()
+
+
+def test_old_objects_raise_in_the_child(peer: GrpcPeer) -> None:
+    body = """
+cat = started(sandbox.exec(["cat"], ["cat"], stdin=True))
+write = cat.stdin.write(b"before\\n")
+write.result()
+promise, done = core.Promise(), core.Promise()
+done.set_result(1)
+wrapped = core.OperationRef(concurrent.futures.Future())
+call = channel.unary("SandboxService/GetSandbox", {"sandbox_id": "sb-1"})
+call.result()
+reader, writer = cat.stdout, cat.stdin
+
+async def anext_of(reader):
+    return await anext(reader)
+
+async def await_(it):
+    return await it
+
+def work():
+    attempts = [
+        promise.result, promise._done, promise._cancel, promise.__await__, done.result, wrapped.result, wrapped._done,
+        call.result, write.result, cat.result, cat.wait, cat.poll, cat.cancel, reader.__next__, reader.close,
+        writer.close, lambda: promise.set_result(1), lambda: writer.write(b"x"), lambda: writer.writeline("x"),
+        lambda: writer.closed, lambda: cat.returncode, lambda: cat._output_bytes(False), lambda: cat.stdin,
+        lambda: sandbox.exec(["greet"], ["greet"]), lambda: sandbox.open(channel, "sb-1"), sandbox.stats,
+        lambda: sandbox.fail(KeyError()), lambda: sandbox.close(KeyError()),
+        lambda: channel.unary("SandboxService/GetSandbox", {}), lambda: core.wait_many([promise], 1, None),
+        lambda: core.SandboxCore().open(channel, "sb-1"),
+        lambda: asyncio.run(anext_of(reader)), lambda: asyncio.run(await_(call)),
+    ]
+    for attempt in attempts:
+        raises(RuntimeError, "made before fork()", attempt)
+    assert channel.target == sys.argv[1]
+    assert cat.command == ["cat"]
+    print("all", len(attempts), "refused")
+
+assert in_child(work) == 0
+cat.stdin.write(b"after\\n").result()
+cat.stdin.close().result()
+assert cat.wait() == 0
+print(cat._output_bytes(False))
+"""
+    out = run_script(OPEN_SANDBOX + body, peer.base_url)
+    assert out == "all 33 refused\nb'ready\\nbefore\\nafter\\n'\n"
+
+
+def test_child_starts_afresh(peer: GrpcPeer) -> None:
+    body = """
+assert sandbox.exec(["greet"], ["greet"]).wait() == 0
+
+def work():
+    assert core.stats()["connections"] == 0
+    channel = core.Channel(sys.argv[1])
+    fresh = core.SandboxCore()
+    fresh.open(channel, "sb-2")
+    print(list(fresh.exec(["greet"], ["greet"]).stdout))
+
+    async def main():
+        return (await fresh.exec(["greet"], ["greet"])).returncode
+
+    print(asyncio.run(main()))
+    assert in_child(lambda: raises(RuntimeError, "fork", fresh.exec, ["greet"], ["greet"])) == 0
+    assert core.stats()["connections"] == 1
+
+assert in_child(work) == 0
+assert sandbox.exec(["greet"], ["greet"]).wait() == 0
+"""
+    assert run_script(OPEN_SANDBOX + body, peer.base_url) == "['hello\\n']\n0\n"
+
+
+def test_unused_handle_survives(peer: GrpcPeer) -> None:
+    body = """
+sandbox = core.SandboxCore()
+
+def work():
+    process = sandbox.exec(["greet"], ["greet"])
+    sandbox.open(core.Channel(sys.argv[1]), "sb-1")
+    assert process.wait() == 0
+
+assert in_child(work) == 0
+work()
+"""
+    assert run_script(body, peer.base_url) == ""
+
+
+def test_fork_while_threads_and_loops_wait(peer: GrpcPeer) -> None:
+    """Locks of the I/O thread may be held at any moment: the child must not touch them."""
+    body = """
+hanging = started(sandbox.exec(["hang"], ["hang"]))
+threads = [threading.Thread(target=raises, args=(concurrent.futures.CancelledError, "", hanging.result)) for _ in range(4)]
+busy = threading.Event()
+
+def keep_busy():
+    while not busy.is_set():
+        assert sandbox.exec(["greet"], ["greet"]).wait() == 0
+
+threads += [threading.Thread(target=keep_busy) for _ in range(2)]
+for thread in threads:
+    thread.start()
+
+async def main():
+    async def wait():
+        try:
+            await hanging
+        except asyncio.CancelledError:
+            return "cancelled"
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    for _ in range(20):
+        assert in_child(lambda: None) == 0
+        assert (await sandbox.exec(["greet"], ["greet"])).returncode == 0
+    busy.set()
+    hanging.cancel()
+    return await task
+
+print(asyncio.run(main()))
+for thread in threads:
+    thread.join()
+"""
+    assert run_script(OPEN_SANDBOX + body, peer.base_url) == "cancelled\n"
+
+
+def test_child_drops_and_collects_the_old_objects(peer: GrpcPeer) -> None:
+    body = """
+import gc
+cat = started(sandbox.exec(["cat"], ["cat"], stdin=True))
+promise = core.Promise()
+
+async def main():
+    global channel, sandbox, cat, promise
+    async def wait():
+        await promise
+    waiting = wait()
+    waiting.send(None)
+    line = cat.stdout.__anext__()
+    line.send(None)
+
+    def work():
+        global channel, sandbox, cat, promise
+        nonlocal waiting, line
+        waiting.close()
+        del channel, sandbox, cat, promise, waiting, line
+        gc.collect()
+        assert core.stats()["operations"] == 0, core.stats()
+
+    assert in_child(work) == 0
+    waiting.close()
+    line.close()
+    cat.stdin.close()
+    assert (await cat).returncode == 0
+
+asyncio.run(main())
+"""
+    assert run_script(OPEN_SANDBOX + body, peer.base_url) == ""
+
+
+def test_ordinary_exit_of_the_child(peer: GrpcPeer) -> None:
+    body = """
+cat = started(sandbox.exec(["cat"], ["cat"], stdin=True))
+sys.stdout.flush()
+pid = os.fork()
+if pid == 0:
+    sys.exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+cat.stdin.close()
+assert cat.wait() == 0
+"""
+    assert run_script(OPEN_SANDBOX + body, peer.base_url) == ""
