@@ -133,10 +133,12 @@ class BuildNative(build_ext):
             f"-j{self.parallel or os.cpu_count() or 1}",
             f"BUILD={build}",
             f"PYTHON={sys.executable}",
+            f"WERROR={os.environ.get('WERROR', '')}",
             "ext",
             "daemon",
         ]
-        subprocess.run(command, cwd=ROOT, env=env, check=True)
+        if subprocess.run(command, cwd=ROOT, env=env, check=False).returncode != 0:
+            sys.exit(f"cwsandbox: `{' '.join(command)}` failed, its messages are above")
         return [
             build / "release" / name
             for name in ("_cwsandbox.so", "bin/cwsandboxd", "bin/cwsandbox-init")
