@@ -19,7 +19,7 @@ static enum cws_status parse_unix(const char *path, struct cwsd_address *out, st
                              sizeof(out->path) - 1, strlen(path), path);
     out->is_unix = true;
     out->is_loopback = true;
-    strcpy(out->path, path);
+    memcpy(out->path, path, strlen(path) + 1);
     return CWS_OK;
 }
 

@@ -15,13 +15,13 @@ bool cwsd_argv_check(const char *field, const char *program, char *const *args, 
     for (size_t i = 0; i <= arg_count; i++) {
         size_t len = strlen(i == 0 ? program : args[i - 1]);
         if (len > CWSD_MAX_ARG_BYTES)
-            return cwsd_fault_set_invalid(fault, field,
-                                          "argument %zu has %zu bytes; the kernel takes at most %d",
-                                          i, len, CWSD_MAX_ARG_BYTES);
+            return cwsd_fault_set_invalid(
+                fault, field, "argument %zu has %zu bytes; the kernel takes at most %zu", i, len,
+                CWSD_MAX_ARG_BYTES);
         total += len + 1;
     }
     if (total > CWSD_MAX_ARGV_BYTES)
-        return cwsd_fault_set_invalid(fault, field, "has %zu bytes in all; at most %d are allowed",
+        return cwsd_fault_set_invalid(fault, field, "has %zu bytes in all; at most %zu are allowed",
                                       total, CWSD_MAX_ARGV_BYTES);
     return true;
 }
@@ -46,12 +46,12 @@ bool cwsd_argv_check_environment(const char *field, struct cwsd_pairs *environme
         if (len > CWSD_MAX_ARG_BYTES)
             return cwsd_fault_set_invalid(
                 fault, field,
-                "variable %s has %zu bytes with its name; the kernel takes at most %d",
+                "variable %s has %zu bytes with its name; the kernel takes at most %zu",
                 cwsd_text_short(name).text, len, CWSD_MAX_ARG_BYTES);
         total += len + 1;
     }
     if (total > CWSD_MAX_ENVIRONMENT_BYTES)
-        return cwsd_fault_set_invalid(fault, field, "has %zu bytes in all; at most %d are allowed",
+        return cwsd_fault_set_invalid(fault, field, "has %zu bytes in all; at most %zu are allowed",
                                       total, CWSD_MAX_ENVIRONMENT_BYTES);
     return true;
 }

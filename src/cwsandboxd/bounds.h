@@ -1,21 +1,26 @@
 /* The daemon's fixed limits, each with its reason. */
 #pragma once
 
+#include <stddef.h>
+
+#define CWSD_KIB ((size_t)1024)
+#define CWSD_MIB (1024 * CWSD_KIB)
+
 /* The kernel takes 128 KiB for one argument or variable, its NUL included (MAX_ARG_STRLEN). */
-#define CWSD_MAX_ARG_BYTES (128 * 1024 - 1)
+#define CWSD_MAX_ARG_BYTES (128 * CWSD_KIB - 1)
 /* argv and environment share the kernel's 2 MiB (a quarter of the usual 8 MiB stack); each gets
  * less than half. */
-#define CWSD_MAX_ARGV_BYTES        (768 * 1024)
-#define CWSD_MAX_ENVIRONMENT_BYTES (768 * 1024)
+#define CWSD_MAX_ARGV_BYTES        (768 * CWSD_KIB)
+#define CWSD_MAX_ENVIRONMENT_BYTES (768 * CWSD_KIB)
 
 #define CWSD_MAX_REQUEST_ID_BYTES 128
 #define CWSD_MAX_NAME_BYTES       256
 #define CWSD_MAX_PATH_BYTES       4095
 #define CWSD_MAX_TAGS             100
 #define CWSD_MAX_ANNOTATIONS      100
-#define CWSD_MAX_ANNOTATION_BYTES (64 * 1024)
+#define CWSD_MAX_ANNOTATION_BYTES (64 * CWSD_KIB)
 #define CWSD_MAX_FILES            1000
-#define CWSD_MAX_FILE_BYTES       (64 * 1024 * 1024)
+#define CWSD_MAX_FILE_BYTES       (64 * CWSD_MIB)
 #define CWSD_MAX_RUNNER_IDS       100
 
 #define CWSD_DEFAULT_LIFETIME_S (24 * 60 * 60)
@@ -26,18 +31,18 @@
 
 /* Finished sandboxes that can still be asked for; both bounds hold. */
 #define CWSD_MAX_FINISHED       10000
-#define CWSD_MAX_FINISHED_BYTES (64 * 1024 * 1024)
+#define CWSD_MAX_FINISHED_BYTES (64 * CWSD_MIB)
 
 #define CWSD_DEFAULT_PAGE 50
 #define CWSD_MAX_PAGE     1000
 /* A page of a list ends early rather than grow past this (clients refuse replies over 100 MiB). */
-#define CWSD_MAX_PAGE_BYTES (16 * 1024 * 1024)
+#define CWSD_MAX_PAGE_BYTES (16 * CWSD_MIB)
 
 /* Unary Exec, for stdout and stderr each: what is kept by default and at most. */
-#define CWSD_DEFAULT_OUTPUT_BYTES (1024 * 1024)
-#define CWSD_MAX_OUTPUT_BYTES     (32 * 1024 * 1024)
+#define CWSD_DEFAULT_OUTPUT_BYTES CWSD_MIB
+#define CWSD_MAX_OUTPUT_BYTES     (32 * CWSD_MIB)
 
 /* StreamExec: output waiting for a slow client before the command's pipes are left unread. */
-#define CWSD_STREAM_HIGH_WATER (256 * 1024)
+#define CWSD_STREAM_HIGH_WATER (256 * CWSD_KIB)
 /* StreamExec: input a command may leave unread before the client's credit is held back. */
-#define CWSD_STDIN_HIGH_WATER (64 * 1024)
+#define CWSD_STDIN_HIGH_WATER (64 * CWSD_KIB)

@@ -88,7 +88,7 @@ static void list(struct cws_server_call *call, const uint8_t *data, size_t len)
     if (!cwsd_query_init(&query, request, cwsd_pool_runner_id(cwsd_service_of(call)->pool), &fault))
         goto done;
     views = cws_calloc(query.page_size, sizeof(*views));
-    messages = cws_calloc(query.page_size, sizeof(*messages));
+    messages = cws_calloc(query.page_size, sizeof(cwsd_pb_sandbox *));
     if (views && messages)
         answer_page(call, &query, views, messages);
     else

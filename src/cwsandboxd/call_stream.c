@@ -20,7 +20,7 @@
 #include "wire.h"
 
 /* Input that came before the command could take it; the client's credit bounds it long before. */
-#define MAX_EARLY_STDIN (128 * 1024 * 1024)
+#define MAX_EARLY_STDIN (128 * CWSD_MIB)
 
 struct stream_call {
     struct cws_server_call *call;

@@ -119,14 +119,14 @@ static enum cws_status set_state_dir(struct cwsd_config *config, const char *tex
         return cws_error_set(err, CWS_INVALID,
                              "--state-dir: \"%s\" is not an absolute path of sensible length",
                              text);
-    strcpy(config->state_dir, text);
+    memcpy(config->state_dir, text, strlen(text) + 1);
     return CWS_OK;
 }
 
 static enum cws_status set_ready_fd(struct cwsd_config *config, const char *text,
                                     struct cws_error *err)
 {
-    long fd;
+    long fd = -1;
     if (parse_number("ready-fd", text, 1, INT_MAX, &fd, err) != CWS_OK)
         return err->status;
     if (fcntl((int)fd, F_GETFD) < 0)
@@ -138,7 +138,7 @@ static enum cws_status set_ready_fd(struct cwsd_config *config, const char *text
 static enum cws_status take_option(struct cwsd_config *config, int id, const char *value,
                                    struct cws_error *err)
 {
-    long number;
+    long number = 0;
     switch (id) {
     case OPTION_LISTEN:
         return add_listen(config, value, err);

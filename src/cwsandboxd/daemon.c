@@ -177,7 +177,7 @@ static enum cws_status make_socket_dir(const char *socket_path, struct cwsd_dir 
                                        struct cws_error *err)
 {
     char path[sizeof(((struct cwsd_address *)0)->path)];
-    strcpy(path, socket_path);
+    memcpy(path, socket_path, sizeof(path));
     *strrchr(path, '/') = '\0';
     return path[0] ? cwsd_dir_make(path, out_dir, err) : CWS_OK;
 }

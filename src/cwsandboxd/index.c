@@ -24,7 +24,7 @@ static void put(struct cwsd_index_node **buckets, size_t bucket_count, struct cw
 static enum cws_status grow(struct cwsd_index *index)
 {
     size_t bucket_count = index->bucket_count ? index->bucket_count * 2 : FIRST_BUCKETS;
-    struct cwsd_index_node **buckets = cws_calloc(bucket_count, sizeof(*buckets));
+    struct cwsd_index_node **buckets = cws_calloc(bucket_count, sizeof(struct cwsd_index_node *));
     if (!buckets)
         return CWS_NO_MEMORY;
     for (size_t i = 0; i < index->bucket_count; i++) {

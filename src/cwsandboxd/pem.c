@@ -7,8 +7,9 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "bounds.h"
 
-#define MAX_PEM_BYTES (1024 * 1024)
+#define MAX_PEM_BYTES CWSD_MIB
 #define READ_BYTES    16384
 
 static enum cws_status read_file(const char *path, struct cws_buf *into, struct cws_error *err)

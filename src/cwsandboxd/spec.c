@@ -21,11 +21,11 @@
 
 /* A wish that is not fulfilled here. */
 struct refusal {
-    bool asked;
     const char *field;
     const char *what;
     const char *reason;
     enum cws_grpc_code code;
+    bool asked;
 };
 
 static bool refuse_first(const struct refusal *refusals, size_t count, struct cwsd_fault *fault)
@@ -57,25 +57,25 @@ static bool check_sandbox_refusals(const cwsd_pb_spec *spec, struct cwsd_fault *
 {
     const cwsd_pb_network *network = spec->network;
     const struct refusal refusals[] = {
-        {spec->n_containers > 1, "spec.containers", "sandboxes of several containers", NOT_HERE},
-        {restores_snapshot(spec), "spec.volumes", "file system snapshots", CWSD_REASON_NO_SNAPSHOTS,
-         CWS_GRPC_UNIMPLEMENTED},
-        {spec->n_volumes > 0, "spec.volumes", "volumes", NOT_HERE},
-        {spec->n_services > 0, "spec.services", "services", NOT_HERE},
-        {spec->n_network_ids > 0, "spec.network_ids", "shared networks", NOT_HERE},
-        {spec->network_config_id[0], "spec.network_config_id", "network configurations", NOT_HERE},
-        {spec->object_storage_access != NULL, "spec.object_storage_access", "object storage",
-         NOT_HERE},
-        {spec->instance_type[0], "spec.instance_type", "choice of instance types", NOT_HERE},
-        {spec->runtime_class[0], "spec.runtime_class", "choice of runtime classes", NOT_HERE},
-        {spec->runtime_class_selection != RUNTIME_CLASS_UNSPECIFIED, "spec.runtime_class_selection",
-         "choice of runtime classes", NOT_HERE},
-        {network && network->n_ingress, "spec.network.ingress", "ingress rules", NOT_HERE},
-        {network && network->n_egress, "spec.network.egress", "egress rules", NOT_HERE},
-        {network && network->_deny_egress_case == DENY_EGRESS_SET && !network->deny_egress,
-         "spec.network.deny_egress", "network in its sandboxes, so it cannot be false", NOT_HERE},
-        {network && network->dns_egress == DNS_ALLOW, "spec.network.dns_egress",
-         "network in its sandboxes", NOT_HERE},
+        {"spec.containers", "sandboxes of several containers", NOT_HERE, spec->n_containers > 1},
+        {"spec.volumes", "file system snapshots", CWSD_REASON_NO_SNAPSHOTS, CWS_GRPC_UNIMPLEMENTED,
+         restores_snapshot(spec)},
+        {"spec.volumes", "volumes", NOT_HERE, spec->n_volumes > 0},
+        {"spec.services", "services", NOT_HERE, spec->n_services > 0},
+        {"spec.network_ids", "shared networks", NOT_HERE, spec->n_network_ids > 0},
+        {"spec.network_config_id", "network configurations", NOT_HERE, spec->network_config_id[0]},
+        {"spec.object_storage_access", "object storage", NOT_HERE,
+         spec->object_storage_access != NULL},
+        {"spec.instance_type", "choice of instance types", NOT_HERE, spec->instance_type[0]},
+        {"spec.runtime_class", "choice of runtime classes", NOT_HERE, spec->runtime_class[0]},
+        {"spec.runtime_class_selection", "choice of runtime classes", NOT_HERE,
+         spec->runtime_class_selection != RUNTIME_CLASS_UNSPECIFIED},
+        {"spec.network.ingress", "ingress rules", NOT_HERE, network && network->n_ingress},
+        {"spec.network.egress", "egress rules", NOT_HERE, network && network->n_egress},
+        {"spec.network.deny_egress", "network in its sandboxes, so it cannot be false", NOT_HERE,
+         network && network->_deny_egress_case == DENY_EGRESS_SET && !network->deny_egress},
+        {"spec.network.dns_egress", "network in its sandboxes", NOT_HERE,
+         network && network->dns_egress == DNS_ALLOW},
     };
     return refuse_first(refusals, CWS_ARRAY_LEN(refusals), fault);
 }
@@ -105,16 +105,16 @@ static bool check_container_refusals(const cwsd_pb_container *container, struct 
         wants_gpu(container->resources) ||
         (requirements && (wants_gpu(requirements->requests) || wants_gpu(requirements->limits)));
     const struct refusal refusals[] = {
-        {container->n_volume_mounts > 0, CONTAINER ".volume_mounts", "volumes", NOT_HERE},
-        {container->n_secret_stores > 0, CONTAINER ".secret_stores", "secret stores",
-         CWSD_REASON_NO_SECRET_STORE, CWS_GRPC_FAILED_PRECONDITION},
-        {wants_security(container->security_context), CONTAINER ".security_context",
-         "settings of users, capabilities and seccomp", NOT_HERE},
-        {container->image_pull_credentials != NULL, CONTAINER ".image_pull_credentials",
-         "images to pull", NOT_HERE},
-        {container->startup_probe != NULL, CONTAINER ".startup_probe", "startup probes", NOT_HERE},
-        {gpu, CONTAINER ".resource_requirements", "GPU", CWSD_REASON_RESOURCE_CEILING,
-         CWS_GRPC_INVALID_ARGUMENT},
+        {CONTAINER ".volume_mounts", "volumes", NOT_HERE, container->n_volume_mounts > 0},
+        {CONTAINER ".secret_stores", "secret stores", CWSD_REASON_NO_SECRET_STORE,
+         CWS_GRPC_FAILED_PRECONDITION, container->n_secret_stores > 0},
+        {CONTAINER ".security_context", "settings of users, capabilities and seccomp", NOT_HERE,
+         wants_security(container->security_context)},
+        {CONTAINER ".image_pull_credentials", "images to pull", NOT_HERE,
+         container->image_pull_credentials != NULL},
+        {CONTAINER ".startup_probe", "startup probes", NOT_HERE, container->startup_probe != NULL},
+        {CONTAINER ".resource_requirements", "GPU", CWSD_REASON_RESOURCE_CEILING,
+         CWS_GRPC_INVALID_ARGUMENT, gpu},
     };
     return refuse_first(refusals, CWS_ARRAY_LEN(refusals), fault);
 }
@@ -167,7 +167,7 @@ static bool check_files(const cwsd_pb_container *container, struct cwsd_fault *f
     }
     if (total > CWSD_MAX_FILE_BYTES)
         return cwsd_fault_set_invalid(fault, CONTAINER ".files",
-                                      "have %zu bytes; at most %d are allowed", total,
+                                      "have %zu bytes; at most %zu are allowed", total,
                                       CWSD_MAX_FILE_BYTES);
     return true;
 }
@@ -243,8 +243,8 @@ static bool check_annotations(cwsd_pb_spec *spec, struct cwsd_fault *fault)
         total += strlen(cwsd_pairs_key(&pairs, i)) + strlen(cwsd_pairs_value(&pairs, i));
     }
     if (total > CWSD_MAX_ANNOTATION_BYTES)
-        return cwsd_fault_set_invalid(fault, field, "have %zu bytes; at most %d are allowed", total,
-                                      CWSD_MAX_ANNOTATION_BYTES);
+        return cwsd_fault_set_invalid(fault, field, "have %zu bytes; at most %zu are allowed",
+                                      total, CWSD_MAX_ANNOTATION_BYTES);
     return true;
 }
 

@@ -30,7 +30,7 @@ static void remove_name(int dir_fd, const char *name, dev_t device)
         return;
     }
     if (info.st_dev != device)
-        return;                        /* something is mounted there */
+        return; /* something is mounted there */
     /* overlayfs leaves a closed directory behind; if it stays closed, so does what is in it. */
     if ((info.st_mode & 0700) != 0700 && fchmodat(dir_fd, name, 0700, 0) < 0)
         return;

@@ -1,5 +1,6 @@
 #include "string_list.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void cwsd_string_list_done(struct cwsd_string_list *list)
@@ -29,13 +30,11 @@ enum cws_status cwsd_string_list_add(struct cwsd_string_list *list, const char *
 enum cws_status cwsd_string_list_add_pair(struct cwsd_string_list *list, const char *name,
                                           const char *value)
 {
-    size_t name_len = strlen(name), value_len = strlen(value);
-    char *pair = cws_malloc(name_len + value_len + 2);
+    size_t size = strlen(name) + strlen(value) + sizeof("=");
+    char *pair = cws_malloc(size);
     if (!pair)
         return CWS_NO_MEMORY;
-    memcpy(pair, name, name_len);
-    pair[name_len] = '=';
-    memcpy(pair + name_len + 1, value, value_len + 1);
+    snprintf(pair, size, "%s=%s", name, value);
     list->items[list->count++] = pair;
     return CWS_OK;
 }

@@ -1,5 +1,6 @@
 #include "text.h"
 
+#include <stdio.h>
 #include <string.h>
 
 size_t cwsd_text_char(const uint8_t *bytes, size_t len)
@@ -61,7 +62,7 @@ struct cwsd_short_text cwsd_text_short(const char *text)
             keep += step;
         }
     memcpy(out.text, text, keep);
-    strcpy(out.text + keep, keep < len ? "..." : "");
+    snprintf(out.text + keep, sizeof(out.text) - keep, "%s", keep < len ? "..." : "");
     cwsd_text_clean(out.text);
     return out;
 }

@@ -1,4 +1,5 @@
-/* cwsandboxd/text, fault, wire: text from outside, failures as status details, requests from bytes. */
+/* cwsandboxd/text, fault, wire: text from outside, failures as status details, requests from
+ * bytes. */
 #include "cwsd_help.h"
 
 #include "proto/error_details.pb-c.h"

@@ -62,7 +62,7 @@ static void write_file(const char *name, const void *data, size_t len, unsigned 
     close(fd);
 }
 
-/* ---- dir ----------------------------------------------------------------------------------------- */
+/* ---- dir ------------------------------------------------------------------------------------- */
 
 static void dirs(void **state)
 {
@@ -107,7 +107,7 @@ static void dirs_that_cannot_be(void **state)
     assert_int_equal(cwsd_dir_make(path, &dir, &err), CWS_INVALID);
 }
 
-/* ---- state --------------------------------------------------------------------------------------- */
+/* ---- state ----------------------------------------------------------------------------------- */
 
 static void states_side_by_side(void **state)
 {
@@ -232,7 +232,7 @@ static void state_without_memory(void **state)
     }
 }
 
-/* ---- token --------------------------------------------------------------------------------------- */
+/* ---- token ----------------------------------------------------------------------------------- */
 
 static void a_token_is_made_once(void **state)
 {
