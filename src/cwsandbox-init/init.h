@@ -20,6 +20,9 @@ int setup_run(char *block, uint64_t size, struct fault *fault);
 void guard_limits(void);
 int guard_drop_privileges(void);
 
+/* filter.c: takes some system calls away; needs no_new_privs, which guard_drop_privileges sets. */
+int filter_calls(void);
+
 /* proc.c: see CWSI_STEP_SEAL_PROC; SIGKILL to every child of ours. */
 int proc_seal(void);
 void proc_kill_children(void);

@@ -159,6 +159,8 @@ static void set_up(const struct received *received)
     }
     if (rc >= 0 && init.container)
         rc = guard_drop_privileges();
+    if (rc >= 0 && init.container)
+        rc = filter_calls();
     if (rc < 0) {
         report_fault(CWSI_MAIN, -rc, &fault);
         end(1);

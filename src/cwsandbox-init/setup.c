@@ -103,7 +103,7 @@ static int make_symlink(char *path, const char *target)
 static int copy_content(long from, char *path, uint32_t mode)
 {
     long to = new_file(path);
-    long rc = to;
+    long rc;
     if (to < 0)
         return (int)to;
     do
