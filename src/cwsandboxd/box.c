@@ -1,25 +1,17 @@
 #include "box_private.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "environment.h"
 #include "host_private.h"
 #include "text.h"
 
 /* Ten milliseconds are usual; a host that pages or a mount that hangs must not leave a box in creation for ever. */
 #define CREATE_TIMEOUT_NS (60 * CWS_NS_PER_S)
-
-/* As long as the kernel takes. */
-#define MAX_HOSTNAME 63
 
 int cwsd_box_exit_code(int wait_status)
 {
@@ -171,7 +163,7 @@ static void on_init_gone(struct cwsd_watch *watch, int events)
     cwsd_watch_close(watch, on_init_closed);
 }
 
-static void on_child_end(struct cwsd_child *child, int wait_status)
+void cwsd_box_note_child_end(struct cwsd_child *child, int wait_status)
 {
     (void)wait_status;
     check_gone(cws_container_of(child, struct cwsd_box, child));
@@ -343,141 +335,6 @@ void cwsd_box_detach(struct cwsd_box *box, uint32_t id)
 
 /* ---- the beginning -------------------------------------------------------------------------------- */
 
-/* A host name out of an id: what the kernel and programs take in one. */
-static void make_hostname(const char *id, char hostname[MAX_HOSTNAME + 1])
-{
-    size_t len = 0;
-    for (; *id && len < MAX_HOSTNAME; id++) {
-        bool plain =
-            (*id >= 'a' && *id <= 'z') || (*id >= 'A' && *id <= 'Z') || (*id >= '0' && *id <= '9');
-        if (plain || (*id == '-' && len > 0))
-            hostname[len++] = *id;
-    }
-    hostname[len] = '\0';
-    if (len == 0)
-        strcpy(hostname, "sandbox");
-}
-
-static enum cws_status copy_options(struct cwsd_box *box, const struct cwsd_box_options *options,
-                                    const char *hostname)
-{
-    char **merged;
-    size_t count;
-    struct cwsd_string_list standard = {0};
-    enum cws_status status =
-        cwsd_string_list_reserve(&standard, box->host->layout.environment.count + 1);
-    for (size_t i = 0; status == CWS_OK && i < box->host->layout.environment.count; i++)
-        status = cwsd_string_list_add(&standard, box->host->layout.environment.items[i]);
-    if (status == CWS_OK)
-        status = cwsd_string_list_add_pair(&standard, "HOSTNAME", hostname);
-    if (status == CWS_OK)
-        status = cwsd_environment_merge(&standard, &options->environment, &merged, &count);
-    if (status == CWS_OK) {
-        status = cwsd_string_list_reserve(&box->environment, count);
-        for (size_t i = 0; status == CWS_OK && i < count; i++)
-            status = cwsd_string_list_add(&box->environment, merged[i]);
-        cws_free(merged);
-    }
-    cwsd_string_list_done(&standard);
-    box->id = cws_strdup(options->id);
-    box->working_dir = cws_strdup(options->working_dir ? options->working_dir : "/");
-    return box->id && box->working_dir ? status : CWS_NO_MEMORY;
-}
-
-static enum cws_status make_setup(struct cwsd_box *box, const struct cwsd_box_options *options,
-                                  const char *hostname, struct cws_error *err)
-{
-    const struct cwsd_layout *layout = &box->host->layout;
-    if (box->host->isolation == CWSD_ISOLATION_NONE) {
-        if (options->file_count)
-            return cws_error_set(err, CWS_INVALID,
-                                 "%s: files cannot be mounted with --isolation=none",
-                                 options->files[0].path);
-        return cwsd_request_set_scripts(&box->setup, NULL, 0, err);
-    }
-    struct cwsd_script own;
-    cwsd_script_init(&own);
-    cwsd_layout_add_identity(&own, hostname);
-    for (size_t i = 0; i < options->file_count; i++)
-        cwsd_script_file(&own, CWSI_STEP_MOUNT_FILE, options->files[i].path, 0444,
-                         options->files[i].data, options->files[i].len);
-    if (options->working_dir)
-        cwsd_script_add(&own, CWSI_STEP_ENSURE_DIR, 0, options->working_dir, NULL);
-    const struct cwsd_script *scripts[] = {&layout->before, &own, &layout->after};
-    enum cws_status status =
-        cwsd_request_set_scripts(&box->setup, scripts, CWS_ARRAY_LEN(scripts), err);
-    box->setup.packet.flags |= CWSI_CONTAINER;
-    cwsd_script_done(&own);
-    return status;
-}
-
-/* Makes sure that a descriptor is above those it will be moved to in the child. */
-static enum cws_status lift(int *fd, struct cws_error *err)
-{
-    if (*fd > CWSI_SOCKET)
-        return CWS_OK;
-    int lifted = fcntl(*fd, F_DUPFD_CLOEXEC, CWSI_SOCKET + 1);
-    if (lifted < 0)
-        return cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for a sandbox");
-    close(*fd);
-    *fd = lifted;
-    return CWS_OK;
-}
-
-static enum cws_status spawn(struct cwsd_box *box, const char *hostname, int socket_fd,
-                             int stderr_fd, struct cws_error *err)
-{
-    const struct cwsd_host *host = box->host;
-    char *const plain_argv[] = {host->init_path, NULL};
-    struct cwsd_spawn_options options = {
-        .argv = plain_argv, .stderr_fd = stderr_fd, .socket_fd = socket_fd};
-    const struct cwsd_string_list *words = &host->layout.bwrap_argv;
-    char **argv = NULL;
-    if (host->isolation != CWSD_ISOLATION_NONE) {
-        argv = cws_calloc(words->count + 1, sizeof(*argv));
-        if (!argv)
-            return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a sandbox");
-        memcpy(argv, words->items, words->count * sizeof(*argv));
-        argv[host->layout.hostname_at] = (char *)hostname;
-        options.argv = argv;
-    }
-    enum cws_status status = cwsd_child_spawn(box->loop, &box->child, &options, on_child_end, err);
-    cws_free(argv);
-    return status;
-}
-
-/* The socket and the pipe, and the child at their other ends. On failure nothing of it is left. */
-static enum cws_status start(struct cwsd_box *box, const char *hostname, struct cws_error *err)
-{
-    int sockets[2] = {-1, -1};
-    int pipes[2] = {-1, -1};
-    enum cws_status status = CWS_OK;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0 ||
-        pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
-        status = cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for a sandbox");
-    if (status == CWS_OK)
-        status = lift(&sockets[1], err);
-    if (status == CWS_OK)
-        status = lift(&pipes[1], err);
-    if (status == CWS_OK)
-        status = cwsd_line_open(box->loop, &box->line, sockets[0], err);
-    if (status == CWS_OK) {
-        sockets[0] = -1; /* the line's */
-        status = spawn(box, hostname, sockets[1], pipes[1], err);
-    }
-    if (status == CWS_OK) {
-        box->stderr_fd = pipes[0];
-        pipes[0] = -1;
-    }
-    for (int i = 0; i < 2; i++) {
-        if (sockets[i] >= 0)
-            close(sockets[i]);
-        if (pipes[i] >= 0)
-            close(pipes[i]);
-    }
-    return status;
-}
-
 static void on_timer(struct cws_timer *timer)
 {
     struct cwsd_box *box = cws_container_of(timer, struct cwsd_box, timer);
@@ -502,7 +359,6 @@ enum cws_status cwsd_box_new(struct cws_loop *loop, const struct cwsd_host *host
                              const struct cwsd_box_events *events, void *ctx,
                              struct cwsd_box **out_box, struct cws_error *err)
 {
-    char hostname[MAX_HOSTNAME + 1];
     struct cwsd_box *box = cws_calloc(1, sizeof(*box));
     if (!box)
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a sandbox");
@@ -517,21 +373,11 @@ enum cws_status cwsd_box_new(struct cws_loop *loop, const struct cwsd_host *host
     cwsd_request_init(&box->setup, CWSI_SETUP, CWSI_MAIN);
     cwsd_request_init(&box->main, CWSI_START, CWSI_MAIN);
     cwsd_request_init(&box->term, CWSI_SIGNAL, CWSI_MAIN);
-    make_hostname(options->id, hostname);
-
-    enum cws_status status = copy_options(box, options, hostname);
-    if (status != CWS_OK)
-        cws_error_set(err, status, "out of memory for a sandbox");
-    if (status == CWS_OK)
-        status = make_setup(box, options, hostname, err);
-    if (status == CWS_OK)
-        status = cwsd_request_set_command(&box->main, &options->command, &box->environment,
-                                          box->working_dir, err);
-    if (status == CWS_OK &&
-        cws_timer_set(loop, &box->timer, cws_clock_now_ns() + CREATE_TIMEOUT_NS) != CWS_OK)
+    enum cws_status status = CWS_OK;
+    if (cws_timer_set(loop, &box->timer, cws_clock_now_ns() + CREATE_TIMEOUT_NS) != CWS_OK)
         status = cws_error_set(err, CWS_NO_MEMORY, "out of memory for a sandbox");
     if (status == CWS_OK)
-        status = start(box, hostname, err);
+        status = cwsd_box_start(box, options, err);
     if (status != CWS_OK) {
         cws_timer_cancel(loop, &box->timer);
         if (box->line.watch.fd >= 0)
@@ -540,9 +386,6 @@ enum cws_status cwsd_box_new(struct cws_loop *loop, const struct cwsd_host *host
             release(box);
         return status;
     }
-    /* Both wait in the socket for the init to come up. */
-    cwsd_line_send(&box->line, &box->setup);
-    cwsd_line_send(&box->line, &box->main);
     *out_box = box;
     return CWS_OK;
 }

@@ -14,7 +14,7 @@
 #define READ_SIZE (64 * 1024)
 
 /* A client's message is at most 100 MiB, and the service takes no further one while something is pending. */
-#define MAX_PENDING_STDIN (256u * 1024 * 1024)
+#define MAX_PENDING_STDIN ((size_t)256 << 20)
 
 struct output {
     struct cwsd_watch watch;
@@ -148,7 +148,8 @@ void cwsd_exec_note_lost(struct cwsd_exec *exec, const struct cws_error *err)
     give_back_id(exec);
     close_stdin(exec);
     if (!exec->started && !exec->freed)
-        cwsd_exec_pause(exec, exec->paused); /* to the end, which a command that never ran has too */
+        cwsd_exec_pause(exec,
+                        exec->paused); /* to the end, which a command that never ran has too */
     finish_or_release(exec);
 }
 

@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <pwd.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -54,8 +53,9 @@ static enum cws_status find_init(const struct cwsd_host_options *options, char *
         ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - sizeof("cwsandbox-init"));
         if (len < 0)
             return cws_error_set_errno(err, CWS_SYSTEM, errno, "/proc/self/exe");
-        path[len] = '\0';
-        strcpy(strrchr(path, '/') + 1, "cwsandbox-init");
+        while (len > 0 && path[len - 1] != '/')
+            len--;
+        snprintf(path + len, sizeof(path) - (size_t)len, "cwsandbox-init");
     }
     if (access(path, X_OK) != 0)
         return cws_error_set_errno(err, CWS_SYSTEM, errno, "cwsandbox-init at %s", path);
@@ -210,32 +210,35 @@ static enum cws_status try_isolation(struct cwsd_host *host, enum cwsd_isolation
     }
 }
 
-CWS_PRINTF(2, 3) static void say(struct cwsd_host *host, const char *format, ...)
+static void append(struct cwsd_host *host, const char *text)
 {
     size_t len = strlen(host->description);
-    va_list args;
-    va_start(args, format);
-    vsnprintf(host->description + len, sizeof(host->description) - len, format, args);
-    va_end(args);
+    snprintf(host->description + len, sizeof(host->description) - len, "%s", text);
 }
 
-static void describe(struct cwsd_host *host, unsigned read_only,
-                     const struct cws_error *overlay_err)
+/* `no_overlay` is why there is none, or "". */
+static void describe(struct cwsd_host *host, unsigned read_only, const char *no_overlay)
 {
-    say(host,
-        "bubblewrap: own user, pid, mount, network, ipc and uts namespaces; the host's programs ");
+    append(host, "bubblewrap: own user, pid, mount, network, ipc and uts namespaces; "
+                 "the host's programs ");
     if (host->isolation == CWSD_ISOLATION_NAMESPACES) {
-        say(host, "read-only, tmpfs elsewhere");
-        if (overlay_err->status != CWS_OK)
-            say(host, " (no overlay: %s)", overlay_err->text);
+        append(host, "read-only, tmpfs elsewhere");
+        if (no_overlay[0]) {
+            append(host, "; no overlay: ");
+            append(host, no_overlay);
+        }
         return;
     }
-    say(host, "under a private writable overlay, tmpfs elsewhere");
+    append(host, "under a private writable overlay, tmpfs elsewhere");
     if (geteuid() != 0)
-        say(host, " (files of other users can be added to and replaced, not changed in place)");
-    for (unsigned i = 0; cwsd_layout_programs[i]; i++)
-        if (read_only & 1u << i)
-            say(host, "; %s read-only", cwsd_layout_programs[i]);
+        append(host,
+               "; what belongs to other users can be added to and replaced, not changed in place");
+    for (unsigned i = 0; cwsd_layout_programs[i]; i++) {
+        if (read_only & 1u << i) {
+            append(host, "; read-only: ");
+            append(host, cwsd_layout_programs[i]);
+        }
+    }
 }
 
 /* ---- why not -------------------------------------------------------------------------------------- */
@@ -305,13 +308,13 @@ static enum cws_status probe_all(struct cwsd_host *host, enum cwsd_isolation str
             "bubblewrap)");
     if (strongest == CWSD_ISOLATION_OVERLAY &&
         try_isolation(host, CWSD_ISOLATION_OVERLAY, &read_only, &overlay_err) == CWS_OK) {
-        describe(host, read_only, NULL);
+        describe(host, read_only, "");
         return CWS_OK;
     }
     enum cws_status status = try_isolation(host, CWSD_ISOLATION_NAMESPACES, &read_only, err);
     if (status != CWS_OK)
         return status == CWS_SYSTEM ? name_layer(err) : status;
-    describe(host, read_only, &overlay_err);
+    describe(host, read_only, overlay_err.text);
     return CWS_OK;
 }
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 /* Mounted files are the bulk; the request that brought them was far smaller. */
-#define MAX_SCRIPT_BYTES (1024u * 1024 * 1024)
+#define MAX_SCRIPT_BYTES ((size_t)1 << 30)
 
 void cwsd_script_init(struct cwsd_script *script)
 {
