@@ -1,6 +1,7 @@
 /* io/dial: the way to a connection, its failures, and giving up on it anywhere. */
 #include "dial_world.h"
 
+#include <fcntl.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -189,11 +190,11 @@ static void test_look_up_fails(void **state)
     dial(f, (struct cws_dial_options){.host = "nowhere.test", .port = 443});
     expect_error(
         f, CWS_RESOLVE,
-        "cannot connect to nowhere.test:443: name look-up failed: unknown node or service");
+        "cannot connect to nowhere.test:443: name look-up failed: Name or service not known");
     disconnect(f);
     resolver.rc = EAI_AGAIN;
     dial(f, (struct cws_dial_options){.host = "sandbox.test", .port = 443});
-    expect_error(f, CWS_RESOLVE, "temporary failure");
+    expect_error(f, CWS_RESOLVE, "Temporary failure");
     disconnect(f);
     char endless[400];
     memset(endless, 'x', sizeof(endless) - 1);
@@ -259,6 +260,29 @@ static void test_deadline_in_the_handshake(void **state)
     black_hole_close(&silent);
 }
 
+/* Once an address has answered, no other is tried, however long what follows takes. */
+static void test_no_other_address_during_the_handshake(void **state)
+{
+    struct fixture *f = *state;
+    struct black_hole first, second;
+    black_hole_open(&first, 8);
+    black_hole_open(&second, 8);
+    use_tls(f);
+    resolver_add(first.port);
+    resolver_add(second.port);
+    dial(f, (struct cws_dial_options){.host = "sandbox.test",
+                                      .port = 1,
+                                      .deadline_ns = cws_clock_now_ns() + 400 * CWS_NS_PER_MS});
+    expect_error(f, CWS_TIMED_OUT, "timed out in the TLS handshake");
+    int taken = accept(first.fd, NULL, NULL);
+    assert_true(taken >= 0);
+    close(taken);
+    fcntl(second.fd, F_SETFL, O_NONBLOCK);
+    assert_int_equal(accept(second.fd, NULL, NULL), -1);
+    black_hole_close(&first);
+    black_hole_close(&second);
+}
+
 static void test_deadline_that_has_passed(void **state)
 {
     struct fixture *f = *state;
@@ -305,7 +329,7 @@ static void test_cancel_while_looking_up(void **state)
     resolver_hold(true);
     start(f, (struct cws_dial_options){.host = "sandbox.test", .port = 443});
     PUMP_UNTIL(f->loop, resolver_asked());
-    cws_dial_cancel(f->dial); /* the thread is in the resolver: libuv cannot cancel that */
+    cws_dial_cancel(f->dial); /* the thread is in the resolver: nothing can end that */
     settle(f->loop);
     resolver_add(1);
     resolver_hold(false);
@@ -404,6 +428,7 @@ int main(void)
         TEST(test_deadline_while_connecting),
         TEST(test_deadline_at_the_proxy),
         TEST(test_deadline_in_the_handshake),
+        TEST(test_no_other_address_during_the_handshake),
         TEST(test_deadline_that_has_passed),
         TEST(test_cancel_at_each_stage),
         TEST(test_cancel_while_looking_up),

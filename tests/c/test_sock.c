@@ -403,6 +403,28 @@ static void test_rewind_gives_the_rest_to_the_next_owner(void **state)
     rewind_case(*state, "", false);
 }
 
+/* More than one read brings: what follows in the kernel must not overtake what was given back. */
+static void test_rewind_keeps_the_order(void **state)
+{
+    struct fixture *f = *state;
+    int fd;
+    struct peer next;
+    peer_init(&next);
+    struct cws_transport *transport = sock_and_fd(f->loop, &fd);
+    struct header_reader reader = {(struct cws_sock *)transport, &next, true};
+    cws_transport_start(transport, &header_events, &reader);
+    size_t len = CWS_SCRATCH_SIZE + 4096;
+    uint8_t *bytes = test_malloc(len);
+    fill_pattern(bytes, len, 0);
+    send_text(fd, "HEAD");
+    assert_int_equal(send(fd, bytes, len, MSG_DONTWAIT), len);
+    PUMP_UNTIL(f->loop, next.received.len == len);
+    assert_true(is_pattern(cws_buf_bytes(&next.received), len));
+    test_free(bytes);
+    peer_done(&next);
+    close(fd);
+}
+
 static void test_rewind_then_close(void **state)
 {
     struct fixture *f = *state;
@@ -484,6 +506,7 @@ int main(void)
         TEST(test_close_with_writes_pending),
         TEST(test_close_before_the_report),
         TEST(test_rewind_gives_the_rest_to_the_next_owner),
+        TEST(test_rewind_keeps_the_order),
         TEST(test_rewind_then_close),
         TEST(test_no_memory),
         TEST(test_no_memory_to_read_into),

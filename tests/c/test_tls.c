@@ -379,27 +379,44 @@ static void test_listener(void **state)
     assert_int_equal(acceptor.count, 1);
 }
 
-/* Someone who connects and says nothing is let go. */
-static void test_listener_drops_a_silent_client(void **state)
+static int connect_silently(const struct cws_listener *listener)
 {
-    struct fixture *f = *state;
-    struct acceptor acceptor = {0};
-    struct cws_listener *listener = NULL;
-    struct cws_error err = {0};
-    configure(&f->server, true, NULL, &server_cert);
-    struct cws_listen_options options = {
-        .host = "127.0.0.1", .tls = f->server.config, .handshake_ns = 20 * CWS_NS_PER_MS};
-    assert_int_equal(cws_listener_new(f->loop, &options, on_accept, &acceptor, &listener, &err),
-                     CWS_OK);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in addr;
     assert_int_equal(uv_ip4_addr("127.0.0.1", cws_listener_port(listener), &addr), 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    return fd;
+}
+
+static void silent_client(struct fixture *f, uint64_t handshake_ns)
+{
+    struct acceptor acceptor = {0};
+    struct cws_listener *listener = NULL;
+    struct cws_error err = {0};
     char byte;
+    configure(&f->server, true, NULL, &server_cert);
+    struct cws_listen_options options = {
+        .host = "127.0.0.1", .tls = f->server.config, .handshake_ns = handshake_ns};
+    assert_int_equal(cws_listener_new(f->loop, &options, on_accept, &acceptor, &listener, &err),
+                     CWS_OK);
+    int fd = connect_silently(listener);
+    settle(f->loop); /* the handshake is under way */
+    if (handshake_ns == 0) {
+        cws_listener_free(listener);
+        listener = NULL;
+    }
     PUMP_UNTIL(f->loop, recv(fd, &byte, 1, MSG_DONTWAIT) == 0);
     assert_int_equal(acceptor.count, 0);
     close(fd);
     cws_listener_free(listener);
+    side_done(&f->server);
+}
+
+/* Someone who connects and says nothing is let go: in time, and with the listener. */
+static void test_listener_drops_a_silent_client(void **state)
+{
+    silent_client(*state, 20 * CWS_NS_PER_MS);
+    silent_client(*state, 0);
 }
 
 int main(void)

@@ -268,6 +268,42 @@ static void test_tls12_without_renegotiation(void **state)
     tls12_client(*state, true);
 }
 
+static int choose_h2(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                     const unsigned char *in, unsigned in_len, void *arg)
+{
+    (void)ssl;
+    (void)in;
+    (void)in_len;
+    (void)arg;
+    *out = (const unsigned char *)"h2";
+    *out_len = 2;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static void test_server_that_wants_to_renegotiate(void **state)
+{
+    struct fixture *f = *state;
+    struct raw raw;
+    int fds[2];
+    fd_pair(fds);
+    raw_open(&raw, true, fds[1]);
+    SSL_CTX_set_max_proto_version(raw.ctx, TLS1_2_VERSION);
+    SSL_CTX_set_alpn_select_cb(raw.ctx, choose_h2, NULL);
+    raw_begin(&raw, true);
+    configure(&f->client, false, &ca, NULL);
+    begin(f, &f->client, sock_over(f->loop, fds[0]), "localhost");
+    raw_shake_hands(f, &raw, &f->client);
+    assert_int_equal(f->client.err.status, CWS_OK);
+    assert_int_equal(SSL_renegotiate(raw.ssl), 1);
+    (void)!SSL_do_handshake(raw.ssl); /* the request for it goes out */
+    settle(f->loop);
+    char byte;
+    int rc = SSL_read(raw.ssl, &byte, 1);
+    assert_int_equal(SSL_get_error(raw.ssl, rc), SSL_ERROR_SSL); /* refused by an alert */
+    side_done(&f->client);
+    raw_done(&raw);
+}
+
 static void test_peer_that_does_not_speak_tls(void **state)
 {
     struct fixture *f = *state;
@@ -488,6 +524,7 @@ int main(void)
         TEST(test_client_without_h2),
         TEST(test_old_protocols_are_refused),
         TEST(test_tls12_without_renegotiation),
+        TEST(test_server_that_wants_to_renegotiate),
         TEST(test_peer_that_does_not_speak_tls),
         TEST(test_peer_that_leaves_during_the_handshake),
         TEST(test_peer_that_had_left_before),
