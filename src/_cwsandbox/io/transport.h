@@ -1,9 +1,11 @@
 /*
- * The seam between a protocol and the bytes under it: TCP, Unix socket, TLS over either, or memory in tests.
+ * The seam between a protocol and the bytes under it: TCP, Unix socket, TLS over either, or memory
+ * in tests.
  *
- * A transport is connected and idle when it is handed over. Its owner calls cws_transport_start once and then
- * gets events. Loop thread only. cws_transport_close ends it: no event comes after the call and the memory
- * goes when the descriptor is closed; it must be called exactly once, also after on_closed.
+ * A transport is connected and idle when it is handed over. Its owner calls cws_transport_start
+ * once and then gets events. Loop thread only. cws_transport_close ends it: no event comes after
+ * the call and the memory goes when the descriptor is closed; it must be called exactly once, also
+ * after on_closed.
  */
 #pragma once
 
@@ -41,9 +43,10 @@ static inline void cws_transport_start(struct cws_transport *t, const struct cws
     t->ops->start(t, events, ctx);
 }
 
-/* Takes all bytes: what the kernel does not take now is copied and follows. CWS_NO_MEMORY, or CWS_CLOSED
- * after the connection broke (on_closed says why). Keep cws_transport_pending small: write more when it is
- * 0 or after on_drained. */
+/* Takes all bytes: what the kernel does not take now is copied and follows. CWS_NO_MEMORY;
+ * CWS_TOO_LARGE when more than 256 MiB would be pending; CWS_CLOSED after the connection broke
+ * (on_closed says why). After any failure part of the bytes may be out: close. Keep
+ * cws_transport_pending small: write more when it is 0 or after on_drained. */
 CWS_MUST_CHECK static inline enum cws_status cws_transport_write(struct cws_transport *t,
                                                                  const uint8_t *data, size_t len)
 {
