@@ -179,7 +179,9 @@ static enum cws_status make_socket_dir(const char *socket_path, struct cwsd_dir 
     char path[sizeof(((struct cwsd_address *)0)->path)];
     memcpy(path, socket_path, sizeof(path));
     *strrchr(path, '/') = '\0';
-    return path[0] ? cwsd_dir_make(path, out_dir, err) : CWS_OK;
+    if (path[0] && cwsd_dir_make(path, out_dir, err) != CWS_OK)
+        return err->status;
+    return cwsd_dir_check_parent(socket_path, err);
 }
 
 static enum cws_status listen_at(struct daemon *daemon, size_t i, struct cws_error *err)

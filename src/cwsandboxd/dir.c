@@ -47,6 +47,27 @@ enum cws_status cwsd_dir_make(const char *path, struct cwsd_dir *out_dir, struct
     return CWS_OK;
 }
 
+enum cws_status cwsd_dir_check_parent(const char *path, struct cws_error *err)
+{
+    struct stat info;
+    const char *end = strrchr(path, '/');
+    char *parent = cws_strndup(path, end && end > path ? (size_t)(end - path) : 1);
+    enum cws_status status = CWS_OK;
+    if (!parent)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    if (stat(parent, &info) < 0)
+        status = cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot look at %s", parent);
+    else if ((info.st_uid != geteuid() && info.st_uid != 0) ||
+             ((info.st_mode & S_IWOTH) && !(info.st_mode & S_ISVTX)))
+        status =
+            cws_error_set(err, CWS_INVALID,
+                          "%s cannot be used: others may change what is in it (it is user "
+                          "%lu's, mode 0%o)",
+                          parent, (unsigned long)info.st_uid, (unsigned)(info.st_mode & 07777));
+    cws_free(parent);
+    return status;
+}
+
 void cwsd_dir_remove(struct cwsd_dir *dir)
 {
     size_t len = dir->path ? strlen(dir->path) : 0;

@@ -119,7 +119,8 @@ static enum cws_status lock_base(struct cwsd_state *state, const char *base, boo
 {
     struct stat info;
     *out_again = false;
-    if (cwsd_dir_make(base, &state->base, err) != CWS_OK)
+    if (cwsd_dir_make(base, &state->base, err) != CWS_OK ||
+        cwsd_dir_check_parent(base, err) != CWS_OK)
         return err->status;
     state->base_fd = open(base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (state->base_fd < 0 && errno == ENOENT) {

@@ -107,6 +107,28 @@ static void dirs_that_cannot_be(void **state)
     assert_int_equal(cwsd_dir_make(path, &dir, &err), CWS_INVALID);
 }
 
+static void parents_that_others_may_change(void **state)
+{
+    (void)state;
+    struct cws_error err;
+    char path[200];
+    strcpy(path, in_root("below"));
+    assert_int_equal(cwsd_dir_check_parent(path, &err), CWS_OK);
+    assert_int_equal(cwsd_dir_check_parent("/tmp/any", &err), CWS_OK); /* sticky */
+    assert_int_equal(cwsd_dir_check_parent("/any", &err), CWS_OK);
+    assert_int_equal(chmod(root, 0777), 0);
+    assert_int_equal(cwsd_dir_check_parent(path, &err), CWS_INVALID);
+    assert_non_null(strstr(err.text, "0777"));
+    assert_int_equal(chmod(root, 01777), 0);
+    assert_int_equal(cwsd_dir_check_parent(path, &err), CWS_OK);
+    assert_int_equal(cwsd_dir_check_parent(in_root("none/below"), &err), CWS_SYSTEM);
+    if (geteuid() == 0) {
+        assert_int_equal(chown(root, 12345, 0), 0);
+        assert_int_equal(cwsd_dir_check_parent(path, &err), CWS_INVALID);
+        assert_non_null(strstr(err.text, "12345"));
+    }
+}
+
 /* ---- state ----------------------------------------------------------------------------------- */
 
 static void states_side_by_side(void **state)
@@ -225,7 +247,7 @@ static void state_without_memory(void **state)
     (void)state;
     struct cwsd_state own;
     struct cws_error err;
-    for (size_t n = 1; n <= 2; n++) {
+    for (size_t n = 1; n <= 3; n++) {
         cws_alloc_fail_at(n);
         assert_int_equal(cwsd_state_open(in_root("run/state"), &own, &err), CWS_NO_MEMORY);
         assert_false(exists("run"));
@@ -313,6 +335,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STATE_TEST(dirs),
         STATE_TEST(dirs_that_cannot_be),
+        STATE_TEST(parents_that_others_may_change),
         STATE_TEST(states_side_by_side),
         STATE_TEST(the_last_one_leaves_nothing),
         STATE_TEST(leftovers_are_removed),
