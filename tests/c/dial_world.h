@@ -12,7 +12,7 @@
 #include "io/dial.h"
 #include "io/listen.h"
 
-/* --- a resolver that does as it is told: libuv's threads call this one --- */
+/* --- a resolver that does as it is told: the look-up threads call this one --- */
 
 #define MAX_ADDRESSES 4
 

@@ -1,7 +1,6 @@
 #include "io/dial.h"
 
 #include <arpa/inet.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "io/resolve.h"
 #include "io/sock.h"
 #include "io/timer.h"
 #include "io/tunnel.h"
@@ -35,11 +35,6 @@ static const char *const stage_texts[] = {
 };
 
 /* libuv's requests outlive a cancelled dial; these do too, with `dial` set to NULL. */
-struct look_up {
-    uv_getaddrinfo_t req;
-    struct cws_dial *dial;
-};
-
 struct attempt {
     struct cws_list node;
     uv_connect_t req;
@@ -64,8 +59,8 @@ struct cws_dial {
     struct cws_deferred kick; /* the first step */
     struct cws_timer deadline;
     struct cws_timer stagger;
-    struct look_up *look_up;
-    struct addrinfo *found;          /* all addresses, as libuv gave them, or NULL */
+    struct cws_resolve *look_up;
+    struct addrinfo *found;          /* all addresses, or NULL */
     const struct addrinfo *next;     /* the one to try next */
     struct sockaddr_storage literal; /* the one address when `host` is one */
     struct addrinfo literal_info;    /* and it in a list */
@@ -97,15 +92,14 @@ static void dial_free(struct cws_dial *dial)
     cws_list_remove(&dial->kick.node);
     cws_timer_cancel(dial->loop, &dial->deadline);
     stop_connecting(dial);
-    if (dial->look_up) {
-        dial->look_up->dial = NULL; /* on_found comes in any case: it frees */
-        uv_cancel((uv_req_t *)&dial->look_up->req);
-    }
+    if (dial->look_up)
+        cws_resolve_cancel(dial->look_up);
     if (dial->tunnel)
         cws_tunnel_cancel(dial->tunnel);
     if (dial->tls_start)
         cws_tls_cancel(dial->tls_start);
-    uv_freeaddrinfo(dial->found);
+    if (dial->found)
+        freeaddrinfo(dial->found);
     cws_tls_config_unref(dial->tls);
     cws_free(dial->unix_path);
     cws_free(dial->host);
@@ -331,51 +325,24 @@ static void connect_to(struct cws_dial *dial, const struct addrinfo *addresses)
 
 /* --- look-up --- */
 
-static void on_found(uv_getaddrinfo_t *req, int status, struct addrinfo *found)
+static void on_found(void *ctx, struct addrinfo *found, const struct cws_error *err)
 {
-    struct look_up *look_up = cws_container_of(req, struct look_up, req);
-    struct cws_dial *dial = look_up->dial;
-    cws_free(look_up);
-    if (!dial) {
-        uv_freeaddrinfo(found);
-        return;
-    }
+    struct cws_dial *dial = ctx;
     dial->look_up = NULL;
-    if (status == 0) {
-        dial->found = found;
-        connect_to(dial, found);
+    if (!found) {
+        fail(dial, err);
         return;
     }
-    struct cws_error err;
-    if (status == UV_ENOMEM || status == UV_EAI_MEMORY)
-        cws_error_set(&err, CWS_NO_MEMORY, "%s", cws_status_text(CWS_NO_MEMORY));
-    else
-        cws_error_set(&err, CWS_RESOLVE, "name look-up failed: %s", uv_strerror(status));
-    fail(dial, &err);
+    dial->found = found;
+    connect_to(dial, found);
 }
 
 static void start_look_up(struct cws_dial *dial, const char *host, uint16_t port)
 {
-    const struct addrinfo hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    char service[8];
-    snprintf(service, sizeof(service), "%u", port);
-    struct look_up *look_up = cws_calloc(1, sizeof(*look_up));
-    if (!look_up) {
-        fail_no_memory(dial);
-        return;
-    }
-    look_up->dial = dial;
-    dial->look_up = look_up;
-    int rc =
-        uv_getaddrinfo(cws_loop_uv(dial->loop), &look_up->req, on_found, host, service, &hints);
-    if (rc == 0)
-        return;
-    dial->look_up = NULL;
-    cws_free(look_up);
     struct cws_error err;
-    cws_error_set(&err, CWS_RESOLVE, "name look-up failed: %s", uv_strerror(rc));
-    fail(dial, &err);
+    dial->look_up = cws_resolve_start(dial->loop, host, port, on_found, dial, &err);
+    if (!dial->look_up)
+        fail(dial, &err);
 }
 
 /* --- the first step --- */

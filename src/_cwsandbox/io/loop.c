@@ -26,6 +26,7 @@ struct cws_loop {
     struct cws_registry registry;
 
     /* loop thread */
+    size_t holds; /* threads that will post to it yet */
     struct cws_list deferred;
     struct cws_timers timers;
     uint64_t timer_due_ns; /* what `timer` is set to, CWS_NO_DEADLINE: not set */
@@ -255,6 +256,18 @@ static void drop_entries(struct cws_registry *registry)
     }
 }
 
+void cws_loop_hold(struct cws_loop *loop)
+{
+    assert(cws_loop_is_current(loop));
+    loop->holds++;
+}
+
+void cws_loop_release(struct cws_loop *loop)
+{
+    assert(cws_loop_is_current(loop) && loop->holds > 0);
+    loop->holds--;
+}
+
 void cws_loop_free(struct cws_loop *loop)
 {
     if (!loop)
@@ -264,7 +277,9 @@ void cws_loop_free(struct cws_loop *loop)
     do {
         run_tasks(loop);
         on_before_poll(&loop->before_poll);
-    } while (atomic_load_explicit(&loop->tasks, memory_order_relaxed));
+        if (loop->holds)
+            uv_run(&loop->uv, UV_RUN_ONCE);
+    } while (loop->holds || atomic_load_explicit(&loop->tasks, memory_order_relaxed));
     drop_entries(&loop->registry);
     uv_walk(&loop->uv, close_handle, NULL);
     while (uv_run(&loop->uv, UV_RUN_NOWAIT))

@@ -38,6 +38,11 @@ void cws_loop_join(struct cws_loop *loop);
  * closes what is open in it, frees it. NULL is allowed. */
 void cws_loop_free(struct cws_loop *loop);
 
+/* Loop thread: another thread is at work for this loop and will post its last task to it. cws_loop_free waits
+ * until that task has released the loop again. */
+void cws_loop_hold(struct cws_loop *loop);
+void cws_loop_release(struct cws_loop *loop);
+
 /* Any thread, lock-free: hands `task` to the loop. Tasks of one thread run in order. The loop is woken only
  * if no task was waiting. The task must stay valid until it has run. */
 void cws_loop_post(struct cws_loop *loop, struct cws_task *task);
