@@ -83,8 +83,9 @@ class PolicyLoop:
             for task in rest:
                 task.cancel()
             self.loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
-            self.loop.run_until_complete(self.loop.shutdown_default_executor())
         finally:
+            # Lets the idle threads of the default executor end. Waiting for them (shutdown_default_executor) would take
+            # a new thread, which cannot be started while the interpreter ends.
             self.loop.close()
 
     def _track(self, job: _Job) -> None:
