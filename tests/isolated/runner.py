@@ -10,7 +10,11 @@ import textwrap
 SECONDS = 40
 # Development mode without asyncio's remarks on slow callbacks, and without the warning of a sandbox that the script
 # leaves to the end of the process on purpose.
-CHECKED = ("-X", "faulthandler", "-W", "default", "-W", "ignore:Sandbox:ResourceWarning")
+# Nor that fork() with threads is risky, since 3.12: what it does to us is what is tested.
+CHECKED = (
+    *("-X", "faulthandler", "-W", "default", "-W", "ignore:Sandbox:ResourceWarning"),
+    *("-W", "ignore:This process:DeprecationWarning"),
+)
 
 
 def run(
