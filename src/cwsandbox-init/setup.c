@@ -9,11 +9,6 @@
 #define MNT_DETACH     2
 #define DIRECTORY_MODE 0755
 
-struct setup {
-    const char *scratch; /* NULL: there is none */
-    unsigned mounted_files;
-};
-
 /* Makes the directories that lead to `path`. */
 static int make_parents(char *path)
 {
@@ -176,33 +171,22 @@ static int overlay(const char *path, const char *upper)
     return (int)SYS5(mount, "cwsandbox", path, "overlay", MS_NOSUID | MS_NODEV, options);
 }
 
-/* The content lies where commands cannot reach it, and shows through a mount that cannot be written to. */
-static int mount_file(struct setup *setup, char *path, const char *data, uint64_t len,
-                      uint32_t mode)
+/* The content lies where commands cannot reach it, and shows through a mount that cannot be written to. Where mounts are
+ * refused the file itself is there. */
+static int mount_file(char *path, const char *data, uint64_t len, uint32_t mode)
 {
-    char hidden[PATH_MAX] = "";
+    static unsigned long count;
+    char hidden[64] = CWSI_HIDDEN "/files/";
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
-    if (!setup->scratch)
-        return write_file(path, data, len, mode);
-    text_append(hidden, sizeof(hidden), setup->scratch);
-    text_append(hidden, sizeof(hidden), "/files/");
-    text_append_number(hidden, sizeof(hidden), setup->mounted_files++);
+    text_append_number(hidden, sizeof(hidden), count++);
     long rc = write_file(hidden, data, len, mode);
     if (rc == 0)
         rc = bind(hidden, path);
     if (rc == 0)
         rc = SYS5(mount_setattr, AT_FDCWD, path, 0, &attr, sizeof(attr));
+    if (rc == -EPERM || rc == -EACCES)
+        rc = write_file(path, data, len, mode);
     return (int)rc;
-}
-
-static int make_scratch(struct setup *setup, char *path)
-{
-    int rc = make_directory(path, 0700);
-    if (rc == 0)
-        rc = (int)SYS5(mount, "cwsandbox", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700");
-    if (rc == 0)
-        setup->scratch = path;
-    return rc;
 }
 
 static int detach(const char *path)
@@ -226,13 +210,11 @@ static int forbid_user_namespaces(void)
     return rc;
 }
 
-static int run_step(struct setup *setup, const struct cwsi_step *step, char *a, char *b)
+static int run_step(const struct cwsi_step *step, char *a, char *b)
 {
     switch (step->op) {
     case CWSI_STEP_PRIVATE:
         return (int)SYS5(mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-    case CWSI_STEP_SCRATCH:
-        return make_scratch(setup, a);
     case CWSI_STEP_MKDIR:
         return make_directory(a, step->mode);
     case CWSI_STEP_FILE:
@@ -246,15 +228,13 @@ static int run_step(struct setup *setup, const struct cwsi_step *step, char *a, 
     case CWSI_STEP_OVERLAY:
         return overlay(a, b);
     case CWSI_STEP_MOUNT_FILE:
-        return mount_file(setup, a, b, step->b_len, step->mode);
+        return mount_file(a, b, step->b_len, step->mode);
     case CWSI_STEP_SEAL_PROC:
         return proc_seal();
     case CWSI_STEP_DETACH:
         return detach(a);
     case CWSI_STEP_NO_USERNS:
         return forbid_user_namespaces();
-    case CWSI_STEP_RMDIR:
-        return (int)SYS3(unlinkat, AT_FDCWD, a, AT_REMOVEDIR);
     case CWSI_STEP_ENSURE_DIR:
         return ensure_directory(a);
     default:
@@ -270,7 +250,6 @@ static bool may_go_on(const struct cwsi_step *step, int rc)
 
 int setup_run(char *block, uint64_t size, struct fault *fault)
 {
-    struct setup setup = {0};
     for (uint64_t at = 0; at < size;) {
         struct cwsi_step *step = (void *)(block + at);
         uint64_t left = size - at;
@@ -279,7 +258,7 @@ int setup_run(char *block, uint64_t size, struct fault *fault)
             return -EINVAL;
         char *a = (char *)(step + 1);
         char *b = a + step->a_len + 1;
-        int rc = run_step(&setup, step, a, b);
+        int rc = run_step(step, a, b);
         fault->detail = step->op;
         fault->path = a;
         if (!may_go_on(step, rc))

@@ -67,8 +67,6 @@ static const char *step_name(uint32_t op)
         return "giving up privileges";
     case CWSI_STEP_PRIVATE:
         return "making the mounts private";
-    case CWSI_STEP_SCRATCH:
-        return "mounting a tmpfs on";
     case CWSI_STEP_OVERLAY:
         return "mounting an overlay on";
     case CWSI_STEP_BIND:
@@ -80,6 +78,8 @@ static const char *step_name(uint32_t op)
         return "making the directory";
     case CWSI_STEP_SEAL_PROC:
         return "protecting";
+    case CWSI_STEP_DETACH:
+        return "taking away";
     case CWSI_STEP_NO_USERNS:
         return "turning off user namespaces by";
     default:

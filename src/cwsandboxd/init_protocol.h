@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define CWSI_SOCKET 3
-#define CWSI_MAIN 0u
+#define CWSI_MAIN   0u
 
 /* Commands in a sandbox at a time, the main one included; ids are below it. */
 #define CWSI_MAX_COMMANDS 4096u
@@ -23,15 +23,16 @@
 
 enum cwsi_op {
     CWSI_SETUP = 1, /* once, first. Block: struct cwsi_step records. Reports: READY, or FAILED */
-    CWSI_START,     /* Block: struct cwsi_command. Reports: STARTED or FAILED, after STARTED once EXITED */
-    CWSI_KILL,      /* SIGKILL to the process group of command `id`; ignored when it has ended */
-    CWSI_SIGNAL,    /* signal `value` to the first process of command `id`; ignored when it has ended */
+    CWSI_START, /* Block: struct cwsi_command. Reports: STARTED or FAILED, after STARTED once EXITED */
+    CWSI_KILL,   /* SIGKILL to the process group of command `id`; ignored when it has ended */
+    CWSI_SIGNAL, /* signal `value` to the first process of command `id`; ignored when it has ended */
 };
 
 /* cwsi_request.flags */
-#define CWSI_CONTAINER 1u /* SETUP: PID 1 of its own namespaces: drop privileges. Else a plain subreaper */
-#define CWSI_STDIN 2u     /* START: a descriptor for stdin comes along; else stdin is /dev/null ... */
-#define CWSI_STDOUT 4u    /* ... and so on */
+#define CWSI_CONTAINER \
+    1u /* SETUP: PID 1 of its own namespaces: drop privileges. Else a plain subreaper */
+#define CWSI_STDIN  2u /* START: a descriptor for stdin comes along; else stdin is /dev/null ... */
+#define CWSI_STDOUT 4u /* ... and so on */
 #define CWSI_STDERR 8u
 
 struct cwsi_request {
@@ -45,10 +46,10 @@ struct cwsi_request {
 enum cwsi_report_op {
     CWSI_HELLO = 1, /* first; with one descriptor: a pidfd of the init */
     CWSI_READY,     /* SETUP is done */
-    CWSI_STARTED,   /* command `id` has been started; if it could not be executed it says so on its stderr and
+    CWSI_STARTED, /* command `id` has been started; if it could not be executed it says so on its stderr and
                      * ends with 126 or 127 */
-    CWSI_EXITED,    /* command `id` has ended; `value` is its wait status */
-    CWSI_FAILED,    /* SETUP (`detail` is the step's op) or START of `id` failed; `value` is an errno. For the main
+    CWSI_EXITED, /* command `id` has ended; `value` is its wait status */
+    CWSI_FAILED, /* SETUP (`detail` is the step's op) or START of `id` failed; `value` is an errno. For the main
                      * command also when it cannot be executed */
 };
 
@@ -66,23 +67,25 @@ struct cwsi_report {
  */
 enum cwsi_step_op {
     CWSI_STEP_PRIVATE = 1, /* mounts of the host do not come in any more */
-    CWSI_STEP_SCRATCH,     /* a tmpfs on directory a */
     CWSI_STEP_MKDIR,       /* directory a; its mode is set also when it exists */
     CWSI_STEP_FILE,        /* file a with content b; replaces one that is there */
     CWSI_STEP_SYMLINK,     /* a, pointing to b; replaces one that is there */
     CWSI_STEP_COPY,        /* file or symbolic link a (readable for all) to b */
     CWSI_STEP_BIND,        /* a on b, with what is mounted below; b is made when missing */
-    CWSI_STEP_OVERLAY,     /* upper directory b + "/up" and work directory b + "/work" over directory a */
-    CWSI_STEP_MOUNT_FILE,  /* content b, read-only at path a, whatever is there; needs a step SCRATCH before */
-    CWSI_STEP_SEAL_PROC,   /* /proc: all but the processes read-only; what is root's alone is covered */
-    CWSI_STEP_DETACH,      /* what is mounted on a goes out of sight; a itself is removed */
-    CWSI_STEP_NO_USERNS,   /* no user namespaces can be made in here */
-    CWSI_STEP_RMDIR,       /* empty directory a */
-    CWSI_STEP_ENSURE_DIR,  /* directory a, made when there is none */
+    CWSI_STEP_OVERLAY, /* upper directory b + "/up" and work directory b + "/work" over directory a */
+    CWSI_STEP_MOUNT_FILE, /* content b, read-only at path a, whatever is there; needs a step SCRATCH before */
+    CWSI_STEP_SEAL_PROC, /* /proc: all but the processes read-only; what is root's alone is covered */
+    CWSI_STEP_DETACH,    /* what is mounted on a goes out of sight; a itself is removed */
+    CWSI_STEP_NO_USERNS,  /* no user namespaces can be made in here */
+    CWSI_STEP_RMDIR,      /* empty directory a */
+    CWSI_STEP_ENSURE_DIR, /* directory a, made when there is none */
 };
 
+/* A tmpfs that is there when the steps begin, with this program in it; a step DETACH takes it out of sight. */
+#define CWSI_HIDDEN "/.cwsandbox"
+
 /* cwsi_step.flags: go on when it cannot be done / when `a` does not exist */
-#define CWSI_STEP_TRY 1u
+#define CWSI_STEP_TRY       1u
 #define CWSI_STEP_IF_EXISTS 2u
 
 struct cwsi_step {

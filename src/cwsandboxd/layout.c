@@ -10,11 +10,11 @@
 
 #include "skeleton.h"
 
-/* In sight of bubblewrap and the init only; gone when commands start. */
-#define HIDDEN      "/.cwsandbox"
-#define HIDDEN_ETC  HIDDEN "/etc"
-#define HIDDEN_INIT HIDDEN "/init"
-#define SCRATCH     HIDDEN "/rw"
+/* In sight of bubblewrap and the init only; gone when commands start. One mount, so that it goes in one step: each unmounting
+ * waits for every processor. */
+#define HIDDEN_ETC  CWSI_HIDDEN "/etc"
+#define HIDDEN_INIT CWSI_HIDDEN "/init"
+#define UPPER       CWSI_HIDDEN "/rw"
 
 #define USUAL_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 /* Where `python` is put when /usr cannot be written to. */
@@ -150,11 +150,11 @@ static bool is_directory(const char *path)
     return lstat(path, &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* SCRATCH/usr for /usr, SCRATCH/etc-ssl-certs for /etc/ssl/certs. */
+/* UPPER/usr for /usr, UPPER/etc-ssl-certs for /etc/ssl/certs. */
 static void upper_of(const char *path, char upper[PATH_MAX])
 {
-    size_t at = (size_t)snprintf(upper, PATH_MAX, SCRATCH "/%s", path + 1);
-    for (size_t i = sizeof(SCRATCH "/"); i < at; i++)
+    size_t at = (size_t)snprintf(upper, PATH_MAX, UPPER "/%s", path + 1);
+    for (size_t i = sizeof(UPPER "/"); i < at; i++)
         if (upper[i] == '/')
             upper[i] = '-';
 }
@@ -229,7 +229,7 @@ static void pick_from_hidden(struct builder *builder)
 static void bind_from_hidden(struct builder *builder, const char *path, bool writable)
 {
     char from[PATH_MAX];
-    snprintf(from, sizeof(from), HIDDEN "%s", path);
+    snprintf(from, sizeof(from), CWSI_HIDDEN "%s", path);
     cwsd_script_add(&builder->layout->before, CWSI_STEP_BIND, CWSI_STEP_IF_EXISTS, from, path);
     if (writable)
         add_overlay(builder, path, CWSI_STEP_TRY);
@@ -324,11 +324,7 @@ static void add_after(struct builder *builder)
     unsigned flags = try_unless_needed(builder);
     cwsd_script_add(script, CWSI_STEP_NO_USERNS, flags, "/proc/sys/user/max_user_namespaces", NULL);
     cwsd_script_add(script, CWSI_STEP_SEAL_PROC, flags, "/proc", NULL);
-    cwsd_script_add(script, CWSI_STEP_DETACH, flags, HIDDEN_INIT, NULL);
-    cwsd_script_add(script, CWSI_STEP_DETACH, flags, SCRATCH, NULL);
-    if (has_overlay(builder))
-        cwsd_script_add(script, CWSI_STEP_DETACH, flags, HIDDEN_ETC, NULL);
-    cwsd_script_add(script, CWSI_STEP_RMDIR, flags, HIDDEN, NULL);
+    cwsd_script_add(script, CWSI_STEP_DETACH, flags, CWSI_HIDDEN, NULL);
 }
 
 static void variable(struct builder *builder, const char *name, const char *value)
@@ -358,7 +354,7 @@ static void build(struct builder *builder)
     unsigned flags = try_unless_needed(builder);
     add_namespaces(builder);
     cwsd_script_add(&builder->layout->before, CWSI_STEP_PRIVATE, flags, "/", NULL);
-    cwsd_script_add(&builder->layout->before, CWSI_STEP_SCRATCH, flags, SCRATCH, NULL);
+    words(builder, "--tmpfs", CWSI_HIDDEN, NULL);
     add_programs(builder);
     add_etc(builder, path);
     words(builder, "--ro-bind", builder->options->init_path, HIDDEN_INIT);

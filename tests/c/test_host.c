@@ -111,7 +111,7 @@ static void test_bubblewrap_refuses(void **state)
     remove_program(&bwrap);
 }
 
-/* Runs `what` in a child; its text is what the child's probe said, or "ok". */
+/* Probes in a child; `text` is the host's description, or what the probe failed with. */
 static void in_child(void (*prepare)(void), const struct cwsd_host_options *options, char *text,
                      size_t size)
 {
@@ -121,7 +121,13 @@ static void in_child(void (*prepare)(void), const struct cwsd_host_options *opti
     if (pid == 0) {
         struct cws_error err;
         prepare();
-        const char *said = probe(options, &err) == CWS_OK ? "ok" : err.text;
+        struct cwsd_host *host;
+        struct cwsd_host_options with_init = *options;
+        if (!with_init.init_path)
+            with_init.init_path = init_path();
+        const char *said = cwsd_host_probe(&with_init, &host, &err) == CWS_OK
+                               ? cwsd_host_describe(host)
+                               : err.text;
         _exit(write(ends[1], said, strlen(said)) < 0);
     }
     close(ends[1]);
@@ -151,7 +157,7 @@ static void turn_off_user_namespaces(void)
 
 static void test_user_namespaces_are_off(void **state)
 {
-    char text[300];
+    char text[600];
     (void)state;
     in_child(turn_off_user_namespaces, &(struct cwsd_host_options){0}, text, sizeof(text));
     assert_non_null(strstr(text, "user.max_user_namespaces is 0"));
@@ -167,14 +173,45 @@ static void become_nobody(void)
 static void test_ordinary_user(void **state)
 {
     struct program init;
-    char text[300];
+    char text[600];
     (void)state;
     if (geteuid() != 0)
         skip(); /* then all the other tests are this one */
     make_program(&init, "cwsandbox-init", NULL);
     in_child(become_nobody, &(struct cwsd_host_options){.init_path = init.path}, text,
              sizeof(text));
-    assert_string_equal(text, "ok");
+    assert_non_null(strstr(text, "writable overlay"));
+    assert_non_null(strstr(text, "what belongs to other users"));
+    remove_program(&init);
+}
+
+static void stay(void) {}
+
+/* As under AppArmor's profile for bubblewrap: namespaces are there, but nothing can be mounted from inside. */
+static void test_init_may_not_mount(void **state)
+{
+    static const char script[] = "#!/bin/sh\n"
+                                 "for word in \"$@\"; do shift; "
+                                 "[ \"$word\" = -- ] && set -- \"$@\" --cap-drop CAP_SYS_ADMIN; "
+                                 "set -- \"$@\" \"$word\"; done\n"
+                                 "PATH=/usr/local/bin:/usr/bin:/bin exec bwrap \"$@\"\n";
+    struct program init, bwrap;
+    char text[600];
+    (void)state;
+    make_program(&init, "cwsandbox-init", NULL);
+    make_program(&bwrap, "bwrap", script);
+    struct cwsd_host_options options = {.bwrap = bwrap.path, .init_path = init.path};
+    in_child(geteuid() == 0 ? become_nobody : stay, &options, text, sizeof(text));
+    assert_non_null(strstr(text,
+                           "read-only, tmpfs elsewhere; no overlay: cwsandbox-init, making the "
+                           "mounts private /: Operation not permitted"));
+    /* Without its mounts root would have root's hands on the kernel's settings. */
+    if (geteuid() == 0) {
+        in_child(stay, &options, text, sizeof(text));
+        assert_non_null(strstr(text, "no sandbox could be set up: cwsandbox-init, "));
+        assert_non_null(strstr(text, "Operation not permitted"));
+    }
+    remove_program(&bwrap);
     remove_program(&init);
 }
 
@@ -193,6 +230,7 @@ int main(void)
         UNIT_TEST(test_bubblewrap_refuses),
         UNIT_TEST(test_user_namespaces_are_off),
         UNIT_TEST(test_ordinary_user),
+        UNIT_TEST(test_init_may_not_mount),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
