@@ -22,7 +22,7 @@ class Client:
         self._channel: _cwsandbox.Channel | None = None
 
     async def channel(self) -> _cwsandbox.Channel:
-        """The native channel. ``ValueError`` for a bad base URL, ``CWSandboxAuthenticationError`` without credentials."""
+        """The native channel. ``ValueError`` for a bad base URL; ``CWSandboxAuthenticationError``."""
         if self._channel is None:
             url = self._connection.base_url
             target = await _local_target() if url == _endpoint.LOCAL else _endpoint.target(url)

@@ -96,7 +96,7 @@ class SandboxDefaults:
         object.__setattr__(self, "placement_spillover", spillover)
         object.__setattr__(self, "data_plane_mode", data_plane_mode(self.data_plane_mode))
 
-    def merge_tags(self, additional: Iterable[str] | None = None) -> list[str]:
+    def merge_tags(self, additional: Iterable[str] | None) -> list[str]:
         """Own tags, then the additional ones."""
         return [*self.tags, *_check.strings(additional if additional is not None else (), "tags")]
 

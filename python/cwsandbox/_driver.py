@@ -146,6 +146,7 @@ class Driver:
     async def wait_running(self, timeout: float | None) -> None:
         """Wait until it runs or did run; ``timeout`` in seconds (None: the request timeout) covers the create too."""
         limit = self._connection.request_timeout if timeout is None else timeout
+        was_told_to_stop = self._handle.state.stop_owned
         try:
             await asyncio.wait_for(self._until_running(), limit)
         except TimeoutError:
@@ -153,7 +154,10 @@ class Driver:
                 raise SandboxTimeoutError(
                     f"{self._name()} did not become ready within {limit:g}s"
                 ) from None
-        failure = _lifecycle.startup_failure(self._handle.state, self._handle.sandbox_id)
+        state, sandbox_id = self._handle.state, self._handle.sandbox_id
+        if state.stop_owned and not was_told_to_stop:
+            raise _lifecycle.stopped_error(sandbox_id)
+        failure = _lifecycle.startup_failure(state, sandbox_id)
         if failure is not None:
             raise failure
 

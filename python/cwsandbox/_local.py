@@ -139,9 +139,10 @@ def _await_ready(daemon: _Daemon, ready: int) -> None:
             raise _failed(daemon, f"was not ready within {READY_TIMEOUT:g}s")
         part = os.read(ready, 4096)
         if not part:
-            raise _failed(
-                daemon, "ended at once" if daemon.process.wait(END_TIMEOUT) else "gave up"
-            )
+            # What it has to say may follow.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                daemon.process.wait(END_TIMEOUT)
+            raise _failed(daemon, "ended before it was ready")
         said += part
     if not said.startswith(b"ready "):
         raise _failed(daemon, f"said {said!r} instead of being ready")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 _SIDE_KEYS = frozenset({"cpu", "memory"})
@@ -18,6 +18,8 @@ _QUANTITY = re.compile(
     r"(?:(?P<exponent>[eE][+-]?[0-9]+)|\s*(?P<suffix>m|[KMGTPE]i|[kMGTPE]))?"
 )
 _EXPONENT_AND_SUFFIX = re.compile(r"\+?[0-9.]+[eE][+-]?[0-9]+\s*[A-Za-z]+")
+# No quantity that anybody writes has more digits.
+_EXACT = Context(prec=1000)
 _SUFFIXES = {
     "m": Decimal("0.001"),
     **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", start=1)},
@@ -38,7 +40,7 @@ def parse_quantity(text: str) -> Decimal:
             raise ValueError(f"scientific notation with suffix is not allowed: {text!r}")
         raise ValueError(f"unrecognized quantity {text!r}: write it as '2', '500m' or '1.5Gi'")
     amount = Decimal(match["number"] + (match["exponent"] or ""))
-    return amount * _SUFFIXES.get(match["suffix"] or "", Decimal(1))
+    return _EXACT.multiply(amount, _SUFFIXES.get(match["suffix"], Decimal(1)))
 
 
 @dataclass(frozen=True, kw_only=True)

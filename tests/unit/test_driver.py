@@ -1,0 +1,796 @@
+"""A sandbox's life against a scripted service, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from cwsandbox import SandboxDefaults, SandboxStatus, _config, exceptions
+from cwsandbox._driver import Driver
+from cwsandbox._handle import Handle
+from cwsandbox._lifecycle import Phase
+from cwsandbox._rpc import Code
+from unit.service import EPOCH, Core, Service, deleted, environment, failure, now, run, sandbox
+
+NOT_FOUND = failure(Code.NOT_FOUND)
+GONE = failure(Code.INTERNAL, reason="CWSANDBOX_SANDBOX_NOT_FOUND")
+LOST = failure(Code.UNAVAILABLE)
+
+
+class Life:
+    """One sandbox: its handle, its driver, its service, its (stand-in) native side."""
+
+    def __init__(
+        self,
+        found: dict[str, Any] | None = None,
+        /,
+        given: dict[str, Any] | None = None,
+        **scripts: Any,
+    ):
+        scripts.setdefault("CreateSandbox", [sandbox("creating")])
+        scripts.setdefault("GetSandbox", [sandbox("running")])
+        scripts.setdefault("DeleteSandbox", [deleted()])
+        self.service = Service(**scripts)
+        self.core = Core()
+        core: Any = self.core
+        self.handle = Handle(core)
+        self.handle.on_running = self._running
+        options = given or {}
+        defaults = SandboxDefaults()
+        connection = _config.connection(options, defaults)
+        workload = None if found else _config.workload(options, defaults)
+        env = environment()
+        self.handle.now = env.now
+        self.driver = Driver(self.handle, connection, workload, self.service.call, env)
+        if found is not None:
+            self.handle.discover(found)
+
+    def _running(self) -> None:
+        if not self.core.is_closed:
+            self.core.open()
+
+    @property
+    def state(self) -> Any:
+        return self.handle.state
+
+    def methods(self) -> list[str]:
+        return [sent.method.removesuffix("Sandbox") for sent in self.service.sent]
+
+
+def live(
+    steps: Callable[[Life], Coroutine[Any, Any, None]], found: Any = None, /, **scripts: Any
+) -> Life:
+    """A life made and lived inside the virtual loop."""
+    lives: list[Life] = []
+
+    async def main() -> None:
+        life = Life(found, **scripts)
+        lives.append(life)
+        await steps(life)
+
+    run(main())
+    return lives[0]
+
+
+def after(seconds: float, reply: Any) -> Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]:
+    """A reply that takes time."""
+
+    async def answer(request: dict[str, Any]) -> dict[str, Any]:
+        await asyncio.sleep(seconds)
+        if isinstance(reply, BaseException):
+            raise reply
+        result: dict[str, Any] = reply
+        return result
+
+    return answer
+
+
+# ---- start ----
+
+
+def test_start_is_accepted_not_running() -> None:
+    async def steps(life: Life) -> None:
+        assert life.state.status is None
+        await life.driver.start()
+        await life.driver.start()
+
+    life = live(steps)
+    assert life.methods() == ["Create"]
+    assert (life.handle.sandbox_id, life.state.status) == ("sb-1", SandboxStatus.PENDING)
+    assert life.state.confirmed_at == EPOCH
+    assert life.core.log == []
+
+
+def test_concurrent_starts_send_one_create() -> None:
+    async def steps(life: Life) -> None:
+        await asyncio.gather(*(life.driver.start() for _ in range(5)))
+
+    assert live(steps, CreateSandbox=[after(3, sandbox("creating"))]).methods() == ["Create"]
+
+
+def test_a_failed_start_can_be_repeated() -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.SandboxUnavailableError):
+            await life.driver.start()
+        assert life.state.phase is Phase.NOT_STARTED
+        await life.driver.start()
+
+    assert live(steps, CreateSandbox=[LOST, sandbox("creating")]).handle.sandbox_id == "sb-1"
+
+
+def test_a_given_up_start_still_creates() -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(life.driver.start(), 1)
+        await asyncio.sleep(10)
+
+    life = live(steps, CreateSandbox=[after(3, sandbox("creating"))])
+    assert life.handle.sandbox_id == "sb-1"
+
+
+# ---- waiting for running ----
+
+
+def test_polling_pace() -> None:
+    async def steps(life: Life) -> None:
+        await life.driver.wait_running(None)
+
+    pending = [sandbox("pending"), sandbox("preparing"), sandbox("creating")]
+    life = live(steps, GetSandbox=[*pending, *[sandbox("creating")] * 3, sandbox("running")])
+    assert life.service.times("GetSandbox") == [0.0, 0.2, 0.5, 0.95, 1.45, 1.95, 2.45]
+    assert {sent.timeout for sent in life.service.of("GetSandbox")} == {15.0}
+    assert life.core.log == ["open"]
+
+
+def test_polling_slows_down_after_the_start() -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.SandboxTimeoutError, match="did not become ready within 30s"):
+            await life.driver.wait_running(30)
+
+    times = live(steps, GetSandbox=[sandbox("creating")]).service.times("GetSandbox")
+    pauses = [round(later - earlier, 3) for earlier, later in pairwise(times)]
+    assert set(pauses[3:]) == {0.5, 2.0}
+    assert [pause for time, pause in zip(times, pauses, strict=False) if time < 15][-1] == 0.5
+    assert pauses[-1] == 2.0
+
+
+@pytest.mark.parametrize("status", ["running", "paused", "completed", "terminating"])
+def test_good_ends_of_waiting(status: str) -> None:
+    async def steps(life: Life) -> None:
+        await life.driver.wait_running(None)
+
+    life = live(steps, GetSandbox=[sandbox(status, exit_code=0)])
+    assert life.state.status == status
+    assert life.core.is_open == (status in ("running", "paused"))
+
+
+@pytest.mark.parametrize(
+    ("status", "cls"),
+    [("failed", exceptions.SandboxFailedError), ("terminated", exceptions.SandboxTerminatedError)],
+)
+def test_bad_ends_of_waiting(status: str, cls: type[Exception]) -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(cls):
+            await life.driver.wait_running(None)
+
+    live(steps, GetSandbox=[sandbox(status)])
+
+
+def test_running_needs_no_look() -> None:
+    async def steps(life: Life) -> None:
+        await life.driver.wait_running(None)
+
+    assert live(steps, sandbox("running")).methods() == []
+
+
+def test_waiters_share_one_poll_and_leave_it_to_the_others() -> None:
+    async def steps(life: Life) -> None:
+        impatient = asyncio.create_task(life.driver.wait_running(1))
+        cancelled = asyncio.create_task(life.driver.wait_running(None))
+        patient = asyncio.create_task(life.driver.wait_running(None))
+        await asyncio.sleep(0.1)
+        cancelled.cancel()
+        with pytest.raises(exceptions.SandboxTimeoutError):
+            await impatient
+        await patient
+        assert now() == 5.0
+
+    replies = [sandbox("creating"), after(4.8, sandbox("running"))]
+    assert live(steps, GetSandbox=replies).methods() == ["Create", "Get", "Get"]
+
+
+def test_all_waiters_see_the_same_failure_and_the_next_one_starts_afresh() -> None:
+    async def steps(life: Life) -> None:
+        waits = (life.driver.wait_running(None) for _ in range(3))
+        failures = await asyncio.gather(*waits, return_exceptions=True)
+        assert [type(error).__name__ for error in failures] == ["CWSandboxAuthenticationError"] * 3
+        await life.driver.wait_running(None)
+
+    life = live(steps, GetSandbox=[failure(Code.PERMISSION_DENIED), sandbox("running")])
+    assert life.methods() == ["Create", "Get", "Get"]
+
+
+def test_the_wait_s_limit_covers_the_create() -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.SandboxTimeoutError):
+            await life.driver.wait_running(2)
+        assert now() == 2.0
+
+    live(steps, CreateSandbox=[after(5, sandbox("creating"))])
+
+
+# ---- failing polls ----
+
+
+@pytest.mark.parametrize(
+    "code", [Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED, Code.RESOURCE_EXHAUSTED]
+)
+def test_transient_failures_of_a_look(code: Code) -> None:
+    async def steps(life: Life) -> None:
+        await life.driver.wait_running(None)
+
+    life = live(steps, GetSandbox=[failure(code), failure(code), sandbox("running")])
+    assert life.service.times("GetSandbox") == [0.0, 0.3, 0.75]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        failure(Code.INVALID_ARGUMENT),
+        failure(Code.PERMISSION_DENIED),
+        failure(Code.CANCELLED),
+        failure(Code.NOT_FOUND),
+        failure(Code.DEADLINE_EXCEEDED, reason="CWSANDBOX_COMMAND_TIMEOUT"),
+        exceptions.SandboxProtocolError("garbled"),
+    ],
+)
+def test_final_failures_of_a_look(refusal: Exception) -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.CWSandboxError):
+            await life.driver.wait_running(None)
+
+    assert live(steps, GetSandbox=[refusal]).methods() == ["Create", "Get"]
+
+
+def test_retry_budget() -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.SandboxUnavailableError) as raised:
+            await life.driver.wait_running(None)
+        assert raised.value.__cause__ is LOST
+
+    life = live(steps, GetSandbox=[LOST], given={"poll_retry_budget_seconds": 1})
+    assert life.service.times("GetSandbox") == [0.0, 0.3, 0.75]
+    assert [round(sent.timeout, 3) for sent in life.service.of("GetSandbox")] == [1.0, 0.7, 0.25]
+
+
+def test_retry_budget_zero() -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.SandboxUnavailableError):
+            await life.driver.wait_running(None)
+
+    life = live(steps, GetSandbox=[LOST], given={"poll_retry_budget_seconds": 0})
+    assert [sent.timeout for sent in life.service.of("GetSandbox")] == [15.0]
+
+
+def test_each_burst_has_a_full_budget() -> None:
+    async def steps(life: Life) -> None:
+        await life.driver.wait_running(None)
+
+    looks = [LOST, LOST, sandbox("creating"), LOST, LOST, sandbox("running")]
+    live(steps, GetSandbox=looks, given={"poll_retry_budget_seconds": 1})
+
+
+def test_retry_hint() -> None:
+    async def steps(life: Life) -> None:
+        await life.driver.wait_running(None)
+
+    life = live(steps, GetSandbox=[failure(Code.UNAVAILABLE, delay=4), sandbox("running")])
+    assert life.service.times("GetSandbox") == [0.0, 4.0]
+
+
+# ---- waiting for the end ----
+
+
+def complete(
+    limit: float | None = None, raising: bool = True
+) -> Callable[[Life], Coroutine[Any, Any, None]]:
+    async def steps(life: Life) -> None:
+        await life.driver.wait_complete(limit, raising)
+
+    return steps
+
+
+def test_completion() -> None:
+    looks = [sandbox("creating"), sandbox("running"), sandbox("paused"), sandbox("terminating")]
+    life = live(complete(), GetSandbox=[*looks, sandbox("completed", exit_code=3)])
+    assert (life.state.status, life.state.returncode) == (SandboxStatus.COMPLETED, 3)
+    assert life.core.log[0] == "open"
+
+
+def test_unspecified_ends_a_poll() -> None:
+    assert (
+        live(complete(), GetSandbox=[sandbox(0, exit_code=0)]).state.status
+        is SandboxStatus.COMPLETED
+    )
+
+
+def test_completion_timeout() -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.SandboxTimeoutError, match="did not complete within 3s"):
+            await life.driver.wait_complete(3, True)
+        looked = len(life.service.sent)
+        await asyncio.sleep(100)
+        assert len(life.service.sent) == looked, "polls on with nobody waiting"
+
+    live(steps)
+
+
+def test_a_waiter_that_leaves_does_not_end_the_poll_of_others() -> None:
+    async def steps(life: Life) -> None:
+        patient = asyncio.create_task(life.driver.wait_complete(None, True))
+        with pytest.raises(exceptions.SandboxTimeoutError):
+            await life.driver.wait_complete(3, True)
+        await patient
+
+    live(steps, GetSandbox=[*[sandbox("running")] * 8, sandbox("completed", exit_code=0)])
+
+
+def test_failure_raises_for_everybody() -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.SandboxFailedError, match="failed: out of memory") as raised:
+            await life.driver.wait_complete(None, False)
+        assert raised.value.status_reason == "out of memory"
+
+    life = live(steps, GetSandbox=[sandbox("failed", state_reason="out of memory", exit_code=137)])
+    assert life.state.returncode == 137
+
+
+def test_termination_is_each_waiter_s_choice() -> None:
+    async def steps(life: Life) -> None:
+        raising = asyncio.create_task(life.driver.wait_complete(None, True))
+        quiet = asyncio.create_task(life.driver.wait_complete(None, False))
+        await quiet
+        with pytest.raises(exceptions.SandboxTerminatedError):
+            await raising
+
+    assert live(steps, GetSandbox=[sandbox("terminated")]).methods() == ["Create", "Get"]
+
+
+# ---- late exit codes ----
+
+
+def test_a_late_exit_code_is_waited_for() -> None:
+    looks = [sandbox("completed"), sandbox("completed"), sandbox("completed", exit_code=0)]
+    life = live(complete(), GetSandbox=looks)
+    assert life.service.times("GetSandbox") == [0.0, 2.0, 4.0]
+    assert [sent.timeout for sent in life.service.of("GetSandbox")] == [15.0, 2.0, 2.0]
+    assert life.state.returncode == 0
+
+
+@pytest.mark.parametrize("later", [sandbox("completed"), sandbox("running"), LOST, NOT_FOUND])
+def test_but_not_for_ever(later: Any) -> None:
+    life = live(complete(), GetSandbox=[sandbox("completed"), later])
+    assert life.service.times("GetSandbox") == [0.0, 2.0, 4.0]
+    assert (life.state.status, life.state.returncode) == (SandboxStatus.COMPLETED, None)
+
+
+def test_and_not_by_who_has_no_time() -> None:
+    async def steps(life: Life) -> None:
+        await life.driver.wait_complete(1, True)
+        assert now() == 1.0
+
+    live(steps, GetSandbox=[sandbox("completed")])
+
+
+def test_it_is_waited_for_at_the_start_too() -> None:
+    async def steps(life: Life) -> None:
+        await life.driver.wait_running(None)
+
+    assert (
+        live(
+            steps, GetSandbox=[sandbox("completed"), sandbox("completed", exit_code=4)]
+        ).state.returncode
+        == 4
+    )
+
+
+# ---- get_status ----
+
+
+def test_status_needs_a_sandbox() -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.SandboxNotRunningError, match="has not been started"):
+            await life.driver.get_status()
+        await life.driver.stop(10, False)
+        with pytest.raises(exceptions.SandboxNotRunningError, match="cancelled before starting"):
+            await life.driver.get_status()
+
+    assert live(steps).methods() == []
+
+
+def test_status_is_asked_for_once() -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.SandboxUnavailableError):
+            await life.driver.get_status()
+        assert await life.driver.get_status() is SandboxStatus.UNSPECIFIED
+        assert await life.driver.get_status() is SandboxStatus.COMPLETED
+        assert life.state.returncode == 9
+        before = life.state.confirmed_at
+        await asyncio.sleep(1)
+        assert await life.driver.get_status() is SandboxStatus.COMPLETED
+        assert life.state.confirmed_at > before
+
+    looks = [LOST, sandbox(0), sandbox("completed", exit_code=9)]
+    assert live(steps, sandbox("running"), GetSandbox=looks).methods() == ["Get"] * 3
+
+
+# ---- stop ----
+
+
+def stop(
+    grace: float = 10.0, missing_ok: bool = False
+) -> Callable[[Life], Coroutine[Any, Any, None]]:
+    async def steps(life: Life) -> None:
+        await life.driver.stop(grace, missing_ok)
+
+    return steps
+
+
+ENDED = [sandbox("terminating"), sandbox("running"), sandbox("completed")]
+
+
+def test_stop() -> None:
+    life = live(stop(), sandbox("running"), GetSandbox=list(ENDED))
+    assert life.methods() == ["Delete", "Get", "Get", "Get"]
+    (sent,) = life.service.of("DeleteSandbox")
+    assert sent.request == {"sandbox_id": "sb-1", "grace_period_seconds": 10}
+    assert sent.timeout == 20.0
+    assert (life.state.phase, life.state.status) == (Phase.TERMINAL, SandboxStatus.COMPLETED)
+    assert life.core.log == ["open", "close"]
+    assert "has been stopped" in str(life.core.failures[0])
+
+
+@pytest.mark.parametrize(
+    ("grace", "sent", "timeout"), [(0.0, None, 10.0), (2.1, 3, 13.0), (30.0, 30, 40.0)]
+)
+def test_grace(grace: float, sent: int | None, timeout: float) -> None:
+    life = live(stop(grace), sandbox("running"), GetSandbox=list(ENDED))
+    request = life.service.of("DeleteSandbox")[0]
+    assert request.request.get("grace_period_seconds") == sent
+    assert request.timeout == timeout
+
+
+def test_a_final_state_in_the_answer_saves_the_poll() -> None:
+    life = live(stop(), sandbox("running"), DeleteSandbox=[deleted("terminated")])
+    assert life.methods() == ["Delete"]
+
+
+def test_an_answer_without_state_is_no_end() -> None:
+    silent = {"sandbox": {"sandbox_id": "sb-1"}}
+    life = live(stop(), sandbox("running"), DeleteSandbox=[silent], GetSandbox=list(ENDED))
+    assert len(life.service.of("GetSandbox")) == 3
+
+
+def test_stop_before_start_is_for_good() -> None:
+    async def steps(life: Life) -> None:
+        await life.driver.stop(10, False)
+        await life.driver.stop(10, False)
+        with pytest.raises(exceptions.SandboxNotRunningError, match="has been stopped"):
+            await life.driver.start()
+        with pytest.raises(exceptions.SandboxNotRunningError, match="cancelled before starting"):
+            await life.driver.wait_running(None)
+        with pytest.raises(exceptions.SandboxNotRunningError, match="cancelled before starting"):
+            await life.driver.wait_complete(None, True)
+
+    life = live(steps)
+    assert life.methods() == []
+    assert life.core.log == ["close"]
+
+
+def test_stop_during_create_deletes_what_was_created() -> None:
+    async def steps(life: Life) -> None:
+        starting = asyncio.create_task(life.driver.start())
+        await asyncio.sleep(1)
+        await life.driver.stop(10, False)
+        await starting
+
+    life = live(steps, CreateSandbox=[after(5, sandbox("creating"))], GetSandbox=list(ENDED))
+    assert life.methods() == ["Create", "Delete", "Get", "Get", "Get"]
+    assert life.state.phase is Phase.TERMINAL
+
+
+def test_stop_during_a_create_that_nobody_waits_for_any_more() -> None:
+    async def steps(life: Life) -> None:
+        starting = asyncio.create_task(life.driver.start())
+        await asyncio.sleep(1)
+        starting.cancel()
+        await asyncio.sleep(0)
+        await life.driver.stop(10, False)
+
+    life = live(steps, CreateSandbox=[after(5, sandbox("creating"))], GetSandbox=list(ENDED))
+    assert life.methods()[:2] == ["Create", "Delete"]
+
+
+def test_stop_right_after_a_command_asked_for_the_start() -> None:
+    async def steps(life: Life) -> None:
+        life.driver.serve_commands()
+        await life.driver.stop(10, False)
+        await asyncio.sleep(1)
+
+    life = live(steps, GetSandbox=list(ENDED))
+    assert life.methods().count("Create") == life.methods().count("Delete")
+    assert life.core.is_closed
+
+
+def test_stop_during_a_create_that_fails() -> None:
+    async def steps(life: Life) -> None:
+        starting = asyncio.create_task(life.driver.start())
+        await asyncio.sleep(1)
+        await life.driver.stop(10, False)
+        with pytest.raises(exceptions.SandboxUnavailableError):
+            await starting
+
+    life = live(steps, CreateSandbox=[after(5, LOST)])
+    assert life.state.phase is Phase.CANCELLED
+
+
+def test_concurrent_stops_are_one() -> None:
+    async def steps(life: Life) -> None:
+        await asyncio.gather(*(life.driver.stop(10, False) for _ in range(4)))
+        await life.driver.stop(10, False)
+
+    life = live(steps, sandbox("running"), GetSandbox=list(ENDED))
+    assert life.methods().count("Delete") == 1
+
+
+def test_a_cancelled_stop_goes_on_for_others() -> None:
+    async def steps(life: Life) -> None:
+        first = asyncio.create_task(life.driver.stop(10, False))
+        second = asyncio.create_task(life.driver.stop(10, False))
+        await asyncio.sleep(0.1)
+        first.cancel()
+        await second
+
+    assert live(steps, sandbox("running"), GetSandbox=list(ENDED)).state.is_over
+
+
+def test_a_refused_stop_changes_nothing_and_can_be_repeated() -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.SandboxError):
+            await life.driver.stop(10, False)
+        assert life.state.phase is Phase.RUNNING
+        assert life.core.log == ["open"]
+        await life.driver.stop(10, False)
+
+    live(steps, sandbox("running"), DeleteSandbox=[failure(Code.INTERNAL), deleted("terminated")])
+
+
+@pytest.mark.parametrize("refusal", [NOT_FOUND, GONE])
+def test_stop_of_a_missing_sandbox(refusal: Any) -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.SandboxNotFoundError) as raised:
+            await life.driver.stop(10, False)
+        assert raised.value.sandbox_id == "sb-1"
+        assert life.state.phase is Phase.RUNNING
+        await life.driver.stop(10, True)
+
+    life = live(steps, sandbox("running"), DeleteSandbox=[refusal])
+    assert (life.state.phase, life.state.status) == (Phase.TERMINAL, SandboxStatus.TERMINATED)
+    assert life.core.is_closed
+    assert life.service.of("DeleteSandbox")[1].request["allow_missing"] is True
+
+
+def test_only_not_found_is_missing() -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.SandboxError):
+            await life.driver.stop(10, True)
+
+    live(steps, sandbox("running"), DeleteSandbox=[failure(Code.INTERNAL)])
+
+
+def test_an_empty_answer_means_gone_if_that_is_ok() -> None:
+    life = live(stop(missing_ok=True), sandbox("running"), DeleteSandbox=[deleted(None)])
+    assert life.methods() == ["Delete"]
+    assert life.state.status is SandboxStatus.TERMINATED
+
+
+def test_a_joiner_may_not_mind_that_it_is_missing() -> None:
+    async def steps(life: Life) -> None:
+        first = asyncio.create_task(life.driver.stop(10, False))
+        await asyncio.sleep(0.1)
+        await life.driver.stop(10, True)
+        with pytest.raises(exceptions.SandboxNotFoundError):
+            await first
+
+    life = live(steps, sandbox("running"), DeleteSandbox=[after(1, NOT_FOUND)])
+    assert life.state.is_over
+
+
+def test_stop_of_one_that_others_stop_only_waits() -> None:
+    life = live(stop(), sandbox("terminating"), GetSandbox=[sandbox("completed", exit_code=0)])
+    assert life.methods() == ["Get"]
+    assert life.core.is_closed
+    assert not life.state.stop_owned
+
+
+def test_stop_of_an_ended_one_does_nothing() -> None:
+    assert live(stop(), sandbox("failed")).methods() == []
+
+
+def test_stop_gives_up_after_its_time() -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.SandboxTerminalStateUnavailableError, match="within 13s"):
+            await life.driver.stop(3, False)
+        assert now() == 13.0
+        looked = len(life.service.sent)
+        await asyncio.sleep(100)
+        assert len(life.service.sent) == looked
+
+    life = live(steps, sandbox("running"), GetSandbox=[sandbox("terminating")])
+    assert life.state.phase is Phase.STOPPING
+
+
+def test_a_missing_record_after_a_stop_is_looked_for_a_little() -> None:
+    looks = [NOT_FOUND, NOT_FOUND, sandbox("completed", exit_code=0)]
+    life = live(stop(), sandbox("running"), GetSandbox=looks)
+    assert life.service.times("GetSandbox") == [0.0, 0.2, 0.5]
+    assert life.state.status is SandboxStatus.COMPLETED
+
+
+def test_a_record_that_stays_missing() -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.SandboxTerminalStateUnavailableError):
+            await life.driver.stop(10, False)
+        assert now() == 2.0
+
+    live(steps, sandbox("running"), GetSandbox=[GONE])
+
+
+def test_a_missing_record_without_a_stop_is_final() -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.SandboxNotFoundError):
+            await life.driver.wait_complete(None, True)
+
+    assert live(steps, sandbox("running"), GetSandbox=[NOT_FOUND]).methods() == ["Get"]
+
+
+def test_who_waits_for_running_learns_of_the_stop_at_once() -> None:
+    async def steps(life: Life) -> None:
+        waiting = asyncio.create_task(life.driver.wait_running(None))
+        await asyncio.sleep(1)
+        stopping = asyncio.create_task(life.driver.stop(10, False))
+        with pytest.raises(exceptions.SandboxNotRunningError, match="has been stopped"):
+            await waiting
+        assert now() == 1.0
+        await stopping
+        with pytest.raises(exceptions.SandboxTerminatedError):
+            await life.driver.wait_running(None)
+        with pytest.raises(exceptions.SandboxTerminatedError):
+            await life.driver.wait_complete(None, True)
+
+    live(steps, GetSandbox=[*[sandbox("creating")] * 4, sandbox("completed")])
+
+
+def test_who_waits_for_the_end_learns_of_it_too() -> None:
+    async def steps(life: Life) -> None:
+        waiting = asyncio.create_task(life.driver.wait_complete(None, True))
+        await asyncio.sleep(1)
+        await life.driver.stop(10, False)
+        with pytest.raises(exceptions.SandboxTerminatedError):
+            await waiting
+
+    live(steps, GetSandbox=[*[sandbox("running")] * 4, sandbox("completed")])
+
+
+def test_no_exit_code_is_waited_for_after_a_stop() -> None:
+    life = live(stop(), sandbox("running"), GetSandbox=[sandbox("completed")])
+    assert life.methods() == ["Delete", "Get"]
+
+
+# ---- repeated deletes ----
+
+
+def test_delete_is_repeated_when_the_server_asks() -> None:
+    busy = failure(Code.UNAVAILABLE, delay=0.5)
+    life = live(stop(), sandbox("running"), DeleteSandbox=[busy, busy, deleted("terminated")])
+    assert life.service.times("DeleteSandbox") == [0.0, 0.6, 1.2]
+    assert [sent.timeout for sent in life.service.of("DeleteSandbox")] == [20.0, 19.4, 18.8]
+
+
+def test_delete_is_tried_three_times() -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.SandboxUnavailableError):
+            await life.driver.stop(10, False)
+
+    life = live(steps, sandbox("running"), DeleteSandbox=[failure(Code.UNAVAILABLE, delay=0)])
+    assert life.methods() == ["Delete"] * 3
+
+
+def test_not_found_on_a_repeated_delete_is_success() -> None:
+    busy = failure(Code.UNAVAILABLE, delay=0)
+    life = live(stop(), sandbox("running"), DeleteSandbox=[busy, NOT_FOUND])
+    assert life.state.status is SandboxStatus.TERMINATED
+
+
+# ---- commands that wait ----
+
+
+async def served(life: Life) -> None:
+    life.driver.serve_commands()
+    life.driver.serve_commands()
+    while not life.core.log:
+        await asyncio.sleep(0.1)
+
+
+def test_commands_start_the_sandbox() -> None:
+    life = live(served, GetSandbox=[sandbox("creating"), sandbox("running")])
+    assert life.methods() == ["Create", "Get", "Get"]
+    assert life.core.log == ["open"]
+
+
+def test_commands_fail_with_the_create() -> None:
+    life = live(served, CreateSandbox=[LOST])
+    assert life.core.log == ["fail"]
+    assert isinstance(life.core.failures[0], exceptions.SandboxUnavailableError)
+
+
+def test_commands_fail_with_the_sandbox() -> None:
+    life = live(served, GetSandbox=[sandbox("failed", state_reason="no image")])
+    assert "no image" in str(life.core.failures[0])
+
+
+@pytest.mark.parametrize("status", ["completed", "terminating"])
+def test_commands_fail_when_it_was_over_at_once(status: str) -> None:
+    life = live(served, GetSandbox=[sandbox(status, exit_code=0)])
+    assert life.core.log == ["fail"]
+    assert "has been stopped" in str(life.core.failures[0])
+
+
+def test_commands_can_be_served_again_after_a_failure() -> None:
+    async def steps(life: Life) -> None:
+        await served(life)
+        life.driver.serve_commands()
+        while not life.core.is_open:
+            await asyncio.sleep(0.1)
+
+    assert live(steps, CreateSandbox=[LOST, sandbox("creating")]).core.log == ["fail", "open"]
+
+
+def test_commands_wait_as_long_as_a_request_may_take() -> None:
+    life = live(served, GetSandbox=[sandbox("creating")], given={"request_timeout_seconds": 5})
+    assert "did not become ready within 5s" in str(life.core.failures[0])
+
+
+# ---- the share token ----
+
+GUARDED = {
+    "services": [
+        {"port": 80, "visibility": "public", "endpoint": {"kind": "https", "auth": "share_token"}}
+    ]
+}
+
+
+def test_start_waits_for_the_share_token() -> None:
+    async def steps(life: Life) -> None:
+        await life.driver.start()
+
+    late = {**sandbox("creating"), "endpoint_share_token": "token"}
+    life = live(steps, CreateSandbox=[sandbox("creating"), late], given=GUARDED)
+    assert life.handle.echo.share_token is not None
+    assert life.service.times("CreateSandbox") == [0.0, 1.0]
+
+
+def test_stop_ends_the_search_for_the_token() -> None:
+    async def steps(life: Life) -> None:
+        starting = asyncio.create_task(life.driver.start())
+        await asyncio.sleep(0.5)
+        await life.driver.stop(10, False)
+        await starting
+        assert now() < 1.0
+
+    life = live(steps, DeleteSandbox=[deleted("terminated")], given=GUARDED)
+    assert life.methods() == ["Create", "Delete"]

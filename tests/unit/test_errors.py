@@ -1,0 +1,330 @@
+"""Failed calls and commands become exceptions: the whole table."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cwsandbox import _cwsandbox, exceptions
+from cwsandbox._errors import Hooks, command_exception, to_exception
+from cwsandbox._rpc import NO_INFO, Code, ErrorInfo, RpcFailure, error_info
+from cwsandbox._types.error import FieldViolation
+from cwsandbox._types.result import ProcessResult
+from unit.service import failure
+
+pack, unpack = _cwsandbox._message_pack, _cwsandbox._message_unpack
+
+BY_REASON = {
+    "FILE_NOT_FOUND": "SandboxFileError",
+    "FILE_IS_DIRECTORY": "SandboxFileError",
+    "FILE_IO_FAILED": "SandboxFileError",
+    "FILE_PERMISSION_DENIED": "SandboxFileError",
+    "FILE_TOO_LARGE": "SandboxFileError",
+    "FILE_TRUNCATED": "SandboxFileError",
+    "SANDBOX_NOT_FOUND": "SandboxNotFoundError",
+    "COMMAND_TIMEOUT": "SandboxCommandTimeoutError",
+    "RUNNER_UNAVAILABLE": "SandboxUnavailableError",
+    "BACKEND_UNAVAILABLE": "SandboxUnavailableError",
+    "RUNNER_SHARD_RETIRING": "SandboxUnavailableError",
+    "FSS_NOT_FOUND": "SnapshotNotFoundError",
+    "FSS_NOT_READY": "SnapshotNotReadyError",
+    "FSS_NOT_SUPPORTED": "SnapshotNotSupportedError",
+    "FSS_SIZE_EXCEEDED": "SnapshotSizeExceededError",
+    "FSS_QUOTA_EXCEEDED": "SnapshotQuotaExceededError",
+    "FSS_BUCKET_MISMATCH": "SnapshotBucketMismatchError",
+    "FSS_BUCKET_UNAVAILABLE": "SandboxSnapshotError",
+    "FSS_RESTORE_FAILED": "SandboxSnapshotError",
+    "FSS_CREATE_FAILED": "SandboxSnapshotError",
+    "FSS_CREATE_TIMED_OUT": "SandboxSnapshotError",
+    "FSS_AUTH_FAILED": "SandboxSnapshotError",
+    "FSS_TRANSPORT_FAILED": "SandboxSnapshotError",
+    "FSS_CANCELED": "SandboxSnapshotError",
+    "FSS_WAIT_TIMEOUT": "SnapshotWaitTimeoutError",
+    "FSS_BACKEND_THROTTLED": "SnapshotBackendThrottledError",
+    "FSS_INFLIGHT_LIMIT": "SnapshotBackendThrottledError",
+    "FSS_BUCKET_PROVISIONING": "SnapshotBucketProvisioningError",
+    "VOLUME_NOT_FOUND": "VolumeNotFoundError",
+    "VOLUME_NOT_READY": "VolumeNotReadyError",
+    "VOLUME_PLACEMENT_CONFLICT": "VolumePlacementConflictError",
+    "VOLUME_TYPE_NOT_SUPPORTED": "VolumeTypeNotSupportedError",
+    "VOLUME_NOT_SNAPSHOTTABLE": "VolumeNotSnapshottableError",
+    "VOLUME_RUNNER_INELIGIBLE": "VolumeRunnerIneligibleError",
+    "VOLUME_BACKEND_NOT_FOUND": "VolumeBackendNotFoundError",
+    "VOLUME_IN_USE": "VolumeInUseError",
+    "VOLUME_QUOTA_EXCEEDED": "VolumeQuotaExceededError",
+    "VOLUME_RUNNER_UNAVAILABLE": "VolumeRunnerUnavailableError",
+}
+
+# Every status code; those not named here are SandboxError.
+BY_CODE = {
+    1: "SandboxNotRunningError",
+    4: "SandboxRequestTimeoutError",
+    5: "SandboxNotFoundError",
+    7: "CWSandboxAuthenticationError",
+    8: "SandboxResourceExhaustedError",
+    14: "SandboxUnavailableError",
+    16: "CWSandboxAuthenticationError",
+}
+
+
+@pytest.mark.parametrize("reason", BY_REASON)
+def test_reason_beats_status(reason: str) -> None:
+    error = to_exception(failure(Code.UNAVAILABLE, reason=f"CWSANDBOX_{reason}"), operation="Do it")
+    assert type(error).__name__ == BY_REASON[reason]
+    assert error.reason == f"CWSANDBOX_{reason}"
+
+
+@pytest.mark.parametrize("domain", ["", "example.com"])
+def test_a_foreign_domain_only_decorates(domain: str) -> None:
+    foreign = failure(
+        Code.UNAVAILABLE, reason="CWSANDBOX_SANDBOX_NOT_FOUND", domain=domain, delay=2, a="1"
+    )
+    error = to_exception(foreign, operation="Do it")
+    assert type(error) is exceptions.SandboxUnavailableError
+    assert error.reason == "CWSANDBOX_SANDBOX_NOT_FOUND"
+    assert error.metadata == {"a": "1"}
+    assert error.retry_delay == timedelta(seconds=2)
+
+
+@pytest.mark.parametrize("code", range(1, 17))
+def test_status(code: int) -> None:
+    error = to_exception(RpcFailure(code, "NAME", "the text"), operation="Do it")
+    assert type(error).__name__ == BY_CODE.get(code, "SandboxError")
+    assert str(error).startswith("Do it ")
+    assert str(error).endswith("the text")
+
+
+def test_unknown_reason_falls_through() -> None:
+    error = to_exception(failure(Code.INVALID_ARGUMENT, reason="CWSANDBOX_NEW"), operation="Do it")
+    assert type(error) is exceptions.SandboxError
+    unprefixed = to_exception(
+        failure(Code.INVALID_ARGUMENT, reason="FSS_NOT_FOUND"), operation="Do it"
+    )
+    assert type(unprefixed) is exceptions.SandboxError
+
+
+def test_not_found_is_about_what_the_call_was_about() -> None:
+    bare = failure(Code.NOT_FOUND)
+    snapshot = to_exception(bare, operation="Get", snapshot_id="fss-1")
+    volume = to_exception(bare, operation="Get", volume_id="vol-1")
+    sandbox = to_exception(bare, operation="Get", sandbox_id="sb-1")
+    assert isinstance(snapshot, exceptions.SnapshotNotFoundError)
+    assert snapshot.file_system_snapshot_id == "fss-1"
+    assert isinstance(volume, exceptions.VolumeNotFoundError)
+    assert volume.volume_id == "vol-1"
+    assert isinstance(sandbox, exceptions.SandboxNotFoundError)
+    assert sandbox.sandbox_id == "sb-1"
+    assert "'sb-1'" in str(sandbox)
+
+
+def test_paths_and_ids_from_metadata() -> None:
+    file = failure(Code.NOT_FOUND, reason="CWSANDBOX_FILE_NOT_FOUND", filepath="/theirs")
+    error = to_exception(file, operation="Read")
+    assert isinstance(error, exceptions.SandboxFileError)
+    assert error.filepath == "/theirs"
+    error = to_exception(file, operation="Read", filepath="/ours")
+    assert isinstance(error, exceptions.SandboxFileError)
+    assert error.filepath == "/ours"
+    volume = failure(Code.NOT_FOUND, reason="CWSANDBOX_VOLUME_NOT_FOUND", volume_id="vol-9")
+    error = to_exception(volume, operation="Get")
+    assert isinstance(error, exceptions.VolumeNotFoundError)
+    assert error.volume_id == "vol-9"
+
+
+def test_field_violations() -> None:
+    violations = (FieldViolation("spec.image", "is bad"), FieldViolation("", "all wrong"))
+    refused = RpcFailure(3, "INVALID_ARGUMENT", "no", ErrorInfo(field_violations=violations))
+    error = to_exception(refused, operation="Create")
+    assert isinstance(error, exceptions.SandboxValidationError)
+    assert error.field_violations == violations
+    assert "field violations: spec.image: is bad; all wrong" in str(error)
+
+
+# ---- the details of a status ----
+
+
+def detail(name: str, message: dict[str, Any]) -> dict[str, Any]:
+    return {"type_url": f"type.googleapis.com/{name}", "value": pack(name, message)}
+
+
+def status(*details: dict[str, Any]) -> bytes:
+    return pack("google.rpc.Status", {"code": 14, "message": "m", "details": list(details)})
+
+
+INFO = detail(
+    "google.rpc.ErrorInfo",
+    {"reason": "CWSANDBOX_X", "domain": "cwsandbox.com", "metadata": {"a": "1"}},
+)
+
+
+def retry(seconds: int, nanos: int = 0) -> dict[str, Any]:
+    return detail("google.rpc.RetryInfo", {"retry_delay": {"seconds": seconds, "nanos": nanos}})
+
+
+def parsed(*details: bytes) -> ErrorInfo:
+    return error_info(details, unpack)
+
+
+def test_details_are_read() -> None:
+    info = parsed(status(INFO, retry(1, 500_000_000)))
+    delay = timedelta(seconds=1.5)
+    assert info == ErrorInfo("CWSANDBOX_X", "cwsandbox.com", {"a": "1"}, delay)
+
+
+@pytest.mark.parametrize(
+    "broken", [b"\xff", b"", status(), status(detail("google.rpc.ErrorInfo", {}))]
+)
+def test_the_first_that_says_anything_wins(broken: bytes) -> None:
+    assert parsed(broken) == NO_INFO
+    assert parsed(broken, status(INFO)).reason == "CWSANDBOX_X"
+
+
+def test_broken_and_unknown_details_are_skipped() -> None:
+    broken = {"type_url": "type.googleapis.com/google.rpc.ErrorInfo", "value": b"\xff\xff"}
+    unknown = {"type_url": "type.googleapis.com/example.Other", "value": b"\xff"}
+    assert parsed(status(broken, unknown, INFO)).reason == "CWSANDBOX_X"
+
+
+def test_delays() -> None:
+    assert parsed(status(INFO)).retry_delay is None
+    assert parsed(status(INFO, retry(0))).retry_delay == timedelta(0)
+    assert parsed(status(retry(-1))).retry_delay == timedelta(seconds=-1)
+    assert parsed(status(INFO, retry(2**62))).retry_delay is None
+    assert parsed(status(INFO, detail("google.rpc.RetryInfo", {}))).retry_delay is None
+
+
+def test_violation_texts() -> None:
+    violations = [
+        {"field": "a", "description": "described", "reason": "R"},
+        {"field": "b", "localized_message": {"message": "localized"}, "reason": "R"},
+        {"field": "c", "reason": "R"},
+        {"field": "", "description": ""},
+    ]
+    info = parsed(status(detail("google.rpc.BadRequest", {"field_violations": violations})))
+    assert info.field_violations == (
+        FieldViolation("a", "described"),
+        FieldViolation("b", "localized"),
+        FieldViolation("c", "R"),
+    )
+
+
+# ---- commands ----
+
+
+def rpc_error(kind: str, code: int = 2, message: str = "", **more: Any) -> Any:
+    defaults: dict[str, Any] = {"details": (), "local": False, "code_text": None, "failure": None}
+    name = "DEADLINE_EXCEEDED" if code == 4 else "NAME"
+    return SimpleNamespace(
+        kind=kind, code=code, code_name=name, message=message, **{**defaults, **more}
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "cls", "words"),
+    [
+        (rpc_error("status", 4), "SandboxTimeoutError", "timed out after 2.5s"),
+        (rpc_error("no_exit"), "SandboxExecutionError", "ended without an exit status"),
+        (rpc_error("status", 14, "gone"), "SandboxUnavailableError", "gone"),
+        (rpc_error("status", 5), "SandboxNotFoundError", "not found"),
+        (rpc_error("status", 13, "bug"), "SandboxError", "bug"),
+        (rpc_error("closed"), "SandboxNotRunningError", "has been stopped"),
+        (rpc_error("ready_timeout"), "SandboxTimeoutError", "ready signal"),
+        (rpc_error("frame", message="no such file"), "SandboxExecutionError", "no such file"),
+        (
+            rpc_error("frame", code_text="STREAM_BACKPRESSURE", message="theirs"),
+            "SandboxStreamBackpressureError",
+            "not read fast enough",
+        ),
+        (
+            rpc_error("frame", code_text="STREAM_TRUNCATED"),
+            "SandboxStreamTruncatedError",
+            "lost on the way",
+        ),
+    ],
+)
+def test_commands(error: Any, cls: str, words: str) -> None:
+    raised = command_exception(error, ["prog", "arg"], 2.5, NO_INFO)
+    assert type(raised).__name__ == cls
+    assert words in str(raised)
+    assert "'prog'" in str(raised)
+
+
+def test_stream_code_and_reason_of_frames() -> None:
+    truncated: Any = command_exception(
+        rpc_error("frame", code_text="STREAM_TRUNCATED"), ["x"], None, NO_INFO
+    )
+    assert (truncated.stream_code, truncated.reason) == ("STREAM_TRUNCATED", None)
+    other: Any = command_exception(
+        rpc_error("frame", code_text="SPAWN_FAILED"), ["x"], None, NO_INFO
+    )
+    assert other.reason == "SPAWN_FAILED"
+    bare: Any = command_exception(rpc_error("frame"), ["x"], None, NO_INFO)
+    assert bare.reason is None
+
+
+def test_a_failed_start_is_copied_for_each_command() -> None:
+    failed = exceptions.SandboxFailedError(
+        "failed to start", sandbox_id="sb-1", status_reason="why"
+    )
+    first, second = (
+        command_exception(rpc_error("not_open", failure=failed), ["x"], None, NO_INFO)
+        for _ in range(2)
+    )
+    assert first is not second
+    for raised in (first, second):
+        assert type(raised) is exceptions.SandboxFailedError
+        assert str(raised) == "failed to start"
+        assert raised.status_reason == "why"
+        assert raised.__cause__ is failed
+
+
+def test_a_failure_that_cannot_be_copied_is_told_as_it_is() -> None:
+    class Odd(Exception):
+        def __reduce__(self) -> Any:
+            raise RuntimeError("no copy")
+
+    odd = Odd()
+    assert command_exception(rpc_error("not_open", failure=odd), ["x"], None, NO_INFO) is odd
+
+
+def hooks() -> Hooks:
+    return Hooks(
+        unpack, lambda process, code: ProcessResult("so far", "", code, command=process.command)
+    )
+
+
+PROCESS: Any = SimpleNamespace(command=["prog"], _timeout=3.0)
+
+
+def test_result_hook() -> None:
+    assert hooks().make_result(PROCESS, 1, False).returncode == 1
+    assert hooks().make_result(PROCESS, 0, True).returncode == 0
+    error = hooks().make_result(PROCESS, 7, True)
+    assert type(error) is exceptions.SandboxExecutionError
+    assert "failed with exit code 7" in str(error)
+    assert error.exec_result == ProcessResult("so far", "", 7, command=["prog"])
+    assert error.reason is None
+
+
+@pytest.mark.parametrize("kind", ["status", "no_exit", "frame", "closed", "ready_timeout"])
+def test_every_failed_command_carries_its_output(kind: str) -> None:
+    error = hooks().make_error(PROCESS, rpc_error(kind, 4))
+    assert isinstance(error, exceptions.SandboxError)
+    assert error.exec_result == ProcessResult("so far", "", -1, command=["prog"])
+
+
+def test_details_reach_the_command_s_exception() -> None:
+    raw = rpc_error("status", 14, details=(status(INFO, retry(2)),))
+    error: Any = hooks().make_error(PROCESS, raw)
+    assert (error.reason, error.retry_delay) == ("CWSANDBOX_X", timedelta(seconds=2))
+
+
+def test_write_errors() -> None:
+    closed = hooks().make_write_error("closed")
+    failed = hooks().make_write_error("failed")
+    assert type(closed) is type(failed) is exceptions.SandboxExecutionError
+    assert "stream is closed" in str(closed)
+    assert "stream has failed" in str(failed)

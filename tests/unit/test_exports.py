@@ -1,0 +1,241 @@
+"""The public names and signatures against the published ones, and against what a type checker sees.
+
+`data/api-1.22.json` lists every public name of release 1.22 of the published SDK with its parameters. What is not there
+yet is named here, so that nothing is missing by accident, and the list only gets shorter.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cwsandbox
+
+API = json.loads((Path(__file__).parent / "data" / "api-1.22.json").read_text())
+
+LATER_NAMES = {
+    "FileSystemSnapshot",
+    "FileSystemSnapshotBucketConfig",
+    "FileSystemSnapshotBucketMode",
+    "FileSystemSnapshotStatus",
+    "FileSystemSnapshotTrigger",
+    "PvcVolumeSource",
+    "RemoteFunction",
+    "Runner",
+    "RunnerResources",
+    "SandboxFileType",
+    "Session",
+    "TerminalResult",
+    "TerminalSession",
+    "Volume",
+    "VolumeLocality",
+    "VolumeState",
+    "WandbAuth",
+    "disable_signal_handlers",
+    "format_bytes",
+    "format_cpu",
+    "get_runner",
+    "list_runners",
+}
+
+LATER_MEMBERS = {
+    "AuthStrategy.WANDB",
+    "Sandbox.delete_snapshot",
+    "Sandbox.file_system_snapshot_id",
+    "Sandbox.get_snapshot",
+    "Sandbox.get_snapshot_bucket_config",
+    "Sandbox.list_snapshots",
+    "Sandbox.read_file",
+    "Sandbox.read_file_streaming",
+    "Sandbox.run_from_file",
+    "Sandbox.run_from_template",
+    "Sandbox.session",
+    "Sandbox.set_snapshot_bucket_config",
+    "Sandbox.shell",
+    "Sandbox.snapshot",
+    "Sandbox.stream_logs",
+    "Sandbox.write_file",
+    "Sandbox.write_file_streaming",
+}
+
+LATER_PARAMETERS = {
+    "Sandbox": {"template_id"},
+    "Sandbox.run": {"template_id"},
+    "Sandbox.stop": {"snapshot_on_stop", "wait_for_ready", "request_id"},
+}
+
+# Made by the package only; the published ones are built on its own loop's futures and queues.
+NOT_CONSTRUCTED = {"Process", "StreamReader", "StreamWriter"}
+
+
+def published_names() -> set[str]:
+    groups = ("callables", "attributes", "fields", "enums", "exceptions")
+    return {name.partition(".")[0] for group in groups for name in API[group]}
+
+
+def members_of(group: str) -> list[str]:
+    """Published `Class.member` names whose class is here."""
+    return [
+        name
+        for name in API[group]
+        if "." in name and name.partition(".")[0] not in LATER_NAMES and name not in LATER_MEMBERS
+    ]
+
+
+def resolve(name: str) -> Any:
+    found: Any = cwsandbox
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def test_names() -> None:
+    assert published_names() - set(cwsandbox.__all__) == LATER_NAMES
+    assert set(cwsandbox.__all__) - published_names() == set()
+    assert len(published_names()) == 121
+
+
+def test_all_is_sorted_and_importable() -> None:
+    assert cwsandbox.__all__ == sorted(set(cwsandbox.__all__))
+    for name in cwsandbox.__all__:
+        assert getattr(cwsandbox, name) is not None
+    assert set(cwsandbox.__all__) <= set(dir(cwsandbox))
+
+
+def test_what_a_type_checker_sees_is_what_there_is() -> None:
+    source = ast.parse(Path(str(cwsandbox.__file__)).read_text())
+    (guarded,) = [
+        node
+        for node in source.body
+        if isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+    ]
+    seen: set[str] = set()
+    for node in guarded.body:
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                module = __import__(str(node.module), fromlist=[alias.name])
+                assert getattr(cwsandbox, alias.name) is getattr(module, alias.name)
+                seen.add(alias.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            seen.add(node.target.id)
+    assert seen == set(cwsandbox.__all__)
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = cwsandbox.nothing  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = cwsandbox._types.nothing  # type: ignore[attr-defined]
+
+
+# ---- signatures ----
+
+CALLABLES = [
+    name
+    for name in API["callables"]
+    if "." not in name and name not in LATER_NAMES | NOT_CONSTRUCTED
+]
+
+
+def check(name: str, parameters: list[list[str | None]]) -> None:
+    target = resolve(name)
+    actual = [
+        parameter
+        for parameter in inspect.signature(target).parameters.values()
+        if parameter.name not in ("self", "cls")
+    ]
+    left_out = LATER_PARAMETERS.get(name, set())
+    expected = [parameter for parameter in parameters if parameter[0] not in left_out]
+    assert [[p.name, p.kind.name, p.default is not p.empty] for p in actual] == [
+        [own_name, kind, default is not None] for own_name, kind, default in expected
+    ]
+    for parameter, (_, _, default) in zip(actual, expected, strict=True):
+        if default is None:
+            continue
+        try:
+            value = ast.literal_eval(default)
+        except ValueError:
+            continue
+        assert parameter.default == value, parameter.name
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_parameters(name: str) -> None:
+    if name == "AuthProvider":
+        assert getattr(resolve(name), "_is_protocol", False)
+    elif name == "OperationRef":  # native, so that it does not tell
+        assert resolve(name)(Future())
+    else:
+        check(name, API["callables"][name]["parameters"])
+
+
+@pytest.mark.parametrize("name", members_of("callables"))
+def test_member_parameters(name: str) -> None:
+    published = API["callables"][name]
+    owner, _, member = name.rpartition(".")
+    on_class = inspect.getattr_static(resolve(owner), member)
+    assert isinstance(on_class, classmethod) == (published["kind"] == "classmethod")
+    try:
+        inspect.signature(resolve(name))
+    except ValueError:  # a slot of a native type tells nothing but that it is there
+        assert callable(resolve(name))
+        return
+    if member in ("__await__", "__exit__", "__aexit__", "__del__") or owner in ("Session",):
+        assert callable(resolve(name))
+        return
+    check(name, published["parameters"])
+
+
+@pytest.mark.parametrize("name", members_of("attributes"))
+def test_attributes(name: str) -> None:
+    assert resolve(name) is not None
+
+
+@pytest.mark.parametrize("name", sorted(set(API["fields"]) - LATER_NAMES))
+def test_fields(name: str) -> None:
+    assert [field.name for field in resolve(name).__dataclass_fields__.values()] == API["fields"][
+        name
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(set(API["enums"]) - LATER_NAMES))
+def test_enums(name: str) -> None:
+    expected = {
+        key: value
+        for key, value in API["enums"][name].items()
+        if f"{name}.{key}" not in LATER_MEMBERS
+    }
+    assert {member.name: member.value for member in resolve(name)} == expected
+
+
+@pytest.mark.parametrize("name", API["exceptions"])
+def test_exceptions(name: str) -> None:
+    bases = [base for base in resolve(name).__bases__ if not base.__name__.startswith("_")]
+    published = API["exceptions"][name]
+    if resolve(name).__bases__[0].__name__.startswith("_"):
+        bases = list(resolve(name).__bases__[0].__bases__)
+    assert [base.__name__ for base in bases] == published["bases"]
+    check(name, published["parameters"])
+
+
+def test_exception_attributes() -> None:
+    for name in API["exception_attributes"]:
+        owner, _, attribute = name.partition(".")
+        arguments = {"runner_id": "r"} if owner == "RunnerNotFoundError" else {}
+        assert hasattr(resolve(owner)("text", **arguments), attribute), name
+
+
+def test_what_is_left_for_later_is_really_not_there() -> None:
+    for name in LATER_MEMBERS:
+        owner, _, member = name.partition(".")
+        assert not hasattr(resolve(owner), member), name
+    for name, parameters in LATER_PARAMETERS.items():
+        assert not parameters & set(inspect.signature(resolve(name)).parameters), name

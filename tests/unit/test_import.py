@@ -1,0 +1,60 @@
+"""What importing costs: which modules come in, and when."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+def new_modules(script: str) -> set[str]:
+    """The modules that a script brings into a fresh interpreter."""
+    program = f"import sys; before = set(sys.modules)\n{script}\nprint(*sorted(set(sys.modules) - before))"
+    # Not `-I`: the tests may run on a package that is on the path by an environment variable.
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_the_bare_import_brings_in_nothing_else() -> None:
+    assert new_modules("import cwsandbox") - {"__future__"} == {"cwsandbox"}
+
+
+def test_dir_and_all_do_not_load_anything() -> None:
+    modules = new_modules("import cwsandbox; dir(cwsandbox); cwsandbox.__all__")
+    assert modules - {"__future__"} == {"cwsandbox"}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "from cwsandbox import Sandbox",
+        "import cwsandbox; cwsandbox.Sandbox()",
+        "from cwsandbox import Sandbox, SandboxDefaults, SandboxError, ProcessResult, wait, results",
+        "from cwsandbox import *",
+    ],
+)
+def test_the_event_loop_is_not_loaded_before_it_is_used(script: str) -> None:
+    modules = new_modules(script)
+    heavy = {
+        "asyncio",
+        "concurrent.futures",
+        "subprocess",
+        "tempfile",
+        "ssl",
+        "email",
+        "importlib.metadata",
+    }
+    if script.endswith("*"):
+        heavy -= {"email", "importlib.metadata", "tempfile"}  # for __version__
+    assert modules & heavy == set()
+
+
+def test_an_exception_class_comes_alone() -> None:
+    modules = new_modules("from cwsandbox import SandboxTimeoutError")
+    assert {name for name in modules if name.startswith("cwsandbox")} == {
+        "cwsandbox",
+        "cwsandbox.exceptions",
+    }

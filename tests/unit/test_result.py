@@ -1,0 +1,126 @@
+"""ProcessResult: a dataclass whose text and large output are made when asked for."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import gc
+import inspect
+import pickle
+import weakref
+from typing import Any
+
+import pytest
+
+from cwsandbox import ProcessResult
+
+
+class Process:
+    """Holds its result, as the native one does."""
+
+    def __init__(self, stdout: bytes, stderr: bytes) -> None:
+        self._outputs = {False: stdout, True: stderr}
+        self.copies = 0
+        self.command = ["prog", "arg"]
+        self.result: Any = None
+
+    def _output_size(self, stderr: bool) -> int:
+        return len(self._outputs[stderr])
+
+    def _output_bytes(self, stderr: bool) -> bytes:
+        self.copies += 1
+        return self._outputs[stderr]
+
+
+def result_of(process: Process, code: int = 0) -> ProcessResult:
+    stand_in: Any = process
+    made = ProcessResult._of(stand_in, code)
+    process.result = made
+    return made
+
+
+LARGE = b"x" * 100_000
+
+
+def test_constructor() -> None:
+    result = ProcessResult("out", "err", 3)
+    assert (result.stdout_bytes, result.stderr_bytes, result.command) == (b"", b"", [])
+    assert list(inspect.signature(ProcessResult).parameters) == [
+        "stdout",
+        "stderr",
+        "returncode",
+        "stdout_bytes",
+        "stderr_bytes",
+        "command",
+    ]
+    assert inspect.signature(ProcessResult).parameters["stdout_bytes"].default == b""
+
+
+@pytest.mark.parametrize("stdout", [b"h\xc3\xa9 \xff\r\n", LARGE])
+def test_values(stdout: bytes) -> None:
+    result = result_of(Process(stdout, b"warn"), 5)
+    assert result.stdout == stdout.decode("utf-8", "replace")
+    assert result.stderr == "warn"
+    assert (result.stdout_bytes, result.stderr_bytes) == (stdout, b"warn")
+    assert (result.returncode, result.command) == (5, ["prog", "arg"])
+
+
+def test_equal_to_one_made_by_hand() -> None:
+    by_hand = ProcessResult(LARGE.decode(), "e", 0, LARGE, b"e", ["prog", "arg"])
+    assert result_of(Process(LARGE, b"e")) == by_hand
+    assert result_of(Process(LARGE, b"f")) != by_hand
+    assert repr(result_of(Process(b"a", b"e"))) == (
+        "ProcessResult(stdout='a', stderr='e', returncode=0, stdout_bytes=b'a', stderr_bytes=b'e', "
+        "command=['prog', 'arg'])"
+    )
+
+
+@pytest.mark.parametrize("stdout", [b"small", LARGE])
+def test_pickle_copy_replace_asdict(stdout: bytes) -> None:
+    by_hand = ProcessResult(stdout.decode(), "", 0, stdout, b"", ["prog", "arg"])
+    assert pickle.loads(pickle.dumps(result_of(Process(stdout, b"")))) == by_hand
+    assert copy.deepcopy(result_of(Process(stdout, b""))) == by_hand
+    assert dataclasses.replace(result_of(Process(stdout, b"")), returncode=9).returncode == 9
+    assert dataclasses.asdict(result_of(Process(stdout, b"")))["stdout_bytes"] == stdout
+
+
+def test_unhashable_and_mutable() -> None:
+    result = result_of(Process(b"a", b""))
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(result)
+    result.stdout = "changed"
+    assert result.stdout == "changed"
+
+
+def test_large_output_is_copied_once_and_only_when_asked_for() -> None:
+    process = Process(LARGE, LARGE)
+    result = result_of(process)
+    assert process.copies == 0
+    assert result.stdout is result.stdout
+    assert result.stdout_bytes is result.stdout_bytes
+    assert process.copies == 1
+
+
+@pytest.mark.parametrize(("stdout", "needs_reading"), [(b"small", False), (LARGE, True)])
+def test_process_and_result_do_not_keep_each_other_alive(
+    stdout: bytes, needs_reading: bool
+) -> None:
+    process = Process(stdout, b"")
+    result = result_of(process)
+    if needs_reading:
+        assert result.stdout_bytes == stdout
+    alive = weakref.ref(process)
+    gc.disable()
+    try:
+        del process
+        assert alive() is None
+    finally:
+        gc.enable()
+    assert result.stdout_bytes == stdout
+
+
+def test_unknown_attributes() -> None:
+    with pytest.raises(AttributeError, match="nothing"):
+        getattr(result_of(Process(LARGE, b"")), "nothing")  # noqa: B009
+    with pytest.raises(AttributeError, match="nothing"):
+        getattr(ProcessResult("", "", 0), "nothing")  # noqa: B009
