@@ -81,7 +81,7 @@ def test_subinterpreter_that_shares_the_gil() -> None:
             inner = interpreters.create("legacy")
         except ImportError:
             import _xxsubinterpreters as interpreters
-            inner = interpreters.create()
+            inner = interpreters.create(isolated=False)
         failure = interpreters.run_string(inner, "import cwsandbox\\nprint(cwsandbox.Sandbox.__name__, flush=True)")
         assert not failure, failure
         interpreters.destroy(inner)
