@@ -352,7 +352,7 @@ static void test_cancel_beside_silent_addresses(void **state)
 
 /* --- after fork() --- */
 
-/* The parent's look-up thread is not in the child: libuv has to start another one. */
+/* The parent's look-up thread is not in the child: the look-up there needs one of its own. */
 static void test_look_up_in_a_forked_child(void **state)
 {
     struct fixture *f = *state;

@@ -34,7 +34,7 @@ static const char *const stage_texts[] = {
     [STAGE_TLS] = "in the TLS handshake",
 };
 
-/* libuv's requests outlive a cancelled dial; these do too, with `dial` set to NULL. */
+/* libuv's connect request outlives a cancelled dial; so does this, with `dial` set to NULL. */
 struct attempt {
     struct cws_list node;
     uv_connect_t req;
