@@ -41,15 +41,21 @@ void cws_h2_conn_fail(struct cws_h2_conn *conn, enum cws_status status, const ch
 
 /* ---- output --------------------------------------------------------------------------------------- */
 
-static bool write_out(struct cws_h2_conn *conn, const uint8_t *data, size_t len)
+static void write_out(struct cws_h2_conn *conn, const uint8_t *data, size_t len)
 {
-    if (len == 0)
-        return true;
-    if (cws_transport_write(conn->transport, data, len) == CWS_OK)
-        return true;
-    /* A broken transport says why by on_closed; being out of memory only shows here. */
-    cws_h2_conn_fail(conn, CWS_CLOSED, "the connection broke while sending");
-    return false;
+    if (len == 0 || conn->failed || conn->output_broken)
+        return;
+    enum cws_status status = cws_transport_write(conn->transport, data, len);
+    /* A broken transport says why by on_closed, after what the peer has still sent; only a lack of memory shows here. */
+    if (status == CWS_CLOSED)
+        conn->output_broken = true;
+    else if (status != CWS_OK)
+        cws_h2_conn_fail(conn, status, "could not send: %s", cws_status_text(status));
+}
+
+static bool may_write(const struct cws_h2_conn *conn)
+{
+    return !conn->failed && !conn->output_broken && cws_transport_pending(conn->transport) == 0;
 }
 
 static void pump_output(struct cws_h2_conn *conn)
@@ -57,30 +63,26 @@ static void pump_output(struct cws_h2_conn *conn)
     uint8_t batch[WRITE_BATCH];
     size_t held = 0;
     conn->in_session = true;
-    while (!conn->failed && cws_transport_pending(conn->transport) == 0) {
+    while (may_write(conn)) {
         const uint8_t *data;
         ssize_t n = nghttp2_session_mem_send(conn->session, &data);
-        if (n < 0) {
+        if (n < 0)
             cws_h2_conn_fail(conn, CWS_PROTOCOL, "HTTP/2: %s", nghttp2_strerror((int)n));
+        if (n <= 0)
             break;
-        }
-        if (n == 0)
-            break;
-        if (held + (size_t)n > sizeof(batch)) {
-            if (!write_out(conn, batch, held))
-                break;
+        bool is_large = (size_t)n >= sizeof(batch) / 2;
+        if (is_large || held + (size_t)n > sizeof(batch)) {
+            write_out(conn, batch, held);
             held = 0;
         }
-        if ((size_t)n >= sizeof(batch) / 2) {
-            if (!write_out(conn, data, (size_t)n))
-                break;
+        if (is_large) {
+            write_out(conn, data, (size_t)n);
         } else {
             memcpy(batch + held, data, (size_t)n);
             held += (size_t)n;
         }
     }
-    if (!conn->failed || held)
-        (void)write_out(conn, batch, held);
+    write_out(conn, batch, held);
     conn->in_session = false;
 }
 
@@ -113,8 +115,12 @@ static void on_flush(struct cws_deferred *deferred)
     if (!conn->failed)
         pump_output(conn);
     if (!conn->failed && !nghttp2_session_want_read(conn->session) && !nghttp2_session_want_write(conn->session) &&
-        cws_transport_pending(conn->transport) == 0)
-        cws_h2_conn_fail(conn, CWS_OK, "closed after GOAWAY");
+        cws_transport_pending(conn->transport) == 0) {
+        if (conn->draining)
+            cws_h2_conn_fail(conn, CWS_OK, "closed after GOAWAY");
+        else /* nghttp2 has ended the session by itself */
+            cws_h2_conn_fail(conn, CWS_PROTOCOL, "the peer does not keep to HTTP/2");
+    }
     if (!conn->failed && conn->draining && conn->role == CWS_H2_CLIENT && conn->stream_count == 0)
         cws_h2_conn_fail(conn, CWS_OK, "closed after GOAWAY");
     if (conn->failed) {

@@ -23,6 +23,7 @@ struct cws_h2_conn {
     bool ready;      /* the peer's SETTINGS are in */
     bool draining;   /* GOAWAY sent or received */
     bool room_changed;
+    bool output_broken; /* the transport takes no more; its on_closed is to come */
     bool failed; /* `why` is set; the end is delivered by the next flush */
     struct cws_error why;
 };
