@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cwsandbox import _echo
 from cwsandbox._lifecycle import NEW, Phase, Source, accepted, observed
+from cwsandbox._types.enums import SandboxStatus, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,11 +36,13 @@ class Handle:
         self.now: Callable[[], datetime] | None = None
 
     def accept(self, message: Message, clock: float) -> None:
-        """The create was answered."""
+        """The create was answered. A server that says it runs already spares the polling."""
         self.accepted_at = clock
         self.state = accepted(self.state, self._time())
         self.echo = self.echo.updated(message)
         self.sandbox_id = message["sandbox_id"]
+        if _echo.observation(message).number == number(SandboxStatus.RUNNING):
+            self.see(message, Source.QUERY)
 
     def see(self, message: Message, source: Source) -> None:
         """The server said how the sandbox is."""

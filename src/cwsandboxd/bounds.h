@@ -23,6 +23,9 @@
 #define CWSD_MAX_FILE_BYTES       (64 * CWSD_MIB)
 #define CWSD_MAX_RUNNER_IDS       100
 
+/* How long a create waits for its sandbox to run before it is answered all the same. */
+#define CWSD_CREATE_PATIENCE_MS 2000
+
 #define CWSD_DEFAULT_LIFETIME_S (24 * 60 * 60)
 #define CWSD_MAX_LIFETIME_S     (30 * 24 * 60 * 60)
 #define CWSD_MAX_GRACE_S        300

@@ -1,4 +1,4 @@
-/* CreateSandbox, GetSandbox, ListSandboxes, DeleteSandbox: all answer at once. */
+/* GetSandbox, ListSandboxes, DeleteSandbox: all answer at once. */
 #include "base/alloc.h"
 #include "bounds.h"
 #include "calls.h"
@@ -14,22 +14,7 @@ static void answer_sandbox(struct cws_server_call *call, const struct cwsd_sandb
     cwsd_service_answer(call, &view.sandbox);
 }
 
-/* ---- create, get ----------------------------------------------------------------------------- */
-
-static void create(struct cws_server_call *call, const uint8_t *data, size_t len)
-{
-    struct cwsd_fault fault = {.code = CWS_GRPC_OK};
-    cwsd_pb_create_request *request = cwsd_unary_take(
-        call, &coreweave__sandbox__v1__create_sandbox_request__descriptor, data, len);
-    if (!request)
-        return;
-    struct cwsd_sandbox *sandbox = cwsd_pool_create(cwsd_service_of(call)->pool, request, &fault);
-    if (sandbox)
-        answer_sandbox(call, sandbox);
-    else
-        cwsd_fault_finish(&fault, call);
-    cwsd_wire_free(request);
-}
+/* ---- get ----------------------------------------------------------------------------- */
 
 static void get(struct cws_server_call *call, const uint8_t *data, size_t len)
 {
@@ -170,7 +155,6 @@ static void delete_sandbox(struct cws_server_call *call, const uint8_t *data, si
             cwsd_unary_drained, cwsd_unary_closed, false \
     }
 
-const struct cws_server_method cwsd_call_create = AT_ONCE("CreateSandbox", create);
 const struct cws_server_method cwsd_call_get = AT_ONCE("GetSandbox", get);
 const struct cws_server_method cwsd_call_list = AT_ONCE("ListSandboxes", list);
 const struct cws_server_method cwsd_call_delete = AT_ONCE("DeleteSandbox", delete_sandbox);

@@ -5,8 +5,9 @@
 
 #define CWSD_SANDBOX_SERVICE "/coreweave.sandbox.v1.SandboxService/"
 
-/* call_lifecycle.c */
+/* call_create.c */
 extern const struct cws_server_method cwsd_call_create;
+/* call_lifecycle.c */
 extern const struct cws_server_method cwsd_call_get;
 extern const struct cws_server_method cwsd_call_list;
 extern const struct cws_server_method cwsd_call_delete;
