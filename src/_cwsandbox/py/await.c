@@ -116,22 +116,27 @@ static enum py_poll start_waiting(struct py_awaiter *awaiter, PyObject **out_val
     return how;
 }
 
-/* After an exception in the future: passes its cancellation on to the subject. */
-static void pass_on_cancellation(struct py_awaiter *awaiter)
+/* Cancels the subject if the exception is the cancellation of the task that awaits. */
+static void pass_on(struct py_awaiter *awaiter, PyObject *exception_type)
 {
-    if (!awaiter->waitable->cancel)
-        return;
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
     PyObject *cancelled =
         py_state_import(&awaiter->state->task_cancelled_error, "asyncio", "CancelledError");
     if (!cancelled)
         PyErr_WriteUnraisable((PyObject *)awaiter);
-    else if (PyErr_GivenExceptionMatches(type, cancelled))
+    else if (PyErr_GivenExceptionMatches(exception_type, cancelled))
         awaiter->waitable->cancel(awaiter->subject);
-    PyErr_Restore(type, value, traceback);
 }
 
+/* An exception is set that ends the waiting: a cancellation is passed on to the subject. */
+static void stop_with_exception(struct py_awaiter *awaiter)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    stop_waiting(awaiter);
+    if (awaiter->waitable->cancel)
+        pass_on(awaiter, type);
+    PyErr_Restore(type, value, traceback);
+}
 /* Lets the future go one step on: what it yields, or NULL with *out_over set when it is done without an exception. */
 static PyObject *step_future(struct py_awaiter *awaiter, bool *out_over)
 {
@@ -140,9 +145,10 @@ static PyObject *step_future(struct py_awaiter *awaiter, bool *out_over)
     if (yielded)
         return yielded;
     *out_over = !PyErr_Occurred();
-    if (!*out_over)
-        pass_on_cancellation(awaiter);
-    stop_waiting(awaiter);
+    if (*out_over)
+        stop_waiting(awaiter);
+    else
+        stop_with_exception(awaiter);
     return NULL;
 }
 
@@ -202,12 +208,8 @@ static PyObject *awaiter_throw(PyObject *self, PyObject *args)
     if (set_thrown(type, value, traceback == Py_None ? NULL : traceback) < 0)
         return NULL;
     if (!awaiter->finished)
-        pass_on_cancellation(awaiter);
-    PyObject *kept = py_exception_take();
-    stop_waiting(awaiter);
+        stop_with_exception(awaiter);
     awaiter->finished = true;
-    py_exception_raise(kept);
-    Py_DECREF(kept);
     return NULL;
 }
 
