@@ -3,6 +3,7 @@
 #   make bench          set up the machine, build everything, run every scenario with this client and the published SDK
 #   make bench-quick    the same with little work and one round: to see that it runs
 #   make guard          instructions and allocations per operation against benchmarks/guard/budget.json
+#   make guard-update   writes that file anew
 
 BENCH := $(BUILD)/bench
 BENCH_JSON ?= $(BENCH)/scorecard.json
@@ -39,3 +40,21 @@ bench-clients: $(BENCH)/ours/bin/python $(BENCH)/published/bin/python
 $(BENCH)/ours/bin/python $(BENCH)/published/bin/python:
 	@mkdir -p $(BENCH)
 	tools/make_venv.sh $(patsubst %/bin/python,%,$@)
+
+# ---- costs against their budget ----------------------------------------------------------------------------------
+
+# Debian's Python, whose numbers the budget has; the package is that of the virtual environment.
+GUARD_PYTHON ?= /usr/bin/python3
+GUARD_ARGS ?=
+
+.PHONY: guard guard-update
+guard: $(BENCH)/guard_mark.so
+	$(VENV)/bin/python benchmarks/guard/guard.py --python $(GUARD_PYTHON) --mark $< \
+		--path $(wildcard $(VENV)/lib/python3*/site-packages) $(GUARD_ARGS)
+
+guard-update:
+	+@$(MAKE) guard GUARD_ARGS=--update
+
+$(BENCH)/guard_mark.so: benchmarks/guard/mark.c
+	@mkdir -p $(@D)
+	$(CC) -shared -fPIC -O1 $(warnings) -o $@ $<
