@@ -175,7 +175,7 @@ demo: setup-build install
 	@CWSANDBOX_BASE_URL=local $(VENV)/bin/python examples/quickstart.py
 
 test: setup-test
-	+@MAKE='$(MAKE)' BUILD='$(BUILD)' tools/run_stages.sh install-dev lint test-c test-py
+	+@MAKE='$(MAKE)' BUILD='$(BUILD)' tools/run_stages.sh install-dev lint test-c test-py guard
 
 .PHONY: test-c tsan test-py fuzz lint tidy proto format clean
 test-c:
