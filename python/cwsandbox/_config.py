@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from cwsandbox import _check, _endpoint
 from cwsandbox._defaults import SandboxDefaults, data_plane_mode
 from cwsandbox._types.enums import PlacementMode, PlacementSpillover
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from cwsandbox._types.auth import AuthConfig
     from cwsandbox._types.container import Container, SecurityContext
@@ -53,6 +54,11 @@ class Connection:
     poll_retry_budget: float
     poll_rpc_timeout: float
     create_retry_budget: float = 0.0
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the service is a daemon on this host."""
+        return self.base_url == _endpoint.LOCAL or self.base_url.startswith("unix:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +219,9 @@ def _containers(
 
 
 def _single(given: Mapping[str, Any], defaults: SandboxDefaults) -> SingleContainer:
-    from cwsandbox._types import container, resources, secret
-    from cwsandbox._types.coerce import optional
-
     def value(name: str) -> Any:
         return given[name] if given.get(name) is not None else getattr(defaults, name)
 
-    files = given.get("mounted_files")
     variables = defaults.merge_environment_variables(given.get("environment_variables"))
     return SingleContainer(
         image=_check.text(
@@ -228,22 +230,58 @@ def _single(given: Mapping[str, Any], defaults: SandboxDefaults) -> SingleContai
         command=_check.text(given.get("command") or defaults.command, "command"),
         args=_check.strings(value("args"), "args"),
         environment_variables=_check.string_map(variables, "environment_variables"),
-        resources=resources.normalize(value("resources")),
-        mounted_files=() if files is None else container.mounted_files(files),
-        secrets=secret.merge(
-            secret.secrets(defaults.secrets or (), "secrets"),
-            secret.secrets(given.get("secrets") or (), "secrets"),
-        ),
-        image_pull_credentials=optional(
-            given.get("image_pull_credentials"),
-            secret.ImagePullCredentials,
-            "image_pull_credentials",
-        ),
-        security_context=optional(
-            value("security_context"), container.SecurityContext, "security_context"
-        ),
+        resources=_resources(value("resources")),
+        mounted_files=_mounted_files(given.get("mounted_files")),
+        secrets=_secrets(defaults.secrets, given.get("secrets")),
+        image_pull_credentials=_pull_credentials(given.get("image_pull_credentials")),
+        security_context=_security_context(value("security_context")),
         working_dir=_check.optional_text(value("working_dir"), "working_dir"),
     )
+
+
+# The option types are loaded only when something is given for them: most sandboxes need none.
+
+
+def _resources(value: Any) -> ResourceOptions | None:
+    if value is None:
+        return None
+    from cwsandbox._types.resources import normalize
+
+    return normalize(value)
+
+
+def _mounted_files(values: Any) -> Sequence[Mapping[str, Any]]:
+    if values is None:
+        return ()
+    from cwsandbox._types.container import mounted_files
+
+    return mounted_files(values)
+
+
+def _secrets(inherited: Any, values: Any) -> Sequence[Secret]:
+    if not inherited and not values:
+        return ()
+    from cwsandbox._types.secret import merge, secrets
+
+    return merge(secrets(inherited or (), "secrets"), secrets(values or (), "secrets"))
+
+
+def _pull_credentials(value: Any) -> ImagePullCredentials | None:
+    if value is None:
+        return None
+    from cwsandbox._types.coerce import instance
+    from cwsandbox._types.secret import ImagePullCredentials
+
+    return instance(value, ImagePullCredentials, "image_pull_credentials")
+
+
+def _security_context(value: Any) -> SecurityContext | None:
+    if value is None:
+        return None
+    from cwsandbox._types.coerce import instance
+    from cwsandbox._types.container import SecurityContext
+
+    return instance(value, SecurityContext, "security_context")
 
 
 def _services(values: Any) -> tuple[Service, ...]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
 
 from cwsandbox import _check
 from cwsandbox._types.enums import DataPlaneMode, PlacementSpillover
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from cwsandbox._types.auth import AuthConfig
     from cwsandbox._types.container import Container, SecurityContext
     from cwsandbox._types.enums import PlacementMode

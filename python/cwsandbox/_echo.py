@@ -7,7 +7,6 @@ a message; none of them fails on what they do not know.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from cwsandbox._lifecycle import Observation
 from cwsandbox._types.enums import (
@@ -20,9 +19,11 @@ from cwsandbox._types.enums import (
     member,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
+    from typing import Any, TypeVar
 
     from cwsandbox._types.container import Container, ContainerStatus
     from cwsandbox._types.network import EgressRule, IngressRule
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
     )
 
     Message = Mapping[str, Any]
-
-_T = TypeVar("_T")
+    _T = TypeVar("_T")
 
 _NOTHING: dict[str, Any] = {}
 _ADDRESS_STATES = (SandboxStatus.CREATING, SandboxStatus.RUNNING)

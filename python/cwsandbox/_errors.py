@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Any
 
 from cwsandbox import exceptions as exc
 from cwsandbox._rpc import NO_INFO, Code, ErrorInfo, RpcFailure, error_info
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
     from cwsandbox._cwsandbox import Process, RpcError
     from cwsandbox._rpc import Unpack

@@ -6,15 +6,15 @@ whole.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from cwsandbox import _echo
 from cwsandbox._lifecycle import NEW, Phase, Source, accepted, observed
 from cwsandbox._types.enums import SandboxStatus, number
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+    from typing import Any
 
     from cwsandbox._cwsandbox import SandboxCore
     from cwsandbox._lifecycle import State

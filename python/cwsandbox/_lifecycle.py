@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from cwsandbox._types.enums import SandboxStatus, member
 from cwsandbox.exceptions import (
@@ -25,6 +24,7 @@ from cwsandbox.exceptions import (
     SandboxTerminatedError,
 )
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime
 

@@ -9,6 +9,7 @@ from cwsandbox._lifecycle import Source
 from cwsandbox._retry import (
     POLL_FACTOR,
     POLL_INTERVAL,
+    POLL_INTERVAL_LOCAL,
     POLL_INTERVAL_MAX,
     Burst,
     hint_of,
@@ -57,8 +58,9 @@ class Watcher:
         self._env = env
 
     async def until(self, reached: Callable[[State], bool]) -> None:
-        """Look, at once and then every 0.2 to 2 s, until the state is such. A missing exit code gets a little time."""
-        following = poll_intervals(self._age)
+        """Look, at once and then every so often, until the state is such. A missing exit code gets a little time."""
+        first = POLL_INTERVAL_LOCAL if self._connection.is_local else POLL_INTERVAL
+        following = poll_intervals(self._age, first)
         while not reached(self._handle.state):
             await self._look()
             if reached(self._handle.state):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import timedelta
+    from typing import Any
 
     from cwsandbox._types.error import FieldViolation
 
@@ -37,12 +39,13 @@ class Code(IntEnum):
     UNAUTHENTICATED = 16
 
 
-class ErrorInfo(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
     """What the details of a status say. ``retry_delay`` may be zero, which is not the same as absent."""
 
     reason: str | None = None
     domain: str = ""
-    metadata: Mapping[str, str] = {}
+    metadata: Mapping[str, str] = field(default_factory=dict)
     retry_delay: timedelta | None = None
     field_violations: tuple[FieldViolation, ...] = ()
 

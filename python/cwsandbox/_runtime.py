@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any
 
 from cwsandbox import _cwsandbox
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Coroutine
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     from cwsandbox._cwsandbox import OperationRef, Promise
 

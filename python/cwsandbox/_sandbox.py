@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import builtins
-import logging
 import warnings
-from typing import TYPE_CHECKING, Any
 
 from cwsandbox import _check, _config, _cwsandbox, _lifecycle, _runtime
 from cwsandbox._command import in_directory, words_of
@@ -17,9 +15,10 @@ from cwsandbox._properties import SandboxProperties
 from cwsandbox._types.enums import DataPlaneMode, SandboxStatus, number
 from cwsandbox._types.result import ProcessResult
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     from cwsandbox._client import Client
     from cwsandbox._config import Connection, Workload
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
     )
 
     _T = TypeVar("_T")
-
-_log = logging.getLogger("cwsandbox")
 
 _hooks = Hooks(_cwsandbox._message_unpack, ProcessResult._of)
 _cwsandbox.configure(
@@ -448,7 +445,7 @@ class Sandbox(SandboxProperties):
         except Exception as error:
             if exc_val is None:
                 raise
-            _log.warning("could not stop sandbox %s: %s", self.sandbox_id, error)
+            self._log_failed_stop(error)
 
     async def __aenter__(self) -> Sandbox:
         """As ``__enter__``, without blocking the event loop."""
@@ -468,12 +465,17 @@ class Sandbox(SandboxProperties):
         except Exception as error:
             if exc_val is None:
                 raise
-            _log.warning("could not stop sandbox %s: %s", self.sandbox_id, error)
+            self._log_failed_stop(error)
 
     def _is_to_be_stopped(self) -> bool:
         # After fork() the sandbox is still the parent's: the child leaves its block without stopping it.
         own = self._generation == _runtime.generation()
         return own and self.sandbox_id is not None and not self._handle.state.is_over
+
+    def _log_failed_stop(self, error: Exception) -> None:
+        from logging import getLogger
+
+        getLogger("cwsandbox").warning("could not stop sandbox %s: %s", self.sandbox_id, error)
 
     def _abandon(self) -> None:
         """Stop it in the background, since nobody else will."""

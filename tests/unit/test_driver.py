@@ -146,6 +146,16 @@ def test_polling_pace() -> None:
     assert life.core.log == ["open"]
 
 
+@pytest.mark.parametrize("url", ["local", "unix:///run/x"])
+def test_a_daemon_on_this_host_is_asked_more_often(url: str) -> None:
+    async def steps(life: Life) -> None:
+        await life.driver.wait_running(None)
+
+    looks = [sandbox("creating"), sandbox("creating"), sandbox("running")]
+    life = live(steps, GetSandbox=looks, given={"base_url": url})
+    assert life.service.times("GetSandbox") == [0.0, 0.01, 0.025]
+
+
 def test_polling_slows_down_after_the_start() -> None:
     async def steps(life: Life) -> None:
         with pytest.raises(exceptions.SandboxTimeoutError, match="did not become ready within 30s"):

@@ -39,6 +39,11 @@ def test_poll_intervals() -> None:
     ]
 
 
+def test_first_pause() -> None:
+    following = poll_intervals(first=0.01)
+    assert [round(following(), 4) for _ in range(4)] == [0.01, 0.015, 0.0225, 0.0338]
+
+
 def test_a_starting_sandbox_is_looked_at_more_often() -> None:
     age = iter([0, 1, 2, 3, 14.9, 15.0, 16.0])
     following = poll_intervals(lambda: next(age))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from cwsandbox._cwsandbox import Process
 
 _STREAMS = (("stdout_bytes", False), ("stderr_bytes", True))
