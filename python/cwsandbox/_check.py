@@ -68,6 +68,14 @@ def timeout(value: Any, what: str) -> float:
     return seconds
 
 
+def patience(value: Any, what: str) -> float:
+    """How long to wait: zero for not at all, infinity for no limit."""
+    seconds = number(value, what)
+    if isnan(seconds) or seconds < 0:
+        raise ValueError(f"{what} must be a number of seconds >= 0, got {value!r}")
+    return seconds
+
+
 def budget(value: Any, what: str) -> float:
     """A finite number of seconds, zero allowed."""
     seconds = number(value, what)

@@ -248,7 +248,7 @@ class Hooks:
         raised = command_exception(
             error, process.command, process._timeout, details_of(error, self._unpack)
         )
-        if isinstance(raised, exc.SandboxError):
+        if isinstance(raised, exc.CWSandboxError):
             raised.exec_result = self._result_of(process, -1)
         return raised
 

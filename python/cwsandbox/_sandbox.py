@@ -305,7 +305,7 @@ class Sandbox(SandboxProperties):
         ``timeout`` None is the request timeout, 300 s by default. ``SandboxTimeoutError`` when it is over,
         ``SandboxFailedError``, ``SandboxTerminatedError`` or ``SandboxNotRunningError`` when it will never run.
         """
-        limit = None if timeout is None else _check.timeout(timeout, "timeout")
+        limit = None if timeout is None else _check.patience(timeout, "timeout")
         if self._handle.state.phase is not Phase.RUNNING:
             _block(self._submit(lambda driver: driver.wait_running(limit)))
         return self
@@ -333,7 +333,7 @@ class Sandbox(SandboxProperties):
         ``timeout`` None is the request timeout, 300 s by default. Fails with ``SandboxFailedError`` when the sandbox
         failed, and with ``SandboxTerminatedError`` when it was stopped, unless ``raise_on_termination`` is false.
         """
-        limit = None if timeout is None else _check.timeout(timeout, "timeout")
+        limit = None if timeout is None else _check.patience(timeout, "timeout")
 
         async def operation(driver: Driver) -> Sandbox:
             await driver.wait_complete(limit, raise_on_termination)
@@ -419,11 +419,11 @@ class Sandbox(SandboxProperties):
         # The sandbox was seen to stop by itself. Commands that run in it may still end well: its own core stays open.
         if self._core.is_closed:
             return self._core
-        if self._refusing is None:
-            refusing = _cwsandbox.SandboxCore()
-            refusing.close(_lifecycle.stopped_error(self.sandbox_id))
-            self._refusing = refusing
-        return self._refusing
+        with _runtime.lock():
+            if self._refusing is None:
+                self._refusing = _cwsandbox.SandboxCore()
+                self._refusing.close(_lifecycle.stopped_error(self.sandbox_id))
+            return self._refusing
 
     # ---- context managers ----
 

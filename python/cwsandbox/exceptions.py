@@ -66,11 +66,15 @@ class CWSandboxError(Exception):
 
     ``reason`` is the server's reason code, ``metadata`` what it said beside it (empty if nothing), ``retry_delay``
     how long it asks to wait before another try.
+
+    ``exec_result`` is set on every failure of a command: a ``ProcessResult`` with the output received until then. Its
+    ``returncode`` is the command's exit code, or -1 when none was received (time limit, lost connection, ``stop()``).
     """
 
     reason: str | None
     metadata: dict[str, str]
     retry_delay: timedelta | None
+    exec_result: ProcessResult | None = None
 
     def __init__(
         self,
@@ -112,13 +116,7 @@ class CWSandboxValidationError(CWSandboxError):
 
 
 class SandboxError(CWSandboxError):
-    """An operation on a sandbox failed.
-
-    ``exec_result`` is set on every failure of a command: a ``ProcessResult`` with the output received until then. Its
-    ``returncode`` is the command's exit code, or -1 when none was received (time limit, lost connection, ``stop()``).
-    """
-
-    exec_result: ProcessResult | None = None
+    """An operation on a sandbox failed."""
 
 
 class SandboxValidationError(SandboxError, CWSandboxValidationError):

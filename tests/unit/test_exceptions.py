@@ -86,8 +86,9 @@ def test_stream_errors_take_no_reason(name: str) -> None:
     assert ALL[name]("text").reason is None
 
 
-def test_partial_output_may_be_on_any_sandbox_error() -> None:
-    error = exceptions.SandboxTimeoutError("text")
+@pytest.mark.parametrize("name", ["SandboxTimeoutError", "CWSandboxAuthenticationError"])
+def test_partial_output_may_be_on_any_error(name: str) -> None:
+    error = ALL[name]("text")
     assert error.exec_result is None
     error.exec_result = ProcessResult("so far", "", -1)
     again = pickle.loads(pickle.dumps(error))

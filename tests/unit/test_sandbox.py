@@ -213,7 +213,102 @@ def test_refused_grace(seconds: float) -> None:
 @pytest.mark.parametrize("call", ["wait", "wait_until_complete"])
 def test_refused_waits(call: str) -> None:
     with pytest.raises(ValueError, match="timeout"):
-        getattr(Sandbox(base_url=NOWHERE), call)(timeout=0)
+        getattr(Sandbox(base_url=NOWHERE), call)(timeout=-1)
+
+
+def test_a_wait_without_patience() -> None:
+    sandbox = Sandbox(base_url=NOWHERE)
+    with pytest.raises(cw.SandboxTimeoutError, match="within 0s"):
+        sandbox.wait(timeout=0)
+    with pytest.raises(cw.SandboxTimeoutError, match="within 0s"):
+        sandbox.wait_until_complete(timeout=0).result(10)
+
+
+# ---- interrupted creates ----
+
+
+class Interrupting(Sandbox):
+    """Its start is interrupted from outside; notes whether it is given up for good."""
+
+    interruption: BaseException = KeyboardInterrupt()
+    abandoned = 0
+
+    def start(self) -> Any:
+        raise self.interruption
+
+    def _abandon(self) -> None:
+        type(self).abandoned += 1
+
+
+@pytest.fixture
+def interrupting(monkeypatch: pytest.MonkeyPatch) -> type[Interrupting]:
+    monkeypatch.setattr(Interrupting, "abandoned", 0)
+    return Interrupting
+
+
+def test_an_interrupted_create_is_taken_back(interrupting: type[Interrupting]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        interrupting.run()
+    with pytest.raises(KeyboardInterrupt), interrupting():
+        raise AssertionError("not reached")
+    assert interrupting.abandoned == 2
+
+
+async def test_a_cancelled_create_is_taken_back(
+    interrupting: type[Interrupting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interrupting, "interruption", asyncio.CancelledError())
+    with pytest.raises(asyncio.CancelledError):
+        async with interrupting():
+            raise AssertionError("not reached")
+    assert interrupting.abandoned == 1
+
+
+def test_a_failed_create_leaves_nothing_to_take_back(
+    interrupting: type[Interrupting], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interrupting, "interruption", cw.SandboxUnavailableError("no"))
+    with pytest.raises(cw.SandboxUnavailableError):
+        interrupting.run()
+    assert interrupting.abandoned == 0
+
+
+# ---- the ends of blocks ----
+
+
+class Unstoppable(Sandbox):
+    """Looks as if it ran, and cannot be stopped."""
+
+    @property
+    def sandbox_id(self) -> str:
+        return "sb-1"
+
+    def stop(self, **options: Any) -> Any:
+        raise cw.SandboxUnavailableError("cannot be stopped")
+
+
+def test_a_failed_stop_is_raised_by_the_block() -> None:
+    with (
+        pytest.raises(cw.SandboxUnavailableError, match="cannot be stopped"),
+        Unstoppable(base_url=NOWHERE),
+    ):
+        pass
+
+
+def test_but_not_in_place_of_the_block_s_own_exception(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(KeyError, match="mine"), Unstoppable(base_url=NOWHERE):
+        raise KeyError("mine")
+    assert "cannot be stopped" in caplog.text
+
+
+async def test_async_blocks_alike(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(cw.SandboxUnavailableError):
+        async with Unstoppable(base_url=NOWHERE):
+            pass
+    with pytest.raises(KeyError):
+        async with Unstoppable(base_url=NOWHERE):
+            raise KeyError("mine")
+    assert "cannot be stopped" in caplog.text
 
 
 # ---- class calls ----
