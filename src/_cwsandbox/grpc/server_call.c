@@ -24,6 +24,7 @@ struct cws_server_call {
     enum cws_grpc_code code; /* what it was finished with */
     bool got_headers;
     bool responded;  /* our HEADERS are out */
+    bool incomplete; /* a message could not be queued: the answer must not end well */
     bool finished;   /* our trailers are out or queued */
     bool started;    /* `start` was called: `closed` is owed */
     bool closed;     /* freed once busy is 0 */
@@ -64,8 +65,9 @@ static enum cws_status respond(struct cws_server_call *call)
         return CWS_OK;
     set_field(&fields[0], ":status", "200");
     set_field(&fields[1], "content-type", "application/grpc");
-    call->responded = true;
-    return cws_h2_stream_respond(call->stream, fields, CWS_ARRAY_LEN(fields));
+    enum cws_status status = cws_h2_stream_respond(call->stream, fields, CWS_ARRAY_LEN(fields));
+    call->responded = status == CWS_OK;
+    return status;
 }
 
 static enum cws_status send_status(struct cws_server_call *call, enum cws_grpc_code code, const char *message,
@@ -93,6 +95,10 @@ void cws_server_call_finish(struct cws_server_call *call, enum cws_grpc_code cod
 {
     if (call->finished || call->closed)
         return;
+    if (call->incomplete) {
+        code = CWS_GRPC_RESOURCE_EXHAUSTED;
+        message = "out of memory for an answer";
+    }
     call->finished = true;
     call->code = code;
     cws_timer_cancel(call->server->loop, &call->deadline);
@@ -309,8 +315,12 @@ static void on_end(void *ctx)
 {
     struct cws_server_call *call = ctx;
     call->busy++;
-    if (call->started && !call->finished && !call->closed)
-        call->method->half_closed(call);
+    if (call->started && !call->finished && !call->closed) {
+        if (cws_frame_is_partial(&call->reader))
+            refuse(call, CWS_GRPC_INTERNAL, "the request ended inside a message");
+        else
+            call->method->half_closed(call);
+    }
     leave(call);
 }
 
@@ -393,10 +403,13 @@ struct cws_block *cws_server_message_new(size_t len)
 
 void cws_server_call_send(struct cws_server_call *call, struct cws_block *message)
 {
-    if (call->closed || call->finished || respond(call) != CWS_OK)
-        cws_block_settle(message, CWS_CLOSED);
-    else
+    bool open = !call->closed && !call->finished;
+    if (open && respond(call) == CWS_OK) {
         cws_h2_stream_send(call->stream, message);
+        return;
+    }
+    call->incomplete |= open;
+    cws_block_settle(message, CWS_CLOSED);
 }
 
 size_t cws_server_call_pending(const struct cws_server_call *call)
