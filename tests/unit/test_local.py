@@ -37,6 +37,7 @@ def short_base(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         base = Path(root) / "tmp"
         base.mkdir()
         monkeypatch.setattr(tempfile, "tempdir", str(base))
+        _local._end()  # one that an earlier test of this process has left running
         yield base
         _local._end()
 
