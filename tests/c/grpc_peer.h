@@ -28,7 +28,7 @@ struct served {
     struct cws_list node;
     struct service *service;
     struct cws_server_call *call; /* NULL once closed */
-    char events[64];              /* a letter for each event, not repeated next to itself */
+    char events[256];             /* a letter for each event, not repeated next to itself */
     unsigned messages;
     size_t bytes;
     bool differs; /* from fill_pattern, each message from 0 */

@@ -14,7 +14,7 @@ struct h2_record {
     struct cws_list node;
     struct h2_side *side;
     struct cws_h2_stream *stream; /* NULL once closed, or reset by the test */
-    char events[64];
+    char events[256];
     char fields[512]; /* "name=value;" of all blocks, each followed by "|" */
     size_t data_len;
     bool data_differs; /* from fill_pattern */
