@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from types import GenericAlias
 from typing import Any, ClassVar, Generic, TypeVar, final
 
+from typing_extensions import disjoint_base
+
 from cwsandbox._types.result import ProcessResult
 
 _T = TypeVar("_T")
@@ -35,7 +37,9 @@ def shutdown() -> None:
 def stats() -> dict[str, int]:
     """Live counts for leak tests: ``allocations``, ``operations``, ``connections``, ``streams``, ``mailboxes``."""
 
-def wait_many(operations: Sequence[OperationRef[Any]], count: int, timeout: float | None) -> list[bool]:
+def wait_many(
+    operations: Sequence[OperationRef[Any]], count: int, timeout: float | None
+) -> list[bool]:
     """Block until ``count`` of the operations are done or ``timeout`` seconds have passed; one flag per operation."""
 
 class RpcError(Exception):
@@ -55,6 +59,7 @@ class RpcError(Exception):
     code_text: str | None
     failure: BaseException | None
 
+@disjoint_base
 class OperationRef(Generic[_T_co]):
     """One-shot result of an operation that runs in the background.
 
@@ -84,8 +89,8 @@ class Promise(OperationRef[_T_co]):
 class Channel:
     """The connections to one authority, shared by all channels of equal settings in the process. Making one does no I/O."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         target: str,
         *,
         metadata: Sequence[tuple[str, str]] = (),
@@ -93,9 +98,11 @@ class Channel:
         cert_chain_pem: bytes | None = None,
         private_key_pem: bytes | None = None,
         max_receive_bytes: int = 104857600,
-    ) -> None:
+    ) -> Channel:
         """``target``: ``http://host[:port]``, ``https://host[:port]`` or ``unix:///path``. ``ValueError`` names value and rule."""
-    def unary(self, method: str, request: Mapping[str, Any], timeout: float | None = None) -> OperationRef[dict[str, Any]]:
+    def unary(
+        self, method: str, request: Mapping[str, Any], timeout: float | None = None
+    ) -> OperationRef[dict[str, Any]]:
         """Call ``"Service/Method"`` with the request as a dict of its fields; the reply as a dict. Fails with ``RpcError``.
 
         ``ValueError``/``TypeError`` at once when the request does not fit the message.
@@ -154,6 +161,7 @@ class Process(OperationRef[ProcessResult]):
     def _output_bytes(self, stderr: bool, /) -> bytes:
         """What has been received so far."""
 
+@final
 class StreamReader(Generic[_S]):
     """Iterates lines as they arrive: ``for`` from threads, ``async for`` from any event loop; one shared cursor."""
 
