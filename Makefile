@@ -179,11 +179,11 @@ test: setup-test
 
 .PHONY: test-c tsan test-py fuzz lint tidy proto format clean
 test-c:
-	+@$(MAKE) FLAVOUR=asan test-programs fuzz-programs
+	+@$(MAKE) --no-print-directory FLAVOUR=asan test-programs fuzz-programs
 	@tools/run_c_tests.sh $(BUILD)/asan
 
 tsan:
-	+@$(MAKE) FLAVOUR=tsan test-programs fuzz-programs
+	+@$(MAKE) --no-print-directory FLAVOUR=tsan test-programs fuzz-programs
 	@TSAN_OPTIONS="suppressions=$(CURDIR)/tools/tsan.supp:halt_on_error=1:second_deadlock_stack=1" \
 		tools/run_c_tests.sh $(BUILD)/tsan
 
@@ -197,13 +197,19 @@ fuzz:
 	+@$(MAKE) FLAVOUR=fuzz CC=clang fuzz-programs
 	@tools/run_fuzz.sh $(BUILD)/fuzz/fuzz $(FUZZ_SECONDS)
 
-lint:
+lint: lint-own lint-proto lint-ruff lint-types lint-stubs
+.PHONY: lint-own lint-proto lint-ruff lint-types lint-stubs
+lint-own:
 	$(VENV)/bin/python tools/check_layers.py
 	$(VENV)/bin/python tools/check_sizes.py
+lint-proto:
 	tools/gen_proto.sh --check
+lint-ruff:
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+lint-types:
 	$(VENV)/bin/mypy python/cwsandbox tools $(wildcard tests/typing)
+lint-stubs:
 	@mkdir -p $(BUILD)/empty
 	cd $(BUILD)/empty && $(abspath $(VENV))/bin/python -m mypy.stubtest cwsandbox._cwsandbox
 

@@ -11,7 +11,7 @@ failed=0
 verdicts=()
 for target; do
     echo "==== $target"
-    if $make "$target" 2>&1 | tee "$logs/$target.log"; then
+    if $make --no-print-directory --keep-going "$target" 2>&1 | tee "$logs/$target.log"; then
         verdicts+=("passed   $target")
     else
         verdicts+=("FAILED   $target")

@@ -62,7 +62,10 @@ def test_an_interpreter_with_its_own_gil_is_refused_in_words() -> None:
             import _xxsubinterpreters as interpreters
         import cwsandbox
         inner = interpreters.create()
-        code = "try:\\n    import cwsandbox\\n    cwsandbox.Sandbox\\nexcept ImportError as e:\\n    print(e, flush=True)"
+        code = (
+            "try:\\n    import cwsandbox\\n    cwsandbox.Sandbox\\n"
+            "except ImportError as error:\\n    print(error, flush=True)"
+        )
         interpreters.run_string(inner, code)
         interpreters.destroy(inner)
         with cwsandbox.Sandbox.run() as sandbox:
