@@ -1,8 +1,9 @@
-"""What `pip install .` says on a machine that lacks something: each thing by name, with its Debian package, all at once."""
+"""What `pip install .` says on a machine that lacks something: all of it at once, with the Debian packages."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,11 +93,7 @@ def test_with_everything_there_make_is_called_and_its_failure_is_said(programs: 
 
 
 def test_the_setup_script_installs_whatever_the_build_may_name() -> None:
-    named = {
-        line.split('"')[-2]
-        for line in (ROOT / "setup.py").read_text().splitlines()
-        if "Library(" in line and '",' in line
-    }
+    named = set(re.findall(r'Library\(.*"([a-z0-9-]+)"\)', (ROOT / "setup.py").read_text()))
     named |= {"build-essential", "pkg-config", "python3-dev"}
     assert len(named) >= 7
     script = SETUP_SCRIPT.read_text()
