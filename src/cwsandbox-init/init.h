@@ -34,10 +34,11 @@ struct launch {
     const char *working_dir;
     int fds[3]; /* what becomes stdin, stdout, stderr */
     bool die_with_us;
-    volatile int error; /* after command_start: why it could not be executed, else 0 */
+    int *error; /* NULL, or shared memory: set to why it could not be executed */
 };
 
-/* Fills argv, envp and working_dir from a block of CWSI_START; the block is written to and must stay. */
+/* Fills argv, envp and working_dir from a block of CWSI_START; the block is written to and must stay until it is started. */
 int command_read(struct launch *launch, char *block, uint64_t size);
-/* Starts it in a session of its own; returns its pid. One that cannot be executed has said so on its stderr. */
+/* Starts it in a session of its own; returns its pid, with `error` only after it was executed or ended. One that cannot be
+ * executed says so on its stderr. */
 long command_start(struct launch *launch);

@@ -133,11 +133,16 @@ static bool receive(struct received *received)
     return true;
 }
 
+/* Memory from a file, or shared with children; NULL when there is none. */
+static void *map(uint64_t size, int flags, int fd)
+{
+    long address = SYS6(mmap, NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
+    return address < 0 && address > -4096 ? NULL : (void *)address;
+}
+
 static char *map_block(const struct received *received)
 {
-    long address = SYS6(mmap, NULL, received->request.size, PROT_READ | PROT_WRITE, MAP_PRIVATE,
-                        received->fds[0], 0);
-    return address < 0 && address > -4096 ? NULL : (char *)address;
+    return map(received->request.size, MAP_PRIVATE, received->fds[0]);
 }
 
 static void set_up(const struct received *received)
@@ -173,11 +178,19 @@ static void set_up(const struct received *received)
     report(CWSI_READY, CWSI_MAIN, 0);
 }
 
+/* The main command cannot be executed: nothing will ever run in here. */
+static void give_up(const struct launch *launch)
+{
+    struct fault fault = {.path = launch->argv[0]};
+    report_fault(CWSI_MAIN, *launch->error, &fault);
+    end(1);
+}
+
 static void start(const struct received *received)
 {
     const struct cwsi_request *request = &received->request;
     struct launch launch = {.die_with_us = !init.container};
-    struct fault fault = {0};
+    const struct fault nothing = {0};
     unsigned next = 1;
     if (request->id >= CWSI_MAX_COMMANDS || init.pids[request->id])
         die("a command id that is in use");
@@ -188,22 +201,24 @@ static void start(const struct received *received)
 
     char *block = map_block(received);
     long rc = block ? command_read(&launch, block, request->size) : -ENOMEM;
+    if (rc == 0 && request->id == CWSI_MAIN) {
+        launch.error = map(sizeof(int), MAP_SHARED | MAP_ANONYMOUS, -1);
+        rc = launch.error ? 0 : -ENOMEM;
+    }
     if (rc == 0)
         rc = command_start(&launch);
     if (rc > 0) {
         init.pids[request->id] = (int)rc;
         if (request->id >= init.used)
             init.used = request->id + 1;
-    }
-    if (rc > 0 && launch.error && request->id == CWSI_MAIN) {
-        fault.path = launch.argv[0];
-        report_fault(CWSI_MAIN, launch.error, &fault);
-        end(1);
-    }
-    if (rc < 0)
-        report_fault(request->id, -rc, &fault);
-    else
+        if (launch.error && *launch.error)
+            give_up(&launch);
         report(CWSI_STARTED, request->id, 0);
+    } else {
+        report_fault(request->id, -rc, &nothing);
+    }
+    if (launch.error)
+        SYS2(munmap, launch.error, sizeof(int));
     if (block)
         SYS2(munmap, block, request->size);
 }
@@ -212,12 +227,13 @@ static void pass_signal(const struct cwsi_request *request)
 {
     if (request->id >= CWSI_MAX_COMMANDS)
         die("a command id out of range");
-    /* Not reaped yet, so the number is still this command's. */
+    /* Not reaped yet, so the number is still this command's. It may not have come to make its group; then it has no
+     * children either. */
     int pid = init.pids[request->id];
+    if (pid)
+        SYS2(kill, pid, request->op == CWSI_KILL ? SIGKILL : request->value);
     if (pid && request->op == CWSI_KILL)
         SYS2(kill, -pid, SIGKILL);
-    else if (pid)
-        SYS2(kill, pid, request->value);
 }
 
 static void handle(void)
@@ -316,12 +332,15 @@ void init_main(void)
         die("signalfd failed");
     say_hello();
     for (;;) {
-        struct pollfd fds[] = {{.fd = CWSI_SOCKET, .events = POLLIN},
+        struct pollfd fds[] = {{.fd = CWSI_SOCKET, .events = POLLIN | POLLRDHUP},
                                {.fd = init.signal_fd, .events = POLLIN}};
         SYS5(ppoll, fds, 2, NULL, NULL, 0);
         /* Children first: an id is reported free before a request that came later can name it again. */
         if (fds[1].revents)
             reap();
+        /* At its end what was asked for before does not count any more. */
+        if (fds[0].revents & (POLLRDHUP | POLLHUP))
+            end(0);
         if (fds[0].revents)
             handle();
     }

@@ -56,11 +56,6 @@ static inline long sys_call(long nr, long a, long b, long c, long d, long e, lon
 #define SYS1(name, a)             SYS6(name, a, 0, 0, 0, 0, 0)
 #define SYS0(name)                SYS6(name, 0, 0, 0, 0, 0, 0)
 
-/* As vfork, but `run(arg)` runs on a stack of its own: the child shares our memory and we sleep until it has
- * executed a program or ended; what `run` returns is its exit code. `stack_top` is 16-byte aligned. Returns the
- * child's pid. (start.c) */
-long sys_spawn(int (*run)(void *arg), void *arg, void *stack_top);
-
 /* text.c; the first three also because the compiler calls them by itself */
 void *memcpy(void *restrict to, const void *restrict from, size_t len);
 void *memset(void *to, int byte, size_t len);

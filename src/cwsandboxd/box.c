@@ -40,15 +40,13 @@ static void fail(struct cwsd_box *box, const struct cws_error *err)
         box->failure = *err;
 }
 
-/* Ends every process of the box. */
+/* Ends every process of the box. An init that is on its way up ends once it is there: bubblewrap itself must not be killed
+ * meanwhile, for the reason in layout.c. */
 static void kill_all(struct cwsd_box *box)
 {
-    bool namespaced = box->host->isolation != CWSD_ISOLATION_NONE;
-    if (namespaced && box->init.fd >= 0)
+    if (box->host->isolation != CWSD_ISOLATION_NONE && box->init.fd >= 0)
         syscall(SYS_pidfd_send_signal, box->init.fd, SIGKILL, NULL, 0);
-    else if (namespaced)
-        cwsd_child_kill(&box->child); /* bubblewrap takes its child along */
-    cwsd_line_end(&box->line);        /* and an init that reads the end ends its box */
+    cwsd_line_end(&box->line);
 }
 
 /* What bubblewrap, or the init before it was ready, wrote to stderr: its first line. */
@@ -165,8 +163,10 @@ static void on_init_gone(struct cwsd_watch *watch, int events)
 
 void cwsd_box_note_child_end(struct cwsd_child *child, int wait_status)
 {
+    struct cwsd_box *box = cws_container_of(child, struct cwsd_box, child);
     (void)wait_status;
-    check_gone(cws_container_of(child, struct cwsd_box, child));
+    kill_all(box); /* it may have been killed from outside, and be the only one that is gone */
+    check_gone(box);
 }
 
 /* ---- what the init says --------------------------------------------------------------------------- */
@@ -343,6 +343,8 @@ static void on_timer(struct cws_timer *timer)
         cws_error_set(&err, CWS_TIMED_OUT, "sandbox %s was not set up within %llu s", box->id,
                       CREATE_TIMEOUT_NS / CWS_NS_PER_S);
         fail(box, &err);
+        cwsd_child_kill_all(&box->child);
+        cwsd_line_close(&box->line, on_line_closed); /* whoever holds the other end */
     }
     box->killed = true;
     kill_all(box);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -111,8 +112,17 @@ enum cws_status cwsd_child_spawn(struct cws_loop *loop, struct cwsd_child *child
     return CWS_OK;
 }
 
-void cwsd_child_kill(struct cwsd_child *child)
+void cwsd_child_kill_all(struct cwsd_child *child)
 {
-    if (child->pid)
-        kill(child->pid, SIGKILL);
+    char path[64];
+    int pid;
+    if (!child->pid)
+        return;
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", child->pid, child->pid);
+    FILE *children = fopen(path, "re");
+    while (children && fscanf(children, "%d", &pid) == 1)
+        kill(pid, SIGKILL);
+    if (children)
+        fclose(children);
+    kill(child->pid, SIGKILL);
 }

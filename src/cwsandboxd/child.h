@@ -25,5 +25,5 @@ enum cws_status cwsd_child_spawn(struct cws_loop *loop, struct cwsd_child *child
                                  void (*on_end)(struct cwsd_child *child, int wait_status),
                                  struct cws_error *err) CWS_MUST_CHECK;
 
-/* SIGKILL, if it still runs. */
-void cwsd_child_kill(struct cwsd_child *child);
+/* SIGKILL to its children and to itself, if it still runs. */
+void cwsd_child_kill_all(struct cwsd_child *child);

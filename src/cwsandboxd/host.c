@@ -63,6 +63,22 @@ static enum cws_status find_init(const struct cwsd_host_options *options, char *
     return *out_path ? CWS_OK : cws_error_set(err, CWS_NO_MEMORY, "out of memory");
 }
 
+static enum cws_status check_state_dir(const struct cwsd_host_options *options,
+                                       struct cws_error *err)
+{
+    char path[PATH_MAX];
+    if (!options->state_dir || options->allow_none || !realpath(options->state_dir, path))
+        return CWS_OK;
+    for (size_t i = 0; cwsd_layout_programs[i]; i++) {
+        size_t len = strlen(cwsd_layout_programs[i]);
+        if (strncmp(path, cwsd_layout_programs[i], len) == 0 && (path[len] == '/' || !path[len]))
+            return cws_error_set(err, CWS_INVALID,
+                                 "the state directory %s must not be below %s: sandboxes see that",
+                                 options->state_dir, cwsd_layout_programs[i]);
+    }
+    return CWS_OK;
+}
+
 /* ---- one container, to see whether it works ------------------------------------------------------- */
 
 struct probe {
@@ -327,7 +343,9 @@ enum cws_status cwsd_host_probe_from(const struct cwsd_host_options *options,
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
     /* A command may close its stdin while it is written to. */
     signal(SIGPIPE, SIG_IGN);
-    enum cws_status status = find_init(options, &host->init_path, err);
+    enum cws_status status = check_state_dir(options, err);
+    if (status == CWS_OK)
+        status = find_init(options, &host->init_path, err);
     if (status == CWS_OK && options->allow_none) {
         status = plan_none(host, err);
     } else if (status == CWS_OK) {

@@ -117,10 +117,11 @@ static void words(struct builder *builder, const char *option, const char *a, co
 
 static void add_namespaces(struct builder *builder)
 {
-    static const char *const flags[] = {
-        "--unshare-user", "--unshare-pid",        "--unshare-ipc",
-        "--unshare-net",  "--unshare-cgroup-try", "--die-with-parent",
-        "--as-pid-1",     "--clearenv",           "--unshare-uts"};
+    /* No --die-with-parent: it ends bubblewrap's first process at a moment when the second may still wait for it, and then
+     * waits for ever. The init sees the daemon's end by the socket, and is never kept from looking (command.c there). */
+    static const char *const flags[] = {"--unshare-user", "--unshare-pid", "--unshare-ipc",
+                                        "--unshare-net",  "--unshare-uts", "--unshare-cgroup-try",
+                                        "--as-pid-1",     "--clearenv"};
     word(builder, builder->options->bwrap);
     for (size_t i = 0; i < CWS_ARRAY_LEN(flags); i++)
         word(builder, flags[i]);

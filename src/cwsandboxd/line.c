@@ -122,12 +122,12 @@ static bool receive(struct cwsd_line *line)
                              .msg_control = control.bytes,
                              .msg_controllen = sizeof(control.bytes)};
     ssize_t size = recvmsg(line->watch.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (size < 0 && errno == EINTR)
+    /* A peer that went without having read everything leaves a reset, once, and its reports behind it. */
+    if (size < 0 && (errno == EINTR || errno == ECONNRESET))
         return true;
     if (size < 0 && errno == EAGAIN)
         return false;
-    if (size <=
-        0) { /* an error can only be the reset that a peer leaves who had not read everything */
+    if (size <= 0) {
         line->on_end(line, NULL);
         return false;
     }

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -158,6 +159,8 @@ static inline void world_open(struct box_world *world, const struct cwsd_host *h
     struct cws_error err = {0};
     *world = (struct box_world){.host = host, .exit_code = -1};
     world->descriptors_before = count_entries("/proc/self/fd");
+    prctl(PR_SET_CHILD_SUBREAPER,
+          1); /* what a dead parent leaves behind comes to us, to be counted */
     if (cws_loop_new(&world->loop, &err) != CWS_OK)
         fail_msg("%s", err.text);
 }

@@ -1,4 +1,7 @@
 /* A box's life, what is in it, and that nothing stays behind. */
+#include <errno.h>
+#include <time.h>
+
 #include "box_world.h"
 
 static struct cwsd_host *host;
@@ -104,10 +107,11 @@ static void test_stop_at_every_moment_of_creation(void **state)
     struct box_world world;
     (void)state;
     world_open(&world, host);
-    for (int rounds = 0; rounds < 8; rounds++) {
+    for (int round = 0; round < 40; round++) {
+        const struct timespec moment = {.tv_nsec = round * 200000};
         box_start_script(&world, KEEP_ALIVE);
-        for (int i = 0; i < rounds && !world.running; i++)
-            uv_run(cws_loop_uv(world.loop), UV_RUN_ONCE);
+        nanosleep(&moment, NULL); /* not to wait for anything: to come at another moment */
+        uv_run(cws_loop_uv(world.loop), UV_RUN_NOWAIT);
         cwsd_box_stop(world.box, 0);
         box_end(&world);
         assert_int_equal(world.exited, world.running);
@@ -138,6 +142,7 @@ static void test_bubblewrap_is_killed(void **state)
     kill(world.box->child.pid, SIGKILL);
     box_end(&world);
     assert_int_equal(world.err.status, CWS_SYSTEM);
+    assert_true(waitpid(-1, NULL, WNOHANG) > 0); /* the init, which came to us */
     world_close(&world);
 }
 
@@ -200,7 +205,40 @@ static void kill_daemon(const struct cwsd_host *with)
     for (size_t i = 0; i < count; i++)
         if (pidfds[i] >= 0)
             wait_gone(pidfds[i]);
+    while (waitpid(-1, NULL, 0) > 0) /* returns only because all of it ends */
+        ;
+    assert_int_equal(errno, ECHILD);
     assert_int_equal(find_marked(mark, pids, 16), 0);
+}
+
+/* A daemon that is killed while its sandboxes are being made. */
+static void test_daemon_is_killed_early(void **state)
+{
+    (void)state;
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    for (int round = 0; round < 40; round++) {
+        const struct timespec moment = {.tv_nsec = round * 200000};
+        int ready[2];
+        char byte;
+        assert_int_equal(pipe(ready), 0);
+        pid_t daemon = fork();
+        if (daemon == 0) {
+            struct box_world world;
+            world_open(&world, round % 2 ? host : host_without_overlay);
+            box_start_script(&world, KEEP_ALIVE);
+            if (write(ready[1], "r", 1) == 1)
+                RUN_UNTIL(&world, false);
+            _exit(1);
+        }
+        close(ready[1]);
+        assert_int_equal(read(ready[0], &byte, 1), 1);
+        close(ready[0]);
+        nanosleep(&moment, NULL);
+        kill(daemon, SIGKILL);
+        while (waitpid(-1, NULL, 0) > 0)
+            ;
+        assert_int_equal(errno, ECHILD);
+    }
 }
 
 static void test_daemon_is_killed(void **state)
@@ -425,6 +463,7 @@ int main(int argc, char **argv)
         UNIT_TEST(test_nothing_inside_can_end_the_init),
         UNIT_TEST(test_daemon_is_killed),
         UNIT_TEST(test_daemon_without_isolation_is_killed),
+        UNIT_TEST(test_daemon_is_killed_early),
         UNIT_TEST(test_files_and_working_dir),
         UNIT_TEST(test_file_that_cannot_be_put),
         UNIT_TEST(test_idle_init_is_small),

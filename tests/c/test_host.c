@@ -94,6 +94,17 @@ static void test_init_is_missing(void **state)
         CWS_SYSTEM);
 }
 
+static void test_state_dir_in_sight(void **state)
+{
+    struct cws_error err;
+    (void)state;
+    assert_int_equal(probe(&(struct cwsd_host_options){.state_dir = "/usr/lib"}, &err),
+                     CWS_INVALID);
+    assert_string_equal(err.text,
+                        "the state directory /usr/lib must not be below /usr: sandboxes see that");
+    assert_int_equal(probe(&(struct cwsd_host_options){.state_dir = "/tmp"}, &err), CWS_OK);
+}
+
 static void test_bubblewrap_refuses(void **state)
 {
     struct program bwrap;
@@ -224,13 +235,10 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT_TEST(test_isolations),
-        UNIT_TEST(test_bubblewrap_is_missing),
-        UNIT_TEST(test_init_is_missing),
-        UNIT_TEST(test_bubblewrap_refuses),
-        UNIT_TEST(test_user_namespaces_are_off),
-        UNIT_TEST(test_ordinary_user),
-        UNIT_TEST(test_init_may_not_mount),
+        UNIT_TEST(test_isolations),         UNIT_TEST(test_bubblewrap_is_missing),
+        UNIT_TEST(test_init_is_missing),    UNIT_TEST(test_state_dir_in_sight),
+        UNIT_TEST(test_bubblewrap_refuses), UNIT_TEST(test_user_namespaces_are_off),
+        UNIT_TEST(test_ordinary_user),      UNIT_TEST(test_init_may_not_mount),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -29,7 +29,7 @@ static void test_host_is_not_visible(void **state)
     (void)state;
     world_open(&world, host);
     for (size_t i = 0; i < CWS_ARRAY_LEN(places); i++) {
-        char path[200], script[300];
+        char path[200], script[700];
         snprintf(path, sizeof(path), "%s/%s", places[i], unique_name());
         int fd = open(path, O_CREAT | O_EXCL | O_WRONLY, 0644);
         if (fd < 0)

@@ -70,7 +70,8 @@ static void world_close(struct line_world *world)
     if (!world->ended)
         cwsd_line_close(&world->line, on_closed);
     run_until(world, &world->closed);
-    close(world->peer);
+    if (world->peer >= 0)
+        close(world->peer);
     cws_loop_free(world->loop);
 }
 
@@ -165,14 +166,18 @@ static void test_what_is_no_report_ends_the_line(void **state)
 
 static void test_peer_goes_without_reading(void **state)
 {
+    static const struct cwsi_report last_words = {.op = CWSI_EXITED};
     struct line_world world;
     struct cwsd_request request;
     (void)state;
     world_open(&world);
     cwsd_request_init(&request, CWSI_KILL, 1);
     cwsd_line_send(&world.line, &request);
-    shutdown(world.peer, SHUT_RDWR);
+    say(world.peer, &last_words, sizeof(last_words), 0);
+    close(world.peer);
+    world.peer = -1;
     run_until(&world, &world.ended);
+    assert_int_equal(world.reports, 1);
     assert_int_equal(world.err.status, CWS_OK);
     world_close(&world);
 }
