@@ -51,13 +51,30 @@ def started(process):
 def run_script(body: str, *arguments: str, returncode: int = 0, seconds: float = 40) -> str:
     """stdout of the script, which must exit with ``returncode`` and say nothing on stderr. A hang is a failure."""
     result = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "ignore::DeprecationWarning", "-c", PRELUDE + body, *arguments],
+        [
+            sys.executable,
+            "-X",
+            "dev",
+            "-W",
+            "ignore::DeprecationWarning",
+            "-c",
+            PRELUDE + body,
+            *arguments,
+        ],
         capture_output=True,
         text=True,
         timeout=seconds,
         check=False,
         stdin=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(
+                [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+            ),
+        },
     )
-    assert (result.stderr, result.returncode) == ("", returncode), (result.returncode, result.stderr)
+    assert (result.stderr, result.returncode) == ("", returncode), (
+        result.returncode,
+        result.stderr,
+    )
     return result.stdout

@@ -22,7 +22,8 @@ STAGES = {
 sandbox = core.SandboxCore()
 process = sandbox.exec(["hang"], ["hang"])
 """,
-    "call just made": SETUP + "call = channel.unary('SandboxService/GetSandbox', {'sandbox_id': 'a'})",
+    "call just made": SETUP
+    + "call = channel.unary('SandboxService/GetSandbox', {'sandbox_id': 'a'})",
     "call done, not asked for": SETUP
     + """
 call = channel.unary("SandboxService/GetSandbox", {"sandbox_id": "a"})

@@ -60,7 +60,7 @@ def work():
         promise.result, promise._done, promise._cancel, promise.__await__, done.result, wrapped.result, wrapped._done,
         call.result, write.result, cat.result, cat.wait, cat.poll, cat.cancel, reader.__next__, reader.close,
         writer.close, lambda: promise.set_result(1), lambda: writer.write(b"x"), lambda: writer.writeline("x"),
-        lambda: writer.closed, lambda: cat.returncode, lambda: cat._output_bytes(False), lambda: cat.stdin,
+        lambda: writer.closed, lambda: cat.returncode, lambda: cat._output.bytes(False), lambda: cat.stdin,
         lambda: sandbox.exec(["greet"], ["greet"]), lambda: sandbox.open(channel, "sb-1"), sandbox.stats,
         lambda: sandbox.fail(KeyError()), lambda: sandbox.close(KeyError()),
         lambda: channel.unary("SandboxService/GetSandbox", {}), lambda: core.wait_many([promise], 1, None),
@@ -77,7 +77,7 @@ assert in_child(work) == 0
 cat.stdin.write(b"after\\n").result()
 cat.stdin.close().result()
 assert cat.wait() == 0
-print(cat._output_bytes(False))
+print(cat._output.bytes(False))
 """
     out = run_script(OPEN_SANDBOX + body, peer.base_url)
     assert out == "all 33 refused\nb'ready\\nbefore\\nafter\\n'\n"
@@ -126,7 +126,8 @@ def test_fork_while_threads_and_loops_wait(peer: GrpcPeer) -> None:
     """Locks of the I/O thread may be held at any moment: the child must not touch them."""
     body = """
 hanging = started(sandbox.exec(["hang"], ["hang"]))
-threads = [threading.Thread(target=raises, args=(concurrent.futures.CancelledError, "", hanging.result)) for _ in range(4)]
+waiting = concurrent.futures.CancelledError, "", hanging.result
+threads = [threading.Thread(target=raises, args=waiting) for _ in range(4)]
 busy = threading.Event()
 
 def keep_busy():
