@@ -16,14 +16,15 @@ static int index_of(const struct py_params *params, PyObject *name)
 }
 
 /* Puts the argument called `name` to its place. */
-static int put_named(const struct py_params *params, PyObject *name, PyObject *value, PyObject **out)
+static int put_named(const struct py_params *params, PyObject *name, PyObject *value,
+                     PyObject **out)
 {
     int at = index_of(params, name);
     if (at < 0)
         return -1;
     if (out[at]) {
-        PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%s'", params->function,
-                     params->names[at]);
+        PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%s'",
+                     params->function, params->names[at]);
         return -1;
     }
     out[at] = value;
@@ -34,8 +35,8 @@ static int check_positional(const struct py_params *params, Py_ssize_t given)
 {
     if (given <= params->positional)
         return 0;
-    PyErr_Format(PyExc_TypeError, "%s() takes at most %d positional arguments (%zd given)", params->function,
-                 params->positional, given);
+    PyErr_Format(PyExc_TypeError, "%s() takes at most %d positional arguments (%zd given)",
+                 params->function, params->positional, given);
     return -1;
 }
 
@@ -65,7 +66,8 @@ int py_args_parse(const struct py_params *params, PyObject *const *args, Py_ssiz
     return check_required(params, out);
 }
 
-int py_args_parse_call(const struct py_params *params, PyObject *args, PyObject *kwargs, PyObject **out)
+int py_args_parse_call(const struct py_params *params, PyObject *args, PyObject *kwargs,
+                       PyObject **out)
 {
     Py_ssize_t nargs = PyTuple_Size(args);
     if (check_positional(params, nargs) < 0)
@@ -89,8 +91,8 @@ int py_arg_seconds(PyObject *value, const char *name, bool negative_is_zero, dou
     if (seconds == -1.0 && PyErr_Occurred())
         return -1;
     if (isnan(seconds) || (seconds < 0 && !negative_is_zero)) {
-        PyErr_Format(PyExc_ValueError, "%s is %R, it must be a number of seconds not below 0",
-                     name, value);
+        PyErr_Format(PyExc_ValueError, "%s is %R, it must be a number of seconds not below 0", name,
+                     value);
         return -1;
     }
     *out_s = seconds > 0 ? seconds : 0;
@@ -118,14 +120,15 @@ static const char *clean_text(PyObject *value, size_t *out_len)
     return text;
 }
 
-/* Says what is wrong with a value that clean_text refused. `name` is a str (stolen), NULL if an exception is set: text that
- * is no UTF-8 has its UnicodeEncodeError. */
+/* Says what is wrong with a value that clean_text refused. `name` is a str (stolen), NULL if an
+ * exception is set: text that is no UTF-8 has its UnicodeEncodeError. */
 static void raise_not_clean(PyObject *value, PyObject *name)
 {
     if (!name)
         return;
     if (PyUnicode_Check(value))
-        PyErr_Format(PyExc_ValueError, "%U is %R, it must not contain a NUL character", name, value);
+        PyErr_Format(PyExc_ValueError, "%U is %R, it must not contain a NUL character", name,
+                     value);
     else
         PyErr_Format(PyExc_TypeError, "%U must be a str, not %R", name, Py_TYPE(value));
     Py_DECREF(name);
@@ -143,6 +146,7 @@ const char *py_arg_item_text(PyObject *value, const char *name, Py_ssize_t index
 {
     const char *text = clean_text(value, NULL);
     if (!text)
-        raise_not_clean(value, PyErr_Occurred() ? NULL : PyUnicode_FromFormat("%s[%zd]", name, index));
+        raise_not_clean(value,
+                        PyErr_Occurred() ? NULL : PyUnicode_FromFormat("%s[%zd]", name, index));
     return text;
 }

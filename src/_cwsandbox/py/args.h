@@ -11,21 +11,24 @@ struct py_params {
     int required;   /* the first so many must be given */
 };
 
-/* Fills out[count] with borrowed references, NULL for what was not given. 0, or -1 with TypeError. */
+/* Fills out[count] with borrowed references, NULL for what was not given. 0, or -1 with
+ * TypeError. */
 int py_args_parse(const struct py_params *params, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames, PyObject **out);
 
 /* As py_args_parse, for the tuple and dict (may be NULL) that a constructor is given. */
-int py_args_parse_call(const struct py_params *params, PyObject *args, PyObject *kwargs, PyObject **out);
+int py_args_parse_call(const struct py_params *params, PyObject *args, PyObject *kwargs,
+                       PyObject **out);
 
-/* Seconds; -1 when not given or None: no limit. -1 with TypeError, or ValueError for NaN and, unless
- * `negative_is_zero`, for a negative number. */
+/* Seconds; -1 when not given or None: no limit. -1 with TypeError, or ValueError for NaN and,
+ * unless `negative_is_zero`, for a negative number. */
 int py_arg_seconds(PyObject *value, const char *name, bool negative_is_zero, double *out_s);
 
 /* As py_arg_seconds with negative_is_zero, as a time on the monotonic clock. */
 int py_arg_deadline(PyObject *value, uint64_t *out_ns);
 
-/* A str without NUL characters, as UTF-8 owned by the str. TypeError, ValueError. NULL on failure. `out_len` may be NULL. */
+/* A str without NUL characters, as UTF-8 owned by the str. TypeError, ValueError. NULL on
+ * failure. `out_len` may be NULL. */
 const char *py_arg_text(PyObject *value, const char *name, size_t *out_len);
 
 /* As py_arg_text, for item `index` of a sequence. */

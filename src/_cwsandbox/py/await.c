@@ -67,7 +67,8 @@ void py_awaiter_wake(struct py_awaiter *awaiter)
     Py_DECREF(future);
 }
 
-/* Gives `value` (stolen) to the coroutine that awaits; NULL: the end of an asynchronous iteration. */
+/* Gives `value` (stolen) to the coroutine that awaits; NULL: the end of an asynchronous
+ * iteration. */
 static PyObject *finish(struct py_awaiter *awaiter, PyObject *value)
 {
     awaiter->finished = true;
@@ -75,7 +76,8 @@ static PyObject *finish(struct py_awaiter *awaiter, PyObject *value)
         PyErr_SetNone(PyExc_StopAsyncIteration);
         return NULL;
     }
-    /* Built by hand: PyErr_SetObject would take a tuple for the arguments, and an exception for the thing to raise. */
+    /* Built by hand: PyErr_SetObject would take a tuple for the arguments, and an exception for
+     * the thing to raise. */
     PyObject *stop = PyObject_CallFunctionObjArgs(PyExc_StopIteration, value, NULL);
     Py_DECREF(value);
     if (stop) {
@@ -109,8 +111,8 @@ static enum py_poll start_waiting(struct py_awaiter *awaiter, PyObject **out_val
     if (!awaiter->letter)
         return PY_POLL_ERROR;
     struct cws_waiters *waiters;
-    enum py_poll how = awaiter->waitable->poll(
-        awaiter->subject, &awaiter->letter->letter.observer, &waiters, out_value);
+    enum py_poll how = awaiter->waitable->poll(awaiter->subject, &awaiter->letter->letter.observer,
+                                               &waiters, out_value);
     if (how == PY_POLL_PENDING)
         awaiter->letter->waiters = waiters;
     return how;
@@ -137,7 +139,8 @@ static void stop_with_exception(struct py_awaiter *awaiter)
         pass_on(awaiter, type);
     PyErr_Restore(type, value, traceback);
 }
-/* Lets the future go one step on: what it yields, or NULL with *out_over set when it is done without an exception. */
+/* Lets the future go one step on: what it yields, or NULL with *out_over set when it is done
+ * without an exception. */
 static PyObject *step_future(struct py_awaiter *awaiter, bool *out_over)
 {
     *out_over = false;
@@ -184,14 +187,16 @@ static PyObject *awaiter_send(PyObject *self, PyObject *Py_UNUSED(value))
     return awaiter_next(self);
 }
 
-/* Sets the exception given to throw() in one of its forms (type), (type, value, traceback), (instance). */
+/* Sets the exception given to throw() in one of its forms (type), (type, value, traceback),
+ * (instance). */
 static int set_thrown(PyObject *type, PyObject *value, PyObject *traceback)
 {
     if (py_is_exception(type)) {
         py_exception_raise(type);
         return 0;
     }
-    if (!PyType_Check(type) || !PyType_IsSubtype((PyTypeObject *)type, (PyTypeObject *)PyExc_BaseException)) {
+    if (!PyType_Check(type) ||
+        !PyType_IsSubtype((PyTypeObject *)type, (PyTypeObject *)PyExc_BaseException)) {
         PyErr_Format(PyExc_TypeError, "throw() takes an exception, not %R", Py_TYPE(type));
         return -1;
     }
@@ -257,14 +262,10 @@ static PyMethodDef awaiter_methods[] = {
 };
 
 static PyType_Slot awaiter_slots[] = {
-    {Py_am_await, PyObject_SelfIter},
-    {Py_tp_iter, PyObject_SelfIter},
-    {Py_tp_iternext, awaiter_next},
-    {Py_tp_methods, awaiter_methods},
-    {Py_tp_traverse, awaiter_traverse},
-    {Py_tp_clear, awaiter_clear},
-    {Py_tp_dealloc, awaiter_dealloc},
-    {0, NULL},
+    {Py_am_await, PyObject_SelfIter},   {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, awaiter_next},     {Py_tp_methods, awaiter_methods},
+    {Py_tp_traverse, awaiter_traverse}, {Py_tp_clear, awaiter_clear},
+    {Py_tp_dealloc, awaiter_dealloc},   {0, NULL},
 };
 
 PyType_Spec py_awaiter_spec = {

@@ -1,6 +1,7 @@
 /*
- * Awaiting a waitable: the iterator behind `await`. A value that is there is returned at once, without a trip through
- * the event loop; else an asyncio future is awaited that the loop's bridge completes.
+ * Awaiting a waitable: the iterator behind `await`. A value that is there is returned at once,
+ * without a trip through the event loop; else an asyncio future is awaited that the loop's bridge
+ * completes.
  */
 #pragma once
 

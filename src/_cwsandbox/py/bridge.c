@@ -5,7 +5,7 @@
 #include "base/alloc.h"
 #include "py/await.h"
 
-/* ---- letters -------------------------------------------------------------------------------------- */
+/* ---- letters --------------------------------------------------------------------------------- */
 
 /* On the thread that made the change, under the lock of the letter's waiters. */
 static void post(struct cws_observer *observer)
@@ -46,7 +46,8 @@ static void drain(struct py_bridge *bridge)
         next = next->next;
         struct py_awaiter *awaiter = letter->awaiter;
         if (awaiter) {
-            /* Taken from the list once more, to know that the posting thread is through with letter and mailbox. */
+            /* Taken from the list once more, to know that the posting thread is through with
+             * letter and mailbox. */
             cws_waiters_remove(letter->waiters, &letter->letter.observer);
             py_awaiter_wake(awaiter);
         }
@@ -54,7 +55,7 @@ static void drain(struct py_bridge *bridge)
     }
 }
 
-/* ---- the bridge ------------------------------------------------------------------------------------ */
+/* ---- the bridge ------------------------------------------------------------------------------ */
 
 static PyObject *bridge_drain(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
@@ -91,7 +92,8 @@ static void bridge_dealloc(PyObject *self)
         drain(bridge);
         cws_mailbox_unref(bridge->mailbox);
     } else if (bridge->mailbox) {
-        close(cws_mailbox_fd(bridge->mailbox)); /* this process's copy; the memory is left as fork() found it */
+        close(cws_mailbox_fd(
+            bridge->mailbox)); /* this process's copy; the memory is left as fork() found it */
     }
     py_state_unref(bridge->state);
     py_object_free(self);

@@ -1,8 +1,9 @@
 /*
- * The way from the I/O thread into one asyncio event loop: a mailbox whose eventfd the loop watches as a reader.
+ * The way from the I/O thread into one asyncio event loop: a mailbox whose eventfd the loop watches
+ * as a reader.
  *
- * Made at the first await in a loop, kept as long as the loop is open and alive. The loop holds the bridge (through its
- * reader's callback), the bridge holds the loop weakly.
+ * Made at the first await in a loop, kept as long as the loop is open and alive. The loop holds the
+ * bridge (through its reader's callback), the bridge holds the loop weakly.
  */
 #pragma once
 
@@ -12,14 +13,15 @@
 struct py_awaiter;
 
 /*
- * An awaiter's registration. Memory of its own, as it may outlive the awaiter: once posted it lies in the mailbox until
- * the loop, or the end of the bridge, takes it out. Until posted it belongs to the awaiter.
+ * An awaiter's registration. Memory of its own, as it may outlive the awaiter: once posted it lies
+ * in the mailbox until the loop, or the end of the bridge, takes it out. Until posted it belongs to
+ * the awaiter.
  */
 struct py_letter {
     struct cws_letter letter;
-    struct cws_waiters *waiters;  /* where it is registered; valid while `awaiter` is */
-    struct py_awaiter *awaiter;   /* NULL: given up */
-    bool posted;                  /* written under the lock of `waiters` */
+    struct cws_waiters *waiters; /* where it is registered; valid while `awaiter` is */
+    struct py_awaiter *awaiter;  /* NULL: given up */
+    bool posted;                 /* written under the lock of `waiters` */
 };
 
 struct py_bridge {
@@ -32,7 +34,8 @@ struct py_bridge {
 
 extern PyType_Spec py_bridge_spec;
 
-/* A new reference to the bridge of the running event loop. NULL with an exception set, RuntimeError outside of one. */
+/* A new reference to the bridge of the running event loop. NULL with an exception set,
+ * RuntimeError outside of one. */
 struct py_bridge *py_bridge_of_running_loop(struct py_state *state, PyObject **out_loop);
 
 /* Lets go of the bridges of closed loops. 0, or -1 with an exception set. */

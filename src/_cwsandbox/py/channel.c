@@ -49,7 +49,8 @@ static int add_field(struct cws_metadata *metadata, PyObject *field)
     const char *value_text = name_text ? field_value(value, &value_len) : NULL;
     if (!value_text)
         goto done;
-    if (cws_metadata_add(metadata, name_text, (size_t)name_len, value_text, (size_t)value_len, &err) != CWS_OK)
+    if (cws_metadata_add(metadata, name_text, (size_t)name_len, value_text, (size_t)value_len,
+                         &err) != CWS_OK)
         py_raise_core_error(&err);
     else
         rc = 0;
@@ -140,7 +141,8 @@ static PyObject *channel_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     if (py_args_parse_call(&params, args, kwargs, given) < 0)
         return NULL;
     options.url = py_arg_text(given[0], "target", NULL);
-    if (!options.url || pem_option(given[2], names[2], &options.roots_pem, &options.roots_len) < 0 ||
+    if (!options.url ||
+        pem_option(given[2], names[2], &options.roots_pem, &options.roots_len) < 0 ||
         pem_option(given[3], names[3], &options.cert_pem, &options.cert_len) < 0 ||
         pem_option(given[4], names[4], &options.key_pem, &options.key_len) < 0 ||
         max_receive_option(given[5], &options.max_receive) < 0)
@@ -193,8 +195,9 @@ static PyObject *channel_target(PyObject *self, void *Py_UNUSED(closure))
 
 static PyMethodDef channel_methods[] = {
     {"unary", (PyCFunction)(void (*)(void))channel_unary, METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("unary($self, method, request, timeout=None)\n--\n\n"
-               "Call \"Service/Method\" with the request as a dict of its fields; the reply as a dict.")},
+     PyDoc_STR(
+         "unary($self, method, request, timeout=None)\n--\n\n"
+         "Call \"Service/Method\" with the request as a dict of its fields; the reply as a dict.")},
     {NULL},
 };
 
@@ -204,8 +207,10 @@ static PyGetSetDef channel_getset[] = {
 };
 
 static PyType_Slot channel_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("The connections to one authority, shared by all channels of equal settings in the\n"
-                          "process. Making one does no I/O.")},
+    {Py_tp_doc,
+     (void *)PyDoc_STR(
+         "The connections to one authority, shared by all channels of equal settings in the\n"
+         "process. Making one does no I/O.")},
     {Py_tp_new, channel_new},
     {Py_tp_methods, channel_methods},
     {Py_tp_getset, channel_getset},
@@ -216,6 +221,7 @@ static PyType_Slot channel_slots[] = {
 PyType_Spec py_channel_spec = {
     .name = "cwsandbox._cwsandbox.Channel",
     .basicsize = sizeof(struct py_channel),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, /* refers to a str only: no cycle to collect */
+    .flags = Py_TPFLAGS_DEFAULT |
+             Py_TPFLAGS_IMMUTABLETYPE, /* refers to a str only: no cycle to collect */
     .slots = channel_slots,
 };

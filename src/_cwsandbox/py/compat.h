@@ -1,8 +1,10 @@
 /*
- * Python.h, and what differs between the Python versions and between the Limited API and the full one.
+ * Python.h, and what differs between the Python versions and between the Limited API and the full
+ * one.
  *
- * This folder is written to the Limited API of 3.11, so that one binary serves 3.11 and later; a free-threaded build
- * compiles the same code with the full API and runs with the GIL on (no Py_mod_gil slot is declared).
+ * This folder is written to the Limited API of 3.11, so that one binary serves 3.11 and later; a
+ * free-threaded build compiles the same code with the full API and runs with the GIL on (no
+ * Py_mod_gil slot is declared).
  */
 #pragma once
 
@@ -13,7 +15,8 @@
 
 #include "base/base.h"
 
-/* The exception that is set, taken off the thread, as one object with its traceback; NULL when none is. */
+/* The exception that is set, taken off the thread, as one object with its traceback; NULL when
+ * none is. */
 static inline PyObject *py_exception_take(void)
 {
     PyObject *type, *value, *traceback;

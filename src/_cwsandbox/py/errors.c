@@ -21,15 +21,16 @@ PyObject *py_raise_core_error(const struct cws_error *err)
 PyObject *py_rpc_error_class(void)
 {
     /* What an instance that Python code made itself has. */
-    PyObject *defaults =
-        Py_BuildValue("{s:s,s:i,s:s,s:s,s:(),s:O,s:O,s:O}", "kind", "status", "code", CWS_GRPC_UNKNOWN,
-                      "code_name", cws_grpc_code_name(CWS_GRPC_UNKNOWN), "message", "", "details",
-                      "local", Py_True, "code_text", Py_None, "failure", Py_None);
+    PyObject *defaults = Py_BuildValue(
+        "{s:s,s:i,s:s,s:s,s:(),s:O,s:O,s:O}", "kind", "status", "code", CWS_GRPC_UNKNOWN,
+        "code_name", cws_grpc_code_name(CWS_GRPC_UNKNOWN), "message", "", "details", "local",
+        Py_True, "code_text", Py_None, "failure", Py_None);
     if (!defaults)
         return NULL;
     PyObject *class = PyErr_NewExceptionWithDoc(
         "cwsandbox._cwsandbox.RpcError",
-        "A call or exec that failed, before the Python layer has given it its class.", NULL, defaults);
+        "A call or exec that failed, before the Python layer has given it its class.", NULL,
+        defaults);
     Py_DECREF(defaults);
     return class;
 }
@@ -93,10 +94,11 @@ PyObject *py_rpc_error_new(struct py_state *state, const char *kind,
                            PyObject *failure)
 {
     PyObject *message = message_text(status);
-    PyObject *text = !message ? NULL
-                     : PyUnicode_GetLength(message) == 0
-                         ? PyUnicode_FromFormat("%s (%s)", cws_grpc_code_name(status->code), kind)
-                         : PyUnicode_FromFormat("%s: %U", cws_grpc_code_name(status->code), message);
+    PyObject *text =
+        !message ? NULL
+        : PyUnicode_GetLength(message) == 0
+            ? PyUnicode_FromFormat("%s (%s)", cws_grpc_code_name(status->code), kind)
+            : PyUnicode_FromFormat("%s: %U", cws_grpc_code_name(status->code), message);
     Py_XDECREF(message);
     if (!text)
         return NULL;

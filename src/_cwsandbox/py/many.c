@@ -105,7 +105,8 @@ static PyObject *wait_for(PyObject *operations, size_t wanted, uint64_t deadline
     if (!many)
         return NULL;
     PyObject *result = NULL;
-    /* Counting on past 0 is harmless: the step from 1 to 0 comes once, and never if none is wanted. */
+    /* Counting on past 0 is harmless: the step from 1 to 0 comes once, and never if none is
+     * wanted. */
     atomic_init(&many->left, wanted);
     if (observe_all(many) < 0)
         goto done;
@@ -135,8 +136,9 @@ PyObject *py_wait_many(PyObject *module, PyObject *const *args, Py_ssize_t nargs
         return NULL;
     PyObject *result = NULL;
     if (count < 0 || count > PyTuple_Size(operations))
-        PyErr_Format(PyExc_ValueError, "count is %zd, it must be between 0 and the number of operations, %zd",
-                     count, PyTuple_Size(operations));
+        PyErr_Format(PyExc_ValueError,
+                     "count is %zd, it must be between 0 and the number of operations, %zd", count,
+                     PyTuple_Size(operations));
     else if (check_operations(py_state_of_module(module), operations) == 0)
         result = wait_for(operations, (size_t)count, deadline_ns);
     Py_DECREF(operations);

@@ -4,7 +4,7 @@
 #include "py/await.h"
 #include "py/promise.h"
 
-/* ---- life ----------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 PyObject *py_operation_alloc(PyTypeObject *type, struct py_state *state)
 {
@@ -64,7 +64,8 @@ void py_operation_dealloc(PyObject *self)
     py_operation_clear(self);
     if (op->source) {
         op->state->live_operations--;
-        /* What was made before fork() stays as it is: the I/O thread may have been in the middle of it. */
+        /* What was made before fork() stays as it is: the I/O thread may have been in the middle
+         * of it. */
         if (op->generation == cws_loop_generation())
             op->source->release(op->core);
     }
@@ -83,7 +84,7 @@ int py_operation_check(const struct py_operation *op)
     return py_state_check_fork(op->generation, "operation");
 }
 
-/* ---- the outcome ----------------------------------------------------------------------------------- */
+/* ---- the outcome ----------------------------------------------------------------------------- */
 
 static bool is_settled(const struct py_operation *op)
 {
@@ -95,7 +96,8 @@ bool py_operation_is_done(const struct py_operation *op)
     return is_settled(op) || cws_future_is_done(op->source->future(op->core));
 }
 
-/* One thread at a time may make the outcome: it runs Python code, in which the GIL changes hands. */
+/* One thread at a time may make the outcome: it runs Python code, in which the GIL changes
+ * hands. */
 static int enter_making(struct py_operation *op)
 {
     if (op->maker == PyThread_get_thread_ident()) {
@@ -155,7 +157,8 @@ enum py_poll py_operation_poll_done(struct py_operation *op, struct cws_observer
     if (!observer)
         return PY_POLL_PENDING;
     if (op->source->by_io_thread && op->state->stopped) {
-        PyErr_SetString(PyExc_RuntimeError, "the operation cannot end: the I/O thread was shut down");
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the operation cannot end: the I/O thread was shut down");
         return PY_POLL_ERROR;
     }
     if (!cws_future_observe(future, observer))
@@ -179,7 +182,8 @@ static enum py_poll poll_outcome(PyObject *self, struct cws_observer *observer,
         return PY_POLL_ERROR;
     }
     if (op->error) {
-        /* The one instance is raised again and again: without this its traceback would grow each time. */
+        /* The one instance is raised again and again: without this its traceback would grow each
+         * time. */
         PyException_SetTraceback(op->error, Py_None);
         py_exception_raise(op->error);
         return PY_POLL_ERROR;
@@ -223,7 +227,7 @@ bool py_operation_cancel(struct py_operation *op)
     return op->cancelled;
 }
 
-/* ---- methods --------------------------------------------------------------------------------------- */
+/* ---- methods --------------------------------------------------------------------------------- */
 
 static int operation_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
@@ -282,12 +286,15 @@ static PyObject *operation_cancel(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyMethodDef operation_methods[] = {
     {"result", (PyCFunction)(void (*)(void))operation_result, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("result($self, timeout=None)\n--\n\n"
-               "Block for the value, at most `timeout` seconds (then TimeoutError; the operation goes on).\n\n"
-               "Raises the operation's exception, concurrent.futures.CancelledError when it was cancelled.")},
+               "Block for the value, at most `timeout` seconds (then TimeoutError; the operation "
+               "goes on).\n\n"
+               "Raises the operation's exception, concurrent.futures.CancelledError when it was "
+               "cancelled.")},
     {"_done", operation_done, METH_NOARGS,
      PyDoc_STR("_done($self)\n--\n\nWhether result() would return or raise without waiting.")},
     {"_cancel", operation_cancel, METH_NOARGS,
-     PyDoc_STR("_cancel($self)\n--\n\nCancel if not done: True when this ended it or it was cancelled before.")},
+     PyDoc_STR("_cancel($self)\n--\n\nCancel if not done: True when this ended it or it was "
+               "cancelled before.")},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
     {NULL},
 };
@@ -298,9 +305,11 @@ static PyMemberDef operation_members[] = {
 };
 
 static PyType_Slot operation_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("One-shot result of an operation that runs in the background.\n\n"
-                          "The value stays: it can be taken any number of times, by result() from threads\n"
-                          "and by await from any event loop.")},
+    {Py_tp_doc,
+     (void *)PyDoc_STR(
+         "One-shot result of an operation that runs in the background.\n\n"
+         "The value stays: it can be taken any number of times, by result() from threads\n"
+         "and by await from any event loop.")},
     {Py_tp_new, operation_new},
     {Py_tp_init, operation_init},
     {Py_am_await, operation_await},
@@ -315,7 +324,7 @@ static PyType_Slot operation_slots[] = {
 PyType_Spec py_operation_spec = {
     .name = "cwsandbox.OperationRef",
     .basicsize = sizeof(struct py_operation),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC |
-             Py_TPFLAGS_IMMUTABLETYPE,
+    .flags =
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = operation_slots,
 };

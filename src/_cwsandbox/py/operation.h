@@ -1,8 +1,8 @@
 /*
  * OperationRef: a one-shot result, by result() for threads and by await for event loops.
  *
- * Where the result comes from is the source's affair. Value or exception are made once, at the first request after the end,
- * and kept: everybody gets the same object.
+ * Where the result comes from is the source's affair. Value or exception are made once, at the
+ * first request after the end, and kept: everybody gets the same object.
  */
 #pragma once
 
@@ -16,10 +16,11 @@ struct py_operation;
 struct py_source {
     /* Tells the end of `core`. */
     struct cws_future *(*future)(void *core);
-    /* After the end, once: a new reference to the value, or NULL with the operation's exception set. Not called when
-     * value or error were filled in before the end. */
+    /* After the end, once: a new reference to the value, or NULL with the operation's exception
+     * set. Not called when value or error were filled in before the end. */
     PyObject *(*take)(struct py_operation *op);
-    /* Called while not done: ends it. False: it cannot be ended, or has come to an end on its own. */
+    /* Called while not done: ends it. False: it cannot be ended, or has come to an end on its
+     * own. */
     bool (*cancel)(struct py_operation *op);
     /* Gives up the reference on `core`. */
     void (*release)(void *core);
@@ -36,8 +37,9 @@ struct py_operation {
     PyObject *attached;             /* the source's own: an object kept alive */
     PyObject *value;                /* once made */
     PyObject *error;                /* once made: an exception instance */
-    PyThread_type_lock making;      /* held by the thread that is in source->take; NULL before the first */
-    unsigned long maker;            /* that thread, 0: none */
+    PyThread_type_lock
+        making;          /* held by the thread that is in source->take; NULL before the first */
+    unsigned long maker; /* that thread, 0: none */
     PyObject *weakrefs;
     unsigned generation;
     bool cancelled; /* for good, whatever `core` says */
@@ -73,8 +75,8 @@ enum py_poll py_operation_poll_done(struct py_operation *op, struct cws_observer
 enum py_poll py_operation_poll(PyObject *self, struct cws_observer *observer,
                                struct cws_waiters **out_waiters, PyObject **out_value);
 
-/* Of one that is done: makes value or error if that has not happened. 0, or -1 with an exception that is not the
- * operation's own (KeyboardInterrupt). */
+/* Of one that is done: makes value or error if that has not happened. 0, or -1 with an exception
+ * that is not the operation's own (KeyboardInterrupt). */
 int py_operation_settle(struct py_operation *op);
 
 /* As _cancel(). */

@@ -3,7 +3,7 @@
 #include "base/alloc.h"
 #include "py/args.h"
 
-/* ---- the future that Python completes ------------------------------------------------------------- */
+/* ---- the future that Python completes -------------------------------------------------------- */
 
 static struct cws_future *core_future(void *core)
 {
@@ -56,7 +56,7 @@ static bool complete_cancelled(struct py_operation *op)
     return true;
 }
 
-/* ---- around a concurrent.futures.Future ----------------------------------------------------------- */
+/* ---- around a concurrent.futures.Future ------------------------------------------------------ */
 
 static bool wrapped_cancel(struct py_operation *op)
 {
@@ -122,8 +122,7 @@ static PyMethodDef on_wrapped_done_def = {"_on_done", on_wrapped_done, METH_O, N
 
 int py_promise_wrap(struct py_operation *op, PyObject *future)
 {
-    PyObject *class =
-        py_state_import(&op->state->future_class, "concurrent.futures", "Future");
+    PyObject *class = py_state_import(&op->state->future_class, "concurrent.futures", "Future");
     if (!class)
         return -1;
     int fits = PyObject_IsInstance(future, class);
@@ -152,7 +151,7 @@ int py_promise_wrap(struct py_operation *op, PyObject *future)
     return added ? 0 : -1;
 }
 
-/* ---- Promise --------------------------------------------------------------------------------------- */
+/* ---- Promise --------------------------------------------------------------------------------- */
 
 static bool promise_cancel(struct py_operation *op)
 {
@@ -230,7 +229,8 @@ static PyObject *promise_set_result(PyObject *self, PyObject *value)
 static PyObject *promise_set_exception(PyObject *self, PyObject *exception)
 {
     if (!py_is_exception(exception)) {
-        PyErr_Format(PyExc_TypeError, "set_exception() takes an exception instance, not %R", exception);
+        PyErr_Format(PyExc_TypeError, "set_exception() takes an exception instance, not %R",
+                     exception);
         return NULL;
     }
     if (PyObject_TypeCheck(exception, (PyTypeObject *)PyExc_StopIteration)) {
@@ -252,8 +252,9 @@ static PyMethodDef promise_methods[] = {
 };
 
 static PyType_Slot promise_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("An operation completed by Python code.\n\n"
-                          "`on_cancel` is called once, on the cancelling thread, if it is cancelled.")},
+    {Py_tp_doc, (void *)PyDoc_STR(
+                    "An operation completed by Python code.\n\n"
+                    "`on_cancel` is called once, on the cancelling thread, if it is cancelled.")},
     {Py_tp_new, promise_new},
     {Py_tp_init, promise_init},
     {Py_tp_methods, promise_methods},
@@ -266,7 +267,7 @@ static PyType_Slot promise_slots[] = {
 PyType_Spec py_promise_spec = {
     .name = "cwsandbox.Promise",
     .basicsize = sizeof(struct py_operation),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC |
-             Py_TPFLAGS_IMMUTABLETYPE,
+    .flags =
+        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = promise_slots,
 };

@@ -1,4 +1,5 @@
-/* Operations that Python code completes: Promise, and OperationRef around a concurrent.futures.Future. */
+/* Operations that Python code completes: Promise, and OperationRef around a
+ * concurrent.futures.Future. */
 #pragma once
 
 #include "py/operation.h"

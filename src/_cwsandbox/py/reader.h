@@ -5,5 +5,6 @@
 
 extern PyType_Spec py_reader_spec;
 
-/* A new reference to the process's reader of one stream. The process does not hold it: there is no cycle. */
+/* A new reference to the process's reader of one stream. The process does not hold it: there is
+ * no cycle. */
 PyObject *py_reader_of(struct py_process *process, int which);

@@ -11,7 +11,7 @@ struct py_sandbox {
     struct py_state *state;
     struct cws_sandbox *core; /* made at first use, so that a handle not used yet survives fork() */
     unsigned generation;      /* of `core` */
-    PyObject *failures;  /* list shared with the execs of now: fail() puts its exception in and starts a new one */
+    PyObject *failures;  /* shared with the execs of now: fail() fills it and starts a new one */
     PyObject *closed_by; /* close()'s exception: closed for good */
     bool is_open;
 };
@@ -86,9 +86,10 @@ static void sandbox_dealloc(PyObject *object)
     py_object_free(object);
 }
 
-/* ---- its state ------------------------------------------------------------------------------------- */
+/* ---- its state ------------------------------------------------------------------------------- */
 
-static PyObject *sandbox_open(PyObject *object, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *sandbox_open(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                              PyObject *kwnames)
 {
     static const char *const names[] = {"channel", "sandbox_id"};
     static const struct py_params params = {"open", names, 2, 2, 2};
@@ -179,7 +180,7 @@ static PyObject *sandbox_stats(PyObject *object, PyObject *Py_UNUSED(ignored))
                          atomic_load(&core->completed_nonzero), atomic_load(&core->failures));
 }
 
-/* ---- exec ------------------------------------------------------------------------------------------ */
+/* ---- exec ------------------------------------------------------------------------------------ */
 
 /* More arguments than this take memory from the heap. */
 enum { FEW_ARGS = 16 };
@@ -196,7 +197,8 @@ static int fill_argv(char **texts, PyObject *items, Py_ssize_t count)
 }
 
 /* `items` is the tuple of arguments. NULL with an exception set. */
-static struct cws_exec *start(struct cws_sandbox *core, PyObject *items, struct cws_exec_options *options)
+static struct cws_exec *start(struct cws_sandbox *core, PyObject *items,
+                              struct cws_exec_options *options)
 {
     char *few[FEW_ARGS];
     struct cws_exec *exec = NULL;
@@ -223,7 +225,8 @@ static int exec_options(PyObject *const *given, struct cws_exec_options *options
 {
     int with_stdin = given[0] ? PyObject_IsTrue(given[0]) : 0;
     int check = given[1] ? PyObject_IsTrue(given[1]) : 0;
-    if (with_stdin < 0 || check < 0 || py_arg_seconds(given[2], "timeout", false, &options->timeout_s) < 0)
+    if (with_stdin < 0 || check < 0 ||
+        py_arg_seconds(given[2], "timeout", false, &options->timeout_s) < 0)
         return -1;
     options->with_stdin = with_stdin;
     *out_check = check;
@@ -231,9 +234,11 @@ static int exec_options(PyObject *const *given, struct cws_exec_options *options
     return options->container ? 0 : -1;
 }
 
-static PyObject *sandbox_exec(PyObject *object, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *sandbox_exec(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                              PyObject *kwnames)
 {
-    static const char *const names[] = {"command", "argv", "stdin", "check", "timeout", "container"};
+    static const char *const names[] = {"command", "argv",    "stdin",
+                                        "check",   "timeout", "container"};
     static const struct py_params params = {"exec", names, 6, 2, 2};
     struct py_sandbox *self = (struct py_sandbox *)object;
     PyObject *given[6];
@@ -261,12 +266,14 @@ static PyMethodDef sandbox_methods[] = {
                "Known to run: execs that wait are sent, later ones go out at once.")},
     {"fail", sandbox_fail, METH_O,
      PyDoc_STR("fail($self, failure)\n--\n\n"
-               "Could not be started this time: execs that wait fail with `failure`; later ones wait again.")},
+               "Could not be started this time: execs that wait fail with `failure`; later ones "
+               "wait again.")},
     {"close", sandbox_close, METH_O,
      PyDoc_STR("close($self, failure)\n--\n\n"
                "Stopped: execs that wait or run end with `failure`; later ones fail at once.")},
     {"exec", (PyCFunction)(void (*)(void))sandbox_exec, METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("exec($self, command, argv, *, stdin=False, check=False, timeout=None, container='')\n--\n\n"
+     PyDoc_STR("exec($self, command, argv, *, stdin=False, check=False, timeout=None, "
+               "container='')\n--\n\n"
                "Start `argv` (`command` is what Process.command tells). Returns at once.")},
     {"stats", sandbox_stats, METH_NOARGS,
      PyDoc_STR("stats($self)\n--\n\nexec_count, completed_ok, completed_nonzero, failures.")},
@@ -280,8 +287,10 @@ static PyGetSetDef sandbox_getset[] = {
 };
 
 static PyType_Slot sandbox_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("The native side of one sandbox: lets execs wait until it is known to run, then sends\n"
-                          "them, and ends them with it.")},
+    {Py_tp_doc,
+     (void *)PyDoc_STR(
+         "The native side of one sandbox: lets execs wait until it is known to run, then sends\n"
+         "them, and ends them with it.")},
     {Py_tp_new, sandbox_new},
     {Py_tp_methods, sandbox_methods},
     {Py_tp_getset, sandbox_getset},

@@ -95,6 +95,5 @@ PyObject *py_state_raise_cancelled(struct py_state *state)
 
 PyObject *py_state_raise_task_cancelled(struct py_state *state)
 {
-    return raise_class(
-        py_state_import(&state->task_cancelled_error, "asyncio", "CancelledError"));
+    return raise_class(py_state_import(&state->task_cancelled_error, "asyncio", "CancelledError"));
 }

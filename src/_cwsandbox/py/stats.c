@@ -48,7 +48,8 @@ PyObject *py_stats(struct py_state *state)
     struct census census;
     if (py_bridge_sweep(state) < 0 || take_census(state, &census) < 0)
         return NULL;
-    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n}", "allocations", (Py_ssize_t)cws_alloc_live(), "operations",
-                         state->live_operations, "connections", (Py_ssize_t)census.connections, "streams",
-                         (Py_ssize_t)census.streams, "mailboxes", state->live_bridges);
+    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n}", "allocations", (Py_ssize_t)cws_alloc_live(),
+                         "operations", state->live_operations, "connections",
+                         (Py_ssize_t)census.connections, "streams", (Py_ssize_t)census.streams,
+                         "mailboxes", state->live_bridges);
 }

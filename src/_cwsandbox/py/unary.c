@@ -70,7 +70,8 @@ PyObject *py_unary_start(struct py_state *state, struct cws_channel *channel, Py
     char path[CWS_PROTO_PATH_MAX];
     const ProtobufCMethodDescriptor *desc = cws_proto_method_path(name, len, path);
     if (!desc) {
-        PyErr_Format(PyExc_ValueError, "method is %R, it must be one of the service's, as \"Service/Method\"",
+        PyErr_Format(PyExc_ValueError,
+                     "method is %R, it must be one of the service's, as \"Service/Method\"",
                      method);
         return NULL;
     }

@@ -5,6 +5,7 @@
 
 struct cws_channel;
 
-/* Channel.unary without its parsing of arguments. `timeout_s` negative: none. NULL with an exception set. */
+/* Channel.unary without its parsing of arguments. `timeout_s` negative: none. NULL with an
+ * exception set. */
 PyObject *py_unary_start(struct py_state *state, struct cws_channel *channel, PyObject *method,
                          PyObject *request, double timeout_s);

@@ -2,7 +2,8 @@
 
 #include "base/clock.h"
 
-/* One sleep's length at most: below what PyThread can count in microseconds, with the rest slept in further rounds. */
+/* One sleep's length at most: below what PyThread can count in microseconds, with the rest slept
+ * in further rounds. */
 #define MAX_SLEEP_NS (3600 * CWS_NS_PER_S)
 
 struct waiter {
@@ -52,8 +53,8 @@ int py_park(PyThread_type_lock lock, uint64_t deadline_ns)
     }
 }
 
-/* One round: registers, sleeps, takes the registration back. 1: poll again; 0: the deadline has passed; -1: error;
- * 2: *out_value holds. */
+/* One round: registers, sleeps, takes the registration back. 1: poll again; 0: the deadline has
+ * passed; -1: error; 2: *out_value holds. */
 static int wait_once(PyObject *subject, const struct py_waitable *waitable, uint64_t deadline_ns,
                      struct waiter *waiter, PyObject **out_value)
 {

@@ -1,8 +1,8 @@
 /*
  * What can be waited for, and the blocking way of waiting for it (await.h has the other).
  *
- * The thread that brings the end about never takes the GIL: it notifies an observer, which for a blocked thread
- * releases a lock of PyThread's.
+ * The thread that brings the end about never takes the GIL: it notifies an observer, which for a
+ * blocked thread releases a lock of PyThread's.
  */
 #pragma once
 
@@ -16,20 +16,21 @@ enum py_poll {
 };
 
 struct py_waitable {
-    /* Takes the value of `subject` if it is there. Else, with an observer, registers it and sets *out_waiters to the
-     * list it is in. A notified observer means "poll again". */
+    /* Takes the value of `subject` if it is there. Else, with an observer, registers it and sets
+     * *out_waiters to the list it is in. A notified observer means "poll again". */
     enum py_poll (*poll)(PyObject *subject, struct cws_observer *observer,
                          struct cws_waiters **out_waiters, PyObject **out_value);
     /* The task that awaits it is being cancelled. NULL: that is no concern of the subject. */
     void (*cancel)(PyObject *subject);
 };
 
-/* Blocks until there is a value or the deadline (monotonic ns) has passed: then TimeoutError. Signals are handled at
- * once, so KeyboardInterrupt ends it, taking nothing. NULL without an exception: the end of an iteration. */
+/* Blocks until there is a value or the deadline (monotonic ns) has passed: then TimeoutError.
+ * Signals are handled at once, so KeyboardInterrupt ends it, taking nothing. NULL without an
+ * exception: the end of an iteration. */
 PyObject *py_wait(PyObject *subject, const struct py_waitable *waitable, uint64_t deadline_ns);
 
-/* Waits, detached from the interpreter, until another thread has released `lock`, which is held by whoever calls.
- * 1: released; 0: the deadline has passed; -1: a signal handler raised. */
+/* Waits, detached from the interpreter, until another thread has released `lock`, which is held
+ * by whoever calls. 1: released; 0: the deadline has passed; -1: a signal handler raised. */
 int py_park(PyThread_type_lock lock, uint64_t deadline_ns);
 
 /* A new lock, held already. NULL with MemoryError. */

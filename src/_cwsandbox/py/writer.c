@@ -36,9 +36,10 @@ static void writer_dealloc(PyObject *self)
     py_object_free(self);
 }
 
-/* ---- one write as an operation ---------------------------------------------------------------------- */
+/* ---- one write as an operation --------------------------------------------------------------- */
 
-/* Raises what make_write_error makes of `reason`, because of `cause` (may be NULL). Returns NULL. */
+/* Raises what make_write_error makes of `reason`, because of `cause` (may be NULL). Returns
+ * NULL. */
 static PyObject *raise_write_error(struct py_state *state, const char *reason, PyObject *cause)
 {
     PyObject *error = PyObject_CallFunction(state->make_write_error, "s", reason);
@@ -49,7 +50,8 @@ static PyObject *raise_write_error(struct py_state *state, const char *reason, P
             PyException_SetCause(error, Py_NewRef(cause));
         py_exception_raise(error);
     } else {
-        PyErr_Format(PyExc_TypeError, "make_write_error must return an exception instance, not %R", error);
+        PyErr_Format(PyExc_TypeError, "make_write_error must return an exception instance, not %R",
+                     error);
     }
     Py_DECREF(error);
     return NULL;
@@ -87,7 +89,8 @@ static const struct py_source write_source = {
 };
 
 /* The operation of what the core has queued, or the exception for why it was not. */
-static PyObject *begin_write(struct py_process *process, enum cws_status status, struct cws_write *write)
+static PyObject *begin_write(struct py_process *process, enum cws_status status,
+                             struct cws_write *write)
 {
     struct py_state *state = process->op.state;
     switch (status) {
@@ -112,7 +115,7 @@ static PyObject *write_bytes(struct py_process *process, const void *data, size_
     return begin_write(process, status, write);
 }
 
-/* ---- methods --------------------------------------------------------------------------------------- */
+/* ---- methods --------------------------------------------------------------------------------- */
 
 static struct py_process *process_of(PyObject *self)
 {
@@ -127,7 +130,8 @@ static PyObject *writer_write(PyObject *self, PyObject *data)
         return NULL;
     Py_buffer view;
     if (!PyObject_CheckBuffer(data)) {
-        PyErr_Format(PyExc_TypeError, "write() takes bytes, bytearray or memoryview, not %R", Py_TYPE(data));
+        PyErr_Format(PyExc_TypeError, "write() takes bytes, bytearray or memoryview, not %R",
+                     Py_TYPE(data));
         return NULL;
     }
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
@@ -137,7 +141,8 @@ static PyObject *writer_write(PyObject *self, PyObject *data)
     return op;
 }
 
-static PyObject *writer_writeline(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *writer_writeline(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                                  PyObject *kwnames)
 {
     static const char *const names[] = {"text", "encoding"};
     static const struct py_params params = {"writeline", names, 2, 2, 1};
@@ -178,7 +183,8 @@ static PyObject *writer_set_exception(PyObject *self, PyObject *exception)
     if (!process)
         return NULL;
     if (!py_is_exception(exception)) {
-        PyErr_Format(PyExc_TypeError, "set_exception() takes an exception instance, not %R", exception);
+        PyErr_Format(PyExc_TypeError, "set_exception() takes an exception instance, not %R",
+                     exception);
         return NULL;
     }
     PyObject *before = process->stdin_error;
@@ -199,12 +205,16 @@ static PyObject *writer_closed(PyObject *self, void *Py_UNUSED(closure))
 static PyMethodDef writer_methods[] = {
     {"write", writer_write, METH_O,
      PyDoc_STR("write($self, data)\n--\n\n"
-               "Queue bytes; the operation is done when they were handed to the connection under flow control.")},
+               "Queue bytes; the operation is done when they were handed to the connection under "
+               "flow control.")},
     {"writeline", (PyCFunction)(void (*)(void))writer_writeline, METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("writeline($self, text, encoding='utf-8')\n--\n\nQueue a line: the text and a newline.")},
-    {"close", writer_close, METH_NOARGS, PyDoc_STR("close($self)\n--\n\nEnd the input after what is queued.")},
+     PyDoc_STR(
+         "writeline($self, text, encoding='utf-8')\n--\n\nQueue a line: the text and a newline.")},
+    {"close", writer_close, METH_NOARGS,
+     PyDoc_STR("close($self)\n--\n\nEnd the input after what is queued.")},
     {"set_exception", writer_set_exception, METH_O,
-     PyDoc_STR("set_exception($self, exception)\n--\n\nLet all later writes fail because of `exception`.")},
+     PyDoc_STR("set_exception($self, exception)\n--\n\nLet all later writes fail because of "
+               "`exception`.")},
     {NULL},
 };
 

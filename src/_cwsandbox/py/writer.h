@@ -3,7 +3,8 @@
 
 #include "py/process.h"
 
-/* Told to users as the depth of the queue that the published SDK has; here writes wait under flow control instead. */
+/* Told to users as the depth of the queue that the published SDK has; here writes wait under
+ * flow control instead. */
 #define PY_WRITER_QUEUE_SIZE 16
 
 extern PyType_Spec py_writer_spec;
