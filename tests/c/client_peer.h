@@ -30,14 +30,16 @@ struct client_bed {
     struct cws_list rpcs;
 };
 
-/* Runs the loop until the condition holds, sleeping only for events. */
+/* Runs the loop until the condition holds, sleeping only for events: the second run does what the first one's events have
+ * put off to just before the next wait. */
 #define WAIT_FOR(loop, condition) \
-    do { \
+    for (;;) { \
+        uv_run(cws_loop_uv(loop), UV_RUN_NOWAIT); \
         uv_run(cws_loop_uv(loop), UV_RUN_NOWAIT); \
         if (condition) \
             break; \
         pump(loop); \
-    } while (!(condition))
+    }
 
 static inline void client_bed_accept(void *ctx, struct cws_transport *transport)
 {

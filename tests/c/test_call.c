@@ -2,6 +2,7 @@
 #include <sys/un.h>
 
 #include "client_peer.h"
+#include "failing.h"
 
 static int set_up(void **state)
 {
@@ -397,10 +398,7 @@ static bool run_with_failing(struct client_bed *bed, size_t n)
     } else if (rpc->call) {
         rpc_cancel(rpc);
     }
-    void *probe = cws_malloc(1); /* fails when the failure was not reached */
-    bool reached = probe != NULL;
-    cws_free(probe);
-    cws_alloc_fail_at(0);
+    bool reached = failing_was_reached(n);
     if (rpc->done && rpc->status.code == CWS_GRPC_OK) {
         assert_int_equal(rpc->messages, 1);
         assert_int_equal(rpc->bytes, 70000);

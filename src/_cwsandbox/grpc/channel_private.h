@@ -33,6 +33,8 @@ struct cws_channel {
     uint64_t no_dial_before_ns; /* after a failed dial while other connections live */
     size_t streams_expected;    /* what a new connection is expected to take */
     struct cws_timer idle_timer; /* closes connections that are not needed any more */
+    struct cws_timer redial_timer; /* at no_dial_before_ns, for calls that wait */
+    unsigned fruitless;            /* connections in a row that closed before they took a call */
     struct cws_deferred pump;
     bool pump_wanted;
 };

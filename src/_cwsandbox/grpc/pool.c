@@ -9,6 +9,8 @@
 enum { USUAL_MAX_STREAMS = 100 };
 static const uint64_t CONNECT_TIMEOUT_NS = 20 * CWS_NS_PER_S;
 static const uint64_t REDIAL_PAUSE_NS = 1 * CWS_NS_PER_S;
+/* So many connections in a row may close before they take a call; then the calls that wait are told. */
+enum { MAX_FRUITLESS = 3 };
 /* Connections beyond the first that a burst needed are closed after this long without a stream. */
 static const uint64_t IDLE_NS = 30 * CWS_NS_PER_S;
 
@@ -18,6 +20,7 @@ struct cws_pool_connection {
     struct cws_dial *dial;    /* while connecting */
     struct cws_h2_conn *conn; /* from then on */
     bool ready;               /* SETTINGS are in: counted no more as connecting */
+    bool used;                /* has taken a call */
     struct cws_timer settings_timer;
     uint64_t idle_since_ns;   /* 0: has streams */
 };
@@ -114,16 +117,29 @@ static void on_room(void *ctx)
     cws_channel_want_pump(c->channel);
 }
 
+/* One connection after the other is closed before a call gets onto it: dialling on would never end. */
+static void all_fruitless(struct cws_channel *channel, const struct cws_error *why)
+{
+    struct cws_error err;
+    cws_error_set(&err, CWS_CLOSED, "%s: the peer closes its connections before they take a call (%s)",
+                  channel->target.authority, why->text);
+    channel->fruitless = 0;
+    connecting_failed(channel, &err);
+}
+
 static void on_conn_closed(void *ctx, const struct cws_error *err)
 {
     struct cws_pool_connection *c = ctx;
     struct cws_channel *channel = c->channel;
     bool was_ready = c->ready;
+    bool was_used = c->used;
     drop_connection(c);
-    if (was_ready)
+    if (!was_ready)
+        connecting_failed(channel, err);
+    else if (was_used || channel->queued == 0 || ++channel->fruitless < MAX_FRUITLESS)
         cws_channel_want_pump(channel);
     else
-        connecting_failed(channel, err);
+        all_fruitless(channel, err);
 }
 
 static const struct cws_h2_conn_events conn_events = {
@@ -218,12 +234,22 @@ static void place_calls(struct cws_channel *channel)
             cws_list_remove(&call->node);
             channel->queued--;
             c->idle_since_ns = 0;
-            if (!cws_call_open(call, c->conn)) {
+            if (cws_call_open(call, c->conn)) {
+                c->used = true;
+                channel->fruitless = 0;
+            } else if (cws_h2_conn_is_draining(c->conn)) { /* out of stream ids */
                 cws_pool_enqueue(channel, call, true);
-                break;
+            } else { /* waiting would not help the call to memory */
+                struct cws_error err = {CWS_NO_MEMORY, "out of memory for a stream"};
+                cws_call_fail_unavailable(call, &err);
             }
         }
     }
+}
+
+static void on_redial_timer(struct cws_timer *timer)
+{
+    cws_channel_want_pump(cws_container_of(timer, struct cws_channel, redial_timer));
 }
 
 static void on_pump(struct cws_deferred *deferred)
@@ -233,8 +259,11 @@ static void on_pump(struct cws_deferred *deferred)
     place_calls(channel);
     if (channel->queued == 0)
         return;
-    if (channel->connection_count > 0 && cws_clock_now_ns() < channel->no_dial_before_ns)
-        return; /* the next stream that ends comes back here */
+    if (channel->connection_count > 0 && cws_clock_now_ns() < channel->no_dial_before_ns) {
+        /* A stream that ends comes back here; when none does, the timer. */
+        (void)!cws_timer_set(channel->loop, &channel->redial_timer, channel->no_dial_before_ns);
+        return;
+    }
     size_t each = channel->streams_expected ? channel->streams_expected : USUAL_MAX_STREAMS;
     while (channel->queued && channel->connection_count < channel->max_connections &&
            channel->connecting * each < channel->queued) {
@@ -273,11 +302,13 @@ void cws_pool_init(struct cws_channel *channel)
     cws_list_init(&channel->pump.node);
     channel->pump.run = on_pump;
     cws_timer_init(&channel->idle_timer, on_idle_timer);
+    cws_timer_init(&channel->redial_timer, on_redial_timer);
 }
 
 void cws_pool_close(struct cws_channel *channel)
 {
     cws_timer_cancel(channel->loop, &channel->idle_timer);
+    cws_timer_cancel(channel->loop, &channel->redial_timer);
     while (!cws_list_is_empty(&channel->connections))
         drop_connection(entry_of(channel->connections.next));
     struct cws_error err = {CWS_CLOSED, "the channel was closed"};
