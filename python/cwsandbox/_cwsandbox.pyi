@@ -157,9 +157,17 @@ class Process(OperationRef[ProcessResult]):
     def cancel(self) -> bool: ...
     @property
     def _timeout(self) -> float | None: ...
-    def _output_size(self, stderr: bool, /) -> int: ...
-    def _output_bytes(self, stderr: bool, /) -> bytes:
-        """What has been received so far."""
+    @property
+    def _output(self) -> Output: ...
+
+@final
+class Output:
+    """What a command has printed. Does not keep its Process alive, so that the result a process holds can hold this."""
+
+    def size(self, stderr: bool, /) -> int:
+        """How many bytes have been received so far."""
+    def bytes(self, stderr: bool, /) -> bytes:
+        """What has been received so far. After the end large output is moved, not copied: the same object each time."""
 
 @final
 class StreamReader(Generic[_S]):

@@ -82,9 +82,9 @@ def test_result(sandbox: Sandbox) -> None:
     assert process.command == ["what", "is", "told"]
     assert process.cancel() is False
     assert process._cancel() is False
-    assert process._output_bytes(False) == b"hello\n"
-    assert process._output_bytes(True) == b"oops\n"
-    assert (process._output_size(False), process._output_size(True)) == (6, 5)
+    assert process._output.bytes(False) == b"hello\n"
+    assert process._output.bytes(True) == b"oops\n"
+    assert (process._output.size(False), process._output.size(True)) == (6, 5)
     assert sandbox.stats() == (1, 1, 0, 0)
 
 
@@ -125,7 +125,7 @@ def test_argv(sandbox: Sandbox) -> None:
     argv = ["argv", "", "with space", "grüße \N{SNOWMAN} \U0001f40d", *(str(n) for n in range(200))]
     process = sandbox.exec(argv, argv)
     process.result()
-    assert process._output_bytes(False).decode().split("\n") == argv[1:]
+    assert process._output.bytes(False).decode().split("\n") == argv[1:]
 
 
 def test_running(hanging: Callable[[], Any]) -> None:
@@ -137,7 +137,7 @@ def test_running(hanging: Callable[[], Any]) -> None:
         process.wait(0.01)
     with pytest.raises(TimeoutError):
         process.result(timeout=0.01)
-    assert process._output_bytes(False) == b"started\n"
+    assert process._output.bytes(False) == b"started\n"
     process.cancel()
 
 
@@ -198,7 +198,7 @@ def test_failures(sandbox: Sandbox, core: ModuleType, command: str) -> None:
             attempt()
         assert again.value is caught.value
     assert process.returncode is None
-    assert process._output_bytes(False) == b"partial\n"
+    assert process._output.bytes(False) == b"partial\n"
     assert sandbox.stats() == (1, 0, 0, 1)
 
 
@@ -254,7 +254,7 @@ def test_close_ends_all(hanging: Callable[[], Any], sandbox: Sandbox) -> None:
         error = caught.value.args[1]
         assert error.kind == "closed"
         assert error.failure is reason
-    assert running._output_bytes(False) == b"started\n"
+    assert running._output.bytes(False) == b"started\n"
 
 
 def test_closed_cannot_be_opened(core: ModuleType, channel: Any) -> None:

@@ -102,7 +102,7 @@ def test_lines_however_they_are_cut(sandbox: Any, size: int) -> None:
     assert list(process.stdout) == LINES
     assert list(process.stdout) == []
     assert "".join(process.stderr) == "x" * -(-len(TEXT.encode()) // size)
-    assert process._output_bytes(False) == TEXT.encode()
+    assert process._output.bytes(False) == TEXT.encode()
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
@@ -326,7 +326,7 @@ def test_close(steps: Steps) -> None:
     steps.send(b"three\n")
     steps.end()
     assert steps.process.wait() == 0
-    assert steps.process._output_bytes(False) == b"one\ntwo\nthree\n"
+    assert steps.process._output.bytes(False) == b"one\ntwo\nthree\n"
 
 
 def test_close_wakes_who_waits(steps: Steps, run: Run) -> None:

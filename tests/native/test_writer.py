@@ -61,7 +61,7 @@ def test_write_and_close(sandbox: Any) -> None:
     assert writer.closed is True
     assert writer.close().result() is None
     assert process.wait() == 0
-    assert process._output_bytes(False) == "one grüße\ntwo three\n".encode()
+    assert process._output.bytes(False) == "one grüße\ntwo three\n".encode()
 
 
 def test_writes_keep_their_order(sandbox: Any, run: Run) -> None:
@@ -84,7 +84,7 @@ def test_large_write(sandbox: Any) -> None:
     assert [write.result() for write in writes] == [None, None]
     assert process.wait() == 0
     expected = hashlib.sha256(data + data[:-1]).hexdigest()
-    assert process._output_bytes(False).decode() == f"{2 * len(data) - 1} {expected}"
+    assert process._output.bytes(False).decode() == f"{2 * len(data) - 1} {expected}"
 
 
 def test_buffer_may_be_changed_after_the_write(sandbox: Any) -> None:
@@ -94,7 +94,7 @@ def test_buffer_may_be_changed_after_the_write(sandbox: Any) -> None:
     data[:] = b"after, and longer"
     process.stdin.close()
     assert process.wait() == 0
-    assert process._output_bytes(False) == b"before"
+    assert process._output.bytes(False) == b"before"
 
 
 def test_written_before_the_sandbox_is_open(core: ModuleType, channel: Any) -> None:
@@ -105,7 +105,7 @@ def test_written_before_the_sandbox_is_open(core: ModuleType, channel: Any) -> N
     assert not write._done()
     sandbox.open(channel, "sb-1")
     assert (write.result(), close.result(), process.wait()) == (None, None, 0)
-    assert process._output_bytes(False) == b"early"
+    assert process._output.bytes(False) == b"early"
 
 
 def test_back_pressure(sandbox: Any) -> None:
@@ -192,7 +192,7 @@ def test_bad_arguments(sandbox: Any) -> None:
     process.stdin.writeline("ü", encoding="utf-16-le")
     process.stdin.close()
     assert process.wait() == 0
-    assert process._output_bytes(False) == "ü\n".encode("utf-16-le")
+    assert process._output.bytes(False) == "ü\n".encode("utf-16-le")
 
 
 def test_as_an_object(sandbox: Any, core: ModuleType) -> None:

@@ -10,9 +10,7 @@ if TYPE_CHECKING:
 
     from cwsandbox._cwsandbox import Process
 
-_STREAMS = (("stdout_bytes", False), ("stderr_bytes", True))
-# Bytes of one stream; larger output is copied only when it is asked for.
-_COPY_AT_ONCE = 65536
+_STREAMS = ("stdout_bytes", "stderr_bytes")
 
 
 @dataclass
@@ -33,19 +31,12 @@ class ProcessResult:
 
     @classmethod
     def _of(cls, process: Process, returncode: int) -> ProcessResult:
-        """The result of a process; text is made when first asked for, and so are copies of large output.
-
-        A process holds its result. Only while there is large output to copy does the result hold the process too.
-        """
+        """The result of a process: bytes and text are made when first asked for."""
         result = cls.__new__(cls)
         values = result.__dict__
         values["returncode"] = returncode
         values["command"] = process.command
-        for name, is_stderr in _STREAMS:
-            if process._output_size(is_stderr) <= _COPY_AT_ONCE:
-                values[name] = process._output_bytes(is_stderr)
-            else:
-                values["_process"] = process
+        values["_output"] = process._output
         return result
 
     def __getattr__(self, name: str) -> Any:
@@ -54,12 +45,12 @@ class ProcessResult:
         if name in ("stdout", "stderr"):
             raw: bytes = getattr(self, f"{name}_bytes")
             return values.setdefault(name, raw.decode("utf-8", "replace"))
-        process = values.get("_process")
-        if process is None or (name, name == "stderr_bytes") not in _STREAMS:
+        output = values.get("_output")
+        if output is None or name not in _STREAMS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        value = values.setdefault(name, process._output_bytes(name == "stderr_bytes"))
-        if all(stream in values for stream, _ in _STREAMS):
-            values.pop("_process", None)
+        value = values.setdefault(name, output.bytes(name == "stderr_bytes"))
+        if all(stream in values for stream in _STREAMS):
+            values.pop("_output", None)
         return value
 
     def __getstate__(self) -> dict[str, Any]:

@@ -70,3 +70,16 @@ void cws_alloc_fail_at(size_t n)
 {
     atomic_store(&fail_countdown, n);
 }
+
+bool cws_alloc_count_pages(void)
+{
+    if (told_to_fail())
+        return false;
+    atomic_fetch_add_explicit(&live, 1, memory_order_relaxed);
+    return true;
+}
+
+void cws_alloc_uncount_pages(void)
+{
+    atomic_fetch_sub_explicit(&live, 1, memory_order_relaxed);
+}

@@ -25,3 +25,7 @@ size_t cws_alloc_live(void);
 
 /* Tests only: let the n-th allocation from now (1 = the next) fail, once. 0 turns it off. */
 void cws_alloc_fail_at(size_t n);
+
+/* For pages.c: counts a block that is not malloc's. False when it was told to fail. */
+bool cws_alloc_count_pages(void) CWS_MUST_CHECK;
+void cws_alloc_uncount_pages(void);

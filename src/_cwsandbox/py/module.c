@@ -5,6 +5,7 @@
 #include "py/errors.h"
 #include "py/many.h"
 #include "py/message.h"
+#include "py/output.h"
 #include "py/process.h"
 #include "py/promise.h"
 #include "py/reader.h"
@@ -12,7 +13,7 @@
 #include "py/stats.h"
 #include "py/writer.h"
 
-/* ---- functions ------------------------------------------------------------------------------------- */
+/* ---- functions ------------------------------------------------------------------------------- */
 
 static void replace(PyObject **slot, PyObject *value)
 {
@@ -21,7 +22,8 @@ static void replace(PyObject **slot, PyObject *value)
     Py_XDECREF(before);
 }
 
-static PyObject *configure(PyObject *module, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *configure(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
+                           PyObject *kwnames)
 {
     static const char *const names[] = {"make_result", "make_error", "make_write_error"};
     static const struct py_params params = {"configure", names, 3, 0, 3};
@@ -30,7 +32,8 @@ static PyObject *configure(PyObject *module, PyObject *const *args, Py_ssize_t n
         return NULL;
     for (int i = 0; i < 3; i++)
         if (!PyCallable_Check(hooks[i]))
-            return PyErr_Format(PyExc_TypeError, "%s must be callable, not %R", names[i], Py_TYPE(hooks[i]));
+            return PyErr_Format(PyExc_TypeError, "%s must be callable, not %R", names[i],
+                                Py_TYPE(hooks[i]));
     struct py_state *state = py_state_of_module(module);
     replace(&state->make_result, hooks[0]);
     replace(&state->make_error, hooks[1]);
@@ -44,13 +47,15 @@ static PyObject *after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignor
     cws_loop_after_fork();
     state->loop = NULL;
     state->stopped = false;
-    /* The parent's event loops are not this process's: their bridges go, and a loop made here gets its own. */
+    /* The parent's event loops are not this process's: their bridges go, and a loop made here
+     * gets its own. */
     state->last_bridge = NULL;
     Py_CLEAR(state->bridges);
     Py_RETURN_NONE;
 }
 
-/* The I/O thread is shared by all interpreters: the end of another one is not the end of the program. */
+/* The I/O thread is shared by all interpreters: the end of another one is not the end of the
+ * program. */
 static bool is_main_interpreter(void)
 {
     return PyInterpreterState_GetID(PyInterpreterState_Get()) == 0;
@@ -74,25 +79,29 @@ static PyObject *stats(PyObject *module, PyObject *Py_UNUSED(ignored))
 
 static PyMethodDef module_methods[] = {
     {"configure", (PyCFunction)(void (*)(void))configure, METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("configure(*, make_result, make_error, make_write_error)\n--\n\n"
-               "Install the hooks by which the C types make the package's own results and exceptions.")},
+     PyDoc_STR(
+         "configure(*, make_result, make_error, make_write_error)\n--\n\n"
+         "Install the hooks by which the C types make the package's own results and exceptions.")},
     {"after_fork_in_child", after_fork_in_child, METH_NOARGS,
-     PyDoc_STR("after_fork_in_child()\n--\n\nForget what belongs to the parent. Registered with os.register_at_fork.")},
+     PyDoc_STR("after_fork_in_child()\n--\n\nForget what belongs to the parent. Registered with "
+               "os.register_at_fork.")},
     {"shutdown", shutdown, METH_NOARGS,
      PyDoc_STR("shutdown()\n--\n\nStop and join the I/O thread. Registered with atexit.")},
     {"stats", stats, METH_NOARGS, PyDoc_STR("stats()\n--\n\nLive counts for leak tests.")},
     {"wait_many", (PyCFunction)(void (*)(void))py_wait_many, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("wait_many(operations, count, timeout)\n--\n\n"
-               "Block until `count` of the operations are done or the time is up; one flag per operation.")},
+               "Block until `count` of the operations are done or the time is up; one flag per "
+               "operation.")},
     {"_message_pack", py_message_pack_method, METH_VARARGS, NULL},
     {"_message_unpack", py_message_unpack_method, METH_VARARGS, NULL},
     {NULL},
 };
 
-/* ---- the module ------------------------------------------------------------------------------------ */
+/* ---- the module ------------------------------------------------------------------------------ */
 
 /* A type of this module: added under its name if `is_public`. 0 or -1. */
-static int add_type(PyObject *module, PyTypeObject **slot, PyType_Spec *spec, PyTypeObject *base, bool is_public)
+static int add_type(PyObject *module, PyTypeObject **slot, PyType_Spec *spec, PyTypeObject *base,
+                    bool is_public)
 {
     *slot = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, (PyObject *)base);
     if (!*slot)
@@ -109,6 +118,7 @@ static int add_types(PyObject *module, struct py_state *state)
     PyTypeObject *operation = state->operation_type;
     if (add_type(module, &state->promise_type, &py_promise_spec, operation, true) < 0 ||
         add_type(module, &state->process_type, &py_process_spec, operation, true) < 0 ||
+        add_type(module, &state->output_type, &py_output_spec, NULL, true) < 0 ||
         add_type(module, &state->reader_type, &py_reader_spec, NULL, true) < 0 ||
         add_type(module, &state->writer_type, &py_writer_spec, NULL, true) < 0 ||
         add_type(module, &state->channel_type, &py_channel_spec, NULL, true) < 0)
@@ -117,8 +127,8 @@ static int add_types(PyObject *module, struct py_state *state)
 }
 
 /* Calls module.register(function), `keyword` giving the argument its name. */
-static int register_hook(PyObject *module, const char *hook, const char *in_module, const char *with,
-                         const char *keyword)
+static int register_hook(PyObject *module, const char *hook, const char *in_module,
+                         const char *with, const char *keyword)
 {
     int rc = -1;
     PyObject *function = PyObject_GetAttrString(module, hook);
@@ -160,7 +170,8 @@ static int module_exec(PyObject *module)
     state->rpc_error = py_rpc_error_class();
     if (!state->rpc_error || PyModule_AddObjectRef(module, "RpcError", state->rpc_error) < 0)
         return -1;
-    /* Registered first, so run last at exit: the package's own clean-up still has the I/O thread. */
+    /* Registered first, so run last at exit: the package's own clean-up still has the I/O
+     * thread. */
     if (register_hook(module, "shutdown", "atexit", "register", NULL) < 0)
         return -1;
     return register_hook(module, "after_fork_in_child", "os", "register_at_fork", "after_in_child");
@@ -174,14 +185,15 @@ static PyObject **reference(PyObject *module, size_t index)
         return NULL;
     PyObject **all[] = {
         (PyObject **)&state->operation_type, (PyObject **)&state->promise_type,
-        (PyObject **)&state->process_type,   (PyObject **)&state->reader_type,
-        (PyObject **)&state->writer_type,    (PyObject **)&state->channel_type,
-        (PyObject **)&state->sandbox_type,   (PyObject **)&state->awaiter_type,
-        (PyObject **)&state->bridge_type,    &state->rpc_error,
-        &state->make_result,                 &state->make_error,
-        &state->make_write_error,            &state->future_class,
-        &state->cancelled_error,             &state->task_cancelled_error,
-        &state->get_running_loop,            &state->bridges,
+        (PyObject **)&state->process_type,   (PyObject **)&state->output_type,
+        (PyObject **)&state->reader_type,    (PyObject **)&state->writer_type,
+        (PyObject **)&state->channel_type,   (PyObject **)&state->sandbox_type,
+        (PyObject **)&state->awaiter_type,   (PyObject **)&state->bridge_type,
+        &state->rpc_error,                   &state->make_result,
+        &state->make_error,                  &state->make_write_error,
+        &state->future_class,                &state->cancelled_error,
+        &state->task_cancelled_error,        &state->get_running_loop,
+        &state->bridges,
     };
     return index < CWS_ARRAY_LEN(all) ? all[index] : NULL;
 }

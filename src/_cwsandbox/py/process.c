@@ -1,13 +1,13 @@
 #include "py/process.h"
 
-#include "base/alloc.h"
 #include "py/args.h"
 #include "py/errors.h"
+#include "py/output.h"
 #include "py/reader.h"
 #include "py/sandbox.h"
 #include "py/writer.h"
 
-/* ---- the outcome ----------------------------------------------------------------------------------- */
+/* ---- the outcome ----------------------------------------------------------------------------- */
 
 static struct cws_future *exec_future(void *core)
 {
@@ -50,7 +50,8 @@ static PyObject *raise_made(PyObject *exception, const char *hook)
     if (py_is_exception(exception))
         py_exception_raise(exception);
     else
-        PyErr_Format(PyExc_TypeError, "%s must return an exception instance, not %R", hook, exception);
+        PyErr_Format(PyExc_TypeError, "%s must return an exception instance, not %R", hook,
+                     exception);
     Py_DECREF(exception);
     return NULL;
 }
@@ -61,11 +62,12 @@ static PyObject *take_failure(struct py_process *process)
     struct py_state *state = process->op.state;
     if (exec->end == CWS_EXEC_CANCELLED)
         return py_state_raise_cancelled(state);
-    PyObject *error = py_rpc_error_new(state, failure_kind(exec->end), &exec->status, exec->frame_code,
-                                       sandbox_failure(process, exec->end));
+    PyObject *error = py_rpc_error_new(state, failure_kind(exec->end), &exec->status,
+                                       exec->frame_code, sandbox_failure(process, exec->end));
     if (!error)
         return NULL;
-    PyObject *made = PyObject_CallFunctionObjArgs(state->make_error, (PyObject *)process, error, NULL);
+    PyObject *made =
+        PyObject_CallFunctionObjArgs(state->make_error, (PyObject *)process, error, NULL);
     Py_DECREF(error);
     return raise_made(made, "make_error");
 }
@@ -116,7 +118,8 @@ static bool is_done(const struct py_process *process)
 /* The exit code is the answer: the command ran to its end, and that is no failure. */
 static bool has_code(const struct py_process *process)
 {
-    return py_process_has_exited(process) && !(process->check && py_process_exec(process)->exit_code != 0);
+    return py_process_has_exited(process) &&
+           !(process->check && py_process_exec(process)->exit_code != 0);
 }
 
 void py_process_raise_failure(struct py_process *process)
@@ -126,10 +129,10 @@ void py_process_raise_failure(struct py_process *process)
     assert(!value);
 }
 
-/* ---- life ------------------------------------------------------------------------------------------ */
+/* ---- life ------------------------------------------------------------------------------------ */
 
-PyObject *py_process_new(struct py_state *state, struct cws_exec *exec, PyObject *sandbox, PyObject *failures,
-                         PyObject *command, bool check)
+PyObject *py_process_new(struct py_state *state, struct cws_exec *exec, PyObject *sandbox,
+                         PyObject *failures, PyObject *command, bool check)
 {
     struct py_process *process =
         (struct py_process *)py_operation_alloc(state->process_type, state);
@@ -172,14 +175,11 @@ static void process_dealloc(PyObject *self)
     Py_CLEAR(process->failures);
     Py_CLEAR(process->command);
     Py_CLEAR(process->stdin_error);
-    if (process->op.generation == cws_loop_generation()) {
-        cws_free(process->streams[PY_STDOUT].kept.owned);
-        cws_free(process->streams[PY_STDERR].kept.owned);
-    }
+    Py_CLEAR(process->output);
     py_operation_dealloc(self);
 }
 
-/* ---- methods --------------------------------------------------------------------------------------- */
+/* ---- methods --------------------------------------------------------------------------------- */
 
 static enum py_poll poll_code(PyObject *self, struct cws_observer *observer,
                               struct cws_waiters **out_waiters, PyObject **out_value)
@@ -200,13 +200,15 @@ static enum py_poll poll_code(PyObject *self, struct cws_observer *observer,
 
 static const struct py_waitable exit_code = {poll_code, NULL};
 
-static PyObject *process_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+static PyObject *process_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                              PyObject *kwnames)
 {
     static const char *const names[] = {"timeout"};
     static const struct py_params params = {"wait", names, 1, 1, 0};
     PyObject *timeout;
     uint64_t deadline_ns;
-    if (py_args_parse(&params, args, nargs, kwnames, &timeout) < 0 || py_arg_deadline(timeout, &deadline_ns) < 0)
+    if (py_args_parse(&params, args, nargs, kwnames, &timeout) < 0 ||
+        py_arg_deadline(timeout, &deadline_ns) < 0)
         return NULL;
     return py_wait(self, &exit_code, deadline_ns);
 }
@@ -232,36 +234,14 @@ static PyObject *process_cancel(PyObject *self, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(py_operation_cancel(&process->op));
 }
 
-/* Borrowed; NULL with an exception set. */
-static struct cws_output *output_of(PyObject *self, PyObject *is_stderr)
+static PyObject *process_output(PyObject *self, void *Py_UNUSED(closure))
 {
     struct py_process *process = (struct py_process *)self;
-    int which = PyObject_IsTrue(is_stderr);
-    if (which < 0 || py_operation_check(&process->op) < 0)
+    if (py_operation_check(&process->op) < 0)
         return NULL;
-    return process->streams[which ? PY_STDERR : PY_STDOUT].output;
-}
-
-static PyObject *process_output_size(PyObject *self, PyObject *is_stderr)
-{
-    struct cws_output *output = output_of(self, is_stderr);
-    return output ? PyLong_FromSize_t(cws_output_size(output)) : NULL;
-}
-
-static PyObject *process_output_bytes(PyObject *self, PyObject *is_stderr)
-{
-    struct cws_output *output = output_of(self, is_stderr);
-    if (!output)
-        return NULL;
-    size_t size = cws_output_size(output);
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
-    if (!bytes)
-        return NULL;
-    uint8_t *to = (uint8_t *)PyBytes_AsString(bytes);
-    Py_BEGIN_ALLOW_THREADS
-    cws_output_copy(output, to, size);
-    Py_END_ALLOW_THREADS
-    return bytes;
+    if (!process->output)
+        process->output = py_output_new(process->op.state, py_process_exec(process));
+    return Py_XNewRef(process->output);
 }
 
 static PyObject *process_stdout(PyObject *self, void *Py_UNUSED(closure))
@@ -310,16 +290,14 @@ static PyObject *process_timeout(PyObject *self, void *Py_UNUSED(closure))
 
 static PyMethodDef process_methods[] = {
     {"poll", process_poll, METH_NOARGS,
-     PyDoc_STR("poll($self)\n--\n\nThe exit code, None while it runs. Raises the failure of a failed or cancelled "
+     PyDoc_STR("poll($self)\n--\n\nThe exit code, None while it runs. Raises the failure of a "
+               "failed or cancelled "
                "process; never blocks.")},
     {"wait", (PyCFunction)(void (*)(void))process_wait, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("wait($self, timeout=None)\n--\n\nBlock for the exit code; as result() otherwise.")},
     {"cancel", process_cancel, METH_NOARGS,
-     PyDoc_STR("cancel($self)\n--\n\nEnd the command: True, also when repeated; False when it had ended before.")},
-    {"_output_size", process_output_size, METH_O,
-     PyDoc_STR("_output_size($self, stderr, /)\n--\n\nHow many bytes have been received so far.")},
-    {"_output_bytes", process_output_bytes, METH_O,
-     PyDoc_STR("_output_bytes($self, stderr, /)\n--\n\nWhat has been received so far.")},
+     PyDoc_STR("cancel($self)\n--\n\nEnd the command: True, also when repeated; False when it had "
+               "ended before.")},
     {NULL},
 };
 
@@ -329,8 +307,11 @@ static PyGetSetDef process_getset[] = {
     {"stdin", process_stdin, NULL, PyDoc_STR("Standard input, None unless asked for."), NULL},
     {"returncode", process_returncode, NULL,
      PyDoc_STR("The exit code, None while it runs and after a failure."), NULL},
-    {"command", process_command, NULL, PyDoc_STR("A copy of the command it was started with."), NULL},
-    {"_timeout", process_timeout, NULL, PyDoc_STR("The time limit in seconds, None without one."), NULL},
+    {"command", process_command, NULL, PyDoc_STR("A copy of the command it was started with."),
+     NULL},
+    {"_output", process_output, NULL, PyDoc_STR("What it has printed: an Output, which does not keep this object."), NULL},
+    {"_timeout", process_timeout, NULL, PyDoc_STR("The time limit in seconds, None without one."),
+     NULL},
     {NULL},
 };
 

@@ -11,10 +11,8 @@ struct py_writer;
 /* One output stream as its reader has left it; here, as readers come and go. */
 struct py_stream {
     struct cws_output *output;
-    struct py_reader *reader;    /* borrowed: the one in existence, if any */
-    struct cws_output_line kept; /* taken off the cursor, but its text could not be made yet */
-    bool has_kept;
-    bool has_failed; /* the failure of the process was raised by the reader */
+    struct py_reader *reader; /* borrowed: the one in existence, if any */
+    bool has_failed;          /* the failure of the process was raised by the reader */
 };
 
 enum { PY_STDOUT, PY_STDERR };
@@ -22,8 +20,9 @@ enum { PY_STDOUT, PY_STDERR };
 struct py_process {
     struct py_operation op; /* core: struct cws_exec */
     PyObject *sandbox;      /* SandboxCore */
-    PyObject *failures;     /* the sandbox's, of the time it was made: a list with the exception once there is one */
+    PyObject *failures;     /* the sandbox's list of the time: holds the exception of fail() */
     PyObject *command;      /* tuple */
+    PyObject *output;       /* Output, once asked for */
     bool check;
     struct py_stream streams[2];
     struct py_writer *writer; /* borrowed: the one in existence, if any */
@@ -33,8 +32,8 @@ struct py_process {
 extern PyType_Spec py_process_spec;
 
 /* Takes over the reference on `exec`, also on failure. NULL with an exception set. */
-PyObject *py_process_new(struct py_state *state, struct cws_exec *exec, PyObject *sandbox, PyObject *failures,
-                         PyObject *command, bool check);
+PyObject *py_process_new(struct py_state *state, struct cws_exec *exec, PyObject *sandbox,
+                         PyObject *failures, PyObject *command, bool check);
 
 static inline struct cws_exec *py_process_exec(const struct py_process *process)
 {

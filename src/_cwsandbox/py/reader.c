@@ -45,22 +45,22 @@ static void reader_dealloc(PyObject *self)
     py_object_free(self);
 }
 
-/* ---- items ----------------------------------------------------------------------------------------- */
+/* ---- items ----------------------------------------------------------------------------------- */
 
 /* A line ends at LF, which is part of no other character: cut there, characters stay whole. */
-static PyObject *make_text(struct py_stream *stream)
+static PyObject *make_text(struct cws_output *output, struct cws_output_line *taken)
 {
-    PyObject *text =
-        PyUnicode_DecodeUTF8((const char *)stream->kept.data, (Py_ssize_t)stream->kept.len, "replace");
-    if (!text)
-        return NULL; /* out of memory: the line is still kept for the next request */
-    cws_free(stream->kept.owned);
-    stream->kept.owned = NULL;
-    stream->has_kept = false;
+    PyObject *text = PyUnicode_DecodeUTF8((const char *)taken->data, (Py_ssize_t)taken->len, "replace");
+    if (!text) { /* out of memory: the line is there for the next request */
+        cws_output_put_back(output, taken);
+        return NULL;
+    }
+    cws_free(taken->owned);
     return text;
 }
 
-/* All lines were handed out. A failure of the process is told once, so that a cut-off output is never taken for a whole one. */
+/* All lines were handed out. A failure of the process is told once, so that a cut-off output is
+ * never taken for a whole one. */
 static enum py_poll poll_end(struct py_reader *reader, struct cws_observer *observer,
                              struct cws_waiters **out_waiters)
 {
@@ -85,16 +85,15 @@ static enum py_poll poll_line(PyObject *self, struct cws_observer *observer,
     if (py_operation_check(&reader->process->op) < 0)
         return PY_POLL_ERROR;
     struct cws_observer *wanted = reader->process->op.state->stopped ? NULL : observer;
-    enum cws_output_next next =
-        stream->has_kept ? CWS_OUTPUT_LINE : cws_output_take_line(stream->output, &stream->kept, wanted);
-    switch (next) {
+    struct cws_output_line taken;
+    switch (cws_output_take_line(stream->output, &taken, wanted)) {
     case CWS_OUTPUT_LINE:
-        stream->has_kept = true;
-        *out_value = make_text(stream);
+        *out_value = make_text(stream->output, &taken);
         return *out_value ? PY_POLL_READY : PY_POLL_ERROR;
     case CWS_OUTPUT_EMPTY:
         if (observer && !wanted) {
-            PyErr_SetString(PyExc_RuntimeError, "no more output can come: the I/O thread was shut down");
+            PyErr_SetString(PyExc_RuntimeError,
+                            "no more output can come: the I/O thread was shut down");
             return PY_POLL_ERROR;
         }
         if (observer)
@@ -112,7 +111,7 @@ static enum py_poll poll_line(PyObject *self, struct cws_observer *observer,
 /* A cancelled task has taken nothing, and the command goes on. */
 static const struct py_waitable line = {poll_line, NULL};
 
-/* ---- methods --------------------------------------------------------------------------------------- */
+/* ---- methods --------------------------------------------------------------------------------- */
 
 static PyObject *reader_next(PyObject *self)
 {
@@ -127,26 +126,25 @@ static PyObject *reader_anext(PyObject *self)
 static PyObject *reader_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct py_reader *reader = (struct py_reader *)self;
-    struct py_stream *stream = stream_of(reader);
     if (py_operation_check(&reader->process->op) < 0)
         return NULL;
-    cws_output_close(stream->output);
-    cws_free(stream->kept.owned);
-    stream->kept.owned = NULL;
-    stream->has_kept = false;
+    cws_output_close(stream_of(reader)->output);
     Py_RETURN_NONE;
 }
 
 static PyMethodDef reader_methods[] = {
     {"close", reader_close, METH_NOARGS,
-     PyDoc_STR("close($self)\n--\n\nEnd the iteration, also for who waits in it. The command is not affected.")},
+     PyDoc_STR("close($self)\n--\n\nEnd the iteration, also for who waits in it. The command is "
+               "not affected.")},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
     {NULL},
 };
 
 static PyType_Slot reader_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("Iterates lines as they arrive: `for` from threads, `async for` from any event loop;\n"
-                          "one shared cursor.")},
+    {Py_tp_doc,
+     (void *)PyDoc_STR(
+         "Iterates lines as they arrive: `for` from threads, `async for` from any event loop;\n"
+         "one shared cursor.")},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, reader_next},
     {Py_am_aiter, PyObject_SelfIter},

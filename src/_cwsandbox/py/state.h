@@ -1,6 +1,7 @@
 /*
- * What one interpreter's copy of the module holds. Memory of its own, counted: when the garbage collector takes a cycle
- * through the module apart, objects may be freed after the module is. Everything here is guarded by the GIL.
+ * What one interpreter's copy of the module holds. Memory of its own, counted: when the garbage
+ * collector takes a cycle through the module apart, objects may be freed after the module is.
+ * Everything here is guarded by the GIL.
  */
 #pragma once
 
@@ -15,6 +16,7 @@ struct py_state {
     PyTypeObject *operation_type;
     PyTypeObject *promise_type;
     PyTypeObject *process_type;
+    PyTypeObject *output_type;
     PyTypeObject *reader_type;
     PyTypeObject *writer_type;
     PyTypeObject *channel_type;
@@ -29,22 +31,23 @@ struct py_state {
     PyObject *make_write_error;
 
     /* Taken from the standard library at first use (importing asyncio is slow). */
-    PyObject *future_class;           /* concurrent.futures.Future */
-    PyObject *cancelled_error;        /* concurrent.futures.CancelledError: for callers that block */
-    PyObject *task_cancelled_error;   /* asyncio.CancelledError: for those that await */
-    PyObject *get_running_loop;       /* asyncio.get_running_loop */
+    PyObject *future_class;         /* concurrent.futures.Future */
+    PyObject *cancelled_error;      /* concurrent.futures.CancelledError: for callers that block */
+    PyObject *task_cancelled_error; /* asyncio.CancelledError: for those that await */
+    PyObject *get_running_loop;     /* asyncio.get_running_loop */
 
-    PyObject *bridges;             /* WeakKeyDictionary: event loop → Bridge; NULL until the first await */
+    PyObject *bridges; /* WeakKeyDictionary: event loop → Bridge; NULL until the first await */
     struct py_bridge *last_bridge; /* borrowed: the one used last, a cache in front of `bridges` */
 
-    struct cws_loop *loop; /* the I/O thread's, once something here has used it; see py_state_loop */
-    bool stopped;          /* shutdown() was called: no operation of the I/O thread will end any more */
+    struct cws_loop *loop; /* the I/O thread's, once used here; see py_state_loop */
+    bool stopped; /* shutdown() was called: no operation of the I/O thread will end any more */
 
     Py_ssize_t live_operations;
     Py_ssize_t live_bridges;
 };
 
-/* The I/O thread's loop, started at first use. NULL with RuntimeError after shutdown() or when the thread cannot start. */
+/* The I/O thread's loop, started at first use. NULL with RuntimeError after shutdown() or when
+ * the thread cannot start. */
 struct cws_loop *py_state_loop(struct py_state *state);
 
 /* A state with nothing in it, with one reference for the caller. NULL with MemoryError. */
@@ -55,13 +58,16 @@ void py_state_unref(struct py_state *state); /* NULL is allowed */
 /* What the module's own memory holds is the pointer. Borrowed. */
 struct py_state *py_state_of_module(PyObject *module);
 
-/* The state behind `type`, also for classes derived from ours in Python. NULL with an exception set. */
+/* The state behind `type`, also for classes derived from ours in Python. NULL with an exception
+ * set. */
 struct py_state *py_state_of_type(PyTypeObject *type);
 
-/* 0, or -1 with RuntimeError when an object made in `generation` belongs to a process we were forked from. */
+/* 0, or -1 with RuntimeError when an object made in `generation` belongs to a process we were
+ * forked from. */
 int py_state_check_fork(unsigned generation, const char *what);
 
-/* Borrowed attribute `name` of `module`, imported once and kept in *slot. NULL with an exception set. */
+/* Borrowed attribute `name` of `module`, imported once and kept in *slot. NULL with an exception
+ * set. */
 PyObject *py_state_import(PyObject **slot, const char *module, const char *name);
 
 /* Calls concurrent.futures.CancelledError(): the exception is set. Always returns NULL. */

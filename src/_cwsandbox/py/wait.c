@@ -1,11 +1,14 @@
 #include "py/wait.h"
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 /* One sleep's length at most: below what PyThread can count in microseconds, with the rest slept
  * in further rounds. */
 #define MAX_SLEEP_NS (3600 * CWS_NS_PER_S)
 
+/* Not on the stack: a daemon thread that sleeps when the program ends never comes back to take its
+ * registration off the list. */
 struct waiter {
     struct cws_observer observer;
     PyThread_type_lock lock;
@@ -14,6 +17,20 @@ struct waiter {
 static void wake(struct cws_observer *observer)
 {
     PyThread_release_lock(cws_container_of(observer, struct waiter, observer)->lock);
+}
+
+static struct waiter *waiter_new(void)
+{
+    struct waiter *waiter = cws_malloc(sizeof(*waiter));
+    if (!waiter)
+        return (struct waiter *)PyErr_NoMemory();
+    waiter->observer.notify = wake;
+    waiter->lock = py_park_lock_new();
+    if (!waiter->lock) {
+        cws_free(waiter);
+        return NULL;
+    }
+    return waiter;
 }
 
 PyThread_type_lock py_park_lock_new(void)
@@ -89,14 +106,15 @@ PyObject *py_wait(PyObject *subject, const struct py_waitable *waitable, uint64_
     case PY_POLL_PENDING:
         break;
     }
-    struct waiter waiter = {.observer = {.notify = wake}, .lock = py_park_lock_new()};
-    if (!waiter.lock)
+    struct waiter *waiter = waiter_new();
+    if (!waiter)
         return NULL;
     int rc;
     do
-        rc = wait_once(subject, waitable, deadline_ns, &waiter, &value);
+        rc = wait_once(subject, waitable, deadline_ns, waiter, &value);
     while (rc == 1);
-    PyThread_free_lock(waiter.lock);
+    PyThread_free_lock(waiter->lock);
+    cws_free(waiter);
     if (rc == 2)
         return value;
     if (rc == 0)

@@ -3,17 +3,21 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/pages.h"
 
 enum {
-    FIRST_CHUNK = 1024 - 64,          /* most commands print little */
-    LARGEST_CHUNK = 512 * 1024 - 64, /* with the headers a round number of pages */
+    FIRST_CHUNK = 1024 - 64, /* most commands print little */
+    /* From here on chunks are pages of their own: given back to the system as soon as they are freed. */
+    PAGES_FROM = 256 * 1024,
+    LARGEST_CHUNK = 2 * 1024 * 1024,
 };
 
 struct cws_output_chunk {
     struct cws_output_chunk *next; /* set under the lock */
     atomic_size_t used;            /* grows; bytes below it never change */
     size_t cap;
-    uint8_t data[];
+    enum { WITH_CHUNK, OWN_PAGES, FOREIGN } memory; /* where `data` lies */
+    uint8_t *data;
 };
 
 void cws_output_init(struct cws_output *output)
@@ -22,14 +26,20 @@ void cws_output_init(struct cws_output *output)
     cws_waiters_init(&output->waiters);
 }
 
+static struct cws_output_chunk *free_chunk(struct cws_output_chunk *chunk)
+{
+    struct cws_output_chunk *next = chunk->next;
+    if (chunk->memory == OWN_PAGES)
+        cws_pages_free(chunk->data, chunk->cap);
+    cws_free(chunk);
+    return next;
+}
+
 void cws_output_done(struct cws_output *output)
 {
     struct cws_output_chunk *chunk = output->first;
-    while (chunk) {
-        struct cws_output_chunk *next = chunk->next;
-        cws_free(chunk);
-        chunk = next;
-    }
+    while (chunk)
+        chunk = free_chunk(chunk);
     cws_waiters_done(&output->waiters);
 }
 
@@ -45,11 +55,20 @@ static struct cws_output_chunk *new_chunk(const struct cws_output *output, size_
         cap = LARGEST_CHUNK;
     if (cap < len)
         cap = len;
-    struct cws_output_chunk *chunk = cws_malloc(sizeof(*chunk) + cap);
-    if (chunk) {
-        chunk->next = NULL;
-        chunk->cap = cap;
-        atomic_init(&chunk->used, 0);
+    bool own_pages = cap >= PAGES_FROM;
+    if (own_pages)
+        cap = cws_pages_round(cap);
+    struct cws_output_chunk *chunk = cws_malloc(sizeof(*chunk) + (own_pages ? 0 : cap));
+    if (!chunk)
+        return NULL;
+    chunk->next = NULL;
+    chunk->cap = cap;
+    atomic_init(&chunk->used, 0);
+    chunk->memory = own_pages ? OWN_PAGES : WITH_CHUNK;
+    chunk->data = own_pages ? cws_pages_new(cap) : (uint8_t *)(chunk + 1);
+    if (!chunk->data) {
+        cws_free(chunk);
+        return NULL;
     }
     return chunk;
 }
@@ -163,9 +182,20 @@ static enum cws_output_next take(struct cws_output *output, struct cws_output_li
         gather(output, out_line->owned);
         out_line->data = out_line->owned;
     }
+    output->before = output->cursor;
     output->cursor = output->scan;
     output->line_len = 0;
     return CWS_OUTPUT_LINE;
+}
+
+void cws_output_put_back(struct cws_output *output, struct cws_output_line *line)
+{
+    cws_waiters_lock(&output->waiters);
+    cws_free(line->owned);
+    line->owned = NULL;
+    output->cursor = output->before;
+    output->line_len = line->len; /* `scan` still stands behind it */
+    cws_waiters_unlock(&output->waiters);
 }
 
 static enum cws_output_next take_lock_held(struct cws_output *output, struct cws_output_line *out_line)
@@ -174,7 +204,7 @@ static enum cws_output_next take_lock_held(struct cws_output *output, struct cws
         return CWS_OUTPUT_END;
     if (output->line_len && output->scan.chunk && output->scan.offset > 0 &&
         output->scan.chunk->data[output->scan.offset - 1] == '\n')
-        return take(output, out_line); /* found before, but there was no memory */
+        return take(output, out_line); /* found before, but there was no memory, or it was put back */
     if (find_line_end(output))
         return take(output, out_line);
     if (!output->ended)
@@ -203,6 +233,14 @@ void cws_output_close(struct cws_output *output)
 
 /* ---- everything at once ------------------------------------------------------------------------------------ */
 
+bool cws_output_has_ended(struct cws_output *output)
+{
+    cws_waiters_lock(&output->waiters);
+    bool ended = output->ended;
+    cws_waiters_unlock(&output->waiters);
+    return ended;
+}
+
 size_t cws_output_size(struct cws_output *output)
 {
     cws_waiters_lock(&output->waiters);
@@ -230,4 +268,45 @@ void cws_output_copy(struct cws_output *output, uint8_t *to, size_t len)
             break;
         chunk = chunk->next;
     }
+}
+
+/* Bytes of the stream in front of a place. */
+static size_t position_of(const struct cws_output *output, const struct cws_output_place *place)
+{
+    size_t position = place->offset;
+    if (!place->chunk)
+        return 0;
+    for (struct cws_output_chunk *chunk = output->first; chunk != place->chunk; chunk = chunk->next)
+        position += used_of(chunk);
+    return position;
+}
+
+void cws_output_move(struct cws_output *output, uint8_t *to)
+{
+    cws_waiters_lock(&output->waiters);
+    assert(output->ended);
+    size_t cursor = position_of(output, &output->cursor);
+    size_t before = position_of(output, &output->before);
+    size_t scan = position_of(output, &output->scan);
+    struct cws_output_chunk *whole = cws_malloc(sizeof(*whole));
+    struct cws_output_chunk *chunk = output->first;
+    size_t moved = 0;
+    while (chunk) {
+        size_t n = used_of(chunk);
+        memcpy(to + moved, chunk->data, n);
+        moved += n;
+        chunk = whole ? free_chunk(chunk) : chunk->next;
+    }
+    if (whole) { /* without memory for it this was just a copy */
+        whole->next = NULL;
+        whole->cap = moved;
+        whole->memory = FOREIGN;
+        whole->data = to;
+        atomic_init(&whole->used, moved);
+        output->first = output->last = whole;
+        output->cursor = (struct cws_output_place){whole, cursor};
+        output->before = (struct cws_output_place){whole, before};
+        output->scan = (struct cws_output_place){whole, scan};
+    }
+    cws_waiters_unlock(&output->waiters);
 }

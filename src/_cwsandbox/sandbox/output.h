@@ -27,6 +27,7 @@ struct cws_output {
     bool ended;   /* nothing more will come */
     bool closed;  /* the reader has closed its side: iteration is over */
     struct cws_output_place cursor; /* of the next line */
+    struct cws_output_place before; /* of the line taken last */
     struct cws_output_place scan;   /* up to here there is no LF after the cursor */
     size_t line_len;                /* bytes between the two */
 };
@@ -57,9 +58,20 @@ struct cws_output_line {
 enum cws_output_next cws_output_take_line(struct cws_output *output, struct cws_output_line *out_line,
                                           struct cws_observer *observer) CWS_MUST_CHECK;
 
+/* Any thread: gives back the line taken last, which could not be used; it is next again. */
+void cws_output_put_back(struct cws_output *output, struct cws_output_line *line);
+
+/* Any thread: nothing more will come. */
+bool cws_output_has_ended(struct cws_output *output);
+
 /* Any thread: bytes received so far, and a copy of the first `len` of them. */
 size_t cws_output_size(struct cws_output *output);
 void cws_output_copy(struct cws_output *output, uint8_t *to, size_t len);
+
+/* After the end, once: moves all bytes to `to`, which has room for cws_output_size of them and stands in for the output's own
+ * memory from then on: it must stay as it is as long as the output lives. The own memory is given up piece by piece on the way, so
+ * that there are never two copies of large output. No other thread may be using the output or a line of it. */
+void cws_output_move(struct cws_output *output, uint8_t *to);
 
 /* Any thread: ends the reader's side; lines not taken are skipped; what was received stays for cws_output_copy. */
 void cws_output_close(struct cws_output *output);
