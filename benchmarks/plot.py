@@ -91,7 +91,7 @@ def cost(record: Mapping[str, Any]) -> str:
         words(
             left,
             22,
-            "CPU of the client per operation, µs (less is better)",
+            "CPU of the client per operation, µs (logarithmic; less is better)",
             more="font-weight='bold'",
         )
     ]

@@ -7,6 +7,7 @@ The figures are medians over the rounds; ± is half the distance of the extremes
 not come through a scenario.
 """
 
+# ruff: noqa: RUF001  # the sign for times is meant
 from __future__ import annotations
 
 import argparse
@@ -39,7 +40,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1, help="of the work of each run")
     parser.add_argument("--only", default="", help="scenarios whose name has this pattern")
     parser.add_argument("--scaling", action="store_true", help="measure from 1 to 10,000, too")
-    parser.add_argument("--json", type=Path, help="the file for all that was measured")
+    parser.add_argument("--json", type=Path, help="the file for all runs; the tables go next to it")
     return parser.parse_args()
 
 
@@ -89,50 +90,87 @@ def machine() -> dict[str, Any]:
     }
 
 
+class Scorecard:
+    """All that is measured, and what is told of it."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        pythons = {"ours": args.ours, "published": args.published}
+        self._args = args
+        self._clients = Clients(
+            {name: path.absolute() for name, path in pythons.items() if path},
+            args.floor.resolve(),
+            args.server.resolve(),
+        )
+        self._medians = Medians()
+        self._told: list[str] = []
+        self.faults: list[str] = []
+        self.record: dict[str, Any] = {
+            "machine": machine(),
+            "versions": {name: version(path) for name, path in self._clients.pythons.items()},
+            "rounds": args.rounds,
+            "scale": args.scale,
+            "scenarios": {},
+            "faults": self.faults,
+        }
+
+    def tell(self, *paragraphs: str) -> None:
+        for text in paragraphs:
+            print(text + "\n", flush=True)
+            self._told.append(text + "\n")
+
+    def measure_clients(self) -> None:
+        chosen = [s for s in SCENARIOS if re.search(self._args.only, s.name)]
+        for scenario in chosen:
+            print(f"{scenario.name} ...", file=sys.stderr)
+            runs, faults = measure(
+                scenario, self._clients, self._args.rounds, self._args.scale, self._medians
+            )
+            self.record["scenarios"][scenario.name] = runs
+            self.faults += faults
+        self.tell(table.text(table.rows(chosen, self._medians)))
+
+    def measure_daemon(self) -> None:
+        chosen = [s for s in daemon.SCENARIOS if re.search(self._args.only, s.name)]
+        bench = daemon.Bench(self._clients, self._args.spawn.resolve())
+        self.record["daemon"], faults = bench.rounds(
+            chosen, self._args.rounds, self._args.scale, self._medians
+        )
+        self.faults += faults
+        self.tell("The daemon:", table.text(table.rows(chosen, self._medians)))
+
+    def measure_server(self) -> None:
+        found = self.record["h2load"] = h2load.measure(self._clients, self._args.scale)
+        self.tell("The server alone, asked by h2load:", h2load.text(found))
+
+    def measure_scaling(self) -> None:
+        found = self.record["scaling"] = scaling.measure(self._clients, self._args.scale)
+        self.tell("CPU per operation as the number grows (µs):", scaling.text(found))
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(self.record, indent=1) + "\n")
+        path.with_suffix(".md").write_text("\n".join(self._told))
+
+
 def main() -> int:
     args = options()
-    pythons = {"ours": args.ours, "published": args.published}
-    clients = Clients(
-        {name: path.absolute() for name, path in pythons.items() if path},
-        args.floor.resolve(),
-        args.server.resolve(),
+    card = Scorecard(args)
+    about = card.record["machine"]
+    card.tell(
+        f"{about['cores']} × {about['cpu']}, Linux {about['kernel']}, load {about['load']:.1f}; "
+        + "; ".join(f"{name}: {text}" for name, text in card.record["versions"].items())
+        + f"; {args.rounds} rounds"
     )
-    about: dict[str, Any] = {
-        "machine": machine(),
-        "versions": {name: version(path) for name, path in clients.pythons.items()},
-        "rounds": args.rounds,
-        "scale": args.scale,
-    }
-    print(json.dumps(about, indent=1), file=sys.stderr)
-    medians = Medians()
-    record: dict[str, Any] = {**about, "scenarios": {}, "faults": []}
-    chosen = [s for s in SCENARIOS if re.search(args.only, s.name)]
-    for scenario in chosen:
-        print(f"{scenario.name} ...", file=sys.stderr)
-        runs, faults = measure(scenario, clients, args.rounds, args.scale, medians)
-        record["scenarios"][scenario.name] = runs
-        record["faults"] += faults
-        print("".join(f"  {fault}\n" for fault in faults), end="", file=sys.stderr)
-    print(table.text(table.rows(chosen, medians)))
+    card.measure_clients()
     if args.spawn:
-        daemons = [s for s in daemon.SCENARIOS if re.search(args.only, s.name)]
-        bench = daemon.Bench(clients, args.spawn.resolve())
-        record["daemon"], faults = bench.rounds(daemons, args.rounds, args.scale, medians)
-        record["faults"] += faults
-        print("\nThe daemon:\n")
-        print(table.text(table.rows(daemons, medians)))
-    record["h2load"] = h2load.measure(clients, args.scale)
-    print("\nThe server alone, asked by h2load:\n")
-    print(h2load.text(record["h2load"]))
+        card.measure_daemon()
+    card.measure_server()
     if args.scaling:
-        record["scaling"] = scaling.measure(clients, args.scale)
-        print("\nCPU per operation as the number grows (µs):\n")
-        print(scaling.text(record["scaling"]))
-    if record["faults"]:
-        print("\nWhat went wrong:\n" + "\n".join(f"- {fault}" for fault in record["faults"]))
+        card.measure_scaling()
+    if card.faults:
+        card.tell("What went wrong:", "\n".join(f"- {fault}" for fault in card.faults))
     if args.json:
-        args.json.write_text(json.dumps(record, indent=1) + "\n")
-    return 1 if record["faults"] else 0
+        card.save(args.json)
+    return 1 if card.faults else 0
 
 
 if __name__ == "__main__":

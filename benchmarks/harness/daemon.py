@@ -111,6 +111,7 @@ SCENARIOS = (
             Figure("more RSS of the daemon", "KiB", lambda run: run["daemon_rss"] / KIB),
         ),
         counts={"ours": 50},
+        scales=False,
     ),
     Scenario(
         "daemon-many",
@@ -118,6 +119,7 @@ SCENARIOS = (
         "many_sandboxes.py",
         (per_second("create"), per_second("exec"), per_second("stop")),
         counts={"ours": 1000},
+        scales=False,
     ),
 )
 
@@ -162,7 +164,9 @@ class Bench:
 
     def _run(self, scenario: Scenario, daemon: Daemon, scale: float) -> Run:
         arguments = dict(scenario.arguments)
-        arguments["count"] = max(10, int(scenario.counts["ours"] * scale))
+        arguments["count"] = scenario.counts["ours"]
+        if scenario.scales:
+            arguments["count"] = max(10, int(scenario.counts["ours"] * scale))
         if scenario.script == "idle_memory.py":
             arguments["daemon"] = daemon.pid
         command = [str(self.clients.pythons["ours"]), str(SCRIPTS / scenario.script)]

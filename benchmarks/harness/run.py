@@ -53,7 +53,9 @@ class Clients:
     def run(
         self, scenario: Scenario, client: str, server: Server, scale: float
     ) -> dict[str, float]:
-        count = max(1, int(scenario.counts.get(client, 1) * scale))
+        count = scenario.counts.get(client, 1)
+        if scenario.scales:
+            count = max(1, int(count * scale))
         if client == "floor":
             return self._run_floor(scenario, server, count)
         command: list[str | Path] = [self.pythons[client], SCRIPTS / scenario.script]

@@ -32,7 +32,6 @@ def row(scenario: Scenario, figure: Figure, medians: Medians) -> tuple[str, ...]
     ours, published, floor = (
         medians(scenario.name, figure.name, client) for client in ("ours", "published", "floor")
     )
-    reached = figure.reached(ours, medians)
     better = figure.times_better(ours, published)
     unit = f" ({figure.unit})" if figure.unit else ""
     return (
@@ -44,7 +43,7 @@ def row(scenario: Scenario, figure: Figure, medians: Medians) -> tuple[str, ...]
         "" if isnan(better) else f"{number(better)}×",
         "" if isnan(floor) else number(floor),
         figure.rule(),
-        "" if reached is None or isnan(ours) else "yes" if reached else "NO",
+        figure.verdict(medians, scenario.name),
     )
 
 

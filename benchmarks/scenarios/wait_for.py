@@ -1,4 +1,4 @@
-"""`cwsandbox.wait` for the first few of many running commands."""
+"""`cwsandbox.wait` for the first few of many running commands, which end one by one."""
 
 import time
 
@@ -14,7 +14,7 @@ with sandbox() as box:
     processes = [box.exec(["hang"]) for _ in range(args.live - args.first)]
     while int(box.exec(["open"]).result().stdout) < args.live - args.first:
         time.sleep(0.05)
-    processes += [box.exec(["sleep", "0.5"]) for _ in range(args.first)]
+    processes += [box.exec(["sleep", f"{0.5 + 0.02 * at:.2f}"]) for at in range(args.first)]
     with figures.measured(ops=args.live):
         done, pending = cwsandbox.wait(processes, num_returns=args.first)
     expect("the number that ended", len(done), args.first)
