@@ -184,15 +184,24 @@ static PyObject **reference(PyObject *module, size_t index)
     if (!state) /* module_exec was not reached */
         return NULL;
     PyObject **all[] = {
-        (PyObject **)&state->operation_type, (PyObject **)&state->promise_type,
-        (PyObject **)&state->process_type,   (PyObject **)&state->output_type,
-        (PyObject **)&state->reader_type,    (PyObject **)&state->writer_type,
-        (PyObject **)&state->channel_type,   (PyObject **)&state->sandbox_type,
-        (PyObject **)&state->awaiter_type,   (PyObject **)&state->bridge_type,
-        &state->rpc_error,                   &state->make_result,
-        &state->make_error,                  &state->make_write_error,
-        &state->future_class,                &state->cancelled_error,
-        &state->task_cancelled_error,        &state->get_running_loop,
+        (PyObject **)&state->operation_type,
+        (PyObject **)&state->promise_type,
+        (PyObject **)&state->process_type,
+        (PyObject **)&state->output_type,
+        (PyObject **)&state->reader_type,
+        (PyObject **)&state->writer_type,
+        (PyObject **)&state->channel_type,
+        (PyObject **)&state->sandbox_type,
+        (PyObject **)&state->awaiter_type,
+        (PyObject **)&state->bridge_type,
+        &state->rpc_error,
+        &state->make_result,
+        &state->make_error,
+        &state->make_write_error,
+        &state->future_class,
+        &state->cancelled_error,
+        &state->task_cancelled_error,
+        &state->get_running_loop,
         &state->bridges,
     };
     return index < CWS_ARRAY_LEN(all) ? all[index] : NULL;

@@ -2,13 +2,15 @@
 
 #include "py/compat.h"
 
-/* Output up to this is simply copied; the command's own memory for more of it is given up for the bytes object's. */
+/* Output up to this is simply copied; the command's own memory for more of it is given up for
+ * the bytes object's. */
 enum { MOVE_FROM = 64 * 1024 };
 
 struct py_output {
     PyObject_HEAD
     struct cws_exec *exec; /* a reference */
-    PyObject *moved[2];    /* bytes objects that hold the memory of stdout, stderr; NULL: the exec does */
+    PyObject
+        *moved[2]; /* bytes objects that hold the memory of stdout, stderr; NULL: the exec does */
     unsigned generation;
 };
 
@@ -26,7 +28,8 @@ PyObject *py_output_new(struct py_state *state, struct cws_exec *exec)
 static void output_dealloc(PyObject *object)
 {
     struct py_output *self = (struct py_output *)object;
-    /* The exec first: until then it may look at the bytes. Lines are read by way of a Process, which keeps this object. */
+    /* The exec first: until then it may look at the bytes. Lines are read by way of a Process,
+     * which keeps this object. */
     if (self->generation == cws_loop_generation())
         cws_exec_unref(self->exec);
     Py_CLEAR(self->moved[0]);
@@ -82,8 +85,10 @@ static PyObject *output_bytes(PyObject *object, PyObject *is_stderr)
 }
 
 static PyMethodDef output_methods[] = {
-    {"size", output_size, METH_O, PyDoc_STR("size($self, stderr, /)\n--\n\nHow many bytes have been received so far.")},
-    {"bytes", output_bytes, METH_O, PyDoc_STR("bytes($self, stderr, /)\n--\n\nWhat has been received so far.")},
+    {"size", output_size, METH_O,
+     PyDoc_STR("size($self, stderr, /)\n--\n\nHow many bytes have been received so far.")},
+    {"bytes", output_bytes, METH_O,
+     PyDoc_STR("bytes($self, stderr, /)\n--\n\nWhat has been received so far.")},
     {NULL},
 };
 

@@ -1,4 +1,5 @@
-/* Output: what a command has printed. Kept by its Process and by results, which must not keep the Process: it keeps them. */
+/* Output: what a command has printed. Kept by its Process and by results, which must not keep
+ * the Process: it keeps them. */
 #pragma once
 
 #include "py/state.h"

@@ -50,7 +50,8 @@ static void reader_dealloc(PyObject *self)
 /* A line ends at LF, which is part of no other character: cut there, characters stay whole. */
 static PyObject *make_text(struct cws_output *output, struct cws_output_line *taken)
 {
-    PyObject *text = PyUnicode_DecodeUTF8((const char *)taken->data, (Py_ssize_t)taken->len, "replace");
+    PyObject *text =
+        PyUnicode_DecodeUTF8((const char *)taken->data, (Py_ssize_t)taken->len, "replace");
     if (!text) { /* out of memory: the line is there for the next request */
         cws_output_put_back(output, taken);
         return NULL;
