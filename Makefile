@@ -6,6 +6,7 @@
 #   make ext       the extension module          make daemon    cwsandboxd and cwsandbox-init
 #   make test-c    C tests and fuzz corpora, ASan + UBSan         make tsan      C tests, TSan
 #   make test-py   Python tests on the installed package
+#   make test-py-asan   those of the C types and of the wire with everything of ours under ASan + UBSan
 #   make fuzz      fuzz each target for FUZZ_SECONDS (default 30)
 #   make lint      layers, sizes, generated code, ruff, mypy, stubtest
 #   make tidy      clang-tidy                    make format    clang-format, ruff format
@@ -181,7 +182,7 @@ demo: setup-build install
 test: setup-test
 	+@MAKE='$(MAKE)' BUILD='$(BUILD)' tools/run_stages.sh install-dev lint test-c test-py guard
 
-.PHONY: test-c tsan test-py fuzz lint tidy proto format clean
+.PHONY: test-c tsan test-py test-py-asan fuzz lint tidy proto format clean
 test-c:
 	+@$(MAKE) --no-print-directory FLAVOUR=asan test-programs fuzz-programs
 	@tools/run_c_tests.sh $(BUILD)/asan
@@ -196,6 +197,18 @@ test-py:
 	@mkdir -p $(BUILD)/empty
 	cd $(BUILD)/empty && $(abspath $(VENV))/bin/python -m pytest -c $(CURDIR)/pyproject.toml \
 		--rootdir $(CURDIR) -p no:cacheprovider $(CURDIR)/tests $(PYTEST_ARGS)
+
+# The extension and the daemon under ASan + UBSan, in front of the installed package.
+asan_libraries = $(foreach name,libasan.so libubsan.so,$(shell $(CC) -print-file-name=$(name)))
+test-py-asan:
+	+@$(MAKE) --no-print-directory FLAVOUR=asan PYTHON=$(VENV)/bin/python ext daemon
+	@rm -rf $(BUILD)/asan/site && mkdir -p $(BUILD)/asan/site $(BUILD)/empty
+	@cp -r python/cwsandbox $(BUILD)/asan/site/ && cp -r $(BUILD)/asan/bin $(BUILD)/asan/site/cwsandbox/
+	@cp $(BUILD)/asan/_cwsandbox.so $(BUILD)/asan/site/cwsandbox/_cwsandbox.abi3.so
+	cd $(BUILD)/empty && PYTHONPATH=$(abspath $(BUILD)/asan/site) PYTHONMALLOC=malloc \
+		LD_PRELOAD="$(asan_libraries)" ASAN_OPTIONS=detect_leaks=0:strict_string_checks=1 \
+		$(abspath $(VENV))/bin/python -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
+		-p no:cacheprovider -q $(CURDIR)/tests/native $(CURDIR)/tests/conformance $(PYTEST_ARGS)
 
 fuzz:
 	+@$(MAKE) FLAVOUR=fuzz CC=clang fuzz-programs
