@@ -85,7 +85,9 @@ static int wait_once(PyObject *subject, const struct py_waitable *waitable, uint
         break;
     }
     int rc = py_park(waiter->lock, deadline_ns);
-    cws_waiters_remove(waiters, &waiter->observer);
+    /* Who was woken is off the list, and the list's lock is just then held by the thread that woke it. */
+    if (rc != 1)
+        cws_waiters_remove(waiters, &waiter->observer);
     return rc;
 }
 
