@@ -186,15 +186,15 @@ static void test_output_in_other_forms(void **state)
         size_t len;
         enum cws_exec_frame_kind kind;
     } rows[] = {
-        {"\x12\x06\x08\x02\x12\x02hi", 8, CWS_EXEC_FRAME_STDERR}, /* plain */
-        {"\x12\x06\x12\x02hi\x08\x02", 8, CWS_EXEC_FRAME_STDERR}, /* the other way round */
-        {"\x12\x86\x00\x08\x02\x12\x02hi", 9,
-         CWS_EXEC_FRAME_STDERR}, /* a longer varint than need be */
-        {"\x12\x08\x08\x01\x08\x02\x12\x02hi", 10, CWS_EXEC_FRAME_STDERR}, /* the last one counts */
-        {"\x12\x08\x08\x02\x12\x02hi\x18\x05", 10,
-         CWS_EXEC_FRAME_STDERR}, /* a field of the future inside */
-        {"\x12\x06\x08\x02\x12\x02hi\x58\x01", 10, CWS_EXEC_FRAME_STDERR}, /* and outside */
-        {"\x12\x02\x08\x02\x12\x04\x12\x02hi", 10,
+        /* plain, the other way round, with a longer varint than need be */
+        {"\x12\x06\x08\x02\x12\x02hi", 8, CWS_EXEC_FRAME_STDERR},
+        {"\x12\x06\x12\x02hi\x08\x02", 8, CWS_EXEC_FRAME_STDERR},
+        {"\x12\x86\x00\x08\x02\x12\x02hi", 9, CWS_EXEC_FRAME_STDERR},
+        /* the stream given twice: the last one counts */
+        {"\x12\x08\x08\x01\x08\x02\x12\x02hi", 10, CWS_EXEC_FRAME_STDERR},
+        /* fields of the future, inside and outside */
+        {"\x12\x08\x08\x02\x12\x02hi\x18\x05", 10, CWS_EXEC_FRAME_STDERR},
+        {"\x12\x06\x08\x02\x12\x02hi\x58\x01", 10, CWS_EXEC_FRAME_STDERR},
     };
     for (size_t i = 0; i < CWS_ARRAY_LEN(rows); i++) {
         struct cws_exec_frame frame;

@@ -83,8 +83,8 @@ def test_deadline(core: ModuleType, channel: Any, answer: Any) -> None:
     answer(never)
     with pytest.raises(core.RpcError) as caught:
         channel.unary(GET, {}, timeout=0.05).result()
+    # By our timer or by the peer's, whichever is quicker; peers that have none are in the hostile tests.
     assert caught.value.code_name == "DEADLINE_EXCEEDED"
-    assert caught.value.local is True
 
 
 def test_cancel(channel: Any, answer: Any, peer: GrpcPeer, run: Run) -> None:
