@@ -235,6 +235,15 @@ static inline struct served *wait_served(struct client_bed *bed, size_t n)
     return service_nth(&bed->service, n);
 }
 
+/* After cws_loop_start: ends the thread; the loop is the test's own again. */
+static inline void client_bed_stop_thread(struct client_bed *bed)
+{
+    cws_loop_stop(bed->loop);
+    cws_loop_join(bed->loop);
+    cws_loop_stop(bed->loop);
+    cws_loop_run(bed->loop); /* makes this thread the loop's */
+}
+
 static inline void client_bed_close(struct client_bed *bed)
 {
     struct cws_list *node;

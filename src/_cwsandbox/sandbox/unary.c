@@ -26,8 +26,14 @@ void cws_unary_unref(struct cws_unary *unary)
 
 static void conclude(struct cws_unary *unary)
 {
-    if (cws_phase_end(&unary->phase))
+    if (cws_phase_end(&unary->phase)) { /* nothing is shown of an answer that came all the same */
+        cws_grpc_status_done(&unary->status);
         cws_grpc_status_set(&unary->status, CWS_GRPC_CANCELLED, "cancelled by the caller");
+    }
+    if (unary->status.code != CWS_GRPC_OK) {
+        cws_free(unary->reply);
+        unary->reply = NULL;
+    }
     cws_future_complete(&unary->future);
     cws_unary_unref(unary); /* the loop's reference */
 }
@@ -35,11 +41,8 @@ static void conclude(struct cws_unary *unary)
 static void on_message(void *ctx, const uint8_t *data, size_t len)
 {
     struct cws_unary *unary = ctx;
-    if (unary->has_reply) { /* two replies to a unary call: the first stands, the status will decide */
-        cws_free(unary->reply);
-        unary->reply = NULL;
-    }
-    unary->has_reply = true;
+    if (unary->replies++) /* against the protocol: on_status tells */
+        return;
     unary->reply = cws_malloc(len + 1); /* an empty message is a reply, too */
     unary->reply_len = len;
     if (unary->reply)
@@ -51,13 +54,11 @@ static void on_status(void *ctx, struct cws_grpc_status *status)
     struct cws_unary *unary = ctx;
     unary->call = NULL;
     cws_grpc_status_move(&unary->status, status);
-    if (unary->status.code == CWS_GRPC_OK && !unary->reply)
-        cws_grpc_status_set(&unary->status, unary->has_reply ? CWS_GRPC_RESOURCE_EXHAUSTED : CWS_GRPC_INTERNAL,
-                            unary->has_reply ? "out of memory for the reply" : "the peer sent no reply message");
-    if (unary->status.code != CWS_GRPC_OK) {
-        cws_free(unary->reply);
-        unary->reply = NULL;
-    }
+    if (unary->status.code == CWS_GRPC_OK && unary->replies != 1)
+        cws_grpc_status_set(&unary->status, CWS_GRPC_INTERNAL, "the peer sent %s reply message",
+                            unary->replies ? "more than one" : "no");
+    else if (unary->status.code == CWS_GRPC_OK && !unary->reply)
+        cws_grpc_status_set(&unary->status, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for the reply");
     conclude(unary);
 }
 

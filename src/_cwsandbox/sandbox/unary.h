@@ -23,8 +23,8 @@ struct cws_unary {
     struct cws_block *request; /* until sent */
     struct cws_call *call;
     struct cws_task start_task, cancel_task;
-    atomic_int phase; /* enum in unary.c */
-    bool has_reply;
+    atomic_int phase; /* enum cws_phase */
+    size_t replies; /* received: one is right */
     char path[]; /* NUL-terminated */
 };
 
