@@ -141,6 +141,31 @@ static void test_metadata_and_the_bearer_token(void **state)
     }
 }
 
+/* As many fields and bytes as are allowed get through. */
+static void test_all_the_metadata_there_may_be(void **state)
+{
+    struct client_bed *bed = *state;
+    struct cws_metadata metadata;
+    char value[32768];
+    memset(value, 'v', sizeof(value));
+    for (size_t fields = 1; fields <= CWS_METADATA_MAX_FIELDS;
+         fields += CWS_METADATA_MAX_FIELDS - 1) {
+        client_bed_init(bed);
+        bed->server = service_server(&bed->service, bed->loop, NULL);
+        client_bed_listen(bed);
+        cws_metadata_init(&metadata);
+        size_t len = CWS_METADATA_MAX_SIZE / fields - 33;
+        for (size_t i = 0; i < fields; i++)
+            assert_int_equal(cws_metadata_add(&metadata, "x", 1, value, len, NULL), CWS_OK);
+        client_bed_channel(bed, (struct cws_channel_options){.metadata = &metadata});
+        cws_metadata_done(&metadata);
+        struct rpc *rpc = rpc_unary(bed, ECHO_PATH, 5);
+        rpc_wait(rpc);
+        rpc_assert_ended(rpc, CWS_GRPC_OK, NULL);
+        client_bed_close(bed);
+    }
+}
+
 /* --- deadlines --- */
 
 static void test_the_deadline_passes(void **state)
@@ -431,6 +456,7 @@ int main(void)
         CALL_TEST(test_a_status_with_details),
         CALL_TEST(test_unknown_method),
         CALL_TEST(test_metadata_and_the_bearer_token),
+        CALL_TEST(test_all_the_metadata_there_may_be),
         CALL_TEST(test_the_deadline_passes),
         CALL_TEST(test_a_deadline_in_the_past),
         CALL_TEST(test_the_deadline_passes_while_connecting),

@@ -130,6 +130,39 @@ static void test_long_names_do_not_overflow_the_error(void **state)
     assert_refused(name, sizeof(name), "v", 1, "may only have");
 }
 
+static void test_no_more_fields_than_the_limit(void **state)
+{
+    (void)state;
+    struct cws_metadata metadata;
+    struct cws_error err = {0};
+    cws_metadata_init(&metadata);
+    for (int i = 0; i < CWS_METADATA_MAX_FIELDS; i++)
+        assert_int_equal(add(&metadata, "x", "1", &err), CWS_OK);
+    assert_int_equal(add(&metadata, "one-more", "1", &err), CWS_INVALID);
+    assert_string_equal(err.text, "metadata 'one-more' is one too many: there may be 100");
+    assert_int_equal(metadata.count, CWS_METADATA_MAX_FIELDS);
+    cws_metadata_done(&metadata);
+}
+
+static void test_no_more_bytes_than_the_limit(void **state)
+{
+    (void)state;
+    struct cws_metadata metadata;
+    struct cws_error err = {0};
+    char *value = test_malloc(CWS_METADATA_MAX_SIZE);
+    size_t most = CWS_METADATA_MAX_SIZE - (1 + 1 + 32) - (5 + 32);
+    memset(value, 'v', CWS_METADATA_MAX_SIZE);
+    cws_metadata_init(&metadata);
+    assert_int_equal(add(&metadata, "a", "1", NULL), CWS_OK);
+    assert_int_equal(cws_metadata_add(&metadata, "large", 5, value, most + 1, &err), CWS_INVALID);
+    assert_string_equal(err.text, "metadata 'large' makes all of it larger than 32768 bytes");
+    assert_int_equal(cws_metadata_add(&metadata, "large", 5, value, most, &err), CWS_OK);
+    assert_int_equal(add(&metadata, "b", "", &err), CWS_INVALID);
+    assert_int_equal(metadata.count, 2);
+    cws_metadata_done(&metadata);
+    test_free(value);
+}
+
 static void test_failed_memory_leaves_it_as_it_was(void **state)
 {
     (void)state;
@@ -159,6 +192,8 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_values_that_are_refused),
     UNIT_TEST(test_errors_do_not_tell_the_value),
     UNIT_TEST(test_long_names_do_not_overflow_the_error),
+    UNIT_TEST(test_no_more_fields_than_the_limit),
+    UNIT_TEST(test_no_more_bytes_than_the_limit),
     UNIT_TEST(test_failed_memory_leaves_it_as_it_was),
 };
 

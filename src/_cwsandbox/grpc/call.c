@@ -284,7 +284,7 @@ static const struct cws_h2_stream_events stream_events = {
 
 /* ---- going out ----------------------------------------------------------------------------------------- */
 
-enum { OWN_FIELDS = 9, MAX_METADATA = 100 };
+enum { OWN_FIELDS = 9 };
 
 static void set_field(struct cws_h2_field *field, const char *name, const char *value)
 {
@@ -309,7 +309,7 @@ static size_t request_fields(const struct cws_call *call, char timeout[16], stru
         set_field(&fields[n], "grpc-timeout", timeout);
         fields[n++].no_index = true;
     }
-    for (size_t i = 0; i < channel->metadata.count && i < MAX_METADATA; i++) {
+    for (size_t i = 0; i < channel->metadata.count; i++) {
         const struct cws_metadata_field *field = &channel->metadata.fields[i];
         fields[n++] = (struct cws_h2_field){
             .name = field->name,
@@ -346,7 +346,7 @@ static void pass_unsent(struct cws_call *call)
 
 bool cws_call_open(struct cws_call *call, struct cws_h2_conn *conn)
 {
-    struct cws_h2_field fields[OWN_FIELDS + MAX_METADATA];
+    struct cws_h2_field fields[OWN_FIELDS + CWS_METADATA_MAX_FIELDS];
     char timeout[16];
     size_t count = request_fields(call, timeout, fields);
     call->http_status = 0;

@@ -79,6 +79,7 @@ static enum cws_status copy_metadata(struct cws_metadata *to, const struct cws_m
 {
     if (!from || from->count == 0)
         return CWS_OK;
+    to->size = from->size;
     to->fields = cws_calloc(from->count, sizeof(*to->fields));
     if (!to->fields)
         return CWS_NO_MEMORY;

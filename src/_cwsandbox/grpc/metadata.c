@@ -75,6 +75,23 @@ static enum cws_status check_value(const char *name, const char *value, size_t l
     return CWS_OK;
 }
 
+static size_t size_of(const struct cws_metadata_field *field)
+{
+    return field->name_len + field->value_len + 32;
+}
+
+static enum cws_status check_room(const struct cws_metadata *metadata, const struct cws_metadata_field *field,
+                                  struct cws_error *err)
+{
+    if (metadata->count == CWS_METADATA_MAX_FIELDS)
+        return cws_error_set(err, CWS_INVALID, "metadata '%.100s' is one too many: there may be %d", field->name,
+                             CWS_METADATA_MAX_FIELDS);
+    if (size_of(field) > CWS_METADATA_MAX_SIZE - metadata->size)
+        return cws_error_set(err, CWS_INVALID, "metadata '%.100s' makes all of it larger than %d bytes", field->name,
+                             CWS_METADATA_MAX_SIZE);
+    return CWS_OK;
+}
+
 enum cws_status cws_metadata_add(struct cws_metadata *metadata, const char *name, size_t name_len,
                                  const char *value, size_t value_len, struct cws_error *err)
 {
@@ -99,11 +116,16 @@ enum cws_status cws_metadata_add(struct cws_metadata *metadata, const char *name
     if (!field.value)
         goto no_memory;
     field.value_len = strlen(field.value);
+    status = check_room(metadata, &field, err);
+    if (status != CWS_OK)
+        goto fail;
+    status = CWS_NO_MEMORY;
     struct cws_metadata_field *fields =
         cws_realloc(metadata->fields, (metadata->count + 1) * sizeof(*metadata->fields));
     if (!fields)
         goto no_memory;
     fields[metadata->count++] = field;
+    metadata->size += size_of(&field);
     metadata->fields = fields;
     return CWS_OK;
 no_memory:

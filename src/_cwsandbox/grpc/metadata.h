@@ -17,14 +17,20 @@ struct cws_metadata_field {
 struct cws_metadata {
     struct cws_metadata_field *fields;
     size_t count;
+    size_t size; /* as HTTP/2 counts: names, values and 32 for each field */
 };
+
+/* What may go with a call: more than most peers take, less than one header block can carry. */
+#define CWS_METADATA_MAX_FIELDS 100
+#define CWS_METADATA_MAX_SIZE 32768
 
 void cws_metadata_init(struct cws_metadata *metadata);
 void cws_metadata_done(struct cws_metadata *metadata);
 
 /* Adds a copy; the name is lower-cased. CWS_INVALID names the rule that is broken: names of [0-9a-z_.-], none
  * reserved (":...", "grpc-...", "te", "content-type", "content-length", connection headers), values of printable
- * ASCII that neither begin nor end with a space. For "-bin" names the value is arbitrary bytes and is encoded here. */
+ * ASCII that neither begin nor end with a space. For "-bin" names the value is arbitrary bytes and is encoded here. Not
+ * above the two limits. */
 enum cws_status cws_metadata_add(struct cws_metadata *metadata, const char *name, size_t name_len,
                                  const char *value, size_t value_len, struct cws_error *err) CWS_MUST_CHECK;
 
