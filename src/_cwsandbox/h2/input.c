@@ -128,32 +128,6 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
     return 0;
 }
 
-static struct cws_h2_stream *find_in_list(struct cws_h2_conn *conn, int32_t stream_id)
-{
-    for (struct cws_list *node = conn->streams.next; node != &conn->streams; node = node->next) {
-        struct cws_h2_stream *stream = cws_list_entry(node, struct cws_h2_stream, node);
-        if (stream->id == stream_id)
-            return stream;
-    }
-    return NULL;
-}
-
-/* A request that could not be sent (GOAWAY came in between): nghttp2 knows no stream for it, so it ends here. */
-static int on_frame_not_send(nghttp2_session *session, const nghttp2_frame *frame, int lib_error, void *user)
-{
-    (void)lib_error;
-    struct cws_h2_conn *conn = user;
-    if (frame->hd.type != NGHTTP2_HEADERS || conn->role != CWS_H2_CLIENT ||
-        nghttp2_session_find_stream(session, frame->hd.stream_id))
-        return 0;
-    struct cws_h2_stream *stream = find_in_list(conn, frame->hd.stream_id);
-    if (stream) {
-        struct cws_h2_end end = {.code = NGHTTP2_REFUSED_STREAM, .unprocessed = true};
-        cws_h2_stream_close(stream, &end);
-    }
-    return 0;
-}
-
 /* A server that has ended its side wants no more of the request either: "trailers, then RST_STREAM(NO_ERROR)". */
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
@@ -196,6 +170,5 @@ void cws_h2_input_set_callbacks(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
-    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks, on_frame_not_send);
     nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks, read_length);
 }
