@@ -12,8 +12,9 @@ enum {
     /* The connection's window is credited as soon as bytes are in: it only has to cover a round trip. */
     CONNECTION_WINDOW = 32 * 1024 * 1024,
     MAX_HEADER_LIST = 64 * 1024,
-    /* What one flush collects before it writes. */
-    WRITE_BATCH = 32 * 1024,
+    /* What one flush collects before it writes: several DATA frames, since peers take 16 KiB each and a write costs more
+     * than copying them. */
+    WRITE_BATCH = 128 * 1024,
     MAX_REQUEST_FIELDS = 128,
 };
 

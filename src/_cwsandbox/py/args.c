@@ -5,21 +5,24 @@
 
 #include "base/clock.h"
 
-static int index_of(const struct py_params *params, PyObject *name)
+/* Callers name arguments in their order, mostly: the search begins behind the one found last. */
+static int index_of(const struct py_params *params, PyObject *name, int from)
 {
-    for (int i = 0; i < params->count; i++)
-        if (PyUnicode_CompareWithASCIIString(name, params->names[i]) == 0)
-            return i;
+    for (int i = 0; i < params->count; i++) {
+        int at = (from + i) % params->count;
+        if (PyUnicode_CompareWithASCIIString(name, params->names[at]) == 0)
+            return at;
+    }
     PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", params->function,
                  name);
     return -1;
 }
 
-/* Puts the argument called `name` to its place. */
-static int put_named(const struct py_params *params, PyObject *name, PyObject *value,
+/* Puts the argument called `name` to its place, which is returned; -1 with an exception set. */
+static int put_named(const struct py_params *params, PyObject *name, int from, PyObject *value,
                      PyObject **out)
 {
-    int at = index_of(params, name);
+    int at = index_of(params, name, from);
     if (at < 0)
         return -1;
     if (out[at]) {
@@ -28,7 +31,7 @@ static int put_named(const struct py_params *params, PyObject *name, PyObject *v
         return -1;
     }
     out[at] = value;
-    return 0;
+    return at;
 }
 
 static int check_positional(const struct py_params *params, Py_ssize_t given)
@@ -60,9 +63,12 @@ int py_args_parse(const struct py_params *params, PyObject *const *args, Py_ssiz
     for (int i = 0; i < params->count; i++)
         out[i] = i < nargs ? args[i] : NULL;
     Py_ssize_t named = kwnames ? PyTuple_Size(kwnames) : 0;
-    for (Py_ssize_t i = 0; i < named; i++)
-        if (put_named(params, PyTuple_GetItem(kwnames, i), args[nargs + i], out) < 0)
+    int last = (int)nargs - 1;
+    for (Py_ssize_t i = 0; i < named; i++) {
+        last = put_named(params, PyTuple_GetItem(kwnames, i), last + 1, args[nargs + i], out);
+        if (last < 0)
             return -1;
+    }
     return check_required(params, out);
 }
 
@@ -77,7 +83,7 @@ int py_args_parse_call(const struct py_params *params, PyObject *args, PyObject 
     PyObject *name, *value;
     Py_ssize_t at = 0;
     while (kwargs && PyDict_Next(kwargs, &at, &name, &value))
-        if (put_named(params, name, value, out) < 0)
+        if (put_named(params, name, 0, value, out) < 0)
             return -1;
     return check_required(params, out);
 }
