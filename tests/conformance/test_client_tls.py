@@ -16,12 +16,6 @@ Pem = Callable[[str], bytes]
 GET = "SandboxService/GetSandbox"
 
 
-@pytest.fixture(autouse=True)
-def no_inherited_trust(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def tls_peer(make_grpc_peer: Make, pem: Pem, monkeypatch: pytest.MonkeyPatch) -> GrpcPeer:
     peer = make_grpc_peer("localhost:0", tls=(pem("server_key"), pem("server_cert")))
