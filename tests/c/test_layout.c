@@ -269,16 +269,17 @@ static void test_files_of_root_stay_closed(void **state)
     struct cwsd_host *later = probe_host(CWSD_ISOLATION_OVERLAY); /* it sees the folders */
     const struct cwsd_host *all[] = {host, host_without_overlay, later};
     int codes[3];
+    world_open(&world, host);
     for (size_t i = 0; i < 3; i++) {
-        world_open(&world, all[i]);
+        world.host = all[i];
         codes[i] = run_script(&world, script);
-        world_close(&world);
     }
-    cwsd_host_free(later);
     rmdir(deep);
     rmdir(inner);
     unlink(file);
     rmdir(folder);
+    world_close(&world);
+    cwsd_host_free(later);
     assert_true(made);
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(codes[i], 0);
