@@ -5,13 +5,16 @@
 #include "sys.h"
 
 /* start.c calls it. */
-__attribute__((noreturn, used)) void init_main(void);
+__attribute__((noreturn, used)) void init_main(uint64_t *stack);
 
 /* What went wrong, for a report. */
 struct fault {
     uint32_t detail;  /* of a step: its op */
     const char *path; /* NULL: nothing to name */
 };
+
+/* become.c: executes argv[1] as the user, and group, that argv[0] is the number of; says so on stderr when it cannot. */
+__attribute__((noreturn)) void become(char **argv, char **envp);
 
 /* setup.c: does the steps of a block of `size` bytes, which it may write to. */
 int setup_run(char *block, uint64_t size, struct fault *fault);

@@ -1,6 +1,8 @@
 /*
  * cwsandbox-init: PID 1 of a sandbox. It sets the sandbox up, starts commands when the daemon says so, reaps
  * whatever ends, and ends itself, and the sandbox with it, when the main command or the daemon does.
+ *
+ * With arguments, USER PROGRAM [WORD ...], it only executes the program as that user.
  */
 #include <linux/fcntl.h>
 #include <linux/mman.h>
@@ -315,10 +317,14 @@ static void reset_signals(void)
         SYS4(rt_sigaction, signal, by_default, NULL, sizeof(uint64_t));
 }
 
-void init_main(void)
+void init_main(uint64_t *stack)
 {
+    const uint64_t argc = stack[0];
+    char **argv = (char **)(stack + 1);
     const uint64_t all_signals = ~0ull;
     const uint64_t child_signal = 1ull << (SIGCHLD - 1);
+    if (argc > 1)
+        become(argv + 1, argv + argc + 1);
     /* Before anything else: no command may trace us, read our memory, or reach what we hold open. */
     SYS5(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
     SYS5(prctl, PR_SET_NAME, "cwsandbox-init", 0, 0, 0);

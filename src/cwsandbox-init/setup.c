@@ -245,7 +245,8 @@ static int run_step(const struct cwsi_step *step, char *a, char *b)
 static bool may_go_on(const struct cwsi_step *step, int rc)
 {
     return rc == 0 || step->flags & CWSI_STEP_TRY ||
-           (step->flags & CWSI_STEP_IF_EXISTS && (rc == -ENOENT || rc == -ENOTDIR));
+           (step->flags & CWSI_STEP_IF_EXISTS &&
+            (rc == -ENOENT || rc == -ENOTDIR || rc == -EACCES));
 }
 
 int setup_run(char *block, uint64_t size, struct fault *fault)

@@ -27,6 +27,7 @@ static void release(struct cwsd_box *box)
     cwsd_request_done(&box->term);
     if (box->stderr_fd >= 0)
         close(box->stderr_fd);
+    cwsd_users_give_back(box->host->users, box->user);
     cwsd_string_list_done(&box->environment);
     cws_free(box->slots);
     cws_free(box->working_dir);

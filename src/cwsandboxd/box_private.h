@@ -24,6 +24,7 @@ struct cwsd_box {
     void *ctx;
     char *id;
     char *working_dir;
+    uid_t user;                          /* its own, root's in there; 0: the daemon's */
     struct cwsd_string_list environment; /* the standard one and the box's own */
 
     enum cwsd_box_state state;

@@ -1,6 +1,7 @@
 /* From the options of a box to a child that becomes it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -84,9 +85,9 @@ static enum cws_status make_setup(struct cwsd_box *box, const struct cwsd_box_op
 /* Makes sure that a descriptor is above those it will be moved to in the child. */
 static enum cws_status lift(int *fd, struct cws_error *err)
 {
-    if (*fd > CWSI_SOCKET)
+    if (*fd > CWSI_PROGRAM)
         return CWS_OK;
-    int lifted = fcntl(*fd, F_DUPFD_CLOEXEC, CWSI_SOCKET + 1);
+    int lifted = fcntl(*fd, F_DUPFD_CLOEXEC, CWSI_PROGRAM + 1);
     if (lifted < 0)
         return cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for a sandbox");
     close(*fd);
@@ -94,21 +95,41 @@ static enum cws_status lift(int *fd, struct cws_error *err)
     return CWS_OK;
 }
 
+/* bubblewrap's command line, behind "cwsandbox-init USER" when it is to run as a user of the box's own. `user` must last as
+ * long. NULL when out of memory. */
+static char **make_argv(const struct cwsd_box *box, const char *hostname, char *user)
+{
+    const struct cwsd_host *host = box->host;
+    const struct cwsd_string_list *words = &host->layout.bwrap_argv;
+    size_t before = box->user ? 2 : 0;
+    char **argv = cws_calloc(before + words->count + 1, sizeof(*argv));
+    if (!argv)
+        return NULL;
+    if (before) {
+        argv[0] = host->init_path;
+        argv[1] = user;
+    }
+    memcpy(argv + before, words->items, words->count * sizeof(*argv));
+    argv[before + host->layout.hostname_at] = (char *)hostname;
+    return argv;
+}
+
 static enum cws_status spawn(struct cwsd_box *box, const char *hostname, int socket_fd,
                              int stderr_fd, struct cws_error *err)
 {
     const struct cwsd_host *host = box->host;
     char *const plain_argv[] = {host->init_path, NULL};
-    struct cwsd_spawn_options options = {
-        .argv = plain_argv, .stderr_fd = stderr_fd, .socket_fd = socket_fd};
-    const struct cwsd_string_list *words = &host->layout.bwrap_argv;
+    char user[16];
+    struct cwsd_spawn_options options = {.argv = plain_argv,
+                                         .stderr_fd = stderr_fd,
+                                         .socket_fd = socket_fd,
+                                         .program_fd = host->init_fd};
     char **argv = NULL;
     if (host->isolation != CWSD_ISOLATION_NONE) {
-        argv = cws_calloc(words->count + 1, sizeof(*argv));
+        snprintf(user, sizeof(user), "%u", (unsigned)box->user);
+        argv = make_argv(box, hostname, user);
         if (!argv)
             return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a sandbox");
-        memcpy(argv, words->items, words->count * sizeof(*argv));
-        argv[host->layout.hostname_at] = (char *)hostname;
         options.argv = argv;
     }
     enum cws_status status =
@@ -158,6 +179,8 @@ enum cws_status cwsd_box_start(struct cwsd_box *box, const struct cwsd_box_optio
     enum cws_status status = copy_options(box, options, hostname);
     if (status != CWS_OK)
         return cws_error_set(err, status, "out of memory for a sandbox");
+    if (box->host->users && !(box->user = cwsd_users_take(box->host->users)))
+        return cws_error_set(err, CWS_SYSTEM, "no user is left for one more sandbox");
     status = make_setup(box, options, hostname, err);
     if (status == CWS_OK)
         status = cwsd_request_set_command(&box->main, &options->command, &box->environment,

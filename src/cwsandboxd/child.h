@@ -16,6 +16,7 @@ struct cwsd_spawn_options {
     char *const *argv; /* argv[0] is a path */
     int stderr_fd;     /* becomes its stderr; stdin and stdout are /dev/null */
     int socket_fd;     /* becomes its descriptor CWSI_SOCKET */
+    int program_fd;    /* becomes its descriptor CWSI_PROGRAM; -1: none */
 };
 
 /* Starts it with an empty environment, default signals and a session of its own. The descriptors stay the caller's.

@@ -276,6 +276,11 @@ static enum cws_status add_pipe(struct cwsd_exec *exec, uint32_t flag, int ours,
     if (pipe2(ends, O_CLOEXEC) < 0)
         return cws_error_set_errno(err, CWS_SYSTEM, errno, "pipes for a command");
     cwsd_request_add_fd(&exec->start, flag, ends[1 - ours]);
+    /* So that the command can open it by name too: /dev/stdout. */
+    if (exec->box->user && fchown(ends[ours], exec->box->user, exec->box->user) < 0) {
+        close(ends[ours]);
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "giving a command its pipes");
+    }
     enum cws_status status = cwsd_watch_open(exec->loop, watch, ends[ours], ready, err);
     if (status != CWS_OK)
         close(ends[ours]);

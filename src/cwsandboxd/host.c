@@ -7,10 +7,17 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "box_private.h"
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 16u
+#endif
 
 #define PROBE_TIMEOUT_NS (20 * CWS_NS_PER_S)
 
@@ -61,6 +68,28 @@ static enum cws_status find_init(const struct cwsd_host_options *options, char *
         return cws_error_set_errno(err, CWS_SYSTEM, errno, "cwsandbox-init at %s", path);
     *out_path = cws_strdup(path);
     return *out_path ? CWS_OK : cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+}
+
+/* What is executed by other users than this one: the file may lie where they cannot come to. Nobody can change the copy. */
+static enum cws_status copy_init(struct cwsd_host *host, struct cws_error *err)
+{
+    ssize_t copied = 1;
+    int from = open(host->init_path, O_RDONLY | O_CLOEXEC);
+    int copy = memfd_create("cwsandbox-init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+    if (copy < 0 && errno == EINVAL) /* a kernel before 6.3 */
+        copy = memfd_create("cwsandbox-init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    while (copied > 0)
+        copied = sendfile(copy, from, NULL, 1 << 20);
+    if (copied < 0 || fchmod(copy, 0555) < 0 ||
+        fcntl(copy, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0 ||
+        (host->init_fd = fcntl(copy, F_DUPFD_CLOEXEC, CWSI_PROGRAM + 1)) < 0)
+        cws_error_set_errno(err, CWS_SYSTEM, errno, "copying cwsandbox-init at %s",
+                            host->init_path);
+    if (from >= 0)
+        close(from);
+    if (copy >= 0)
+        close(copy);
+    return host->init_fd < 0 ? err->status : CWS_OK;
 }
 
 static enum cws_status check_state_dir(const struct cwsd_host_options *options,
@@ -168,6 +197,7 @@ static enum cws_status plan(struct cwsd_host *host, enum cwsd_isolation isolatio
     struct cwsd_layout_options options = {.isolation = isolation,
                                           .bwrap = host->bwrap,
                                           .init_path = host->init_path,
+                                          .other_users = host->users != NULL,
                                           .read_only = read_only};
     cwsd_layout_done(&host->layout);
     host->isolation = isolation;
@@ -232,6 +262,17 @@ static void append(struct cwsd_host *host, const char *text)
     snprintf(host->description + len, sizeof(host->description) - len, "%s", text);
 }
 
+/* Who sandboxes are to this host. */
+static void describe_user(struct cwsd_host *host, const char *why_root)
+{
+    if (host->users)
+        append(host, "; each sandbox is a user of its own to this host, without any rights");
+    if (!why_root)
+        return;
+    append(host, "; a sandbox's root is this user, root, to this host: ");
+    append(host, why_root);
+}
+
 /* `no_overlay` is why there is none, or "". */
 static void describe(struct cwsd_host *host, unsigned read_only, const char *no_overlay)
 {
@@ -246,7 +287,7 @@ static void describe(struct cwsd_host *host, unsigned read_only, const char *no_
         return;
     }
     append(host, "under a private writable overlay, tmpfs elsewhere");
-    if (geteuid() != 0)
+    if (geteuid() != 0 || host->users)
         append(host,
                "; what belongs to other users can be added to and replaced, not changed in place");
     for (unsigned i = 0; cwsd_layout_programs[i]; i++) {
@@ -272,20 +313,37 @@ static int read_setting(const char *path)
     return len > 0 ? atoi(text) : -1;
 }
 
-/* Puts the layer that most likely refused in front of what bubblewrap said. */
-static enum cws_status name_layer(struct cws_error *err)
+/* The setting by which ordinary users may have no namespaces, or NULL. */
+static const char *refusing_setting(void)
 {
+    if (read_setting("/proc/sys/kernel/unprivileged_userns_clone") == 0)
+        return "user namespaces are turned off for ordinary users "
+               "(kernel.unprivileged_userns_clone is 0)";
+    if (read_setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1)
+        return "AppArmor restricts user namespaces "
+               "(kernel.apparmor_restrict_unprivileged_userns is 1)";
+    return NULL;
+}
+
+/* Puts the layer that most likely refused in front of what bubblewrap said. */
+static enum cws_status name_layer(const struct cwsd_host *host, struct cws_error *err)
+{
+    const char *setting = geteuid() != 0 || host->users ? refusing_setting() : NULL;
     if (read_setting("/proc/sys/user/max_user_namespaces") == 0)
-        return cws_error_wrap(err, "user namespaces are turned off on this host "
-                                   "(user.max_user_namespaces is 0)");
-    if (geteuid() != 0 && read_setting("/proc/sys/kernel/unprivileged_userns_clone") == 0)
-        return cws_error_wrap(err, "user namespaces are turned off for ordinary users "
-                                   "(kernel.unprivileged_userns_clone is 0)");
-    if (geteuid() != 0 &&
-        read_setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1)
-        return cws_error_wrap(err, "AppArmor restricts user namespaces "
-                                   "(kernel.apparmor_restrict_unprivileged_userns is 1)");
-    return cws_error_wrap(err, "no sandbox could be set up");
+        setting = "user namespaces are turned off on this host (user.max_user_namespaces is 0)";
+    return cws_error_wrap(err, setting ? setting : "no sandbox could be set up");
+}
+
+/* Why root can have sandboxes at most as root; NULL: that is not so. */
+static const char *refused_to_users(const struct cwsd_host *host)
+{
+    bool became;
+    int error = cwsd_users_try(host->users, &became);
+    const char *setting = refusing_setting();
+    if (setting || !error)
+        return setting;
+    return became ? "user namespaces are refused to ordinary users"
+                  : "the daemon may not start programs as other users";
 }
 
 /* ---- none ----------------------------------------------------------------------------------------- */
@@ -312,26 +370,61 @@ static enum cws_status plan_none(struct cwsd_host *host, struct cws_error *err)
 
 /* ---- life ----------------------------------------------------------------------------------------- */
 
-static enum cws_status probe_all(struct cwsd_host *host, enum cwsd_isolation strongest,
-                                 struct cws_error *err)
+static enum cws_status probe_each(struct cwsd_host *host, enum cwsd_isolation strongest,
+                                  const char *why_root, struct cws_error *err)
 {
     struct cws_error overlay_err = {0};
     unsigned read_only = 0;
+    if (strongest == CWSD_ISOLATION_OVERLAY &&
+        try_isolation(host, CWSD_ISOLATION_OVERLAY, &read_only, &overlay_err) == CWS_OK) {
+        describe(host, read_only, "");
+        describe_user(host, why_root);
+        return CWS_OK;
+    }
+    enum cws_status status = try_isolation(host, CWSD_ISOLATION_NAMESPACES, &read_only, err);
+    if (status != CWS_OK)
+        return status == CWS_SYSTEM ? name_layer(host, err) : status;
+    describe(host, read_only, overlay_err.text);
+    describe_user(host, why_root);
+    return CWS_OK;
+}
+
+static void drop_users(struct cwsd_host *host)
+{
+    cwsd_users_free(host->users);
+    host->users = NULL;
+    if (host->init_fd >= 0)
+        close(host->init_fd);
+    host->init_fd = -1;
+}
+
+/* Root's sandboxes are users of their own, or root itself only where the host makes a difference between the two. */
+static enum cws_status probe_all(struct cwsd_host *host, enum cwsd_isolation strongest,
+                                 struct cws_error *err)
+{
+    const char *why_root = NULL;
     if (!host->bwrap)
         return cws_error_set(
             err, CWS_SYSTEM,
             "bubblewrap is not installed: there is no bwrap on PATH (Debian: apt-get install "
             "bubblewrap)");
-    if (strongest == CWSD_ISOLATION_OVERLAY &&
-        try_isolation(host, CWSD_ISOLATION_OVERLAY, &read_only, &overlay_err) == CWS_OK) {
-        describe(host, read_only, "");
-        return CWS_OK;
-    }
-    enum cws_status status = try_isolation(host, CWSD_ISOLATION_NAMESPACES, &read_only, err);
+    if (geteuid() != 0)
+        return probe_each(host, strongest, NULL, err);
+    enum cws_status status = cwsd_users_new(&host->users, err);
+    if (status == CWS_OK && host->users)
+        status = copy_init(host, err);
     if (status != CWS_OK)
-        return status == CWS_SYSTEM ? name_layer(err) : status;
-    describe(host, read_only, overlay_err.text);
-    return CWS_OK;
+        return status;
+    if (host->users) {
+        status = probe_each(host, strongest, NULL, err);
+        why_root = status == CWS_SYSTEM ? refused_to_users(host) : NULL;
+        if (!why_root)
+            return status;
+        drop_users(host);
+    } else {
+        why_root = "there are no others in this user namespace";
+    }
+    return probe_each(host, strongest, why_root, err);
 }
 
 enum cws_status cwsd_host_probe_from(const struct cwsd_host_options *options,
@@ -341,6 +434,7 @@ enum cws_status cwsd_host_probe_from(const struct cwsd_host_options *options,
     struct cwsd_host *host = cws_calloc(1, sizeof(*host));
     if (!host)
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    host->init_fd = -1;
     /* A command may close its stdin while it is written to. */
     signal(SIGPIPE, SIG_IGN);
     enum cws_status status = check_state_dir(options, err);
@@ -371,6 +465,7 @@ void cwsd_host_free(struct cwsd_host *host)
     if (!host)
         return;
     cwsd_layout_done(&host->layout);
+    drop_users(host);
     cws_free(host->bwrap);
     cws_free(host->init_path);
     cws_free(host);

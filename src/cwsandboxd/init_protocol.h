@@ -15,6 +15,10 @@
 #define CWSI_SOCKET 3
 #define CWSI_MAIN   0u
 
+/* In bubblewrap only: the init itself, for users who cannot come to its file. */
+#define CWSI_PROGRAM      4
+#define CWSI_PROGRAM_TEXT "4"
+
 /* Commands in a sandbox at a time, the main one included; ids are below it. */
 #define CWSI_MAX_COMMANDS 4096u
 
@@ -84,7 +88,7 @@ enum cwsi_step_op {
 /* A tmpfs that is there when the steps begin, with this program in it; a step DETACH takes it out of sight. */
 #define CWSI_HIDDEN "/.cwsandbox"
 
-/* cwsi_step.flags: go on when it cannot be done / when `a` does not exist */
+/* cwsi_step.flags: go on when it cannot be done / when `a` does not exist, or not for this user */
 #define CWSI_STEP_TRY       1u
 #define CWSI_STEP_IF_EXISTS 2u
 

@@ -14,6 +14,7 @@
  * waits for every processor. */
 #define HIDDEN_ETC  CWSI_HIDDEN "/etc"
 #define HIDDEN_INIT CWSI_HIDDEN "/init"
+#define GIVEN_INIT  "/proc/self/fd/" CWSI_PROGRAM_TEXT
 #define UPPER       CWSI_HIDDEN "/rw"
 
 #define USUAL_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -96,7 +97,8 @@ static bool has_overlay(const struct builder *builder)
 /* Without an overlay nothing depends on the init's steps but what root must be kept from. */
 static unsigned try_unless_needed(const struct builder *builder)
 {
-    return has_overlay(builder) || geteuid() == 0 ? 0 : CWSI_STEP_TRY;
+    bool is_root = geteuid() == 0 && !builder->options->other_users;
+    return has_overlay(builder) || is_root ? 0 : CWSI_STEP_TRY;
 }
 
 static void word(struct builder *builder, const char *text)
@@ -182,7 +184,7 @@ static void add_programs(struct builder *builder)
         if (!has_overlay(builder) || builder->options->read_only & 1u << i)
             continue;
         upper_of(path, upper);
-        cwsd_skeleton_add(&builder->layout->before, path, upper);
+        cwsd_skeleton_add(&builder->layout->before, path, upper, builder->options->other_users);
         add_overlay(builder, path, 0);
     }
 }
@@ -358,10 +360,11 @@ static void build(struct builder *builder)
     words(builder, "--tmpfs", CWSI_HIDDEN, NULL);
     add_programs(builder);
     add_etc(builder, path);
-    words(builder, "--ro-bind", builder->options->init_path, HIDDEN_INIT);
+    if (!builder->options->other_users)
+        words(builder, "--ro-bind", builder->options->init_path, HIDDEN_INIT);
     words(builder, "--proc", "/proc", NULL);
     words(builder, "--dev", "/dev", NULL);
-    words(builder, "--", HIDDEN_INIT, NULL);
+    words(builder, "--", builder->options->other_users ? GIVEN_INIT : HIDDEN_INIT, NULL);
     add_writable(builder);
     add_python(builder);
     add_after(builder);

@@ -12,6 +12,7 @@ struct cwsd_layout_options {
     enum cwsd_isolation isolation; /* NAMESPACES or OVERLAY */
     const char *bwrap;
     const char *init_path;
+    bool other_users;   /* they run as users to whom nothing belongs, with CWSI_PROGRAM */
     unsigned read_only; /* bit i: no overlay on cwsd_layout_programs[i] */
 };
 

@@ -14,6 +14,7 @@
 struct walk {
     struct cwsd_script *script;
     const char *upper;
+    bool other_user;
     unsigned left;
 };
 
@@ -32,9 +33,9 @@ static const struct {
     {"/lib64", 0},
 };
 
-static bool is_foreign(const struct stat *status)
+static bool is_foreign(const struct walk *walk, const struct stat *status)
 {
-    return status->st_uid != geteuid() || status->st_gid != getegid();
+    return walk->other_user || status->st_uid != geteuid() || status->st_gid != getegid();
 }
 
 static void add(struct walk *walk, const char *path)
@@ -56,10 +57,13 @@ static void visit(struct walk *walk, char *path, unsigned level)
     if (walk->left == 0 || lstat(path, &status) != 0 || !S_ISDIR(status.st_mode))
         return;
     if (level == 0) {
-        if (is_foreign(&status))
+        if (is_foreign(walk, &status))
             add(walk, path);
         return;
     }
+    /* What is in a directory that is closed to that user must not come to light by what is made here. */
+    if (walk->other_user && (status.st_mode & 0005) != 0005)
+        return;
     folder = opendir(path);
     while (folder && (entry = readdir(folder)) != NULL) {
         size_t name_len = strlen(entry->d_name);
@@ -74,9 +78,11 @@ static void visit(struct walk *walk, char *path, unsigned level)
         closedir(folder);
 }
 
-void cwsd_skeleton_add(struct cwsd_script *script, const char *path, const char *upper)
+void cwsd_skeleton_add(struct cwsd_script *script, const char *path, const char *upper,
+                       bool other_user)
 {
-    struct walk walk = {.script = script, .upper = upper, .left = MAX_DIRECTORIES};
+    struct walk walk = {
+        .script = script, .upper = upper, .other_user = other_user, .left = MAX_DIRECTORIES};
     char place[PATH_MAX];
     size_t len = strlen(path);
     /* Level by level: one deep tree must not use up what is allowed before the others had their first. */

@@ -6,5 +6,7 @@
 
 #include "script.h"
 
-/* Steps for the directories worth writing to below `path` (a folder of programs), as directories below `upper` + "/up". */
-void cwsd_skeleton_add(struct cwsd_script *script, const char *path, const char *upper);
+/* Steps for the directories worth writing to below `path` (a folder of programs), as directories below `upper` + "/up".
+ * `other_user`: for a user to whom nothing belongs; else for this process's. */
+void cwsd_skeleton_add(struct cwsd_script *script, const char *path, const char *upper,
+                       bool other_user);

@@ -1,6 +1,7 @@
 /* What a host offers is found out by trying, and what it refuses is named. */
 #include <errno.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <sched.h>
 
 #include "box_world.h"
@@ -198,6 +199,29 @@ static void test_ordinary_user(void **state)
 
 static void stay(void) {}
 
+/* As in a container whose root was denied that. */
+static void lose_setuid(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    if (prctl(PR_CAPBSET_DROP, CAP_SETUID) != 0 || syscall(SYS_capget, &header, data) != 0)
+        _exit(1);
+    data[0].permitted &= ~(1u << CAP_SETUID);
+    data[0].effective = data[0].permitted;
+    if (syscall(SYS_capset, &header, data) != 0)
+        _exit(1);
+}
+
+/* As in a container of which the kernel knows one user only. */
+static void be_alone(void)
+{
+    if (unshare(CLONE_NEWUSER) != 0)
+        _exit(1);
+    write_text("/proc/self/setgroups", "deny");
+    write_text("/proc/self/uid_map", "0 0 1");
+    write_text("/proc/self/gid_map", "0 0 1");
+}
+
 /* As under AppArmor's profile for bubblewrap: namespaces are there, but nothing can be mounted from inside. */
 static void test_init_may_not_mount(void **state)
 {
@@ -207,23 +231,100 @@ static void test_init_may_not_mount(void **state)
                                  "set -- \"$@\" \"$word\"; done\n"
                                  "PATH=/usr/local/bin:/usr/bin:/bin exec bwrap \"$@\"\n";
     struct program init, bwrap;
-    char text[600];
+    char text[800];
     (void)state;
     make_program(&init, "cwsandbox-init", NULL);
     make_program(&bwrap, "bwrap", script);
     struct cwsd_host_options options = {.bwrap = bwrap.path, .init_path = init.path};
-    in_child(geteuid() == 0 ? become_nobody : stay, &options, text, sizeof(text));
-    assert_non_null(strstr(text,
-                           "read-only, tmpfs elsewhere; no overlay: cwsandbox-init, making the "
-                           "mounts private /: Operation not permitted"));
-    /* Without its mounts root would have root's hands on the kernel's settings. */
-    if (geteuid() == 0) {
-        in_child(stay, &options, text, sizeof(text));
-        assert_non_null(strstr(text, "no sandbox could be set up: cwsandbox-init, "));
-        assert_non_null(strstr(text, "Operation not permitted"));
+    void (*const prepare[])(void) = {stay, become_nobody, lose_setuid};
+    for (size_t i = 0; i < (geteuid() == 0 ? 3 : 1); i++) {
+        in_child(prepare[i], &options, text, sizeof(text));
+        /* Without its mounts root would have root's hands on the kernel's settings. */
+        const char *expected = prepare[i] == lose_setuid
+                                   ? "no sandbox could be set up: cwsandbox-init, "
+                                   : "read-only, tmpfs elsewhere; no overlay: cwsandbox-init, "
+                                     "making the mounts private /: Operation not permitted";
+        assert_non_null(strstr(text, expected));
     }
     remove_program(&bwrap);
     remove_program(&init);
+}
+
+/* ---- root's sandboxes are not root ------------------------------------------------------------------ */
+
+static void test_users_of_their_own(void **state)
+{
+    char text[800];
+    (void)state;
+    if (geteuid() != 0)
+        skip(); /* only root can become others */
+    in_child(stay, &(struct cwsd_host_options){0}, text, sizeof(text));
+    assert_non_null(strstr(text, "each sandbox is a user of its own to this host"));
+    assert_null(strstr(text, "root"));
+}
+
+/* Where nobody but them can execute it: the file and its folder are root's alone. */
+static void test_init_that_only_root_can_reach(void **state)
+{
+    struct program init;
+    char text[800];
+    (void)state;
+    make_program(&init, "cwsandbox-init", NULL);
+    assert_int_equal(chmod(init.path, 0700), 0);
+    assert_int_equal(chmod(init.folder, 0700), 0);
+    in_child(stay, &(struct cwsd_host_options){.init_path = init.path}, text, sizeof(text));
+    assert_non_null(strstr(text, "writable overlay"));
+    remove_program(&init);
+}
+
+static void test_bubblewrap_that_only_root_can_reach(void **state)
+{
+    struct program bwrap;
+    char text[800];
+    (void)state;
+    make_program(&bwrap, "bwrap",
+                 "#!/bin/sh\nPATH=/usr/local/bin:/usr/bin:/bin exec bwrap \"$@\"\n");
+    assert_int_equal(chmod(bwrap.folder, 0700), 0);
+    in_child(stay, &(struct cwsd_host_options){.bwrap = bwrap.path}, text, sizeof(text));
+    assert_non_null(strstr(text, "writable overlay"));
+    remove_program(&bwrap);
+}
+
+static void test_root_that_cannot_become_others(void **state)
+{
+    char text[800];
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    in_child(lose_setuid, &(struct cwsd_host_options){0}, text, sizeof(text));
+    assert_non_null(strstr(text, "a sandbox's root is this user, root, to this host: the daemon "
+                                 "may not start programs as other users"));
+    in_child(be_alone, &(struct cwsd_host_options){0}, text, sizeof(text));
+    assert_non_null(strstr(text, "a sandbox's root is this user, root, to this host: there are no "
+                                 "others in this user namespace"));
+}
+
+/* That bubblewrap fails for others does not make root's sandboxes root: only a host that refuses the others does. */
+static void test_bubblewrap_for_root_only(void **state)
+{
+    struct program bwrap;
+    char text[800];
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    make_program(&bwrap, "bwrap",
+                 "#!/bin/sh\nPATH=/usr/local/bin:/usr/bin:/bin\n"
+                 "[ $(id -u) = 0 ] || { echo 'bwrap: not for you' >&2; exit 1; }\n"
+                 "exec bwrap \"$@\"\n");
+    struct cwsd_host_options options = {.bwrap = bwrap.path};
+    in_child(stay, &options, text, sizeof(text));
+    assert_string_equal(text, "no sandbox could be set up: bwrap: not for you");
+    assert_int_equal(chmod(bwrap.path, 0700), 0);
+    in_child(stay, &options, text, sizeof(text));
+    assert_non_null(strstr(text, "/bwrap: Permission denied"));
+    in_child(lose_setuid, &options, text, sizeof(text));
+    assert_non_null(strstr(text, "a sandbox's root is this user, root"));
+    remove_program(&bwrap);
 }
 
 static int set_up(void **state)
@@ -235,10 +336,19 @@ static int set_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT_TEST(test_isolations),         UNIT_TEST(test_bubblewrap_is_missing),
-        UNIT_TEST(test_init_is_missing),    UNIT_TEST(test_state_dir_in_sight),
-        UNIT_TEST(test_bubblewrap_refuses), UNIT_TEST(test_user_namespaces_are_off),
-        UNIT_TEST(test_ordinary_user),      UNIT_TEST(test_init_may_not_mount),
+        UNIT_TEST(test_isolations),
+        UNIT_TEST(test_bubblewrap_is_missing),
+        UNIT_TEST(test_init_is_missing),
+        UNIT_TEST(test_state_dir_in_sight),
+        UNIT_TEST(test_bubblewrap_refuses),
+        UNIT_TEST(test_user_namespaces_are_off),
+        UNIT_TEST(test_ordinary_user),
+        UNIT_TEST(test_init_may_not_mount),
+        UNIT_TEST(test_users_of_their_own),
+        UNIT_TEST(test_init_that_only_root_can_reach),
+        UNIT_TEST(test_bubblewrap_that_only_root_can_reach),
+        UNIT_TEST(test_root_that_cannot_become_others),
+        UNIT_TEST(test_bubblewrap_for_root_only),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

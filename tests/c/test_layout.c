@@ -195,12 +195,126 @@ static void test_programs(void **state)
     box_close(&world);
 }
 
+/* ---- a user of its own, when the daemon is root ---------------------------------------------------- */
+
+/* The user of the host that root of the box is; 0 also when that cannot be read. */
+static unsigned long user_of(struct box_world *world)
+{
+    struct exec_world run;
+    unsigned long inside = 1, outside = 0, count = 0;
+    exec_open_script(&run, world, "cat /proc/self/uid_map", false);
+    exec_wait(&run);
+    assert_int_equal(sscanf(text_of(&run.out), "%lu %lu %lu", &inside, &outside, &count), 3);
+    assert_int_equal(inside, 0);
+    assert_int_equal(count, 1);
+    exec_close(&run);
+    return outside;
+}
+
+static void test_each_is_a_user(void **state)
+{
+    const struct cwsd_host *hosts[] = {host, host};
+    struct box_world worlds[2];
+    unsigned long users[2];
+    char path[64];
+    struct stat status;
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    for (size_t i = 0; i < CWS_ARRAY_LEN(worlds); i++) {
+        world_open(&worlds[i], hosts[i]);
+        box_start_script(&worlds[i], KEEP_ALIVE);
+        RUN_UNTIL(&worlds[i], worlds[i].running);
+        users[i] = user_of(&worlds[i]);
+        /* What the box says itself is what the host says of its bubblewrap. */
+        snprintf(path, sizeof(path), "/proc/%d", worlds[i].box->child.pid);
+        assert_int_equal(stat(path, &status), 0);
+        assert_int_equal(status.st_uid, users[i]);
+        assert_int_equal(status.st_gid, users[i]);
+        assert_true(users[i] >= 65536);
+        expect_script(&worlds[i], "sed -n 's/^Groups:[^0-9]*//p' /proc/self/status | tr -d ' '", 0,
+                      "\n");
+    }
+    assert_int_not_equal(users[0], users[1]);
+    cwsd_box_stop(worlds[1].box, 0);
+    box_end(&worlds[1]);
+    box_start_script(&worlds[1], KEEP_ALIVE);
+    RUN_UNTIL(&worlds[1], worlds[1].running);
+    assert_int_not_equal(users[0], user_of(&worlds[1]));
+    cwsd_box_stop(worlds[1].box, 0);
+    box_end(&worlds[1]);
+    cws_loop_free(worlds[1].loop);
+    box_close(&worlds[0]);
+}
+
+/* Names and contents of what lies in sight but is root's alone. */
+static void test_files_of_root_stay_closed(void **state)
+{
+    char folder[] = "/opt/cws-test-XXXXXX", file[64], inner[64], deep[64], script[1000];
+    struct box_world world;
+    (void)state;
+    if (geteuid() != 0 || !mkdtemp(folder))
+        skip();
+    snprintf(file, sizeof(file), "%s/file", folder);
+    snprintf(inner, sizeof(inner), "%s/inner", folder);
+    snprintf(deep, sizeof(deep), "%s/inner/deep", folder);
+    int fd = open(file, O_CREAT | O_EXCL | O_WRONLY, 0600);
+    bool made = fd >= 0 && write(fd, "secret", 6) == 6 && mkdir(inner, 0700) == 0 &&
+                mkdir(deep, 0755) == 0 && chmod(folder, 0755) == 0;
+    close(fd);
+    snprintf(script, sizeof(script),
+             "[ -e %s ] && ! cat %s 2>/dev/null && ! cp %s /tmp/copy 2>/dev/null && "
+             "! (echo x >> %s) 2>/dev/null && ! ls %s 2>/dev/null && [ ! -e %s ]",
+             file, file, file, file, inner, deep);
+    struct cwsd_host *later = probe_host(CWSD_ISOLATION_OVERLAY); /* it sees the folders */
+    const struct cwsd_host *all[] = {host, host_without_overlay, later};
+    int codes[3];
+    world_open(&world, host);
+    for (size_t i = 0; i < 3; i++) {
+        world.host = all[i];
+        codes[i] = run_script(&world, script);
+    }
+    rmdir(deep);
+    rmdir(inner);
+    unlink(file);
+    rmdir(folder);
+    world_close(&world);
+    cwsd_host_free(later);
+    assert_true(made);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(codes[i], 0);
+}
+
+/* The pipes are the daemon's, and still the command's to open by name. */
+static void test_standard_streams_by_name(void **state)
+{
+    struct box_world world;
+    struct exec_world run;
+    (void)state;
+    box_open(&world, host);
+    exec_open_script(&run, &world, "cat /dev/stdin > /dev/stdout; echo bad > /dev/stderr", true);
+    assert_int_equal(cwsd_exec_write(run.exec, (const uint8_t *)"good", 4), CWS_OK);
+    cwsd_exec_close_stdin(run.exec);
+    exec_wait(&run);
+    assert_int_equal(run.exit_code, 0);
+    assert_string_equal(text_of(&run.out), "good");
+    assert_string_equal(text_of(&run.complaints), "bad\n");
+    exec_close(&run);
+    box_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT_TEST(test_host_is_not_visible), UNIT_TEST(test_writes_stay_inside),
-        UNIT_TEST(test_without_overlay),     UNIT_TEST(test_privileges),
-        UNIT_TEST(test_environment),         UNIT_TEST(test_programs),
+        UNIT_TEST(test_host_is_not_visible),
+        UNIT_TEST(test_writes_stay_inside),
+        UNIT_TEST(test_without_overlay),
+        UNIT_TEST(test_privileges),
+        UNIT_TEST(test_environment),
+        UNIT_TEST(test_programs),
+        UNIT_TEST(test_each_is_a_user),
+        UNIT_TEST(test_files_of_root_stay_closed),
+        UNIT_TEST(test_standard_streams_by_name),
     };
     return cmocka_run_group_tests(tests, probe_hosts, free_hosts);
 }

@@ -56,6 +56,58 @@ def test_files_of_the_host_are_not_there(sandbox: Sandbox, parent: str) -> None:
         folder.rmdir()
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root has files that are root's alone")
+@pytest.mark.parametrize("parent", ["/opt", "/usr/local/lib"])
+def test_files_in_sight_that_are_roots_alone_stay_closed(sandbox: Sandbox, parent: str) -> None:
+    secret = secrets.token_hex(16)
+    path = Path(parent, f"cws-test-{secret}")
+    path.touch(mode=0o600)
+    try:
+        path.write_text(secret)
+        result = sandbox.exec(["cat", str(path)]).result()
+        assert result.returncode != 0
+        assert "Permission denied" in result.stderr
+        assert sandbox.exec(["sh", "-c", f"echo x >> {path}"]).result().returncode != 0
+        assert path.read_text() == secret
+    finally:
+        path.unlink()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root's daemon can become other users")
+def test_each_sandbox_is_a_user_of_its_own(base_url: str) -> None:
+    with Sandbox.run() as one, Sandbox.run() as two:
+        maps = [sh(sandbox, "cat /proc/self/uid_map").split() for sandbox in (one, two)]
+    assert all(inside == "0" and count == "1" for inside, _, count in maps)
+    users = {int(outside) for _, outside, _ in maps}
+    assert len(users) == 2
+    assert 0 not in users
+
+
+def test_packages_can_be_installed(sandbox: Sandbox) -> None:
+    """A wheel made in there, put beside the host's own packages, replaced and removed."""
+    build = (
+        "import zipfile, sys\n"
+        "v = sys.argv[1]; d = f'cwsprobe-{v}.dist-info'\n"
+        "with zipfile.ZipFile(f'/tmp/cwsprobe-{v}-py3-none-any.whl', 'w') as z:\n"
+        "    z.writestr('cwsprobe/__init__.py', f'version = {v!r}')\n"
+        "    z.writestr(f'{d}/METADATA', f'Metadata-Version: 2.1\\nName: cwsprobe\\nVersion: {v}\\n')\n"
+        "    z.writestr(f'{d}/WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')\n"
+        "    z.writestr(f'{d}/RECORD', '')\n"
+    )
+    if sandbox.exec(["python3", "-m", "pip", "--version"]).result().returncode != 0:
+        pytest.skip("this host's python3 has no pip")
+    show = ["python3", "-c", "import cwsprobe; print(cwsprobe.version, cwsprobe.__file__)"]
+    for version in ("1.0", "2.0"):
+        assert sandbox.exec(["python3", "-c", build, version]).result().returncode == 0
+        sh(sandbox, f"python3 -m pip install --no-index -q /tmp/cwsprobe-{version}-*.whl")
+        seen = sandbox.exec(show).result().stdout.split()
+        assert seen[0] == version
+        assert seen[1].startswith("/usr/")
+    sh(sandbox, "python3 -m pip uninstall -q -y cwsprobe")
+    assert sandbox.exec(show).result().returncode != 0
+    sh(sandbox, "echo '#!/bin/sh' > /usr/local/bin/own && chmod +x /usr/local/bin/own && own")
+
+
 def test_keys_and_accounts_of_the_host_are_not_there(sandbox: Sandbox) -> None:
     paths = [
         "/etc/shadow",

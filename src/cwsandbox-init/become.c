@@ -1,0 +1,70 @@
+/* Before there is a sandbox: the daemon, as root, has its bubblewrap started by a user who may do nothing. */
+#include <linux/capability.h>
+#include <linux/fcntl.h>
+#include <linux/prctl.h>
+
+#include "init.h"
+
+static long read_number(const char *text)
+{
+    long number = 0;
+    for (; *text >= '0' && *text <= '9' && number < 1l << 32; text++)
+        number = number * 10 + (*text - '0');
+    return *text ? -1 : number;
+}
+
+static long drop_to(long id)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    const struct __user_cap_data_struct nothing[2] = {0};
+    if (id <= 0 || id >= 0xffffffffl)
+        return -EINVAL;
+    long rc = SYS2(setgroups, 0, NULL);
+    if (rc == 0)
+        rc = SYS3(setresgid, id, id, id);
+    if (rc == 0)
+        rc = SYS3(setresuid, id, id, id);
+    /* They went with user 0, unless the daemon was told to keep them. */
+    if (rc == 0)
+        rc = SYS2(capset, &header, nothing);
+    /* A bubblewrap that is setuid would do other things than the one that we know. */
+    if (rc == 0)
+        rc = SYS5(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    return rc;
+}
+
+/* By its path, so that it is known by its name; or else, where that user cannot come to it, as it was found before.
+ * A script needs the descriptor too, and the init closes it. */
+static long execute(long fd, char **argv, char **envp)
+{
+    long rc = SYS3(execve, argv[0], argv, envp);
+    if (rc != -EACCES || fd < 0)
+        return rc;
+    SYS3(fcntl, fd, F_SETFD, 0);
+    return SYS5(execveat, fd, "", argv, envp, AT_EMPTY_PATH);
+}
+
+void become(char **argv, char **envp)
+{
+    const char *what = "becoming user ";
+    const char *name = argv[0];
+    long fd = argv[1] ? SYS4(openat, AT_FDCWD, argv[1], O_PATH | O_CLOEXEC, 0) : -1;
+    long rc = drop_to(read_number(argv[0]));
+    if (rc == 0 && argv[1]) {
+        what = "";
+        name = argv[1];
+        rc = execute(fd, argv + 1, envp);
+    }
+    char line[400] = "cwsandbox-init: ";
+    text_append(line, sizeof(line), what);
+    text_append(line, sizeof(line), name);
+    text_append(line, sizeof(line), ": ");
+    if (text_error((int)-rc))
+        text_append(line, sizeof(line), text_error((int)-rc));
+    else
+        text_append_number(line, sizeof(line), (unsigned long)-rc);
+    text_append(line, sizeof(line) - 1, "\n");
+    SYS3(write, 2, line, text_len(line));
+    for (;;)
+        SYS1(exit_group, 1);
+}
