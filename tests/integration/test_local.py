@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,10 @@ from integration import host
 from integration.env import eventually
 
 CLIENT = """
-import os, sys
+import os, signal, sys
 from cwsandbox import Sandbox
+# A test run in the background of a shell is started with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 {before}
 sandbox = Sandbox.run(environment_variables={{"MARK": sys.argv[1]}})
 sandbox.exec(["true"]).result()
@@ -24,21 +28,22 @@ print("running", flush=True)
 """
 
 
-def client(mark: host.Mark, after: str, before: str = "") -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def client(mark: host.Mark, after: str, before: str = "") -> Iterator[subprocess.Popen[str]]:
     """A Python process with a sandbox on a private daemon, past the point where it runs."""
     env = {**os.environ, "CWSANDBOX_BASE_URL": "local"}
     script = CLIENT.format(before=before, after=after)
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, mark.value],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=env,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "running\n", process.communicate()[1]
-    return process
+    command = [sys.executable, "-c", script, mark.value]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=env
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "running\n", process.communicate()[1]
+            yield process
+        finally:
+            process.kill()
 
 
 def daemons_of(pid: int) -> set[int]:
@@ -60,8 +65,7 @@ def all_gone(pids: set[int], mark: host.Mark) -> bool:
 )
 def test_the_daemon_ends_with_the_client(after: str) -> None:
     mark = host.Mark()
-    process = client(mark, f"sys.stdin.readline()\n{after}")
-    with process:
+    with client(mark, f"sys.stdin.readline()\n{after}") as process:
         pids = daemons_of(process.pid) or daemons_of(1)
         assert pids
         process.communicate("go\n", timeout=30)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,9 @@ import pytest
 from integration.env import eventually
 
 SCRIPT = """
-import sys
+import signal
+# A test run in the background of a shell is started with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from cwsandbox import Sandbox
 import cwsandbox
 sandbox = Sandbox.run()
@@ -35,6 +39,16 @@ def is_sleeping(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] == "S"
 
 
+@contextlib.contextmanager
+def killed_at_the_end(command: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=env) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize(
     "wait",
     [
@@ -49,13 +63,8 @@ def is_sleeping(pid: int) -> bool:
 )
 def test_interrupt(wait: str) -> None:
     env = {**os.environ, "CWSANDBOX_BASE_URL": "local", "CWSANDBOX_DISABLE_SIGNAL_HANDLERS": "1"}
-    with subprocess.Popen(
-        [sys.executable, "-c", SCRIPT.format(wait=wait)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=env,
-    ) as process:
+    command = [sys.executable, "-c", SCRIPT.format(wait=wait)]
+    with killed_at_the_end(command, env) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == "waiting\n"
