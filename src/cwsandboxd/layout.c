@@ -298,6 +298,9 @@ static void add_etc(struct builder *builder, const char *path)
         pick_by_bwrap(builder);
     }
     add_etc_dirs(builder);
+    /* bubblewrap makes what leads to a bound folder for its owner alone. */
+    cwsd_script_mkdir(&builder->layout->before, "/etc", 0755);
+    cwsd_script_mkdir(&builder->layout->before, "/etc/ssl", 0755);
     cwsd_script_add(&builder->layout->before, CWSI_STEP_SYMLINK, 0, "/etc/mtab",
                     "/proc/self/mounts");
     add_file(builder, "/etc/passwd", passwd, shell());
