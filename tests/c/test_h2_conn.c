@@ -1,5 +1,6 @@
 /* h2/conn: a client and a server connection against each other, and each way a connection can go. */
 #include "failing.h"
+#include "h2/conn_private.h"
 #include "h2_peer.h"
 
 static int set_up(void **state)
@@ -195,6 +196,29 @@ static void test_draining_an_idle_connection_closes_it(void **state)
     settle(pair->loop);
     assert_int_equal(pair->client.closed, 1);
     assert_int_equal(pair->server.closed, 1);
+    h2_pair_close(pair);
+}
+
+static void test_a_connection_whose_stream_ids_are_used_up(void **state)
+{
+    struct h2_pair *pair = *state;
+    open_ready(pair, 100);
+    nghttp2_session_set_next_stream_id(pair->client.conn->session, INT32_MAX);
+    struct h2_record *last = h2_request(&pair->client, "/last");
+    assert_non_null(last);
+    assert_null(h2_request(&pair->client, "/one-too-many"));
+    assert_true(cws_h2_conn_is_draining(pair->client.conn));
+    assert_int_equal(cws_h2_conn_free_slots(pair->client.conn), 0);
+    settle(pair->loop);
+    struct h2_record *server = h2_nth(&pair->server, 0);
+    assert_int_equal(h2_seen(&pair->server), 1);
+    assert_int_equal(pair->client.closed, 0); /* what it has it finishes */
+    h2_respond(server);
+    h2_finish_with(server, "a", "b");
+    settle(pair->loop);
+    assert_string_equal(last->events, "fhfhec");
+    assert_int_equal(pair->client.closed, 1);
+    assert_int_equal(pair->client.why.status, CWS_OK);
     h2_pair_close(pair);
 }
 
@@ -488,6 +512,7 @@ int main(void)
         CONN_TEST(test_a_request_that_has_not_left_was_not_processed),
         CONN_TEST(test_a_draining_client_finishes_what_it_has),
         CONN_TEST(test_draining_an_idle_connection_closes_it),
+        CONN_TEST(test_a_connection_whose_stream_ids_are_used_up),
         CONN_TEST(test_the_peer_goes_away_without_a_word),
         CONN_TEST(test_the_reason_of_a_break_is_passed_on),
         CONN_TEST(test_what_arrived_before_the_break_is_heard),

@@ -2,8 +2,8 @@
  * One HTTP/2 stream, either role. Loop thread only.
  *
  * A stream is handed out by cws_h2_conn_open (client) or on_stream (server) and lives until on_closed has returned, or
- * until cws_h2_stream_reset. Events come from inside the connection's input: they may send, finish or reset streams of
- * any connection, but must not free the connection.
+ * until cws_h2_stream_reset. Events come from inside the connection's input and output, never from inside a call of the
+ * owner's but cws_h2_conn_free: they may send, finish or reset streams of any connection, but must not free the connection.
  */
 #pragma once
 
