@@ -49,8 +49,8 @@ objects = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 # ---- flags ---------------------------------------------------------------------------------------------------
 
 packages := libnghttp2 openssl libprotobuf-c libuv
-package_cflags := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(packages)))
-package_libs := $(shell pkg-config --libs $(packages))
+package_cflags := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(packages) 2>/dev/null))
+package_libs := $(shell pkg-config --libs $(packages) 2>/dev/null)
 
 # setup.py turns this off: a newer compiler's new warning must not keep anyone from installing.
 WERROR ?= -Werror
