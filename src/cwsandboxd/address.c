@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "text.h"
+
 #define UNIX_PREFIX "unix://"
 
 static enum cws_status parse_unix(const char *path, struct cwsd_address *out, struct cws_error *err)
@@ -12,7 +14,7 @@ static enum cws_status parse_unix(const char *path, struct cwsd_address *out, st
     if (path[0] != '/' || path[strlen(path) - 1] == '/')
         return cws_error_set(err, CWS_INVALID,
                              "\"%s%s\": after unix:// an absolute path of a socket must follow",
-                             UNIX_PREFIX, path);
+                             UNIX_PREFIX, cwsd_text_short(path).text);
     if (strlen(path) >= sizeof(out->path))
         return cws_error_set(err, CWS_INVALID,
                              "a socket's path has at most %zu bytes, this one has %zu: %s",
@@ -86,10 +88,10 @@ enum cws_status cwsd_address_parse(const char *text, struct cwsd_address *out_ad
             err, CWS_INVALID,
             "\"%s\" is neither unix:///path nor an IP address with a port, such as "
             "127.0.0.1:0 or [::1]:4711 (names are not looked up)",
-            text);
+            cwsd_text_short(text).text);
     if (!parse_port(port, &out_address->port))
         return cws_error_set(err, CWS_INVALID, "\"%s\": the port must be a number from 0 to 65535",
-                             text);
+                             cwsd_text_short(text).text);
     return CWS_OK;
 }
 
