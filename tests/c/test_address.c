@@ -40,7 +40,7 @@ static void test_the_rule_survives_a_long_value(void **state)
     assert_refused(text, "aaaa", "names are not looked up");
     memcpy(text, "127.0.0.1:", 10);
     assert_refused(text, "127.0.0.1:aaaa", "from 0 to 65535");
-    memcpy(text, "unix://", 7);
+    memcpy(text, "unix://aaaa", 11);
     assert_refused(text, "unix://aaaa", "an absolute path");
     text[7] = '/';
     assert_refused(text, "992", "at most 107 bytes");
