@@ -11,6 +11,7 @@
 
 #define MAX_PEM_BYTES CWSD_MIB
 #define READ_BYTES    16384
+#define BUF_BYTES     (MAX_PEM_BYTES + READ_BYTES) /* the end is seen by a read after it */
 
 static enum cws_status read_file(const char *path, struct cws_buf *into, struct cws_error *err)
 {
@@ -28,6 +29,8 @@ static enum cws_status read_file(const char *path, struct cws_buf *into, struct 
             status = cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot read %s", path);
         } else {
             cws_buf_commit(into, (size_t)len);
+            if (into->len > MAX_PEM_BYTES)
+                status = cws_error_set(err, CWS_SYSTEM, "%s has more than 1 MiB", path);
         }
     }
     close(fd);
@@ -38,8 +41,8 @@ enum cws_status cwsd_pem_load_server(const char *cert_path, const char *key_path
                                      struct cws_tls_config **out_config, struct cws_error *err)
 {
     struct cws_buf cert, key;
-    cws_buf_init(&cert, MAX_PEM_BYTES);
-    cws_buf_init(&key, MAX_PEM_BYTES);
+    cws_buf_init(&cert, BUF_BYTES);
+    cws_buf_init(&key, BUF_BYTES);
     enum cws_status status = read_file(cert_path, &cert, err);
     if (status == CWS_OK)
         status = read_file(key_path, &key, err);
