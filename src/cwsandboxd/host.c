@@ -331,7 +331,7 @@ static enum cws_status name_layer(const struct cwsd_host *host, struct cws_error
     const char *setting = geteuid() != 0 || host->users ? refusing_setting() : NULL;
     if (read_setting("/proc/sys/user/max_user_namespaces") == 0)
         setting = "user namespaces are turned off on this host (user.max_user_namespaces is 0)";
-    return cws_error_wrap(err, setting ? setting : "no sandbox could be set up");
+    return cws_error_wrap(err, "%s", setting ? setting : "no sandbox could be set up");
 }
 
 /* Why root can have sandboxes at most as root; NULL: that is not so. */

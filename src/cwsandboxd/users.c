@@ -45,7 +45,7 @@ static enum cws_status is_mapped(const char *path, bool *out_mapped, struct cws_
 
 enum cws_status cwsd_users_new(struct cwsd_users **out_users, struct cws_error *err)
 {
-    bool users_mapped, groups_mapped;
+    bool users_mapped = false, groups_mapped = false;
     uint32_t lot;
     *out_users = NULL;
     enum cws_status status = is_mapped("/proc/self/uid_map", &users_mapped, err);

@@ -55,6 +55,7 @@ enum cws_status cws_buf_append(struct cws_buf *buf, const void *bytes, size_t le
     enum cws_status status = cws_buf_reserve(buf, len, &tail);
     if (status != CWS_OK)
         return status;
+    assert(tail);
     memcpy(tail, bytes, len);
     cws_buf_commit(buf, len);
     return CWS_OK;

@@ -195,6 +195,7 @@ enum cws_status cws_channel_new(struct cws_loop *loop, const struct cws_channel_
     enum cws_status status = channel_create(loop, options, &fresh, err);
     if (status != CWS_OK)
         return status;
+    assert(fresh);
     struct cws_registry *registry = cws_loop_registry(loop);
     pthread_mutex_lock(&registry->lock);
     struct cws_channel *shared = find_lock_held(registry, fresh->key);
