@@ -68,7 +68,7 @@ static PyObject *output_bytes(PyObject *object, PyObject *is_stderr)
         return Py_NewRef(self->moved[which]);
     struct cws_output *output = stream_of(self, which);
     /* Asked first: of a command that has not ended only what is there by then is taken. */
-    bool ended = cws_output_has_ended(output);
+    bool ended = cws_future_is_done(&self->exec->future);
     size_t size = cws_output_size(output);
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
     if (!bytes)

@@ -233,14 +233,6 @@ void cws_output_close(struct cws_output *output)
 
 /* ---- everything at once ------------------------------------------------------------------------------------ */
 
-bool cws_output_has_ended(struct cws_output *output)
-{
-    cws_waiters_lock(&output->waiters);
-    bool ended = output->ended;
-    cws_waiters_unlock(&output->waiters);
-    return ended;
-}
-
 size_t cws_output_size(struct cws_output *output)
 {
     cws_waiters_lock(&output->waiters);
@@ -284,7 +276,6 @@ static size_t position_of(const struct cws_output *output, const struct cws_outp
 void cws_output_move(struct cws_output *output, uint8_t *to)
 {
     cws_waiters_lock(&output->waiters);
-    assert(output->ended);
     size_t cursor = position_of(output, &output->cursor);
     size_t before = position_of(output, &output->before);
     size_t scan = position_of(output, &output->scan);

@@ -61,14 +61,11 @@ enum cws_output_next cws_output_take_line(struct cws_output *output, struct cws_
 /* Any thread: gives back the line taken last, which could not be used; it is next again. */
 void cws_output_put_back(struct cws_output *output, struct cws_output_line *line);
 
-/* Any thread: nothing more will come. */
-bool cws_output_has_ended(struct cws_output *output);
-
 /* Any thread: bytes received so far, and a copy of the first `len` of them. */
 size_t cws_output_size(struct cws_output *output);
 void cws_output_copy(struct cws_output *output, uint8_t *to, size_t len);
 
-/* After the end, once: moves all bytes to `to`, which has room for cws_output_size of them and stands in for the output's own
+/* After the last append, once: moves all bytes to `to`, which has room for cws_output_size of them and stands in for the output's own
  * memory from then on: it must stay as it is as long as the output lives. The own memory is given up piece by piece on the way, so
  * that there are never two copies of large output. No other thread may be using the output or a line of it. */
 void cws_output_move(struct cws_output *output, uint8_t *to);
