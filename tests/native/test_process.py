@@ -128,6 +128,17 @@ def test_argv(sandbox: Sandbox) -> None:
     assert process._output.bytes(False).decode().split("\n") == argv[1:]
 
 
+def test_large_output_exists_once(sandbox: Sandbox) -> None:
+    argv = ["argv", *(f"line {n} of many" for n in range(10_000))]
+    for _ in range(20):  # asked for at once: the result may be there before the end of the output is told
+        process = sandbox.exec(argv, argv)
+        process.result()
+        output = process._output.bytes(False)
+        assert output is process._output.bytes(False)
+        assert output.decode().split("\n") == argv[1:]
+        assert [line.rstrip("\n") for line in process.stdout] == argv[1:]
+
+
 def test_running(hanging: Callable[[], Any]) -> None:
     process = hanging()
     assert process.poll() is None
