@@ -211,25 +211,30 @@ def test_closed_loops_have_no_mailbox(core: ModuleType, run: Run) -> None:
 
 def test_loop_closed_with_an_await_in_it(core: ModuleType) -> None:
     """Nobody is woken in a loop that is closed; nothing is lost, leaked or touched."""
-    allocations = core.stats()["allocations"]
-    promise = core.Promise()
 
     async def wait(it: Any) -> Any:
         return await it
 
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(wait(promise))
-    loop.run_until_complete(pause())
-    assert core.stats()["mailboxes"] == 1
-    loop.close()
-    promise.set_result(3)  # its letter goes into a mailbox that nobody drains
-    assert promise.result() == 3
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
-    del task, loop
+    def leave_one_behind() -> None:
+        promise = core.Promise()
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(wait(promise))
+        loop.run_until_complete(pause())
+        assert core.stats()["mailboxes"] == 1
+        loop.close()
+        promise.set_result(3)  # its letter goes into a mailbox that nobody drains
+        assert promise.result() == 3
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        del task, loop
+        gc.collect()
+        assert core.stats()["mailboxes"] == 0
+
     gc.collect()
-    assert core.stats()["mailboxes"] == 0
-    del promise
-    assert core.stats()["allocations"] == allocations
+    allocations = core.stats()["allocations"]
+    for _ in range(100):
+        leave_one_behind()
+    # What earlier tests left to the I/O thread may be freed meanwhile; a leak here would be a hundred blocks more.
+    assert core.stats()["allocations"] <= allocations
 
 
 def test_cancelling_the_task_cancels_the_operation(core: ModuleType, run: Run) -> None:
@@ -444,7 +449,7 @@ def test_letters_given_up_after_they_were_posted(core: ModuleType, run: Run) -> 
             coroutine.close()
             del coroutine, promise
         await pause()
-        assert core.stats()["allocations"] == allocations
+        assert core.stats()["allocations"] <= allocations
 
     run(main())
 

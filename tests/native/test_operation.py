@@ -373,4 +373,4 @@ def test_core_memory_is_given_back(core: ModuleType) -> None:
         core.Promise().set_result(1)
         core.OperationRef(concurrent.futures.Future())
     gc.collect()
-    assert core.stats()["allocations"] == before
+    assert core.stats()["allocations"] <= before

@@ -130,7 +130,9 @@ def test_argv(sandbox: Sandbox) -> None:
 
 def test_large_output_exists_once(sandbox: Sandbox) -> None:
     argv = ["argv", *(f"line {n} of many" for n in range(10_000))]
-    for _ in range(20):  # asked for at once: the result may be there before the end of the output is told
+    for _ in range(
+        20
+    ):  # asked for at once: the result may be there before the end of the output is told
         process = sandbox.exec(argv, argv)
         process.result()
         output = process._output.bytes(False)
