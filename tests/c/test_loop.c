@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "io/loop.h"
+#include "io/scratch.h"
 
 enum { POSTERS = 4, TASKS_EACH = 20000 };
 

@@ -1,6 +1,8 @@
 /* io/sock: the transport over real sockets, and each way it can end. */
 #include "peer.h"
 
+#include "io/scratch.h"
+
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>

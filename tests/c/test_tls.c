@@ -2,6 +2,7 @@
 #include "tls_pair.h"
 
 #include "io/listen.h"
+#include "io/scratch.h"
 
 #define BIG ((size_t)8 << 20)
 

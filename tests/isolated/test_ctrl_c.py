@@ -21,6 +21,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from cwsandbox import Sandbox
 import cwsandbox
 sandbox = Sandbox.run()
+for _ in range({before}):
+    sandbox.exec(["true"]).result()
 process = sandbox.exec(["sh", "-c", "echo begun; sleep 300"])
 assert next(process.stdout) == "begun\\n"
 try:
@@ -49,6 +51,8 @@ def killed_at_the_end(command: list[str], env: dict[str, str]) -> Iterator[subpr
             process.kill()
 
 
+# A thread that has waited alone before runs the I/O itself while it waits (docs/threading.md).
+@pytest.mark.parametrize("before", [0, 50], ids=["at first", "after others"])
 @pytest.mark.parametrize(
     "wait",
     [
@@ -61,9 +65,9 @@ def killed_at_the_end(command: list[str], env: dict[str, str]) -> Iterator[subpr
         "sandbox.exec(['sleep', '300']).result()",
     ],
 )
-def test_interrupt(wait: str) -> None:
+def test_interrupt(wait: str, before: int) -> None:
     env = {**os.environ, "CWSANDBOX_BASE_URL": "local", "CWSANDBOX_DISABLE_SIGNAL_HANDLERS": "1"}
-    command = [sys.executable, "-c", SCRIPT.format(wait=wait)]
+    command = [sys.executable, "-c", SCRIPT.format(wait=wait, before=before)]
     with killed_at_the_end(command, env) as process:
         assert process.stdout is not None
         assert process.stderr is not None

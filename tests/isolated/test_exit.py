@@ -30,6 +30,12 @@ STAGES = {
         "p = s.exec(['sh', '-c', 'echo begun; sleep 300'])\nnext(p.stdout)\n"
         "threading.Thread(target=p.result, daemon=True).start()"
     ),
+    "with a thread that runs the I/O": (
+        "import threading\nfrom cwsandbox import Sandbox\ns = Sandbox.run()\n"
+        "for _ in range(50):\n    s.exec(['true']).result()\n"
+        "p = s.exec(['sh', '-c', 'echo begun; sleep 300'])\nnext(p.stdout)\n"
+        "threading.Thread(target=p.result, daemon=True).start()\ns.exec(['true']).result()"
+    ),
     "with a thread blocked in a reader": (
         "import threading\nfrom cwsandbox import Sandbox\ns = Sandbox.run()\n"
         "p = s.exec(['sh', '-c', 'echo begun; sleep 300'])\nnext(p.stdout)\n"

@@ -43,6 +43,28 @@ sandbox.stop().result()
     assert run_quietly(script(body)) == "'before\\nafter\\n'\nstill\n"
 
 
+def test_while_another_thread_runs_the_io() -> None:
+    """It had the loop in its hands; the child has neither."""
+    body = """
+import threading
+for _ in range(50):
+    sandbox.exec(["true"]).result()
+waiting = sandbox.exec(["cat"], stdin=True)
+thread = threading.Thread(target=lambda: print(waiting.result().stdout, end=""))
+thread.start()
+def work():
+    with Sandbox.run() as own:
+        print(own.exec(["echo", "child"]).result().stdout, end="")
+for _ in range(5):
+    assert in_child(work) == 0
+waiting.stdin.write(b"parent\\n")
+waiting.stdin.close()
+thread.join()
+sandbox.stop().result()
+"""
+    assert run_quietly(script(body)) == "child\n" * 5 + "parent\n"
+
+
 def test_old_handles_raise_in_the_child() -> None:
     body = """
 def work():

@@ -6,15 +6,13 @@
 
 #include "base/alloc.h"
 #include "h2/conn_private.h"
+#include "io/scratch.h"
 
 enum {
     DEFAULT_STREAM_WINDOW = 1024 * 1024,
     /* The connection's window is credited as soon as bytes are in: it only has to cover a round trip. */
     CONNECTION_WINDOW = 32 * 1024 * 1024,
     MAX_HEADER_LIST = 64 * 1024,
-    /* What one flush collects before it writes: several DATA frames, since peers take 16 KiB each and a write costs more
-     * than copying them. */
-    WRITE_BATCH = 128 * 1024,
     MAX_REQUEST_FIELDS = 128,
 };
 
@@ -59,9 +57,11 @@ static bool may_write(const struct cws_h2_conn *conn)
     return !conn->failed && !conn->output_broken && cws_transport_pending(conn->transport) == 0;
 }
 
+/* Several frames leave in one write: peers take DATA of 16 KiB each, and a write costs more than copying them. */
 static void pump_output(struct cws_h2_conn *conn)
 {
-    uint8_t batch[WRITE_BATCH];
+    uint8_t *batch = cws_loop_scratch(conn->loop, CWS_SCRATCH_FRAMES);
+    const size_t room = batch ? CWS_SCRATCH_SIZE : 0;
     size_t held = 0;
     conn->in_session = true;
     while (may_write(conn)) {
@@ -71,8 +71,8 @@ static void pump_output(struct cws_h2_conn *conn)
             cws_h2_conn_fail(conn, CWS_PROTOCOL, "HTTP/2: %s", nghttp2_strerror((int)n));
         if (n <= 0)
             break;
-        bool is_large = (size_t)n >= sizeof(batch) / 2;
-        if (is_large || held + (size_t)n > sizeof(batch)) {
+        bool is_large = (size_t)n >= room / 2;
+        if (is_large || held + (size_t)n > room) {
             write_out(conn, batch, held);
             held = 0;
         }

@@ -8,6 +8,8 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "io/loop_private.h"
+#include "io/scratch.h"
+#include "io/turn.h"
 #include "io/uv.h"
 
 struct cws_loop {
@@ -24,8 +26,10 @@ struct cws_loop {
     bool has_thread;
 
     struct cws_registry registry;
+    struct cws_turn turn; /* nobody's but the owner's where the loop runs in the thread of its caller */
 
     /* loop thread */
+    bool stopped; /* `stopping` has come through */
     size_t holds; /* threads that will post to it yet */
     struct cws_list deferred;
     struct cws_timers timers;
@@ -61,17 +65,27 @@ struct cws_timers *cws_loop_timers(struct cws_loop *loop)
     return &loop->timers;
 }
 
+struct cws_turn *cws_loop_turn(struct cws_loop *loop)
+{
+    return &loop->turn;
+}
+
 /* ---- tasks -------------------------------------------------------------------------------------- */
+
+static void wake(struct cws_loop *loop)
+{
+    uv_async_send(&loop->wakeup);
+    cws_turn_call(&loop->turn);
+}
 
 void cws_loop_post(struct cws_loop *loop, struct cws_task *task)
 {
     struct cws_task *top = atomic_load_explicit(&loop->tasks, memory_order_relaxed);
     do
         task->next = top;
-    while (!atomic_compare_exchange_weak_explicit(&loop->tasks, &top, task, memory_order_release,
-                                                  memory_order_relaxed));
+    while (!atomic_compare_exchange_weak(&loop->tasks, &top, task)); /* in one order with turns, see cws_turn_call */
     if (!top)
-        uv_async_send(&loop->wakeup);
+        wake(loop);
 }
 
 static void run_tasks(struct cws_loop *loop)
@@ -97,8 +111,10 @@ static void on_wakeup(uv_async_t *wakeup)
     /* Read before the tasks: what was posted before stop is in the queue by then. */
     bool stopping = atomic_exchange_explicit(&loop->stopping, false, memory_order_acq_rel);
     run_tasks(loop);
-    if (stopping)
+    if (stopping) {
+        loop->stopped = true;
         uv_stop(&loop->uv);
+    }
 }
 
 /* ---- deferred work and timers -------------------------------------------------------------------- */
@@ -109,14 +125,18 @@ void cws_loop_defer(struct cws_loop *loop, struct cws_deferred *deferred)
     cws_list_push_back(&loop->deferred, &deferred->node);
 }
 
-static void on_before_poll(uv_prepare_t *prepare)
+void cws_loop_run_deferred(struct cws_loop *loop)
 {
-    struct cws_loop *loop = prepare->data;
     struct cws_list *node;
     while ((node = cws_list_pop_front(&loop->deferred)) != NULL) {
         struct cws_deferred *deferred = cws_list_entry(node, struct cws_deferred, node);
         deferred->run(deferred);
     }
+}
+
+static void on_before_poll(uv_prepare_t *prepare)
+{
+    cws_loop_run_deferred(prepare->data);
 }
 
 static void on_timer(uv_timer_t *handle);
@@ -180,6 +200,7 @@ enum cws_status cws_loop_new(struct cws_loop **out_loop, struct cws_error *err)
     atomic_init(&loop->tasks, NULL);
     atomic_init(&loop->stopping, false);
     atomic_init(&loop->running, false);
+    cws_turn_init(&loop->turn);
     loop->timer_due_ns = CWS_NO_DEADLINE;
     *out_loop = loop;
     return CWS_OK;
@@ -197,11 +218,49 @@ void cws_loop_run(struct cws_loop *loop)
     uv_run(&loop->uv, UV_RUN_DEFAULT);
 }
 
+void cws_loop_set_runner(struct cws_loop *loop)
+{
+    set_runner(loop, pthread_self());
+}
+
+void cws_loop_step(struct cws_loop *loop)
+{
+    uv_run(&loop->uv, UV_RUN_NOWAIT);
+    cws_loop_run_deferred(loop);
+}
+
+int cws_loop_backend_fd(const struct cws_loop *loop)
+{
+    return uv_backend_fd(&loop->uv);
+}
+
+int cws_loop_backend_timeout(const struct cws_loop *loop)
+{
+    return uv_backend_timeout(&loop->uv);
+}
+
+bool cws_loop_has_stopped(const struct cws_loop *loop)
+{
+    return loop->stopped;
+}
+
+bool cws_loop_has_work(void *ctx)
+{
+    struct cws_loop *loop = ctx;
+    return atomic_load(&loop->tasks) || atomic_load(&loop->stopping) || loop->stopped ||
+           uv_backend_timeout(&loop->uv) == 0;
+}
+
 static void *thread_main(void *arg)
 {
     struct cws_loop *loop = arg;
     pthread_setname_np(pthread_self(), "cwsandbox-io");
-    cws_loop_run(loop);
+    while (!loop->stopped) {
+        set_runner(loop, pthread_self());
+        uv_run(&loop->uv, UV_RUN_ONCE);
+        cws_loop_run_deferred(loop);
+        cws_turn_offer(&loop->turn, cws_loop_has_work, loop);
+    }
     return NULL;
 }
 
@@ -223,8 +282,8 @@ enum cws_status cws_loop_start(struct cws_loop *loop, struct cws_error *err)
 
 void cws_loop_stop(struct cws_loop *loop)
 {
-    atomic_store_explicit(&loop->stopping, true, memory_order_release);
-    uv_async_send(&loop->wakeup);
+    atomic_store(&loop->stopping, true);
+    wake(loop);
 }
 
 bool cws_loop_is_current(const struct cws_loop *loop)
@@ -276,7 +335,7 @@ void cws_loop_free(struct cws_loop *loop)
     atomic_store(&loop->running, false); /* whoever frees is the loop's thread now */
     do {
         run_tasks(loop);
-        on_before_poll(&loop->before_poll);
+        cws_loop_run_deferred(loop);
         if (loop->holds)
             uv_run(&loop->uv, UV_RUN_ONCE);
     } while (loop->holds || atomic_load_explicit(&loop->tasks, memory_order_relaxed));
@@ -290,6 +349,7 @@ void cws_loop_free(struct cws_loop *loop)
     for (size_t i = 0; i < CWS_SCRATCH_COUNT; i++)
         cws_free(loop->scratch[i]);
     pthread_mutex_destroy(&loop->registry.lock);
+    cws_turn_done(&loop->turn);
     cws_free(loop->timers.heap);
     cws_free(loop);
 }

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "io/scratch.h"
 
 /* Far above what a writer leaves pending that heeds cws_transport_pending; stops one that does
  * not. */

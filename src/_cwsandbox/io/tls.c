@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "io/scratch.h"
 #include "io/tls_bio.h"
 #include "io/tls_config.h"
 #include "io/tls_error.h"

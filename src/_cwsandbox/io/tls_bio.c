@@ -4,7 +4,7 @@
 
 #include <openssl/bio.h>
 
-#include "io/uv.h"
+#include "io/scratch.h"
 
 enum cws_status cws_tls_bio_flush(struct cws_tls_bio *bio)
 {

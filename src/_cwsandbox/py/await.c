@@ -12,6 +12,7 @@ struct py_awaiter {
     /* While it waits: */
     struct py_bridge *bridge; /* held, for the letter's mailbox */
     struct py_letter *letter; /* NULL once it has come */
+    struct cws_loop *relied;  /* told that somebody waits; NULL: not */
     PyObject *future;         /* asyncio's, which the letter completes */
     PyObject *steps;          /* the future's own iterator */
 };
@@ -37,6 +38,9 @@ static void stop_waiting(struct py_awaiter *awaiter)
     /* In a forked child the letter is the parent's, and a lock of its list may be held for ever. */
     if (letter && awaiter->generation == cws_loop_generation())
         py_letter_give_up(letter);
+    if (awaiter->relied && awaiter->generation == cws_loop_generation())
+        cws_loop_rely_end(awaiter->relied);
+    awaiter->relied = NULL;
     Py_CLEAR(awaiter->steps);
     Py_CLEAR(awaiter->future);
     Py_CLEAR(awaiter->bridge);
@@ -113,8 +117,12 @@ static enum py_poll start_waiting(struct py_awaiter *awaiter, PyObject **out_val
     struct cws_waiters *waiters;
     enum py_poll how = awaiter->waitable->poll(awaiter->subject, &awaiter->letter->letter.observer,
                                                &waiters, out_value);
-    if (how == PY_POLL_PENDING)
-        awaiter->letter->waiters = waiters;
+    if (how != PY_POLL_PENDING)
+        return how;
+    awaiter->letter->waiters = waiters;
+    awaiter->relied = awaiter->waitable->loop(awaiter->subject);
+    if (awaiter->relied)
+        cws_loop_rely_begin(awaiter->relied);
     return how;
 }
 

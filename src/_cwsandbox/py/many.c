@@ -14,6 +14,7 @@ struct member {
 };
 
 struct many {
+    struct cws_guest guest;
     PyThread_type_lock lock; /* released when `left` comes to 0 */
     atomic_size_t left;
     size_t count;
@@ -23,8 +24,10 @@ struct many {
 static void count_down(struct cws_observer *observer)
 {
     struct many *many = cws_container_of(observer, struct member, observer)->many;
-    if (atomic_fetch_sub_explicit(&many->left, 1, memory_order_relaxed) == 1)
-        PyThread_release_lock(many->lock);
+    if (atomic_fetch_sub_explicit(&many->left, 1, memory_order_relaxed) != 1)
+        return;
+    cws_guest_notify(&many->guest);
+    PyThread_release_lock(many->lock);
 }
 
 static void many_free(struct many *many)
@@ -32,18 +35,20 @@ static void many_free(struct many *many)
     for (size_t i = 0; i < many->count; i++)
         if (many->members[i].waiters)
             cws_waiters_remove(many->members[i].waiters, &many->members[i].observer);
+    cws_guest_rise(&many->guest);
     if (many->lock)
         PyThread_free_lock(many->lock);
     cws_free(many);
 }
 
-static struct many *many_new(PyObject *operations)
+static struct many *many_new(struct py_state *state, PyObject *operations)
 {
     size_t count = (size_t)PyTuple_Size(operations);
     struct many *many = cws_calloc(1, sizeof(*many) + count * sizeof(many->members[0]));
     if (!many)
         return (struct many *)PyErr_NoMemory();
     many->count = count;
+    cws_guest_init(&many->guest, state->loop);
     many->lock = py_park_lock_new();
     if (!many->lock) {
         many_free(many);
@@ -99,9 +104,10 @@ static PyObject *flags(struct many *many)
     return list;
 }
 
-static PyObject *wait_for(PyObject *operations, size_t wanted, uint64_t deadline_ns)
+static PyObject *wait_for(struct py_state *state, PyObject *operations, size_t wanted,
+                          uint64_t deadline_ns)
 {
-    struct many *many = many_new(operations);
+    struct many *many = many_new(state, operations);
     if (!many)
         return NULL;
     PyObject *result = NULL;
@@ -110,7 +116,8 @@ static PyObject *wait_for(PyObject *operations, size_t wanted, uint64_t deadline
     atomic_init(&many->left, wanted);
     if (observe_all(many) < 0)
         goto done;
-    if (wanted && py_park(many->lock, deadline_ns) < 0)
+    /* Python code may complete some of them, for which a thread that runs the loop is not woken. */
+    if (wanted && py_park_guest(many->lock, &many->guest, false, deadline_ns) < 0)
         goto done;
     result = flags(many);
 done:
@@ -140,7 +147,7 @@ PyObject *py_wait_many(PyObject *module, PyObject *const *args, Py_ssize_t nargs
                      "count is %zd, it must be between 0 and the number of operations, %zd", count,
                      PyTuple_Size(operations));
     else if (check_operations(py_state_of_module(module), operations) == 0)
-        result = wait_for(operations, (size_t)count, deadline_ns);
+        result = wait_for(py_state_of_module(module), operations, (size_t)count, deadline_ns);
     Py_DECREF(operations);
     return result;
 }

@@ -213,8 +213,16 @@ static void cancel_with_task(PyObject *self)
         py_operation_cancel(op);
 }
 
-static const struct py_waitable outcome_blocking = {py_operation_poll, NULL};
-static const struct py_waitable outcome_awaiting = {poll_awaiting, cancel_with_task};
+struct cws_loop *py_operation_loop(PyObject *self)
+{
+    const struct py_operation *op = (const struct py_operation *)self;
+    return op->source->by_io_thread ? op->state->loop : NULL;
+}
+
+static const struct py_waitable outcome_blocking = {
+    .poll = py_operation_poll, .loop = py_operation_loop, .may_run_loop = true};
+static const struct py_waitable outcome_awaiting = {
+    .poll = poll_awaiting, .cancel = cancel_with_task, .loop = py_operation_loop};
 
 bool py_operation_cancel(struct py_operation *op)
 {

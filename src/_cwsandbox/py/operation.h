@@ -63,6 +63,9 @@ struct py_operation *py_operation_new(struct py_state *state, const struct py_so
 /* 0, or -1 with RuntimeError: from before fork(), or without __init__. */
 int py_operation_check(const struct py_operation *op);
 
+/* As py_waitable.loop. */
+struct cws_loop *py_operation_loop(PyObject *self);
+
 /* Cancelled, or its result is there to be taken. */
 bool py_operation_is_done(const struct py_operation *op);
 

@@ -198,7 +198,8 @@ static enum py_poll poll_code(PyObject *self, struct cws_observer *observer,
     return *out_value ? PY_POLL_READY : PY_POLL_ERROR;
 }
 
-static const struct py_waitable exit_code = {poll_code, NULL};
+static const struct py_waitable exit_code = {
+    .poll = poll_code, .loop = py_operation_loop, .may_run_loop = true};
 
 static PyObject *process_wait(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                               PyObject *kwnames)

@@ -109,8 +109,13 @@ static enum py_poll poll_line(PyObject *self, struct cws_observer *observer,
     return poll_end(reader, observer, out_waiters);
 }
 
+static struct cws_loop *loop_of(PyObject *self)
+{
+    return py_operation_loop((PyObject *)((struct py_reader *)self)->process);
+}
+
 /* A cancelled task has taken nothing, and the command goes on. */
-static const struct py_waitable line = {poll_line, NULL};
+static const struct py_waitable line = {.poll = poll_line, .loop = loop_of};
 
 /* ---- methods --------------------------------------------------------------------------------- */
 

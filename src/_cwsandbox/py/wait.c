@@ -11,20 +11,24 @@
  * registration off the list. */
 struct waiter {
     struct cws_observer observer;
+    struct cws_guest guest;
     PyThread_type_lock lock;
 };
 
 static void wake(struct cws_observer *observer)
 {
-    PyThread_release_lock(cws_container_of(observer, struct waiter, observer)->lock);
+    struct waiter *waiter = cws_container_of(observer, struct waiter, observer);
+    cws_guest_notify(&waiter->guest);
+    PyThread_release_lock(waiter->lock);
 }
 
-static struct waiter *waiter_new(void)
+static struct waiter *waiter_new(struct cws_loop *loop)
 {
     struct waiter *waiter = cws_malloc(sizeof(*waiter));
     if (!waiter)
         return (struct waiter *)PyErr_NoMemory();
     waiter->observer.notify = wake;
+    cws_guest_init(&waiter->guest, loop);
     waiter->lock = py_park_lock_new();
     if (!waiter->lock) {
         cws_free(waiter);
@@ -70,6 +74,38 @@ int py_park(PyThread_type_lock lock, uint64_t deadline_ns)
     }
 }
 
+/* As py_park; 2: the loop cannot be run here. */
+static int run_loop(PyThread_type_lock lock, struct cws_guest *guest, uint64_t deadline_ns)
+{
+    for (;;) {
+        enum cws_guest_run how;
+        Py_BEGIN_ALLOW_THREADS
+        how = cws_guest_run(guest, deadline_ns);
+        if (how == CWS_GUEST_DONE)
+            PyThread_acquire_lock(lock, WAIT_LOCK); /* no longer than the notice takes to return */
+        Py_END_ALLOW_THREADS
+        if (how == CWS_GUEST_BUSY)
+            return 2;
+        if (how == CWS_GUEST_DONE)
+            return 1;
+        if (PyErr_CheckSignals() < 0)
+            return -1;
+        if (how == CWS_GUEST_TIMED_OUT)
+            return 0;
+    }
+}
+
+int py_park_guest(PyThread_type_lock lock, struct cws_guest *guest, bool may_run_loop,
+                  uint64_t deadline_ns)
+{
+    int rc = may_run_loop ? run_loop(lock, guest, deadline_ns) : 2;
+    if (rc == 2) {
+        cws_guest_sleep(guest);
+        rc = py_park(lock, deadline_ns);
+    }
+    return rc;
+}
+
 /* One round: registers, sleeps, takes the registration back. 1: poll again; 0: the deadline has
  * passed; -1: error; 2: *out_value holds. */
 static int wait_once(PyObject *subject, const struct py_waitable *waitable, uint64_t deadline_ns,
@@ -84,10 +120,11 @@ static int wait_once(PyObject *subject, const struct py_waitable *waitable, uint
     case PY_POLL_PENDING:
         break;
     }
-    int rc = py_park(waiter->lock, deadline_ns);
+    int rc = py_park_guest(waiter->lock, &waiter->guest, waitable->may_run_loop, deadline_ns);
     /* Who was woken is off the list, and the list's lock is just then held by the thread that woke it. */
     if (rc != 1)
         cws_waiters_remove(waiters, &waiter->observer);
+    cws_guest_rise(&waiter->guest);
     return rc;
 }
 
@@ -108,7 +145,7 @@ PyObject *py_wait(PyObject *subject, const struct py_waitable *waitable, uint64_
     case PY_POLL_PENDING:
         break;
     }
-    struct waiter *waiter = waiter_new();
+    struct waiter *waiter = waiter_new(waitable->loop(subject));
     if (!waiter)
         return NULL;
     int rc;

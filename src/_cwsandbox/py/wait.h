@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "io/guest.h"
 #include "io/waiters.h"
 #include "py/compat.h"
 
@@ -22,6 +23,11 @@ struct py_waitable {
                          struct cws_waiters **out_waiters, PyObject **out_value);
     /* The task that awaits it is being cancelled. NULL: that is no concern of the subject. */
     void (*cancel)(PyObject *subject);
+    /* The loop that brings it about; NULL when Python code does. */
+    struct cws_loop *(*loop)(PyObject *subject);
+    /* A blocked thread may run that loop meanwhile (io/guest.h). Not for what comes in many pieces: they are better
+     * received by one thread while another works on them. */
+    bool may_run_loop;
 };
 
 /* Blocks until there is a value or the deadline (monotonic ns) has passed: then TimeoutError.
@@ -32,6 +38,11 @@ PyObject *py_wait(PyObject *subject, const struct py_waitable *waitable, uint64_
 /* Waits, detached from the interpreter, until another thread has released `lock`, which is held
  * by whoever calls. 1: released; 0: the deadline has passed; -1: a signal handler raised. */
 int py_park(PyThread_type_lock lock, uint64_t deadline_ns);
+
+/* As py_park, for what the guest's loop brings about, which the thread may run meanwhile. Whoever notifies the guest releases the
+ * lock after that. */
+int py_park_guest(PyThread_type_lock lock, struct cws_guest *guest, bool may_run_loop,
+                  uint64_t deadline_ns);
 
 /* A new lock, held already. NULL with MemoryError. */
 PyThread_type_lock py_park_lock_new(void);

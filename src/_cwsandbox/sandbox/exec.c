@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "io/guest.h"
 #include "sandbox/cancel.h"
 #include "sandbox/exec_wire.h"
 #include "sandbox/sandbox.h"
@@ -282,7 +283,7 @@ enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exe
     atomic_init(&exec->phase, CWS_PHASE_LIVE);
     atomic_fetch_add(&sandbox->exec_count, 1);
     *out_exec = exec;
-    cws_loop_post(sandbox->loop, &exec->start_task);
+    cws_loop_post_here(sandbox->loop, &exec->start_task);
     return CWS_OK;
 }
 

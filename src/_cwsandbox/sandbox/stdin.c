@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "io/guest.h"
 #include "sandbox/exec_wire.h"
 
 /* ---- writes ------------------------------------------------------------------------------------------------ */
@@ -98,7 +99,7 @@ static enum cws_status enqueue(struct cws_stdin *stdin_, struct cws_write *write
     pthread_mutex_unlock(&stdin_->lock);
     if (post) {
         stdin_->hold(stdin_);
-        cws_loop_post(stdin_->loop, &stdin_->task);
+        cws_loop_post_here(stdin_->loop, &stdin_->task);
     }
     return status;
 }

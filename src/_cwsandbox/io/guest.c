@@ -1,0 +1,132 @@
+#include "io/guest.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "io/loop_private.h"
+#include "io/turn.h"
+
+void cws_guest_init(struct cws_guest *guest, struct cws_loop *loop)
+{
+    guest->loop = loop;
+    atomic_init(&guest->state, CWS_GUEST_AWAKE);
+}
+
+/* ---- in the loop -------------------------------------------------------------------------------- */
+
+/* The program may have left SIGPIPE its deadly default; the loop's own thread has it blocked. */
+static void block_sigpipe(sigset_t *out_before)
+{
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, out_before);
+}
+
+static void restore_sigpipe(const sigset_t *before)
+{
+    const struct timespec now = {0};
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    if (!sigismember(before, SIGPIPE)) /* what our own writes have left pending */
+        while (sigtimedwait(&pipe, NULL, &now) < 0 && errno == EINTR)
+            ;
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+/* Until the loop has something to do. CWS_GUEST_BUSY: go on. */
+static enum cws_guest_run await_event(struct cws_loop *loop, uint64_t deadline_ns)
+{
+    struct pollfd events = {.fd = cws_loop_backend_fd(loop), .events = POLLIN};
+    uint64_t now_ns = cws_clock_now_ns();
+    if (deadline_ns <= now_ns)
+        return CWS_GUEST_TIMED_OUT;
+    uint64_t left_ns = deadline_ns - now_ns;
+    int due_ms = cws_loop_backend_timeout(loop);
+    if (due_ms >= 0 && (uint64_t)due_ms * CWS_NS_PER_MS < left_ns)
+        left_ns = (uint64_t)due_ms * CWS_NS_PER_MS;
+    struct timespec left = {.tv_sec = (time_t)(left_ns / CWS_NS_PER_S),
+                            .tv_nsec = (long)(left_ns % CWS_NS_PER_S)};
+    bool unlimited = deadline_ns == CWS_NO_DEADLINE && due_ms < 0;
+    if (ppoll(&events, 1, unlimited ? NULL : &left, NULL) < 0 && errno == EINTR)
+        return CWS_GUEST_INTERRUPTED;
+    return CWS_GUEST_BUSY;
+}
+
+static bool is_notified(struct cws_guest *guest)
+{
+    return atomic_load_explicit(&guest->state, memory_order_acquire) == CWS_GUEST_NOTIFIED;
+}
+
+enum cws_guest_run cws_guest_run(struct cws_guest *guest, uint64_t deadline_ns)
+{
+    struct cws_loop *loop = guest->loop;
+    enum cws_guest_run how = CWS_GUEST_BUSY;
+    sigset_t signals;
+    if (!loop || !cws_turn_enter(cws_loop_turn(loop), CWS_VISIT_WAIT))
+        return CWS_GUEST_BUSY;
+    block_sigpipe(&signals);
+    cws_loop_set_runner(loop);
+    while (!is_notified(guest) && how == CWS_GUEST_BUSY && !cws_loop_has_stopped(loop)) {
+        how = await_event(loop, deadline_ns);
+        if (how == CWS_GUEST_BUSY)
+            cws_loop_step(loop);
+    }
+    cws_turn_leave(cws_loop_turn(loop), CWS_VISIT_WAIT, cws_loop_has_work, loop);
+    restore_sigpipe(&signals);
+    return is_notified(guest) ? CWS_GUEST_DONE : how;
+}
+
+void cws_loop_post_here(struct cws_loop *loop, struct cws_task *task)
+{
+    sigset_t signals;
+    if (!cws_turn_enter(cws_loop_turn(loop), CWS_VISIT_POST)) {
+        cws_loop_post(loop, task);
+        return;
+    }
+    block_sigpipe(&signals);
+    cws_loop_set_runner(loop);
+    task->run(task);
+    cws_loop_run_deferred(loop);
+    cws_turn_leave(cws_loop_turn(loop), CWS_VISIT_POST, cws_loop_has_work, loop);
+    restore_sigpipe(&signals);
+}
+
+/* ---- asleep ------------------------------------------------------------------------------------- */
+
+void cws_guest_sleep(struct cws_guest *guest)
+{
+    int awake = CWS_GUEST_AWAKE;
+    if (!guest->loop)
+        return;
+    cws_turn_wait_begin(cws_loop_turn(guest->loop));
+    if (!atomic_compare_exchange_strong(&guest->state, &awake,
+                                        CWS_GUEST_ASLEEP)) /* notified meanwhile */
+        cws_turn_wait_end(cws_loop_turn(guest->loop), false);
+}
+
+void cws_guest_notify(struct cws_guest *guest)
+{
+    if (atomic_exchange(&guest->state, CWS_GUEST_NOTIFIED) == CWS_GUEST_ASLEEP)
+        cws_turn_wait_end(cws_loop_turn(guest->loop), true);
+}
+
+void cws_guest_rise(struct cws_guest *guest)
+{
+    if (atomic_exchange(&guest->state, CWS_GUEST_AWAKE) == CWS_GUEST_ASLEEP)
+        cws_turn_wait_end(cws_loop_turn(guest->loop), false);
+}
+
+void cws_loop_rely_begin(struct cws_loop *loop)
+{
+    cws_turn_wait_begin(cws_loop_turn(loop));
+}
+
+void cws_loop_rely_end(struct cws_loop *loop)
+{
+    cws_turn_wait_end(cws_loop_turn(loop), false);
+}
