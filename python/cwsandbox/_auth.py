@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 
-from cwsandbox._types.auth import AuthHeaders, AuthProvider, AuthStrategy
 from cwsandbox.exceptions import CWSandboxAuthenticationError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from cwsandbox._types.auth import AuthConfig
+    from cwsandbox._types.auth import AuthConfig, AuthHeaders
 
     Metadata = tuple[tuple[str, str], ...]
 
@@ -34,23 +33,30 @@ def set_auth_mode(name: str, get_auth: Callable[[], AuthHeaders]) -> None:
 
 def runs_foreign_code(auth: AuthConfig | None) -> bool:
     """Whether resolving may call code that is not ours, and so may block."""
-    return _mode is not None if auth is None else not isinstance(auth, (AuthStrategy, AuthHeaders))
+    if auth is None:
+        return _mode is not None
+    from cwsandbox._types.auth import AuthHeaders, AuthStrategy
+
+    return not isinstance(auth, (AuthStrategy, AuthHeaders))
 
 
 def metadata(auth: AuthConfig | None, base_url: str) -> Metadata:
     """The headers of the chosen credentials as lower-case pairs."""
-    headers = _resolve(auth, base_url)
+    headers = _of_process() if auth is None else _resolve(auth, base_url)
     return tuple(
-        (_checked_name(name), _checked_value(name, value))
-        for name, value in headers.headers.items()
+        (_checked_name(name), _checked_value(name, value)) for name, value in headers.items()
     )
 
 
-def _resolve(auth: AuthConfig | None, base_url: str) -> AuthHeaders:
-    if auth is None:
-        return _from_mode() if _mode is not None else _from_api_key(required=False)
+def _of_process() -> Mapping[str, str]:
+    return _from_api_key(required=False) if _mode is None else _from_mode(*_mode)
+
+
+def _resolve(auth: AuthConfig, base_url: str) -> Mapping[str, str]:
+    from cwsandbox._types.auth import AuthHeaders, AuthProvider, AuthStrategy
+
     if isinstance(auth, AuthHeaders):
-        return auth
+        return auth.headers
     if isinstance(auth, AuthStrategy):
         return _from_api_key(required=True)
     if not isinstance(auth, type) and isinstance(auth, AuthProvider):
@@ -59,28 +65,28 @@ def _resolve(auth: AuthConfig | None, base_url: str) -> AuthHeaders:
             raise CWSandboxAuthenticationError(
                 f"auth provider {type(auth).__name__} returned no credentials: {type(found).__name__}, not AuthHeaders"
             )
-        return found
+        return found.headers
     raise TypeError(
         f"auth must be an AuthStrategy, AuthHeaders or an object with resolve_auth, got {type(auth).__name__}"
     )
 
 
-def _from_mode() -> AuthHeaders:
-    assert _mode is not None
-    name, get_auth = _mode
+def _from_mode(name: str, get_auth: Callable[[], AuthHeaders]) -> Mapping[str, str]:
+    from cwsandbox._types.auth import AuthHeaders
+
     found = get_auth()
     if not isinstance(found, AuthHeaders):
         raise CWSandboxAuthenticationError(f"auth mode {name!r} returned no credentials")
-    return found
+    return found.headers
 
 
-def _from_api_key(*, required: bool) -> AuthHeaders:
+def _from_api_key(*, required: bool) -> Mapping[str, str]:
     key = os.environ.get(_API_KEY_VARIABLE)
     if key:
-        return AuthHeaders({"Authorization": f"Bearer {key}"}, "api_key")
+        return {"Authorization": f"Bearer {key}"}
     if required:
         raise CWSandboxAuthenticationError(f"no API key: set {_API_KEY_VARIABLE}")
-    return AuthHeaders({}, "none")
+    return {}
 
 
 def _checked_name(name: str) -> str:

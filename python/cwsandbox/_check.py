@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from math import isfinite, isnan
 
+from cwsandbox._types.enums import DataPlaneMode
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -117,6 +119,16 @@ def choice(value: Any, enum: type[_E], what: str) -> _E:
         raise ValueError(
             f"{what}: {value!r} is not a valid {enum.__name__} (one of: {names})"
         ) from None
+
+
+def data_plane_mode(value: DataPlaneMode | str) -> DataPlaneMode:
+    """The mode, unless it needs the direct connection, which this release does not have."""
+    mode = choice(value, DataPlaneMode, "data_plane_mode")
+    if mode is DataPlaneMode.DIRECT:
+        raise ValueError(
+            "data_plane_mode 'direct' is not available in this release: use 'auto' or 'gateway'"
+        )
+    return mode
 
 
 def mount_path(value: Any, what: str) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cwsandbox import _check, _endpoint
-from cwsandbox._defaults import SandboxDefaults, data_plane_mode
+from cwsandbox._record import Record
+from cwsandbox._standard import DEFAULT_BASE_URL, SETTINGS
 from cwsandbox._types.enums import PlacementMode, PlacementSpillover
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from cwsandbox._defaults import SandboxDefaults
     from cwsandbox._types.auth import AuthConfig
     from cwsandbox._types.container import Container, SecurityContext
     from cwsandbox._types.network import NetworkOptions
@@ -44,8 +44,7 @@ _FIRST_MODE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
+class Connection(Record):
     """How to talk to the service about one sandbox. Times in seconds."""
 
     base_url: str
@@ -61,8 +60,7 @@ class Connection:
         return self.base_url == _endpoint.LOCAL or self.base_url.startswith("unix:")
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(Record):
     """Where a sandbox may run."""
 
     mode: PlacementMode | None
@@ -76,8 +74,7 @@ class Placement:
         return self.mode
 
 
-@dataclass(frozen=True, slots=True)
-class SingleContainer:
+class SingleContainer(Record):
     """The container of a sandbox that has one."""
 
     image: str
@@ -92,8 +89,7 @@ class SingleContainer:
     working_dir: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
+class Workload(Record):
     """What to create. ``containers`` is one ``SingleContainer`` or a row of ``Container``."""
 
     containers: SingleContainer | tuple[Container, ...]
@@ -118,43 +114,59 @@ def refuse_removed(given: Mapping[str, Any]) -> None:
             )
 
 
-def connection(given: Mapping[str, Any], defaults: SandboxDefaults) -> Connection:
+def checked_defaults(value: Any) -> SandboxDefaults | None:
+    """``value`` if it can stand for the defaults of a sandbox."""
+    if value is None:
+        return None
+    from cwsandbox._defaults import SandboxDefaults
+
+    if not isinstance(value, SandboxDefaults):
+        raise TypeError(
+            f"defaults must be SandboxDefaults, got {value!r}; see SandboxDefaults.from_dict"
+        )
+    return value
+
+
+def _settings(given: Mapping[str, Any], defaults: SandboxDefaults | None) -> Callable[[str], Any]:
+    """Looks a setting up: as given, else by the defaults, else the standard one; None when it has no value."""
+
+    def value(name: str) -> Any:
+        if given.get(name) is not None:
+            return given[name]
+        return SETTINGS.get(name) if defaults is None else getattr(defaults, name)
+
+    return value
+
+
+def connection(given: Mapping[str, Any], defaults: SandboxDefaults | None) -> Connection:
     """The connection settings among a sandbox's arguments."""
-    if given.get("data_plane_mode") is not None:
-        data_plane_mode(given["data_plane_mode"])
-
-    def seconds(name: str, check: Any) -> float:
-        value = given.get(name)
-        return float(check(value if value is not None else getattr(defaults, name), name))
-
+    value = _settings(given, defaults)
+    _check.data_plane_mode(value("data_plane_mode"))
+    default_url = DEFAULT_BASE_URL if defaults is None else defaults.base_url
     return Connection(
-        base_url=_endpoint.base_url(given.get("base_url"), defaults.base_url),
-        auth=given["auth"] if given.get("auth") is not None else defaults.auth,
-        request_timeout=seconds("request_timeout_seconds", _check.timeout),
-        poll_retry_budget=seconds("poll_retry_budget_seconds", _check.budget),
-        poll_rpc_timeout=seconds("poll_rpc_timeout_seconds", _check.rpc_timeout),
-        create_retry_budget=seconds("create_retry_budget_seconds", _check.budget),
+        base_url=_endpoint.base_url(given.get("base_url"), default_url),
+        auth=value("auth"),
+        request_timeout=_seconds(value, "request_timeout_seconds", _check.timeout),
+        poll_retry_budget=_seconds(value, "poll_retry_budget_seconds", _check.budget),
+        poll_rpc_timeout=_seconds(value, "poll_rpc_timeout_seconds", _check.rpc_timeout),
+        create_retry_budget=_seconds(value, "create_retry_budget_seconds", _check.budget),
     )
 
 
-def workload(given: Mapping[str, Any], defaults: SandboxDefaults) -> Workload:
+def workload(given: Mapping[str, Any], defaults: SandboxDefaults | None) -> Workload:
     """The workload a sandbox's arguments and defaults describe; every fault in them is raised here."""
-
-    def value(name: str) -> Any:
-        return given[name] if given.get(name) is not None else getattr(defaults, name)
-
+    value = _settings(given, defaults)
     spillover = _check.choice(
         value("placement_spillover"), PlacementSpillover, "placement_spillover"
     )
     lifetime = value("max_lifetime_seconds")
+    annotations = _merged(given, defaults, "annotations", {})
     return Workload(
         containers=_containers(given, defaults),
-        placement=_placement(given, defaults, spillover),
+        placement=_placement(value, spillover),
         spillover=spillover,
-        tags=tuple(defaults.merge_tags(given.get("tags"))),
-        annotations=_check.string_map(
-            defaults.merge_annotations(given.get("annotations")), "annotations"
-        ),
+        tags=_check.strings(_merged(given, defaults, "tags", ()), "tags"),
+        annotations=_check.string_map(annotations, "annotations"),
         services=_services(value("services")),
         volumes=_volumes(value("volumes"), value("file_system_snapshot")),
         network=_network(value("network")),
@@ -166,19 +178,24 @@ def workload(given: Mapping[str, Any], defaults: SandboxDefaults) -> Workload:
     )
 
 
-def _placement(
-    given: Mapping[str, Any], defaults: SandboxDefaults, spillover: PlacementSpillover
-) -> Placement:
-    chosen = (
-        given["placement_mode"]
-        if given.get("placement_mode") is not None
-        else defaults.placement_mode
-    )
+def _seconds(value: Callable[[str], Any], name: str, check: Callable[[Any, str], float]) -> float:
+    return float(check(value(name), name))
+
+
+def _merged(
+    given: Mapping[str, Any], defaults: SandboxDefaults | None, name: str, nothing: Any
+) -> Any:
+    """What is given, on top of what the defaults have."""
+    added = given.get(name)
+    if defaults is not None:
+        return getattr(defaults, f"merge_{name}")(added)
+    return nothing if added is None else added
+
+
+def _placement(value: Callable[[str], Any], spillover: PlacementSpillover) -> Placement:
+    chosen, runner_ids = value("placement_mode"), value("runner_ids")
     mode = None if chosen is None else _check.choice(chosen, PlacementMode, "placement_mode")
-    runner_ids = given.get("runner_ids")
-    if runner_ids is None:
-        runner_ids = defaults.runner_ids or ()
-    pins = _check.strings(runner_ids, "runner_ids override")
+    pins = _check.strings(() if runner_ids is None else runner_ids, "runner_ids override")
     if mode is PlacementMode.UNSPECIFIED:
         mode = None
     _check_spillover(spillover, mode, pins)
@@ -203,9 +220,9 @@ def _check_spillover(
 
 
 def _containers(
-    given: Mapping[str, Any], defaults: SandboxDefaults
+    given: Mapping[str, Any], defaults: SandboxDefaults | None
 ) -> SingleContainer | tuple[Container, ...]:
-    rows = given["containers"] if given.get("containers") is not None else defaults.containers
+    rows = _settings(given, defaults)("containers")
     if rows is None:
         return _single(given, defaults)
     both = [name for name in _SINGLE if given.get(name) is not None]
@@ -218,21 +235,18 @@ def _containers(
     return containers(rows)
 
 
-def _single(given: Mapping[str, Any], defaults: SandboxDefaults) -> SingleContainer:
-    def value(name: str) -> Any:
-        return given[name] if given.get(name) is not None else getattr(defaults, name)
-
-    variables = defaults.merge_environment_variables(given.get("environment_variables"))
+def _single(given: Mapping[str, Any], defaults: SandboxDefaults | None) -> SingleContainer:
+    value, standard = _settings(given, defaults), _settings({}, defaults)
+    variables = _merged(given, defaults, "environment_variables", {})
+    image = given.get("container_image") or standard("container_image")
     return SingleContainer(
-        image=_check.text(
-            given.get("container_image") or defaults.container_image, "container_image"
-        ),
-        command=_check.text(given.get("command") or defaults.command, "command"),
+        image=_check.text(image, "container_image"),
+        command=_check.text(given.get("command") or standard("command"), "command"),
         args=_check.strings(value("args"), "args"),
         environment_variables=_check.string_map(variables, "environment_variables"),
         resources=_resources(value("resources")),
         mounted_files=_mounted_files(given.get("mounted_files")),
-        secrets=_secrets(defaults.secrets, given.get("secrets")),
+        secrets=_secrets(standard("secrets"), given.get("secrets")),
         image_pull_credentials=_pull_credentials(given.get("image_pull_credentials")),
         security_context=_security_context(value("security_context")),
         working_dir=_check.optional_text(value("working_dir"), "working_dir"),

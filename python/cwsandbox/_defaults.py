@@ -1,4 +1,4 @@
-"""The settings new sandboxes share, and the numbers behind them (seconds unless said)."""
+"""The settings new sandboxes share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 
 from cwsandbox import _check
+from cwsandbox._standard import (
+    DEFAULT_ARGS,
+    DEFAULT_BASE_URL,
+    DEFAULT_COMMAND,
+    DEFAULT_CONTAINER_IMAGE,
+    DEFAULT_CREATE_RETRY_BUDGET_SECONDS,
+    DEFAULT_POLL_RETRY_BUDGET_SECONDS,
+    DEFAULT_POLL_RPC_TIMEOUT_SECONDS,
+    DEFAULT_REQUEST_TIMEOUT_SECONDS,
+    DEFAULT_TEMP_DIR,
+)
 from cwsandbox._types.enums import DataPlaneMode, PlacementSpillover
 
 TYPE_CHECKING = False
@@ -24,19 +35,6 @@ if TYPE_CHECKING:
         RegisteredVolumeOptions,
         ScratchVolumeOptions,
     )
-
-DEFAULT_BASE_URL = "https://api.cwsandbox.com"
-DEFAULT_CONTAINER_IMAGE = "python:3.11"
-# Keeps a sandbox alive, and ends with 0 when told to stop.
-DEFAULT_COMMAND = "/bin/sh"
-DEFAULT_ARGS = ("-c", 'trap "exit 0" TERM INT; sleep infinity & wait')
-DEFAULT_TEMP_DIR = "/tmp"
-
-DEFAULT_REQUEST_TIMEOUT_SECONDS = 300.0
-DEFAULT_CREATE_RETRY_BUDGET_SECONDS = 0.0
-DEFAULT_POLL_RETRY_BUDGET_SECONDS = 30.0
-DEFAULT_POLL_RPC_TIMEOUT_SECONDS = 15.0
-DEFAULT_GRACEFUL_SHUTDOWN_SECONDS = 10.0
 
 # Keys that from_dict refuses, since dropping them would place sandboxes elsewhere than meant.
 _REMOVED_KEYS = ("profile_ids", "profile_names")
@@ -96,7 +94,7 @@ class SandboxDefaults:
             self.placement_spillover, PlacementSpillover, "placement_spillover"
         )
         object.__setattr__(self, "placement_spillover", spillover)
-        object.__setattr__(self, "data_plane_mode", data_plane_mode(self.data_plane_mode))
+        object.__setattr__(self, "data_plane_mode", _check.data_plane_mode(self.data_plane_mode))
 
     def merge_tags(self, additional: Iterable[str] | None) -> list[str]:
         """Own tags, then the additional ones."""
@@ -130,16 +128,6 @@ class SandboxDefaults:
             if value is not None:
                 values[item.name] = _from_plain(item.name, value)
         return cls(**values)
-
-
-def data_plane_mode(value: DataPlaneMode | str) -> DataPlaneMode:
-    """The mode, unless it needs the direct connection, which this release does not have."""
-    mode = _check.choice(value, DataPlaneMode, "data_plane_mode")
-    if mode is DataPlaneMode.DIRECT:
-        raise ValueError(
-            "data_plane_mode 'direct' is not available in this release: use 'auto' or 'gateway'"
-        )
-    return mode
 
 
 def _from_plain(name: str, value: Any) -> Any:

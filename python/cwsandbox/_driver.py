@@ -7,7 +7,6 @@ gives up leaves it to the others.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -199,7 +198,7 @@ class Driver:
         if self._handle.sandbox_id is None:
             raise SandboxNotRunningError("Sandbox has not been started")
         if state.is_over:
-            self._handle.state = replace(state, confirmed_at=self._env.now())
+            self._handle.state = state.changed(confirmed_at=self._env.now())
         else:
             await self._watcher.once()
         status = self._handle.state.status

@@ -6,9 +6,8 @@ a message; none of them fails on what they do not know.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from cwsandbox._lifecycle import Observation
+from cwsandbox._record import Record
 from cwsandbox._types.enums import (
     EndpointAuth,
     EndpointKind,
@@ -41,8 +40,7 @@ _ADDRESS_STATES = (SandboxStatus.CREATING, SandboxStatus.RUNNING)
 _TERMINAL_STATES = (SandboxStatus.COMPLETED, SandboxStatus.FAILED, SandboxStatus.TERMINATED)
 
 
-@dataclass(frozen=True, slots=True)
-class Echo:
+class Echo(Record):
     """Everything known of a sandbox but its state. ``message`` is the latest Sandbox message, None before any."""
 
     message: Message | None = None
@@ -50,7 +48,7 @@ class Echo:
     runner_group_id: str | None = None
     created_at: datetime | None = None
     started_at: datetime | None = None
-    resources: Message = field(default_factory=dict)
+    resources: Message = _NOTHING
     dns_egress_names: tuple[str, ...] = ()
     exposed_ports: tuple[tuple[int, str], ...] | None = None
     service_addresses: tuple[TlsPassthroughEndpointStatus, ...] = ()
@@ -192,8 +190,6 @@ def _addresses(
     """The TLS passthrough addresses. A known one stays while the service is listed and the sandbox comes up or runs."""
     if member(SandboxStatus, status.get("state", 0)) not in _ADDRESS_STATES:
         return ()
-    from cwsandbox._types.service import TlsPassthroughEndpointStatus
-
     before = {(row.port, row.name): row for row in known}
     found = []
     for service, endpoint in _services(status):
@@ -202,14 +198,21 @@ def _addresses(
             member(EndpointKind, endpoint.get("kind", 0)) is EndpointKind.TLS_PASSTHROUGH
             and endpoint["address"]
         ):
-            kind = EndpointKind.TLS_PASSTHROUGH
-            row = TlsPassthroughEndpointStatus(
-                port=key[0], name=key[1], kind=kind, address=endpoint["address"]
-            )
-            found.append(row)
+            found.append(_passthrough(service, endpoint))
         elif key in before:
             found.append(before[key])
     return tuple(found)
+
+
+def _passthrough(service: Message, endpoint: Message) -> TlsPassthroughEndpointStatus:
+    from cwsandbox._types.service import TlsPassthroughEndpointStatus
+
+    return TlsPassthroughEndpointStatus(
+        port=service["port"],
+        name=service["name"],
+        kind=EndpointKind.TLS_PASSTHROUGH,
+        address=endpoint["address"],
+    )
 
 
 # ---- resources ----

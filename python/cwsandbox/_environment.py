@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from cwsandbox._record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import datetime
+    from typing import Any
 
     Call = Callable[[str, dict[str, Any], float], Awaitable[dict[str, Any]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(Record):
     """``clock`` is monotonic and in seconds, ``now`` the time of day in UTC."""
 
     clock: Callable[[], float]
@@ -23,9 +23,16 @@ class Environment:
 
 
 def real() -> Environment:
+    """Those of the world. Call it where the policy loop, and so asyncio, is needed anyway."""
     import asyncio
-    import random
     import time
     from datetime import UTC, datetime
 
-    return Environment(time.monotonic, asyncio.sleep, random.uniform, lambda: datetime.now(UTC))
+    return Environment(time.monotonic, asyncio.sleep, _uniform, lambda: datetime.now(UTC))
+
+
+def _uniform(low: float, high: float) -> float:
+    # Nobody needs chance before a first failure.
+    from random import uniform
+
+    return uniform(low, high)

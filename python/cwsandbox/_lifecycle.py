@@ -13,9 +13,9 @@ sandbox was told to stop do not bring it back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum
 
+from cwsandbox._record import Record
 from cwsandbox._types.enums import SandboxStatus, member
 from cwsandbox.exceptions import (
     SandboxError,
@@ -59,8 +59,7 @@ class Source(Enum):
     QUERY = "query"
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Record):
     """What is known of a sandbox. ``confirmed_at`` is when a server last said so, ``reason`` its words."""
 
     phase: Phase = Phase.NOT_STARTED
@@ -92,8 +91,7 @@ class State:
 NEW = State()
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(Record):
     """One answer of the server about a sandbox: the wire number of its state, and what goes with it."""
 
     number: int
@@ -103,20 +101,19 @@ class Observation:
 
 def accepted(state: State, now: datetime) -> State:
     """The create was accepted."""
-    return replace(state, phase=Phase.STARTING, status=SandboxStatus.PENDING, confirmed_at=now)
+    return state.changed(phase=Phase.STARTING, status=SandboxStatus.PENDING, confirmed_at=now)
 
 
 def cancelled(state: State) -> State:
     """Stopped before it was ever started."""
-    return replace(state, phase=Phase.CANCELLED)
+    return state.changed(phase=Phase.CANCELLED)
 
 
 def stopping(state: State, now: datetime) -> State:
     """The server accepted this handle's stop."""
     if state.is_over:
         return state
-    return replace(
-        state,
+    return state.changed(
         phase=Phase.STOPPING,
         status=SandboxStatus.TERMINATING,
         confirmed_at=now,
@@ -128,8 +125,7 @@ def gone(state: State, now: datetime) -> State:
     """The server has no such sandbox, and that was to be expected."""
     if state.is_over:
         return state
-    return replace(
-        state,
+    return state.changed(
         phase=Phase.TERMINAL,
         status=SandboxStatus.TERMINATED,
         confirmed_at=now,
@@ -151,9 +147,8 @@ def observed(state: State, seen: Observation, source: Source, now: datetime) -> 
     if state.is_over:
         return _with_late_code(state, seen, phase, now)
     if state.phase is Phase.STOPPING and phase is not Phase.TERMINAL:
-        return replace(state, confirmed_at=now)
-    return replace(
-        state,
+        return state.changed(confirmed_at=now)
+    return state.changed(
         phase=phase,
         status=status,
         confirmed_at=now,
@@ -164,7 +159,7 @@ def observed(state: State, seen: Observation, source: Source, now: datetime) -> 
 
 def _with_late_code(state: State, seen: Observation, phase: Phase, now: datetime) -> State:
     if state.returncode is None and seen.exit_code is not None and phase is Phase.TERMINAL:
-        return replace(state, returncode=seen.exit_code, confirmed_at=now)
+        return state.changed(returncode=seen.exit_code, confirmed_at=now)
     return state
 
 

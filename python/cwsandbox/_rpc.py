@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import IntEnum
+
+from cwsandbox._record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     Unpack = Callable[[str, bytes], dict[str, Any]]
 
 TRUSTED_DOMAIN = "cwsandbox.com"
+_NO_METADATA: Mapping[str, str] = {}
 
 
 class Code(IntEnum):
@@ -39,13 +41,12 @@ class Code(IntEnum):
     UNAUTHENTICATED = 16
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorInfo:
+class ErrorInfo(Record):
     """What the details of a status say. ``retry_delay`` may be zero, which is not the same as absent."""
 
     reason: str | None = None
     domain: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = _NO_METADATA
     retry_delay: timedelta | None = None
     field_violations: tuple[FieldViolation, ...] = ()
 
@@ -88,7 +89,7 @@ def error_info(details: Iterable[bytes], unpack: Unpack) -> ErrorInfo:
 def _from_status(status: Mapping[str, Any], unpack: Unpack) -> ErrorInfo:
     reason: str | None = None
     domain = ""
-    metadata: Mapping[str, str] = {}
+    metadata = _NO_METADATA
     delay: timedelta | None = None
     violations: list[FieldViolation] = []
     for name, detail in _details(status, unpack):

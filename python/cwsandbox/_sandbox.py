@@ -5,15 +5,13 @@ from __future__ import annotations
 import builtins
 import warnings
 
-from cwsandbox import _check, _config, _cwsandbox, _lifecycle, _runtime
+from cwsandbox import _check, _config, _lifecycle, _runtime
 from cwsandbox._command import in_directory, words_of
-from cwsandbox._defaults import DEFAULT_GRACEFUL_SHUTDOWN_SECONDS, SandboxDefaults
-from cwsandbox._errors import Hooks
 from cwsandbox._handle import Handle
 from cwsandbox._lifecycle import Phase
 from cwsandbox._properties import SandboxProperties
+from cwsandbox._standard import DEFAULT_GRACEFUL_SHUTDOWN_SECONDS
 from cwsandbox._types.enums import DataPlaneMode, SandboxStatus, number
-from cwsandbox._types.result import ProcessResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +20,8 @@ if TYPE_CHECKING:
 
     from cwsandbox._client import Client
     from cwsandbox._config import Connection, Workload
-    from cwsandbox._cwsandbox import OperationRef, Process
+    from cwsandbox._cwsandbox import OperationRef, Process, SandboxCore
+    from cwsandbox._defaults import SandboxDefaults
     from cwsandbox._driver import Driver
     from cwsandbox._types.auth import AuthConfig
     from cwsandbox._types.container import Container, SecurityContext
@@ -38,13 +37,6 @@ if TYPE_CHECKING:
     )
 
     _T = TypeVar("_T")
-
-_hooks = Hooks(_cwsandbox._message_unpack, ProcessResult._of)
-_cwsandbox.configure(
-    make_result=_hooks.make_result,
-    make_error=_hooks.make_error,
-    make_write_error=_hooks.make_write_error,
-)
 
 
 class Sandbox(SandboxProperties):
@@ -109,19 +101,17 @@ class Sandbox(SandboxProperties):
         given = {
             name: value for name, value in locals().items() if name not in ("self", "__class__")
         }
-        if defaults is not None and not isinstance(defaults, SandboxDefaults):
-            raise TypeError(
-                f"defaults must be SandboxDefaults, got {defaults!r}; see SandboxDefaults.from_dict"
-            )
+        defaults = _config.checked_defaults(defaults)
         _config.refuse_removed(given)
-        defaults = SandboxDefaults() if defaults is None else defaults
         self._setup(_config.connection(given, defaults), _config.workload(given, defaults))
 
     def _setup(self, connection: Connection, workload: Workload | None) -> None:
+        from cwsandbox._native import SandboxCore
+
         self._connection = connection
         self._workload = workload
-        self._core = _cwsandbox.SandboxCore()
-        self._refusing: _cwsandbox.SandboxCore | None = None
+        self._core = SandboxCore()
+        self._refusing: SandboxCore | None = None
         self._driver: Driver | None = None
         self._generation = _runtime.generation()
         self._handle = Handle(self._core)
@@ -415,13 +405,13 @@ class Sandbox(SandboxProperties):
             zip(names, map(sum, zip(self._core.stats(), refused, strict=True)), strict=True)
         )
 
-    def _refusing_core(self) -> _cwsandbox.SandboxCore:
+    def _refusing_core(self) -> SandboxCore:
         # The sandbox was seen to stop by itself. Commands that run in it may still end well: its own core stays open.
         if self._core.is_closed:
             return self._core
         with _runtime.lock():
             if self._refusing is None:
-                self._refusing = _cwsandbox.SandboxCore()
+                self._refusing = type(self._core)()
                 self._refusing.close(_lifecycle.stopped_error(self.sandbox_id))
             return self._refusing
 
@@ -568,4 +558,4 @@ def _class_connection(given: dict[str, Any]) -> Connection:
     timeout = given.get("timeout_seconds")
     if timeout is not None:
         given["request_timeout_seconds"] = _check.timeout(timeout, "timeout_seconds")
-    return _config.connection(given, SandboxDefaults())
+    return _config.connection(given, None)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import cwsandbox as cw
-from cwsandbox import SandboxDefaults, _config, _defaults
+from cwsandbox import SandboxDefaults, _config, _standard
 from cwsandbox._config import SingleContainer
 
 
@@ -237,6 +237,43 @@ def test_removed_parameters(name: str) -> None:
     _config.refuse_removed({name: None})
 
 
+# ---- no defaults ----
+
+
+def test_the_standard_settings_are_those_of_defaults_that_say_nothing() -> None:
+    defaults = SandboxDefaults()
+    fields = {field.name: getattr(defaults, field.name) for field in dataclasses.fields(defaults)}
+    assert {name: value for name, value in fields.items() if value not in (None, (), {})} == (
+        _standard.SETTINGS
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"tags": ["a", "b"], "annotations": {"k": "v"}, "environment_variables": {"A": "1"}},
+        {"command": "", "container_image": "", "args": []},
+        {"runner_ids": ["r"], "placement_spillover": "cks_then_serverless"},
+        {"base_url": "http://h/", "request_timeout_seconds": 1, "max_lifetime_seconds": 5},
+        {"containers": [{"image": "a"}], "secrets": None},
+        {"secrets": [{"store": "s", "name": "n"}], "data_plane_mode": "gateway"},
+    ],
+)
+def test_no_defaults_are_as_good_as_empty_ones(given: dict[str, Any]) -> None:
+    assert _config.workload(given, None) == _config.workload(given, SandboxDefaults())
+    assert _config.connection(given, None) == _config.connection(given, SandboxDefaults())
+
+
+@pytest.mark.parametrize(
+    "given", [{"tags": "a"}, {"annotations": ["a"]}, {"environment_variables": {"a": 1}}]
+)
+def test_what_is_refused_without_defaults(given: dict[str, Any]) -> None:
+    (name,) = given
+    with pytest.raises(TypeError, match=name):
+        _config.workload(given, None)
+
+
 # ---- the workload ----
 
 
@@ -245,7 +282,7 @@ def test_keep_alive_by_default() -> None:
     assert (made.image, made.command, made.args) == (
         "python:3.11",
         "/bin/sh",
-        _defaults.DEFAULT_ARGS,
+        _standard.DEFAULT_ARGS,
     )
 
 

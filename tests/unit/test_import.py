@@ -27,10 +27,33 @@ def test_dir_and_all_do_not_load_anything() -> None:
     assert modules - {"__future__"} == {"cwsandbox"}
 
 
+# What takes long to load, or brings in what does.
+HEAVY = {
+    "asyncio",
+    "concurrent.futures",
+    "dataclasses",
+    "email",
+    "importlib.metadata",
+    "inspect",
+    "logging",
+    "re",
+    "socket",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "typing",
+}
+
+
+def test_the_sandbox_class_comes_with_little() -> None:
+    modules = new_modules("from cwsandbox import Sandbox")
+    ours = {"_cwsandbox", "_defaults", "_errors", "_native", "_policy", "_rpc", "_types.result"}
+    assert modules & (HEAVY | {f"cwsandbox.{name}" for name in ours}) == set()
+
+
 @pytest.mark.parametrize(
     "script",
     [
-        "from cwsandbox import Sandbox",
         "import cwsandbox; cwsandbox.Sandbox()",
         "from cwsandbox import Sandbox, SandboxDefaults, SandboxError, ProcessResult, wait, results",
         "from cwsandbox import *",
@@ -38,18 +61,16 @@ def test_dir_and_all_do_not_load_anything() -> None:
 )
 def test_the_event_loop_is_not_loaded_before_it_is_used(script: str) -> None:
     modules = new_modules(script)
-    heavy = {
-        "asyncio",
-        "concurrent.futures",
-        "subprocess",
-        "tempfile",
-        "ssl",
-        "email",
-        "importlib.metadata",
-    }
+    heavy = HEAVY - {"dataclasses", "inspect", "re", "typing"}
     if script.endswith("*"):
-        heavy -= {"email", "importlib.metadata", "tempfile"}  # for __version__
+        heavy -= {"email", "importlib.metadata", "tempfile", "socket"}  # for __version__
     assert modules & heavy == set()
+
+
+def test_a_sandbox_without_defaults_does_not_load_their_class() -> None:
+    modules = new_modules("import cwsandbox; cwsandbox.Sandbox(tags=['a'])")
+    assert "cwsandbox._native" in modules
+    assert modules & {"cwsandbox._defaults", "cwsandbox._types.auth", "typing"} == set()
 
 
 def test_an_exception_class_comes_alone() -> None:

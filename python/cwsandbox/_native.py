@@ -1,0 +1,24 @@
+"""The C core, made ready: it can make the package's results and exceptions, and ends in order with the process.
+
+Import it only where a sandbox is made or an operation begins: it brings in the libraries for TLS and HTTP/2, which
+nobody needs who only imports the package.
+"""
+
+from __future__ import annotations
+
+from cwsandbox import _cwsandbox, _runtime
+from cwsandbox._cwsandbox import Promise, SandboxCore
+from cwsandbox._errors import Hooks
+from cwsandbox._types.result import ProcessResult
+
+__all__ = ["Promise", "SandboxCore"]
+
+_hooks = Hooks(_cwsandbox._message_unpack, ProcessResult._of)
+_cwsandbox.configure(
+    make_result=_hooks.make_result,
+    make_error=_hooks.make_error,
+    make_write_error=_hooks.make_write_error,
+)
+# The core's own hook at exit runs after ours, which was registered later: the policy loop still needs the I/O thread.
+_runtime.install()
+_runtime.when_exiting(_cwsandbox.shutdown)
