@@ -73,6 +73,19 @@ def test_a_sandbox_without_defaults_does_not_load_their_class() -> None:
     assert modules & {"cwsandbox._defaults", "cwsandbox._types.auth", "typing"} == set()
 
 
+def test_what_the_first_operation_does_not_load() -> None:
+    modules = new_modules("""
+from cwsandbox import Sandbox, SandboxUnavailableError
+try:
+    Sandbox(base_url="unix:///nonexistent/socket").start().result()
+except SandboxUnavailableError:
+    pass
+""")
+    assert {"cwsandbox._create", "asyncio"} <= modules
+    ours = {"_defaults", "_local", "_types.auth", "_types.service"}
+    assert modules & ({"random", "urllib.parse"} | {f"cwsandbox.{name}" for name in ours}) == set()
+
+
 def test_an_exception_class_comes_alone() -> None:
     modules = new_modules("from cwsandbox import SandboxTimeoutError")
     assert {name for name in modules if name.startswith("cwsandbox")} == {
