@@ -257,17 +257,12 @@ static inline void h2_pair_close(struct h2_pair *pair)
 
 /* --- requests and bodies --- */
 
-static inline struct cws_h2_field h2_field(const char *name, const char *value)
-{
-    return (struct cws_h2_field){
-        .name = name, .name_len = strlen(name), .value = value, .value_len = strlen(value)};
-}
-
 /* A request for `path`; NULL when the connection takes none. The record tells of its stream. */
 static inline struct h2_record *h2_request(struct h2_side *client, const char *path)
 {
-    struct cws_h2_field fields[] = {h2_field(":method", "POST"), h2_field(":scheme", "http"),
-                                    h2_field(":path", path), h2_field(":authority", "test")};
+    struct cws_h2_field fields[] = {
+        cws_h2_field_of(":method", "POST"), cws_h2_field_of(":scheme", "http"),
+        cws_h2_field_of(":path", path), cws_h2_field_of(":authority", "test")};
     struct h2_record *record = h2_record_new(client);
     record->stream =
         cws_h2_conn_open(client->conn, fields, CWS_ARRAY_LEN(fields), &h2_stream_events, record);
@@ -280,13 +275,13 @@ static inline struct h2_record *h2_request(struct h2_side *client, const char *p
 
 static inline void h2_respond(struct h2_record *record)
 {
-    struct cws_h2_field fields[] = {h2_field(":status", "200")};
+    struct cws_h2_field fields[] = {cws_h2_field_of(":status", "200")};
     assert_int_equal(cws_h2_stream_respond(record->stream, fields, 1), CWS_OK);
 }
 
 static inline void h2_finish_with(struct h2_record *record, const char *name, const char *value)
 {
-    struct cws_h2_field trailers[] = {h2_field(name, value)};
+    struct cws_h2_field trailers[] = {cws_h2_field_of(name, value)};
     assert_int_equal(cws_h2_stream_finish_with(record->stream, trailers, 1), CWS_OK);
 }
 

@@ -59,12 +59,12 @@ static inline struct h2_record *bed_request(struct server_bed *bed, const char *
                                             const char *name, const char *value)
 {
     struct cws_h2_field fields[] = {
-        h2_field(":method", "POST"),
-        h2_field(":scheme", "http"),
-        h2_field(":path", path),
-        h2_field(":authority", "test"),
-        h2_field("content-type", "application/grpc"),
-        h2_field(name ? name : "te", name ? value : "trailers"),
+        cws_h2_field_of(":method", "POST"),
+        cws_h2_field_of(":scheme", "http"),
+        cws_h2_field_of(":path", path),
+        cws_h2_field_of(":authority", "test"),
+        cws_h2_field_of("content-type", "application/grpc"),
+        cws_h2_field_of(name ? name : "te", name ? value : "trailers"),
     };
     struct h2_record *record = h2_record_new(&bed->client);
     record->stream = cws_h2_conn_open(bed->client.conn, fields, CWS_ARRAY_LEN(fields),

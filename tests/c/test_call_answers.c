@@ -17,16 +17,17 @@ static int tear_down(void **state)
 
 static void respond(struct h2_record *record, const char *status, const char *type)
 {
-    struct cws_h2_field fields[] = {h2_field(":status", status), h2_field("content-type", type)};
+    struct cws_h2_field fields[] = {cws_h2_field_of(":status", status),
+                                    cws_h2_field_of("content-type", type)};
     assert_int_equal(cws_h2_stream_respond(record->stream, fields, 2), CWS_OK);
 }
 
 static void respond_only(struct h2_record *record, const char *status, const char *name,
                          const char *value)
 {
-    struct cws_h2_field fields[] = {h2_field(":status", status),
-                                    h2_field("content-type", "application/grpc"),
-                                    h2_field(name, value)};
+    struct cws_h2_field fields[] = {cws_h2_field_of(":status", status),
+                                    cws_h2_field_of("content-type", "application/grpc"),
+                                    cws_h2_field_of(name, value)};
     assert_int_equal(cws_h2_stream_respond_only(record->stream, fields, 3), CWS_OK);
 }
 
@@ -149,8 +150,8 @@ static void connection_gone(struct h2_record *record)
 static void malformed_message(struct h2_record *record)
 {
     respond(record, "200", "application/grpc");
-    struct cws_h2_field trailers[] = {h2_field("grpc-status", "3"),
-                                      h2_field("grpc-message", "%41 100% %zz")};
+    struct cws_h2_field trailers[] = {cws_h2_field_of("grpc-status", "3"),
+                                      cws_h2_field_of("grpc-message", "%41 100% %zz")};
     assert_int_equal(cws_h2_stream_finish_with(record->stream, trailers, 2), CWS_OK);
 }
 
@@ -209,12 +210,12 @@ static void test_details_in_several_values(void **state)
     struct rpc *rpc = rpc_unary(bed, HOLD_PATH, 5);
     WAIT_FOR(bed->loop, bed->accepted && h2_seen(&bed->raw[0]));
     struct cws_h2_field fields[] = {
-        h2_field(":status", "200"),
-        h2_field("content-type", "application/grpc"),
-        h2_field("grpc-status", "3"),
-        h2_field("grpc-status-details-bin",
-                 "QQ==,,QUI,not base64!"), /* what is malformed is left out */
-        h2_field("grpc-status-details-bin", "QUJD"),
+        cws_h2_field_of(":status", "200"),
+        cws_h2_field_of("content-type", "application/grpc"),
+        cws_h2_field_of("grpc-status", "3"),
+        cws_h2_field_of("grpc-status-details-bin",
+                        "QQ==,,QUI,not base64!"), /* what is malformed is left out */
+        cws_h2_field_of("grpc-status-details-bin", "QUJD"),
     };
     assert_int_equal(cws_h2_stream_respond_only(h2_nth(&bed->raw[0], 0)->stream, fields, 5),
                      CWS_OK);

@@ -72,7 +72,7 @@ static void test_more_streams_than_the_peer_takes_at_once(void **state)
         settle(pair->loop);
         assert_int_equal(h2_seen(&pair->server), sent); /* none was refused */
         unsigned room = pair->client.room;
-        struct cws_h2_field fields[] = {h2_field(":status", "200")};
+        struct cws_h2_field fields[] = {cws_h2_field_of(":status", "200")};
         for (size_t i = 0; i < sent; i++) {
             struct h2_record *record = h2_nth(&pair->server, i);
             if (record->stream && !strchr(record->events, 'c'))
@@ -264,7 +264,8 @@ static void test_what_arrived_before_the_break_is_heard(void **state)
     struct h2_record *client, *server;
     open_with_request(pair, &client, &server);
     pair->client.transport->held = true;
-    struct cws_h2_field fields[] = {h2_field(":status", "200"), h2_field("grpc-status", "8")};
+    struct cws_h2_field fields[] = {cws_h2_field_of(":status", "200"),
+                                    cws_h2_field_of("grpc-status", "8")};
     assert_int_equal(cws_h2_stream_respond_only(server->stream, fields, 2), CWS_OK);
     settle(pair->loop);
     memory_break(pair->client.transport, CWS_IO, "write: broken pipe");
@@ -444,8 +445,8 @@ static void test_the_owner_may_free_later_than_on_closed(void **state)
 
 static void answer(struct h2_record *record, char event)
 {
-    struct cws_h2_field fields[] = {h2_field(":status", "200")};
-    struct cws_h2_field trailers[] = {h2_field("x", "y")};
+    struct cws_h2_field fields[] = {cws_h2_field_of(":status", "200")};
+    struct cws_h2_field trailers[] = {cws_h2_field_of("x", "y")};
     if (event != 'e')
         return;
     struct cws_block *block = cws_block_new(100);

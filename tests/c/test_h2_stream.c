@@ -88,7 +88,8 @@ static void test_an_answer_of_headers_alone(void **state)
     struct h2_pair *pair = *state;
     struct h2_record *client, *server;
     open_request(pair, &client, &server);
-    struct cws_h2_field fields[] = {h2_field(":status", "200"), h2_field("grpc-status", "12")};
+    struct cws_h2_field fields[] = {cws_h2_field_of(":status", "200"),
+                                    cws_h2_field_of("grpc-status", "12")};
     cws_h2_stream_finish(client->stream);
     assert_int_equal(cws_h2_stream_respond_only(server->stream, fields, 2), CWS_OK);
     settle(pair->loop);
@@ -171,7 +172,8 @@ static void test_an_early_answer_ends_the_request(void **state)
     cws_h2_stream_set_manual_credit(server->stream);
     h2_send_all(client, 4 << 20, 64 << 10, &settled);
     settle(pair->loop);
-    struct cws_h2_field fields[] = {h2_field(":status", "200"), h2_field("grpc-status", "8")};
+    struct cws_h2_field fields[] = {cws_h2_field_of(":status", "200"),
+                                    cws_h2_field_of("grpc-status", "8")};
     assert_int_equal(cws_h2_stream_respond_only(server->stream, fields, 2), CWS_OK);
     settle(pair->loop);
     assert_string_equal(client->events, "fhec");
@@ -492,7 +494,7 @@ static void test_trailers_without_memory(void **state)
     struct h2_record *client, *server;
     open_request(pair, &client, &server);
     h2_respond(server);
-    struct cws_h2_field trailers[] = {h2_field("a", "b")};
+    struct cws_h2_field trailers[] = {cws_h2_field_of("a", "b")};
     cws_alloc_fail_at(1);
     assert_int_equal(cws_h2_stream_finish_with(server->stream, trailers, 1), CWS_NO_MEMORY);
     h2_finish_with(server, "a", "b"); /* a second try is allowed */

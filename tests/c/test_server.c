@@ -48,9 +48,10 @@ static void test_what_is_no_grpc_request(void **state)
     bed_open(bed);
     check_refused(bed, h2_request(&bed->client, ECHO_PATH), "grpc-status=13;", "content-type");
     bed_open(bed);
-    struct cws_h2_field fields[] = {h2_field(":method", "POST"), h2_field(":scheme", "http"),
-                                    h2_field(":path", ECHO_PATH), h2_field(":authority", "test"),
-                                    h2_field("content-type", "application/json")};
+    struct cws_h2_field fields[] = {
+        cws_h2_field_of(":method", "POST"), cws_h2_field_of(":scheme", "http"),
+        cws_h2_field_of(":path", ECHO_PATH), cws_h2_field_of(":authority", "test"),
+        cws_h2_field_of("content-type", "application/json")};
     struct h2_record *record = h2_record_new(&bed->client);
     record->stream = cws_h2_conn_open(bed->client.conn, fields, CWS_ARRAY_LEN(fields),
                                       &h2_stream_events, record);
@@ -146,9 +147,9 @@ static void try_a_call(struct server_bed *bed, bool *out_ok)
         return;
     struct h2_record *client = h2_record_new(&bed->client);
     struct cws_h2_field fields[] = {
-        h2_field(":method", "POST"),    h2_field(":scheme", "http"),
-        h2_field(":path", ECHO_PATH),   h2_field(":authority", "test"),
-        h2_field("grpc-timeout", "1H"), h2_field("content-type", "application/grpc")};
+        cws_h2_field_of(":method", "POST"),    cws_h2_field_of(":scheme", "http"),
+        cws_h2_field_of(":path", ECHO_PATH),   cws_h2_field_of(":authority", "test"),
+        cws_h2_field_of("grpc-timeout", "1H"), cws_h2_field_of("content-type", "application/grpc")};
     client->stream = cws_h2_conn_open(bed->client.conn, fields, CWS_ARRAY_LEN(fields),
                                       &h2_stream_events, client);
     if (!client->stream) {

@@ -286,27 +286,22 @@ static const struct cws_h2_stream_events stream_events = {
 
 enum { OWN_FIELDS = 9 };
 
-static void set_field(struct cws_h2_field *field, const char *name, const char *value)
-{
-    *field = (struct cws_h2_field){.name = name, .name_len = strlen(name), .value = value, .value_len = strlen(value)};
-}
-
 static size_t request_fields(const struct cws_call *call, char timeout[16], struct cws_h2_field *fields)
 {
     const struct cws_channel *channel = call->channel;
     size_t n = 0;
-    set_field(&fields[n++], ":method", "POST");
-    set_field(&fields[n++], ":scheme", channel->target.tls ? "https" : "http");
-    set_field(&fields[n++], ":path", call->path);
-    set_field(&fields[n++], ":authority", channel->target.authority);
-    set_field(&fields[n++], "te", "trailers");
-    set_field(&fields[n++], "content-type", "application/grpc");
-    set_field(&fields[n++], "user-agent", USER_AGENT);
-    set_field(&fields[n++], "grpc-accept-encoding", "identity");
+    fields[n++] = cws_h2_field_of(":method", "POST");
+    fields[n++] = cws_h2_field_of(":scheme", channel->target.tls ? "https" : "http");
+    fields[n++] = cws_h2_field_of(":path", call->path);
+    fields[n++] = cws_h2_field_of(":authority", channel->target.authority);
+    fields[n++] = cws_h2_field_of("te", "trailers");
+    fields[n++] = cws_h2_field_of("content-type", "application/grpc");
+    fields[n++] = cws_h2_field_of("user-agent", USER_AGENT);
+    fields[n++] = cws_h2_field_of("grpc-accept-encoding", "identity");
     if (call->deadline_ns != CWS_NO_DEADLINE) {
         uint64_t now = cws_clock_now_ns();
         cws_timeout_format(call->deadline_ns > now ? call->deadline_ns - now : 0, timeout);
-        set_field(&fields[n], "grpc-timeout", timeout);
+        fields[n] = cws_h2_field_of("grpc-timeout", timeout);
         fields[n++].no_index = true;
     }
     for (size_t i = 0; i < channel->metadata.count; i++) {

@@ -53,18 +53,13 @@ static void conclude(struct cws_server_call *call, enum cws_grpc_code why)
         call->method->closed(call, why);
 }
 
-static void set_field(struct cws_h2_field *field, const char *name, const char *value)
-{
-    *field = (struct cws_h2_field){.name = name, .name_len = strlen(name), .value = value, .value_len = strlen(value)};
-}
-
 static enum cws_status respond(struct cws_server_call *call)
 {
     struct cws_h2_field fields[2];
     if (call->responded)
         return CWS_OK;
-    set_field(&fields[0], ":status", "200");
-    set_field(&fields[1], "content-type", "application/grpc");
+    fields[0] = cws_h2_field_of(":status", "200");
+    fields[1] = cws_h2_field_of("content-type", "application/grpc");
     enum cws_status status = cws_h2_stream_respond(call->stream, fields, CWS_ARRAY_LEN(fields));
     call->responded = status == CWS_OK;
     return status;
@@ -78,14 +73,14 @@ static enum cws_status send_status(struct cws_server_call *call, enum cws_grpc_c
     size_t n = 0;
     snprintf(number, sizeof(number), "%d", (int)code);
     if (!call->responded) { /* trailers-only */
-        set_field(&fields[n++], ":status", "200");
-        set_field(&fields[n++], "content-type", "application/grpc");
+        fields[n++] = cws_h2_field_of(":status", "200");
+        fields[n++] = cws_h2_field_of("content-type", "application/grpc");
     }
-    set_field(&fields[n++], "grpc-status", number);
+    fields[n++] = cws_h2_field_of("grpc-status", number);
     if (message)
-        set_field(&fields[n++], "grpc-message", message);
+        fields[n++] = cws_h2_field_of("grpc-message", message);
     if (details)
-        set_field(&fields[n++], "grpc-status-details-bin", details);
+        fields[n++] = cws_h2_field_of("grpc-status-details-bin", details);
     return call->responded ? cws_h2_stream_finish_with(call->stream, fields, n)
                            : cws_h2_stream_respond_only(call->stream, fields, n);
 }

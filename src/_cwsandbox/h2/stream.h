@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <string.h>
+
 #include "base/block.h"
 
 struct cws_h2_conn;
@@ -19,6 +21,12 @@ struct cws_h2_field {
     size_t value_len;
     bool no_index; /* keep it out of the peer's header table: it differs each time */
 };
+
+/* A field of two strings, which are referred to, not copied. */
+static inline struct cws_h2_field cws_h2_field_of(const char *name, const char *value)
+{
+    return (struct cws_h2_field){.name = name, .value = value, .name_len = strlen(name), .value_len = strlen(value)};
+}
 
 /* How a stream ended. */
 struct cws_h2_end {
