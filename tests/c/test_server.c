@@ -58,30 +58,6 @@ static void test_what_is_no_grpc_request(void **state)
     check_refused(bed, record, "grpc-status=13;", "content-type");
 }
 
-static void test_the_bearer_token(void **state)
-{
-    struct server_bed *bed = *state;
-    const struct cws_server_options options = {.bearer_token = "s3cret"};
-    static const char *const wrong[] = {"Bearer s3cre", "Bearer s3crets", "Bearer S3cret",
-                                        "s3cret",       "bearer s3cret",  "Bearer",
-                                        "Basic s3cret"};
-    for (size_t i = 0; i < CWS_ARRAY_LEN(wrong); i++) {
-        bed_open_with(bed, &options, &MEMORY_SHAPES[0]);
-        check_refused(bed, bed_request(bed, ECHO_PATH, "authorization", wrong[i]),
-                      "grpc-status=16;", "bearer token");
-    }
-    bed_open_with(bed, &options, &MEMORY_SHAPES[0]);
-    check_refused(bed, bed_request(bed, ECHO_PATH, NULL, NULL), "grpc-status=16;", "bearer token");
-    bed_open_with(bed, &options, &MEMORY_SHAPES[0]);
-    check_refused(bed, bed_request(bed, "/no/method", NULL, NULL), "grpc-status=16;",
-                  "bearer token"); /* nor is that told */
-    bed_open_with(bed, &options, &MEMORY_SHAPES[0]);
-    bed_request(bed, HOLD_PATH, "authorization", "Bearer s3cret");
-    settle(bed->loop);
-    assert_int_equal(bed->service.started, 1);
-    bed_close(bed);
-}
-
 static void test_malformed_timeouts(void **state)
 {
     struct server_bed *bed = *state;
@@ -202,11 +178,8 @@ static void test_each_allocation_may_fail(void **state)
     assert_true(n > 10);
     struct server_bed *bed = *state;
     bed->loop = loop_open();
-    const struct cws_server_options options = {.bearer_token = "x"};
-    for (n = 1; n <= 2; n++) {
-        cws_alloc_fail_at(n);
-        assert_null(service_server(&bed->service, bed->loop, &options));
-    }
+    cws_alloc_fail_at(1);
+    assert_null(service_server(&bed->service, bed->loop, NULL));
     cws_server_free(NULL);
     loop_close(bed->loop);
 }
@@ -218,7 +191,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SERVER_TEST(test_unknown_methods),
         SERVER_TEST(test_what_is_no_grpc_request),
-        SERVER_TEST(test_the_bearer_token),
         SERVER_TEST(test_malformed_timeouts),
         SERVER_TEST(test_the_connection_breaks),
         SERVER_TEST(test_freeing_the_server_ends_its_calls),

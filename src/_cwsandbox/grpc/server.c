@@ -1,8 +1,5 @@
 #include "grpc/server.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "base/alloc.h"
 #include "grpc/server_private.h"
 
@@ -74,15 +71,6 @@ struct cws_server *cws_server_new(struct cws_loop *loop, const struct cws_server
     server->max_message = options->max_message ? options->max_message : DEFAULT_MAX_MESSAGE;
     server->max_streams = options->max_streams ? options->max_streams : DEFAULT_MAX_STREAMS;
     cws_list_init(&server->connections);
-    if (options->bearer_token) {
-        size_t len = strlen(options->bearer_token) + sizeof("Bearer ");
-        server->authorization = cws_malloc(len);
-        if (!server->authorization) {
-            cws_free(server);
-            return NULL;
-        }
-        snprintf(server->authorization, len, "Bearer %s", options->bearer_token);
-    }
     return server;
 }
 
@@ -92,7 +80,6 @@ void cws_server_free(struct cws_server *server)
         return;
     while (!cws_list_is_empty(&server->connections))
         connection_free(cws_list_entry(server->connections.next, struct connection, node));
-    cws_free(server->authorization);
     cws_free(server);
 }
 

@@ -40,7 +40,6 @@ struct cws_server_options {
     const struct cws_server_method *methods;
     size_t method_count;
     void *ctx; /* for `start` */
-    const char *bearer_token; /* NULL: no credentials asked for; else UNAUTHENTICATED without it */
     size_t max_message; /* 0: 100 MiB; a larger request ends RESOURCE_EXHAUSTED */
     uint32_t max_streams; /* MAX_CONCURRENT_STREAMS per connection; 0: 1000 */
 };

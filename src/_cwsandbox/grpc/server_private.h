@@ -12,7 +12,6 @@ struct cws_server {
     const struct cws_server_method *methods;
     size_t method_count;
     void *ctx;
-    char *authorization; /* the header a caller must send, or NULL */
     size_t max_message;
     uint32_t max_streams;
     struct cws_list connections;
