@@ -356,6 +356,25 @@ static void test_deferred_work_runs_once_and_in_order(void **state)
     cws_loop_free(loop);
 }
 
+/* Others may yet add to what a flush sends: it comes last, also after what is deferred meanwhile. */
+static void test_a_flush_comes_after_all_else(void **state)
+{
+    (void)state;
+    struct cws_loop *loop = new_loop();
+    struct later laters[4];
+    int order[4], count = 0;
+    laters_init(laters, 4, loop, order, &count);
+    laters[1].next = &laters[2];
+    cws_loop_defer_flush(loop, &laters[3].deferred);
+    cws_loop_defer(loop, &laters[0].deferred);
+    cws_loop_defer(loop, &laters[1].deferred);
+    cws_loop_stop(loop);
+    cws_loop_run(loop);
+    assert_int_equal(count, 4);
+    assert_in_order(order, 4);
+    cws_loop_free(loop);
+}
+
 static void test_a_deferred_wish_can_be_taken_back(void **state)
 {
     (void)state;
@@ -525,6 +544,7 @@ int main(void)
         LOOP_TEST(test_the_thread_takes_no_signals),
         LOOP_TEST(test_whose_thread_it_is),
         LOOP_TEST(test_deferred_work_runs_once_and_in_order),
+        LOOP_TEST(test_a_flush_comes_after_all_else),
         LOOP_TEST(test_a_deferred_wish_can_be_taken_back),
         LOOP_TEST(test_deferred_by_a_task_runs_before_the_next_turn),
         LOOP_TEST(test_free_runs_what_is_left),

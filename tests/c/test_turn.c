@@ -180,6 +180,40 @@ static void test_only_the_first_post_is_a_guests(void **state)
     owner_join(&owner);
 }
 
+static void test_after_an_outcome_a_guest_may_post_again(void **state)
+{
+    (void)state;
+    struct owner owner;
+    owner_start(&owner);
+    bool again = false;
+    while (!again) { /* the owner may have taken the turn in between */
+        enter(&owner, CWS_VISIT_POST);
+        cws_turn_leave(&owner.turn, CWS_VISIT_POST, no_work, NULL);
+        cws_turn_note_outcome(&owner.turn);
+        again = cws_turn_enter(&owner.turn, CWS_VISIT_POST);
+        if (again)
+            cws_turn_leave(&owner.turn, CWS_VISIT_POST, no_work, NULL);
+    }
+    owner_join(&owner);
+}
+
+/* What comes in is to be looked at, however often a program writes without waiting for anything. */
+static void test_who_only_posts_does_not_keep_the_owner_away(void **state)
+{
+    (void)state;
+    struct owner owner;
+    owner_start(&owner);
+    enter(&owner, CWS_VISIT_POST);
+    size_t offers = atomic_load(&owner.offers);
+    cws_turn_leave(&owner.turn, CWS_VISIT_POST, no_work, NULL);
+    while (atomic_load(&owner.offers) == offers) {
+        cws_turn_note_outcome(&owner.turn);
+        if (cws_turn_enter(&owner.turn, CWS_VISIT_POST))
+            cws_turn_leave(&owner.turn, CWS_VISIT_POST, no_work, NULL);
+    }
+    owner_join(&owner);
+}
+
 static void test_work_left_by_a_guest_calls_the_owner(void **state)
 {
     (void)state;
@@ -235,6 +269,8 @@ int main(void)
         UNIT_TEST(test_one_guest_at_a_time_and_the_owner_waits),
         UNIT_TEST(test_the_owner_waits_for_a_guest_that_stays_long),
         UNIT_TEST(test_only_the_first_post_is_a_guests),
+        UNIT_TEST(test_after_an_outcome_a_guest_may_post_again),
+        UNIT_TEST(test_who_only_posts_does_not_keep_the_owner_away),
         UNIT_TEST(test_work_left_by_a_guest_calls_the_owner),
         UNIT_TEST(test_who_begins_to_wait_calls_the_owner),
         UNIT_TEST(test_a_call_while_nobody_has_the_turn_is_heard),

@@ -21,7 +21,7 @@ void cws_h2_conn_want_flush(struct cws_h2_conn *conn)
     if (conn->flush_wanted)
         return;
     conn->flush_wanted = true;
-    cws_loop_defer(conn->loop, &conn->flush);
+    cws_loop_defer_flush(conn->loop, &conn->flush);
 }
 
 void cws_h2_conn_fail(struct cws_h2_conn *conn, enum cws_status status, const char *fmt, ...)

@@ -72,10 +72,12 @@ enum cws_guest_run cws_guest_run(struct cws_guest *guest, uint64_t deadline_ns)
     block_sigpipe(&signals);
     cws_loop_set_runner(loop);
     while (!is_notified(guest) && how == CWS_GUEST_BUSY && !cws_loop_has_stopped(loop)) {
+        cws_loop_run_deferred(loop);
         how = await_event(loop, deadline_ns);
         if (how == CWS_GUEST_BUSY)
             cws_loop_step(loop);
     }
+    /* What the last events had to be answered with, such as a PING, is sent with the next request, or by the owner. */
     cws_turn_leave(cws_loop_turn(loop), CWS_VISIT_WAIT, cws_loop_has_work, loop);
     restore_sigpipe(&signals);
     return is_notified(guest) ? CWS_GUEST_DONE : how;
@@ -94,6 +96,11 @@ void cws_loop_post_here(struct cws_loop *loop, struct cws_task *task)
     cws_loop_run_deferred(loop);
     cws_turn_leave(cws_loop_turn(loop), CWS_VISIT_POST, cws_loop_has_work, loop);
     restore_sigpipe(&signals);
+}
+
+void cws_loop_note_outcome(struct cws_loop *loop)
+{
+    cws_turn_note_outcome(cws_loop_turn(loop));
 }
 
 /* ---- asleep ------------------------------------------------------------------------------------- */

@@ -40,6 +40,9 @@ void cws_guest_rise(struct cws_guest *guest);
  * nobody's turn. Never blocks. */
 void cws_loop_post_here(struct cws_loop *loop, struct cws_task *task);
 
+/* The calling thread has found the outcome of what it posted there when it asked: its next post may again be run at once. */
+void cws_loop_note_outcome(struct cws_loop *loop);
+
 /* Something that is no thread, such as an event loop of another kind, begins and ends to wait for what the loop brings about. */
 void cws_loop_rely_begin(struct cws_loop *loop);
 void cws_loop_rely_end(struct cws_loop *loop);

@@ -32,6 +32,7 @@ struct cws_loop {
     bool stopped; /* `stopping` has come through */
     size_t holds; /* threads that will post to it yet */
     struct cws_list deferred;
+    struct cws_list flushes; /* deferred, too, for after the others */
     struct cws_timers timers;
     uint64_t timer_due_ns; /* what `timer` is set to, CWS_NO_DEADLINE: not set */
     uint8_t *scratch[CWS_SCRATCH_COUNT]; /* made at first use */
@@ -125,10 +126,17 @@ void cws_loop_defer(struct cws_loop *loop, struct cws_deferred *deferred)
     cws_list_push_back(&loop->deferred, &deferred->node);
 }
 
+void cws_loop_defer_flush(struct cws_loop *loop, struct cws_deferred *deferred)
+{
+    assert(cws_loop_is_current(loop));
+    cws_list_push_back(&loop->flushes, &deferred->node);
+}
+
 void cws_loop_run_deferred(struct cws_loop *loop)
 {
     struct cws_list *node;
-    while ((node = cws_list_pop_front(&loop->deferred)) != NULL) {
+    while ((node = cws_list_pop_front(&loop->deferred)) != NULL ||
+           (node = cws_list_pop_front(&loop->flushes)) != NULL) {
         struct cws_deferred *deferred = cws_list_entry(node, struct cws_deferred, node);
         deferred->run(deferred);
     }
@@ -195,6 +203,7 @@ enum cws_status cws_loop_new(struct cws_loop **out_loop, struct cws_error *err)
     uv_prepare_start(&loop->before_poll, on_before_poll);
     loop->wakeup.data = loop->timer.data = loop->before_poll.data = loop;
     cws_list_init(&loop->deferred);
+    cws_list_init(&loop->flushes);
     cws_list_init(&loop->registry.entries);
     pthread_mutex_init(&loop->registry.lock, NULL);
     atomic_init(&loop->tasks, NULL);
@@ -226,7 +235,6 @@ void cws_loop_set_runner(struct cws_loop *loop)
 void cws_loop_step(struct cws_loop *loop)
 {
     uv_run(&loop->uv, UV_RUN_NOWAIT);
-    cws_loop_run_deferred(loop);
 }
 
 int cws_loop_backend_fd(const struct cws_loop *loop)

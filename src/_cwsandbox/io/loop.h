@@ -57,6 +57,8 @@ struct cws_deferred {
     void (*run)(struct cws_deferred *deferred);
 };
 void cws_loop_defer(struct cws_loop *loop, struct cws_deferred *deferred);
+/* The same, once nothing else is deferred any more: for a flush that others are yet to add to. */
+void cws_loop_defer_flush(struct cws_loop *loop, struct cws_deferred *deferred);
 
 /* Things of which a loop has one for each key, kept here by their owners under this lock. Any thread. */
 struct cws_registry {

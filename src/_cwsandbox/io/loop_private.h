@@ -22,7 +22,7 @@ struct cws_turn *cws_loop_turn(struct cws_loop *loop);
 
 /* For who has the turn (turn.h) and nobody else: the calling thread is the loop's from now on. */
 void cws_loop_set_runner(struct cws_loop *loop);
-/* One iteration without waiting, and what it has deferred. */
+/* One iteration without waiting; what it defers is left. */
 void cws_loop_step(struct cws_loop *loop);
 void cws_loop_run_deferred(struct cws_loop *loop);
 /* What says that an event has come, and after how many milliseconds to look without one: -1: never. */

@@ -54,9 +54,11 @@ bool cws_turn_enter(struct cws_turn *turn, enum cws_visit visit)
         return false; /* the usual case, without the lock */
     pthread_mutex_lock(&turn->lock);
     if (holder_of(turn) == CWS_TURN_NOBODY && !turn->waiting && !turn->called &&
-        !(visit == CWS_VISIT_POST && turn->has_posted)) {
+        !(visit == CWS_VISIT_POST &&
+          atomic_load_explicit(&turn->has_posted, memory_order_relaxed))) {
         may_enter = true;
-        turn->guests++;
+        /* Who only posts does not look at what comes in, so the owner must. */
+        turn->guests += visit == CWS_VISIT_WAIT;
         set_holder(turn, CWS_TURN_GUEST);
     }
     pthread_mutex_unlock(&turn->lock);
@@ -67,7 +69,7 @@ void cws_turn_leave(struct cws_turn *turn, enum cws_visit visit, bool (*has_work
                     void *ctx)
 {
     pthread_mutex_lock(&turn->lock);
-    turn->has_posted = visit == CWS_VISIT_POST;
+    atomic_store_explicit(&turn->has_posted, visit == CWS_VISIT_POST, memory_order_relaxed);
     set_holder(turn, CWS_TURN_NOBODY);
     if (turn->called || turn->waiting || has_work(ctx)) {
         call_owner(turn);
@@ -115,7 +117,7 @@ void cws_turn_offer(struct cws_turn *turn, bool (*has_work)(void *ctx), void *ct
     if (may_offer && turn->company)
         turn->company--;
     else if (may_offer) {
-        turn->has_posted = false;
+        cws_turn_note_outcome(turn);
         set_holder(turn, CWS_TURN_NOBODY);
         if (!has_work(ctx))
             await_turn(turn);

@@ -23,11 +23,11 @@ struct cws_turn {
     size_t waiting;                       /* threads and event loops that rely on the owner */
     unsigned
         company; /* so many services more before the owner steps back: several waited at once not long ago */
-    unsigned long guests; /* turns that guests have taken */
-    bool called;          /* the owner is to take the turn as soon as nobody has it */
-    bool owner_is_off;    /* it waits without a limit, as a guest has had the turn for long */
-    bool has_posted;      /* a guest has posted since the owner stepped back or a guest waited */
-    bool has_served;      /* owner: a thread that could have been a guest was served */
+    unsigned long guests;   /* turns that guests have taken */
+    bool called;            /* the owner is to take the turn as soon as nobody has it */
+    bool owner_is_off;      /* it waits without a limit, as a guest has had the turn for long */
+    atomic_bool has_posted; /* a guest has posted, and nobody has asked for what came of it yet */
+    bool has_served;        /* owner: a thread that could have been a guest was served */
 };
 
 void cws_turn_init(struct cws_turn *turn);
@@ -46,6 +46,12 @@ bool cws_turn_enter(struct cws_turn *turn, enum cws_visit visit);
  * nobody else would look at; then the owner is called. */
 void cws_turn_leave(struct cws_turn *turn, enum cws_visit visit, bool (*has_work)(void *ctx),
                     void *ctx);
+
+/* Any thread has asked for an outcome and found it there: it is not posting many requests in a row. */
+static inline void cws_turn_note_outcome(struct cws_turn *turn)
+{
+    atomic_store_explicit(&turn->has_posted, false, memory_order_relaxed);
+}
 
 /* The owner, between two iterations: steps back if it may, and returns when the turn is its own again. */
 void cws_turn_offer(struct cws_turn *turn, bool (*has_work)(void *ctx), void *ctx);

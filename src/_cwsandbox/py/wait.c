@@ -137,8 +137,11 @@ PyObject *py_wait(PyObject *subject, const struct py_waitable *waitable, uint64_
 {
     PyObject *value = NULL;
     struct cws_waiters *waiters;
+    struct cws_loop *loop;
     switch (waitable->poll(subject, NULL, &waiters, &value)) {
     case PY_POLL_READY:
+        if (waitable->may_run_loop && (loop = waitable->loop(subject)))
+            cws_loop_note_outcome(loop);
         return value;
     case PY_POLL_ERROR:
         return NULL;
