@@ -164,8 +164,6 @@ class Process(OperationRef[ProcessResult]):
 class Output:
     """What a command has printed. Does not keep its Process alive, so that the result a process holds can hold this."""
 
-    def size(self, stderr: bool, /) -> int:
-        """How many bytes have been received so far."""
     def bytes(self, stderr: bool, /) -> bytes:
         """What has been received so far. After the end large output is moved, not copied: the same object each time."""
 

@@ -51,13 +51,6 @@ static struct cws_output *stream_of(struct py_output *self, int which)
     return which ? &self->exec->err : &self->exec->out;
 }
 
-static PyObject *output_size(PyObject *object, PyObject *is_stderr)
-{
-    struct py_output *self = (struct py_output *)object;
-    int which = which_stream(self, is_stderr);
-    return which < 0 ? NULL : PyLong_FromSize_t(cws_output_size(stream_of(self, which)));
-}
-
 static PyObject *output_bytes(PyObject *object, PyObject *is_stderr)
 {
     struct py_output *self = (struct py_output *)object;
@@ -85,8 +78,6 @@ static PyObject *output_bytes(PyObject *object, PyObject *is_stderr)
 }
 
 static PyMethodDef output_methods[] = {
-    {"size", output_size, METH_O,
-     PyDoc_STR("size($self, stderr, /)\n--\n\nHow many bytes have been received so far.")},
     {"bytes", output_bytes, METH_O,
      PyDoc_STR("bytes($self, stderr, /)\n--\n\nWhat has been received so far.")},
     {NULL},
