@@ -6,6 +6,13 @@
 #include "bounds.h"
 #include "text.h"
 
+static bool set_too_large(struct cwsd_fault *fault, const char *field, size_t total, size_t max)
+{
+    return cwsd_fault_set_invalid(
+        fault, field, "has %zu bytes in all, with %zu for each word; at most %zu are allowed",
+        total, CWSD_ARG_POINTER_BYTES, max);
+}
+
 bool cwsd_argv_check(const char *field, const char *program, char *const *args, size_t arg_count,
                      struct cwsd_fault *fault)
 {
@@ -18,11 +25,10 @@ bool cwsd_argv_check(const char *field, const char *program, char *const *args, 
             return cwsd_fault_set_invalid(
                 fault, field, "argument %zu has %zu bytes; the kernel takes at most %zu", i, len,
                 CWSD_MAX_ARG_BYTES);
-        total += len + 1;
+        total += len + 1 + CWSD_ARG_POINTER_BYTES;
     }
     if (total > CWSD_MAX_ARGV_BYTES)
-        return cwsd_fault_set_invalid(fault, field, "has %zu bytes in all; at most %zu are allowed",
-                                      total, CWSD_MAX_ARGV_BYTES);
+        return set_too_large(fault, field, total, CWSD_MAX_ARGV_BYTES);
     return true;
 }
 
@@ -48,10 +54,9 @@ bool cwsd_argv_check_environment(const char *field, struct cwsd_pairs *environme
                 fault, field,
                 "variable %s has %zu bytes with its name; the kernel takes at most %zu",
                 cwsd_text_short(name).text, len, CWSD_MAX_ARG_BYTES);
-        total += len + 1;
+        total += len + 1 + CWSD_ARG_POINTER_BYTES;
     }
     if (total > CWSD_MAX_ENVIRONMENT_BYTES)
-        return cwsd_fault_set_invalid(fault, field, "has %zu bytes in all; at most %zu are allowed",
-                                      total, CWSD_MAX_ENVIRONMENT_BYTES);
+        return set_too_large(fault, field, total, CWSD_MAX_ENVIRONMENT_BYTES);
     return true;
 }

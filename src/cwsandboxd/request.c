@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "bounds.h"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8u
@@ -100,8 +101,15 @@ enum cws_status cwsd_request_set_command(struct cwsd_request *request,
     if (argv->count == 0)
         return cws_error_set(err, CWS_INVALID, "the command has no words");
     size_t pointers = argv->count + 1 + environment->count + 1;
+    size_t words_len = total_len(argv) + total_len(environment);
+    size_t charged = words_len + (argv->count + environment->count) * CWSD_ARG_POINTER_BYTES;
+    if (charged > CWSD_MAX_EXEC_BYTES)
+        return cws_error_set(err, CWS_INVALID,
+                             "has %zu bytes in all with its environment and the sandbox's, and "
+                             "%zu for each word; at most %zu are allowed",
+                             charged, CWSD_ARG_POINTER_BYTES, CWSD_MAX_EXEC_BYTES);
     size_t at = sizeof(struct cwsi_command) + pointers * sizeof(uint64_t);
-    size_t size = at + total_len(argv) + total_len(environment) + strlen(working_dir) + 1;
+    size_t size = at + words_len + strlen(working_dir) + 1;
     uint8_t *block = cws_calloc(1, size);
     if (!block)
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a command");

@@ -25,7 +25,8 @@ enum cws_status cwsd_request_set_scripts(struct cwsd_request *request,
                                          const struct cwsd_script *const *scripts, size_t count,
                                          struct cws_error *err) CWS_MUST_CHECK;
 
-/* The block of CWSI_START. CWS_NO_MEMORY, CWS_SYSTEM, or CWS_INVALID for a command of no words. */
+/* The block of CWSI_START. CWS_NO_MEMORY, CWS_SYSTEM, or CWS_INVALID for a command of no words, or of more than the
+ * kernel takes. */
 enum cws_status cwsd_request_set_command(struct cwsd_request *request,
                                          const struct cwsd_string_list *argv,
                                          const struct cwsd_string_list *environment,

@@ -49,7 +49,7 @@ static void test_a_program_is_needed(void **state)
     assert_true(cwsd_argv_check("command", " ", NULL, 0, &fault)); /* a name like others */
 }
 
-/* Each argument is within its limit; it is their sum, with their NULs, that counts. */
+/* Each argument is within its limit; it is their sum, with NUL and pointer of each, that counts. */
 static void test_the_sum_of_the_arguments(void **state)
 {
     (void)state;
@@ -58,12 +58,28 @@ static void test_the_sum_of_the_arguments(void **state)
     char *args[6];
     for (size_t i = 0; i < 6; i++)
         args[i] = text + 1;
-    char *rest = text + 3; /* 5 of 128 KiB, this and "p" with two NULs: 768 KiB */
+    char *rest =
+        text + 3 + 7 * 8; /* 5 of 128 KiB, this and "p" with two NULs, 7 pointers: 768 KiB */
     args[5] = rest;
     assert_true(cwsd_argv_check("command", "p", args, 6, &fault));
     assert_false(cwsd_argv_check("command", "pp", args, 6, &fault));
     assert_names(&fault, "command", "has 786433 bytes", "at most 786432");
     cws_free(text);
+}
+
+static void test_many_short_arguments(void **state)
+{
+    (void)state;
+    struct cwsd_fault fault = {.code = CWS_GRPC_OK};
+    enum { MOST = (768 * 1024 - 10) / 9 }; /* beside "p": a NUL and a pointer each */
+    char **args = test_calloc(MOST + 1, sizeof(*args));
+    for (size_t i = 0; i < MOST + 1; i++)
+        args[i] = (char *)"";
+    assert_true(cwsd_argv_check("command", "p", args, MOST, &fault));
+    assert_false(cwsd_argv_check("command", "p", args, MOST + 1, &fault));
+    assert_names(&fault, "command", "has 786439 bytes in all, with 8 for each word",
+                 "at most 786432");
+    test_free(args);
 }
 
 /* An environment of two variables with these names and values. */
@@ -126,7 +142,7 @@ static void test_the_sum_of_the_environment(void **state)
     for (size_t i = 0; i < 6; i++) {
         coreweave__sandbox__v1__exec_stream_init__env_entry__init(&messages[i]);
         messages[i].key = names[i];
-        messages[i].value = text + 3; /* 128 KiB with "a=" and the NUL */
+        messages[i].value = text + 3 + 8; /* 128 KiB with "a=", the NUL and a pointer */
         entries[i] = &messages[i];
     }
     struct cwsd_pairs pairs = {entries, 6};
@@ -137,14 +153,18 @@ static void test_the_sum_of_the_environment(void **state)
     one_more.key = (char *)"g";
     pairs = (struct cwsd_pairs){more, 7};
     assert_false(cwsd_argv_check_environment("env", &pairs, &fault));
-    assert_names(&fault, "env", "has 786435 bytes", "at most 786432");
+    assert_names(&fault, "env", "has 786443 bytes", "at most 786432");
     cws_free(text);
 }
 
 static const struct CMUnitTest tests[] = {
-    UNIT_TEST(test_the_argument_too_long_is_named), UNIT_TEST(test_a_program_is_needed),
-    UNIT_TEST(test_the_sum_of_the_arguments),       UNIT_TEST(test_variables),
-    UNIT_TEST(test_the_longest_variable),           UNIT_TEST(test_the_sum_of_the_environment),
+    UNIT_TEST(test_the_argument_too_long_is_named),
+    UNIT_TEST(test_a_program_is_needed),
+    UNIT_TEST(test_the_sum_of_the_arguments),
+    UNIT_TEST(test_many_short_arguments),
+    UNIT_TEST(test_variables),
+    UNIT_TEST(test_the_longest_variable),
+    UNIT_TEST(test_the_sum_of_the_environment),
 };
 
 UNIT_MAIN(tests)

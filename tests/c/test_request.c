@@ -98,6 +98,31 @@ static void test_a_command_of_no_words(void **state)
     cwsd_request_done(&request);
 }
 
+/* The environment of the sandbox and the command's own are each within their limit, but not together. */
+static void test_more_than_the_kernel_takes(void **state)
+{
+    (void)state;
+    struct cwsd_request request;
+    struct cws_error err = {CWS_OK, ""};
+    enum { MOST = (2 * 1024 - 64) * 1024 / (2 + 8) }; /* "a" with NUL and pointer each */
+    struct cwsd_string_list environment = {test_calloc(MOST, sizeof(char *)), MOST - 1};
+    for (size_t i = 0; i < MOST; i++)
+        environment.items[i] = T("a");
+    cwsd_request_init(&request, CWSI_START, 1);
+    assert_int_equal(cwsd_request_set_command(&request, &LIST(T("b")), &environment, "/", &err),
+                     CWS_OK);
+    cwsd_request_done(&request);
+    environment.count++;
+    cwsd_request_init(&request, CWSI_START, 1);
+    assert_int_equal(cwsd_request_set_command(&request, &LIST(T("b")), &environment, "/", &err),
+                     CWS_INVALID);
+    assert_non_null(strstr(err.text, "has 2031620 bytes"));
+    assert_non_null(strstr(err.text, "at most 2031616"));
+    assert_int_equal(request.fd_count, 0);
+    cwsd_request_done(&request);
+    test_free(environment.items);
+}
+
 static void test_a_command_without_memory(void **state)
 {
     (void)state;
@@ -224,6 +249,7 @@ static void test_descriptors_are_taken_over(void **state)
 static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_commands),
     UNIT_TEST(test_a_command_of_no_words),
+    UNIT_TEST(test_more_than_the_kernel_takes),
     UNIT_TEST(test_a_command_without_memory),
     UNIT_TEST(test_no_descriptor_is_left),
     UNIT_TEST(test_scripts_one_after_the_other),
