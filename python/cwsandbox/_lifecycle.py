@@ -38,6 +38,10 @@ class Phase(Enum):
     TERMINAL = "terminal"
 
 
+# Constants, since every exec asks, and looking a member up in its class is slow in Python 3.11.
+_TAKES_COMMANDS = (Phase.NOT_STARTED, Phase.STARTING, Phase.RUNNING)
+_OVER = (Phase.TERMINAL, Phase.CANCELLED)
+
 _PHASE_OF = {
     SandboxStatus.RUNNING: Phase.RUNNING,
     SandboxStatus.PAUSED: Phase.RUNNING,
@@ -72,11 +76,11 @@ class State(Record):
 
     @property
     def is_over(self) -> bool:
-        return self.phase in (Phase.TERMINAL, Phase.CANCELLED)
+        return self.phase in _OVER
 
     @property
     def takes_commands(self) -> bool:
-        return self.phase in (Phase.NOT_STARTED, Phase.STARTING, Phase.RUNNING)
+        return self.phase in _TAKES_COMMANDS
 
     @property
     def lacks_exit_code(self) -> bool:
