@@ -34,6 +34,9 @@ def after_fork_in_child() -> None: ...
 def shutdown() -> None:
     """Stop and join the I/O thread. Later calls raise ``RuntimeError``. Idempotent."""
 
+def decode(data: bytes, /) -> str:
+    """Output as text: ``data.decode("utf-8", "replace")``, quicker where there is much of it."""
+
 def stats() -> dict[str, int]:
     """Live counts for leak tests: ``allocations``, ``operations``, ``connections``, ``streams``, ``mailboxes``."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from cwsandbox._cwsandbox import decode
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -44,7 +46,7 @@ class ProcessResult:
         values = self.__dict__
         if name in ("stdout", "stderr"):
             raw: bytes = getattr(self, f"{name}_bytes")
-            return values.setdefault(name, raw.decode("utf-8", "replace"))
+            return values.setdefault(name, decode(raw))
         output = values.get("_output")
         if output is None or name not in _STREAMS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

@@ -1,7 +1,7 @@
 #include "py/reader.h"
 
-#include "base/alloc.h"
 #include "py/await.h"
+#include "py/text.h"
 
 struct py_reader {
     PyObject_HEAD
@@ -48,15 +48,11 @@ static void reader_dealloc(PyObject *self)
 /* ---- items ----------------------------------------------------------------------------------- */
 
 /* A line ends at LF, which is part of no other character: cut there, characters stay whole. */
-static PyObject *make_text(struct cws_output *output, struct cws_output_line *taken)
+static PyObject *make_text(struct cws_output *output, const struct cws_output_line *line)
 {
-    PyObject *text =
-        PyUnicode_DecodeUTF8((const char *)taken->data, (Py_ssize_t)taken->len, "replace");
-    if (!text) { /* out of memory: the line is there for the next request */
-        cws_output_put_back(output, taken);
-        return NULL;
-    }
-    cws_free(taken->owned);
+    PyObject *text = py_text_of_line(line);
+    if (!text) /* out of memory: the line is there for the next request */
+        cws_output_put_back(output);
     return text;
 }
 
@@ -100,9 +96,6 @@ static enum py_poll poll_line(PyObject *self, struct cws_observer *observer,
         if (observer)
             *out_waiters = &stream->output->waiters;
         return PY_POLL_PENDING;
-    case CWS_OUTPUT_NO_MEMORY:
-        PyErr_NoMemory();
-        return PY_POLL_ERROR;
     case CWS_OUTPUT_END:
         break;
     }

@@ -1,8 +1,11 @@
 /*
  * One output stream of a command: the bytes as received, kept once, and a cursor that hands them out as lines.
  *
- * The loop thread appends; any thread reads. Bytes never move once appended, so a line is looked at without the
- * lock. A line ends with LF; the last one may lack it.
+ * The loop thread appends; any thread reads. Bytes never move once appended, so a line is looked at without a lock.
+ * A line ends with LF; the last one may lack it.
+ *
+ * Readers of lines take turns: of cws_output_take_line, cws_output_put_back and cws_output_move no two calls for an output may
+ * be under way at once. All the rest may happen at any time.
  */
 #pragma once
 
@@ -10,6 +13,10 @@
 
 #include "base/status.h"
 #include "io/waiters.h"
+
+/* Where in a page the first byte of a large output lies, when it is a page's own: where a bytes object of Python's has its first
+ * byte when glibc's malloc has mapped it (16 bytes of malloc's, 32 of the object's). Then cws_output_move need not copy. */
+#define CWS_OUTPUT_PHASE 48
 
 struct cws_output_chunk;
 
@@ -20,12 +27,14 @@ struct cws_output_place {
 };
 
 struct cws_output {
-    struct cws_waiters waiters; /* notified on new bytes and at the end; guards all below */
-    struct cws_output_chunk *first;
+    struct cws_waiters
+        waiters; /* notified of the end of a line and of all; guards `last`, `size` and setting the next three */
+    struct cws_output_chunk *_Atomic first;
+    atomic_bool ended;  /* nothing more will come */
+    atomic_bool closed; /* the reader has closed its side: iteration is over */
     struct cws_output_chunk *last;
-    size_t size;  /* bytes received */
-    bool ended;   /* nothing more will come */
-    bool closed;  /* the reader has closed its side: iteration is over */
+    size_t size; /* bytes received */
+    /* The reader's whose turn it is: */
     struct cws_output_place cursor; /* of the next line */
     struct cws_output_place before; /* of the line taken last */
     struct cws_output_place scan;   /* up to here there is no LF after the cursor */
@@ -37,29 +46,36 @@ void cws_output_init(struct cws_output *output);
 void cws_output_done(struct cws_output *output);
 
 /* Loop thread. CWS_NO_MEMORY. */
-enum cws_status cws_output_append(struct cws_output *output, const uint8_t *data, size_t len) CWS_MUST_CHECK;
+enum cws_status cws_output_append(struct cws_output *output, const uint8_t *data,
+                                  size_t len) CWS_MUST_CHECK;
 void cws_output_end(struct cws_output *output);
 
 enum cws_output_next {
-    CWS_OUTPUT_LINE,      /* *out_line holds a line */
-    CWS_OUTPUT_EMPTY,     /* none yet: `observer` was registered if it was given */
-    CWS_OUTPUT_END,       /* all lines were handed out, or the reader was closed */
-    CWS_OUTPUT_NO_MEMORY, /* for a line spread over chunks; it is still next */
+    CWS_OUTPUT_LINE,  /* *out_line holds a line */
+    CWS_OUTPUT_EMPTY, /* none yet: `observer` was registered if it was given */
+    CWS_OUTPUT_END,   /* all lines were handed out, or the reader was closed */
 };
 
+/* A line, or a piece of one that was received in several. */
 struct cws_output_line {
-    const uint8_t *data; /* contiguous; valid while the output lives */
+    const uint8_t *data; /* valid while the output lives */
     size_t len;
-    uint8_t *owned; /* not NULL: cws_free it after use (the line was spread over chunks) */
+    size_t
+        rest; /* bytes of the line after these; 0 for nearly all lines: see cws_output_next_piece */
+    struct cws_output_chunk *chunk;
 };
 
-/* Any thread: takes the next line off the cursor. With nothing there, `observer` (may be NULL) is registered under the same
- * lock; take it back with cws_waiters_remove(&output->waiters, observer). */
-enum cws_output_next cws_output_take_line(struct cws_output *output, struct cws_output_line *out_line,
+/* Any thread: takes the next line off the cursor. With nothing there, `observer` (may be NULL) is registered at the same moment;
+ * take it back with cws_waiters_remove(&output->waiters, observer). */
+enum cws_output_next cws_output_take_line(struct cws_output *output,
+                                          struct cws_output_line *out_line,
                                           struct cws_observer *observer) CWS_MUST_CHECK;
 
+/* Any thread: moves on to the line's next piece; false after the last. */
+bool cws_output_next_piece(struct cws_output_line *line);
+
 /* Any thread: gives back the line taken last, which could not be used; it is next again. */
-void cws_output_put_back(struct cws_output *output, struct cws_output_line *line);
+void cws_output_put_back(struct cws_output *output);
 
 /* Any thread: bytes received so far, and a copy of the first `len` of them. */
 size_t cws_output_size(struct cws_output *output);
