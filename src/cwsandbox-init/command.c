@@ -20,8 +20,7 @@ int command_read(struct launch *launch, char *block, uint64_t size)
     if (size < sizeof(*command) || block[size - 1] != '\0')
         return -EINVAL;
     uint64_t count = (uint64_t)command->argc + 1 + command->envc + 1;
-    if (command->argc == 0 || count > (size - sizeof(*command)) / sizeof(uint64_t) ||
-        command->working_dir >= size)
+    if (count > (size - sizeof(*command)) / sizeof(uint64_t) || command->working_dir >= size)
         return -EINVAL;
     for (uint64_t i = 0; i < count; i++) {
         bool end = i == command->argc || i == count - 1;

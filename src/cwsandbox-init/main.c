@@ -43,6 +43,7 @@ struct control {
 
 struct init {
     bool container;
+    bool idle; /* we are the main command, too: there is nothing to run */
     int null_fd;
     int signal_fd;
     uint32_t used;               /* ids below it have been used */
@@ -203,6 +204,8 @@ static void start(const struct received *received)
 
     char *block = map_block(received);
     long rc = block ? command_read(&launch, block, request->size) : -ENOMEM;
+    if (rc == 0 && !launch.argv[0])
+        rc = -EINVAL;
     if (rc == 0 && request->id == CWSI_MAIN) {
         launch.error = map(sizeof(int), MAP_SHARED | MAP_ANONYMOUS, -1);
         rc = launch.error ? 0 : -ENOMEM;
@@ -225,10 +228,40 @@ static void start(const struct received *received)
         SYS2(munmap, block, request->size);
 }
 
+/* A main command that only waits costs no process. It is refused where a program would be. */
+static void start_idle(const struct received *received)
+{
+    struct launch launch;
+    const struct cwsi_request *request = &received->request;
+    if (request->id != CWSI_MAIN || init.idle || init.pids[CWSI_MAIN])
+        die("a second main command");
+    char *block = map_block(received);
+    long rc = block ? command_read(&launch, block, request->size) : -ENOMEM;
+    struct fault fault = {.path = rc == 0 ? launch.working_dir : NULL};
+    if (rc == 0)
+        rc = SYS1(chdir, launch.working_dir);
+    if (rc < 0) {
+        report_fault(CWSI_MAIN, -rc, &fault);
+        end(1);
+    }
+    SYS1(chdir, "/");
+    SYS2(munmap, block, request->size);
+    init.idle = true;
+    report(CWSI_STARTED, CWSI_MAIN, 0);
+}
+
+__attribute__((noreturn)) static void end_idle(int signal)
+{
+    report(CWSI_EXITED, CWSI_MAIN, signal == SIGTERM || signal == SIGINT ? 0 : signal);
+    end(0);
+}
+
 static void pass_signal(const struct cwsi_request *request)
 {
     if (request->id >= CWSI_MAX_COMMANDS)
         die("a command id out of range");
+    if (request->id == CWSI_MAIN && init.idle)
+        end_idle(request->op == CWSI_KILL ? SIGKILL : request->value);
     /* Not reaped yet, so the number is still this command's. It may not have come to make its group; then it has no
      * children either. */
     int pid = init.pids[request->id];
@@ -248,7 +281,10 @@ static void handle(void)
         set_up(&received);
         break;
     case CWSI_START:
-        start(&received);
+        if (received.request.flags & CWSI_IDLE)
+            start_idle(&received);
+        else
+            start(&received);
         break;
     case CWSI_KILL:
     case CWSI_SIGNAL:
@@ -309,6 +345,17 @@ static void say_hello(void)
     SYS1(close, pidfd);
 }
 
+/* What `ps` in the sandbox shows of us; bubblewrap may have started us by a descriptor's number. */
+static void show_name(char *word)
+{
+    static const char name[] = "cwsandbox-init";
+    size_t len = text_len(word);
+    if (len < sizeof(name) - 1)
+        return;
+    memset(word, 0, len);
+    memcpy(word, name, sizeof(name) - 1);
+}
+
 /* Those too that the daemon's libc leaves ignored in what it spawns: commands inherit them. */
 static void reset_signals(void)
 {
@@ -328,6 +375,7 @@ void init_main(uint64_t *stack)
     /* Before anything else: no command may trace us, read our memory, or reach what we hold open. */
     SYS5(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
     SYS5(prctl, PR_SET_NAME, "cwsandbox-init", 0, 0, 0);
+    show_name(argv[0]);
     reset_signals();
     SYS4(rt_sigprocmask, SIG_SETMASK, &all_signals, NULL, sizeof(all_signals));
     SYS3(close_range, CWSI_SOCKET + 1, ~0u, 0);

@@ -13,6 +13,9 @@
 /* Ten milliseconds are usual; a host that pages or a mount that hangs must not leave a box in creation for ever. */
 #define CREATE_TIMEOUT_NS (60 * CWS_NS_PER_S)
 
+/* Between looks at whether the last process of a box has ended, when no event will tell. */
+#define LINGER_NS (5 * CWS_NS_PER_MS)
+
 int cwsd_box_exit_code(int wait_status)
 {
     return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
@@ -96,7 +99,9 @@ static void explain(struct cwsd_box *box, struct cws_error *err)
     if (box->failure.status != CWS_OK)
         *err = box->failure;
     else if (fault->op && box->setup.packet.op == 0)
-        cws_error_set_errno(err, CWS_INVALID, fault->value, "the main command \"%s\"",
+        cws_error_set_errno(err, CWS_INVALID, fault->value, "the %s \"%s\"",
+                            box->main.packet.flags & CWSI_IDLE ? "working directory"
+                                                               : "main command",
                             cwsd_text_short(fault->path).text);
     else if (fault->op)
         cws_error_set_errno(err, CWS_SYSTEM, fault->value, "cwsandbox-init, %s %s",
@@ -117,12 +122,23 @@ static void tell_exited(struct cwsd_box *box)
     box->told_exited = true;
 }
 
+/* False for a moment when bubblewrap was killed from outside and its second process, on which nothing tells us, is still on
+ * its way out. */
+static bool is_reaped(struct cwsd_box *box)
+{
+    if (cwsd_child_reap_rest(&box->child))
+        return true;
+    box->lingers =
+        cws_timer_set(box->loop, &box->timer, cws_clock_now_ns() + LINGER_NS) == CWS_OK;
+    return !box->lingers;
+}
+
 /* Nothing of the box is left once bubblewrap was reaped, nobody holds the socket, and the pid namespace's first
- * process, which the kernel lets go as the last one, is gone. */
+ * process, which the kernel lets go as the last one, is gone, and reaped by bubblewrap or, when that went first, by us. */
 static void check_gone(struct cwsd_box *box)
 {
     struct cws_error err = box->failure;
-    if (box->child.watch.busy || box->line.watch.busy || box->init.busy)
+    if (box->child.watch.busy || box->line.watch.busy || box->init.busy || !is_reaped(box))
         return;
     cws_timer_cancel(box->loop, &box->timer);
     if (box->state == CWSD_BOX_CREATING)
@@ -166,7 +182,8 @@ void cwsd_box_note_child_end(struct cwsd_child *child, int wait_status)
 {
     struct cwsd_box *box = cws_container_of(child, struct cwsd_box, child);
     (void)wait_status;
-    kill_all(box); /* it may have been killed from outside, and be the only one that is gone */
+    if (!child->dismissed)
+        kill_all(box); /* it may have been killed from outside, and be the only one that is gone */
     check_gone(box);
 }
 
@@ -199,6 +216,9 @@ static bool on_main_started(struct cwsd_box *box)
     close(box->stderr_fd);
     box->stderr_fd = -1;
     box->events->on_running(box->ctx);
+    /* All that bubblewrap still does is to wait for the init, whose end we see, and which we can wait for ourselves. */
+    if (box->host->isolation != CWSD_ISOLATION_NONE)
+        cwsd_child_dismiss(&box->child);
     return true;
 }
 
@@ -340,6 +360,10 @@ static void on_timer(struct cws_timer *timer)
 {
     struct cwsd_box *box = cws_container_of(timer, struct cwsd_box, timer);
     struct cws_error err;
+    if (box->lingers) {
+        check_gone(box);
+        return;
+    }
     if (box->state == CWSD_BOX_CREATING) {
         cws_error_set(&err, CWS_TIMED_OUT, "sandbox %s was not set up within %llu s", box->id,
                       CREATE_TIMEOUT_NS / CWS_NS_PER_S);

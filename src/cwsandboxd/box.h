@@ -26,7 +26,9 @@ struct cwsd_file {
 
 struct cwsd_box_options {
     const char *id;                      /* for names and messages */
-    struct cwsd_string_list command;     /* main command, argv */
+    /* Main command, argv. None: the box idles, without a process of its own for that, until a signal ends it: TERM with
+     * exit code 0. */
+    struct cwsd_string_list command;
     struct cwsd_string_list environment; /* "NAME=value", on top of the clean standard one */
     const char *working_dir;             /* made when it is missing; NULL: "/" */
     const struct cwsd_file *files;       /* there before the main command starts, read-only */

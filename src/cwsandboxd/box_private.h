@@ -32,15 +32,16 @@ struct cwsd_box {
     bool killed; /* by us; what ends now ends because of that */
     bool exited; /* exit_code is what the main command left */
     bool told_exited;
+    bool lingers; /* all is known to have ended, but not all could be reaped yet */
     int exit_code;
     struct cws_error failure; /* CWS_OK: none so far */
     struct cwsi_report fault; /* what the init said when it failed; op 0: nothing */
 
-    struct cwsd_child child; /* bubblewrap, or the init itself when there is no isolation */
+    struct cwsd_child child; /* bubblewrap until the box runs, or the init itself when there is no isolation */
     struct cwsd_line line;
     struct cwsd_watch init; /* its pidfd: readable when every process of the box is gone */
     int stderr_fd;          /* what bubblewrap complains to; -1: not needed any more */
-    struct cws_timer timer; /* for creation, then for the grace */
+    struct cws_timer timer; /* for creation, then for the grace, then while it lingers */
     struct cwsd_request setup, main, term;
 
     struct cwsd_slot *slots; /* by id; 0 is the main command's and never has an exec */

@@ -182,7 +182,9 @@ enum cws_status cwsd_box_start(struct cwsd_box *box, const struct cwsd_box_optio
     if (box->host->users && !(box->user = cwsd_users_take(box->host->users)))
         return cws_error_set(err, CWS_SYSTEM, "no user is left for one more sandbox");
     status = make_setup(box, options, hostname, err);
-    if (status == CWS_OK)
+    if (status == CWS_OK && options->command.count == 0)
+        status = cwsd_request_set_idle(&box->main, box->working_dir, err);
+    else if (status == CWS_OK)
         status = cwsd_request_set_command(&box->main, &options->command, &box->environment,
                                           box->working_dir, err);
     if (status == CWS_OK)

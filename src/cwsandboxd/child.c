@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,10 +16,20 @@ static void on_closed(struct cwsd_watch *watch)
     child->on_end(child, child->wait_status);
 }
 
+/* Before it is reaped: until then the number of its group cannot be another's. */
+static void kill_rest(const struct cwsd_child *child)
+{
+    siginfo_t info = {0};
+    if (waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid)
+        kill(-child->group, SIGKILL);
+}
+
 static void on_ready(struct cwsd_watch *watch, int events)
 {
     struct cwsd_child *child = cws_container_of(watch, struct cwsd_child, watch);
     (void)events;
+    if (!child->dismissed)
+        kill_rest(child);
     pid_t pid = waitpid(child->pid, &child->wait_status, WNOHANG);
     if (pid == 0 || (pid < 0 && errno == EINTR))
         return;
@@ -109,7 +118,8 @@ enum cws_status cwsd_child_spawn(struct cws_loop *loop, struct cwsd_child *child
             close(pidfd);
         return status;
     }
-    child->pid = pid;
+    child->pid = child->group = pid;
+    child->dismissed = false;
     child->on_end = on_end;
     cwsd_watch_for(&child->watch, UV_READABLE);
     return CWS_OK;
@@ -117,15 +127,24 @@ enum cws_status cwsd_child_spawn(struct cws_loop *loop, struct cwsd_child *child
 
 void cwsd_child_kill_all(struct cwsd_child *child)
 {
-    char path[64];
-    int pid;
+    if (child->pid)
+        kill(-child->group, SIGKILL);
+}
+
+void cwsd_child_dismiss(struct cwsd_child *child)
+{
     if (!child->pid)
         return;
-    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", child->pid, child->pid);
-    FILE *children = fopen(path, "re");
-    while (children && fscanf(children, "%d", &pid) == 1)
-        kill(pid, SIGKILL);
-    if (children)
-        fclose(children);
+    child->dismissed = true;
     kill(child->pid, SIGKILL);
+}
+
+bool cwsd_child_reap_rest(const struct cwsd_child *child)
+{
+    pid_t pid;
+    assert(child->pid == 0);
+    /* Whoever is in the group, alive or not reaped, keeps its number. */
+    while ((pid = waitpid(-child->group, NULL, WNOHANG)) > 0)
+        ;
+    return pid < 0;
 }

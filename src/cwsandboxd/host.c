@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -437,6 +438,8 @@ enum cws_status cwsd_host_probe_from(const struct cwsd_host_options *options,
     host->init_fd = -1;
     /* A command may close its stdin while it is written to. */
     signal(SIGPIPE, SIG_IGN);
+    /* What bubblewrap leaves behind is ours to reap: who is above us may not do it (the first process of a container). */
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     enum cws_status status = check_state_dir(options, err);
     if (status == CWS_OK)
         status = find_init(options, &host->init_path, err);

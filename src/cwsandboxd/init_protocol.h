@@ -38,6 +38,9 @@ enum cwsi_op {
 #define CWSI_STDIN  2u /* START: a descriptor for stdin comes along; else stdin is /dev/null ... */
 #define CWSI_STDOUT 4u /* ... and so on */
 #define CWSI_STDERR 8u
+#define CWSI_IDLE \
+    16u /* START of CWSI_MAIN, with argc 0: no program. STARTED once the working directory was entered; a signal \
+         * ends it as it would a program that leaves at SIGTERM and SIGINT with 0 */
 
 struct cwsi_request {
     uint32_t op;
@@ -54,7 +57,7 @@ enum cwsi_report_op {
                      * ends with 126 or 127 */
     CWSI_EXITED, /* command `id` has ended; `value` is its wait status */
     CWSI_FAILED, /* SETUP (`detail` is the step's op) or START of `id` failed; `value` is an errno. For the main
-                     * command also when it cannot be executed */
+                     * command also when it cannot be executed, or idle where it was asked to */
 };
 
 struct cwsi_report {
@@ -105,7 +108,7 @@ struct cwsi_step {
  * start (0 where argv and envp end), then the strings. The init turns them into pointers in place.
  */
 struct cwsi_command {
-    uint32_t argc; /* at least 1 */
+    uint32_t argc; /* at least 1; 0 with CWSI_IDLE */
     uint32_t envc;
     uint64_t working_dir; /* offset of its string */
     uint64_t pointers[];

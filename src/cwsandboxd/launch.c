@@ -6,24 +6,32 @@
 #include "spec.h"
 #include "string_list.h"
 
-/* The main command of a sandbox that asks for none: silent, for ever, and at TERM gone at once
- * with 0. */
-static const char *const keep_alive[] = {
-    "/bin/sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait $!; done"};
+/*
+ * The main command that clients send for a sandbox that was given none, word for word: wait until TERM or INT, then leave with
+ * 0. A shell and a `sleep` for that would be nearly all that an idle sandbox costs, so it is not run: the box idles, which
+ * does the same.
+ */
+static const char *const keep_alive[] = {"/bin/sh", "-c",
+                                         "trap \"exit 0\" TERM INT; sleep infinity & wait"};
+
+static bool is_keep_alive(const cwsd_pb_container *container)
+{
+    if (container->n_args != 2 || strcmp(container->command, keep_alive[0]) != 0)
+        return false;
+    return strcmp(container->args[0], keep_alive[1]) == 0 &&
+           strcmp(container->args[1], keep_alive[2]) == 0;
+}
 
 static enum cws_status fill_command(struct cwsd_launch *launch, const cwsd_pb_container *container)
 {
-    bool given = container->command[0] != '\0';
-    size_t count = given ? 1 + container->n_args : CWS_ARRAY_LEN(keep_alive);
-    if (cwsd_string_list_reserve(&launch->command, count) != CWS_OK)
+    if (container->command[0] == '\0' || is_keep_alive(container))
+        return CWS_OK;
+    if (cwsd_string_list_reserve(&launch->command, 1 + container->n_args) != CWS_OK ||
+        cwsd_string_list_add(&launch->command, container->command) != CWS_OK)
         return CWS_NO_MEMORY;
-    for (size_t i = 0; i < count; i++) {
-        const char *word = !given   ? keep_alive[i]
-                           : i == 0 ? container->command
-                                    : container->args[i - 1];
-        if (cwsd_string_list_add(&launch->command, word) != CWS_OK)
+    for (size_t i = 0; i < container->n_args; i++)
+        if (cwsd_string_list_add(&launch->command, container->args[i]) != CWS_OK)
             return CWS_NO_MEMORY;
-    }
     return CWS_OK;
 }
 

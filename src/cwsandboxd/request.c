@@ -93,13 +93,11 @@ static size_t put(uint8_t *block, size_t at, const char *text, uint64_t *offset)
     return at + len;
 }
 
-enum cws_status cwsd_request_set_command(struct cwsd_request *request,
-                                         const struct cwsd_string_list *argv,
-                                         const struct cwsd_string_list *environment,
-                                         const char *working_dir, struct cws_error *err)
+static enum cws_status set_command(struct cwsd_request *request,
+                                   const struct cwsd_string_list *argv,
+                                   const struct cwsd_string_list *environment,
+                                   const char *working_dir, struct cws_error *err)
 {
-    if (argv->count == 0)
-        return cws_error_set(err, CWS_INVALID, "the command has no words");
     size_t pointers = argv->count + 1 + environment->count + 1;
     size_t words_len = total_len(argv) + total_len(environment);
     size_t charged = words_len + (argv->count + environment->count) * CWSD_ARG_POINTER_BYTES;
@@ -127,6 +125,24 @@ enum cws_status cwsd_request_set_command(struct cwsd_request *request,
         status = append(request, block, size, err);
     cws_free(block);
     return status;
+}
+
+enum cws_status cwsd_request_set_command(struct cwsd_request *request,
+                                         const struct cwsd_string_list *argv,
+                                         const struct cwsd_string_list *environment,
+                                         const char *working_dir, struct cws_error *err)
+{
+    if (argv->count == 0)
+        return cws_error_set(err, CWS_INVALID, "the command has no words");
+    return set_command(request, argv, environment, working_dir, err);
+}
+
+enum cws_status cwsd_request_set_idle(struct cwsd_request *request, const char *working_dir,
+                                      struct cws_error *err)
+{
+    const struct cwsd_string_list nothing = {0};
+    request->packet.flags |= CWSI_IDLE;
+    return set_command(request, &nothing, &nothing, working_dir, err);
 }
 
 void cwsd_request_add_fd(struct cwsd_request *request, uint32_t flag, int fd)

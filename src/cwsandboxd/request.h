@@ -33,5 +33,9 @@ enum cws_status cwsd_request_set_command(struct cwsd_request *request,
                                          const char *working_dir,
                                          struct cws_error *err) CWS_MUST_CHECK;
 
+/* The same for a main command that only waits. CWS_NO_MEMORY, CWS_SYSTEM. */
+enum cws_status cwsd_request_set_idle(struct cwsd_request *request, const char *working_dir,
+                                      struct cws_error *err) CWS_MUST_CHECK;
+
 /* Adds a descriptor for `flag`: CWSI_STDIN, then CWSI_STDOUT, then CWSI_STDERR; after the block. Takes it over. */
 void cwsd_request_add_fd(struct cwsd_request *request, uint32_t flag, int fd);

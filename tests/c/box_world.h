@@ -25,7 +25,7 @@
 
 #define TEXT_CEILING (64u * 1024 * 1024)
 
-/* The keep-alive that clients send. */
+/* A main command that runs until it is stopped; clients send it for a sandbox that was given none. */
 #define KEEP_ALIVE "trap \"exit 0\" TERM INT; sleep infinity & wait"
 
 struct box_world {

@@ -48,6 +48,75 @@ static void test_runs_and_stops(void **state)
     world_close(&world);
 }
 
+static void start_idle(struct box_world *world, const char *working_dir)
+{
+    box_start(world, &(struct cwsd_box_options){.id = "test", .working_dir = working_dir});
+    RUN_UNTIL(world, world->running || world->gone);
+}
+
+/* A box without a main command: the init alone, and commands as in any other. */
+static void test_idles_and_stops(void **state)
+{
+    struct box_world world;
+    (void)state;
+    const struct cwsd_host *const with[] = {host, host_without_overlay, host_none};
+    for (size_t i = 0; i < CWS_ARRAY_LEN(with); i++) {
+        world_open(&world, with[i]);
+        start_idle(&world, NULL);
+        assert_true(world.running);
+        if (with[i] != host_none)
+            expect_script(&world,
+                          "set -- /proc/[0-9]*; echo $*; cat /proc/1/comm; tr -d '\\0' < "
+                          "/proc/1/cmdline; pwd",
+                          0, "/proc/1 /proc/2\ncwsandbox-init\ncwsandbox-init/\n");
+        cwsd_box_stop(world.box, 30000);
+        box_end(&world);
+        assert_true(world.exited);
+        assert_int_equal(world.exit_code, 0);
+        assert_int_equal(world.err.status, CWS_OK);
+        start_idle(&world, NULL);
+        cwsd_box_stop(world.box, 0);
+        box_end(&world);
+        assert_int_equal(world.exit_code, 128 + SIGKILL);
+        assert_int_equal(world.err.status, CWS_OK);
+        world_close(&world);
+    }
+}
+
+/* Its end ends its commands, as that of any main command does. */
+static void test_idle_end_takes_commands_along(void **state)
+{
+    struct box_world world;
+    struct exec_world run;
+    (void)state;
+    world_open(&world, host);
+    start_idle(&world, "/srv");
+    exec_open_script(&run, &world, "trap '' TERM; pwd; exec sleep 1000", false);
+    RUN_UNTIL(&world, run.out.len);
+    assert_string_equal(text_of(&run.out), "/srv\n");
+    cwsd_box_stop(world.box, 30000);
+    box_end(&world);
+    assert_int_equal(world.exit_code, 0);
+    RUN_UNTIL(&world, run.failed);
+    assert_int_equal(run.err.status, CWS_CLOSED);
+    exec_close(&run);
+    world_close(&world);
+}
+
+static void test_idle_where_it_cannot(void **state)
+{
+    struct box_world world;
+    (void)state;
+    world_open(&world, host_none);
+    start_idle(&world, "/no/such/folder");
+    box_end(&world);
+    assert_false(world.running);
+    assert_int_equal(world.err.status, CWS_INVALID);
+    assert_string_equal(world.err.text,
+                        "the working directory \"/no/such/folder\": No such file or directory");
+    world_close(&world);
+}
+
 static void test_main_commands_exit_code(void **state)
 {
     struct box_world world;
@@ -134,15 +203,42 @@ static void test_init_is_killed(void **state)
     world_close(&world);
 }
 
-static void test_bubblewrap_is_killed(void **state)
+/* It is not needed once the box runs, and takes memory. */
+static void test_bubblewrap_goes(void **state)
 {
     struct box_world world;
     (void)state;
     box_open(&world, host);
-    kill(world.box->child.pid, SIGKILL);
+    RUN_UNTIL(&world, world.box->child.pid == 0 && !world.box->child.watch.busy);
+    expect_script(&world, "echo alive", 0, "alive\n");
+    cwsd_box_stop(world.box, 0);
     box_end(&world);
-    assert_int_equal(world.err.status, CWS_SYSTEM);
-    assert_true(waitpid(-1, NULL, WNOHANG) > 0); /* the init, which came to us */
+    assert_int_equal(world.exit_code, 128 + SIGKILL);
+    assert_int_equal(world.err.status, CWS_OK);
+    world_close(&world); /* the init is reaped, too */
+}
+
+/* From outside, and before it was done, or after. */
+static void test_bubblewrap_is_killed(void **state)
+{
+    struct box_world world;
+    (void)state;
+    world_open(&world, host);
+    for (int round = 0; round < 60; round++) {
+        const struct timespec moment = {.tv_nsec = round * 200000};
+        box_start_script(&world, KEEP_ALIVE);
+        int bubblewrap = world.box->child.pid;
+        nanosleep(&moment, NULL); /* not to wait for anything: to come at another moment */
+        kill(bubblewrap, SIGKILL);
+        RUN_UNTIL(&world, world.running || world.gone);
+        if (world.gone)
+            assert_true(world.err.status == CWS_SYSTEM);
+        else
+            cwsd_box_stop(world.box, 0);
+        box_end(&world);
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nobody of it is left */
+        assert_int_equal(errno, ECHILD);
+    }
     world_close(&world);
 }
 
@@ -154,7 +250,7 @@ static void test_nothing_inside_can_end_the_init(void **state)
     expect_script(&world, "kill -KILL 1; kill -TERM 1; kill -STOP 1; echo alive", 0, "alive\n");
     expect_script(&world, "cat /proc/1/environ /proc/1/maps 2>/dev/null; readlink /proc/1/exe", 1,
                   "");
-    /* Every process but itself and the init; the main command is one of them. */
+    /* Every process but itself and the init; the main command is one of them, when there is one. */
     struct exec_world run;
     exec_open_script(&run, &world, "kill -KILL -1", false);
     box_end(&world);
@@ -453,12 +549,16 @@ int main(int argc, char **argv)
         lie(lying + 5);
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_runs_and_stops),
+        UNIT_TEST(test_idles_and_stops),
+        UNIT_TEST(test_idle_end_takes_commands_along),
+        UNIT_TEST(test_idle_where_it_cannot),
         UNIT_TEST(test_main_commands_exit_code),
         UNIT_TEST(test_main_command_that_cannot_run),
         UNIT_TEST(test_term_that_is_ignored),
         UNIT_TEST(test_stop_before_it_runs),
         UNIT_TEST(test_stop_at_every_moment_of_creation),
         UNIT_TEST(test_init_is_killed),
+        UNIT_TEST(test_bubblewrap_goes),
         UNIT_TEST(test_bubblewrap_is_killed),
         UNIT_TEST(test_nothing_inside_can_end_the_init),
         UNIT_TEST(test_daemon_is_killed),

@@ -123,6 +123,25 @@ static void test_more_than_the_kernel_takes(void **state)
     test_free(environment.items);
 }
 
+static void test_no_command_at_all(void **state)
+{
+    (void)state;
+    struct cwsd_request request;
+    struct cws_error err = {CWS_OK, ""};
+    cwsd_request_init(&request, CWSI_START, CWSI_MAIN);
+    assert_int_equal(cwsd_request_set_idle(&request, "/srv", &err), CWS_OK);
+    assert_int_equal(request.packet.flags, CWSI_IDLE);
+    uint8_t *block = block_of(&request);
+    const struct cwsi_command *command = (const struct cwsi_command *)block;
+    assert_int_equal(command->argc, 0);
+    assert_int_equal(command->envc, 0);
+    assert_int_equal(command->pointers[0], 0);
+    assert_int_equal(command->pointers[1], 0);
+    assert_string_equal(string_at(block, request.packet.size, command->working_dir), "/srv");
+    test_free(block);
+    cwsd_request_done(&request);
+}
+
 static void test_a_command_without_memory(void **state)
 {
     (void)state;
@@ -250,6 +269,7 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_commands),
     UNIT_TEST(test_a_command_of_no_words),
     UNIT_TEST(test_more_than_the_kernel_takes),
+    UNIT_TEST(test_no_command_at_all),
     UNIT_TEST(test_a_command_without_memory),
     UNIT_TEST(test_no_descriptor_is_left),
     UNIT_TEST(test_scripts_one_after_the_other),

@@ -49,6 +49,16 @@ def descendants(pid: int) -> set[int]:
     return below
 
 
+def children(pid: int) -> set[int]:
+    """Its children, those too that have ended and were not waited for."""
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory of the process that is in RAM, shared or not."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def mounts() -> set[str]:
     """Mount points of this namespace."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()

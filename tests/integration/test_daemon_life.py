@@ -45,19 +45,34 @@ def test_deletion_leaves_nothing_behind(own_daemon: Daemon) -> None:
             assert host.descendants(own_daemon.pid)
             assert mark.pids()
         eventually(lambda: not mark.pids(), "no process is left")
+        eventually(lambda: not host.children(own_daemon.pid), "no child is left, not even dead")
         eventually(lambda: host.files(own_daemon.state_dir) <= before_files, "no file is left")
         assert host.mounts() <= before_mounts
         assert host.cgroups() <= before_cgroups
+
+
+def test_an_idle_sandbox_is_one_small_process(own_daemon: Daemon) -> None:
+    with own_daemon, Sandbox.run() as sandbox:
+        assert sandbox.exec(["true"]).result().returncode == 0
+        eventually(lambda: len(host.descendants(own_daemon.pid)) == 1, "only its init is left")
+        (init,) = host.descendants(own_daemon.pid)
+        assert host.resident_bytes(init) < 200 << 10
+        # What it is told to be in there is what it does: wait, and leave at TERM with success.
+        assert sandbox.exec(["echo", "here"]).result().stdout == "here\n"
+        sandbox.stop().result()
+        assert sandbox.returncode == 0
 
 
 def test_end_of_the_daemon_ends_its_sandboxes(own_daemon: Daemon) -> None:
     mark = host.Mark()
     before = host.mounts()
     sandbox = Sandbox.run(environment_variables={"MARK": mark.value})
-    sandbox.exec(["true"]).result()
+    sandbox.exec(["sh", "-c", "setsid sleep 300 &"]).result()
+    below = host.descendants(own_daemon.pid)
     assert mark.pids()
     assert own_daemon.stop() == 0
     eventually(lambda: not mark.pids(), "no process is left")
+    assert not any(host.is_alive(pid) for pid in below)
     assert host.mounts() <= before
     assert not (own_daemon.folder / "socket").exists()
     with pytest.raises(SandboxError):
@@ -71,11 +86,13 @@ def test_crash_and_restart(own_daemon: Daemon) -> None:
     sandbox = Sandbox.run(environment_variables={"MARK": mark.value})
     process = sandbox.exec(["sleep", "300"])
     sandbox.exec(["sh", "-c", "echo x > /tmp/file"]).result()
+    below = host.descendants(own_daemon.pid)
     own_daemon.kill()
     with pytest.raises(SandboxError):
         process.result()
     # Nobody is left to clean up but the kernel, and the next daemon.
     with own_daemon.start():
+        eventually(lambda: not any(host.is_alive(pid) for pid in below), "no init is left")
         eventually(lambda: not mark.pids(), "no process is left")
         eventually(lambda: host.files(own_daemon.state_dir) <= before_files, "no file is left")
         assert host.mounts() <= before_mounts
