@@ -32,10 +32,12 @@ static int make_parents(char *path)
             rc = (call); \
     } while (0)
 
-static int ensure_directory(char *path)
+/* *out_made tells whether it was not there before. */
+static int ensure_directory(char *path, uint32_t mode, bool *out_made)
 {
     long rc;
-    WITH_PARENTS(rc, path, SYS3(mkdirat, AT_FDCWD, path, DIRECTORY_MODE));
+    WITH_PARENTS(rc, path, SYS3(mkdirat, AT_FDCWD, path, mode));
+    *out_made = rc == 0;
     if (rc == -EEXIST) {
         struct statx status;
         rc = SYS5(statx, AT_FDCWD, path, 0, STATX_TYPE, &status);
@@ -47,8 +49,9 @@ static int ensure_directory(char *path)
 
 static int make_directory(char *path, uint32_t mode)
 {
-    int rc = ensure_directory(path);
-    if (rc == 0)
+    bool made;
+    int rc = ensure_directory(path, mode, &made);
+    if (rc == 0 && !made)
         rc = (int)SYS3(fchmodat, AT_FDCWD, path, mode);
     return rc;
 }
@@ -65,24 +68,31 @@ static int write_all(long fd, const char *data, uint64_t len)
     return 0;
 }
 
-/* A new, empty file; one that was there is replaced. Returns its descriptor. */
-static long new_file(char *path)
+static long create(char *path, uint32_t mode)
 {
     long fd;
-    SYS3(unlinkat, AT_FDCWD, path, 0);
     WITH_PARENTS(fd, path,
-                 SYS4(openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+                 SYS4(openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+    return fd;
+}
+
+/* A new, empty file; one that was there is replaced. Returns its descriptor. */
+static long new_file(char *path, uint32_t mode)
+{
+    long fd = create(path, mode);
+    if (fd == -EEXIST) {
+        SYS3(unlinkat, AT_FDCWD, path, 0);
+        fd = create(path, mode);
+    }
     return fd;
 }
 
 static int write_file(char *path, const char *data, uint64_t len, uint32_t mode)
 {
-    long fd = new_file(path);
+    long fd = new_file(path, mode);
     if (fd < 0)
         return (int)fd;
     int rc = write_all(fd, data, len);
-    if (rc == 0)
-        rc = (int)SYS2(fchmod, fd, mode);
     SYS1(close, fd);
     return rc;
 }
@@ -90,47 +100,51 @@ static int write_file(char *path, const char *data, uint64_t len, uint32_t mode)
 static int make_symlink(char *path, const char *target)
 {
     long rc;
-    SYS3(unlinkat, AT_FDCWD, path, 0);
     WITH_PARENTS(rc, path, SYS3(symlinkat, target, AT_FDCWD, path));
+    if (rc == -EEXIST) {
+        SYS3(unlinkat, AT_FDCWD, path, 0);
+        rc = SYS3(symlinkat, target, AT_FDCWD, path);
+    }
     return (int)rc;
 }
 
-static int copy_content(long from, char *path, uint32_t mode)
+static int copy_symlink(const char *source, char *path)
 {
-    long to = new_file(path);
-    long rc;
+    char target[PATH_MAX];
+    long rc = SYS4(readlinkat, AT_FDCWD, source, target, sizeof(target) - 1);
+    if (rc < 0)
+        return (int)rc;
+    target[rc] = '\0';
+    return make_symlink(path, target);
+}
+
+static int copy_content(long from, char *path, uint64_t size, uint32_t mode)
+{
+    long rc = 0;
+    long to = new_file(path, mode & 0777);
     if (to < 0)
         return (int)to;
-    do
-        rc = SYS4(sendfile, to, from, NULL, 1 << 30);
-    while (rc > 0);
-    if (rc == 0)
-        rc = SYS2(fchmod, to, mode & 0777);
+    /* No more than there was, no matter what is written to the host's file meanwhile. */
+    while (size && (rc = SYS4(sendfile, to, from, NULL, size)) > 0)
+        size -= (uint64_t)rc;
     SYS1(close, to);
-    return (int)rc;
+    return rc < 0 ? (int)rc : 0;
 }
 
 static int copy(const char *source, char *path)
 {
     struct statx status;
-    long rc = SYS5(statx, AT_FDCWD, source, AT_SYMLINK_NOFOLLOW, STATX_MODE | STATX_TYPE, &status);
-    if (rc < 0)
-        return (int)rc;
-    if ((status.stx_mode & S_IFMT) == S_IFLNK) {
-        char target[PATH_MAX];
-        rc = SYS4(readlinkat, AT_FDCWD, source, target, sizeof(target) - 1);
-        if (rc < 0)
-            return (int)rc;
-        target[rc] = '\0';
-        return make_symlink(path, target);
-    }
-    /* What is not for everybody on the host is as if it were not there. */
-    if ((status.stx_mode & S_IFMT) != S_IFREG || !(status.stx_mode & 0004))
-        return -ENOENT;
-    long from = SYS4(openat, AT_FDCWD, source, O_RDONLY | O_CLOEXEC, 0);
+    long from = SYS4(openat, AT_FDCWD, source, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+    if (from == -ELOOP)
+        return copy_symlink(source, path);
     if (from < 0)
         return (int)from;
-    rc = copy_content(from, path, status.stx_mode);
+    long rc = SYS5(statx, from, "", AT_EMPTY_PATH, STATX_MODE | STATX_TYPE | STATX_SIZE, &status);
+    /* What is not for everybody on the host is as if it were not there. */
+    if (rc == 0 && ((status.stx_mode & S_IFMT) != S_IFREG || !(status.stx_mode & 0004)))
+        rc = -ENOENT;
+    if (rc == 0)
+        rc = copy_content(from, path, status.stx_size, status.stx_mode);
     SYS1(close, from);
     return (int)rc;
 }
@@ -212,6 +226,7 @@ static int forbid_user_namespaces(void)
 
 static int run_step(const struct cwsi_step *step, char *a, char *b)
 {
+    bool made;
     switch (step->op) {
     case CWSI_STEP_PRIVATE:
         return (int)SYS5(mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
@@ -236,7 +251,7 @@ static int run_step(const struct cwsi_step *step, char *a, char *b)
     case CWSI_STEP_NO_USERNS:
         return forbid_user_namespaces();
     case CWSI_STEP_ENSURE_DIR:
-        return ensure_directory(a);
+        return ensure_directory(a, DIRECTORY_MODE, &made);
     default:
         return -EINVAL;
     }
@@ -251,6 +266,7 @@ static bool may_go_on(const struct cwsi_step *step, int rc)
 
 int setup_run(char *block, uint64_t size, struct fault *fault)
 {
+    SYS1(umask, 0); /* what is made has the mode that it is made with */
     for (uint64_t at = 0; at < size;) {
         struct cwsi_step *step = (void *)(block + at);
         uint64_t left = size - at;

@@ -128,8 +128,7 @@ static bool is_reaped(struct cwsd_box *box)
 {
     if (cwsd_child_reap_rest(&box->child))
         return true;
-    box->lingers =
-        cws_timer_set(box->loop, &box->timer, cws_clock_now_ns() + LINGER_NS) == CWS_OK;
+    box->lingers = cws_timer_set(box->loop, &box->timer, cws_clock_now_ns() + LINGER_NS) == CWS_OK;
     return !box->lingers;
 }
 

@@ -25,7 +25,7 @@ struct cwsd_file {
 };
 
 struct cwsd_box_options {
-    const char *id;                      /* for names and messages */
+    const char *id; /* for names and messages */
     /* Main command, argv. None: the box idles, without a process of its own for that, until a signal ends it: TERM with
      * exit code 0. */
     struct cwsd_string_list command;

@@ -37,7 +37,8 @@ struct cwsd_box {
     struct cws_error failure; /* CWS_OK: none so far */
     struct cwsi_report fault; /* what the init said when it failed; op 0: nothing */
 
-    struct cwsd_child child; /* bubblewrap until the box runs, or the init itself when there is no isolation */
+    struct cwsd_child
+        child; /* bubblewrap until the box runs, or the init itself when there is no isolation */
     struct cwsd_line line;
     struct cwsd_watch init; /* its pidfd: readable when every process of the box is gone */
     int stderr_fd;          /* what bubblewrap complains to; -1: not needed any more */
