@@ -61,6 +61,9 @@ int py_park(PyThread_type_lock lock, uint64_t deadline_ns)
     for (;;) {
         PyLockStatus how;
         PY_TIMEOUT_T left_us = sleep_us(deadline_ns);
+        /* One that came on the way here, where a lock may have been waited for, wakes nobody any more. */
+        if (PyErr_CheckSignals() < 0)
+            return -1;
         Py_BEGIN_ALLOW_THREADS
         how = PyThread_acquire_lock_timed(lock, left_us, 1);
         Py_END_ALLOW_THREADS
