@@ -39,8 +39,11 @@ tested_src := $(core_src) $(filter-out src/cwsandboxd/main.c,$(daemon_src))
 test_help_src := $(filter-out tests/c/test_%.c,$(wildcard tests/c/*.c))
 test_src := $(wildcard tests/c/test_*.c)
 # TSan's own thread keeps a child from making namespaces, and the daemon has one thread only: its tests run without.
+# (Where the core has a module of that name, its test is test_NAME and the daemon's test_cwsd_NAME.)
 ifeq ($(FLAVOUR),tsan)
-test_src := $(filter-out $(patsubst src/cwsandboxd/%.c,tests/c/test_%.c,$(daemon_src)),$(test_src))
+core_tests := $(patsubst %.c,tests/c/test_%.c,$(notdir $(core_src)))
+daemon_tests := $(patsubst src/cwsandboxd/%.c,tests/c/test_%.c,$(daemon_src)) $(wildcard tests/c/test_cwsd_*.c)
+test_src := $(filter-out $(filter-out $(core_tests),$(daemon_tests)),$(test_src))
 endif
 fuzz_src := $(wildcard tests/fuzz/fuzz_*.c)
 
