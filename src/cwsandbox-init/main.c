@@ -112,6 +112,7 @@ static void report_fault(uint32_t id, long error, const struct fault *fault)
 
 struct received {
     struct cwsi_request request;
+    char *inline_block; /* NULL: it is in the first descriptor, if there is one at all */
     int fds[CWSI_MAX_FDS];
     unsigned fd_count;
 };
@@ -119,14 +120,19 @@ struct received {
 /* False when the daemon is gone. */
 static bool receive(struct received *received)
 {
-    struct message_part part = {.base = &received->request, .len = sizeof(received->request)};
+    static char block[CWSI_MAX_INLINE] __attribute__((aligned(8)));
+    const long size = sizeof(received->request);
+    struct message_part parts[] = {{.base = &received->request, .len = (size_t)size},
+                                   {.base = block, .len = sizeof(block)}};
     struct control control = {0};
     struct message message = {
-        .parts = &part, .part_count = 1, .control = &control, .control_len = sizeof(control)};
+        .parts = parts, .part_count = 2, .control = &control, .control_len = sizeof(control)};
     long got = SYS3(recvmsg, CWSI_SOCKET, &message, MSG_CLOSE_ON_EXEC);
     if (got == 0 || got == -ECONNRESET)
         return false;
-    if (got != sizeof(received->request) || message.flags & MSG_CUT)
+    received->inline_block = got > size ? block : NULL;
+    if (got < size || message.flags & MSG_CUT ||
+        (received->inline_block && (uint64_t)(got - size) != received->request.size))
         die("a request of the wrong size");
     received->fd_count = 0;
     if (message.control_len >= offsetof(struct control, fds))
@@ -143,9 +149,18 @@ static void *map(uint64_t size, int flags, int fd)
     return address < 0 && address > -4096 ? NULL : (void *)address;
 }
 
-static char *map_block(const struct received *received)
+/* The block to write to; NULL when there is no memory for it. */
+static char *open_block(const struct received *received)
 {
+    if (received->inline_block)
+        return received->inline_block;
     return map(received->request.size, MAP_PRIVATE, received->fds[0]);
+}
+
+static void close_block(const struct received *received, char *block)
+{
+    if (block && !received->inline_block)
+        SYS2(munmap, block, received->request.size);
 }
 
 static void set_up(const struct received *received)
@@ -157,7 +172,7 @@ static void set_up(const struct received *received)
     if (!init.container)
         rc = (int)SYS5(prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     if (received->request.size) {
-        block = map_block(received);
+        block = open_block(received);
         rc = block ? setup_run(block, received->request.size, &fault) : -ENOMEM;
     }
     if (rc == 0) {
@@ -176,8 +191,7 @@ static void set_up(const struct received *received)
     guard_limits();
     for (int fd = 0; fd < 3; fd++)
         SYS3(dup3, init.null_fd, fd, 0);
-    if (block)
-        SYS2(munmap, block, received->request.size);
+    close_block(received, block);
     report(CWSI_READY, CWSI_MAIN, 0);
 }
 
@@ -194,7 +208,7 @@ static void start(const struct received *received)
     const struct cwsi_request *request = &received->request;
     struct launch launch = {.die_with_us = !init.container};
     const struct fault nothing = {0};
-    unsigned next = 1;
+    unsigned next = received->inline_block ? 0 : 1;
     if (request->id >= CWSI_MAX_COMMANDS || init.pids[request->id])
         die("a command id that is in use");
     for (unsigned i = 0; i < 3; i++)
@@ -202,7 +216,7 @@ static void start(const struct received *received)
     if (next != received->fd_count)
         die("descriptors that do not match their flags");
 
-    char *block = map_block(received);
+    char *block = open_block(received);
     long rc = block ? command_read(&launch, block, request->size) : -ENOMEM;
     if (rc == 0 && !launch.argv[0])
         rc = -EINVAL;
@@ -224,8 +238,7 @@ static void start(const struct received *received)
     }
     if (launch.error)
         SYS2(munmap, launch.error, sizeof(int));
-    if (block)
-        SYS2(munmap, block, request->size);
+    close_block(received, block);
 }
 
 /* A main command that only waits costs no process. It is refused where a program would be. */
@@ -235,7 +248,7 @@ static void start_idle(const struct received *received)
     const struct cwsi_request *request = &received->request;
     if (request->id != CWSI_MAIN || init.idle || init.pids[CWSI_MAIN])
         die("a second main command");
-    char *block = map_block(received);
+    char *block = open_block(received);
     long rc = block ? command_read(&launch, block, request->size) : -ENOMEM;
     struct fault fault = {.path = rc == 0 ? launch.working_dir : NULL};
     if (rc == 0)
@@ -245,7 +258,7 @@ static void start_idle(const struct received *received)
         end(1);
     }
     SYS1(chdir, "/");
-    SYS2(munmap, block, request->size);
+    close_block(received, block);
     init.idle = true;
     report(CWSI_STARTED, CWSI_MAIN, 0);
 }
@@ -308,24 +321,33 @@ static uint32_t find(int pid)
     return CWSI_MAX_COMMANDS;
 }
 
+/* True when it was the main command, whose end is told last. */
+static bool note_end(int pid, int status)
+{
+    uint32_t id = find(pid);
+    if (id == CWSI_MAX_COMMANDS)
+        return false;
+    init.pids[id] = 0;
+    if (id != CWSI_MAIN)
+        report(CWSI_EXITED, id, status);
+    return id == CWSI_MAIN;
+}
+
 static void reap(void)
 {
     uint8_t signals[128];
     int status, main_status = 0;
     bool main_ended = false;
     long pid;
-    SYS3(read, init.signal_fd, signals, sizeof(signals));
-    while ((pid = SYS4(wait4, -1, &status, WNOHANG, NULL)) > 0) {
-        uint32_t id = find((int)pid);
-        if (id == CWSI_MAX_COMMANDS)
-            continue;
-        init.pids[id] = 0;
-        if (id == CWSI_MAIN) {
+    for (bool first = true; (pid = SYS4(wait4, -1, &status, WNOHANG, NULL)) > 0 || first;
+         first = false) {
+        if (pid > 0 && note_end((int)pid, status)) {
             main_ended = true;
             main_status = status;
-        } else {
-            report(CWSI_EXITED, id, status);
         }
+        /* Behind the first report, which somebody waits for. Who ends from now on sends another signal, or is found here. */
+        if (first)
+            SYS3(read, init.signal_fd, signals, sizeof(signals));
     }
     if (main_ended) {
         report(CWSI_EXITED, CWSI_MAIN, main_status);

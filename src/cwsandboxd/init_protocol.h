@@ -1,8 +1,8 @@
 /*
  * What the daemon and cwsandbox-init say to each other.
  *
- * One SOCK_SEQPACKET socket, descriptor CWSI_SOCKET in the init; one fixed-size struct per packet, native byte
- * order (both ends are one build on one kernel). The init trusts the daemon. The daemon takes the init's reports
+ * One SOCK_SEQPACKET socket, descriptor CWSI_SOCKET in the init; one fixed-size struct per packet, behind a request's
+ * its block if that is small, native byte order (both ends are one build on one kernel). The init trusts the daemon. The daemon takes the init's reports
  * as untrusted input: it must check size, op, id and order, and must close descriptors it did not ask for.
  *
  * The init ends, and everything in the sandbox with it, when the socket closes, when the main command (id
@@ -22,7 +22,10 @@
 /* Commands in a sandbox at a time, the main one included; ids are below it. */
 #define CWSI_MAX_COMMANDS 4096u
 
-/* A request's descriptors, in this order: the block, then those of stdin, stdout, stderr that are given. */
+/* A block comes in the request's own packet, or in a file of its own: larger ones always. */
+#define CWSI_MAX_INLINE 4096u
+
+/* A request's descriptors, in this order: the block's file, then those of stdin, stdout, stderr that are given. */
 #define CWSI_MAX_FDS 4u
 
 enum cwsi_op {

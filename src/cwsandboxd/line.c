@@ -21,8 +21,10 @@ union control {
 static int send_request(int socket, const struct cwsd_request *request)
 {
     union control control = {0};
-    struct iovec part = {.iov_base = (void *)&request->packet, .iov_len = sizeof(request->packet)};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    struct iovec parts[] = {
+        {.iov_base = (void *)&request->packet, .iov_len = sizeof(request->packet)},
+        {.iov_base = request->block, .iov_len = request->packet.size}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = request->block ? 2 : 1};
     if (request->fd_count) {
         size_t size = request->fd_count * sizeof(int);
         message.msg_control = control.bytes;

@@ -21,6 +21,8 @@ void cwsd_request_init(struct cwsd_request *request, enum cwsi_op op, uint32_t i
 void cwsd_request_done(struct cwsd_request *request)
 {
     cws_list_remove(&request->node);
+    cws_free(request->block);
+    request->block = NULL;
     for (unsigned i = 0; i < request->fd_count; i++)
         close(request->fds[i]);
     request->fd_count = 0;
@@ -28,7 +30,7 @@ void cwsd_request_done(struct cwsd_request *request)
 
 /* ---- the block ----------------------------------------------------------------------------------- */
 
-static enum cws_status make_block(struct cwsd_request *request, struct cws_error *err)
+static enum cws_status make_file(struct cwsd_request *request, struct cws_error *err)
 {
     assert(request->fd_count == 0);
     int fd = memfd_create("cwsandbox", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
@@ -62,7 +64,7 @@ enum cws_status cwsd_request_set_scripts(struct cwsd_request *request,
                                          const struct cwsd_script *const *scripts, size_t count,
                                          struct cws_error *err)
 {
-    enum cws_status status = make_block(request, err);
+    enum cws_status status = make_file(request, err);
     for (size_t i = 0; i < count && status == CWS_OK; i++) {
         const struct cws_buf *steps = &scripts[i]->steps;
         status = scripts[i]->status;
@@ -120,7 +122,12 @@ static enum cws_status set_command(struct cwsd_request *request,
         at = put(block, at, environment->items[i], &command->pointers[argv->count + 1 + i]);
     put(block, at, working_dir, &command->working_dir);
 
-    enum cws_status status = make_block(request, err);
+    if (size <= CWSI_MAX_INLINE) {
+        request->block = block;
+        request->packet.size = size;
+        return CWS_OK;
+    }
+    enum cws_status status = make_file(request, err);
     if (status == CWS_OK)
         status = append(request, block, size, err);
     cws_free(block);
@@ -147,7 +154,7 @@ enum cws_status cwsd_request_set_idle(struct cwsd_request *request, const char *
 
 void cwsd_request_add_fd(struct cwsd_request *request, uint32_t flag, int fd)
 {
-    assert(request->fd_count > 0 && request->fd_count < CWSI_MAX_FDS &&
+    assert((request->block || request->fd_count > 0) && request->fd_count < CWSI_MAX_FDS &&
            flag > request->packet.flags);
     request->packet.flags |= flag;
     request->fds[request->fd_count++] = fd;

@@ -1,6 +1,6 @@
 /*
  * A request to an init, from where it is made until line.c has sent it. Embedded in what it is about, so that one that must
- * not fail, like a kill, needs no memory. Owns its descriptors. Loop thread only.
+ * not fail, like a kill, needs no memory. Owns its block and descriptors. Loop thread only.
  */
 #pragma once
 
@@ -12,12 +12,13 @@
 struct cwsd_request {
     struct cws_list node; /* in the line's queue */
     struct cwsi_request packet;
+    void *block; /* the packet's second part, of packet.size bytes; NULL: it has none */
     int fds[CWSI_MAX_FDS];
     unsigned fd_count;
 };
 
 void cwsd_request_init(struct cwsd_request *request, enum cwsi_op op, uint32_t id);
-/* Takes it out of the queue, closes what it holds. Harmless when repeated. */
+/* Takes it out of the queue, frees and closes what it holds. Harmless when repeated. */
 void cwsd_request_done(struct cwsd_request *request);
 
 /* The block of CWSI_SETUP: the scripts one after the other. CWS_SYSTEM, or what is wrong with a script. */

@@ -517,6 +517,27 @@ static void test_large_command(void **state)
     box_close(&world);
 }
 
+/* The daemon sends small ones another way than large ones. */
+static void test_commands_around_the_size_of_a_packet(void **state)
+{
+    struct box_world world;
+    struct exec_world run;
+    char word[CWSI_MAX_INLINE + 200], expected[32];
+    const char *argv[] = {"/bin/sh", "-c", "echo $# ${#1}", "sh", word, NULL};
+    (void)state;
+    box_open(&world, host);
+    for (size_t len = CWSI_MAX_INLINE - 800; len < sizeof(word); len += 20) {
+        memset(word, 'x', len);
+        word[len] = '\0';
+        snprintf(expected, sizeof(expected), "1 %zu\n", len);
+        open_argv(&run, &world, argv, "/tmp");
+        exec_wait(&run);
+        assert_string_equal(text_of(&run.out), expected);
+        exec_close(&run);
+    }
+    box_close(&world);
+}
+
 static void test_without_isolation(void **state)
 {
     struct box_world world;
@@ -563,6 +584,7 @@ int main(void)
         UNIT_TEST(test_init_is_stopped_for_a_while),
         UNIT_TEST(test_each_allocation_fails),
         UNIT_TEST(test_large_command),
+        UNIT_TEST(test_commands_around_the_size_of_a_packet),
         UNIT_TEST(test_without_isolation),
     };
     return cmocka_run_group_tests(tests, probe_hosts, free_hosts);

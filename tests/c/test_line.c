@@ -208,6 +208,35 @@ static void test_requests_queue_in_order(void **state)
     world_close(&world);
 }
 
+/* In one packet, with its descriptors; also when the packet before it had none. */
+static void test_a_small_block_goes_along(void **state)
+{
+    struct line_world world;
+    struct cwsd_request kill, start;
+    struct cws_error err;
+    struct cwsd_string_list argv = {(char *[]){(char *)"true", NULL}, 1}, nothing = {NULL, 0};
+    char packet[500];
+    const struct cwsi_request *got = (const struct cwsi_request *)packet;
+    (void)state;
+    world_open(&world);
+    cwsd_request_init(&kill, CWSI_KILL, 1);
+    cwsd_request_init(&start, CWSI_START, 2);
+    assert_int_equal(cwsd_request_set_command(&start, &argv, &nothing, "/", &err), CWS_OK);
+    size_t size = start.packet.size;
+    char *block = memcpy(test_malloc(size), start.block, size);
+    cwsd_line_send(&world.line, &kill);
+    cwsd_line_send(&world.line, &start);
+    assert_null(start.block); /* sent, and freed */
+    assert_int_equal(recv(world.peer, packet, sizeof(packet), 0), sizeof(*got));
+    assert_int_equal(got->op, CWSI_KILL);
+    assert_int_equal(recv(world.peer, packet, sizeof(packet), 0), sizeof(*got) + size);
+    assert_int_equal(got->op, CWSI_START);
+    assert_int_equal(got->size, size);
+    assert_memory_equal(packet + sizeof(*got), block, size);
+    test_free(block);
+    world_close(&world);
+}
+
 static void test_descriptors_go_along(void **state)
 {
     struct line_world world;
@@ -284,6 +313,7 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_what_is_no_report_ends_the_line),
     UNIT_TEST(test_peer_goes_without_reading),
     UNIT_TEST(test_requests_queue_in_order),
+    UNIT_TEST(test_a_small_block_goes_along),
     UNIT_TEST(test_descriptors_go_along),
     UNIT_TEST(test_close_drops_what_is_queued),
 };

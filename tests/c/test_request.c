@@ -23,6 +23,12 @@ static uint8_t *block_of(const struct cwsd_request *request)
 {
     struct stat info;
     size_t size = request->packet.size;
+    if (request->block) {
+        assert_int_equal(request->fd_count, 0);
+        assert_true(size <= CWSI_MAX_INLINE);
+        return memcpy(test_malloc(size), request->block, size);
+    }
+    assert_true(fcntl(request->fds[0], F_GETFD) & FD_CLOEXEC);
     assert_int_equal(fstat(request->fds[0], &info), 0);
     assert_int_equal(info.st_size, size);
     uint8_t *block = test_malloc(size + !size);
@@ -48,8 +54,6 @@ static void check_command(const struct cwsd_string_list *argv,
                      CWS_OK);
     assert_int_equal(request.packet.op, CWSI_START);
     assert_int_equal(request.packet.id, 7);
-    assert_int_equal(request.fd_count, 1);
-    assert_true(fcntl(request.fds[0], F_GETFD) & FD_CLOEXEC);
     size_t size = request.packet.size;
     uint8_t *block = block_of(&request);
     const struct cwsi_command *command = (const struct cwsi_command *)block;
@@ -164,9 +168,33 @@ static void test_a_command_without_memory(void **state)
     assert_int_equal(n, 2);
 }
 
+/* What fits goes with the packet; one byte more, and it is a file. */
+static void test_a_small_block_needs_no_file(void **state)
+{
+    (void)state;
+    struct cws_error err = {CWS_OK, ""};
+    const struct cwsd_string_list nothing = {NULL, 0};
+    char word[CWSI_MAX_INLINE];
+    const size_t rest = sizeof(struct cwsi_command) + 3 * sizeof(uint64_t) + sizeof("/");
+    for (size_t size = CWSI_MAX_INLINE - 1; size <= CWSI_MAX_INLINE + 1; size++) {
+        struct cwsd_request request;
+        memset(word, 'x', sizeof(word));
+        word[size - rest - 1] = '\0';
+        cwsd_request_init(&request, CWSI_START, 1);
+        assert_int_equal(cwsd_request_set_command(&request, &LIST(word), &nothing, "/", &err),
+                         CWS_OK);
+        assert_int_equal(request.packet.size, size);
+        assert_int_equal(request.fd_count, size > CWSI_MAX_INLINE);
+        assert_int_equal(request.block != NULL, size <= CWSI_MAX_INLINE);
+        cwsd_request_done(&request);
+        assert_null(request.block);
+    }
+}
+
 static void test_no_descriptor_is_left(void **state)
 {
     (void)state;
+    const struct cwsd_string_list nothing = {NULL, 0};
     struct cwsd_request request;
     struct cws_error err = {CWS_OK, ""};
     struct rlimit limit, none;
@@ -175,8 +203,10 @@ static void test_no_descriptor_is_left(void **state)
     none.rlim_cur = 0;
     cwsd_request_init(&request, CWSI_START, 1);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-    enum cws_status status =
-        cwsd_request_set_command(&request, &LIST(T("true")), &LIST(T("A=1")), "/", &err);
+    char word[CWSI_MAX_INLINE + 1];
+    memset(word, 'x', sizeof(word) - 1);
+    word[sizeof(word) - 1] = '\0';
+    enum cws_status status = cwsd_request_set_command(&request, &LIST(word), &nothing, "/", &err);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     assert_int_equal(status, CWS_SYSTEM);
     assert_non_null(strstr(err.text, "memfd_create: "));
@@ -250,15 +280,14 @@ static void test_descriptors_are_taken_over(void **state)
         cwsd_request_set_command(&request, &LIST(T("cat")), &LIST(T("A=1")), "/", &err), CWS_OK);
     cwsd_request_add_fd(&request, CWSI_STDIN, fds[0]);
     cwsd_request_add_fd(&request, CWSI_STDERR, fds[1]); /* stdout is not given */
-    assert_int_equal(request.fd_count, 3);
+    assert_int_equal(request.fd_count, 2);
     assert_int_equal(request.packet.flags, CWSI_STDIN | CWSI_STDERR);
-    assert_int_equal(request.fds[1], fds[0]);
-    assert_int_equal(request.fds[2], fds[1]);
+    assert_int_equal(request.fds[0], fds[0]);
+    assert_int_equal(request.fds[1], fds[1]);
     cws_list_push_back(&queue, &request.node);
-    int block = request.fds[0];
     cwsd_request_done(&request);
     assert_true(cws_list_is_empty(&queue));
-    assert_false(is_open(block) || is_open(fds[0]) || is_open(fds[1]));
+    assert_false(is_open(fds[0]) || is_open(fds[1]));
     int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
     cwsd_request_done(&request); /* once more: closes nobody else's descriptor */
     assert_true(is_open(next));
@@ -271,6 +300,7 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_more_than_the_kernel_takes),
     UNIT_TEST(test_no_command_at_all),
     UNIT_TEST(test_a_command_without_memory),
+    UNIT_TEST(test_a_small_block_needs_no_file),
     UNIT_TEST(test_no_descriptor_is_left),
     UNIT_TEST(test_scripts_one_after_the_other),
     UNIT_TEST(test_scripts_that_failed),
