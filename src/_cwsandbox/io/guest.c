@@ -107,7 +107,7 @@ void cws_loop_note_outcome(struct cws_loop *loop)
 
 void cws_guest_sleep(struct cws_guest *guest)
 {
-    int awake = CWS_GUEST_AWAKE;
+    enum cws_guest_state awake = CWS_GUEST_AWAKE;
     if (!guest->loop)
         return;
     cws_turn_wait_begin(cws_loop_turn(guest->loop));

@@ -8,9 +8,11 @@
 
 #include "io/loop.h"
 
+enum cws_guest_state { CWS_GUEST_AWAKE, CWS_GUEST_ASLEEP, CWS_GUEST_NOTIFIED };
+
 struct cws_guest {
     struct cws_loop *loop;
-    _Atomic(enum {CWS_GUEST_AWAKE, CWS_GUEST_ASLEEP, CWS_GUEST_NOTIFIED}) state;
+    _Atomic(enum cws_guest_state) state;
 };
 
 /* `loop` NULL: what is waited for comes from elsewhere; then all below only keeps account of the notice. */
