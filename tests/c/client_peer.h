@@ -155,7 +155,7 @@ static inline void rpc_on_status(void *ctx, struct cws_grpc_status *status)
         rpc->hook(rpc, 's');
 }
 
-static const struct cws_call_events rpc_events = {rpc_on_message, rpc_on_status};
+static const struct cws_call_events rpc_events = {.on_message = rpc_on_message, .on_status = rpc_on_status};
 
 static inline struct rpc *rpc_start_until(struct client_bed *bed, const char *path,
                                           uint64_t deadline_ns)

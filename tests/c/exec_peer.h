@@ -149,18 +149,24 @@ static inline void remote_ready(struct remote *remote)
     remote_send(remote, &response);
 }
 
-static inline void remote_output(struct remote *remote, bool is_stderr, const char *text)
+static inline void remote_bytes(struct remote *remote, bool is_stderr, const uint8_t *bytes,
+                                size_t len)
 {
     Coreweave__Sandbox__V1__ExecStreamOutput output =
         COREWEAVE__SANDBOX__V1__EXEC_STREAM_OUTPUT__INIT;
     Coreweave__Sandbox__V1__ExecStreamResponse response =
         COREWEAVE__SANDBOX__V1__EXEC_STREAM_RESPONSE__INIT;
     output.stream = is_stderr ? 2 : 1;
-    output.data.data = (uint8_t *)(uintptr_t)text;
-    output.data.len = strlen(text);
+    output.data.data = (uint8_t *)(uintptr_t)bytes;
+    output.data.len = len;
     response.message_case = COREWEAVE__SANDBOX__V1__EXEC_STREAM_RESPONSE__MESSAGE_OUTPUT;
     response.output = &output;
     remote_send(remote, &response);
+}
+
+static inline void remote_output(struct remote *remote, bool is_stderr, const char *text)
+{
+    remote_bytes(remote, is_stderr, (const uint8_t *)text, strlen(text));
 }
 
 static inline void remote_exit(struct remote *remote, int code)

@@ -193,6 +193,95 @@ static void test_the_connection_breaks(void **state)
     exec_bed_close(bed);
 }
 
+/* --- large messages --- */
+
+static void assert_pattern(struct cws_output *output, size_t len)
+{
+    uint8_t *got = malloc(len + 1), *expected = malloc(len + 1);
+    fill_pattern(expected, len, 0);
+    cws_output_copy(output, got, len);
+    assert_memory_equal(got, expected, len);
+    free(got);
+    free(expected);
+}
+
+/* Messages of one pattern that goes on, to both streams, each of many DATA frames. */
+static void test_messages_that_come_in_pieces(void **state)
+{
+    struct exec_bed *bed = *state;
+    exec_bed_open(bed);
+    struct cws_exec *exec = exec_start(bed, false, -1);
+    struct remote *remote = wait_remote(bed, 0);
+    enum { LEN = 3000000, STEP = 100003 };
+    uint8_t *bytes = malloc(LEN);
+    fill_pattern(bytes, LEN, 0);
+    for (size_t at = 0; at < LEN; at += STEP) {
+        size_t n = LEN - at < STEP ? LEN - at : STEP;
+        remote_bytes(remote, false, bytes + at, n);
+        remote_bytes(remote, true, bytes + at, n);
+        remote_bytes(remote, false, bytes, 0);
+    }
+    remote_end(remote, 0);
+    exec_wait(bed, exec);
+    assert_end(exec, CWS_EXEC_EXITED);
+    assert_int_equal(cws_output_size(&exec->out), LEN);
+    assert_int_equal(cws_output_size(&exec->err), LEN);
+    assert_pattern(&exec->out, LEN);
+    assert_pattern(&exec->err, LEN);
+    free(bytes);
+    WAIT_FOR(bed->client.loop, remote->gone);
+    cws_exec_unref(exec);
+    exec_bed_close(bed);
+}
+
+/* Until part of a message of the pattern is there. */
+static struct cws_exec *start_large(struct exec_bed *bed, size_t len)
+{
+    struct cws_exec *exec = exec_start(bed, false, -1);
+    struct remote *remote = wait_remote(bed, 0);
+    uint8_t *bytes = malloc(len);
+    fill_pattern(bytes, len, 0);
+    remote_bytes(remote, false, bytes, len);
+    free(bytes);
+    WAIT_FOR(bed->client.loop, cws_output_size(&exec->out));
+    assert_true(cws_output_size(&exec->out) < len);
+    return exec;
+}
+
+/* What came of the message's data is output: a failure says that it is not all. */
+static void test_a_message_that_breaks_off(void **state)
+{
+    struct exec_bed *bed = *state;
+    exec_bed_open(bed);
+    struct cws_exec *exec = start_large(bed, 8 << 20);
+    cws_server_free(bed->client.server);
+    bed->client.server = NULL;
+    exec_wait(bed, exec);
+    assert_end(exec, CWS_EXEC_STATUS);
+    assert_int_equal(exec->status.code, CWS_GRPC_UNAVAILABLE);
+    size_t size = cws_output_size(&exec->out);
+    assert_true(size > 0 && size < 8 << 20);
+    assert_pattern(&exec->out, size);
+    cws_exec_unref(exec);
+    exec_bed_close(bed);
+}
+
+static void test_cancelled_amid_a_message(void **state)
+{
+    struct exec_bed *bed = *state;
+    exec_bed_open(bed);
+    struct cws_exec *exec = start_large(bed, 8 << 20);
+    assert_true(cws_exec_cancel(exec));
+    exec_wait(bed, exec);
+    assert_end(exec, CWS_EXEC_CANCELLED);
+    size_t size = cws_output_size(&exec->out);
+    settle(bed->client.loop);
+    assert_int_equal(cws_output_size(&exec->out), size);
+    assert_pattern(&exec->out, size);
+    cws_exec_unref(exec);
+    exec_bed_close(bed);
+}
+
 static void test_a_message_that_cannot_be_decoded(void **state)
 {
     struct exec_bed *bed = *state;
@@ -338,12 +427,20 @@ static void test_nobody_waits_for_it(void **state)
 
 /* --- memory and threads --- */
 
+/* Of more DATA frames than one, and of more chunks. */
+static const char *large_text(void)
+{
+    static char text[60001];
+    memset(text, 'e', sizeof(text) - 1);
+    return text;
+}
+
 static void run_to_the_end(struct remote *remote, char event)
 {
     if (event == 'b') {
         remote_ready(remote);
         remote_output(remote, false, "out\n");
-        remote_output(remote, true, "err\n");
+        remote_output(remote, true, large_text());
     } else if (remote->closed_input && !remote->gone) {
         remote_end(remote, 0);
     }
@@ -375,7 +472,7 @@ static bool run_with_failing(struct exec_bed *bed, size_t n)
     assert_true(reached || (exec && exec->end == CWS_EXEC_EXITED));
     if (exec && exec->end == CWS_EXEC_EXITED) {
         assert_output(&exec->out, "out\n");
-        assert_output(&exec->err, "err\n");
+        assert_output(&exec->err, large_text());
     }
     if (exec && exec->end == CWS_EXEC_STATUS)
         assert_int_not_equal(exec->status.code, CWS_GRPC_DEADLINE_EXCEEDED);
@@ -457,6 +554,9 @@ int main(void)
         EXEC_TEST(test_the_call_fails),
         EXEC_TEST(test_the_time_is_up),
         EXEC_TEST(test_the_connection_breaks),
+        EXEC_TEST(test_messages_that_come_in_pieces),
+        EXEC_TEST(test_a_message_that_breaks_off),
+        EXEC_TEST(test_cancelled_amid_a_message),
         EXEC_TEST(test_a_message_that_cannot_be_decoded),
         EXEC_TEST(test_frames_of_the_future_are_skipped),
         EXEC_TEST(test_a_stream_that_does_not_end_by_itself),

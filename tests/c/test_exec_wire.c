@@ -138,6 +138,42 @@ static void pack(const Response *response, uint8_t *to, size_t *len)
     *len = coreweave__sandbox__v1__exec_stream_response__pack(response, to);
 }
 
+/* What the first `len` bytes of a message say, given in a block of exactly their size. */
+static bool begin(const uint8_t *bytes, size_t len, size_t message_len,
+                  struct cws_exec_frame *frame, uint8_t **out_copy)
+{
+    *out_copy = malloc(len ? len : 1);
+    memcpy(*out_copy, bytes, len);
+    return cws_exec_frame_begin(*out_copy, len, message_len, frame);
+}
+
+/* Known from where the data begins on, not before, and with the data that are there. */
+static void check_beginnings(const uint8_t *packed, size_t packed_len, size_t len,
+                             enum cws_exec_frame_kind kind)
+{
+    for (size_t n = 0; n <= packed_len; n += n < 40 ? 1 : packed_len / 3 + 1) {
+        struct cws_exec_frame frame;
+        uint8_t *copy;
+        bool known = begin(packed, n, packed_len, &frame, &copy);
+        if (known != (n >= packed_len - len))
+            fail_msg("%zu of %zu bytes with %zu of data: %d", n, packed_len, len, (int)known);
+        if (known) {
+            assert_int_equal(frame.kind, kind);
+            assert_int_equal(frame.len, n - (packed_len - len));
+            assert_ptr_equal(frame.data, copy + packed_len - len);
+            assert_null(frame.unpacked);
+        }
+        free(copy);
+        /* of a message that is longer, or shorter, than it says */
+        assert_false(begin(packed, n, packed_len + 1, &frame, &copy));
+        free(copy);
+        if (n < packed_len) {
+            assert_false(begin(packed, n, packed_len - 1, &frame, &copy));
+            free(copy);
+        }
+    }
+}
+
 static void check_output(int stream, size_t len, enum cws_exec_frame_kind kind)
 {
     uint8_t *data = test_malloc(len + 1), *packed = test_malloc(len + 40), *copy;
@@ -160,6 +196,9 @@ static void check_output(int stream, size_t len, enum cws_exec_frame_kind kind)
         assert_memory_equal(frame.data, data, len);
     cws_exec_frame_done(&frame);
     free(copy);
+    /* No data at all are left out; a negative number of ten bytes is for the general decoder. */
+    if (len > 0 && stream >= 0)
+        check_beginnings(packed, packed_len, len, kind);
     test_free(data);
     test_free(packed);
 }
@@ -205,6 +244,13 @@ static void test_output_in_other_forms(void **state)
         assert_memory_equal(frame.data, "hi", 2);
         cws_exec_frame_done(&frame);
         free(copy);
+        for (size_t len = 0; i > 0 && len < rows[i].len; len++) {
+            /* may be taken for a beginning only where the data are last, and then rightly */
+            if (!cws_exec_frame_begin((const uint8_t *)rows[i].bytes, len, rows[i].len, &frame))
+                continue;
+            assert_int_equal(frame.kind, rows[i].kind);
+            assert_memory_equal(rows[i].bytes + rows[i].len - 2, "hi", 2);
+        }
         for (size_t len = 0; len < rows[i].len; len++) {
             enum cws_status status = parse(rows[i].bytes, len, &frame, &copy);
             assert_true(status == CWS_OK || status == CWS_PROTOCOL);

@@ -247,6 +247,116 @@ static void test_a_large_message_does_not_keep_its_memory(void **state)
     cws_buf_done(&stream.bytes);
 }
 
+/* --- messages in pieces --- */
+
+struct piecewise {
+    struct cws_frame_reader reader;
+    const struct stream *stream;
+    size_t seen;     /* messages that are through */
+    size_t at;       /* bytes of the next one that came in pieces */
+    size_t asked;    /* for the message with that number + 1 */
+    size_t least;    /* asks for pieces if the message begins with so many bytes */
+    size_t messages; /* that came in pieces */
+};
+
+static bool wants_pieces(struct cws_frame_reader *reader, const uint8_t *start, size_t len,
+                         size_t message_len)
+{
+    struct piecewise *p = cws_container_of(reader, struct piecewise, reader);
+    assert_true(len > 0 && len < message_len);
+    assert_int_equal(message_len, p->stream->lens[p->seen]);
+    assert_int_equal(start[0], byte_of(p->seen, 0));
+    assert_int_equal(start[len - 1], byte_of(p->seen, len - 1));
+    assert_true(p->asked <= p->seen); /* once for each */
+    p->asked = p->seen + 1;
+    return len >= p->least;
+}
+
+/* As feed(). */
+static void feed_piecewise(struct piecewise *p, const uint8_t *piece, size_t len)
+{
+    uint8_t *copy = malloc(len ? len : 1);
+    memcpy(copy, piece, len);
+    const uint8_t *data = copy, *message;
+    size_t message_len;
+    for (;;) {
+        assert_int_equal(cws_frame_next(&p->reader, &data, &len, &message, &message_len), CWS_OK);
+        if (!message)
+            break;
+        assert_true(p->reader.in_pieces ? message_len > 0 : p->at == 0);
+        assert_true(p->at + message_len <= p->stream->lens[p->seen]);
+        for (size_t i = 0; i < message_len; i++)
+            if (message[i] != byte_of(p->seen, p->at + i))
+                fail_msg("message %zu differs at %zu", p->seen, p->at + i);
+        p->at += message_len;
+        bool whole = p->at == p->stream->lens[p->seen];
+        assert_int_equal(whole, !p->reader.in_pieces || p->reader.left == 0);
+        assert_int_equal(cws_frame_is_partial(&p->reader), !whole);
+        assert_int_equal(cws_frame_partial_len(&p->reader), 0);
+        if (whole) {
+            p->messages += p->reader.in_pieces;
+            p->seen++;
+            p->at = 0;
+        }
+    }
+    assert_int_equal(len, 0);
+    free(copy);
+}
+
+/* In pieces of two sizes in turn; pieces are wanted for a message of which `least` bytes are there. */
+static size_t read_piecewise(const struct stream *stream, size_t a, size_t b, size_t least)
+{
+    struct piecewise p = {.stream = stream, .least = least};
+    cws_frame_reader_init(&p.reader, MAX_MESSAGE);
+    p.reader.wants_pieces = wants_pieces;
+    const uint8_t *bytes = cws_buf_bytes(&stream->bytes);
+    size_t left = stream->bytes.len;
+    for (size_t size = a; left > 0; size = size == a ? b : a) {
+        size_t n = left < size ? left : size;
+        feed_piecewise(&p, bytes, n);
+        bytes += n;
+        left -= n;
+    }
+    assert_int_equal(p.seen, stream->count);
+    assert_false(cws_frame_is_partial(&p.reader));
+    if (least == 1)
+        assert_null(p.reader.partial.data);
+    cws_frame_reader_done(&p.reader);
+    return p.messages;
+}
+
+static void test_messages_in_pieces(void **state)
+{
+    (void)state;
+    struct stream stream;
+    stream_init(&stream, SHAPES, CWS_ARRAY_LEN(SHAPES));
+    for (size_t a = 1; a < 40; a++)
+        for (size_t b = 1; b <= stream.bytes.len; b += b < 40 ? 1 : 37)
+            for (size_t least = 1; least < 20; least += 3)
+                read_piecewise(&stream, a, b, least);
+    assert_int_equal(read_piecewise(&stream, 1, 1, 1),
+                     4); /* all but the empty ones and that of one byte */
+    assert_int_equal(read_piecewise(&stream, 1, 1, 2), 0);
+    assert_int_equal(read_piecewise(&stream, 400, 1, 1), 0); /* all in one go */
+    cws_buf_done(&stream.bytes);
+}
+
+static void test_a_stream_that_ends_amid_the_pieces(void **state)
+{
+    (void)state;
+    static const size_t lens[] = {10};
+    struct stream stream;
+    stream_init(&stream, lens, 1);
+    struct piecewise p = {.stream = &stream, .least = 1};
+    cws_frame_reader_init(&p.reader, MAX_MESSAGE);
+    p.reader.wants_pieces = wants_pieces;
+    feed_piecewise(&p, cws_buf_bytes(&stream.bytes), CWS_FRAME_PREFIX + 3);
+    assert_int_equal(p.at, 3);
+    assert_true(cws_frame_is_partial(&p.reader));
+    cws_frame_reader_done(&p.reader);
+    cws_buf_done(&stream.bytes);
+}
+
 static void test_prefixes(void **state)
 {
     (void)state;
@@ -280,6 +390,8 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_compressed_and_unknown_marks_are_refused),
     UNIT_TEST(test_failed_memory_is_told),
     UNIT_TEST(test_a_large_message_does_not_keep_its_memory),
+    UNIT_TEST(test_messages_in_pieces),
+    UNIT_TEST(test_a_stream_that_ends_amid_the_pieces),
     UNIT_TEST(test_prefixes),
 };
 

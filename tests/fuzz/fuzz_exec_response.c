@@ -3,10 +3,24 @@
 #include "fuzz.h"
 #include "sandbox/exec_wire.h"
 
+/* The beginning of the message, at each length: where it is known to be output, it is that of the whole one. */
+static void check_beginnings(const uint8_t *data, size_t size, const struct cws_exec_frame *whole)
+{
+    for (size_t len = 0; len <= size && len < 64; len++) {
+        struct cws_exec_frame frame;
+        if (!cws_exec_frame_begin(data, len, size, &frame))
+            continue;
+        REQUIRE(whole && frame.kind == whole->kind && !whole->unpacked);
+        REQUIRE(frame.data == whole->data && frame.len == whole->len - (size - len));
+        REQUIRE(frame.data + frame.len == data + len);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct cws_exec_frame frame;
     enum cws_status status = cws_exec_frame_parse(data, size, &frame);
+    check_beginnings(data, size, status == CWS_OK ? &frame : NULL);
     if (status == CWS_OK) {
         switch (frame.kind) {
         case CWS_EXEC_FRAME_STDOUT:

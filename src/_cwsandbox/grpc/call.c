@@ -185,6 +185,12 @@ static void too_large(struct cws_call *call)
     conclude(call, CWS_H2_CANCEL);
 }
 
+static bool wants_pieces(struct cws_frame_reader *reader, const uint8_t *start, size_t len, size_t message_len)
+{
+    struct cws_call *call = cws_container_of(reader, struct cws_call, reader);
+    return call->events->on_begun(call->ctx, start, len, message_len);
+}
+
 static void on_data(void *ctx, const uint8_t *data, size_t len)
 {
     struct cws_call *call = ctx;
@@ -201,6 +207,8 @@ static void on_data(void *ctx, const uint8_t *data, size_t len)
             conclude_local(call, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for a message");
         else if (!message)
             break;
+        else if (call->reader.in_pieces)
+            call->events->on_piece(call->ctx, message, message_len);
         else
             call->events->on_message(call->ctx, message, message_len);
     }
@@ -370,6 +378,7 @@ struct cws_call *cws_call_start(struct cws_channel *channel, const struct cws_ca
     cws_timer_init(&call->deadline, on_deadline);
     cws_timer_init(&call->retry, on_retry_due);
     cws_frame_reader_init(&call->reader, channel->max_receive);
+    call->reader.wants_pieces = events->on_begun ? wants_pieces : NULL;
     if (cws_timer_set(channel->loop, &call->deadline, call->deadline_ns) != CWS_OK) {
         cws_free(call);
         return NULL;

@@ -15,6 +15,10 @@ struct cws_call;
 struct cws_call_events {
     /* One whole message; `data` is valid during the call. */
     void (*on_message)(void *ctx, const uint8_t *data, size_t len);
+    /* Both may be NULL. A message of `message_len` bytes has begun with these: true if it is wanted by on_piece as it comes, from these
+     * bytes on, instead of whole. A call that ends amid the pieces ends with a failure. */
+    bool (*on_begun)(void *ctx, const uint8_t *data, size_t len, size_t message_len);
+    void (*on_piece)(void *ctx, const uint8_t *data, size_t len);
     /* Last. `status` may be moved from. */
     void (*on_status)(void *ctx, struct cws_grpc_status *status);
 };

@@ -31,17 +31,45 @@ static bool take_prefix(struct cws_frame_reader *reader, const uint8_t **data, s
     return true;
 }
 
+/* Whatever there is of a message that is handed out in pieces. */
+static void take_piece(struct cws_frame_reader *reader, const uint8_t **data, size_t *len,
+                       const uint8_t **out_piece, size_t *out_len)
+{
+    size_t n = *len < reader->left ? *len : reader->left;
+    if (n == 0)
+        return;
+    *out_piece = *data;
+    *out_len = n;
+    *data += n;
+    *len -= n;
+    reader->left -= n;
+    if (reader->left == 0)
+        reader->prefix_len = 0;
+}
+
+/* What a message that was given out before has taken. */
+static void forget_last(struct cws_frame_reader *reader)
+{
+    if (reader->left == 0)
+        reader->in_pieces = false;
+    if (!reader->handed_out)
+        return;
+    cws_buf_consume(&reader->partial, reader->partial.len);
+    reader->handed_out = false;
+    /* One large message must not hold its memory for the rest of a long stream. */
+    if (reader->partial.cap > 256 * 1024)
+        cws_buf_done(&reader->partial);
+}
+
 enum cws_status cws_frame_next(struct cws_frame_reader *reader, const uint8_t **data, size_t *len,
                                const uint8_t **out_message, size_t *out_len)
 {
     *out_message = NULL;
     *out_len = 0;
-    if (reader->handed_out) {
-        cws_buf_consume(&reader->partial, reader->partial.len);
-        reader->handed_out = false;
-        /* One large message must not hold its memory for the rest of a long stream. */
-        if (reader->partial.cap > 256 * 1024)
-            cws_buf_done(&reader->partial);
+    forget_last(reader);
+    if (reader->in_pieces) {
+        take_piece(reader, data, len, out_message, out_len);
+        return CWS_OK;
     }
     if (reader->prefix_len < CWS_FRAME_PREFIX) {
         if (!take_prefix(reader, data, len))
@@ -58,6 +86,13 @@ enum cws_status cws_frame_next(struct cws_frame_reader *reader, const uint8_t **
         *data += reader->need;
         *len -= reader->need;
         reader->prefix_len = 0;
+        return CWS_OK;
+    }
+    if (have == 0 && *len > 0 && reader->wants_pieces &&
+        reader->wants_pieces(reader, *data, *len, reader->need)) {
+        reader->in_pieces = true;
+        reader->left = reader->need;
+        take_piece(reader, data, len, out_message, out_len);
         return CWS_OK;
     }
     size_t n = reader->need - have;

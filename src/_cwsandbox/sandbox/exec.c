@@ -116,9 +116,9 @@ static void fail_locally(struct cws_exec *exec, int code, const char *text)
     cws_exec_end(exec, CWS_EXEC_STATUS);
 }
 
-static void on_output(struct cws_exec *exec, struct cws_output *output, const struct cws_exec_frame *frame)
+static void on_output(struct cws_exec *exec, struct cws_output *output, const uint8_t *data, size_t len)
 {
-    if (cws_output_append(output, frame->data, frame->len) != CWS_OK)
+    if (cws_output_append(output, data, len) != CWS_OK)
         fail_locally(exec, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for the command's output");
 }
 
@@ -157,10 +157,10 @@ static void on_message(void *ctx, const uint8_t *data, size_t len)
         on_ready(exec);
         break;
     case CWS_EXEC_FRAME_STDOUT:
-        on_output(exec, &exec->out, &frame);
+        on_output(exec, &exec->out, frame.data, frame.len);
         break;
     case CWS_EXEC_FRAME_STDERR:
-        on_output(exec, &exec->err, &frame);
+        on_output(exec, &exec->err, frame.data, frame.len);
         break;
     case CWS_EXEC_FRAME_EXIT:
         exec->exit_code = frame.exit_code;
@@ -173,6 +173,31 @@ static void on_message(void *ctx, const uint8_t *data, size_t len)
         break;
     }
     cws_exec_frame_done(&frame);
+    cws_exec_unref(exec);
+}
+
+/* Output is stored as it comes, not first when its message is whole: it is not copied twice, and what a stream brought that broke off
+ * is not lost. */
+static bool on_begun(void *ctx, const uint8_t *data, size_t len, size_t message_len)
+{
+    struct cws_exec *exec = ctx;
+    struct cws_exec_frame frame;
+    if (has_ended(exec) || !cws_exec_frame_begin(data, len, message_len, &frame))
+        return false;
+    exec->piecewise = frame.kind == CWS_EXEC_FRAME_STDERR ? &exec->err : &exec->out;
+    exec->head_len = len - frame.len;
+    return true;
+}
+
+static void on_piece(void *ctx, const uint8_t *data, size_t len)
+{
+    struct cws_exec *exec = ctx;
+    size_t head_len = exec->head_len;
+    exec->head_len = 0;
+    if (has_ended(exec))
+        return;
+    cws_exec_ref(exec);
+    on_output(exec, exec->piecewise, data + head_len, len - head_len);
     cws_exec_unref(exec);
 }
 
@@ -191,7 +216,12 @@ static void on_status(void *ctx, struct cws_grpc_status *status)
     cws_exec_end(exec, ok ? CWS_EXEC_NO_EXIT : CWS_EXEC_STATUS);
 }
 
-static const struct cws_call_events call_events = {.on_message = on_message, .on_status = on_status};
+static const struct cws_call_events call_events = {
+    .on_message = on_message,
+    .on_begun = on_begun,
+    .on_piece = on_piece,
+    .on_status = on_status,
+};
 
 /* ---- the start -------------------------------------------------------------------------------------------------- */
 

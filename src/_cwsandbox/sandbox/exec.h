@@ -51,6 +51,8 @@ struct cws_exec {
     struct cws_task start_task, cancel_task;
     struct cws_list node; /* in the sandbox's list */
     struct cws_call *call;
+    struct cws_output *piecewise; /* where the pieces of the message that is coming go */
+    size_t head_len;              /* bytes in front of the first of them */
     uint8_t *init; /* the init message without the sandbox's id, until sent */
     size_t init_len;
     struct cws_timer timer; /* ready gate, then the wait for the peer to end the stream */

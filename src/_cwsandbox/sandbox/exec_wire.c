@@ -42,8 +42,8 @@ static size_t header_size(size_t len)
     return 1 + varint_size(len);
 }
 
-enum cws_status cws_exec_wire_init(char **argv, size_t argc, const char *container, uint8_t **out_init,
-                                   size_t *out_len)
+enum cws_status cws_exec_wire_init(char **argv, size_t argc, const char *container,
+                                   uint8_t **out_init, size_t *out_len)
 {
     Coreweave__Sandbox__V1__ExecStreamInit init = COREWEAVE__SANDBOX__V1__EXEC_STREAM_INIT__INIT;
     init.n_command = argc;
@@ -60,7 +60,8 @@ enum cws_status cws_exec_wire_init(char **argv, size_t argc, const char *contain
 }
 
 /* Fields of a message may come in any order, so the id, known later, is put in front of the others. */
-struct cws_block *cws_exec_wire_init_block(const uint8_t *init, size_t init_len, const char *sandbox_id)
+struct cws_block *cws_exec_wire_init_block(const uint8_t *init, size_t init_len,
+                                           const char *sandbox_id)
 {
     size_t id_len = strlen(sandbox_id);
     size_t len = header_size(id_len) + id_len + init_len;
@@ -94,9 +95,11 @@ struct cws_block *cws_exec_wire_close_block(void)
     return block;
 }
 
-static void read_output(const Coreweave__Sandbox__V1__ExecStreamOutput *output, struct cws_exec_frame *frame)
+static void read_output(const Coreweave__Sandbox__V1__ExecStreamOutput *output,
+                        struct cws_exec_frame *frame)
 {
-    bool is_stderr = output->stream == COREWEAVE__SANDBOX__V1__EXEC_STREAM_OUTPUT__STREAM__STREAM_STDERR;
+    bool is_stderr =
+        output->stream == COREWEAVE__SANDBOX__V1__EXEC_STREAM_OUTPUT__STREAM__STREAM_STDERR;
     frame->kind = is_stderr ? CWS_EXEC_FRAME_STDERR : CWS_EXEC_FRAME_STDOUT;
     frame->data = output->data.data;
     frame->len = output->data.len;
@@ -121,34 +124,38 @@ static const uint8_t *take_varint(const uint8_t *at, const uint8_t *end, size_t 
  * Output is nearly all that comes, and comes in the one plain form every encoder writes: read in place, without the
  * allocations and the copy of a general decoder. Whatever is not exactly that form is left to the general one.
  */
-static bool parse_plain_output(const uint8_t *data, size_t len, struct cws_exec_frame *out_frame)
+bool cws_exec_frame_begin(const uint8_t *data, size_t len, size_t message_len,
+                          struct cws_exec_frame *out_frame)
 {
     enum { TAG_OUTPUT = 2 << 3 | 2, TAG_STREAM = 1 << 3 | 0, TAG_DATA = 2 << 3 | 2, STDERR = 2 };
     const uint8_t *end = data + len;
+    size_t to_come = message_len - len;
     size_t value = 0;
-    if (len < 2 || *data != TAG_OUTPUT || !(data = take_varint(data + 1, end, &value)) || value != (size_t)(end - data))
+    if (len < 2 || *data != TAG_OUTPUT || !(data = take_varint(data + 1, end, &value)) ||
+        value != (size_t)(end - data) + to_come)
         return false;
     size_t stream = 0;
     if (data < end && *data == TAG_STREAM && !(data = take_varint(data + 1, end, &stream)))
         return false;
     if (data == end || *data != TAG_DATA || !(data = take_varint(data + 1, end, &value)) ||
-        value != (size_t)(end - data))
+        value != (size_t)(end - data) + to_come)
         return false;
     *out_frame = (struct cws_exec_frame){
         .kind = stream == STDERR ? CWS_EXEC_FRAME_STDERR : CWS_EXEC_FRAME_STDOUT,
         .data = data,
-        .len = value,
+        .len = value - to_come,
     };
     return true;
 }
 
-enum cws_status cws_exec_frame_parse(const uint8_t *data, size_t len, struct cws_exec_frame *out_frame)
+enum cws_status cws_exec_frame_parse(const uint8_t *data, size_t len,
+                                     struct cws_exec_frame *out_frame)
 {
-    if (parse_plain_output(data, len, out_frame))
+    if (cws_exec_frame_begin(data, len, len, out_frame))
         return CWS_OK;
     ProtobufCMessage *unpacked;
-    enum cws_status status =
-        cws_proto_unpack(&coreweave__sandbox__v1__exec_stream_response__descriptor, data, len, &unpacked);
+    enum cws_status status = cws_proto_unpack(
+        &coreweave__sandbox__v1__exec_stream_response__descriptor, data, len, &unpacked);
     if (status != CWS_OK)
         return status;
     const Coreweave__Sandbox__V1__ExecStreamResponse *response = (const void *)unpacked;

@@ -9,11 +9,12 @@
 #define CWS_EXEC_STDIN_MAX 65536
 
 /* The init message without the sandbox's id: cws_malloc'ed. CWS_NO_MEMORY. */
-enum cws_status cws_exec_wire_init(char **argv, size_t argc, const char *container, uint8_t **out_init,
-                                   size_t *out_len) CWS_MUST_CHECK;
+enum cws_status cws_exec_wire_init(char **argv, size_t argc, const char *container,
+                                   uint8_t **out_init, size_t *out_len) CWS_MUST_CHECK;
 
 /* A block for cws_call_send: the request with that init and this id. NULL when out of memory. */
-struct cws_block *cws_exec_wire_init_block(const uint8_t *init, size_t init_len, const char *sandbox_id);
+struct cws_block *cws_exec_wire_init_block(const uint8_t *init, size_t init_len,
+                                           const char *sandbox_id);
 /* … with up to CWS_EXEC_STDIN_MAX bytes of input; … that ends the input. */
 struct cws_block *cws_exec_wire_stdin_block(const uint8_t *data, size_t len);
 struct cws_block *cws_exec_wire_close_block(void);
@@ -37,6 +38,12 @@ struct cws_exec_frame {
     void *unpacked;      /* what the pointers point into */
 };
 
+/* The beginning of a message of `message_len` bytes: true if it is of output in the form that every encoder writes, whose data ends with
+ * the message. *out_frame has what of it is there; nothing is to be freed. False: wait for the whole message. */
+bool cws_exec_frame_begin(const uint8_t *data, size_t len, size_t message_len,
+                          struct cws_exec_frame *out_frame);
+
 /* CWS_OK: cws_exec_frame_done must follow. CWS_PROTOCOL: not such a message. CWS_NO_MEMORY. */
-enum cws_status cws_exec_frame_parse(const uint8_t *data, size_t len, struct cws_exec_frame *out_frame) CWS_MUST_CHECK;
+enum cws_status cws_exec_frame_parse(const uint8_t *data, size_t len,
+                                     struct cws_exec_frame *out_frame) CWS_MUST_CHECK;
 void cws_exec_frame_done(struct cws_exec_frame *frame);
