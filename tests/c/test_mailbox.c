@@ -29,16 +29,16 @@ static void test_letters_come_out_as_they_went_in(void **state)
     (void)state;
     struct cws_mailbox *mailbox = new_mailbox();
     struct cws_letter letters[4];
-    assert_null(cws_mailbox_drain(mailbox));
+    assert_null(cws_mailbox_take(mailbox));
     for (int i = 0; i < 4; i++) {
         cws_letter_init(&letters[i], mailbox);
         cws_mailbox_put(mailbox, &letters[i]);
     }
-    struct cws_letter *letter = cws_mailbox_drain(mailbox);
+    struct cws_letter *letter = cws_mailbox_take(mailbox);
     for (int i = 0; i < 4; i++, letter = letter->next)
         assert_ptr_equal(letter, &letters[i]);
     assert_null(letter);
-    assert_null(cws_mailbox_drain(mailbox));
+    assert_null(cws_mailbox_take(mailbox));
     cws_mailbox_unref(mailbox);
 }
 
@@ -59,8 +59,33 @@ static void test_the_descriptor_is_readable_while_there_is_something(void **stat
         uint64_t wakes = 0;
         assert_int_equal(read(cws_mailbox_fd(mailbox), &wakes, sizeof(wakes)), sizeof(wakes));
         assert_int_equal(wakes, 1); /* the second put found the box not empty */
-        assert_ptr_equal(cws_mailbox_drain(mailbox), &a);
+        assert_ptr_equal(cws_mailbox_take(mailbox), &a);
     }
+    cws_mailbox_unref(mailbox);
+}
+
+static void test_the_descriptor_is_readable_until_all_is_dealt_with(void **state)
+{
+    (void)state;
+    struct cws_mailbox *mailbox = new_mailbox();
+    struct cws_letter a, b;
+    cws_letter_init(&a, mailbox);
+    cws_letter_init(&b, mailbox);
+    cws_mailbox_quiet(mailbox); /* nothing to clear: does not block */
+    cws_mailbox_put(mailbox, &a);
+    assert_ptr_equal(cws_mailbox_take(mailbox), &a);
+    assert_true(is_readable(mailbox));
+    cws_mailbox_put(mailbox, &b);
+    cws_mailbox_quiet(mailbox);
+    assert_true(is_readable(mailbox)); /* for the one that came meanwhile */
+    assert_ptr_equal(cws_mailbox_take(mailbox), &b);
+    cws_mailbox_quiet(mailbox);
+    assert_false(is_readable(mailbox));
+    assert_null(cws_mailbox_take(mailbox));
+    cws_mailbox_wake(mailbox);
+    assert_true(is_readable(mailbox));
+    cws_mailbox_quiet(mailbox);
+    assert_false(is_readable(mailbox));
     cws_mailbox_unref(mailbox);
 }
 
@@ -89,7 +114,7 @@ static void test_a_letter_is_an_observer(void **state)
     assert_false(is_readable(mailbox));
     cws_future_complete(&future);
     assert_true(is_readable(mailbox));
-    assert_ptr_equal(cws_mailbox_drain(mailbox), &letter);
+    assert_ptr_equal(cws_mailbox_take(mailbox), &letter);
     cws_future_done(&future);
     cws_mailbox_unref(mailbox);
 }
@@ -146,7 +171,7 @@ static void test_no_letter_and_no_wake_up_is_lost(void **state)
     while (left > 0) {
         struct pollfd fd = {.fd = cws_mailbox_fd(mailbox), .events = POLLIN};
         assert_int_equal(poll(&fd, 1, -1), 1); /* a lost wake-up would sleep here until the alarm */
-        struct cws_letter *letter = cws_mailbox_drain(mailbox);
+        struct cws_letter *letter = cws_mailbox_take(mailbox);
         while (letter) {
             struct post *post = cws_container_of(letter, struct post, letter);
             letter = letter->next;
@@ -154,16 +179,19 @@ static void test_no_letter_and_no_wake_up_is_lost(void **state)
             free(post);
             left--;
         }
+        cws_mailbox_quiet(mailbox);
     }
     for (int i = 0; i < PUTTERS; i++)
         pthread_join(putters[i].thread, NULL);
-    assert_null(cws_mailbox_drain(mailbox));
+    assert_null(cws_mailbox_take(mailbox));
+    assert_false(is_readable(mailbox));
     cws_mailbox_unref(mailbox);
 }
 
 static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_letters_come_out_as_they_went_in),
     UNIT_TEST(test_the_descriptor_is_readable_while_there_is_something),
+    UNIT_TEST(test_the_descriptor_is_readable_until_all_is_dealt_with),
     UNIT_TEST(test_references),
     UNIT_TEST(test_a_letter_is_an_observer),
     UNIT_TEST(test_a_mailbox_without_memory),

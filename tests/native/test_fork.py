@@ -195,6 +195,45 @@ asyncio.run(main())
     assert run_script(OPEN_SANDBOX + body, peer.base_url) == ""
 
 
+def test_fork_in_a_step_with_other_wake_ups_left(peer: GrpcPeer) -> None:
+    """The child comes back into the loop's callback in the middle of its round: the others are the parent's."""
+    body = """
+async def main():
+    promises = [core.Promise() for _ in range(3)]
+    woken = []
+
+    async def forking():
+        await promises[0]
+        woken.append(os.fork())
+        if woken == [0]:
+            loop.stop()
+
+    async def other(promise):
+        woken.append(await promise)
+
+    tasks = [loop.create_task(forking()), *(loop.create_task(other(promise)) for promise in promises[1:])]
+    await asyncio.sleep(0)
+    for promise in promises:
+        promise.set_result("woken")
+    return tasks, woken
+
+loop = asyncio.new_event_loop()
+tasks, woken = loop.run_until_complete(main())
+try:
+    loop.run_until_complete(asyncio.gather(*tasks))
+except RuntimeError:
+    signal.alarm(20)
+    assert woken == [0], woken
+    del tasks[:]
+    os._exit(3)
+pid, *others = woken
+assert others == ["woken", "woken"]
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
+loop.close()
+"""
+    assert run_script(body, peer.base_url) == ""
+
+
 def test_ordinary_exit_of_the_child(peer: GrpcPeer) -> None:
     body = """
 cat = started(sandbox.exec(["cat"], ["cat"], stdin=True))

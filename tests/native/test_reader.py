@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from types import ModuleType
@@ -249,6 +251,82 @@ def test_awaitable_that_is_never_awaited_takes_nothing(sandbox: Any, run: Run) -
         with pytest.raises(RuntimeError, match="already awaited"):
             await used
         assert await collect(process.stdout) == ["1\n", "2\n"]
+
+    run(main())
+
+
+def test_awaitables_that_are_kept(sandbox: Any, run: Run) -> None:
+    """The reader uses its awaitable again, but not one that anybody has."""
+
+    async def main() -> None:
+        process = start(sandbox, "count", "100")
+        kept = [anext(process.stdout) for _ in range(10)]
+        assert len(set(map(id, kept))) == 10
+        assert [await one for one in kept] == [f"{n}\n" for n in range(10)]
+        for one in kept:
+            with pytest.raises(RuntimeError, match="already awaited"):
+                await one
+        one = anext(process.stdout)
+        assert await one == "10\n"
+        assert await anext(process.stdout) == "11\n"
+        with pytest.raises(RuntimeError, match="already awaited"):
+            await one
+
+    run(main())
+
+
+def test_awaitables_used_again_after_every_end(steps: Steps, run: Run) -> None:
+    async def main() -> None:
+        reader = steps.process.stdout
+        seen = set()
+
+        def ask() -> Any:
+            awaitable = anext(reader)
+            seen.add(id(awaitable))
+            return awaitable
+
+        for n in range(5):
+            ask()  # is never awaited
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(ask(), 0.001)
+            task = asyncio.ensure_future(ask())
+            await asyncio.sleep(0)
+            task.cancel("enough")
+            with pytest.raises(asyncio.CancelledError, match="enough"):
+                await task
+            del task
+            begun = ask()
+            begun.send(None)
+            steps.send(f"{n}\n".encode())
+            del begun  # its letter may be under way
+            assert await ask() == f"{n}\n"
+        assert len(seen) < 20
+        steps.end()
+        assert await collect(reader) == []
+
+    run(main())
+
+
+def test_reader_goes_with_the_last_who_has_it(sandbox: Any, run: Run) -> None:
+    """Its awaitable does not keep it, nor the process, once the line was had."""
+
+    async def main() -> None:
+        process = start(sandbox, "count", "3")
+        assert await anext(process.stdout) == "0\n"
+        reader, gone = process.stdout, weakref.ref(process)
+        assert await anext(reader) == "1\n"
+        task = asyncio.ensure_future(anext(reader))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        del task, process
+        assert gone() is not None
+        gc.disable()
+        try:
+            del reader
+            assert gone() is None
+        finally:
+            gc.enable()
 
     run(main())
 

@@ -63,6 +63,13 @@ void cws_letter_init(struct cws_letter *letter, struct cws_mailbox *mailbox)
     letter->next = NULL;
 }
 
+void cws_mailbox_wake(const struct cws_mailbox *mailbox)
+{
+    uint64_t one = 1;
+    while (write(mailbox->fd, &one, sizeof(one)) < 0 && errno == EINTR)
+        ;
+}
+
 void cws_mailbox_put(struct cws_mailbox *mailbox, struct cws_letter *letter)
 {
     struct cws_letter *top = atomic_load_explicit(&mailbox->top, memory_order_relaxed);
@@ -72,19 +79,12 @@ void cws_mailbox_put(struct cws_mailbox *mailbox, struct cws_letter *letter)
                                                   memory_order_relaxed));
     /* Only the put that finds the box empty wakes: whoever put before it has done so. The letter may be
      * drained and gone from here on; the mailbox is held by the caller. */
-    if (!top) {
-        uint64_t one = 1;
-        while (write(mailbox->fd, &one, sizeof(one)) < 0 && errno == EINTR)
-            ;
-    }
+    if (!top)
+        cws_mailbox_wake(mailbox);
 }
 
-struct cws_letter *cws_mailbox_drain(struct cws_mailbox *mailbox)
+struct cws_letter *cws_mailbox_take(struct cws_mailbox *mailbox)
 {
-    uint64_t count;
-    /* Cleared before the letters are taken: a put in between wakes once more for nothing, none is missed. */
-    while (read(mailbox->fd, &count, sizeof(count)) < 0 && errno == EINTR)
-        ;
     struct cws_letter *top = atomic_exchange_explicit(&mailbox->top, NULL, memory_order_acquire);
     struct cws_letter *oldest = NULL;
     while (top) {
@@ -94,4 +94,21 @@ struct cws_letter *cws_mailbox_drain(struct cws_mailbox *mailbox)
         top = older;
     }
     return oldest;
+}
+
+static bool is_empty(struct cws_mailbox *mailbox)
+{
+    return !atomic_load_explicit(&mailbox->top, memory_order_seq_cst);
+}
+
+void cws_mailbox_quiet(struct cws_mailbox *mailbox)
+{
+    uint64_t count;
+    if (!is_empty(mailbox))
+        return;
+    while (read(mailbox->fd, &count, sizeof(count)) < 0 && errno == EINTR)
+        ;
+    /* A put in between may have had its wake-up read. */
+    if (!is_empty(mailbox))
+        cws_mailbox_wake(mailbox);
 }

@@ -1,6 +1,8 @@
 /*
  * The way from any thread into one event loop of the user's: a queue with an eventfd that becomes readable
  * when the queue is not empty. Many puts, one wake-up; the loop drains with the locks it already holds.
+ *
+ * The eventfd is cleared when the loop says so, not when it takes the letters: it may leave itself a reason to come back.
  */
 #pragma once
 
@@ -30,5 +32,11 @@ void cws_letter_init(struct cws_letter *letter, struct cws_mailbox *mailbox);
 /* Any thread, lock-free: puts the letter in. It must stay valid until drained. */
 void cws_mailbox_put(struct cws_mailbox *mailbox, struct cws_letter *letter);
 
-/* The loop's own thread: clears the eventfd and takes all letters, oldest first, linked by `next`. */
-struct cws_letter *cws_mailbox_drain(struct cws_mailbox *mailbox);
+/* The loop's own thread: takes all letters, oldest first, linked by `next`. The eventfd stays readable. */
+struct cws_letter *cws_mailbox_take(struct cws_mailbox *mailbox);
+
+/* The loop's own thread, with no letter left: the eventfd is readable no more, unless others have come meanwhile. */
+void cws_mailbox_quiet(struct cws_mailbox *mailbox);
+
+/* Any thread: the eventfd is readable until cws_mailbox_quiet. */
+void cws_mailbox_wake(const struct cws_mailbox *mailbox);

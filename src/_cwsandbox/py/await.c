@@ -1,21 +1,6 @@
-#include "py/await.h"
+#include "py/await_private.h"
 
-#include "py/bridge.h"
-
-struct py_awaiter {
-    PyObject_HEAD
-    struct py_state *state;
-    const struct py_waitable *waitable;
-    PyObject *subject;
-    unsigned generation;
-    bool finished;
-    /* While it waits: */
-    struct py_bridge *bridge; /* held, for the letter's mailbox */
-    struct py_letter *letter; /* NULL once it has come */
-    struct cws_loop *relied;  /* told that somebody waits; NULL: not */
-    PyObject *future;         /* asyncio's, which the letter completes */
-    PyObject *steps;          /* the future's own iterator */
-};
+/* ---- life ------------------------------------------------------------------------------------ */
 
 PyObject *py_awaiter_new(struct py_state *state, PyObject *subject,
                          const struct py_waitable *waitable)
@@ -30,164 +15,255 @@ PyObject *py_awaiter_new(struct py_state *state, PyObject *subject,
     return (PyObject *)awaiter;
 }
 
-/* Ends the waiting, whether or not the wake-up came. */
-static void stop_waiting(struct py_awaiter *awaiter)
+static bool is_unused(PyObject *self)
 {
-    struct py_letter *letter = awaiter->letter;
-    awaiter->letter = NULL;
+    const struct py_awaiter *awaiter = (const struct py_awaiter *)self;
+    return Py_REFCNT(self) == 1 && !awaiter->letter.posted &&
+           awaiter->generation == cws_loop_generation() &&
+           (awaiter->phase == PY_AWAITER_FINISHED || awaiter->phase == PY_AWAITER_IDLE);
+}
+
+PyObject *py_awaiter_again(PyObject **spare, struct py_state *state, PyObject *subject,
+                           const struct py_waitable *waitable)
+{
+    if (*spare && is_unused(*spare)) {
+        struct py_awaiter *awaiter = (struct py_awaiter *)*spare;
+        awaiter->waitable = waitable;
+        awaiter->phase = PY_AWAITER_IDLE;
+        awaiter->cancelled = false;
+        Py_CLEAR(awaiter->message);
+        if (!awaiter->subject)
+            awaiter->subject = Py_NewRef(subject);
+        return Py_NewRef(*spare);
+    }
+    PyObject *fresh = py_awaiter_new(state, subject, waitable);
+    if (fresh) {
+        PyObject *before = *spare;
+        *spare = Py_NewRef(fresh);
+        Py_XDECREF(before);
+    }
+    return fresh;
+}
+
+void py_awaiter_stop_waiting(struct py_awaiter *awaiter, enum py_awaiter_phase next)
+{
+    awaiter->phase = next;
     /* In a forked child the letter is the parent's, and a lock of its list may be held for ever. */
-    if (letter && awaiter->generation == cws_loop_generation())
-        py_letter_give_up(letter);
-    if (awaiter->relied && awaiter->generation == cws_loop_generation())
-        cws_loop_rely_end(awaiter->relied);
-    awaiter->relied = NULL;
-    Py_CLEAR(awaiter->steps);
-    Py_CLEAR(awaiter->future);
-    Py_CLEAR(awaiter->bridge);
-}
-
-static int complete_future(PyObject *future)
-{
-    PyObject *done = PyObject_CallMethod(future, "done", NULL);
-    if (!done)
-        return -1;
-    int is_done = PyObject_IsTrue(done); /* cancelled, and its task has not run yet */
-    Py_DECREF(done);
-    if (is_done)
-        return is_done < 0 ? -1 : 0;
-    PyObject *set = PyObject_CallMethod(future, "set_result", "O", Py_None);
-    Py_XDECREF(set);
-    return set ? 0 : -1;
-}
-
-void py_awaiter_wake(struct py_awaiter *awaiter)
-{
-    awaiter->letter = NULL;
-    if (!awaiter->future)
+    if (awaiter->generation != cws_loop_generation())
         return;
-    PyObject *future = Py_NewRef(awaiter->future);
-    if (complete_future(future) < 0)
-        PyErr_WriteUnraisable(future);
-    Py_DECREF(future);
+    if (next != PY_AWAITER_WOKEN)
+        py_letter_give_up(&awaiter->letter);
+    if (awaiter->relies)
+        py_bridge_rely_end(awaiter->bridge);
 }
 
-/* Gives `value` (stolen) to the coroutine that awaits; NULL: the end of an asynchronous
- * iteration. */
-static PyObject *finish(struct py_awaiter *awaiter, PyObject *value)
+/* Ends it, whether or not the wake-up came: no callback comes after this. */
+static void end(struct py_awaiter *awaiter)
 {
-    awaiter->finished = true;
-    if (!value) {
-        PyErr_SetNone(PyExc_StopAsyncIteration);
-        return NULL;
-    }
-    /* Built by hand: PyErr_SetObject would take a tuple for the arguments, and an exception for
-     * the thing to raise. */
-    PyObject *stop = PyObject_CallFunctionObjArgs(PyExc_StopIteration, value, NULL);
-    Py_DECREF(value);
-    if (stop) {
-        py_exception_raise(stop);
-        Py_DECREF(stop);
-    }
-    return NULL;
+    if (awaiter->phase == PY_AWAITER_WAITING)
+        py_awaiter_stop_waiting(awaiter, PY_AWAITER_FINISHED);
+    awaiter->phase = PY_AWAITER_FINISHED;
+    Py_CLEAR(awaiter->callback);
+    Py_CLEAR(awaiter->context);
+    Py_CLEAR(awaiter->bridge);
+    Py_CLEAR(awaiter->subject);
 }
 
-static PyObject *fail(struct py_awaiter *awaiter)
+static int awaiter_traverse(PyObject *self, visitproc visit, void *arg)
 {
-    awaiter->finished = true;
-    return NULL;
+    struct py_awaiter *awaiter = (struct py_awaiter *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(awaiter->subject);
+    Py_VISIT((PyObject *)awaiter->bridge);
+    Py_VISIT(awaiter->callback);
+    Py_VISIT(awaiter->context);
+    Py_VISIT(awaiter->message);
+    return 0;
 }
+
+static int awaiter_clear(PyObject *self)
+{
+    struct py_awaiter *awaiter = (struct py_awaiter *)self;
+    end(awaiter);
+    Py_CLEAR(awaiter->message);
+    return 0;
+}
+
+static void free_memory(struct py_awaiter *awaiter)
+{
+    py_state_unref(awaiter->state);
+    py_object_free((PyObject *)awaiter);
+}
+
+void py_awaiter_free_letter(struct py_letter *letter)
+{
+    free_memory(cws_container_of(letter, struct py_awaiter, letter));
+}
+
+static void awaiter_dealloc(PyObject *self)
+{
+    struct py_awaiter *awaiter = (struct py_awaiter *)self;
+    PyObject_GC_UnTrack(self);
+    awaiter_clear(self);
+    if (awaiter->letter.posted && awaiter->generation == cws_loop_generation())
+        awaiter->letter.outlives = true; /* it lies in the mailbox, and is part of this memory */
+    else
+        free_memory(awaiter);
+}
+
+/* ---- one step -------------------------------------------------------------------------------- */
 
 /* Registers with the running loop. PY_POLL_READY when a value came meanwhile. */
 static enum py_poll start_waiting(struct py_awaiter *awaiter, PyObject **out_value)
 {
-    PyObject *loop;
-    awaiter->bridge = py_bridge_of_running_loop(awaiter->state, &loop);
-    if (!awaiter->bridge)
+    struct py_bridge *bridge = py_bridge_of_running_loop(awaiter->state);
+    if (!bridge)
         return PY_POLL_ERROR;
-    awaiter->future = PyObject_CallMethod(loop, "create_future", NULL);
-    Py_DECREF(loop);
-    if (!awaiter->future)
-        return PY_POLL_ERROR;
-    awaiter->steps = PyObject_GetIter(awaiter->future);
-    if (!awaiter->steps)
-        return PY_POLL_ERROR;
-    awaiter->letter = py_letter_new(awaiter->bridge, awaiter);
-    if (!awaiter->letter)
-        return PY_POLL_ERROR;
-    struct cws_waiters *waiters;
-    enum py_poll how = awaiter->waitable->poll(awaiter->subject, &awaiter->letter->letter.observer,
-                                               &waiters, out_value);
+    Py_XDECREF((PyObject *)awaiter->bridge);
+    awaiter->bridge = bridge;
+    py_letter_init(&awaiter->letter, bridge);
+    enum py_poll how = awaiter->waitable->poll(awaiter->subject, &awaiter->letter.letter.observer,
+                                               &awaiter->letter.waiters, out_value);
     if (how != PY_POLL_PENDING)
         return how;
-    awaiter->letter->waiters = waiters;
-    awaiter->relied = awaiter->waitable->loop(awaiter->subject);
-    if (awaiter->relied)
-        cws_loop_rely_begin(awaiter->relied);
+    awaiter->phase = PY_AWAITER_WAITING;
+    awaiter->blocking = true;
+    struct cws_loop *loop = awaiter->waitable->loop(awaiter->subject);
+    awaiter->relies = loop != NULL;
+    if (loop)
+        py_bridge_rely_begin(bridge, loop);
     return how;
 }
 
 /* Cancels the subject if the exception is the cancellation of the task that awaits. */
-static void pass_on(struct py_awaiter *awaiter, PyObject *exception_type)
+static void pass_on(struct py_awaiter *awaiter, PyObject *subject, PyObject *exception_type)
 {
     PyObject *cancelled =
         py_state_import(&awaiter->state->task_cancelled_error, "asyncio", "CancelledError");
     if (!cancelled)
         PyErr_WriteUnraisable((PyObject *)awaiter);
     else if (PyErr_GivenExceptionMatches(exception_type, cancelled))
-        awaiter->waitable->cancel(awaiter->subject);
+        awaiter->waitable->cancel(subject);
 }
 
 /* An exception is set that ends the waiting: a cancellation is passed on to the subject. */
-static void stop_with_exception(struct py_awaiter *awaiter)
+static PySendResult fail(struct py_awaiter *awaiter)
 {
+    if (awaiter->phase == PY_AWAITER_FINISHED)
+        return PYGEN_ERROR;
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
-    stop_waiting(awaiter);
+    PyObject *subject = Py_NewRef(awaiter->subject);
+    end(awaiter);
     if (awaiter->waitable->cancel)
-        pass_on(awaiter, type);
+        pass_on(awaiter, subject, type);
+    Py_DECREF(subject);
     PyErr_Restore(type, value, traceback);
+    return PYGEN_ERROR;
 }
-/* Lets the future go one step on: what it yields, or NULL with *out_over set when it is done
- * without an exception. */
-static PyObject *step_future(struct py_awaiter *awaiter, bool *out_over)
+
+/* Stepped before the wake-up. */
+static PySendResult yield_again(struct py_awaiter *awaiter, PyObject **out_value)
 {
-    *out_over = false;
-    PyObject *yielded = PyIter_Next(awaiter->steps);
-    if (yielded)
-        return yielded;
-    *out_over = !PyErr_Occurred();
-    if (*out_over)
-        stop_waiting(awaiter);
-    else
-        stop_with_exception(awaiter);
-    return NULL;
+    if (awaiter->callback) { /* by another one than who waits */
+        PyErr_SetString(PyExc_RuntimeError, "the value is being awaited already");
+        return PYGEN_ERROR;
+    }
+    if (awaiter->blocking) {
+        PyErr_SetString(PyExc_RuntimeError, "await wasn't used with future");
+        return fail(awaiter);
+    }
+    awaiter->blocking = true;
+    *out_value = Py_NewRef((PyObject *)awaiter);
+    return PYGEN_NEXT;
+}
+
+/* The subject has answered the poll with other than "pending". */
+static PySendResult finish(struct py_awaiter *awaiter, enum py_poll how, PyObject *value,
+                           PyObject **out_value)
+{
+    end(awaiter);
+    if (how == PY_POLL_ERROR)
+        return PYGEN_ERROR;
+    *out_value = value;
+    if (value)
+        return PYGEN_RETURN;
+    PyErr_SetNone(PyExc_StopAsyncIteration);
+    return PYGEN_ERROR;
+}
+
+/* As with generators. */
+static int refuse_if_running(const struct py_awaiter *awaiter)
+{
+    if (awaiter->phase != PY_AWAITER_RUNNING)
+        return 0;
+    PyErr_SetString(PyExc_ValueError, "the awaited value is being asked for already");
+    return -1;
+}
+
+static PySendResult step(struct py_awaiter *awaiter, PyObject **out_value)
+{
+    PyObject *value = NULL;
+    *out_value = NULL;
+    switch (awaiter->phase) {
+    case PY_AWAITER_FINISHED:
+        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited value");
+        return PYGEN_ERROR;
+    case PY_AWAITER_RUNNING:
+        refuse_if_running(awaiter);
+        return PYGEN_ERROR;
+    case PY_AWAITER_WAITING:
+        return yield_again(awaiter, out_value);
+    case PY_AWAITER_CANCELLED:
+        py_awaiter_raise_cancelled(awaiter);
+        return fail(awaiter);
+    case PY_AWAITER_IDLE:
+    case PY_AWAITER_WOKEN:
+        break;
+    }
+    awaiter->phase = PY_AWAITER_RUNNING;
+    enum py_poll how = awaiter->waitable->poll(awaiter->subject, NULL, NULL, &value);
+    if (how == PY_POLL_PENDING)
+        how = start_waiting(awaiter, &value);
+    if (how != PY_POLL_PENDING)
+        return finish(awaiter, how, value, out_value);
+    *out_value = Py_NewRef((PyObject *)awaiter);
+    return PYGEN_NEXT;
+}
+
+/* ---- as an iterator -------------------------------------------------------------------------- */
+
+/* `value` is what the coroutine gets; it is stolen. */
+static void raise_stop(PyObject *value)
+{
+    /* PyErr_SetObject would take a tuple for the arguments, and an exception for the thing to
+     * raise. */
+    if (PyTuple_Check(value) || py_is_exception(value)) {
+        PyObject *stop = PyObject_CallFunctionObjArgs(PyExc_StopIteration, value, NULL);
+        if (stop)
+            py_exception_raise(stop);
+        Py_XDECREF(stop);
+    } else {
+        PyErr_SetObject(PyExc_StopIteration, value);
+    }
+    Py_DECREF(value);
+}
+
+static PySendResult awaiter_am_send(PyObject *self, PyObject *Py_UNUSED(value),
+                                    PyObject **out_value)
+{
+    return step((struct py_awaiter *)self, out_value);
 }
 
 static PyObject *awaiter_next(PyObject *self)
 {
-    struct py_awaiter *awaiter = (struct py_awaiter *)self;
-    if (awaiter->finished) {
-        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited value");
-        return NULL;
-    }
-    if (awaiter->steps) {
-        bool over;
-        PyObject *yielded = step_future(awaiter, &over);
-        if (yielded)
-            return yielded;
-        if (!over)
-            return fail(awaiter);
-    }
-    PyObject *value = NULL;
-    enum py_poll how = awaiter->waitable->poll(awaiter->subject, NULL, NULL, &value);
-    if (how == PY_POLL_PENDING)
-        how = start_waiting(awaiter, &value);
-    if (how == PY_POLL_PENDING) {
-        bool over;
-        return step_future(awaiter, &over);
-    }
-    stop_waiting(awaiter);
-    return how == PY_POLL_READY ? finish(awaiter, value) : fail(awaiter);
+    PyObject *value;
+    PySendResult how = step((struct py_awaiter *)self, &value);
+    if (how == PYGEN_NEXT)
+        return value;
+    if (how == PYGEN_RETURN)
+        raise_stop(value);
+    return NULL;
 }
 
 static PyObject *awaiter_send(PyObject *self, PyObject *Py_UNUSED(value))
@@ -214,64 +290,52 @@ static int set_thrown(PyObject *type, PyObject *value, PyObject *traceback)
 
 static PyObject *awaiter_throw(PyObject *self, PyObject *args)
 {
-    struct py_awaiter *awaiter = (struct py_awaiter *)self;
     PyObject *type, *value = NULL, *traceback = NULL;
-    if (!PyArg_ParseTuple(args, "O|OO:throw", &type, &value, &traceback))
-        return NULL;
-    if (set_thrown(type, value, traceback == Py_None ? NULL : traceback) < 0)
-        return NULL;
-    if (!awaiter->finished)
-        stop_with_exception(awaiter);
-    awaiter->finished = true;
+    struct py_awaiter *awaiter = (struct py_awaiter *)self;
+    if (PyArg_ParseTuple(args, "O|OO:throw", &type, &value, &traceback) &&
+        refuse_if_running(awaiter) == 0 &&
+        set_thrown(type, value, traceback == Py_None ? NULL : traceback) == 0)
+        fail(awaiter);
     return NULL;
 }
 
 static PyObject *awaiter_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct py_awaiter *awaiter = (struct py_awaiter *)self;
-    awaiter->finished = true;
-    stop_waiting(awaiter);
+    if (refuse_if_running(awaiter) < 0)
+        return NULL;
+    end(awaiter);
     Py_RETURN_NONE;
 }
 
-static int awaiter_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    struct py_awaiter *awaiter = (struct py_awaiter *)self;
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(awaiter->subject);
-    Py_VISIT((PyObject *)awaiter->bridge);
-    Py_VISIT(awaiter->future);
-    Py_VISIT(awaiter->steps);
-    return 0;
-}
+/* ---- the type -------------------------------------------------------------------------------- */
 
-static int awaiter_clear(PyObject *self)
-{
-    struct py_awaiter *awaiter = (struct py_awaiter *)self;
-    stop_waiting(awaiter);
-    awaiter->finished = true;
-    Py_CLEAR(awaiter->subject);
-    return 0;
-}
-
-static void awaiter_dealloc(PyObject *self)
-{
-    PyObject_GC_UnTrack(self);
-    awaiter_clear(self);
-    py_state_unref(((struct py_awaiter *)self)->state);
-    py_object_free(self);
-}
+#define FASTCALL(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
 
 static PyMethodDef awaiter_methods[] = {
     {"send", awaiter_send, METH_O, NULL},
     {"throw", awaiter_throw, METH_VARARGS, NULL},
     {"close", awaiter_close, METH_NOARGS, NULL},
+    {"get_loop", py_awaiter_get_loop, METH_NOARGS, NULL},
+    {"add_done_callback", FASTCALL(py_awaiter_add_done_callback), NULL},
+    {"remove_done_callback", py_awaiter_remove_done_callback, METH_O, NULL},
+    {"cancel", FASTCALL(py_awaiter_cancel), NULL},
+    {"done", py_awaiter_done, METH_NOARGS, NULL},
+    {"cancelled", py_awaiter_cancelled, METH_NOARGS, NULL},
+    {"result", py_awaiter_result, METH_NOARGS, NULL},
+    {"exception", py_awaiter_result, METH_NOARGS, NULL}, /* None, too, once it is done */
+    {NULL},
+};
+
+static PyGetSetDef awaiter_getset[] = {
+    {"_asyncio_future_blocking", py_awaiter_get_blocking, py_awaiter_set_blocking, NULL, NULL},
     {NULL},
 };
 
 static PyType_Slot awaiter_slots[] = {
-    {Py_am_await, PyObject_SelfIter},   {Py_tp_iter, PyObject_SelfIter},
-    {Py_tp_iternext, awaiter_next},     {Py_tp_methods, awaiter_methods},
+    {Py_am_await, PyObject_SelfIter},   {Py_am_send, awaiter_am_send},
+    {Py_tp_iter, PyObject_SelfIter},    {Py_tp_iternext, awaiter_next},
+    {Py_tp_methods, awaiter_methods},   {Py_tp_getset, awaiter_getset},
     {Py_tp_traverse, awaiter_traverse}, {Py_tp_clear, awaiter_clear},
     {Py_tp_dealloc, awaiter_dealloc},   {0, NULL},
 };

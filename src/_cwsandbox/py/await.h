@@ -1,14 +1,14 @@
 /*
  * Awaiting a waitable: the iterator behind `await`. A value that is there is returned at once,
- * without a trip through the event loop; else an asyncio future is awaited that the loop's bridge
- * completes.
+ * without a trip through the event loop; else the awaiter is the future that the task waits for,
+ * and the loop's bridge calls the task back.
  */
 #pragma once
 
 #include "py/state.h"
 #include "py/wait.h"
 
-struct py_awaiter;
+struct py_letter;
 
 extern PyType_Spec py_awaiter_spec;
 
@@ -16,5 +16,16 @@ extern PyType_Spec py_awaiter_spec;
 PyObject *py_awaiter_new(struct py_state *state, PyObject *subject,
                          const struct py_waitable *waitable);
 
-/* Attached, on the loop's thread: what it waits for has changed. Its letter is used up. */
-void py_awaiter_wake(struct py_awaiter *awaiter);
+/* As py_awaiter_new; the awaiter of the call before is used again if nobody has it any more. *spare
+ * (NULL at first) is the caller's own reference to it. */
+PyObject *py_awaiter_again(PyObject **spare, struct py_state *state, PyObject *subject,
+                           const struct py_waitable *waitable);
+
+/* Attached, on the loop's thread: what the awaiter of this letter waits for has changed; the
+ * letter is used up. Who waits for the awaiter is called at once if `directly`, else from the
+ * loop. -1 with KeyboardInterrupt or SystemExit, which ends the loop; else 0: other exceptions are
+ * told to the loop. */
+int py_awaiter_wake(struct py_letter *letter, bool directly);
+
+/* Attached: the letter outlived its awaiter; frees the memory of both. */
+void py_awaiter_free_letter(struct py_letter *letter);

@@ -2,7 +2,7 @@
 
 #include <unistd.h>
 
-#include "base/alloc.h"
+#include "io/guest.h"
 #include "py/await.h"
 
 /* ---- letters --------------------------------------------------------------------------------- */
@@ -15,44 +15,148 @@ static void post(struct cws_observer *observer)
     cws_mailbox_put(letter->mailbox, letter);
 }
 
-struct py_letter *py_letter_new(struct py_bridge *bridge, struct py_awaiter *awaiter)
+void py_letter_init(struct py_letter *letter, struct py_bridge *bridge)
 {
-    struct py_letter *letter = cws_calloc(1, sizeof(*letter));
-    if (!letter) {
-        PyErr_NoMemory();
-        return NULL;
-    }
+    assert(!letter->posted);
     cws_letter_init(&letter->letter, bridge->mailbox);
     letter->letter.observer.notify = post;
-    letter->awaiter = awaiter;
-    return letter;
+    letter->given_up = false;
 }
 
 void py_letter_give_up(struct py_letter *letter)
 {
-    if (letter->waiters)
-        cws_waiters_remove(letter->waiters, &letter->letter.observer);
-    if (letter->posted)
-        letter->awaiter = NULL; /* whoever drains the mailbox frees it */
-    else
-        cws_free(letter);
+    cws_waiters_remove(letter->waiters, &letter->letter.observer);
+    letter->given_up = true; /* if it was posted, whoever takes it out sees that */
 }
 
-static void drain(struct py_bridge *bridge)
+void py_bridge_rely_begin(struct py_bridge *bridge, struct cws_loop *loop)
 {
-    struct cws_letter *next = cws_mailbox_drain(bridge->mailbox);
-    while (next) {
-        struct py_letter *letter = cws_container_of(next, struct py_letter, letter);
-        next = next->next;
-        struct py_awaiter *awaiter = letter->awaiter;
-        if (awaiter) {
-            /* Taken from the list once more, to know that the posting thread is through with
-             * letter and mailbox. */
-            cws_waiters_remove(letter->waiters, &letter->letter.observer);
-            py_awaiter_wake(awaiter);
-        }
-        cws_free(letter);
+    if (bridge->relying++ == 0) {
+        bridge->relied = loop;
+        cws_loop_rely_begin(loop);
     }
+    assert(bridge->relied == loop);
+}
+
+void py_bridge_rely_end(struct py_bridge *bridge)
+{
+    if (--bridge->relying == 0)
+        cws_loop_rely_end(bridge->relied);
+}
+
+/* ---- draining -------------------------------------------------------------------------------- */
+
+static void collect(struct py_bridge *bridge)
+{
+    struct cws_letter *letter = cws_mailbox_take(bridge->mailbox);
+    if (!letter)
+        return;
+    *(bridge->last ? &bridge->last->next : &bridge->first) = letter;
+    for (bridge->count++; letter->next; letter = letter->next)
+        bridge->count++;
+    bridge->last = letter;
+}
+
+static struct py_letter *take_first(struct py_bridge *bridge)
+{
+    struct py_letter *letter = cws_container_of(bridge->first, struct py_letter, letter);
+    bridge->first = bridge->first->next;
+    if (!bridge->first)
+        bridge->last = NULL;
+    bridge->count--;
+    return letter;
+}
+
+/* -1 with an exception that ends the loop. */
+static int deliver(struct py_letter *letter, bool directly)
+{
+    int rc = 0;
+    if (letter->outlives) {
+        py_awaiter_free_letter(letter);
+        return 0;
+    }
+    if (!letter->given_up)
+        /* Taken from the list once more, to know that the posting thread is through with letter
+         * and mailbox. */
+        cws_waiters_remove(letter->waiters, &letter->letter.observer);
+    letter->posted = false;
+    if (!letter->given_up)
+        rc = py_awaiter_wake(letter, directly);
+    return rc;
+}
+
+static void drop_all(struct py_bridge *bridge)
+{
+    collect(bridge);
+    while (bridge->first)
+        deliver(take_first(bridge), false);
+}
+
+/* In debug mode each wake-up is a callback of its own: the loop says which task was slow. */
+static bool is_debugging(const struct py_bridge *bridge, PyObject *loop)
+{
+    PyObject *name = py_state_name(&bridge->state->name_get_debug, "get_debug");
+    PyObject *debug = name ? PyObject_CallMethodObjArgs(loop, name, NULL) : NULL;
+    int is = debug ? PyObject_IsTrue(debug) : -1;
+    if (is < 0)
+        PyErr_Clear();
+    Py_XDECREF(debug);
+    return is != 0;
+}
+
+/* loop.call_soon(bridge.deliver) */
+static int deliver_soon(struct py_bridge *bridge, PyObject *loop)
+{
+    if (bridge->is_scheduled)
+        return 0;
+    PyObject *callback = PyObject_GetAttrString((PyObject *)bridge, "deliver");
+    PyObject *handle = callback ? PyObject_CallMethod(loop, "call_soon", "O", callback) : NULL;
+    bridge->is_scheduled = handle != NULL;
+    Py_XDECREF(callback);
+    Py_XDECREF(handle);
+    return handle ? 0 : -1;
+}
+
+/*
+ * The callback of the descriptor only sees to it that tasks are woken by callbacks of others: it may
+ * be called again while a task's step runs (a loop inside of the step, as nest_asyncio has it and Qt's
+ * dialogs), which the loop refuses to do with one that is being called.
+ */
+static int drain(struct py_bridge *bridge, PyObject *loop)
+{
+    collect(bridge);
+    if (bridge->count > 1 && !is_debugging(bridge, loop)) {
+        if (deliver_soon(bridge, loop) < 0)
+            return -1; /* still readable: it is tried again */
+    } else {
+        while (bridge->first)
+            if (deliver(take_first(bridge), false) < 0)
+                return -1;
+    }
+    cws_mailbox_quiet(bridge->mailbox);
+    return 0;
+}
+
+/*
+ * Those that are there at the start, so that the loop's other callbacks get their turn. As long as
+ * there are others the descriptor is readable: for a loop inside of a task's step, or the next one if
+ * an exception ends this one.
+ */
+static int deliver_all(struct py_bridge *bridge)
+{
+    bool woken = bridge->count > 1;
+    if (woken)
+        cws_mailbox_wake(bridge->mailbox);
+    for (size_t left = bridge->count; left && bridge->first; left--) {
+        struct py_letter *letter = take_first(bridge);
+        if (woken && !bridge->first)
+            cws_mailbox_quiet(bridge->mailbox);
+        if (deliver(letter, true) < 0)
+            return -1;
+        if (bridge->generation != cws_loop_generation())
+            break; /* the step has forked, and this is the child: the rest is the parent's */
+    }
+    return 0;
 }
 
 /* ---- the bridge ------------------------------------------------------------------------------ */
@@ -60,8 +164,22 @@ static void drain(struct py_bridge *bridge)
 static PyObject *bridge_drain(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct py_bridge *bridge = (struct py_bridge *)self;
-    if (bridge->generation == cws_loop_generation())
-        drain(bridge);
+    int rc = 0;
+    PyObject *loop = py_bridge_loop(bridge);
+    if (loop && bridge->generation == cws_loop_generation())
+        rc = drain(bridge, loop);
+    Py_XDECREF(loop);
+    if (rc < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *bridge_deliver(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct py_bridge *bridge = (struct py_bridge *)self;
+    bridge->is_scheduled = false;
+    if (bridge->generation == cws_loop_generation() && deliver_all(bridge) < 0)
+        return NULL;
     Py_RETURN_NONE;
 }
 
@@ -89,7 +207,7 @@ static void bridge_dealloc(PyObject *self)
         bridge->state->last_bridge = NULL;
     if (bridge->mailbox && bridge->generation == cws_loop_generation()) {
         /* Every awaiter holds its bridge, so none is left: these are letters that were given up. */
-        drain(bridge);
+        drop_all(bridge);
         cws_mailbox_unref(bridge->mailbox);
     } else if (bridge->mailbox) {
         close(cws_mailbox_fd(
@@ -186,11 +304,14 @@ static int make_bridges(struct py_state *state)
     return 0;
 }
 
-static bool is_bridge_of(struct py_bridge *bridge, PyObject *loop)
+PyObject *py_bridge_loop(const struct py_bridge *bridge)
 {
-    PyObject *alive = PyObject_CallNoArgs(bridge->loop_ref);
-    if (!alive)
-        PyErr_Clear();
+    return bridge->loop_ref ? py_weakref_target(bridge->loop_ref) : NULL;
+}
+
+static bool is_bridge_of(const struct py_bridge *bridge, PyObject *loop)
+{
+    PyObject *alive = py_bridge_loop(bridge);
     Py_XDECREF(alive);
     return alive == loop;
 }
@@ -217,7 +338,7 @@ static struct py_bridge *bridge_of(struct py_state *state, PyObject *loop)
     return state->last_bridge;
 }
 
-struct py_bridge *py_bridge_of_running_loop(struct py_state *state, PyObject **out_loop)
+struct py_bridge *py_bridge_of_running_loop(struct py_state *state)
 {
     if (!py_state_import(&state->get_running_loop, "asyncio", "get_running_loop"))
         return NULL;
@@ -225,15 +346,13 @@ struct py_bridge *py_bridge_of_running_loop(struct py_state *state, PyObject **o
     if (!loop)
         return NULL;
     struct py_bridge *bridge = bridge_of(state, loop);
-    if (bridge)
-        *out_loop = loop;
-    else
-        Py_DECREF(loop);
+    Py_DECREF(loop);
     return bridge;
 }
 
 static PyMethodDef bridge_methods[] = {
     {"drain", bridge_drain, METH_NOARGS, NULL},
+    {"deliver", bridge_deliver, METH_NOARGS, NULL},
     {NULL},
 };
 

@@ -207,6 +207,8 @@ static PyObject **reference(PyObject *module, size_t index)
         &state->cancelled_error,
         &state->task_cancelled_error,
         &state->get_running_loop,
+        &state->name_run,
+        &state->name_get_debug,
         &state->bridges,
     };
     return index < CWS_ARRAY_LEN(all) ? all[index] : NULL;

@@ -7,6 +7,7 @@ struct py_reader {
     PyObject_HEAD
     struct py_process *process; /* held */
     int which;
+    PyObject *awaiter; /* of the line asked for last, to be used again; NULL before the first */
 };
 
 static struct py_stream *stream_of(struct py_reader *reader)
@@ -33,6 +34,13 @@ static int reader_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT((PyObject *)((struct py_reader *)self)->process);
+    Py_VISIT(((struct py_reader *)self)->awaiter);
+    return 0;
+}
+
+static int reader_clear(PyObject *self)
+{
+    Py_CLEAR(((struct py_reader *)self)->awaiter);
     return 0;
 }
 
@@ -40,6 +48,7 @@ static void reader_dealloc(PyObject *self)
 {
     struct py_reader *reader = (struct py_reader *)self;
     PyObject_GC_UnTrack(self);
+    reader_clear(self);
     stream_of(reader)->reader = NULL;
     Py_DECREF((PyObject *)reader->process);
     py_object_free(self);
@@ -119,7 +128,8 @@ static PyObject *reader_next(PyObject *self)
 
 static PyObject *reader_anext(PyObject *self)
 {
-    return py_awaiter_new(((struct py_reader *)self)->process->op.state, self, &line);
+    struct py_reader *reader = (struct py_reader *)self;
+    return py_awaiter_again(&reader->awaiter, reader->process->op.state, self, &line);
 }
 
 static PyObject *reader_close(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -150,6 +160,7 @@ static PyType_Slot reader_slots[] = {
     {Py_am_anext, reader_anext},
     {Py_tp_methods, reader_methods},
     {Py_tp_traverse, reader_traverse},
+    {Py_tp_clear, reader_clear},
     {Py_tp_dealloc, reader_dealloc},
     {0, NULL},
 };

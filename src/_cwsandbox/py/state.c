@@ -80,6 +80,13 @@ PyObject *py_state_import(PyObject **slot, const char *module, const char *name)
     return *slot;
 }
 
+PyObject *py_state_name(PyObject **slot, const char *text)
+{
+    if (!*slot)
+        *slot = PyUnicode_InternFromString(text);
+    return *slot;
+}
+
 static PyObject *raise_class(PyObject *class)
 {
     if (class)

@@ -36,6 +36,10 @@ struct py_state {
     PyObject *task_cancelled_error; /* asyncio.CancelledError: for those that await */
     PyObject *get_running_loop;     /* asyncio.get_running_loop */
 
+    /* Names of methods that are called often, made at first use. */
+    PyObject *name_run;       /* of a context */
+    PyObject *name_get_debug; /* of an event loop */
+
     PyObject *bridges; /* WeakKeyDictionary: event loop → Bridge; NULL until the first await */
     struct py_bridge *last_bridge; /* borrowed: the one used last, a cache in front of `bridges` */
 
@@ -69,6 +73,9 @@ int py_state_check_fork(unsigned generation, const char *what);
 /* Borrowed attribute `name` of `module`, imported once and kept in *slot. NULL with an exception
  * set. */
 PyObject *py_state_import(PyObject **slot, const char *module, const char *name);
+
+/* Borrowed: `text` as a str, made once and kept in *slot. NULL with MemoryError. */
+PyObject *py_state_name(PyObject **slot, const char *text);
 
 /* Calls concurrent.futures.CancelledError(): the exception is set. Always returns NULL. */
 PyObject *py_state_raise_cancelled(struct py_state *state);
