@@ -12,6 +12,7 @@
 void cws_guest_init(struct cws_guest *guest, struct cws_loop *loop)
 {
     guest->loop = loop;
+    guest->is_settled = false;
     atomic_init(&guest->state, CWS_GUEST_AWAKE);
 }
 
@@ -38,23 +39,33 @@ static void restore_sigpipe(const sigset_t *before)
     pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
-/* Until the loop has something to do. CWS_GUEST_BUSY: go on. */
-static enum cws_guest_run await_event(struct cws_loop *loop, uint64_t deadline_ns)
+static uint64_t least(uint64_t a, uint64_t b)
 {
+    return a < b ? a : b;
+}
+
+/* Until the loop has something to do. CWS_GUEST_BUSY: go on. */
+static enum cws_guest_run await_event(struct cws_guest *guest, uint64_t deadline_ns)
+{
+    struct cws_loop *loop = guest->loop;
     struct pollfd events = {.fd = cws_loop_backend_fd(loop), .events = POLLIN};
     uint64_t now_ns = cws_clock_now_ns();
     if (deadline_ns <= now_ns)
         return CWS_GUEST_TIMED_OUT;
     uint64_t left_ns = deadline_ns - now_ns;
     int due_ms = cws_loop_backend_timeout(loop);
-    if (due_ms >= 0 && (uint64_t)due_ms * CWS_NS_PER_MS < left_ns)
-        left_ns = (uint64_t)due_ms * CWS_NS_PER_MS;
+    if (due_ms >= 0)
+        left_ns = least(left_ns, (uint64_t)due_ms * CWS_NS_PER_MS);
+    bool to_look_up = !guest->is_settled && left_ns > CWS_SETTLE_NS;
+    if (to_look_up)
+        left_ns = CWS_SETTLE_NS;
     struct timespec left = {.tv_sec = (time_t)(left_ns / CWS_NS_PER_S),
                             .tv_nsec = (long)(left_ns % CWS_NS_PER_S)};
-    bool unlimited = deadline_ns == CWS_NO_DEADLINE && due_ms < 0;
-    if (ppoll(&events, 1, unlimited ? NULL : &left, NULL) < 0 && errno == EINTR)
-        return CWS_GUEST_INTERRUPTED;
-    return CWS_GUEST_BUSY;
+    bool unlimited = deadline_ns == CWS_NO_DEADLINE && due_ms < 0 && !to_look_up;
+    int found = ppoll(&events, 1, unlimited ? NULL : &left, NULL);
+    guest->is_settled = found == 0;
+    return (found < 0 && errno == EINTR) || (found == 0 && to_look_up) ? CWS_GUEST_INTERRUPTED
+                                                                       : CWS_GUEST_BUSY;
 }
 
 static bool is_notified(struct cws_guest *guest)
@@ -73,7 +84,7 @@ enum cws_guest_run cws_guest_run(struct cws_guest *guest, uint64_t deadline_ns)
     cws_loop_set_runner(loop);
     while (!is_notified(guest) && how == CWS_GUEST_BUSY && !cws_loop_has_stopped(loop)) {
         cws_loop_run_deferred(loop);
-        how = await_event(loop, deadline_ns);
+        how = await_event(guest, deadline_ns);
         if (how == CWS_GUEST_BUSY)
             cws_loop_step(loop);
     }

@@ -6,12 +6,18 @@
 
 #include <stdatomic.h>
 
+#include "base/base.h"
 #include "io/loop.h"
+
+/* A signal that comes just before a thread goes to sleep wakes nobody. So a thread whose language acts on signals only between its
+ * instructions, as Python does, looks up once so long after it went to sleep. */
+#define CWS_SETTLE_NS (50 * CWS_NS_PER_MS)
 
 enum cws_guest_state { CWS_GUEST_AWAKE, CWS_GUEST_ASLEEP, CWS_GUEST_NOTIFIED };
 
 struct cws_guest {
     struct cws_loop *loop;
+    bool is_settled; /* it has looked up since something happened in the loop */
     _Atomic(enum cws_guest_state) state;
 };
 
@@ -22,7 +28,7 @@ enum cws_guest_run {
     CWS_GUEST_BUSY,        /* it is another thread's turn, or the loop has stopped: sleep */
     CWS_GUEST_DONE,        /* notified */
     CWS_GUEST_TIMED_OUT,   /* the deadline has passed */
-    CWS_GUEST_INTERRUPTED, /* a signal handler has run in this thread */
+    CWS_GUEST_INTERRUPTED, /* a signal handler may have run: look, and go on */
 };
 
 /* Runs the loop in the calling thread until the guest is notified or the deadline (monotonic ns) has passed. SIGPIPE is blocked

@@ -47,21 +47,20 @@ PyThread_type_lock py_park_lock_new(void)
     return lock;
 }
 
-static PY_TIMEOUT_T sleep_us(uint64_t deadline_ns)
+static PY_TIMEOUT_T sleep_us(uint64_t deadline_ns, uint64_t most_ns)
 {
     uint64_t now = cws_clock_now_ns();
     if (deadline_ns <= now)
         return 0;
-    uint64_t left = deadline_ns - now < MAX_SLEEP_NS ? deadline_ns - now : MAX_SLEEP_NS;
+    uint64_t left = deadline_ns - now < most_ns ? deadline_ns - now : most_ns;
     return (PY_TIMEOUT_T)((left + 999) / 1000);
 }
 
 int py_park(PyThread_type_lock lock, uint64_t deadline_ns)
 {
-    for (;;) {
+    for (bool first = true;; first = false) {
         PyLockStatus how;
-        PY_TIMEOUT_T left_us = sleep_us(deadline_ns);
-        /* One that came on the way here, where a lock may have been waited for, wakes nobody any more. */
+        PY_TIMEOUT_T left_us = sleep_us(deadline_ns, first ? CWS_SETTLE_NS : MAX_SLEEP_NS);
         if (PyErr_CheckSignals() < 0)
             return -1;
         Py_BEGIN_ALLOW_THREADS
@@ -82,6 +81,8 @@ static int run_loop(PyThread_type_lock lock, struct cws_guest *guest, uint64_t d
 {
     for (;;) {
         enum cws_guest_run how;
+        if (PyErr_CheckSignals() < 0)
+            return -1;
         Py_BEGIN_ALLOW_THREADS
         how = cws_guest_run(guest, deadline_ns);
         if (how == CWS_GUEST_DONE)
@@ -91,10 +92,8 @@ static int run_loop(PyThread_type_lock lock, struct cws_guest *guest, uint64_t d
             return 2;
         if (how == CWS_GUEST_DONE)
             return 1;
-        if (PyErr_CheckSignals() < 0)
-            return -1;
         if (how == CWS_GUEST_TIMED_OUT)
-            return 0;
+            return PyErr_CheckSignals() < 0 ? -1 : 0;
     }
 }
 
