@@ -144,9 +144,12 @@ def test_other_exceptions_of_a_callback_are_told(core: ModuleType, run: Run) -> 
     run(main())
 
 
-def test_a_loop_inside_of_a_step(core: ModuleType) -> None:
-    """As nest_asyncio does it: what the outer loop has taken from the mailbox reaches the inner one."""
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_a_loop_inside_of_a_step(core: ModuleType, depth: int) -> None:
+    """As nest_asyncio does it: the inner loop gets what the outer one has taken already, and what comes later."""
     loop = asyncio.new_event_loop()
+    told: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: told.append(context))
 
     def run_inside(future: asyncio.Future[Any]) -> Any:
         outer = asyncio.current_task()
@@ -157,23 +160,33 @@ def test_a_loop_inside_of_a_step(core: ModuleType) -> None:
         asyncio._enter_task(loop, outer)  # type: ignore[attr-defined]
         return future.result()
 
-    async def nesting(promise: Any, inner: list[asyncio.Task[Any]]) -> Any:
-        await promise
+    async def nesting(left: int) -> Any:
+        """Is woken together with two others, and waits for these and one that is completed later in a loop inside."""
+        promises = [core.Promise() for _ in range(4)]
+        inner = [asyncio.create_task(wait(promise)) for promise in promises[1:]]
+        if left:
+            inner.append(asyncio.create_task(nesting(left - 1)))
+        asyncio.get_running_loop().call_soon(complete_together, *promises[:3])
+        threading.Timer(0.01, promises[3].set_result, [3]).start()
+        await promises[0]
         return [run_inside(task) for task in inner]
 
-    async def main() -> None:
-        promises = [core.Promise() for _ in range(4)]
-        later: list[asyncio.Task[Any]] = []
-        (first,) = await waiting(nesting(promises[0], later))
-        later += await waiting(*map(wait, promises[1:]))
-        complete_together(*promises[:3])
-        threading.Timer(0.01, promises[3].set_result, [3]).start()
-        assert await first == [1, 2, 3]
-
+    expected: list[Any] = [1, 2, 3]
+    for _ in range(depth - 1):
+        expected = [1, 2, 3, expected]
     try:
-        loop.run_until_complete(main())
+        for _ in range(3):
+            assert loop.run_until_complete(nesting(depth - 1)) == expected
+        assert loop.run_until_complete(wait_in_turn(core, 10)) == list(range(10))
     finally:
         loop.close()
+    assert told == []
+
+
+async def wait_in_turn(core: ModuleType, count: int) -> list[Any]:
+    promises = [core.Promise() for _ in range(count)]
+    threading.Thread(target=complete_together, args=promises).start()
+    return [await promise for promise in promises]
 
 
 def test_debug_mode_tells_which_task_is_slow(

@@ -10,22 +10,36 @@
 
 struct cws_mailbox {
     struct cws_ref ref;
-    int fd;
+    int fds[CWS_MAILBOX_FDS];
+    atomic_int in_use;                /* index into `fds` */
     _Atomic(struct cws_letter *) top; /* newest first */
 };
+
+static void close_all(struct cws_mailbox *mailbox)
+{
+    for (int i = 0; i < CWS_MAILBOX_FDS; i++)
+        if (mailbox->fds[i] >= 0)
+            close(mailbox->fds[i]);
+}
 
 enum cws_status cws_mailbox_new(struct cws_mailbox **out_mailbox, struct cws_error *err)
 {
     struct cws_mailbox *mailbox = cws_malloc(sizeof(*mailbox));
     if (!mailbox)
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a mailbox");
-    mailbox->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (mailbox->fd < 0) {
-        int errnum = errno;
+    int errnum = 0;
+    for (int i = 0; i < CWS_MAILBOX_FDS; i++) {
+        mailbox->fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (mailbox->fds[i] < 0)
+            errnum = errno;
+    }
+    if (errnum) {
+        close_all(mailbox);
         cws_free(mailbox);
         return cws_error_set_errno(err, CWS_SYSTEM, errnum, "eventfd");
     }
     cws_ref_init(&mailbox->ref);
+    atomic_init(&mailbox->in_use, 0);
     atomic_init(&mailbox->top, NULL);
     *out_mailbox = mailbox;
     return CWS_OK;
@@ -40,13 +54,13 @@ void cws_mailbox_unref(struct cws_mailbox *mailbox)
 {
     if (!mailbox || !cws_ref_put(&mailbox->ref))
         return;
-    close(mailbox->fd);
+    close_all(mailbox);
     cws_free(mailbox);
 }
 
-int cws_mailbox_fd(const struct cws_mailbox *mailbox)
+int cws_mailbox_fd(const struct cws_mailbox *mailbox, int which)
 {
-    return mailbox->fd;
+    return mailbox->fds[which];
 }
 
 static void letter_notify(struct cws_observer *observer)
@@ -63,29 +77,31 @@ void cws_letter_init(struct cws_letter *letter, struct cws_mailbox *mailbox)
     letter->next = NULL;
 }
 
-void cws_mailbox_wake(const struct cws_mailbox *mailbox)
+void cws_mailbox_wake(struct cws_mailbox *mailbox)
 {
     uint64_t one = 1;
-    while (write(mailbox->fd, &one, sizeof(one)) < 0 && errno == EINTR)
+    int fd = mailbox->fds[atomic_load(&mailbox->in_use)];
+    while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
         ;
 }
 
+/* Sequentially consistent, here and in take: a put whose letter comes too late for a take sees which eventfd is in use after it. */
 void cws_mailbox_put(struct cws_mailbox *mailbox, struct cws_letter *letter)
 {
     struct cws_letter *top = atomic_load_explicit(&mailbox->top, memory_order_relaxed);
     do
         letter->next = top;
-    while (!atomic_compare_exchange_weak_explicit(&mailbox->top, &top, letter, memory_order_release,
-                                                  memory_order_relaxed));
+    while (!atomic_compare_exchange_weak(&mailbox->top, &top, letter));
     /* Only the put that finds the box empty wakes: whoever put before it has done so. The letter may be
      * drained and gone from here on; the mailbox is held by the caller. */
     if (!top)
         cws_mailbox_wake(mailbox);
 }
 
-struct cws_letter *cws_mailbox_take(struct cws_mailbox *mailbox)
+struct cws_letter *cws_mailbox_take(struct cws_mailbox *mailbox, int next_fd)
 {
-    struct cws_letter *top = atomic_exchange_explicit(&mailbox->top, NULL, memory_order_acquire);
+    atomic_store(&mailbox->in_use, next_fd);
+    struct cws_letter *top = atomic_exchange(&mailbox->top, NULL);
     struct cws_letter *oldest = NULL;
     while (top) {
         struct cws_letter *older = top->next;
@@ -96,19 +112,19 @@ struct cws_letter *cws_mailbox_take(struct cws_mailbox *mailbox)
     return oldest;
 }
 
-static bool is_empty(struct cws_mailbox *mailbox)
+static bool is_needed(struct cws_mailbox *mailbox, int which)
 {
-    return !atomic_load_explicit(&mailbox->top, memory_order_seq_cst);
+    return atomic_load(&mailbox->top) && atomic_load(&mailbox->in_use) == which;
 }
 
-void cws_mailbox_quiet(struct cws_mailbox *mailbox)
+void cws_mailbox_quiet(struct cws_mailbox *mailbox, int which)
 {
     uint64_t count;
-    if (!is_empty(mailbox))
+    if (is_needed(mailbox, which))
         return;
-    while (read(mailbox->fd, &count, sizeof(count)) < 0 && errno == EINTR)
+    while (read(mailbox->fds[which], &count, sizeof(count)) < 0 && errno == EINTR)
         ;
     /* A put in between may have had its wake-up read. */
-    if (!is_empty(mailbox))
+    if (is_needed(mailbox, which))
         cws_mailbox_wake(mailbox);
 }

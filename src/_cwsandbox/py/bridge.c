@@ -46,20 +46,33 @@ void py_bridge_rely_end(struct py_bridge *bridge)
 
 /* ---- draining -------------------------------------------------------------------------------- */
 
-static void collect(struct py_bridge *bridge)
+static struct py_letter *letter_of(struct cws_letter *letter)
 {
-    struct cws_letter *letter = cws_mailbox_take(bridge->mailbox);
+    return cws_container_of(letter, struct py_letter, letter);
+}
+
+/* Takes what is in the mailbox; the eventfd in use is `next_fd` then, and the other one is written to no
+ * more. */
+static void collect(struct py_bridge *bridge, int next_fd)
+{
+    bridge->fd = next_fd;
+    struct cws_letter *letter = cws_mailbox_take(bridge->mailbox, next_fd);
     if (!letter)
         return;
     *(bridge->last ? &bridge->last->next : &bridge->first) = letter;
-    for (bridge->count++; letter->next; letter = letter->next)
+    for (; letter; letter = letter->next) {
+        bridge->last = letter;
         bridge->count++;
-    bridge->last = letter;
+        /* Taken from the list once more, to know that the posting thread is through with letter
+         * and mailbox. Who has given it up has done so. */
+        if (!letter_of(letter)->given_up)
+            cws_waiters_remove(letter_of(letter)->waiters, &letter->observer);
+    }
 }
 
 static struct py_letter *take_first(struct py_bridge *bridge)
 {
-    struct py_letter *letter = cws_container_of(bridge->first, struct py_letter, letter);
+    struct py_letter *letter = letter_of(bridge->first);
     bridge->first = bridge->first->next;
     if (!bridge->first)
         bridge->last = NULL;
@@ -70,26 +83,41 @@ static struct py_letter *take_first(struct py_bridge *bridge)
 /* -1 with an exception that ends the loop. */
 static int deliver(struct py_letter *letter, bool directly)
 {
-    int rc = 0;
     if (letter->outlives) {
         py_awaiter_free_letter(letter);
         return 0;
     }
-    if (!letter->given_up)
-        /* Taken from the list once more, to know that the posting thread is through with letter
-         * and mailbox. */
-        cws_waiters_remove(letter->waiters, &letter->letter.observer);
     letter->posted = false;
-    if (!letter->given_up)
-        rc = py_awaiter_wake(letter, directly);
-    return rc;
+    return letter->given_up ? 0 : py_awaiter_wake(letter, directly);
 }
 
 static void drop_all(struct py_bridge *bridge)
 {
-    collect(bridge);
+    collect(bridge, bridge->fd);
     while (bridge->first)
         deliver(take_first(bridge), false);
+}
+
+/*
+ * Steps the tasks whose letters are there at the start: the loop's other callbacks get their turn, too.
+ * As long as there are others the eventfd in use is readable: for a loop inside of a task's step, or
+ * the next one if an exception ends this one.
+ */
+static int deliver_all(struct py_bridge *bridge)
+{
+    bool woken = bridge->count > 1;
+    if (woken)
+        cws_mailbox_wake(bridge->mailbox);
+    for (size_t left = bridge->count; left && bridge->first; left--) {
+        struct py_letter *letter = take_first(bridge);
+        if (woken && !bridge->first)
+            cws_mailbox_quiet(bridge->mailbox, bridge->fd);
+        if (deliver(letter, true) < 0)
+            return -1;
+        if (bridge->generation != cws_loop_generation())
+            break; /* the step has forked, and this is the child: the rest is the parent's */
+    }
+    return 0;
 }
 
 /* In debug mode each wake-up is a callback of its own: the loop says which task was slow. */
@@ -117,57 +145,52 @@ static int deliver_soon(struct py_bridge *bridge, PyObject *loop)
     return handle ? 0 : -1;
 }
 
-/*
- * The callback of the descriptor only sees to it that tasks are woken by callbacks of others: it may
- * be called again while a task's step runs (a loop inside of the step, as nest_asyncio has it and Qt's
- * dialogs), which the loop refuses to do with one that is being called.
- */
-static int drain(struct py_bridge *bridge, PyObject *loop)
+/* Each task by a callback of its own. */
+static int deliver_each_soon(struct py_bridge *bridge)
 {
-    collect(bridge);
-    if (bridge->count > 1 && !is_debugging(bridge, loop)) {
-        if (deliver_soon(bridge, loop) < 0)
-            return -1; /* still readable: it is tried again */
-    } else {
-        while (bridge->first)
-            if (deliver(take_first(bridge), false) < 0)
-                return -1;
-    }
-    cws_mailbox_quiet(bridge->mailbox);
-    return 0;
+    int rc = 0;
+    while (rc == 0 && bridge->first)
+        rc = deliver(take_first(bridge), false);
+    return rc;
+}
+
+static int deliver_here(struct py_bridge *bridge)
+{
+    bridge->is_stepping = true;
+    int rc = deliver_all(bridge);
+    bridge->is_stepping = false;
+    return rc;
 }
 
 /*
- * Those that are there at the start, so that the loop's other callbacks get their turn. As long as
- * there are others the descriptor is readable: for a loop inside of a task's step, or the next one if
- * an exception ends this one.
+ * The eventfd `fd` was readable. While tasks are stepped in its callback the other one is in use: a
+ * loop may run inside of a step (nest_asyncio, Qt's dialogs), and asyncio does not call a callback
+ * again that is being called. With such a loop nothing is stepped in these callbacks.
  */
-static int deliver_all(struct py_bridge *bridge)
+static int drain(struct py_bridge *bridge, PyObject *loop, int fd)
 {
-    bool woken = bridge->count > 1;
-    if (woken)
-        cws_mailbox_wake(bridge->mailbox);
-    for (size_t left = bridge->count; left && bridge->first; left--) {
-        struct py_letter *letter = take_first(bridge);
-        if (woken && !bridge->first)
-            cws_mailbox_quiet(bridge->mailbox);
-        if (deliver(letter, true) < 0)
-            return -1;
-        if (bridge->generation != cws_loop_generation())
-            break; /* the step has forked, and this is the child: the rest is the parent's */
-    }
-    return 0;
+    int rc = 0;
+    bridge->is_nested |= bridge->is_stepping;
+    collect(bridge, bridge->is_nested ? bridge->fd : !fd);
+    if (bridge->first && bridge->is_nested)
+        rc = deliver_soon(bridge, loop);
+    if (rc < 0)
+        return -1; /* still readable: it is tried again */
+    cws_mailbox_quiet(bridge->mailbox, fd);
+    if (bridge->first && !bridge->is_nested)
+        rc = is_debugging(bridge, loop) ? deliver_each_soon(bridge) : deliver_here(bridge);
+    return rc;
 }
 
 /* ---- the bridge ------------------------------------------------------------------------------ */
 
-static PyObject *bridge_drain(PyObject *self, PyObject *Py_UNUSED(ignored))
+static PyObject *bridge_drain(PyObject *self, PyObject *which)
 {
     struct py_bridge *bridge = (struct py_bridge *)self;
     int rc = 0;
     PyObject *loop = py_bridge_loop(bridge);
     if (loop && bridge->generation == cws_loop_generation())
-        rc = drain(bridge, loop);
+        rc = drain(bridge, loop, which == Py_True);
     Py_XDECREF(loop);
     if (rc < 0)
         return NULL;
@@ -210,24 +233,45 @@ static void bridge_dealloc(PyObject *self)
         drop_all(bridge);
         cws_mailbox_unref(bridge->mailbox);
     } else if (bridge->mailbox) {
-        close(cws_mailbox_fd(
-            bridge->mailbox)); /* this process's copy; the memory is left as fork() found it */
+        /* This process's copies; the memory is left as fork() found it. */
+        for (int fd = 0; fd < CWS_MAILBOX_FDS; fd++)
+            close(cws_mailbox_fd(bridge->mailbox, fd));
     }
     py_state_unref(bridge->state);
     py_object_free(self);
 }
 
-/* Has `loop` watch the mailbox of `bridge`. */
-static int watch(PyObject *loop, struct py_bridge *bridge)
+/* Has `loop` watch one eventfd of `bridge`. */
+static int watch(PyObject *loop, struct py_bridge *bridge, int fd)
 {
     PyObject *callback = PyObject_GetAttrString((PyObject *)bridge, "drain");
-    if (!callback)
-        return -1;
-    PyObject *done =
-        PyObject_CallMethod(loop, "add_reader", "iO", cws_mailbox_fd(bridge->mailbox), callback);
-    Py_DECREF(callback);
+    PyObject *done = callback ? PyObject_CallMethod(loop, "add_reader", "iOO",
+                                                    cws_mailbox_fd(bridge->mailbox, fd), callback,
+                                                    fd ? Py_True : Py_False)
+                              : NULL;
+    Py_XDECREF(callback);
     Py_XDECREF(done);
     return done ? 0 : -1;
+}
+
+static void unwatch(PyObject *loop, struct py_bridge *bridge, int fd)
+{
+    PyObject *done =
+        PyObject_CallMethod(loop, "remove_reader", "i", cws_mailbox_fd(bridge->mailbox, fd));
+    if (!done)
+        PyErr_Clear();
+    Py_XDECREF(done);
+}
+
+/* An exception is set, which stays: the bridge could not be built. */
+static void tear_down(PyObject *loop, struct py_bridge *bridge)
+{
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    unwatch(loop, bridge, 0);
+    if (PyObject_DelItem(bridge->state->bridges, loop) < 0)
+        PyErr_Clear();
+    PyErr_Restore(type, value, traceback);
 }
 
 static struct py_bridge *bridge_new(struct py_state *state, PyObject *loop)
@@ -248,12 +292,8 @@ static struct py_bridge *bridge_new(struct py_state *state, PyObject *loop)
     }
     if (PyObject_SetItem(state->bridges, loop, (PyObject *)bridge) < 0)
         goto fail;
-    if (watch(loop, bridge) < 0) {
-        PyObject *type, *value, *traceback;
-        PyErr_Fetch(&type, &value, &traceback);
-        if (PyObject_DelItem(state->bridges, loop) < 0)
-            PyErr_Clear();
-        PyErr_Restore(type, value, traceback);
+    if (watch(loop, bridge, 0) < 0 || watch(loop, bridge, 1) < 0) {
+        tear_down(loop, bridge);
         goto fail;
     }
     return bridge;
@@ -351,7 +391,7 @@ struct py_bridge *py_bridge_of_running_loop(struct py_state *state)
 }
 
 static PyMethodDef bridge_methods[] = {
-    {"drain", bridge_drain, METH_NOARGS, NULL},
+    {"drain", bridge_drain, METH_O, NULL},
     {"deliver", bridge_deliver, METH_NOARGS, NULL},
     {NULL},
 };

@@ -1,6 +1,6 @@
 /*
- * The way from the I/O thread into one asyncio event loop: a mailbox whose eventfd the loop watches
- * as a reader.
+ * The way from the I/O thread into one asyncio event loop: a mailbox whose eventfds the loop
+ * watches as a reader.
  *
  * Made at the first await in a loop, kept as long as the loop is open and alive. The loop holds the
  * bridge (through its reader's callback), the bridge holds the loop weakly.
@@ -32,6 +32,9 @@ struct py_bridge {
     struct cws_letter *first;
     struct cws_letter *last;
     size_t count;
+    int fd;                  /* which eventfd is in use */
+    bool is_stepping;        /* tasks are woken inside of the callback of a reader */
+    bool is_nested;          /* a loop has run inside of such a task's step once */
     bool is_scheduled;       /* the loop will call deliver() */
     struct cws_loop *relied; /* the I/O thread's loop */
     size_t relying;          /* awaiters that wait for what it brings about */
