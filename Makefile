@@ -183,17 +183,19 @@ demo: setup-build install
 	@CWSANDBOX_BASE_URL=local $(VENV)/bin/python examples/quickstart.py
 
 test: setup-test
-	+@MAKE='$(MAKE)' BUILD='$(BUILD)' tools/run_stages.sh install-dev lint test-c test-py guard
+	+@MAKE='$(MAKE)' BUILD='$(BUILD)' tools/run_stages.sh install-dev lint test-c tsan test-py guard
 
 .PHONY: test-c tsan test-py test-py-asan fuzz lint tidy proto format clean
 test-c:
 	+@$(MAKE) --no-print-directory FLAVOUR=asan test-programs fuzz-programs
 	@tools/run_c_tests.sh $(BUILD)/asan
 
+# Without address randomization where that can be had: with much of it older versions of TSan do not start.
+without_aslr = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 tsan:
 	+@$(MAKE) --no-print-directory FLAVOUR=tsan test-programs fuzz-programs
 	@TSAN_OPTIONS="suppressions=$(CURDIR)/tools/tsan.supp:halt_on_error=1:second_deadlock_stack=1" \
-		tools/run_c_tests.sh $(BUILD)/tsan
+		$(without_aslr) tools/run_c_tests.sh $(BUILD)/tsan
 
 # From an empty folder: nothing but the installed package can be imported. tests/native counts what is left behind, so
 # it has a process of its own. No test at all is fine (5) when some were asked for.
