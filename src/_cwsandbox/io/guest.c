@@ -2,10 +2,10 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/sigpipe.h"
 #include "io/loop_private.h"
 #include "io/turn.h"
 
@@ -17,27 +17,6 @@ void cws_guest_init(struct cws_guest *guest, struct cws_loop *loop)
 }
 
 /* ---- in the loop -------------------------------------------------------------------------------- */
-
-/* The program may have left SIGPIPE its deadly default; the loop's own thread has it blocked. */
-static void block_sigpipe(sigset_t *out_before)
-{
-    sigset_t pipe;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe, out_before);
-}
-
-static void restore_sigpipe(const sigset_t *before)
-{
-    const struct timespec now = {0};
-    sigset_t pipe;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    if (!sigismember(before, SIGPIPE)) /* what our own writes have left pending */
-        while (sigtimedwait(&pipe, NULL, &now) < 0 && errno == EINTR)
-            ;
-    pthread_sigmask(SIG_SETMASK, before, NULL);
-}
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -80,7 +59,7 @@ enum cws_guest_run cws_guest_run(struct cws_guest *guest, uint64_t deadline_ns)
     sigset_t signals;
     if (!loop || !cws_turn_enter(cws_loop_turn(loop), CWS_VISIT_WAIT))
         return CWS_GUEST_BUSY;
-    block_sigpipe(&signals);
+    bool blocked = cws_sigpipe_block(&signals);
     cws_loop_set_runner(loop);
     while (!is_notified(guest) && how == CWS_GUEST_BUSY && !cws_loop_has_stopped(loop)) {
         cws_loop_run_deferred(loop);
@@ -90,7 +69,8 @@ enum cws_guest_run cws_guest_run(struct cws_guest *guest, uint64_t deadline_ns)
     }
     /* What the last events had to be answered with, such as a PING, is sent with the next request, or by the owner. */
     cws_turn_leave(cws_loop_turn(loop), CWS_VISIT_WAIT, cws_loop_has_work, loop);
-    restore_sigpipe(&signals);
+    if (blocked)
+        cws_sigpipe_restore(&signals);
     return is_notified(guest) ? CWS_GUEST_DONE : how;
 }
 
@@ -101,12 +81,13 @@ void cws_loop_post_here(struct cws_loop *loop, struct cws_task *task)
         cws_loop_post(loop, task);
         return;
     }
-    block_sigpipe(&signals);
+    bool blocked = cws_sigpipe_block(&signals);
     cws_loop_set_runner(loop);
     task->run(task);
     cws_loop_run_deferred(loop);
     cws_turn_leave(cws_loop_turn(loop), CWS_VISIT_POST, cws_loop_has_work, loop);
-    restore_sigpipe(&signals);
+    if (blocked)
+        cws_sigpipe_restore(&signals);
 }
 
 void cws_loop_note_outcome(struct cws_loop *loop)

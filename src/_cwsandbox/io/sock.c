@@ -1,13 +1,12 @@
 #include "io/sock.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/sigpipe.h"
 #include "io/scratch.h"
 
 /* Far above what a writer leaves pending that heeds cws_transport_pending; stops one that does
@@ -305,16 +304,9 @@ static const struct cws_transport_ops sock_ops = {
     .close = sock_close,
 };
 
-static void block_sigpipe(void)
-{
-    sigset_t pipe;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe, NULL);
-}
-
 struct cws_sock *cws_sock_new(struct cws_loop *loop, int family)
 {
+    sigset_t before;
     struct cws_sock *sock = cws_calloc(1, sizeof(*sock));
     if (!sock)
         return NULL;
@@ -334,7 +326,7 @@ struct cws_sock *cws_sock_new(struct cws_loop *loop, int family)
         (void)uv_tcp_nodelay(&sock->uv.tcp, 1); /* remembered until there is a descriptor */
     sock->uv.handle.data = sock;
     sock->write.data = sock;
-    block_sigpipe();
+    (void)cws_sigpipe_block(&before);
     return sock;
 }
 

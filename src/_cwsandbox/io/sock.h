@@ -13,7 +13,7 @@
 struct cws_sock;
 
 /* A sock with an initialised, unconnected handle of the family: AF_UNIX → uv_pipe_t, else
- * uv_tcp_t. NULL when out of memory. TCP_NODELAY is set once connected. SIGPIPE is blocked in
+ * uv_tcp_t. NULL when out of memory. TCP_NODELAY is set once connected. SIGPIPE is kept from
  * the calling thread from then on, because libuv writes with write(2): a peer that went away is
  * an error, never a signal. */
 struct cws_sock *cws_sock_new(struct cws_loop *loop, int family);
