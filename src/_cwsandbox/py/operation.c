@@ -264,7 +264,7 @@ static PyObject *operation_result(PyObject *self, PyObject *const *args, Py_ssiz
     if (py_args_parse(&params, args, nargs, kwnames, &timeout) < 0 ||
         py_arg_deadline(timeout, &deadline_ns) < 0)
         return NULL;
-    return py_wait(self, &outcome_blocking, deadline_ns);
+    return py_wait(((struct py_operation *)self)->state, self, &outcome_blocking, deadline_ns);
 }
 
 static PyObject *operation_await(PyObject *self)

@@ -211,7 +211,7 @@ static PyObject *process_wait(PyObject *self, PyObject *const *args, Py_ssize_t 
     if (py_args_parse(&params, args, nargs, kwnames, &timeout) < 0 ||
         py_arg_deadline(timeout, &deadline_ns) < 0)
         return NULL;
-    return py_wait(self, &exit_code, deadline_ns);
+    return py_wait(((struct py_process *)self)->op.state, self, &exit_code, deadline_ns);
 }
 
 static PyObject *process_poll(PyObject *self, PyObject *Py_UNUSED(ignored))

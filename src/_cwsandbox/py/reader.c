@@ -123,7 +123,7 @@ static const struct py_waitable line = {.poll = poll_line, .loop = loop_of};
 
 static PyObject *reader_next(PyObject *self)
 {
-    return py_wait(self, &line, CWS_NO_DEADLINE);
+    return py_wait(((struct py_reader *)self)->process->op.state, self, &line, CWS_NO_DEADLINE);
 }
 
 static PyObject *reader_anext(PyObject *self)

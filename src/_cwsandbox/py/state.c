@@ -1,5 +1,7 @@
 #include "py/state.h"
 
+#include "py/wait.h"
+
 struct py_state *py_state_new(void)
 {
     struct py_state *state = PyMem_Calloc(1, sizeof(*state));
@@ -16,8 +18,10 @@ struct py_state *py_state_ref(struct py_state *state)
 
 void py_state_unref(struct py_state *state)
 {
-    if (state && --state->refs == 0)
-        PyMem_Free(state);
+    if (!state || --state->refs > 0)
+        return;
+    py_wait_free_spare(state);
+    PyMem_Free(state);
 }
 
 struct py_state *py_state_of_module(PyObject *module)

@@ -43,6 +43,7 @@ struct py_state {
     PyObject *bridges; /* WeakKeyDictionary: event loop → Bridge; NULL until the first await */
     struct py_bridge *last_bridge; /* borrowed: the one used last, a cache in front of `bridges` */
 
+    void *spare_waiter;    /* wait.c's */
     struct cws_loop *loop; /* the I/O thread's, once used here; see py_state_loop */
     bool stopped; /* shutdown() was called: no operation of the I/O thread will end any more */
 

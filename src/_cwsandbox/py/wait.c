@@ -1,7 +1,7 @@
 #include "py/wait.h"
 
-#include "base/alloc.h"
 #include "base/clock.h"
+#include "py/state.h"
 
 /* One sleep's length at most: below what PyThread can count in microseconds, with the rest slept
  * in further rounds. */
@@ -22,19 +22,43 @@ static void wake(struct cws_observer *observer)
     PyThread_release_lock(waiter->lock);
 }
 
-static struct waiter *waiter_new(struct cws_loop *loop)
+/* The one that was used last, or a new one. */
+static struct waiter *waiter_take(struct py_state *state, struct cws_loop *loop)
 {
-    struct waiter *waiter = cws_malloc(sizeof(*waiter));
-    if (!waiter)
-        return (struct waiter *)PyErr_NoMemory();
-    waiter->observer.notify = wake;
-    cws_guest_init(&waiter->guest, loop);
-    waiter->lock = py_park_lock_new();
-    if (!waiter->lock) {
-        cws_free(waiter);
-        return NULL;
+    struct waiter *waiter = state->spare_waiter;
+    state->spare_waiter = NULL;
+    if (!waiter) {
+        waiter = PyMem_Malloc(sizeof(*waiter));
+        if (!waiter)
+            return (struct waiter *)PyErr_NoMemory();
+        waiter->observer.notify = wake;
+        waiter->lock = py_park_lock_new();
+        if (!waiter->lock) {
+            PyMem_Free(waiter);
+            return NULL;
+        }
     }
+    cws_guest_init(&waiter->guest, loop);
     return waiter;
+}
+
+void py_wait_free_spare(struct py_state *state)
+{
+    struct waiter *waiter = state->spare_waiter;
+    if (!waiter)
+        return;
+    state->spare_waiter = NULL;
+    PyThread_release_lock(waiter->lock);
+    PyThread_free_lock(waiter->lock);
+    PyMem_Free(waiter);
+}
+
+/* Nobody can wake it any more. */
+static void waiter_give_back(struct py_state *state, struct waiter *waiter)
+{
+    py_wait_free_spare(state);                        /* another thread's, if it came first */
+    PyThread_acquire_lock(waiter->lock, NOWAIT_LOCK); /* released if it was woken too late */
+    state->spare_waiter = waiter;
 }
 
 PyThread_type_lock py_park_lock_new(void)
@@ -135,7 +159,8 @@ static void raise_timeout(void)
     PyErr_SetString(PyExc_TimeoutError, "the timeout has passed before the operation was done");
 }
 
-PyObject *py_wait(PyObject *subject, const struct py_waitable *waitable, uint64_t deadline_ns)
+PyObject *py_wait(struct py_state *state, PyObject *subject, const struct py_waitable *waitable,
+                  uint64_t deadline_ns)
 {
     PyObject *value = NULL;
     struct cws_waiters *waiters;
@@ -150,15 +175,14 @@ PyObject *py_wait(PyObject *subject, const struct py_waitable *waitable, uint64_
     case PY_POLL_PENDING:
         break;
     }
-    struct waiter *waiter = waiter_new(waitable->loop(subject));
+    struct waiter *waiter = waiter_take(state, waitable->loop(subject));
     if (!waiter)
         return NULL;
     int rc;
     do
         rc = wait_once(subject, waitable, deadline_ns, waiter, &value);
     while (rc == 1);
-    PyThread_free_lock(waiter->lock);
-    cws_free(waiter);
+    waiter_give_back(state, waiter);
     if (rc == 2)
         return value;
     if (rc == 0)

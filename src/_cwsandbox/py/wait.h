@@ -10,6 +10,8 @@
 #include "io/waiters.h"
 #include "py/compat.h"
 
+struct py_state;
+
 enum py_poll {
     PY_POLL_ERROR = -1, /* an exception is set */
     PY_POLL_PENDING,    /* nothing yet; `observer` was registered if one was given */
@@ -33,7 +35,11 @@ struct py_waitable {
 /* Blocks until there is a value or the deadline (monotonic ns) has passed: then TimeoutError.
  * Signals are handled at once, so KeyboardInterrupt ends it, taking nothing. NULL without an
  * exception: the end of an iteration. */
-PyObject *py_wait(PyObject *subject, const struct py_waitable *waitable, uint64_t deadline_ns);
+PyObject *py_wait(struct py_state *state, PyObject *subject, const struct py_waitable *waitable,
+                  uint64_t deadline_ns);
+
+/* Frees what py_wait keeps in the state for the next wait. */
+void py_wait_free_spare(struct py_state *state);
 
 /* Waits, detached from the interpreter, until another thread has released `lock`, which is held
  * by whoever calls. 1: released; 0: the deadline has passed; -1: a signal handler raised. */
