@@ -258,6 +258,31 @@ static void test_stop_from_another_thread_runs_what_was_posted(void **state)
     }
 }
 
+static void stop_in_task(struct job *job)
+{
+    cws_loop_stop(job->loop);
+}
+
+static void test_a_stopped_loop_may_get_a_thread(void **state)
+{
+    (void)state;
+    struct cws_loop *loop = new_loop();
+    struct cws_error err = {0};
+    struct job job;
+    int order[2], count = 0;
+    cws_loop_stop(loop);
+    cws_loop_run(loop);
+    for (int i = 0; i < 2; i++) { /* and another one after that */
+        jobs_init(&job, 1, loop, order, &count);
+        job.also = stop_in_task;
+        assert_int_equal(cws_loop_start(loop, &err), CWS_OK);
+        cws_loop_post(loop, &job.task);
+        cws_loop_join(loop);
+        assert_int_equal(count, i + 1);
+    }
+    cws_loop_free(loop);
+}
+
 static sigset_t signals_of_thread;
 
 static void note_signals(struct cws_task *task)
@@ -541,6 +566,7 @@ int main(void)
         LOOP_TEST(test_the_loop_runs_again_after_a_stop),
         LOOP_TEST(test_tasks_of_each_thread_run_in_its_order),
         LOOP_TEST(test_stop_from_another_thread_runs_what_was_posted),
+        LOOP_TEST(test_a_stopped_loop_may_get_a_thread),
         LOOP_TEST(test_the_thread_takes_no_signals),
         LOOP_TEST(test_whose_thread_it_is),
         LOOP_TEST(test_deferred_work_runs_once_and_in_order),

@@ -221,15 +221,15 @@ static void set_runner(struct cws_loop *loop, pthread_t thread)
     atomic_store_explicit(&loop->running, true, memory_order_release);
 }
 
-void cws_loop_run(struct cws_loop *loop)
-{
-    set_runner(loop, pthread_self());
-    uv_run(&loop->uv, UV_RUN_DEFAULT);
-}
-
 void cws_loop_set_runner(struct cws_loop *loop)
 {
     set_runner(loop, pthread_self());
+}
+
+void cws_loop_run(struct cws_loop *loop)
+{
+    cws_loop_set_runner(loop);
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
 }
 
 void cws_loop_step(struct cws_loop *loop)
@@ -264,7 +264,7 @@ static void *thread_main(void *arg)
     struct cws_loop *loop = arg;
     pthread_setname_np(pthread_self(), "cwsandbox-io");
     while (!loop->stopped) {
-        set_runner(loop, pthread_self());
+        cws_loop_set_runner(loop);
         uv_run(&loop->uv, UV_RUN_ONCE);
         cws_loop_run_deferred(loop);
         cws_turn_offer(&loop->turn, cws_loop_has_work, loop);
@@ -277,6 +277,7 @@ enum cws_status cws_loop_start(struct cws_loop *loop, struct cws_error *err)
     /* Signals belong to the program's own threads; SIGPIPE is never raised by our writes but by TLS and
      * libuv on some paths, and stays blocked here. */
     sigset_t all, before;
+    loop->stopped = false;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int rc = pthread_create(&loop->thread, NULL, thread_main, loop);
