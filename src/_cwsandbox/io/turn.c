@@ -50,7 +50,7 @@ static void call_owner(struct cws_turn *turn)
 bool cws_turn_enter(struct cws_turn *turn, enum cws_visit visit)
 {
     bool may_enter = false;
-    if (atomic_load_explicit(&turn->holder, memory_order_relaxed) != CWS_TURN_NOBODY)
+    if (holder_of(turn) != CWS_TURN_NOBODY)
         return false; /* the usual case, without the lock */
     pthread_mutex_lock(&turn->lock);
     if (holder_of(turn) == CWS_TURN_NOBODY && !turn->waiting && !turn->called &&

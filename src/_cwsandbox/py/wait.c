@@ -92,11 +92,9 @@ int py_park(PyThread_type_lock lock, uint64_t deadline_ns)
         Py_END_ALLOW_THREADS
         if (how == PY_LOCK_ACQUIRED)
             return 1;
-        /* Also when the time is up: a signal that came with it is not to be lost. */
-        if (PyErr_CheckSignals() < 0)
-            return -1;
+        /* A signal that came with the end of the time is not to be lost. */
         if (how == PY_LOCK_FAILURE && left_us == 0)
-            return 0;
+            return PyErr_CheckSignals() < 0 ? -1 : 0;
     }
 }
 
