@@ -5,6 +5,7 @@
 #pragma once
 
 #include <stdlib.h>
+#include <sys/un.h>
 
 #include "grpc_peer.h"
 #include "h2_peer.h"
@@ -107,6 +108,19 @@ static inline void client_bed_open_raw(struct client_bed *bed,
     bed->raw_hook = hook;
     client_bed_listen(bed);
     client_bed_channel(bed, (struct cws_channel_options){0});
+}
+
+/* The socket takes connections and nobody speaks on them. Returns it, to be closed by the test. */
+static inline int client_bed_open_silent(struct client_bed *bed)
+{
+    client_bed_init(bed);
+    client_bed_channel(bed, (struct cws_channel_options){0});
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    strcpy(addr.sun_path, bed->path);
+    assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+    assert_int_equal(listen(fd, 5), 0);
+    return fd;
 }
 
 /* --- calls --- */

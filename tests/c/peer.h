@@ -22,6 +22,24 @@
 /* A test that waits for what never comes is killed after this long. */
 #define TEST_SECONDS 60
 
+/* A test whose state is a zeroed `type` of its own. */
+#define TEST_WITH(type, function) \
+    cmocka_unit_test_prestate_setup_teardown(function, make_state, free_state, (void *)sizeof(type))
+
+/* *state is the size. */
+static inline int make_state(void **state)
+{
+    *state = test_calloc(1, (size_t)(uintptr_t)*state);
+    return 0;
+}
+
+static inline int free_state(void **state)
+{
+    cws_alloc_fail_at(0);
+    test_free(*state);
+    return 0;
+}
+
 static inline struct cws_loop *loop_open(void)
 {
     struct cws_loop *loop = NULL;

@@ -1,21 +1,7 @@
 /* grpc/call: a call against our own server, and against peers that answer in every other way. */
-#include <sys/un.h>
 
 #include "client_peer.h"
 #include "failing.h"
-
-static int set_up(void **state)
-{
-    *state = test_calloc(1, sizeof(struct client_bed));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    cws_alloc_fail_at(0);
-    test_free(*state);
-    return 0;
-}
 
 /* --- in good order --- */
 
@@ -187,17 +173,10 @@ static void test_a_deadline_in_the_past(void **state)
     client_bed_close(bed);
 }
 
-/* The socket takes the connection and nobody speaks on it. */
 static void test_the_deadline_passes_while_connecting(void **state)
 {
     struct client_bed *bed = *state;
-    client_bed_init(bed);
-    client_bed_channel(bed, (struct cws_channel_options){0});
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    strcpy(addr.sun_path, bed->path);
-    assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-    assert_int_equal(listen(fd, 5), 0);
+    int fd = client_bed_open_silent(bed);
     struct rpc *rpc = rpc_start_until(bed, HOLD_PATH, cws_clock_deadline_ns(0.03));
     rpc_send(rpc, 5);
     rpc_wait(rpc);
@@ -437,7 +416,7 @@ static void test_each_allocation_may_fail(void **state)
     assert_true(n > 20);
 }
 
-#define CALL_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define CALL_TEST(function) TEST_WITH(struct client_bed, function)
 
 int main(void)
 {

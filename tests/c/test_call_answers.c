@@ -1,18 +1,6 @@
 /* grpc/call: peers that answer in other ways than gRPC asks for, and what is sent again. */
 #include "client_peer.h"
 
-static int set_up(void **state)
-{
-    *state = test_calloc(1, sizeof(struct client_bed));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    test_free(*state);
-    return 0;
-}
-
 /* --- answers --- */
 
 static void respond(struct h2_record *record, const char *status, const char *type)
@@ -393,7 +381,7 @@ static void test_connections_that_all_say_goodbye(void **state)
     client_bed_close(bed);
 }
 
-#define CALL_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define CALL_TEST(function) TEST_WITH(struct client_bed, function)
 
 int main(void)
 {

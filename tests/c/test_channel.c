@@ -3,19 +3,6 @@
 
 #include <pthread.h>
 
-static int set_up(void **state)
-{
-    *state = test_calloc(1, sizeof(struct client_bed));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    cws_alloc_fail_at(0);
-    test_free(*state);
-    return 0;
-}
-
 static struct cws_channel *new_channel(struct cws_loop *loop,
                                        const struct cws_channel_options *options)
 {
@@ -276,7 +263,7 @@ static void test_users_on_many_threads(void **state)
     assert_int_equal(cws_alloc_live(), live);
 }
 
-#define CHANNEL_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define CHANNEL_TEST(function) TEST_WITH(struct client_bed, function)
 
 int main(void)
 {

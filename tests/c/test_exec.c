@@ -6,19 +6,6 @@
 
 #include "sandbox/cancel.h"
 
-static int set_up(void **state)
-{
-    *state = test_calloc(1, sizeof(struct exec_bed));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    cws_alloc_fail_at(0);
-    test_free(*state);
-    return 0;
-}
-
 static void assert_end(struct cws_exec *exec, enum cws_exec_end end)
 {
     assert_true(cws_future_is_done(&exec->future));
@@ -541,7 +528,7 @@ static void test_users_on_many_threads(void **state)
     exec_bed_close(bed);
 }
 
-#define EXEC_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define EXEC_TEST(function) TEST_WITH(struct exec_bed, function)
 
 int main(void)
 {

@@ -3,19 +3,6 @@
 #include "h2/conn_private.h"
 #include "h2_peer.h"
 
-static int set_up(void **state)
-{
-    *state = test_calloc(1, sizeof(struct h2_pair));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    cws_alloc_fail_at(0);
-    test_free(*state);
-    return 0;
-}
-
 /* Connected, with both sides' SETTINGS exchanged. */
 static void open_ready(struct h2_pair *pair, uint32_t max_streams)
 {
@@ -501,7 +488,7 @@ static void test_each_allocation_may_fail(void **state)
     assert_true(n > 8);
 }
 
-#define CONN_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define CONN_TEST(function) TEST_WITH(struct h2_pair, function)
 
 int main(void)
 {

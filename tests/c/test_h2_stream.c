@@ -3,18 +3,6 @@
 
 #define MANY_BYTES ((size_t)5 << 20) /* several windows */
 
-static int set_up(void **state)
-{
-    *state = test_calloc(1, sizeof(struct h2_pair));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    test_free(*state);
-    return 0;
-}
-
 /* A connection whose bytes travel in this way, and a request that the server has seen. */
 static void open_shaped(struct h2_pair *pair, const struct memory_shape *shape, uint32_t window,
                         struct h2_record **out_client, struct h2_record **out_server)
@@ -504,7 +492,7 @@ static void test_trailers_without_memory(void **state)
     h2_pair_close(pair);
 }
 
-#define STREAM_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define STREAM_TEST(function) TEST_WITH(struct h2_pair, function)
 
 int main(void)
 {

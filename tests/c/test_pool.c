@@ -2,19 +2,6 @@
 #include "client_peer.h"
 #include "failing.h"
 
-static int set_up(void **state)
-{
-    *state = test_calloc(1, sizeof(struct client_bed));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    cws_alloc_fail_at(0);
-    test_free(*state);
-    return 0;
-}
-
 static void open_limited(struct client_bed *bed, uint32_t max_streams, unsigned max_connections)
 {
     const struct cws_server_options options = {.max_streams = max_streams};
@@ -270,7 +257,7 @@ static void test_each_allocation_may_fail(void **state)
     assert_true(n > 60);
 }
 
-#define POOL_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define POOL_TEST(function) TEST_WITH(struct client_bed, function)
 
 int main(void)
 {

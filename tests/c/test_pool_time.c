@@ -1,22 +1,9 @@
 /* grpc/pool, grpc/channel, sandbox/exec: what they do after seconds and minutes, by a clock that is put forward. */
-#include <sys/un.h>
 
 #include "exec_peer.h"
 #include "fake_clock.h"
 
 #include "grpc/channel_private.h"
-
-static int set_up(void **state)
-{
-    *state = test_calloc(1, sizeof(struct exec_bed));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    test_free(*state);
-    return 0;
-}
 
 static void open_limited(struct client_bed *bed, uint32_t max_streams)
 {
@@ -151,13 +138,7 @@ static void test_connections_of_a_burst_go_when_they_are_idle(void **state)
 static void test_a_peer_that_never_says_anything(void **state)
 {
     struct client_bed *bed = *state;
-    client_bed_init(bed);
-    client_bed_channel(bed, (struct cws_channel_options){0});
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    strcpy(addr.sun_path, bed->path);
-    assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
-    assert_int_equal(listen(fd, 5), 0);
+    int fd = client_bed_open_silent(bed);
     struct rpc *rpc = rpc_unary(bed, ECHO_PATH, 5);
     settle(bed->loop);
     fake_clock_advance(bed->loop, 19 * CWS_NS_PER_S);
@@ -268,7 +249,7 @@ static void test_a_stream_that_stays_open_after_the_exit(void **state)
     exec_bed_close(bed);
 }
 
-#define TIME_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TIME_TEST(function) TEST_WITH(struct exec_bed, function)
 
 int main(void)
 {

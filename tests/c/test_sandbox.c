@@ -3,19 +3,6 @@
 
 #include <pthread.h>
 
-static int set_up(void **state)
-{
-    *state = test_calloc(1, sizeof(struct exec_bed));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    cws_alloc_fail_at(0);
-    test_free(*state);
-    return 0;
-}
-
 static struct cws_exec *exec_named(struct exec_bed *bed, const char *name)
 {
     char copy[32];
@@ -253,7 +240,7 @@ static void test_opened_and_stopped_while_threads_start_commands(void **state)
     exec_bed_close(bed);
 }
 
-#define SANDBOX_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define SANDBOX_TEST(function) TEST_WITH(struct exec_bed, function)
 
 int main(void)
 {

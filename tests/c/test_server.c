@@ -2,19 +2,6 @@
 #include "failing.h"
 #include "server_peer.h"
 
-static int set_up(void **state)
-{
-    *state = test_calloc(1, sizeof(struct server_bed));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    cws_alloc_fail_at(0);
-    test_free(*state);
-    return 0;
-}
-
 /* --- requests that are refused --- */
 
 static void check_refused(struct server_bed *bed, struct h2_record *client, const char *status,
@@ -184,7 +171,7 @@ static void test_each_allocation_may_fail(void **state)
     loop_close(bed->loop);
 }
 
-#define SERVER_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define SERVER_TEST(function) TEST_WITH(struct server_bed, function)
 
 int main(void)
 {

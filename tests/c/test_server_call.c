@@ -1,19 +1,6 @@
 /* grpc/server_call: what a method hears of a call, and a client of its answer. */
 #include "server_peer.h"
 
-static int set_up(void **state)
-{
-    *state = test_calloc(1, sizeof(struct server_bed));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    cws_alloc_fail_at(0);
-    test_free(*state);
-    return 0;
-}
-
 /* --- calls in good order --- */
 
 static void test_echo(void **state)
@@ -368,7 +355,7 @@ static void test_manual_credit_given_back_inside_message(void **state)
     bed_close(bed);
 }
 
-#define CALL_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define CALL_TEST(function) TEST_WITH(struct server_bed, function)
 
 int main(void)
 {

@@ -4,19 +4,6 @@
 
 #include <pthread.h>
 
-static int set_up(void **state)
-{
-    *state = test_calloc(1, sizeof(struct exec_bed));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    cws_alloc_fail_at(0);
-    test_free(*state);
-    return 0;
-}
-
 static struct cws_write *close_input(struct cws_exec *exec)
 {
     struct cws_write *write = NULL;
@@ -422,7 +409,7 @@ static void test_writers_on_many_threads(void **state)
     exec_bed_close(bed);
 }
 
-#define STDIN_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define STDIN_TEST(function) TEST_WITH(struct exec_bed, function)
 
 int main(void)
 {

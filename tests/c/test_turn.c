@@ -28,6 +28,7 @@ static void serve(struct cws_turn *turn)
 /* An owner that has served somebody each time before it offers the turn. */
 struct owner {
     struct cws_turn turn;
+    void *before; /* unit_set_up's */
     pthread_t thread;
     atomic_bool quit;
     atomic_size_t offers;
@@ -44,20 +45,28 @@ static void *run_owner(void *arg)
     return NULL;
 }
 
-static void owner_start(struct owner *owner)
+static int owner_start(void **state)
 {
+    unit_set_up(state);
+    struct owner *owner = test_calloc(1, sizeof(*owner));
+    owner->before = *state;
     cws_turn_init(&owner->turn);
-    atomic_init(&owner->quit, false);
-    atomic_init(&owner->offers, 0);
-    assert_int_equal(pthread_create(&owner->thread, NULL, run_owner, owner), 0);
+    *state = owner;
+    return pthread_create(&owner->thread, NULL, run_owner, owner);
 }
 
-static void owner_join(struct owner *owner)
+static int owner_join(void **state)
 {
+    struct owner *owner = *state;
     atomic_store(&owner->quit, true);
     pthread_join(owner->thread, NULL);
     cws_turn_done(&owner->turn);
+    *state = owner->before;
+    test_free(owner);
+    return unit_tear_down(state);
 }
+
+#define OWNER_TEST(function) cmocka_unit_test_setup_teardown(function, owner_start, owner_join)
 
 static void enter(struct owner *owner, enum cws_visit visit)
 {
@@ -125,138 +134,114 @@ static void test_several_who_waited_at_once_keep_the_owner_for_a_while(void **st
 
 static void test_one_guest_at_a_time_and_the_owner_waits(void **state)
 {
-    (void)state;
-    struct owner owner;
-    owner_start(&owner);
+    struct owner *owner = *state;
     for (int i = 0; i < 100; i++) {
-        enter(&owner, CWS_VISIT_WAIT);
-        size_t offers = atomic_load(&owner.offers);
-        assert_false(cws_turn_enter(&owner.turn, CWS_VISIT_WAIT));
+        enter(owner, CWS_VISIT_WAIT);
+        size_t offers = atomic_load(&owner->offers);
+        assert_false(cws_turn_enter(&owner->turn, CWS_VISIT_WAIT));
         sched_yield();
-        assert_int_equal(atomic_load(&owner.offers), offers);
-        cws_turn_leave(&owner.turn, CWS_VISIT_WAIT, no_work, NULL);
+        assert_int_equal(atomic_load(&owner->offers), offers);
+        cws_turn_leave(&owner->turn, CWS_VISIT_WAIT, no_work, NULL);
     }
-    owner_join(&owner);
 }
 
 static void test_the_owner_waits_for_a_guest_that_stays_long(void **state)
 {
-    (void)state;
-    struct owner owner;
-    owner_start(&owner);
-    enter(&owner, CWS_VISIT_WAIT);
-    size_t offers = atomic_load(&owner.offers);
+    struct owner *owner = *state;
+    enter(owner, CWS_VISIT_WAIT);
+    size_t offers = atomic_load(&owner->offers);
     while (true) { /* until the owner has given up looking */
-        pthread_mutex_lock(&owner.turn.lock);
-        bool is_off = owner.turn.owner_is_off;
-        pthread_mutex_unlock(&owner.turn.lock);
+        pthread_mutex_lock(&owner->turn.lock);
+        bool is_off = owner->turn.owner_is_off;
+        pthread_mutex_unlock(&owner->turn.lock);
         if (is_off)
             break;
         sched_yield();
     }
-    assert_int_equal(atomic_load(&owner.offers), offers);
-    cws_turn_leave(&owner.turn, CWS_VISIT_WAIT, no_work, NULL);
-    await_offer(&owner, offers); /* nobody came: it took the turn by itself */
-    owner_join(&owner);
+    assert_int_equal(atomic_load(&owner->offers), offers);
+    cws_turn_leave(&owner->turn, CWS_VISIT_WAIT, no_work, NULL);
+    await_offer(owner, offers); /* nobody came: it took the turn by itself */
 }
 
 static void test_only_the_first_post_is_a_guests(void **state)
 {
-    (void)state;
-    struct owner owner;
-    owner_start(&owner);
+    struct owner *owner = *state;
     bool again = true;
     /* The owner may have taken and offered the turn in between, which lets a second one in: not every time. */
     for (int i = 0; i < 1000 && again; i++) {
-        enter(&owner, CWS_VISIT_POST);
-        cws_turn_leave(&owner.turn, CWS_VISIT_POST, no_work, NULL);
-        again = cws_turn_enter(&owner.turn, CWS_VISIT_POST);
+        enter(owner, CWS_VISIT_POST);
+        cws_turn_leave(&owner->turn, CWS_VISIT_POST, no_work, NULL);
+        again = cws_turn_enter(&owner->turn, CWS_VISIT_POST);
         if (again)
-            cws_turn_leave(&owner.turn, CWS_VISIT_POST, no_work, NULL);
+            cws_turn_leave(&owner->turn, CWS_VISIT_POST, no_work, NULL);
     }
     assert_false(again);
-    enter(&owner, CWS_VISIT_WAIT);
-    cws_turn_leave(&owner.turn, CWS_VISIT_WAIT, no_work, NULL);
-    owner_join(&owner);
+    enter(owner, CWS_VISIT_WAIT);
+    cws_turn_leave(&owner->turn, CWS_VISIT_WAIT, no_work, NULL);
 }
 
 static void test_after_an_outcome_a_guest_may_post_again(void **state)
 {
-    (void)state;
-    struct owner owner;
-    owner_start(&owner);
+    struct owner *owner = *state;
     bool again = false;
     while (!again) { /* the owner may have taken the turn in between */
-        enter(&owner, CWS_VISIT_POST);
-        cws_turn_leave(&owner.turn, CWS_VISIT_POST, no_work, NULL);
-        cws_turn_note_outcome(&owner.turn);
-        again = cws_turn_enter(&owner.turn, CWS_VISIT_POST);
+        enter(owner, CWS_VISIT_POST);
+        cws_turn_leave(&owner->turn, CWS_VISIT_POST, no_work, NULL);
+        cws_turn_note_outcome(&owner->turn);
+        again = cws_turn_enter(&owner->turn, CWS_VISIT_POST);
         if (again)
-            cws_turn_leave(&owner.turn, CWS_VISIT_POST, no_work, NULL);
+            cws_turn_leave(&owner->turn, CWS_VISIT_POST, no_work, NULL);
     }
-    owner_join(&owner);
 }
 
 /* What comes in is to be looked at, however often a program writes without waiting for anything. */
 static void test_who_only_posts_does_not_keep_the_owner_away(void **state)
 {
-    (void)state;
-    struct owner owner;
-    owner_start(&owner);
-    enter(&owner, CWS_VISIT_POST);
-    size_t offers = atomic_load(&owner.offers);
-    cws_turn_leave(&owner.turn, CWS_VISIT_POST, no_work, NULL);
-    while (atomic_load(&owner.offers) == offers) {
-        cws_turn_note_outcome(&owner.turn);
-        if (cws_turn_enter(&owner.turn, CWS_VISIT_POST))
-            cws_turn_leave(&owner.turn, CWS_VISIT_POST, no_work, NULL);
+    struct owner *owner = *state;
+    enter(owner, CWS_VISIT_POST);
+    size_t offers = atomic_load(&owner->offers);
+    cws_turn_leave(&owner->turn, CWS_VISIT_POST, no_work, NULL);
+    while (atomic_load(&owner->offers) == offers) {
+        cws_turn_note_outcome(&owner->turn);
+        if (cws_turn_enter(&owner->turn, CWS_VISIT_POST))
+            cws_turn_leave(&owner->turn, CWS_VISIT_POST, no_work, NULL);
     }
-    owner_join(&owner);
 }
 
 static void test_work_left_by_a_guest_calls_the_owner(void **state)
 {
-    (void)state;
-    struct owner owner;
-    owner_start(&owner);
+    struct owner *owner = *state;
     for (int i = 0; i < 100; i++) {
-        enter(&owner, CWS_VISIT_WAIT);
-        size_t offers = atomic_load(&owner.offers);
-        cws_turn_leave(&owner.turn, CWS_VISIT_WAIT, work, NULL);
-        await_offer(&owner, offers);
+        enter(owner, CWS_VISIT_WAIT);
+        size_t offers = atomic_load(&owner->offers);
+        cws_turn_leave(&owner->turn, CWS_VISIT_WAIT, work, NULL);
+        await_offer(owner, offers);
     }
-    owner_join(&owner);
 }
 
 static void test_who_begins_to_wait_calls_the_owner(void **state)
 {
-    (void)state;
-    struct owner owner;
-    owner_start(&owner);
-    enter(&owner, CWS_VISIT_WAIT);
-    size_t offers = atomic_load(&owner.offers);
-    cws_turn_wait_begin(&owner.turn); /* while a guest has the turn: when it leaves */
-    assert_int_equal(atomic_load(&owner.offers), offers);
-    cws_turn_leave(&owner.turn, CWS_VISIT_WAIT, no_work, NULL);
-    assert_false(cws_turn_enter(&owner.turn, CWS_VISIT_WAIT));
-    await_offer(&owner, offers);
-    cws_turn_wait_end(&owner.turn, false);
-    owner_join(&owner);
+    struct owner *owner = *state;
+    enter(owner, CWS_VISIT_WAIT);
+    size_t offers = atomic_load(&owner->offers);
+    cws_turn_wait_begin(&owner->turn); /* while a guest has the turn: when it leaves */
+    assert_int_equal(atomic_load(&owner->offers), offers);
+    cws_turn_leave(&owner->turn, CWS_VISIT_WAIT, no_work, NULL);
+    assert_false(cws_turn_enter(&owner->turn, CWS_VISIT_WAIT));
+    await_offer(owner, offers);
+    cws_turn_wait_end(&owner->turn, false);
 }
 
 static void test_a_call_while_nobody_has_the_turn_is_heard(void **state)
 {
-    (void)state;
-    struct owner owner;
-    owner_start(&owner);
+    struct owner *owner = *state;
     for (int i = 0; i < 100; i++) {
-        enter(&owner, CWS_VISIT_WAIT);
-        size_t offers = atomic_load(&owner.offers);
-        cws_turn_leave(&owner.turn, CWS_VISIT_WAIT, no_work, NULL);
-        cws_turn_call(&owner.turn);
-        await_offer(&owner, offers);
+        enter(owner, CWS_VISIT_WAIT);
+        size_t offers = atomic_load(&owner->offers);
+        cws_turn_leave(&owner->turn, CWS_VISIT_WAIT, no_work, NULL);
+        cws_turn_call(&owner->turn);
+        await_offer(owner, offers);
     }
-    owner_join(&owner);
 }
 
 int main(void)
@@ -266,14 +251,14 @@ int main(void)
         UNIT_TEST(test_an_owner_with_work_keeps_the_turn),
         UNIT_TEST(test_an_owner_whom_others_wait_for_keeps_the_turn),
         UNIT_TEST(test_several_who_waited_at_once_keep_the_owner_for_a_while),
-        UNIT_TEST(test_one_guest_at_a_time_and_the_owner_waits),
-        UNIT_TEST(test_the_owner_waits_for_a_guest_that_stays_long),
-        UNIT_TEST(test_only_the_first_post_is_a_guests),
-        UNIT_TEST(test_after_an_outcome_a_guest_may_post_again),
-        UNIT_TEST(test_who_only_posts_does_not_keep_the_owner_away),
-        UNIT_TEST(test_work_left_by_a_guest_calls_the_owner),
-        UNIT_TEST(test_who_begins_to_wait_calls_the_owner),
-        UNIT_TEST(test_a_call_while_nobody_has_the_turn_is_heard),
+        OWNER_TEST(test_one_guest_at_a_time_and_the_owner_waits),
+        OWNER_TEST(test_the_owner_waits_for_a_guest_that_stays_long),
+        OWNER_TEST(test_only_the_first_post_is_a_guests),
+        OWNER_TEST(test_after_an_outcome_a_guest_may_post_again),
+        OWNER_TEST(test_who_only_posts_does_not_keep_the_owner_away),
+        OWNER_TEST(test_work_left_by_a_guest_calls_the_owner),
+        OWNER_TEST(test_who_begins_to_wait_calls_the_owner),
+        OWNER_TEST(test_a_call_while_nobody_has_the_turn_is_heard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,19 +7,6 @@
 #include "sandbox/cancel.h"
 #include "sandbox/unary.h"
 
-static int set_up(void **state)
-{
-    *state = test_calloc(1, sizeof(struct client_bed));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    cws_alloc_fail_at(0);
-    test_free(*state);
-    return 0;
-}
-
 static struct cws_block *request_of(size_t len)
 {
     struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + len);
@@ -273,7 +260,7 @@ static void test_callers_on_many_threads(void **state)
     client_bed_close(bed);
 }
 
-#define UNARY_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define UNARY_TEST(function) TEST_WITH(struct client_bed, function)
 
 int main(void)
 {
