@@ -8,7 +8,7 @@
 #   make test-py   Python tests on the installed package
 #   make test-py-asan   those of the C types and of the wire with everything of ours under ASan + UBSan
 #   make fuzz      fuzz each target for FUZZ_SECONDS (default 30)
-#   make lint      layers, sizes, generated code, ruff, mypy, stubtest
+#   make lint      layers, sizes, generated code, C format, ruff, mypy, stubtest
 #   make tidy      clang-tidy                    make format    clang-format, ruff format
 #   make proto     write the generated C from proto/
 #   make bench     measure against the published SDK (benchmarks/bench.mk)      make guard     costs against their budget
@@ -225,13 +225,17 @@ fuzz:
 	+@$(MAKE) FLAVOUR=fuzz CC=clang fuzz-programs
 	@tools/run_fuzz.sh $(BUILD)/fuzz/fuzz $(FUZZ_SECONDS)
 
-lint: lint-own lint-proto lint-ruff lint-types lint-stubs
-.PHONY: lint-own lint-proto lint-ruff lint-types lint-stubs
+lint: lint-own lint-proto lint-c-format lint-ruff lint-types lint-stubs
+.PHONY: lint-own lint-proto lint-c-format lint-ruff lint-types lint-stubs
 lint-own:
 	$(VENV)/bin/python tools/check_layers.py
 	$(VENV)/bin/python tools/check_sizes.py
 lint-proto:
 	tools/gen_proto.sh --check
+# Every C file that is written by hand.
+c_files = $(filter-out %.pb-c.c %.pb-c.h,$(shell find src tests benchmarks -name '*.[ch]'))
+lint-c-format:
+	$(VENV)/bin/clang-format --dry-run --Werror $(c_files)
 lint-ruff:
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -249,8 +253,7 @@ proto:
 	tools/gen_proto.sh
 
 format:
-	clang-format -i $(filter-out %.pb-c.c %.pb-c.h,$(wildcard src/_cwsandbox/*/*.[ch] src/cwsandboxd/*.[ch] \
-		src/cwsandbox-init/*.[ch] tests/c/*.[ch] tests/fuzz/*.[ch]))
+	$(VENV)/bin/clang-format -i $(c_files)
 	$(VENV)/bin/ruff format .
 
 include benchmarks/bench.mk

@@ -2,13 +2,14 @@
  * What it costs to run /bin/true in a sandbox, by the ways there are:
  *
  *   bare      posix_spawn and waitpid, without a sandbox: the floor
- *   init      cwsd_exec: asked of the sandbox's init over its socket, output pipes, event loop and all
- *   setns     the daemon forks, joins the sandbox by one setns(pidfd), forks again (for the pid namespace), executes; with
- *             the same two pipes; the first child waits for the second and passes the exit code on
- *   create    a whole sandbox, until its main command runs
+ *   init      cwsd_exec: asked of the sandbox's init over its socket, output pipes, event loop and
+ * all setns     the daemon forks, joins the sandbox by one setns(pidfd), forks again (for the pid
+ * namespace), executes; with the same two pipes; the first child waits for the second and passes
+ * the exit code on create    a whole sandbox, until its main command runs
  *
- * bench_spawn RUNS HEAP_MIB INIT_PATH: HEAP_MIB of touched memory stand for a daemon with many clients. One line per
- * way: median and 90th percentile of the wall-clock time, in microseconds, interleaved so that all see the same machine.
+ * bench_spawn RUNS HEAP_MIB INIT_PATH: HEAP_MIB of touched memory stand for a daemon with many
+ * clients. One line per way: median and 90th percentile of the wall-clock time, in microseconds,
+ * interleaved so that all see the same machine.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +40,7 @@ static void need(bool good, const char *what)
     exit(1);
 }
 
-/* ---- sandboxes and commands, on a loop -------------------------------------------------------------- */
+/* ---- sandboxes and commands, on a loop ------------------------------------------------------ */
 
 struct bench {
     struct cws_loop *loop;
@@ -112,14 +113,14 @@ static void create(struct bench *bench)
     cws_loop_run(bench->loop);
 }
 
-static void delete (struct bench *bench)
+static void delete(struct bench *bench)
 {
     cwsd_box_stop(bench->box, 0);
     cws_loop_run(bench->loop);
     cwsd_box_free(bench->box);
 }
 
-/* ---- the ways ---------------------------------------------------------------------------------------- */
+/* ---- the ways ------------------------------------------------------------------------------- */
 
 static void run_bare(struct bench *bench)
 {
@@ -183,7 +184,7 @@ static void run_create(struct bench *bench)
     create(bench);
 }
 
-/* ---- measuring --------------------------------------------------------------------------------------- */
+/* ---- measuring ------------------------------------------------------------------------------ */
 
 static int compare(const void *left, const void *right)
 {
@@ -234,10 +235,10 @@ int main(int argc, char **argv)
     for (int i = 0; i < runs; i++)
         for (size_t w = 0; w < CWS_ARRAY_LEN(ways); w++)
             measure(&bench, &ways[w], i);
-    delete (&bench);
+    delete(&bench);
     for (int i = 0; i < runs; i++) {
         measure(&bench, &creation, i);
-        delete (&bench);
+        delete(&bench);
     }
     for (size_t w = 0; w <= CWS_ARRAY_LEN(ways); w++) {
         struct way *way = w < CWS_ARRAY_LEN(ways) ? &ways[w] : &creation;

@@ -1,14 +1,16 @@
 /*
- * The least that a client of the service can cost: nghttp2, one connection, one thread, nothing that a user could
- * call. It makes the requests that the scenarios make and looks at the replies only as far as counting their
- * messages, so its figures are the floor under everybody's.
+ * The least that a client of the service can cost: nghttp2, one connection, one thread, nothing
+ * that a user could call. It makes the requests that the scenarios make and looks at the replies
+ * only as far as counting their messages, so its figures are the floor under everybody's.
  *
- *   floor_client ADDRESS PORT exec COUNT IN_FLIGHT WORD...     commands, so many of them open at a time
- *   floor_client ADDRESS PORT write BYTES PIECE WORD...        one command, given BYTES of stdin in writes of PIECE
- *   floor_client ADDRESS PORT tick COUNT MILLISECONDS          commands that say when they said it; the delay is kept
+ *   floor_client ADDRESS PORT exec COUNT IN_FLIGHT WORD...     commands, so many of them open at a
+ * time floor_client ADDRESS PORT write BYTES PIECE WORD...        one command, given BYTES of stdin
+ * in writes of PIECE floor_client ADDRESS PORT tick COUNT MILLISECONDS          commands that say
+ * when they said it; the delay is kept
  *
- * Prints one JSON object: ops, wall and CPU seconds, bytes and messages received, and the 50th and 99th percentile
- * of the time from a command's request to its end (tick: from the reply's being sent to its being here).
+ * Prints one JSON object: ops, wall and CPU seconds, bytes and messages received, and the 50th and
+ * 99th percentile of the time from a command's request to its end (tick: from the reply's being
+ * sent to its being here).
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -35,7 +37,8 @@ struct bytes {
     size_t len;
 };
 
-/* What a request's body is made of: init once, piece so many times, close where there were pieces. */
+/* What a request's body is made of: init once, piece so many times, close where there were
+ * pieces. */
 struct body {
     struct bytes init, piece, close;
     size_t pieces;
@@ -96,7 +99,7 @@ static double cpu_seconds(void)
            (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
 }
 
-/* ---- messages ---------------------------------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------------------------- */
 
 static size_t put_varint(uint8_t *to, size_t value)
 {
@@ -142,7 +145,7 @@ static struct bytes init_message(char **words)
     return message(1, init, len);
 }
 
-/* ---- one command -------------------------------------------------------------------------------------------- */
+/* ---- one command ---------------------------------------------------------------------------- */
 
 static const struct bytes *next_part(const struct body *body, struct stream *stream)
 {
@@ -178,9 +181,7 @@ static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *to, size
 }
 
 #define HEADER(n, v) \
-    { \
-        (uint8_t *)(n), (uint8_t *)(v), sizeof(n) - 1, strlen(v), NGHTTP2_NV_FLAG_NONE \
-    }
+    {(uint8_t *)(n), (uint8_t *)(v), sizeof(n) - 1, strlen(v), NGHTTP2_NV_FLAG_NONE}
 
 static void start(struct run *run)
 {
@@ -286,7 +287,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     return 0;
 }
 
-/* ---- the connection ----------------------------------------------------------------------------------------- */
+/* ---- the connection ------------------------------------------------------------------------- */
 
 static int dial(const char *address, const char *port)
 {
@@ -373,7 +374,7 @@ static void work(struct run *run)
     }
 }
 
-/* ---- figures ------------------------------------------------------------------------------------------------ */
+/* ---- figures -------------------------------------------------------------------------------- */
 
 static int by_size(const void *a, const void *b)
 {

@@ -3,8 +3,8 @@
  *
  *   spawn COUNT PROGRAM [ARGUMENT]...
  *
- * Prints one JSON object: ops, wall and CPU seconds of this process, and the 50th and 99th percentile of the time
- * from the call of posix_spawn to the return of waitpid.
+ * Prints one JSON object: ops, wall and CPU seconds of this process, and the 50th and 99th
+ * percentile of the time from the call of posix_spawn to the return of waitpid.
  */
 #include <spawn.h>
 #include <stdint.h>

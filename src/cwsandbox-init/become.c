@@ -1,4 +1,5 @@
-/* Before there is a sandbox: the daemon, as root, has its bubblewrap started by a user who may do nothing. */
+/* Before there is a sandbox: the daemon, as root, has its bubblewrap started by a user who may do
+ * nothing. */
 #include <linux/capability.h>
 #include <linux/fcntl.h>
 #include <linux/prctl.h>
@@ -33,8 +34,8 @@ static long drop_to(long id)
     return rc;
 }
 
-/* By its path, so that it is known by its name; or else, where that user cannot come to it, as it was found before.
- * A script needs the descriptor too, and the init closes it. */
+/* By its path, so that it is known by its name; or else, where that user cannot come to it, as it
+ * was found before. A script needs the descriptor too, and the init closes it. */
 static long execute(long fd, char **argv, char **envp)
 {
     long rc = SYS3(execve, argv[0], argv, envp);

@@ -35,7 +35,7 @@ int command_read(struct launch *launch, char *block, uint64_t size)
     return 0;
 }
 
-/* ---- in the child ---------------------------------------------------------------------------------- */
+/* ---- in the child --------------------------------------------------------------------------- */
 
 static const char *find_path(char **envp)
 {
@@ -125,8 +125,9 @@ static int run(const struct launch *launch)
 
 long command_start(struct launch *launch)
 {
-    /* Not vfork, which is faster by a little: then whoever stops the child in between (kill -STOP -1) stops us too, and a
-     * sandbox whose daemon died would never end. For the main command nobody is there yet who could. */
+    /* Not vfork, which is faster by a little: then whoever stops the child in between (kill -STOP
+     * -1) stops us too, and a sandbox whose daemon died would never end. For the main command
+     * nobody is there yet who could. */
     unsigned long flags = SIGCHLD | (launch->error ? CLONE_VFORK : 0);
     long pid = SYS5(clone, flags, NULL, NULL, NULL, NULL);
     if (pid == 0)

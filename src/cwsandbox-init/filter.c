@@ -1,7 +1,7 @@
 /*
- * System calls that commands do without. They answer as on a kernel that was built without them, which programs are ready
- * for. What capabilities and the closed user namespaces keep from them already (mounts, modules, tracing the init) is
- * not repeated here.
+ * System calls that commands do without. They answer as on a kernel that was built without them,
+ * which programs are ready for. What capabilities and the closed user namespaces keep from them
+ * already (mounts, modules, tracing the init) is not repeated here.
  */
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -20,8 +20,9 @@
 #define LAST_NUMBER 0xffffffffu
 #endif
 
-/* Keyrings are not namespaced: the daemon's session keyring would be the commands' too. The others are large parts of the
- * kernel that ordinary programs do not need, and that ways out of sandboxes have been found in. */
+/* Keyrings are not namespaced: the daemon's session keyring would be the commands' too. The others
+ * are large parts of the kernel that ordinary programs do not need, and that ways out of sandboxes
+ * have been found in. */
 static const uint32_t own_calls[] = {
     __NR_add_key,           __NR_request_key, __NR_keyctl,         __NR_bpf,
     __NR_perf_event_open,   __NR_userfaultfd, __NR_io_uring_setup, __NR_io_uring_enter,

@@ -7,7 +7,8 @@
 
 #define BIT(cap) (1ull << (cap))
 
-/* What a package manager or a server expects of root, all of it confined to the sandbox's user namespace. */
+/* What a package manager or a server expects of root, all of it confined to the sandbox's user
+ * namespace. */
 #define KEPT_CAPABILITIES \
     (BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER) | BIT(CAP_FSETID) | BIT(CAP_KILL) | \
      BIT(CAP_SETGID) | BIT(CAP_SETUID) | BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_SYS_CHROOT))
@@ -50,7 +51,8 @@ int guard_drop_privileges(void)
             break;
         }
     }
-    /* Where a security module refuses that, no_new_privs still holds: a program never gains what we lack. */
+    /* Where a security module refuses that, no_new_privs still holds: a program never gains what we
+     * lack. */
     if (rc == -EPERM)
         rc = 0;
     if (rc == 0)

@@ -13,7 +13,8 @@ struct fault {
     const char *path; /* NULL: nothing to name */
 };
 
-/* become.c: executes argv[1] as the user, and group, that argv[0] is the number of; says so on stderr when it cannot. */
+/* become.c: executes argv[1] as the user, and group, that argv[0] is the number of; says so on
+ * stderr when it cannot. */
 __attribute__((noreturn)) void become(char **argv, char **envp);
 
 /* setup.c: does the steps of a block of `size` bytes, which it may write to. */
@@ -40,8 +41,9 @@ struct launch {
     int *error; /* NULL, or shared memory: set to why it could not be executed */
 };
 
-/* Fills argv, envp and working_dir from a block of CWSI_START; the block is written to and must stay until it is started. */
+/* Fills argv, envp and working_dir from a block of CWSI_START; the block is written to and must
+ * stay until it is started. */
 int command_read(struct launch *launch, char *block, uint64_t size);
-/* Starts it in a session of its own; returns its pid, with `error` only after it was executed or ended. One that cannot be
- * executed says so on its stderr. */
+/* Starts it in a session of its own; returns its pid, with `error` only after it was executed or
+ * ended. One that cannot be executed says so on its stderr. */
 long command_start(struct launch *launch);

@@ -1,6 +1,7 @@
 /*
- * cwsandbox-init: PID 1 of a sandbox. It sets the sandbox up, starts commands when the daemon says so, reaps
- * whatever ends, and ends itself, and the sandbox with it, when the main command or the daemon does.
+ * cwsandbox-init: PID 1 of a sandbox. It sets the sandbox up, starts commands when the daemon says
+ * so, reaps whatever ends, and ends itself, and the sandbox with it, when the main command or the
+ * daemon does.
  *
  * With arguments, USER PROGRAM [WORD ...], it only executes the program as that user.
  */
@@ -52,7 +53,7 @@ struct init {
 
 static struct init init;
 
-/* ---- the end ----------------------------------------------------------------------------------------- */
+/* ---- the end -------------------------------------------------------------------------------- */
 
 __attribute__((noreturn)) static void end(int code)
 {
@@ -75,7 +76,7 @@ __attribute__((noreturn)) static void die(const char *why)
     end(1);
 }
 
-/* ---- reports ----------------------------------------------------------------------------------------- */
+/* ---- reports -------------------------------------------------------------------------------- */
 
 static void send_report(const struct cwsi_report *report, int fd)
 {
@@ -108,7 +109,7 @@ static void report_fault(uint32_t id, long error, const struct fault *fault)
     send_report(&packet, -1);
 }
 
-/* ---- requests ---------------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------- */
 
 struct received {
     struct cwsi_request request;
@@ -275,8 +276,8 @@ static void pass_signal(const struct cwsi_request *request)
         die("a command id out of range");
     if (request->id == CWSI_MAIN && init.idle)
         end_idle(request->op == CWSI_KILL ? SIGKILL : request->value);
-    /* Not reaped yet, so the number is still this command's. It may not have come to make its group; then it has no
-     * children either. */
+    /* Not reaped yet, so the number is still this command's. It may not have come to make its
+     * group; then it has no children either. */
     int pid = init.pids[request->id];
     if (pid)
         SYS2(kill, pid, request->op == CWSI_KILL ? SIGKILL : request->value);
@@ -310,7 +311,7 @@ static void handle(void)
         SYS1(close, received.fds[i]);
 }
 
-/* ---- children ----------------------------------------------------------------------------------------- */
+/* ---- children ------------------------------------------------------------------------------- */
 
 /* The id of one of our commands, or CWSI_MAX_COMMANDS for an orphan that came to us. */
 static uint32_t find(int pid)
@@ -345,7 +346,8 @@ static void reap(void)
             main_ended = true;
             main_status = status;
         }
-        /* Behind the first report, which somebody waits for. Who ends from now on sends another signal, or is found here. */
+        /* Behind the first report, which somebody waits for. Who ends from now on sends another
+         * signal, or is found here. */
         if (first)
             SYS3(read, init.signal_fd, signals, sizeof(signals));
     }
@@ -355,7 +357,7 @@ static void reap(void)
     }
 }
 
-/* ---- from the beginning -------------------------------------------------------------------------------- */
+/* ---- from the beginning --------------------------------------------------------------------- */
 
 static void say_hello(void)
 {
@@ -394,7 +396,8 @@ void init_main(uint64_t *stack)
     const uint64_t child_signal = 1ull << (SIGCHLD - 1);
     if (argc > 1)
         become(argv + 1, argv + argc + 1);
-    /* Before anything else: no command may trace us, read our memory, or reach what we hold open. */
+    /* Before anything else: no command may trace us, read our memory, or reach what we hold
+     * open. */
     SYS5(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
     SYS5(prctl, PR_SET_NAME, "cwsandbox-init", 0, 0, 0);
     show_name(argv[0]);
@@ -411,7 +414,8 @@ void init_main(uint64_t *stack)
         struct pollfd fds[] = {{.fd = CWSI_SOCKET, .events = POLLIN | POLLRDHUP},
                                {.fd = init.signal_fd, .events = POLLIN}};
         SYS5(ppoll, fds, 2, NULL, NULL, 0);
-        /* Children first: an id is reported free before a request that came later can name it again. */
+        /* Children first: an id is reported free before a request that came later can name it
+         * again. */
         if (fds[1].revents)
             reap();
         /* At its end what was asked for before does not count any more. */

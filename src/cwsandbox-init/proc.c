@@ -27,9 +27,9 @@ static int make_read_only(const char *path)
 }
 
 /*
- * A rule instead of a list, so that it holds for what other kernels have in there. It matters most when the daemon
- * is root: root in the sandbox is then root for these files' permission bits, and a write to
- * /proc/sys/kernel/core_pattern or /proc/sysrq-trigger asks for nothing else.
+ * A rule instead of a list, so that it holds for what other kernels have in there. It matters most
+ * when the daemon is root: root in the sandbox is then root for these files' permission bits, and a
+ * write to /proc/sys/kernel/core_pattern or /proc/sysrq-trigger asks for nothing else.
  */
 static int seal(const char *name, unsigned type)
 {

@@ -185,8 +185,8 @@ static int overlay(const char *path, const char *upper)
     return (int)SYS5(mount, "cwsandbox", path, "overlay", MS_NOSUID | MS_NODEV, options);
 }
 
-/* The content lies where commands cannot reach it, and shows through a mount that cannot be written to. Where mounts are
- * refused the file itself is there. */
+/* The content lies where commands cannot reach it, and shows through a mount that cannot be written
+ * to. Where mounts are refused the file itself is there. */
 static int mount_file(char *path, const char *data, uint64_t len, uint32_t mode)
 {
     static unsigned long count;

@@ -1,6 +1,7 @@
 /*
- * The system calls of the init, without a libc: one per sandbox is resident for the sandbox's whole life, and a
- * static libc would bring 600 KiB of pages that it never needs. Every call returns a negative errno on failure.
+ * The system calls of the init, without a libc: one per sandbox is resident for the sandbox's whole
+ * life, and a static libc would bring 600 KiB of pages that it never needs. Every call returns a
+ * negative errno on failure.
  */
 #pragma once
 

@@ -10,7 +10,8 @@
 #include "host_private.h"
 #include "text.h"
 
-/* Ten milliseconds are usual; a host that pages or a mount that hangs must not leave a box in creation for ever. */
+/* Ten milliseconds are usual; a host that pages or a mount that hangs must not leave a box in
+ * creation for ever. */
 #define CREATE_TIMEOUT_NS (60 * CWS_NS_PER_S)
 
 /* Between looks at whether the last process of a box has ended, when no event will tell. */
@@ -21,7 +22,7 @@ int cwsd_box_exit_code(int wait_status)
     return WIFSIGNALED(wait_status) ? 128 + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }
 
-/* ---- the end -------------------------------------------------------------------------------------- */
+/* ---- the end -------------------------------------------------------------------------------- */
 
 static void release(struct cwsd_box *box)
 {
@@ -44,8 +45,8 @@ static void fail(struct cwsd_box *box, const struct cws_error *err)
         box->failure = *err;
 }
 
-/* Ends every process of the box. An init that is on its way up ends once it is there: bubblewrap itself must not be killed
- * meanwhile, for the reason in layout.c. */
+/* Ends every process of the box. An init that is on its way up ends once it is there: bubblewrap
+ * itself must not be killed meanwhile, for the reason in layout.c. */
 static void kill_all(struct cwsd_box *box)
 {
     if (box->host->isolation != CWSD_ISOLATION_NONE && box->init.fd >= 0)
@@ -122,8 +123,8 @@ static void tell_exited(struct cwsd_box *box)
     box->told_exited = true;
 }
 
-/* False for a moment when bubblewrap was killed from outside and its second process, on which nothing tells us, is still on
- * its way out. */
+/* False for a moment when bubblewrap was killed from outside and its second process, on which
+ * nothing tells us, is still on its way out. */
 static bool is_reaped(struct cwsd_box *box)
 {
     if (cwsd_child_reap_rest(&box->child))
@@ -132,8 +133,9 @@ static bool is_reaped(struct cwsd_box *box)
     return !box->lingers;
 }
 
-/* Nothing of the box is left once bubblewrap was reaped, nobody holds the socket, and the pid namespace's first
- * process, which the kernel lets go as the last one, is gone, and reaped by bubblewrap or, when that went first, by us. */
+/* Nothing of the box is left once bubblewrap was reaped, nobody holds the socket, and the pid
+ * namespace's first process, which the kernel lets go as the last one, is gone, and reaped by
+ * bubblewrap or, when that went first, by us. */
 static void check_gone(struct cwsd_box *box)
 {
     struct cws_error err = box->failure;
@@ -186,7 +188,7 @@ void cwsd_box_note_child_end(struct cwsd_child *child, int wait_status)
     check_gone(box);
 }
 
-/* ---- what the init says --------------------------------------------------------------------------- */
+/* ---- what the init says --------------------------------------------------------------------- */
 
 static bool on_hello(struct cwsd_box *box, int pidfd)
 {
@@ -215,7 +217,8 @@ static bool on_main_started(struct cwsd_box *box)
     close(box->stderr_fd);
     box->stderr_fd = -1;
     box->events->on_running(box->ctx);
-    /* All that bubblewrap still does is to wait for the init, whose end we see, and which we can wait for ourselves. */
+    /* All that bubblewrap still does is to wait for the init, whose end we see, and which we can
+     * wait for ourselves. */
     if (box->host->isolation != CWSD_ISOLATION_NONE)
         cwsd_child_dismiss(&box->child);
     return true;
@@ -312,7 +315,7 @@ static void on_report(struct cwsd_line *line, const struct cwsi_report *report, 
     on_line_end(line, &err);
 }
 
-/* ---- the commands' ids ---------------------------------------------------------------------------- */
+/* ---- the commands' ids ---------------------------------------------------------------------- */
 
 static enum cws_status grow_slots(struct cwsd_box *box)
 {
@@ -353,7 +356,7 @@ void cwsd_box_detach(struct cwsd_box *box, uint32_t id)
     box->first_free = id;
 }
 
-/* ---- the beginning -------------------------------------------------------------------------------- */
+/* ---- the beginning -------------------------------------------------------------------------- */
 
 static void on_timer(struct cws_timer *timer)
 {

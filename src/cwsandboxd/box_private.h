@@ -50,24 +50,27 @@ struct cwsd_box {
     uint32_t first_free; /* 0: none */
 };
 
-/* ---- box_start.c ----------------------------------------------------------------------------------- */
+/* ---- box_start.c ---------------------------------------------------------------------------- */
 
-/* Copies the options, starts the child and asks it to become the box. On failure the line may be open. What fails:
- * CWS_NO_MEMORY, CWS_INVALID (options that this isolation cannot fulfil), CWS_SYSTEM. */
+/* Copies the options, starts the child and asks it to become the box. On failure the line may be
+ * open. What fails: CWS_NO_MEMORY, CWS_INVALID (options that this isolation cannot fulfil),
+ * CWS_SYSTEM. */
 enum cws_status cwsd_box_start(struct cwsd_box *box, const struct cwsd_box_options *options,
                                struct cws_error *err) CWS_MUST_CHECK;
 /* The child was reaped. */
 void cwsd_box_note_child_end(struct cwsd_child *child, int wait_status);
 
-/* ---- for exec.c ----------------------------------------------------------------------------------- */
+/* ---- for exec.c ----------------------------------------------------------------------------- */
 
-/* Gives the exec an id. CWS_CLOSED when the box does not run, CWS_TOO_LARGE when it has too many commands. */
+/* Gives the exec an id. CWS_CLOSED when the box does not run, CWS_TOO_LARGE when it has too many
+ * commands. */
 enum cws_status cwsd_box_attach(struct cwsd_box *box, struct cwsd_exec *exec, uint32_t *out_id,
                                 struct cws_error *err) CWS_MUST_CHECK;
 /* The id may be another's from now on. */
 void cwsd_box_detach(struct cwsd_box *box, uint32_t id);
 
-/* ---- for box.c: what the init or the box's end says about a command. False: it makes no sense ------- */
+/* ---- for box.c: what the init or the box's end says about a command. False: it makes no sense
+ * ---- */
 
 bool cwsd_exec_note_started(struct cwsd_exec *exec) CWS_MUST_CHECK;
 /* The exec's id is free then; also after cwsd_exec_note_lost. */

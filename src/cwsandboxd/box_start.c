@@ -95,8 +95,8 @@ static enum cws_status lift(int *fd, struct cws_error *err)
     return CWS_OK;
 }
 
-/* bubblewrap's command line, behind "cwsandbox-init USER" when it is to run as a user of the box's own. `user` must last as
- * long. NULL when out of memory. */
+/* bubblewrap's command line, behind "cwsandbox-init USER" when it is to run as a user of the box's
+ * own. `user` must last as long. NULL when out of memory. */
 static char **make_argv(const struct cwsd_box *box, const char *hostname, char *user)
 {
     const struct cwsd_host *host = box->host;

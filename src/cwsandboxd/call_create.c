@@ -1,6 +1,7 @@
 /*
- * CreateSandbox: answers once the sandbox runs, or will never run. That takes milliseconds here, and spares the client
- * the polling, whose steps are much longer. A start that takes unusually long is answered as CREATING.
+ * CreateSandbox: answers once the sandbox runs, or will never run. That takes milliseconds here,
+ * and spares the client the polling, whose steps are much longer. A start that takes unusually long
+ * is answered as CREATING.
  */
 #include "base/alloc.h"
 #include "bounds.h"

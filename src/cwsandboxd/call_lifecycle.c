@@ -14,7 +14,7 @@ static void answer_sandbox(struct cws_server_call *call, const struct cwsd_sandb
     cwsd_service_answer(call, &view.sandbox);
 }
 
-/* ---- get ----------------------------------------------------------------------------- */
+/* ---- get ------------------------------------------------------------------------------------ */
 
 static void get(struct cws_server_call *call, const uint8_t *data, size_t len)
 {
@@ -32,7 +32,7 @@ static void get(struct cws_server_call *call, const uint8_t *data, size_t len)
     cwsd_wire_free(request);
 }
 
-/* ---- list ------------------------------------------------------------------------------------ */
+/* ---- list ----------------------------------------------------------------------------------- */
 
 static void answer_page(struct cws_server_call *call, const struct cwsd_query *query,
                         struct cwsd_view *views, cwsd_pb_sandbox **messages)
@@ -86,7 +86,7 @@ done:
     cwsd_wire_free(request);
 }
 
-/* ---- delete ---------------------------------------------------------------------------------- */
+/* ---- delete --------------------------------------------------------------------------------- */
 
 static bool check_delete(const cwsd_pb_delete_request *request, struct cwsd_fault *fault)
 {
@@ -150,10 +150,8 @@ static void delete_sandbox(struct cws_server_call *call, const uint8_t *data, si
 }
 
 #define AT_ONCE(name, handler) \
-    { \
-        CWSD_SANDBOX_SERVICE name, cwsd_unary_start, handler, cwsd_unary_half_closed, \
-            cwsd_unary_drained, cwsd_unary_closed, false \
-    }
+    {CWSD_SANDBOX_SERVICE name, cwsd_unary_start,  handler, cwsd_unary_half_closed, \
+     cwsd_unary_drained,        cwsd_unary_closed, false}
 
 const struct cws_server_method cwsd_call_get = AT_ONCE("GetSandbox", get);
 const struct cws_server_method cwsd_call_list = AT_ONCE("ListSandboxes", list);

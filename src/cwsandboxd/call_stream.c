@@ -67,7 +67,7 @@ static cwsd_pb_timestamp now(void)
     return cwsd_view_timestamp(time);
 }
 
-/* ---- from the command ------------------------------------------------------------------------ */
+/* ---- from the command ----------------------------------------------------------------------- */
 
 static enum cws_status feed(struct stream_call *stream, const uint8_t *data, size_t len)
 {
@@ -150,7 +150,7 @@ static void on_failed(void *ctx, const struct cwsd_fault *fault)
 static const struct cwsd_command_events command_events = {on_started, on_output, on_stdin_drained,
                                                           on_exited, on_failed};
 
-/* ---- from the client ------------------------------------------------------------------------- */
+/* ---- from the client ------------------------------------------------------------------------ */
 
 static void start_command(struct cws_deferred *deferred)
 {

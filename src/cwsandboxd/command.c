@@ -28,7 +28,7 @@ static bool set_not_running(struct cwsd_fault *fault, const char *sandbox_id, co
     return false;
 }
 
-/* ---- the command runs ------------------------------------------------------------------------ */
+/* ---- the command runs ----------------------------------------------------------------------- */
 
 static void on_started(void *ctx)
 {
@@ -69,7 +69,7 @@ static void on_failed(void *ctx, const struct cws_error *err)
 static const struct cwsd_exec_events exec_events = {on_started, on_output, on_stdin_drained,
                                                     on_exited, on_failed};
 
-/* ---- starting it ----------------------------------------------------------------------------- */
+/* ---- starting it ---------------------------------------------------------------------------- */
 
 static enum cws_status fill_lists(const struct cwsd_command_request *request,
                                   struct cwsd_string_list *argv,

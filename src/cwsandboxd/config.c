@@ -175,7 +175,7 @@ static enum cws_status take_option(struct cwsd_config *config, int id, const cha
     }
 }
 
-/* ---- defaults and rules between options ------------------------------------------------------ */
+/* ---- defaults and rules between options ----------------------------------------------------- */
 
 /* Where this user's daemons live: "/run/cwsandboxd", "$XDG_RUNTIME_DIR/cwsandboxd",
  * "/tmp/cwsandboxd-1000". */

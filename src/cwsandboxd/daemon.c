@@ -62,7 +62,7 @@ static void complain(const char *fmt, ...)
     fprintf(stderr, "cwsandboxd: %s\n", text);
 }
 
-/* ---- the end --------------------------------------------------------------------------------- */
+/* ---- the end -------------------------------------------------------------------------------- */
 
 static void stop_listening(struct daemon *daemon)
 {
@@ -110,7 +110,7 @@ static void on_parent_died(void *ctx)
     stop(ctx, 0); /* nobody is left to wait for the sandboxes */
 }
 
-/* ---- the beginning --------------------------------------------------------------------------- */
+/* ---- the beginning -------------------------------------------------------------------------- */
 
 static void prepare_process(void)
 {

@@ -14,9 +14,9 @@ struct cwsd_dir {
 enum cws_status cwsd_dir_make(const char *path, struct cwsd_dir *out_dir,
                               struct cws_error *err) CWS_MUST_CHECK;
 
-/* The directory that `path` is in must be this user's or root's, and either not writable by everybody
- * or sticky: else another user could put something else in the place of `path`. CWS_INVALID,
- * CWS_SYSTEM. */
+/* The directory that `path` is in must be this user's or root's, and either not writable by
+ * everybody or sticky: else another user could put something else in the place of `path`.
+ * CWS_INVALID, CWS_SYSTEM. */
 enum cws_status cwsd_dir_check_parent(const char *path, struct cws_error *err) CWS_MUST_CHECK;
 
 /* Removes what was made and is empty, and frees. Harmless on one that is all zeroes. */

@@ -13,7 +13,8 @@
 
 #define READ_SIZE (64 * 1024)
 
-/* A client's message is at most 100 MiB, and the service takes no further one while something is pending. */
+/* A client's message is at most 100 MiB, and the service takes no further one while something is
+ * pending. */
 #define MAX_PENDING_STDIN ((size_t)256 << 20)
 
 struct output {
@@ -35,8 +36,8 @@ struct cwsd_exec {
     bool exited; /* wait_status is how */
     bool lost;   /* failure says why */
     bool told;   /* the last event was sent */
-    bool
-        freed; /* no events any more; the memory goes when the kernel and the init are done with it */
+    bool freed;  /* no events any more; the memory goes when the kernel and the init are done with
+                  * it */
     bool paused;
     int wait_status;
     struct cws_error failure;
@@ -47,7 +48,7 @@ struct cwsd_exec {
     bool stdin_ends;
 };
 
-/* ---- the end -------------------------------------------------------------------------------------- */
+/* ---- the end -------------------------------------------------------------------------------- */
 
 static void release_if_done(struct cwsd_exec *exec)
 {
@@ -82,8 +83,9 @@ static void give_back_id(struct cwsd_exec *exec)
     exec->box = NULL;
 }
 
-/* Everything that will be read of it has been read. A command that was lost is read to its very end: its pipes end with the
- * box. One that exited may have left a process behind that keeps them open. */
+/* Everything that will be read of it has been read. A command that was lost is read to its very
+ * end: its pipes end with the box. One that exited may have left a process behind that keeps them
+ * open. */
 static bool is_drained(const struct output *output, const struct cwsd_exec *exec)
 {
     return output->watch.fd < 0 || (exec->exited && output->last_bytes <= 0);
@@ -153,7 +155,7 @@ void cwsd_exec_note_lost(struct cwsd_exec *exec, const struct cws_error *err)
     finish_or_release(exec);
 }
 
-/* ---- output --------------------------------------------------------------------------------------- */
+/* ---- output --------------------------------------------------------------------------------- */
 
 static void on_readable(struct cwsd_watch *watch, int events)
 {
@@ -181,7 +183,7 @@ void cwsd_exec_pause(struct cwsd_exec *exec, bool paused)
         cwsd_watch_for(&exec->outputs[i].watch, paused ? 0 : UV_READABLE);
 }
 
-/* ---- input ---------------------------------------------------------------------------------------- */
+/* ---- input ---------------------------------------------------------------------------------- */
 
 /* Writes what the pipe takes. False when the command will read no more. */
 static bool write_some(struct cwsd_exec *exec, const uint8_t *data, size_t len, size_t *out_written)
@@ -246,7 +248,7 @@ void cwsd_exec_close_stdin(struct cwsd_exec *exec)
         close_stdin(exec);
 }
 
-/* ---- the beginning -------------------------------------------------------------------------------- */
+/* ---- the beginning -------------------------------------------------------------------------- */
 
 static enum cws_status set_command(struct cwsd_exec *exec, const struct cwsd_exec_options *options,
                                    struct cws_error *err)

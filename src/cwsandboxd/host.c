@@ -33,7 +33,7 @@ static const char probe_command[] =
     "if [ \"$2\" ]; then (: > \"$1\") 2> /dev/null && [ -e \"$1\" ] || exit 10; fi\n"
     ": > /tmp/probe && : > /root/probe && : > /workspace/probe || exit 12\n";
 
-/* ---- where things are ----------------------------------------------------------------------------- */
+/* ---- where things are ----------------------------------------------------------------------- */
 
 static char *find_bwrap(const struct cwsd_host_options *options)
 {
@@ -71,7 +71,8 @@ static enum cws_status find_init(const struct cwsd_host_options *options, char *
     return *out_path ? CWS_OK : cws_error_set(err, CWS_NO_MEMORY, "out of memory");
 }
 
-/* What is executed by other users than this one: the file may lie where they cannot come to. Nobody can change the copy. */
+/* What is executed by other users than this one: the file may lie where they cannot come to. Nobody
+ * can change the copy. */
 static enum cws_status copy_init(struct cwsd_host *host, struct cws_error *err)
 {
     ssize_t copied = 1;
@@ -109,7 +110,7 @@ static enum cws_status check_state_dir(const struct cwsd_host_options *options,
     return CWS_OK;
 }
 
-/* ---- one container, to see whether it works ------------------------------------------------------- */
+/* ---- one container, to see whether it works ------------------------------------------------- */
 
 struct probe {
     struct cws_loop *loop;
@@ -150,7 +151,8 @@ static void on_timeout(struct cws_timer *timer)
     cwsd_box_stop(probe->box, 0);
 }
 
-/* Runs the probe's command in a box of `host`; CWS_OK when it ran to its end, whatever it found out. */
+/* Runs the probe's command in a box of `host`; CWS_OK when it ran to its end, whatever it found
+ * out. */
 static enum cws_status run_probe(const struct cwsd_host *host, const char *new_file,
                                  struct probe *probe, struct cws_error *err)
 {
@@ -190,7 +192,7 @@ static enum cws_status run_probe(const struct cwsd_host *host, const char *new_f
     return status;
 }
 
-/* ---- from the strongest to the weakest ------------------------------------------------------------ */
+/* ---- from the strongest to the weakest ------------------------------------------------------ */
 
 static enum cws_status plan(struct cwsd_host *host, enum cwsd_isolation isolation,
                             unsigned read_only, struct cws_error *err)
@@ -230,7 +232,8 @@ static enum cws_status try_isolation(struct cwsd_host *host, enum cwsd_isolation
         if (status != CWS_OK)
             return status;
         status = run_probe(host, new_file, &probe, err);
-        /* A folder with mounts of its own below cannot be overlaid; it stays read-only, the others need not. */
+        /* A folder with mounts of its own below cannot be overlaid; it stays read-only, the others
+         * need not. */
         refused = status == CWS_OK ? 0 : refused_overlay(&probe);
         read_only |= refused;
     } while (refused && !(read_only & 1u));
@@ -299,7 +302,7 @@ static void describe(struct cwsd_host *host, unsigned read_only, const char *no_
     }
 }
 
-/* ---- why not -------------------------------------------------------------------------------------- */
+/* ---- why not -------------------------------------------------------------------------------- */
 
 /* The number in a file of /proc; -1 when there is none. */
 static int read_setting(const char *path)
@@ -347,7 +350,7 @@ static const char *refused_to_users(const struct cwsd_host *host)
                   : "the daemon may not start programs as other users";
 }
 
-/* ---- none ----------------------------------------------------------------------------------------- */
+/* ---- none ----------------------------------------------------------------------------------- */
 
 static enum cws_status plan_none(struct cwsd_host *host, struct cws_error *err)
 {
@@ -369,7 +372,7 @@ static enum cws_status plan_none(struct cwsd_host *host, struct cws_error *err)
     return CWS_OK;
 }
 
-/* ---- life ----------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 static enum cws_status probe_each(struct cwsd_host *host, enum cwsd_isolation strongest,
                                   const char *why_root, struct cws_error *err)
@@ -399,7 +402,8 @@ static void drop_users(struct cwsd_host *host)
     host->init_fd = -1;
 }
 
-/* Root's sandboxes are users of their own, or root itself only where the host makes a difference between the two. */
+/* Root's sandboxes are users of their own, or root itself only where the host makes a difference
+ * between the two. */
 static enum cws_status probe_all(struct cwsd_host *host, enum cwsd_isolation strongest,
                                  struct cws_error *err)
 {
@@ -438,7 +442,8 @@ enum cws_status cwsd_host_probe_from(const struct cwsd_host_options *options,
     host->init_fd = -1;
     /* A command may close its stdin while it is written to. */
     signal(SIGPIPE, SIG_IGN);
-    /* What bubblewrap leaves behind is ours to reap: who is above us may not do it (the first process of a container). */
+    /* What bubblewrap leaves behind is ours to reap: who is above us may not do it (the first
+     * process of a container). */
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
     enum cws_status status = check_state_dir(options, err);
     if (status == CWS_OK)

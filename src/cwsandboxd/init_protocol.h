@@ -1,12 +1,14 @@
 /*
  * What the daemon and cwsandbox-init say to each other.
  *
- * One SOCK_SEQPACKET socket, descriptor CWSI_SOCKET in the init; one fixed-size struct per packet, behind a request's
- * its block if that is small, native byte order (both ends are one build on one kernel). The init trusts the daemon. The daemon takes the init's reports
- * as untrusted input: it must check size, op, id and order, and must close descriptors it did not ask for.
+ * One SOCK_SEQPACKET socket, descriptor CWSI_SOCKET in the init; one fixed-size struct per packet,
+ * behind a request's its block if that is small, native byte order (both ends are one build on one
+ * kernel). The init trusts the daemon. The daemon takes the init's reports as untrusted input: it
+ * must check size, op, id and order, and must close descriptors it did not ask for.
  *
- * The init ends, and everything in the sandbox with it, when the socket closes, when the main command (id
- * CWSI_MAIN) ends, or when a request makes no sense. No libc header in here: the init has none.
+ * The init ends, and everything in the sandbox with it, when the socket closes, when the main
+ * command (id CWSI_MAIN) ends, or when a request makes no sense. No libc header in here: the init
+ * has none.
  */
 #pragma once
 
@@ -25,14 +27,17 @@
 /* A block comes in the request's own packet, or in a file of its own: larger ones always. */
 #define CWSI_MAX_INLINE 4096u
 
-/* A request's descriptors, in this order: the block's file, then those of stdin, stdout, stderr that are given. */
+/* A request's descriptors, in this order: the block's file, then those of stdin, stdout, stderr
+ * that are given. */
 #define CWSI_MAX_FDS 4u
 
 enum cwsi_op {
     CWSI_SETUP = 1, /* once, first. Block: struct cwsi_step records. Reports: READY, or FAILED */
-    CWSI_START, /* Block: struct cwsi_command. Reports: STARTED or FAILED, after STARTED once EXITED */
-    CWSI_KILL,   /* SIGKILL to the process group of command `id`; ignored when it has ended */
-    CWSI_SIGNAL, /* signal `value` to the first process of command `id`; ignored when it has ended */
+    CWSI_START,     /* Block: struct cwsi_command. Reports: STARTED or FAILED, after STARTED once
+                     * EXITED */
+    CWSI_KILL,      /* SIGKILL to the process group of command `id`; ignored when it has ended */
+    CWSI_SIGNAL,    /* signal `value` to the first process of command `id`; ignored when it has
+                     * ended */
 };
 
 /* cwsi_request.flags */
@@ -42,8 +47,9 @@ enum cwsi_op {
 #define CWSI_STDOUT 4u /* ... and so on */
 #define CWSI_STDERR 8u
 #define CWSI_IDLE \
-    16u /* START of CWSI_MAIN, with argc 0: no program. STARTED once the working directory was entered; a signal \
-         * ends it as it would a program that leaves at SIGTERM and SIGINT with 0 */
+    16u /* START of CWSI_MAIN, with argc 0: no program. STARTED once the working directory was \
+         * entered; a signal ends it as it would a program that leaves at SIGTERM and SIGINT with \
+         * 0 */
 
 struct cwsi_request {
     uint32_t op;
@@ -56,11 +62,12 @@ struct cwsi_request {
 enum cwsi_report_op {
     CWSI_HELLO = 1, /* first; with one descriptor: a pidfd of the init */
     CWSI_READY,     /* SETUP is done */
-    CWSI_STARTED, /* command `id` has been started; if it could not be executed it says so on its stderr and
-                     * ends with 126 or 127 */
-    CWSI_EXITED, /* command `id` has ended; `value` is its wait status */
-    CWSI_FAILED, /* SETUP (`detail` is the step's op) or START of `id` failed; `value` is an errno. For the main
-                     * command also when it cannot be executed, or idle where it was asked to */
+    CWSI_STARTED,   /* command `id` has been started; if it could not be executed it says so on its
+                     * stderr and   ends with 126 or 127 */
+    CWSI_EXITED,    /* command `id` has ended; `value` is its wait status */
+    CWSI_FAILED, /* SETUP (`detail` is the step's op) or START of `id` failed; `value` is an errno.
+                  * For the main command also when it cannot be executed, or idle where it was asked
+                  * to */
 };
 
 struct cwsi_report {
@@ -72,8 +79,8 @@ struct cwsi_report {
 };
 
 /*
- * A block of CWSI_SETUP: records, each a struct cwsi_step, then `a` and `b` with a NUL after each, padded to 8
- * bytes. Parents of paths that are made are made too, with mode 0755.
+ * A block of CWSI_SETUP: records, each a struct cwsi_step, then `a` and `b` with a NUL after each,
+ * padded to 8 bytes. Parents of paths that are made are made too, with mode 0755.
  */
 enum cwsi_step_op {
     CWSI_STEP_PRIVATE = 1, /* mounts of the host do not come in any more */
@@ -82,16 +89,20 @@ enum cwsi_step_op {
     CWSI_STEP_SYMLINK,     /* a, pointing to b; replaces one that is there */
     CWSI_STEP_COPY,        /* file or symbolic link a (readable for all) to b */
     CWSI_STEP_BIND,        /* a on b, with what is mounted below; b is made when missing */
-    CWSI_STEP_OVERLAY, /* upper directory b + "/up" and work directory b + "/work" over directory a */
-    CWSI_STEP_MOUNT_FILE, /* content b, read-only at path a, whatever is there; needs a step SCRATCH before */
-    CWSI_STEP_SEAL_PROC, /* /proc: all but the processes read-only; what is root's alone is covered */
-    CWSI_STEP_DETACH,    /* what is mounted on a goes out of sight; a itself is removed */
+    CWSI_STEP_OVERLAY,    /* upper directory b + "/up" and work directory b + "/work" over directory
+                           * a */
+    CWSI_STEP_MOUNT_FILE, /* content b, read-only at path a, whatever is there; needs a step SCRATCH
+                             before */
+    CWSI_STEP_SEAL_PROC,  /* /proc: all but the processes read-only; what is root's alone is
+                           * covered */
+    CWSI_STEP_DETACH,     /* what is mounted on a goes out of sight; a itself is removed */
     CWSI_STEP_NO_USERNS,  /* no user namespaces can be made in here */
     CWSI_STEP_RMDIR,      /* empty directory a */
     CWSI_STEP_ENSURE_DIR, /* directory a, made when there is none */
 };
 
-/* A tmpfs that is there when the steps begin, with this program in it; a step DETACH takes it out of sight. */
+/* A tmpfs that is there when the steps begin, with this program in it; a step DETACH takes it out
+ * of sight. */
 #define CWSI_HIDDEN "/.cwsandbox"
 
 /* cwsi_step.flags: go on when it cannot be done / when `a` does not exist, or not for this user */
@@ -107,8 +118,9 @@ struct cwsi_step {
 };
 
 /*
- * A block of CWSI_START: this struct, then `pointers`: argc + 1 + envc + 1 of them as offsets from the block's
- * start (0 where argv and envp end), then the strings. The init turns them into pointers in place.
+ * A block of CWSI_START: this struct, then `pointers`: argc + 1 + envc + 1 of them as offsets from
+ * the block's start (0 where argv and envp end), then the strings. The init turns them into
+ * pointers in place.
  */
 struct cwsi_command {
     uint32_t argc; /* at least 1; 0 with CWSI_IDLE */

@@ -7,9 +7,9 @@
 #include "string_list.h"
 
 /*
- * The main command that clients send for a sandbox that was given none, word for word: wait until TERM or INT, then leave with
- * 0. A shell and a `sleep` for that would be nearly all that an idle sandbox costs, so it is not run: the box idles, which
- * does the same.
+ * The main command that clients send for a sandbox that was given none, word for word: wait until
+ * TERM or INT, then leave with 0. A shell and a `sleep` for that would be nearly all that an idle
+ * sandbox costs, so it is not run: the box idles, which does the same.
  */
 static const char *const keep_alive[] = {"/bin/sh", "-c",
                                          "trap \"exit 0\" TERM INT; sleep infinity & wait"};

@@ -10,8 +10,8 @@
 
 #include "skeleton.h"
 
-/* In sight of bubblewrap and the init only; gone when commands start. One mount, so that it goes in one step: each unmounting
- * waits for every processor. */
+/* In sight of bubblewrap and the init only; gone when commands start. One mount, so that it goes in
+ * one step: each unmounting waits for every processor. */
 #define HIDDEN_ETC  CWSI_HIDDEN "/etc"
 #define HIDDEN_INIT CWSI_HIDDEN "/init"
 #define GIVEN_INIT  "/proc/self/fd/" CWSI_PROGRAM_TEXT
@@ -25,8 +25,9 @@ const char *const cwsd_layout_programs[] = {"/usr",   "/opt",   "/bin",    "/sbi
                                             "/lib32", "/lib64", "/libx32", NULL};
 
 /*
- * What programs need of /etc, by name: everything else, whoever put it there, stays out. Nothing in here holds
- * keys, passwords, tokens or addresses (so no pip.conf, gitconfig, wgetrc, ssl/private, pki/tls/private, profile.d).
+ * What programs need of /etc, by name: everything else, whoever put it there, stays out. Nothing in
+ * here holds keys, passwords, tokens or addresses (so no pip.conf, gitconfig, wgetrc, ssl/private,
+ * pki/tls/private, profile.d).
  */
 static const char *const etc_files[] = {
     "debian_version", "fedora-release",  "gai.conf",       "host.conf",   "inputrc",
@@ -80,7 +81,7 @@ static const char nsswitch[] =
 /* A login shell keeps the PATH that the sandbox was given; only a missing one is made. */
 static const char profile[] = "PATH=\"${PATH:-%s}\"\nexport PATH\n";
 
-/* ---- bubblewrap's words --------------------------------------------------------------------------- */
+/* ---- bubblewrap's words --------------------------------------------------------------------- */
 
 struct builder {
     struct cwsd_layout *layout;
@@ -119,8 +120,9 @@ static void words(struct builder *builder, const char *option, const char *a, co
 
 static void add_namespaces(struct builder *builder)
 {
-    /* No --die-with-parent: it ends bubblewrap's first process at a moment when the second may still wait for it, and then
-     * waits for ever. The init sees the daemon's end by the socket, and is never kept from looking (command.c there). */
+    /* No --die-with-parent: it ends bubblewrap's first process at a moment when the second may
+     * still wait for it, and then waits for ever. The init sees the daemon's end by the socket, and
+     * is never kept from looking (command.c there). */
     static const char *const flags[] = {"--unshare-user", "--unshare-pid", "--unshare-ipc",
                                         "--unshare-net",  "--unshare-uts", "--unshare-cgroup-try",
                                         "--as-pid-1",     "--clearenv"};
@@ -136,7 +138,7 @@ static void add_namespaces(struct builder *builder)
         words(builder, "--cap-add", capabilities[i], NULL);
 }
 
-/* ---- programs ------------------------------------------------------------------------------------- */
+/* ---- programs ------------------------------------------------------------------------------- */
 
 /* The target of a symbolic link; false for anything else. */
 static bool read_link(const char *path, char target[PATH_MAX])
@@ -216,7 +218,7 @@ static void add_python(struct builder *builder)
                     writable ? "/usr/local/bin/python" : OWN_BIN "/python", target);
 }
 
-/* ---- /etc ----------------------------------------------------------------------------------------- */
+/* ---- /etc ----------------------------------------------------------------------------------- */
 
 /* With an overlay the init picks from the whole /etc, which is then taken away again. */
 static void pick_from_hidden(struct builder *builder)
@@ -310,7 +312,7 @@ static void add_etc(struct builder *builder, const char *path)
     add_file(builder, "/etc/profile", profile, path);
 }
 
-/* ---- the rest ------------------------------------------------------------------------------------- */
+/* ---- the rest ------------------------------------------------------------------------------- */
 
 static void add_writable(struct builder *builder)
 {

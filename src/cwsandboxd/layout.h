@@ -1,6 +1,7 @@
 /*
- * What a sandbox sees of the host, and what is made for it: bubblewrap's command line, the init's steps, and the
- * environment. Decided once per daemon; what of it exists on the host is looked at again for every sandbox.
+ * What a sandbox sees of the host, and what is made for it: bubblewrap's command line, the init's
+ * steps, and the environment. Decided once per daemon; what of it exists on the host is looked at
+ * again for every sandbox.
  */
 #pragma once
 
@@ -24,7 +25,8 @@ struct cwsd_layout {
     struct cwsd_string_list environment;
 };
 
-/* Where the host's programs are; a NULL ends the list. Those that are symbolic links on the host are in the sandbox. */
+/* Where the host's programs are; a NULL ends the list. Those that are symbolic links on the host
+ * are in the sandbox. */
 extern const char *const cwsd_layout_programs[];
 
 /* CWS_NO_MEMORY, or CWS_SYSTEM when there is something of the host that cannot be looked at. */

@@ -5,7 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* When too many descriptors of this user are on their way: an init takes its ones within a millisecond. */
+/* When too many descriptors of this user are on their way: an init takes its ones within a
+ * millisecond. */
 #define RETRY_NS (2 * CWS_NS_PER_MS)
 
 /* Reports taken in one go, so that one sandbox cannot keep the loop from the others. */
@@ -16,7 +17,7 @@ union control {
     struct cmsghdr align;
 };
 
-/* ---- sending ------------------------------------------------------------------------------------- */
+/* ---- sending -------------------------------------------------------------------------------- */
 
 static int send_request(int socket, const struct cwsd_request *request)
 {
@@ -78,7 +79,7 @@ void cwsd_line_send(struct cwsd_line *line, struct cwsd_request *request)
         flush(line);
 }
 
-/* ---- receiving ----------------------------------------------------------------------------------- */
+/* ---- receiving ------------------------------------------------------------------------------ */
 
 /* The one descriptor of a message; further ones are closed, and *out_count tells. */
 static int take_fd(struct msghdr *message, unsigned *out_count)
@@ -124,7 +125,8 @@ static bool receive(struct cwsd_line *line)
                              .msg_control = control.bytes,
                              .msg_controllen = sizeof(control.bytes)};
     ssize_t size = recvmsg(line->watch.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    /* A peer that went without having read everything leaves a reset, once, and its reports behind it. */
+    /* A peer that went without having read everything leaves a reset, once, and its reports behind
+     * it. */
     if (size < 0 && (errno == EINTR || errno == ECONNRESET))
         return true;
     if (size < 0 && errno == EAGAIN)
@@ -157,7 +159,7 @@ static void on_ready(struct cwsd_watch *watch, int events)
             break;
 }
 
-/* ---- life ---------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 enum cws_status cwsd_line_open(struct cws_loop *loop, struct cwsd_line *line, int fd,
                                struct cws_error *err)

@@ -1,6 +1,6 @@
 /*
- * The daemon's end of the socket to an init. What arrives is checked for its form here and for its sense by the
- * receiver. Loop thread only.
+ * The daemon's end of the socket to an init. What arrives is checked for its form here and for its
+ * sense by the receiver. Loop thread only.
  */
 #pragma once
 
@@ -15,7 +15,8 @@ struct cwsd_line {
     struct cws_timer retry;
     /* `fd`, if not -1, is the receiver's. The line may be closed from inside. */
     void (*on_report)(struct cwsd_line *line, const struct cwsi_report *report, int fd);
-    /* Last: nobody holds the other end any more (err is NULL), or what came was no report. Close the line. */
+    /* Last: nobody holds the other end any more (err is NULL), or what came was no report. Close
+     * the line. */
     void (*on_end)(struct cwsd_line *line, const struct cws_error *err);
 };
 
@@ -23,8 +24,8 @@ struct cwsd_line {
 enum cws_status cwsd_line_open(struct cws_loop *loop, struct cwsd_line *line, int fd,
                                struct cws_error *err) CWS_MUST_CHECK;
 
-/* Sends it now or when the init has taken what was sent before; requests arrive in order. The memory must stay until it was
- * sent (its node is in no list then) or the line is closed. */
+/* Sends it now or when the init has taken what was sent before; requests arrive in order. The
+ * memory must stay until it was sent (its node is in no list then) or the line is closed. */
 void cwsd_line_send(struct cwsd_line *line, struct cwsd_request *request);
 
 /* The init reads the end of the socket, and ends; its reports still arrive. */

@@ -23,7 +23,7 @@ static struct timespec wall_clock(void)
     return now;
 }
 
-/* ---- what the box says ----------------------------------------------------------------------- */
+/* ---- what the box says ---------------------------------------------------------------------- */
 
 static void tell_waiters(struct cwsd_sandbox *sandbox)
 {
@@ -84,7 +84,7 @@ static void on_lifetime(struct cws_timer *timer)
 
 static const struct cwsd_box_events box_events = {on_running, on_exited, on_gone};
 
-/* ---- the pool -------------------------------------------------------------------------------- */
+/* ---- the pool ------------------------------------------------------------------------------- */
 
 static void release(struct cwsd_record *record)
 {
@@ -169,7 +169,7 @@ void cwsd_pool_drain(struct cwsd_pool *pool, uint64_t grace_ms)
     }
 }
 
-/* ---- create ---------------------------------------------------------------------------------- */
+/* ---- create --------------------------------------------------------------------------------- */
 
 static bool check_request(struct cwsd_pool *pool, cwsd_pb_create_request *request,
                           struct cwsd_fault *fault)

@@ -28,7 +28,7 @@ void cwsd_request_done(struct cwsd_request *request)
     request->fd_count = 0;
 }
 
-/* ---- the block ----------------------------------------------------------------------------------- */
+/* ---- the block ------------------------------------------------------------------------------ */
 
 static enum cws_status make_file(struct cwsd_request *request, struct cws_error *err)
 {
@@ -76,7 +76,7 @@ enum cws_status cwsd_request_set_scripts(struct cwsd_request *request,
     return status;
 }
 
-/* ---- commands ------------------------------------------------------------------------------------ */
+/* ---- commands ------------------------------------------------------------------------------- */
 
 static size_t total_len(const struct cwsd_string_list *list)
 {

@@ -1,6 +1,7 @@
 /*
- * Building the block of a set-up request: the steps by which an init makes its sandbox's file system
- * (init_protocol.h). Caller's memory. The first failure sticks, so that it is asked for once, at the end.
+ * Building the block of a set-up request: the steps by which an init makes its sandbox's file
+ * system (init_protocol.h). Caller's memory. The first failure sticks, so that it is asked for
+ * once, at the end.
  */
 #pragma once
 

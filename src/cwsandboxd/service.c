@@ -17,7 +17,7 @@ static const struct cws_server_method *const offered[] = {
 #define SERVICE_ADDRESS(descriptor) &(descriptor),
 static const ProtobufCServiceDescriptor *const services[] = {CWS_PROTO_SERVICES(SERVICE_ADDRESS)};
 
-/* ---- methods that are not offered ------------------------------------------------------------ */
+/* ---- methods that are not offered ----------------------------------------------------------- */
 
 static void refuse(struct cws_server_call *call, void *ctx)
 {
@@ -51,7 +51,7 @@ static void ignore_closed(struct cws_server_call *call, enum cws_grpc_code why)
 static const struct cws_server_method refused = {NULL,   refuse,        ignore_message, ignore,
                                                  ignore, ignore_closed, false};
 
-/* ---- the table ------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------ */
 
 static char *make_path(const ProtobufCServiceDescriptor *service,
                        const ProtobufCMethodDescriptor *method)
@@ -114,7 +114,7 @@ void cwsd_service_done(struct cwsd_service *service)
     service->method_count = 0;
 }
 
-/* ---- for all methods ------------------------------------------------------------------------- */
+/* ---- for all methods ------------------------------------------------------------------------ */
 
 bool cwsd_service_admit(struct cws_server_call *call)
 {

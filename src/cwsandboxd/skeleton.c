@@ -63,7 +63,8 @@ static bool is_left_out(const char *folder, const char *name)
            !begins(folder, LOCAL "/lib/") && !begins(folder, LOCAL "/share/");
 }
 
-/* The directories `level` levels below `path`, which has room for PATH_MAX bytes and is as before afterwards. */
+/* The directories `level` levels below `path`, which has room for PATH_MAX bytes and is as before
+ * afterwards. */
 static void visit(struct walk *walk, char *path, unsigned level)
 {
     struct stat status;
@@ -77,7 +78,8 @@ static void visit(struct walk *walk, char *path, unsigned level)
             add(walk, path);
         return;
     }
-    /* What is in a directory that is closed to that user must not come to light by what is made here. */
+    /* What is in a directory that is closed to that user must not come to light by what is made
+     * here. */
     if (walk->other_user && (status.st_mode & 0005) != 0005)
         return;
     folder = opendir(path);
@@ -102,7 +104,8 @@ void cwsd_skeleton_add(struct cwsd_script *script, const char *path, const char 
         .script = script, .upper = upper, .other_user = other_user, .left = MAX_DIRECTORIES};
     char place[PATH_MAX];
     size_t len = strlen(path);
-    /* Level by level: one deep tree must not use up what is allowed before the others had their first. */
+    /* Level by level: one deep tree must not use up what is allowed before the others had their
+     * first. */
     for (unsigned level = 0; level <= MAX_DEPTH; level++) {
         for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
             bool inside = strncmp(places[i].path, path, len) == 0 &&

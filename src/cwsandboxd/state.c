@@ -14,7 +14,7 @@
 #define OWN_PREFIX "d"
 #define LOCK_NAME  "lock"
 
-/* ---- removing a tree ------------------------------------------------------------------------- */
+/* ---- removing a tree ------------------------------------------------------------------------ */
 
 static void remove_children(int dir_fd, dev_t device);
 
@@ -62,7 +62,7 @@ static void remove_tree(int base_fd, const char *name)
         remove_name(base_fd, name, info.st_dev);
 }
 
-/* ---- leftovers ------------------------------------------------------------------------------- */
+/* ---- leftovers ------------------------------------------------------------------------------ */
 
 /* The lock of a daemon's directory, taken; -1 while its daemon lives. */
 static int take_lock(int base_fd, const char *name)
@@ -100,7 +100,7 @@ static void remove_leftovers(int base_fd)
     closedir(dir);
 }
 
-/* ---- the own one ----------------------------------------------------------------------------- */
+/* ---- the own one ---------------------------------------------------------------------------- */
 
 /* Another user's directory could be changed under the daemon. */
 static enum cws_status check_base(const struct stat *info, const char *base, struct cws_error *err)

@@ -13,9 +13,10 @@
 #include "base/alloc.h"
 
 /*
- * Ids that no distribution gives to anybody: beyond those of people, subordinate ids and systemd-nspawn's containers, below
- * those that 31 bits end with. Each daemon has a block of them, by lot: two of one host hardly ever have the same, and
- * if they have, their sandboxes share the kernel's limits per user, but nothing that they could reach each other by.
+ * Ids that no distribution gives to anybody: beyond those of people, subordinate ids and
+ * systemd-nspawn's containers, below those that 31 bits end with. Each daemon has a block of them,
+ * by lot: two of one host hardly ever have the same, and if they have, their sandboxes share the
+ * kernel's limits per user, but nothing that they could reach each other by.
  */
 #define FIRST_ID    0x70000000u
 #define END_ID      0x7ffd0000u

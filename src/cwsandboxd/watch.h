@@ -1,6 +1,6 @@
 /*
- * A descriptor watched by the loop: a pipe end, a socket, a pidfd. Embedded in what it is for; owns the descriptor.
- * Loop thread only.
+ * A descriptor watched by the loop: a pipe end, a socket, a pidfd. Embedded in what it is for; owns
+ * the descriptor. Loop thread only.
  */
 #pragma once
 
@@ -11,7 +11,8 @@ struct cwsd_watch {
     int fd; /* -1: not open */
     int wanted;
     bool busy; /* the memory is still in use, also for a while after the close */
-    /* `events` has UV_READABLE, UV_WRITABLE, or both when the descriptor is broken or its peer is gone. */
+    /* `events` has UV_READABLE, UV_WRITABLE, or both when the descriptor is broken or its peer is
+     * gone. */
     void (*ready)(struct cwsd_watch *watch, int events);
     void (*closed)(struct cwsd_watch *watch);
 };
@@ -21,9 +22,10 @@ enum cws_status cwsd_watch_open(struct cws_loop *loop, struct cwsd_watch *watch,
                                 void (*ready)(struct cwsd_watch *watch, int events),
                                 struct cws_error *err) CWS_MUST_CHECK;
 
-/* What to watch for from now on: UV_READABLE, UV_WRITABLE, both or 0. Nothing happens when it is not open. */
+/* What to watch for from now on: UV_READABLE, UV_WRITABLE, both or 0. Nothing happens when it is
+ * not open. */
 void cwsd_watch_for(struct cwsd_watch *watch, int events);
 
-/* Closes the descriptor at once; `closed` is called later, never from inside, when the memory is free to go. Nothing
- * happens when it is not open. */
+/* Closes the descriptor at once; `closed` is called later, never from inside, when the memory is
+ * free to go. Nothing happens when it is not open. */
 void cwsd_watch_close(struct cwsd_watch *watch, void (*closed)(struct cwsd_watch *watch));

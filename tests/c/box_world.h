@@ -1,8 +1,8 @@
 /*
  * For the tests of boxes and execs: a loop, a host that was probed once, and recorders of events.
  *
- * Everything runs in the test's own thread. A test that ends well has left no descriptor, child or mount behind; box_close
- * looks.
+ * Everything runs in the test's own thread. A test that ends well has left no descriptor, child or
+ * mount behind; box_close looks.
  */
 #pragma once
 
@@ -25,7 +25,8 @@
 
 #define TEXT_CEILING (64u * 1024 * 1024)
 
-/* A main command that runs until it is stopped; clients send it for a sandbox that was given none. */
+/* A main command that runs until it is stopped; clients send it for a sandbox that was given
+ * none. */
 #define KEEP_ALIVE "trap \"exit 0\" TERM INT; sleep infinity & wait"
 
 struct box_world {
@@ -38,7 +39,7 @@ struct box_world {
     unsigned descriptors_before;
 };
 
-/* ---- the machine ------------------------------------------------------------------------------------ */
+/* ---- the machine ---------------------------------------------------------------------------- */
 
 static inline const char *init_path(void)
 {
@@ -122,7 +123,7 @@ static inline int open_pid(int pid)
     return (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
-/* ---- boxes ------------------------------------------------------------------------------------------ */
+/* ---- boxes ---------------------------------------------------------------------------------- */
 
 static inline void box_on_running(void *ctx)
 {
@@ -225,7 +226,7 @@ static inline int run_script(struct box_world *world, const char *script)
     return world->exit_code;
 }
 
-/* ---- execs ------------------------------------------------------------------------------------------ */
+/* ---- execs ---------------------------------------------------------------------------------- */
 
 struct exec_world {
     struct box_world *world;

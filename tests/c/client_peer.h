@@ -1,6 +1,6 @@
 /*
- * For the tests of the client role: a channel to a Unix socket in a folder of its own, and behind it a cws_server or a
- * bare HTTP/2 connection that does what the test wants.
+ * For the tests of the client role: a channel to a Unix socket in a folder of its own, and behind
+ * it a cws_server or a bare HTTP/2 connection that does what the test wants.
  */
 #pragma once
 
@@ -31,8 +31,8 @@ struct client_bed {
     struct cws_list rpcs;
 };
 
-/* Runs the loop until the condition holds, sleeping only for events: the second run does what the first one's events have
- * put off to just before the next wait. */
+/* Runs the loop until the condition holds, sleeping only for events: the second run does what the
+ * first one's events have put off to just before the next wait. */
 #define WAIT_FOR(loop, condition) \
     for (;;) { \
         uv_run(cws_loop_uv(loop), UV_RUN_NOWAIT); \
@@ -169,7 +169,8 @@ static inline void rpc_on_status(void *ctx, struct cws_grpc_status *status)
         rpc->hook(rpc, 's');
 }
 
-static const struct cws_call_events rpc_events = {.on_message = rpc_on_message, .on_status = rpc_on_status};
+static const struct cws_call_events rpc_events = {.on_message = rpc_on_message,
+                                                  .on_status = rpc_on_status};
 
 static inline struct rpc *rpc_start_until(struct client_bed *bed, const char *path,
                                           uint64_t deadline_ns)

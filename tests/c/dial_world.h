@@ -1,4 +1,5 @@
-/* For the tests of io/dial: a resolver, a server and a proxy that do as they are told, in one loop. */
+/* For the tests of io/dial: a resolver, a server and a proxy that do as they are told, in one
+ * loop. */
 #pragma once
 
 #include "certs.h"
@@ -378,8 +379,8 @@ static inline uint16_t closed_port(void)
     return ntohs(addr.sin_port);
 }
 
-/* A listener that does not even accept: its backlog takes one connection (the filler), and what comes
- * after that waits without an answer. */
+/* A listener that does not even accept: its backlog takes one connection (the filler), and what
+ * comes after that waits without an answer. */
 struct black_hole {
     int fd, fillers[2];
     uint16_t port;

@@ -1,4 +1,5 @@
-/* For the tests of commands: a StreamExec that does what the test tells it, and a sandbox whose execs go there. */
+/* For the tests of commands: a StreamExec that does what the test tells it, and a sandbox whose
+ * execs go there. */
 #pragma once
 
 #include "client_peer.h"

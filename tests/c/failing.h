@@ -5,7 +5,8 @@
 
 #include "base/alloc.h"
 
-/* After cws_alloc_fail_at(n) and what was to be tried: whether there was an n-th allocation. Turns failing off. */
+/* After cws_alloc_fail_at(n) and what was to be tried: whether there was an n-th allocation. Turns
+ * failing off. */
 static inline bool failing_was_reached(size_t n)
 {
     bool reached = true;

@@ -1,4 +1,5 @@
-/* For the tests of grpc/ and sandbox/: a server whose methods note what they hear, and calls that do. */
+/* For the tests of grpc/ and sandbox/: a server whose methods note what they hear, and calls that
+ * do. */
 #pragma once
 
 #include "grpc/call.h"
@@ -7,8 +8,9 @@
 #include "peer.h"
 
 /*
- * Three methods. Echo sends each message back and ends OK after the half-close; Hold and Credit do nothing by
- * themselves: the test does, through the record. Credit gives the window back only when the test consumes.
+ * Three methods. Echo sends each message back and ends OK after the half-close; Hold and Credit do
+ * nothing by themselves: the test does, through the record. Credit gives the window back only when
+ * the test consumes.
  */
 #define ECHO_PATH   "/test.Service/Echo"
 #define HOLD_PATH   "/test.Service/Hold"

@@ -1,4 +1,5 @@
-/* For the tests of h2/: a client and a server connection over memory, which note what they are told. */
+/* For the tests of h2/: a client and a server connection over memory, which note what they are
+ * told. */
 #pragma once
 
 #include "h2/conn.h"
@@ -7,8 +8,8 @@
 struct h2_side;
 
 /*
- * What one side was told of a stream. `events` has a letter for each event: f field, h block, d data, e end,
- * r drained, c closed; a letter is not repeated next to itself.
+ * What one side was told of a stream. `events` has a letter for each event: f field, h block, d
+ * data, e end, r drained, c closed; a letter is not repeated next to itself.
  */
 struct h2_record {
     struct cws_list node;

@@ -1,6 +1,7 @@
 /*
- * Two ends of a connection in memory, on one loop: what one end writes the other is told of just before the loop
- * next waits. How the bytes travel can be set for each end: in pieces, with little room, or not at all for a while.
+ * Two ends of a connection in memory, on one loop: what one end writes the other is told of just
+ * before the loop next waits. How the bytes travel can be set for each end: in pieces, with little
+ * room, or not at all for a while.
  */
 #pragma once
 
@@ -143,7 +144,8 @@ static inline void memory_pause(struct cws_transport *t, bool paused)
     memory_wake(memory_of(t));
 }
 
-/* The end of the connection as seen by this end: writes fail at once, what has arrived is delivered before on_closed. */
+/* The end of the connection as seen by this end: writes fail at once, what has arrived is delivered
+ * before on_closed. */
 static inline void memory_break(struct memory_end *end, enum cws_status status, const char *why)
 {
     end->broken = true;

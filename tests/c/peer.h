@@ -1,4 +1,5 @@
-/* For the tests of io/: a loop that is pumped by hand, and an owner of a transport that notes its events. */
+/* For the tests of io/: a loop that is pumped by hand, and an owner of a transport that notes its
+ * events. */
 #pragma once
 
 #include <errno.h>
@@ -50,8 +51,8 @@ static inline struct cws_loop *loop_open(void)
     return loop;
 }
 
-/* One iteration; waits for an event before it when there is nothing to do, but not for ever: work may have
- * been deferred to just before the loop's next wait. */
+/* One iteration; waits for an event before it when there is nothing to do, but not for ever: work
+ * may have been deferred to just before the loop's next wait. */
 static inline void pump(struct cws_loop *loop)
 {
     struct pollfd backend = {.fd = uv_backend_fd(cws_loop_uv(loop)), .events = POLLIN};

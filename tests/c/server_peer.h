@@ -1,4 +1,5 @@
-/* For the tests of the server role: a cws_server on one end of a connection in memory, an HTTP/2 client on the other. */
+/* For the tests of the server role: a cws_server on one end of a connection in memory, an HTTP/2
+ * client on the other. */
 #pragma once
 
 #include "grpc_peer.h"

@@ -1,4 +1,5 @@
-/* cwsandboxd/address: what a refusal says, and the edges of what is taken. What is refused: test_config.c. */
+/* cwsandboxd/address: what a refusal says, and the edges of what is taken. What is refused:
+ * test_config.c. */
 #include "unit.h"
 
 #include "address.h"

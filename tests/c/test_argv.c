@@ -1,4 +1,5 @@
-/* cwsandboxd/argv: the limits of command lines and environments, to the byte. More refusals: test_spec.c. */
+/* cwsandboxd/argv: the limits of command lines and environments, to the byte. More refusals:
+ * test_spec.c. */
 #include "unit.h"
 
 #include "argv.h"

@@ -30,7 +30,7 @@ static int free_hosts(void **state)
 /* A shell that runs has not always come to its first command. */
 #define AWAIT_TRAP "until [ -e /tmp/trapped ]; do sleep 0.01; done"
 
-/* ---- life and end ----------------------------------------------------------------------------------- */
+/* ---- life and end --------------------------------------------------------------------------- */
 
 static void test_runs_and_stops(void **state)
 {
@@ -260,7 +260,7 @@ static void test_nothing_inside_can_end_the_init(void **state)
     world_close(&world);
 }
 
-/* ---- the daemon is killed ---------------------------------------------------------------------------- */
+/* ---- the daemon is killed ------------------------------------------------------------------- */
 
 /* A daemon of its own: a box with background processes. */
 static void live_and_let_die(const struct cwsd_host *with, const char *mark, int ready)
@@ -350,7 +350,7 @@ static void test_daemon_without_isolation_is_killed(void **state)
     kill_daemon(host_none);
 }
 
-/* ---- what is inside ---------------------------------------------------------------------------------- */
+/* ---- what is inside ------------------------------------------------------------------------- */
 
 static void test_files_and_working_dir(void **state)
 {
@@ -409,7 +409,7 @@ static void test_idle_init_is_small(void **state)
     box_close(&world);
 }
 
-/* ---- nothing is left ---------------------------------------------------------------------------------- */
+/* ---- nothing is left ------------------------------------------------------------------------ */
 
 static void read_mounts(char *text, size_t size)
 {
@@ -463,7 +463,7 @@ static void test_each_allocation_fails(void **state)
     world_close(&world);
 }
 
-/* ---- an init that lies --------------------------------------------------------------------------------- */
+/* ---- an init that lies ---------------------------------------------------------------------- */
 
 static void say(uint32_t op, uint32_t id)
 {

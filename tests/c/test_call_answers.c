@@ -322,7 +322,8 @@ static void drain_first(struct h2_record *record, char event)
     refuse_some(record, event);
 }
 
-/* The first connection is told to go while a request is on its way: the request goes to another one. */
+/* The first connection is told to go while a request is on its way: the request goes to another
+ * one. */
 static void test_what_crosses_a_goaway_goes_elsewhere(void **state)
 {
     struct client_bed *bed = *state;
@@ -369,7 +370,8 @@ static void go_away(struct client_bed *bed, struct h2_side *side)
     cws_h2_conn_drain(side->conn);
 }
 
-/* Every connection is closed as soon as it is made: the call is told instead of dialling for ever. */
+/* Every connection is closed as soon as it is made: the call is told instead of dialling for
+ * ever. */
 static void test_connections_that_all_say_goodbye(void **state)
 {
     struct client_bed *bed = *state;

@@ -1,4 +1,5 @@
-/* cwsandboxd/command: commands before, in and after the life of their sandbox, and the words for what went wrong. */
+/* cwsandboxd/command: commands before, in and after the life of their sandbox, and the words for
+ * what went wrong. */
 #include "box_world.h"
 #include "command.h"
 #include "cwsd_help.h"

@@ -37,7 +37,7 @@ static void open_argv(struct exec_world *run, struct box_world *world, const cha
     exec_open(run, world, &options);
 }
 
-/* ---- output and exit -------------------------------------------------------------------------------- */
+/* ---- output and exit ------------------------------------------------------------------------ */
 
 static void test_output_and_exit_code(void **state)
 {
@@ -81,7 +81,7 @@ static void test_binary_output(void **state)
     box_close(&world);
 }
 
-/* ---- what cannot be run ------------------------------------------------------------------------------ */
+/* ---- what cannot be run --------------------------------------------------------------------- */
 
 static void test_cannot_be_run(void **state)
 {
@@ -136,7 +136,7 @@ static void test_no_words(void **state)
     box_close(&world);
 }
 
-/* ---- input ------------------------------------------------------------------------------------------- */
+/* ---- input ---------------------------------------------------------------------------------- */
 
 #define MEGABYTE (1024u * 1024)
 
@@ -184,7 +184,8 @@ static void test_back_pressure(void **state)
     cwsd_exec_pause(run.exec, true);
     assert_int_equal(cwsd_exec_write(run.exec, data, MEGABYTE), CWS_OK);
     cwsd_exec_close_stdin(run.exec);
-    /* Three pipes' and buffers' worth goes through while another command begins and ends; the rest waits. */
+    /* Three pipes' and buffers' worth goes through while another command begins and ends; the rest
+     * waits. */
     exec_open_script(&clock, &world, "true", false);
     exec_wait(&clock);
     exec_close(&clock);
@@ -241,7 +242,7 @@ static void test_without_stdin(void **state)
     box_close(&world);
 }
 
-/* ---- the end ----------------------------------------------------------------------------------------- */
+/* ---- the end -------------------------------------------------------------------------------- */
 
 static void test_background_child_does_not_hold_up_the_exit(void **state)
 {
@@ -401,7 +402,7 @@ static void test_main_command_ends_meanwhile(void **state)
     world_close(&world);
 }
 
-/* ---- many ------------------------------------------------------------------------------------------- */
+/* ---- many ----------------------------------------------------------------------------------- */
 
 #define CONCURRENT 200
 
@@ -497,7 +498,7 @@ static void test_each_allocation_fails(void **state)
     box_close(&world);
 }
 
-/* ---- what a command is given ---------------------------------------------------------------------------- */
+/* ---- what a command is given ---------------------------------------------------------------- */
 
 static void test_large_command(void **state)
 {

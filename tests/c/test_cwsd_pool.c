@@ -6,7 +6,7 @@
 #include "command.h"
 #include "peer.h"
 
-/* ---- boxes and execs, played ----------------------------------------------------------------- */
+/* ---- boxes and execs, played ---------------------------------------------------------------- */
 
 struct cwsd_box {
     struct cws_list node;
@@ -132,7 +132,7 @@ void cwsd_exec_pause(struct cwsd_exec *exec, bool paused)
     (void)exec, (void)paused;
 }
 
-/* ---- one pool per test ----------------------------------------------------------------------- */
+/* ---- one pool per test ---------------------------------------------------------------------- */
 
 struct world {
     size_t live;
@@ -224,7 +224,7 @@ static struct cwsd_sandbox *create_running(struct world *w)
     return sandbox;
 }
 
-/* ---- create ---------------------------------------------------------------------------------- */
+/* ---- create --------------------------------------------------------------------------------- */
 
 static void a_box_gets_what_was_asked_for(void **state)
 {
@@ -333,7 +333,7 @@ static void create_without_memory(void **state)
     assert_true(n > 8); /* each allocation of the way was tried */
 }
 
-/* ---- the end --------------------------------------------------------------------------------- */
+/* ---- the end -------------------------------------------------------------------------------- */
 
 static void stopping(void **state)
 {
@@ -399,7 +399,7 @@ static void unknown_ids(void **state)
     assert_invalid(&w->fault, "sandbox_id");
 }
 
-/* ---- commands -------------------------------------------------------------------------------- */
+/* ---- commands ------------------------------------------------------------------------------- */
 
 struct runner {
     unsigned started, failed;

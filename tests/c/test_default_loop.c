@@ -1,11 +1,13 @@
-/* io/default_loop: one loop for the process, its end, and fork. Each test in a process of its own. */
+/* io/default_loop: one loop for the process, its end, and fork. Each test in a process of its
+ * own. */
 #include "peer.h"
 
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 
-/* The thread sanitizer cannot follow a thread that is started after fork() in a process with threads. */
+/* The thread sanitizer cannot follow a thread that is started after fork() in a process with
+ * threads. */
 #ifdef __SANITIZE_THREAD__
 #define SKIP_UNDER_TSAN() skip()
 #else

@@ -380,8 +380,8 @@ static void test_look_up_in_a_forked_child(void **state)
 
 /* --- no memory --- */
 
-/* Each allocation of the longest way fails once: no dial, an error, or (where a part can do without)
- * a connection; never a hang or a leak. */
+/* Each allocation of the longest way fails once: no dial, an error, or (where a part can do
+ * without) a connection; never a hang or a leak. */
 static void test_each_allocation_fails_once(void **state)
 {
     struct fixture *f = *state;

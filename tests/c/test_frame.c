@@ -38,7 +38,8 @@ static void stream_init(struct stream *stream, const size_t *lens, size_t count)
         stream_add(stream, lens[i]);
 }
 
-/* Feeds one piece, in a block of exactly its size so that reading past it is caught; checks each message that comes. */
+/* Feeds one piece, in a block of exactly its size so that reading past it is caught; checks each
+ * message that comes. */
 static void feed(struct cws_frame_reader *reader, const struct stream *stream, const uint8_t *piece,
                  size_t len, size_t *seen)
 {
@@ -303,7 +304,8 @@ static void feed_piecewise(struct piecewise *p, const uint8_t *piece, size_t len
     free(copy);
 }
 
-/* In pieces of two sizes in turn; pieces are wanted for a message of which `least` bytes are there. */
+/* In pieces of two sizes in turn; pieces are wanted for a message of which `least` bytes are
+ * there. */
 static size_t read_piecewise(const struct stream *stream, size_t a, size_t b, size_t least)
 {
     struct piecewise p = {.stream = stream, .least = least};

@@ -104,7 +104,8 @@ static void serve_one(struct cws_loop *loop)
     await_notice(&served);
 }
 
-/* Posts and waits until that was done without the loop's own thread. It may have taken the turn back in between on a slow machine: again. */
+/* Posts and waits until that was done without the loop's own thread. It may have taken the turn
+ * back in between on a slow machine: again. */
 static void until_guest(struct cws_loop *loop, struct errand *errand,
                         void (*run)(struct cws_task *))
 {

@@ -1,4 +1,5 @@
-/* h2/conn: a client and a server connection against each other, and each way a connection can go. */
+/* h2/conn: a client and a server connection against each other, and each way a connection can
+ * go. */
 #include "failing.h"
 #include "h2/conn_private.h"
 #include "h2_peer.h"
@@ -327,7 +328,8 @@ static void test_peers_that_do_not_speak_http2(void **state)
     check_garbage(CWS_H2_SERVER, ping_first, sizeof(ping_first) - 1);
 }
 
-/* A frame that is against the protocol, in the midst of a call: told as such, not as an end in good order. */
+/* A frame that is against the protocol, in the midst of a call: told as such, not as an end in good
+ * order. */
 static void test_a_violation_later_on(void **state)
 {
     struct h2_pair *pair = *state;
@@ -367,8 +369,8 @@ static void test_free_tells_open_streams(void **state)
     cws_h2_conn_free(NULL);
 }
 
-/* A request and its answer with `turns` deliveries made, then one side is freed: each stream hears of its end once, and
- * nothing is left. Returns whether there was more to come. */
+/* A request and its answer with `turns` deliveries made, then one side is freed: each stream hears
+ * of its end once, and nothing is left. Returns whether there was more to come. */
 static bool free_after(struct h2_pair *pair, unsigned turns, bool free_server)
 {
     h2_pair_open(pair, 10, 0);

@@ -150,7 +150,8 @@ static void test_empty_blocks_are_settled_too(void **state)
     h2_pair_close(pair);
 }
 
-/* A server that has said all it has to say wants no more of the request: the client's side ends with it. */
+/* A server that has said all it has to say wants no more of the request: the client's side ends
+ * with it. */
 static void test_an_early_answer_ends_the_request(void **state)
 {
     struct h2_pair *pair = *state;
@@ -399,7 +400,8 @@ static void test_both_reset_at_once(void **state)
     h2_pair_close(pair);
 }
 
-/* Resets inside one event; then the same stream must stay silent, and the connection good for another one. */
+/* Resets inside one event; then the same stream must stay silent, and the connection good for
+ * another one. */
 static char reset_at;
 
 static void reset_in_event(struct h2_record *record, char event)

@@ -222,7 +222,8 @@ static void be_alone(void)
     write_text("/proc/self/gid_map", "0 0 1");
 }
 
-/* As under AppArmor's profile for bubblewrap: namespaces are there, but nothing can be mounted from inside. */
+/* As under AppArmor's profile for bubblewrap: namespaces are there, but nothing can be mounted from
+ * inside. */
 static void test_init_may_not_mount(void **state)
 {
     static const char script[] = "#!/bin/sh\n"
@@ -250,7 +251,7 @@ static void test_init_may_not_mount(void **state)
     remove_program(&init);
 }
 
-/* ---- root's sandboxes are not root ------------------------------------------------------------------ */
+/* ---- root's sandboxes are not root ---------------------------------------------------------- */
 
 static void test_users_of_their_own(void **state)
 {
@@ -304,7 +305,8 @@ static void test_root_that_cannot_become_others(void **state)
                                  "others in this user namespace"));
 }
 
-/* That bubblewrap fails for others does not make root's sandboxes root: only a host that refuses the others does. */
+/* That bubblewrap fails for others does not make root's sandboxes root: only a host that refuses
+ * the others does. */
 static void test_bubblewrap_for_root_only(void **state)
 {
     struct program bwrap;

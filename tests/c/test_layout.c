@@ -195,7 +195,7 @@ static void test_programs(void **state)
     box_close(&world);
 }
 
-/* ---- a user of its own, when the daemon is root ---------------------------------------------------- */
+/* ---- a user of its own, when the daemon is root --------------------------------------------- */
 
 /* The user of the host that root of the box is; 0 also when that cannot be read. */
 static unsigned long user_of(struct box_world *world)

@@ -105,7 +105,7 @@ static void say(int peer, const void *report, size_t size, unsigned fd_count)
     assert_int_equal(sendmsg(peer, &message, MSG_NOSIGNAL), size);
 }
 
-/* ---- what comes in ----------------------------------------------------------------------------------- */
+/* ---- what comes in -------------------------------------------------------------------------- */
 
 static void test_reports_arrive(void **state)
 {
@@ -182,7 +182,7 @@ static void test_peer_goes_without_reading(void **state)
     world_close(&world);
 }
 
-/* ---- what goes out ----------------------------------------------------------------------------------- */
+/* ---- what goes out -------------------------------------------------------------------------- */
 
 #define MANY 2000
 

@@ -178,7 +178,7 @@ struct poster {
         struct cws_task task;
         struct poster *poster;
         int number;
-    } * notes;
+    } *notes;
     int next; /* the number that has to come next; loop thread */
     atomic_int *left;
     pthread_mutex_t *lock;
@@ -381,7 +381,8 @@ static void test_deferred_work_runs_once_and_in_order(void **state)
     cws_loop_free(loop);
 }
 
-/* Others may yet add to what a flush sends: it comes last, also after what is deferred meanwhile. */
+/* Others may yet add to what a flush sends: it comes last, also after what is deferred
+ * meanwhile. */
 static void test_a_flush_comes_after_all_else(void **state)
 {
     (void)state;
@@ -422,7 +423,8 @@ static void defer_and_post(struct job *job)
     cws_loop_post(job->loop, &job->next->task);
 }
 
-/* A task's deferred work runs before the loop waits again, and so before the tasks of the next turn. */
+/* A task's deferred work runs before the loop waits again, and so before the tasks of the next
+ * turn. */
 static void test_deferred_by_a_task_runs_before_the_next_turn(void **state)
 {
     (void)state;
@@ -487,7 +489,8 @@ static void test_free_drops_what_the_registry_keeps(void **state)
     (void)state;
     struct cws_loop *loop = new_loop();
     struct cws_error err = {0};
-    struct kept kept[2] = {{{.drop = note_dropped}, loop, false}, {{.drop = note_dropped}, loop, false}};
+    struct kept kept[2] = {{{.drop = note_dropped}, loop, false},
+                           {{.drop = note_dropped}, loop, false}};
     struct cws_registry *registry = cws_loop_registry(loop);
     pthread_mutex_lock(&registry->lock);
     assert_true(cws_list_is_empty(&registry->entries));

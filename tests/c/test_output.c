@@ -1,11 +1,13 @@
-/* sandbox/output: bytes in, lines out, whatever lies between them: chunk borders, threads, memory that fails. */
+/* sandbox/output: bytes in, lines out, whatever lies between them: chunk borders, threads, memory
+ * that fails. */
 #include "unit.h"
 
 #include <pthread.h>
 
 #include "output_lines.h"
 
-/* Where the first chunks end: 960, then 1984 more, then 4032 more. Lines are laid over each of these places. */
+/* Where the first chunks end: 960, then 1984 more, then 4032 more. Lines are laid over each of
+ * these places. */
 static const size_t BORDERS[] = {960, 960 + 1984, 960 + 1984 + 4032};
 
 /* Takes every line there is and checks it against the text from *at on; *at is moved on. */

@@ -67,8 +67,8 @@ static void check_lines_go_on(size_t phase, size_t piece)
         uint8_t *to = new_memory(text.len + 4, phase);
         bytes_given = 0;
         cws_output_move(&output, to);
-        if (alike &&
-            !refuses) /* all but what was in small chunks, and a page or two at the ends of each chunk of pages */
+        if (alike && !refuses) /* all but what was in small chunks, and a page or two at the ends of
+                                  each chunk of pages */
             assert_true(bytes_given > text.len - (1 << 20));
         else
             assert_int_equal(bytes_given, 0);

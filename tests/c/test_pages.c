@@ -1,5 +1,6 @@
-/* base/pages: sizes in whole pages, zeros straight from the system, counted like other blocks; huge pages while they are cheap;
- * pages given away. The system calls are stood in for, to see them and to let them fail. */
+/* base/pages: sizes in whole pages, zeros straight from the system, counted like other blocks; huge
+ * pages while they are cheap; pages given away. The system calls are stood in for, to see them and
+ * to let them fail. */
 #include "unit.h"
 
 #include <errno.h>
@@ -114,7 +115,8 @@ static void test_without_memory(void **state)
 
 /* --- huge and small --- */
 
-/* How many of so many blocks of a new piece of memory are asked for as huge pages; all of it is got at once either way. */
+/* How many of so many blocks of a new piece of memory are asked for as huge pages; all of it is got
+ * at once either way. */
 static size_t huge_of(size_t blocks)
 {
     uint8_t *pages = cws_pages_new(blocks * BLOCK);
@@ -172,7 +174,8 @@ static void test_preparing_changes_nothing(void **state)
         assert_int_equal(fake.populated, rows[i].populated);
     }
     cws_pages_prepare(memory, size);
-    uintptr_t first = ((uintptr_t)memory + BLOCK - 1) / BLOCK, end = ((uintptr_t)memory + size) / BLOCK;
+    uintptr_t first = ((uintptr_t)memory + BLOCK - 1) / BLOCK,
+              end = ((uintptr_t)memory + size) / BLOCK;
     assert_int_equal(fake.huge, end - first); /* the whole blocks inside */
     for (size_t i = 0; i < size; i++)
         assert_int_equal(memory[i], 0xa5);

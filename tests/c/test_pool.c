@@ -1,4 +1,5 @@
-/* grpc/pool: how many connections there are, which call goes where, and what happens when none can be made. */
+/* grpc/pool: how many connections there are, which call goes where, and what happens when none can
+ * be made. */
 #include "client_peer.h"
 #include "failing.h"
 

@@ -1,4 +1,5 @@
-/* grpc/pool, grpc/channel, sandbox/exec: what they do after seconds and minutes, by a clock that is put forward. */
+/* grpc/pool, grpc/channel, sandbox/exec: what they do after seconds and minutes, by a clock that is
+ * put forward. */
 
 #include "exec_peer.h"
 #include "fake_clock.h"

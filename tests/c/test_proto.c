@@ -1,4 +1,5 @@
-/* proto/registry, proto/field, proto/unpack: descriptors by name, and messages from hostile bytes. */
+/* proto/registry, proto/field, proto/unpack: descriptors by name, and messages from hostile
+ * bytes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -163,7 +164,8 @@ static void a_nul_does_not_cut_text(void **state)
     cws_proto_free(msg);
 }
 
-/* Wraps `depth` messages, ListValue and Value in turn, the outermost a ListValue; returns where they start. */
+/* Wraps `depth` messages, ListValue and Value in turn, the outermost a ListValue; returns where
+ * they start. */
 static const uint8_t *nest(uint8_t *end, unsigned depth)
 {
     uint8_t *at = end;

@@ -1,4 +1,5 @@
-/* cwsandboxd/query: page tokens that were tampered with, and refusals that name value and rule. What lists hold: test_registry.c. */
+/* cwsandboxd/query: page tokens that were tampered with, and refusals that name value and rule.
+ * What lists hold: test_registry.c. */
 #include "unit.h"
 
 #include "bounds.h"

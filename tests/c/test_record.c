@@ -1,4 +1,5 @@
-/* cwsandboxd/record: ids, and the order of events that nobody plans. How each life ends: test_registry.c. */
+/* cwsandboxd/record: ids, and the order of events that nobody plans. How each life ends:
+ * test_registry.c. */
 #include "unit.h"
 
 #include "cwsd_help.h"

@@ -55,7 +55,7 @@ static void finish(struct cwsd_registry *registry, struct cwsd_record *record)
     cwsd_registry_finish(registry, record);
 }
 
-/* ---- states ---------------------------------------------------------------------------------- */
+/* ---- states --------------------------------------------------------------------------------- */
 
 static void states(void **state)
 {
@@ -129,7 +129,7 @@ static void reasons_are_text(void **state)
     assert_int_equal(record.reason[198], '?');
 }
 
-/* ---- look-up --------------------------------------------------------------------------------- */
+/* ---- look-up -------------------------------------------------------------------------------- */
 
 static void many_are_found(void **state)
 {
@@ -233,7 +233,7 @@ static void the_oldest_end_is_forgotten_first(void **state)
     cwsd_registry_done(&registry);
 }
 
-/* ---- lists ----------------------------------------------------------------------------------- */
+/* ---- lists ---------------------------------------------------------------------------------- */
 
 struct shelf {
     struct cwsd_registry registry;
@@ -395,7 +395,7 @@ static void bad_lists(void **state)
     cwsd_registry_done(&shelf.registry);
 }
 
-/* ---- view ------------------------------------------------------------------------------------ */
+/* ---- view ----------------------------------------------------------------------------------- */
 
 static void views(void **state)
 {

@@ -1,4 +1,5 @@
-/* cwsandboxd/request: blocks as the init reads them, and descriptors that are closed whatever happens. */
+/* cwsandboxd/request: blocks as the init reads them, and descriptors that are closed whatever
+ * happens. */
 #include "unit.h"
 
 #include <fcntl.h>
@@ -102,7 +103,8 @@ static void test_a_command_of_no_words(void **state)
     cwsd_request_done(&request);
 }
 
-/* The environment of the sandbox and the command's own are each within their limit, but not together. */
+/* The environment of the sandbox and the command's own are each within their limit, but not
+ * together. */
 static void test_more_than_the_kernel_takes(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* grpc/server: which requests become calls, and what happens to them when connections or the server go. */
+/* grpc/server: which requests become calls, and what happens to them when connections or the server
+ * go. */
 #include "failing.h"
 #include "server_peer.h"
 

@@ -317,7 +317,8 @@ static void test_manual_credit_neither_stalls_nor_gives_too_much(void **state)
         }
         cws_server_call_consume(served->call, sent - given_back);
         settle(bed->loop);
-        /* All is given back, so the window is what it was: about that much comes without a word from the method. */
+        /* All is given back, so the window is what it was: about that much comes without a word
+         * from the method. */
         for (int i = 0; i < 1000; i++)
             send_message(client, 1000);
         settle(bed->loop);

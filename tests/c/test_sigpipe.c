@@ -1,4 +1,5 @@
-/* base/sigpipe: kept away where it would end the program, and the thread's mask is as before afterwards. */
+/* base/sigpipe: kept away where it would end the program, and the thread's mask is as before
+ * afterwards. */
 #include "unit.h"
 
 #include <errno.h>

@@ -41,7 +41,8 @@ static void test_what_is_there(void **state)
     cwsd_script_done(&script);
 }
 
-/* Folders of a test's own below /usr/local, each with whether it is to be made in advance; outer ones first. */
+/* Folders of a test's own below /usr/local, each with whether it is to be made in advance; outer
+ * ones first. */
 static const struct {
     const char *path;
     bool made;

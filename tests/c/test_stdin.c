@@ -1,4 +1,5 @@
-/* sandbox/stdin: writes in order, sent when the command is ready, done under flow control, and never forgotten. */
+/* sandbox/stdin: writes in order, sent when the command is ready, done under flow control, and
+ * never forgotten. */
 #include "exec_peer.h"
 #include "failing.h"
 

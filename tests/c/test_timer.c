@@ -1,4 +1,5 @@
-/* io/timer: deadlines fire in order, and the heap keeps its shape whatever is set, moved and cancelled. */
+/* io/timer: deadlines fire in order, and the heap keeps its shape whatever is set, moved and
+ * cancelled. */
 #include "peer.h"
 
 #include "io/loop_private.h"

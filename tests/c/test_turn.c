@@ -167,7 +167,8 @@ static void test_only_the_first_post_is_a_guests(void **state)
 {
     struct owner *owner = *state;
     bool again = true;
-    /* The owner may have taken and offered the turn in between, which lets a second one in: not every time. */
+    /* The owner may have taken and offered the turn in between, which lets a second one in: not
+     * every time. */
     for (int i = 0; i < 1000 && again; i++) {
         enter(owner, CWS_VISIT_POST);
         cws_turn_leave(&owner->turn, CWS_VISIT_POST, no_work, NULL);

@@ -1,4 +1,5 @@
-/* sandbox/unary: a unary call as an operation, its result on any thread, its cancelling at any time. */
+/* sandbox/unary: a unary call as an operation, its result on any thread, its cancelling at any
+ * time. */
 #include "client_peer.h"
 #include "failing.h"
 
@@ -163,7 +164,8 @@ static void test_cancelled_too_late(void **state)
     client_bed_close(bed);
 }
 
-/* The answer is there before the wish has reached the loop: "yes" stays "yes", and nothing of the answer is shown. */
+/* The answer is there before the wish has reached the loop: "yes" stays "yes", and nothing of the
+ * answer is shown. */
 static void test_the_answer_overtakes_the_wish(void **state)
 {
     struct client_bed *bed = *state;

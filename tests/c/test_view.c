@@ -1,4 +1,5 @@
-/* cwsandboxd/view: every state as clients see it, and what a sandbox was given. More: test_registry.c. */
+/* cwsandboxd/view: every state as clients see it, and what a sandbox was given. More:
+ * test_registry.c. */
 #include "unit.h"
 
 #include "bounds.h"

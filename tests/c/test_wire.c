@@ -40,7 +40,8 @@ static size_t pack_request(uint8_t out_bytes[200])
     return protobuf_c_message_pack(&request.base, out_bytes);
 }
 
-/* Unpacks from a block of exactly its size. Whatever the bytes are: a message, or a client's fault. */
+/* Unpacks from a block of exactly its size. Whatever the bytes are: a message, or a client's
+ * fault. */
 static bool try_bytes(const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes,
                       size_t len)
 {

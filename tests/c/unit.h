@@ -16,7 +16,8 @@
 /* A test that waits for what never comes is killed after this long. */
 #define UNIT_SECONDS 60
 
-/* For tests that need no state of their own: *state is the number of live blocks before the test. */
+/* For tests that need no state of their own: *state is the number of live blocks before the
+ * test. */
 static inline int unit_set_up(void **state)
 {
     alarm(UNIT_SECONDS);

@@ -1,6 +1,6 @@
 /*
- * What the fuzz targets share. Each target defines LLVMFuzzerTestOneInput; libFuzzer, or replay.c for a plain test, calls
- * it with one input after the other.
+ * What the fuzz targets share. Each target defines LLVMFuzzerTestOneInput; libFuzzer, or replay.c
+ * for a plain test, calls it with one input after the other.
  */
 #pragma once
 
@@ -13,12 +13,12 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* A broken promise of the code under test, in every build. */
-#define REQUIRE(condition)                                                                         \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #condition);                \
-            abort();                                                                               \
-        }                                                                                          \
+#define REQUIRE(condition) \
+    do { \
+        if (!(condition)) { \
+            fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #condition); \
+            abort(); \
+        } \
     } while (0)
 
 /* The length of the next piece of `left` bytes, taken from the input's own bytes: 1..left. */

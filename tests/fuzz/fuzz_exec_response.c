@@ -1,9 +1,11 @@
-/* What a server sends on StreamExec, as the exec machine reads it: the frame it says, or a refusal. */
+/* What a server sends on StreamExec, as the exec machine reads it: the frame it says, or a
+ * refusal. */
 #include "base/alloc.h"
 #include "fuzz.h"
 #include "sandbox/exec_wire.h"
 
-/* The beginning of the message, at each length: where it is known to be output, it is that of the whole one. */
+/* The beginning of the message, at each length: where it is known to be output, it is that of the
+ * whole one. */
 static void check_beginnings(const uint8_t *data, size_t size, const struct cws_exec_frame *whole)
 {
     for (size_t len = 0; len <= size && len < 64; len++) {

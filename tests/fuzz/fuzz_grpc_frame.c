@@ -1,5 +1,5 @@
-/* The message reader gives the same messages, and the same verdict, however the bytes are cut and whether or not messages are taken
- * in pieces. */
+/* The message reader gives the same messages, and the same verdict, however the bytes are cut and
+ * whether or not messages are taken in pieces. */
 #include "base/alloc.h"
 #include "fuzz.h"
 #include "grpc/frame.h"

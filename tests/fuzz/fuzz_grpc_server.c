@@ -1,4 +1,5 @@
-/* A client's bytes at our gRPC server: every call that starts is closed exactly once, and nothing is left. */
+/* A client's bytes at our gRPC server: every call that starts is closed exactly once, and nothing
+ * is left. */
 #include "base/alloc.h"
 #include "grpc/server.h"
 #include "memory_transport.h"
@@ -57,7 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct cws_error err;
     REQUIRE(cws_loop_new(&loop, &err) == CWS_OK);
     started = closed = 0;
-    struct cws_server_options options = {.methods = methods, .method_count = 1, .max_message = MAX_MESSAGE};
+    struct cws_server_options options = {
+        .methods = methods, .method_count = 1, .max_message = MAX_MESSAGE};
     struct cws_server *server = cws_server_new(loop, &options);
     REQUIRE(server);
     struct memory_transport transport = {.base.ops = &memory_ops};

@@ -1,4 +1,5 @@
-/* The text forms in gRPC headers: base64, percent encoding, time-outs, metadata. What is written reads back. */
+/* The text forms in gRPC headers: base64, percent encoding, time-outs, metadata. What is written
+ * reads back. */
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "fuzz.h"
@@ -56,7 +57,8 @@ static void try_metadata(const char *text, size_t len)
     struct cws_error err = {0};
     cws_metadata_init(&metadata);
     size_t name_len = len / 3;
-    if (cws_metadata_add(&metadata, text, name_len, text + name_len, len - name_len, &err) == CWS_OK) {
+    if (cws_metadata_add(&metadata, text, name_len, text + name_len, len - name_len, &err) ==
+        CWS_OK) {
         REQUIRE(metadata.count == 1);
         REQUIRE(cws_metadata_find(&metadata, metadata.fields[0].name) == metadata.fields[0].value);
         for (size_t i = 0; i < metadata.fields[0].value_len; i++)

@@ -20,7 +20,8 @@ struct client {
     int closed;
 };
 
-static void on_field(void *ctx, const char *name, size_t name_len, const char *value, size_t value_len)
+static void on_field(void *ctx, const char *name, size_t name_len, const char *value,
+                     size_t value_len)
 {
     (void)ctx;
     REQUIRE(strnlen(name, name_len) <= name_len && strnlen(value, value_len) <= value_len);

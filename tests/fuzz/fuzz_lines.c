@@ -1,4 +1,5 @@
-/* Lines out of chunks: every line ends with LF but the last, none is empty, and together they are what came in. */
+/* Lines out of chunks: every line ends with LF but the last, none is empty, and together they are
+ * what came in. */
 #include "base/alloc.h"
 #include "fuzz.h"
 #include "sandbox/output.h"

@@ -1,5 +1,5 @@
-/* Bytes from a peer as any message: the first byte chooses which. What can be read must survive being
- * packed and read again. */
+/* Bytes from a peer as any message: the first byte chooses which. What can be read must survive
+ * being packed and read again. */
 #include <stdlib.h>
 #include <string.h>
 

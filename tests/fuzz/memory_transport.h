@@ -1,4 +1,5 @@
-/* A transport whose peer is the fuzz input: what is written is thrown away, what is read is fed in by hand. */
+/* A transport whose peer is the fuzz input: what is written is thrown away, what is read is fed in
+ * by hand. */
 #pragma once
 
 #include "base/base.h"
@@ -20,7 +21,8 @@ static inline struct memory_transport *memory_of(const struct cws_transport *t)
     return cws_container_of(t, struct memory_transport, base);
 }
 
-static inline void memory_start(struct cws_transport *t, const struct cws_transport_events *events, void *ctx)
+static inline void memory_start(struct cws_transport *t, const struct cws_transport_events *events,
+                                void *ctx)
 {
     memory_of(t)->events = events;
     memory_of(t)->ctx = ctx;
@@ -68,7 +70,8 @@ static inline void settle(struct cws_loop *loop)
 }
 
 /* Feeds the input in pieces, then ends the connection as the peer would. */
-static inline void memory_feed(struct memory_transport *t, struct cws_loop *loop, const uint8_t *data, size_t size)
+static inline void memory_feed(struct memory_transport *t, struct cws_loop *loop,
+                               const uint8_t *data, size_t size)
 {
     uint8_t seed = size ? data[0] : 0;
     while (size && t->started && !t->closed) {

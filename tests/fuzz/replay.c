@@ -1,4 +1,5 @@
-/* Runs a target on every file of the folders named as arguments, twice each, and says how many they were. */
+/* Runs a target on every file of the folders named as arguments, twice each, and says how many they
+ * were. */
 #include <dirent.h>
 #include <errno.h>
 

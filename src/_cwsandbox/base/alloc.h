@@ -1,8 +1,8 @@
 /*
  * The core's allocator: libc's, counted, and made to fail on demand in tests.
  *
- * Every block that crosses a module border comes from here, so that "nothing leaked" can be asked of a
- * running process and "what if this allocation fails" can be tried for each one. Any thread.
+ * Every block that crosses a module border comes from here, so that "nothing leaked" can be asked
+ * of a running process and "what if this allocation fails" can be tried for each one. Any thread.
  */
 #pragma once
 

@@ -7,9 +7,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#define CWS_MUST_CHECK __attribute__((warn_unused_result))
+#define CWS_MUST_CHECK        __attribute__((warn_unused_result))
 #define CWS_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define CWS_NORETURN __attribute__((noreturn))
+#define CWS_NORETURN          __attribute__((noreturn))
 
 #define CWS_ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -17,4 +17,4 @@
 #define cws_container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
 
 #define CWS_NS_PER_MS 1000000ull
-#define CWS_NS_PER_S 1000000000ull
+#define CWS_NS_PER_S  1000000000ull

@@ -37,7 +37,8 @@ enum cws_status cws_buf_reserve(struct cws_buf *buf, size_t more, uint8_t **out_
             buf->cap = cap;
         }
     }
-    *out_tail = buf->data ? buf->data + buf->head + buf->len : NULL; /* NULL: no room was asked for */
+    *out_tail =
+        buf->data ? buf->data + buf->head + buf->len : NULL; /* NULL: no room was asked for */
     return CWS_OK;
 }
 

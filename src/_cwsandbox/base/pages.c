@@ -11,11 +11,12 @@
 enum {
     PAGE = CWS_PAGE,
     BLOCK = 2 * 1024 * 1024, /* a huge page */
-    /* A huge page that takes longer than this costs more than its 512 small ones: the kernel had to move memory to make it, or
-     * runs in a virtual machine whose host has yet to find it. Seen: 0.2 ms when there is one, 5 ms when not; 0.7 ms for 512 small
-     * pages. */
+    /* A huge page that takes longer than this costs more than its 512 small ones: the kernel had to
+     * move memory to make it, or runs in a virtual machine whose host has yet to find it. Seen: 0.2
+     * ms when there is one, 5 ms when not; 0.7 ms for 512 small pages. */
     DEAR_NS = 1000 * 1000,
-    /* Blocks made of small pages after that, doubled as long as the next huge page is no cheaper. */
+    /* Blocks made of small pages after that, doubled as long as the next huge page is no
+     * cheaper. */
     FEWEST_SMALL = 32,
     MOST_SMALL = 256,
 };
@@ -28,7 +29,7 @@ size_t cws_pages_round(size_t size)
     return (size + PAGE - 1) & ~(size_t)(PAGE - 1);
 }
 
-/* ---- huge or small ---------------------------------------------------------------------------------------- */
+/* ---- huge or small -------------------------------------------------------------------------- */
 
 /* CPU time, which the time of such a stall counts as, and being preempted does not. */
 static uint64_t thread_time_ns(void)
@@ -38,7 +39,8 @@ static uint64_t thread_time_ns(void)
     return (uint64_t)time.tv_sec * CWS_NS_PER_S + (uint64_t)time.tv_nsec;
 }
 
-/* Threads may get in each other's way here: then a block is of the other kind than it might be, and that is all. */
+/* Threads may get in each other's way here: then a block is of the other kind than it might be, and
+ * that is all. */
 static bool may_be_huge(void)
 {
     unsigned left = atomic_load_explicit(&small_left, memory_order_relaxed);
@@ -93,7 +95,7 @@ void cws_pages_prepare(void *memory, size_t size)
     }
 }
 
-/* ---- new pages ---------------------------------------------------------------------------------------------- */
+/* ---- new pages ------------------------------------------------------------------------------ */
 
 static uint8_t *map(size_t size)
 {
@@ -150,7 +152,8 @@ bool cws_pages_give(uint8_t *pages, size_t size, size_t at, size_t len, uint8_t 
     }
     if (msync(to, len, MS_ASYNC) == 0) /* refused before anything was done */
         return false;
-    /* It failed after the kernel had taken away what was at `to`: others' memory must not be left with a hole. */
+    /* It failed after the kernel had taken away what was at `to`: others' memory must not be left
+     * with a hole. */
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
     if (mmap(to, len, PROT_READ | PROT_WRITE, flags, -1, 0) != to)
         abort();

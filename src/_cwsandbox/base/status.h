@@ -2,28 +2,28 @@
  * Status codes of the core's own functions, and the error value that carries the detail.
  *
  * A function that can fail returns `enum cws_status`; CWS_OK is 0. The same function takes a
- * `struct cws_error *err` when there is a detail worth telling a person: it is filled on failure only,
- * once, where the failure happened, and may get context put in front of it on the way up
+ * `struct cws_error *err` when there is a detail worth telling a person: it is filled on failure
+ * only, once, where the failure happened, and may get context put in front of it on the way up
  * (cws_error_wrap). `err` may be NULL. Values only: nothing to free, safe on any thread.
  */
 #pragma once
 
 #include "base/base.h"
 
-#define CWS_STATUS_MAP(X)                                                                          \
-    X(OK, "ok")                                                                                    \
-    X(NO_MEMORY, "out of memory")                                                                  \
-    X(INVALID, "invalid argument")                                                                 \
-    X(CLOSED, "closed")                                                                            \
-    X(CANCELLED, "cancelled")                                                                      \
-    X(TIMED_OUT, "timed out")                                                                      \
-    X(TOO_LARGE, "too large")                                                                      \
-    X(IO, "input/output error")                                                                    \
-    X(RESOLVE, "name look-up failed")                                                              \
-    X(CONNECT, "connection failed")                                                                \
-    X(PROXY, "proxy refused")                                                                      \
-    X(TLS, "TLS failure")                                                                          \
-    X(PROTOCOL, "protocol violation")                                                              \
+#define CWS_STATUS_MAP(X) \
+    X(OK, "ok") \
+    X(NO_MEMORY, "out of memory") \
+    X(INVALID, "invalid argument") \
+    X(CLOSED, "closed") \
+    X(CANCELLED, "cancelled") \
+    X(TIMED_OUT, "timed out") \
+    X(TOO_LARGE, "too large") \
+    X(IO, "input/output error") \
+    X(RESOLVE, "name look-up failed") \
+    X(CONNECT, "connection failed") \
+    X(PROXY, "proxy refused") \
+    X(TLS, "TLS failure") \
+    X(PROTOCOL, "protocol violation") \
     X(SYSTEM, "system error")
 
 enum cws_status {
@@ -40,7 +40,8 @@ struct cws_error {
 /* The constant's name in lower case words ("out of memory"). Never NULL. */
 const char *cws_status_text(enum cws_status status);
 
-/* Fills *err (may be NULL) and returns `status`, so that a failing function can `return cws_error_set(...)`. */
+/* Fills *err (may be NULL) and returns `status`, so that a failing function can `return
+ * cws_error_set(...)`. */
 enum cws_status cws_error_set(struct cws_error *err, enum cws_status status, const char *fmt, ...)
     CWS_PRINTF(3, 4);
 

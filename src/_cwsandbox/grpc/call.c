@@ -6,7 +6,8 @@
 #include "base/alloc.h"
 #include "grpc/channel_private.h"
 
-/* A peer that keeps refusing streams is overloaded: the caller is told instead of being kept for ever. */
+/* A peer that keeps refusing streams is overloaded: the caller is told instead of being kept for
+ * ever. */
 enum { MAX_ATTEMPTS = 10 };
 
 #ifndef CWS_VERSION
@@ -14,7 +15,7 @@ enum { MAX_ATTEMPTS = 10 };
 #endif
 #define USER_AGENT "cwsandbox-c/" CWS_VERSION
 
-/* ---- the end ------------------------------------------------------------------------------------------ */
+/* ---- the end -------------------------------------------------------------------------------- */
 
 /* No event handler of the call is on the stack any more: its memory may go. */
 static void leave(struct cws_call *call)
@@ -37,7 +38,8 @@ static void settle_first(struct cws_call *call, enum cws_status how)
     cws_block_settle(block, how);
 }
 
-/* Takes the call out of everything it is in. Queued messages are settled; no event comes after it. */
+/* Takes the call out of everything it is in. Queued messages are settled; no event comes after
+ * it. */
 static void detach(struct cws_call *call, uint32_t reset_code)
 {
     call->ended = true;
@@ -102,7 +104,7 @@ void cws_call_cancel(struct cws_call *call)
     leave(call);
 }
 
-/* ---- what comes back ------------------------------------------------------------------------------------ */
+/* ---- what comes back ------------------------------------------------------------------------ */
 
 static void add_details(struct cws_call *call, const char *value, size_t len)
 {
@@ -138,14 +140,16 @@ static bool is_named(const char *name, size_t len, const char *literal)
     return strlen(literal) == len && memcmp(name, literal, len) == 0;
 }
 
-static void on_field(void *ctx, const char *name, size_t name_len, const char *value, size_t value_len)
+static void on_field(void *ctx, const char *name, size_t name_len, const char *value,
+                     size_t value_len)
 {
     struct cws_call *call = ctx;
     if (is_named(name, name_len, ":status")) {
         call->http_status = parse_number(value, value_len);
     } else if (is_named(name, name_len, "content-type")) {
         static const char grpc[] = "application/grpc";
-        call->grpc_content = value_len >= sizeof(grpc) - 1 && memcmp(value, grpc, sizeof(grpc) - 1) == 0;
+        call->grpc_content =
+            value_len >= sizeof(grpc) - 1 && memcmp(value, grpc, sizeof(grpc) - 1) == 0;
     } else if (is_named(name, name_len, "grpc-status")) {
         int code = parse_number(value, value_len);
         call->status.code = code >= 0 ? code : CWS_GRPC_UNKNOWN;
@@ -167,12 +171,15 @@ static void on_block(void *ctx)
     call->committed = true;
     settle_first(call, CWS_OK);
     if (!call->ended && !call->has_status && (call->http_status != 200 || !call->grpc_content)) {
-        int code = call->http_status == 200 ? CWS_GRPC_UNKNOWN : (int)cws_grpc_code_from_http(call->http_status);
+        int code = call->http_status == 200 ? CWS_GRPC_UNKNOWN
+                                            : (int)cws_grpc_code_from_http(call->http_status);
         char text[96];
         if (call->http_status == 200)
-            snprintf(text, sizeof(text), "the peer's answer is not gRPC (its content-type is another)");
+            snprintf(text, sizeof(text),
+                     "the peer's answer is not gRPC (its content-type is another)");
         else
-            snprintf(text, sizeof(text), "the peer answered with HTTP status %d", call->http_status);
+            snprintf(text, sizeof(text), "the peer answered with HTTP status %d",
+                     call->http_status);
         conclude_local(call, code, text);
     }
     leave(call);
@@ -180,12 +187,14 @@ static void on_block(void *ctx)
 
 static void too_large(struct cws_call *call)
 {
-    cws_grpc_status_set(&call->status, CWS_GRPC_RESOURCE_EXHAUSTED, "CLIENT: Received message larger than max (%u vs. %zu)",
-                        call->reader.need, call->reader.max_message);
+    cws_grpc_status_set(&call->status, CWS_GRPC_RESOURCE_EXHAUSTED,
+                        "CLIENT: Received message larger than max (%u vs. %zu)", call->reader.need,
+                        call->reader.max_message);
     conclude(call, CWS_H2_CANCEL);
 }
 
-static bool wants_pieces(struct cws_frame_reader *reader, const uint8_t *start, size_t len, size_t message_len)
+static bool wants_pieces(struct cws_frame_reader *reader, const uint8_t *start, size_t len,
+                         size_t message_len)
 {
     struct cws_call *call = cws_container_of(reader, struct cws_call, reader);
     return call->events->on_begun(call->ctx, start, len, message_len);
@@ -202,7 +211,8 @@ static void on_data(void *ctx, const uint8_t *data, size_t len)
         if (status == CWS_TOO_LARGE)
             too_large(call);
         else if (status == CWS_PROTOCOL)
-            conclude_local(call, CWS_GRPC_INTERNAL, "the peer sent a compressed message, which was not offered");
+            conclude_local(call, CWS_GRPC_INTERNAL,
+                           "the peer sent a compressed message, which was not offered");
         else if (status != CWS_OK)
             conclude_local(call, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for a message");
         else if (!message)
@@ -220,17 +230,20 @@ static void conclude_ended(struct cws_call *call, const struct cws_h2_end *end)
 {
     if (call->has_status) {
         if (call->status.code == CWS_GRPC_OK && cws_frame_is_partial(&call->reader))
-            cws_grpc_status_set(&call->status, CWS_GRPC_INTERNAL, "the stream ended inside a message");
+            cws_grpc_status_set(&call->status, CWS_GRPC_INTERNAL,
+                                "the stream ended inside a message");
     } else if (cws_clock_now_ns() >= call->deadline_ns) {
         /* The peer's own timer was quicker than ours. */
         cws_grpc_status_set(&call->status, CWS_GRPC_DEADLINE_EXCEEDED, "Deadline Exceeded");
     } else if (end && end->lost) {
-        cws_grpc_status_set(&call->status, CWS_GRPC_UNAVAILABLE, "connection lost: %s", end->lost->text);
+        cws_grpc_status_set(&call->status, CWS_GRPC_UNAVAILABLE, "connection lost: %s",
+                            end->lost->text);
     } else if (end && end->code != CWS_H2_NO_ERROR) {
         cws_grpc_status_set(&call->status, (int)cws_grpc_code_from_h2(end->code),
                             "the peer reset the stream with HTTP/2 error code %u", end->code);
     } else {
-        cws_grpc_status_set(&call->status, CWS_GRPC_INTERNAL, "the peer ended the stream without a status");
+        cws_grpc_status_set(&call->status, CWS_GRPC_INTERNAL,
+                            "the peer ended the stream without a status");
     }
     conclude(call, CWS_H2_NO_ERROR);
 }
@@ -243,7 +256,7 @@ static void on_end(void *ctx)
     leave(call);
 }
 
-/* ---- sending again what the peer did not process ------------------------------------------------------ */
+/* ---- sending again what the peer did not process -------------------------------------------- */
 
 static void on_retry_due(struct cws_timer *timer)
 {
@@ -290,11 +303,12 @@ static const struct cws_h2_stream_events stream_events = {
     .on_closed = on_stream_closed,
 };
 
-/* ---- going out ----------------------------------------------------------------------------------------- */
+/* ---- going out ------------------------------------------------------------------------------ */
 
 enum { OWN_FIELDS = 9 };
 
-static size_t request_fields(const struct cws_call *call, char timeout[16], struct cws_h2_field *fields)
+static size_t request_fields(const struct cws_call *call, char timeout[16],
+                             struct cws_h2_field *fields)
 {
     const struct cws_channel *channel = call->channel;
     size_t n = 0;
@@ -324,7 +338,8 @@ static size_t request_fields(const struct cws_call *call, char timeout[16], stru
     return n;
 }
 
-/* The first message has left or was dropped: kept until the peer has answered, it may be needed again. */
+/* The first message has left or was dropped: kept until the peer has answered, it may be needed
+ * again. */
 static void on_first_settled(struct cws_block *block, enum cws_status how)
 {
     struct cws_call *call = block->owner;

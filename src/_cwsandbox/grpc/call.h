@@ -1,8 +1,9 @@
 /*
  * One gRPC call on the client's side: unary, server-streaming or bidirectional. Loop thread only.
  *
- * States: queued (waits for a connection) → open (stream exists) → closed. on_status is the last event, always
- * comes exactly once unless the call is cancelled by its owner, and frees the call after it returns.
+ * States: queued (waits for a connection) → open (stream exists) → closed. on_status is the last
+ * event, always comes exactly once unless the call is cancelled by its owner, and frees the call
+ * after it returns.
  */
 #pragma once
 
@@ -15,8 +16,9 @@ struct cws_call;
 struct cws_call_events {
     /* One whole message; `data` is valid during the call. */
     void (*on_message)(void *ctx, const uint8_t *data, size_t len);
-    /* Both may be NULL. A message of `message_len` bytes has begun with these: true if it is wanted by on_piece as it comes, from these
-     * bytes on, instead of whole. A call that ends amid the pieces ends with a failure. */
+    /* Both may be NULL. A message of `message_len` bytes has begun with these: true if it is wanted
+     * by on_piece as it comes, from these bytes on, instead of whole. A call that ends amid the
+     * pieces ends with a failure. */
     bool (*on_begun)(void *ctx, const uint8_t *data, size_t len, size_t message_len);
     void (*on_piece)(void *ctx, const uint8_t *data, size_t len);
     /* Last. `status` may be moved from. */
@@ -24,8 +26,9 @@ struct cws_call_events {
 };
 
 struct cws_call_options {
-    const char *path; /* static memory */
-    uint64_t deadline_ns; /* absolute, CWS_NO_DEADLINE: none. Ends the call by an own timer, and is sent as grpc-timeout */
+    const char *path;     /* static memory */
+    uint64_t deadline_ns; /* absolute, CWS_NO_DEADLINE: none. Ends the call by an own timer, and is
+                             sent as grpc-timeout */
 };
 
 /* Bytes in front of a message in its block (the gRPC prefix), filled in by cws_call_send. */
@@ -35,9 +38,10 @@ struct cws_call_options {
 struct cws_call *cws_call_start(struct cws_channel *channel, const struct cws_call_options *options,
                                 const struct cws_call_events *events, void *ctx);
 
-/* Queues one message: block->data has CWS_CALL_PREFIX bytes, then the message. Taken over; settled with CWS_OK once handed to the
- * connection under flow control (for the first message: once the call can no longer be sent again elsewhere), or with CWS_CLOSED.
- * Settling may happen at any later time on the loop thread, also from inside this call. */
+/* Queues one message: block->data has CWS_CALL_PREFIX bytes, then the message. Taken over; settled
+ * with CWS_OK once handed to the connection under flow control (for the first message: once the
+ * call can no longer be sent again elsewhere), or with CWS_CLOSED. Settling may happen at any later
+ * time on the loop thread, also from inside this call. */
 void cws_call_send(struct cws_call *call, struct cws_block *message);
 
 /* No more messages after those queued. */

@@ -1,5 +1,5 @@
-#include <stdio.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -22,7 +22,7 @@ const char *cws_channel_authority(const struct cws_channel *channel)
     return channel->target.authority;
 }
 
-/* ---- the key: equal options share one channel ------------------------------------------------------- */
+/* ---- the key: equal options share one channel ----------------------------------------------- */
 
 static enum cws_status append_part(struct cws_buf *key, const char *bytes, size_t len)
 {
@@ -46,7 +46,8 @@ static char *make_key(const struct cws_channel_options *o, const struct cws_chan
     snprintf(numbers, sizeof(numbers), "%d/%zu/%u", channel->target.tls, channel->max_receive,
              channel->max_connections);
     char *text = NULL;
-    if (append_text(&key, numbers) != CWS_OK || append_text(&key, channel->target.authority) != CWS_OK ||
+    if (append_text(&key, numbers) != CWS_OK ||
+        append_text(&key, channel->target.authority) != CWS_OK ||
         append_text(&key, channel->target.unix_path) != CWS_OK ||
         append_part(&key, o->roots_pem, o->roots_len) != CWS_OK ||
         append_part(&key, o->cert_pem, o->cert_len) != CWS_OK ||
@@ -64,7 +65,7 @@ done:
     return text;
 }
 
-/* ---- life -------------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 static void channel_free(struct cws_channel *channel)
 {
@@ -132,7 +133,8 @@ static void on_last_user_gone(struct cws_task *task)
     (void)!cws_timer_set(channel->loop, &channel->linger_timer, cws_clock_now_ns() + LINGER_NS);
 }
 
-static enum cws_status channel_create(struct cws_loop *loop, const struct cws_channel_options *options,
+static enum cws_status channel_create(struct cws_loop *loop,
+                                      const struct cws_channel_options *options,
                                       struct cws_channel **out_channel, struct cws_error *err)
 {
     struct cws_channel *channel = cws_calloc(1, sizeof(*channel));
@@ -140,7 +142,8 @@ static enum cws_status channel_create(struct cws_loop *loop, const struct cws_ch
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a channel");
     channel->loop = loop;
     channel->max_receive = options->max_receive ? options->max_receive : DEFAULT_MAX_RECEIVE;
-    channel->max_connections = options->max_connections ? options->max_connections : DEFAULT_MAX_CONNECTIONS;
+    channel->max_connections =
+        options->max_connections ? options->max_connections : DEFAULT_MAX_CONNECTIONS;
     channel->users = 1;
     channel->linger_task.run = on_last_user_gone;
     cws_timer_init(&channel->linger_timer, on_linger_over);
@@ -165,7 +168,8 @@ static enum cws_status channel_create(struct cws_loop *loop, const struct cws_ch
 
 static struct cws_channel *find_lock_held(struct cws_registry *registry, const char *key)
 {
-    for (struct cws_list *node = registry->entries.next; node != &registry->entries; node = node->next) {
+    for (struct cws_list *node = registry->entries.next; node != &registry->entries;
+         node = node->next) {
         struct cws_channel *channel = cws_list_entry(node, struct cws_channel, entry.node);
         if (strcmp(channel->key, key) == 0)
             return channel;
@@ -173,7 +177,8 @@ static struct cws_channel *find_lock_held(struct cws_registry *registry, const c
     return NULL;
 }
 
-static enum cws_status make_tls(struct cws_channel *channel, const struct cws_channel_options *o, struct cws_error *err)
+static enum cws_status make_tls(struct cws_channel *channel, const struct cws_channel_options *o,
+                                struct cws_error *err)
 {
     if (!channel->target.tls)
         return CWS_OK;
@@ -242,7 +247,8 @@ void cws_channel_count(struct cws_loop *loop, size_t *out_connections, size_t *o
     struct cws_registry *registry = cws_loop_registry(loop);
     *out_connections = *out_calls = 0;
     pthread_mutex_lock(&registry->lock);
-    for (struct cws_list *node = registry->entries.next; node != &registry->entries; node = node->next) {
+    for (struct cws_list *node = registry->entries.next; node != &registry->entries;
+         node = node->next) {
         struct cws_channel *channel = cws_list_entry(node, struct cws_channel, entry.node);
         *out_connections += channel->connection_count;
         *out_calls += channel->call_count;

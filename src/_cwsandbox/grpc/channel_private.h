@@ -1,4 +1,5 @@
-/* What channel.c (the shared object), pool.c (its connections) and call.c share. Loop thread, except where said. */
+/* What channel.c (the shared object), pool.c (its connections) and call.c share. Loop thread,
+ * except where said. */
 #pragma once
 
 #include "base/ref.h"
@@ -29,10 +30,10 @@ struct cws_channel {
     size_t connecting;
     struct cws_list queue; /* calls that wait for a stream, in order */
     size_t queued;
-    size_t call_count; /* queued and open */
-    uint64_t no_dial_before_ns; /* after a failed dial while other connections live */
-    size_t streams_expected;    /* what a new connection is expected to take */
-    struct cws_timer idle_timer; /* closes connections that are not needed any more */
+    size_t call_count;             /* queued and open */
+    uint64_t no_dial_before_ns;    /* after a failed dial while other connections live */
+    size_t streams_expected;       /* what a new connection is expected to take */
+    struct cws_timer idle_timer;   /* closes connections that are not needed any more */
     struct cws_timer redial_timer; /* at no_dial_before_ns, for calls that wait */
     unsigned fruitless;            /* connections in a row that closed before they took a call */
     struct cws_deferred pump;
@@ -50,14 +51,14 @@ struct cws_call {
     const struct cws_call_events *events;
     void *ctx;
 
-    struct cws_list unsent;   /* messages that wait for the stream */
-    struct cws_block *first;  /* the first message, kept while the call may have to be sent again */
+    struct cws_list unsent;  /* messages that wait for the stream */
+    struct cws_block *first; /* the first message, kept while the call may have to be sent again */
     void (*first_settled)(struct cws_block *block, enum cws_status how); /* its own, while kept */
     void *first_owner;
-    bool has_first;    /* the first message was given to us */
-    bool sent_more;    /* a further message is on its way: no sending again */
+    bool has_first; /* the first message was given to us */
+    bool sent_more; /* a further message is on its way: no sending again */
     bool half_closed;
-    bool committed;    /* the peer has answered */
+    bool committed; /* the peer has answered */
     unsigned attempts;
 
     struct cws_frame_reader reader;

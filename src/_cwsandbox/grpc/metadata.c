@@ -34,8 +34,8 @@ static char to_lower(char c)
 
 static bool is_reserved(const char *name)
 {
-    static const char *const reserved[] = {"te",         "content-type",     "content-length",
-                                           "connection", "keep-alive",       "proxy-connection",
+    static const char *const reserved[] = {"te",         "content-type",      "content-length",
+                                           "connection", "keep-alive",        "proxy-connection",
                                            "upgrade",    "transfer-encoding", "host"};
     for (size_t i = 0; i < CWS_ARRAY_LEN(reserved); i++)
         if (strcmp(name, reserved[i]) == 0)
@@ -54,24 +54,29 @@ static enum cws_status check_name(const char *name, size_t len, struct cws_error
         return cws_error_set(err, CWS_INVALID, "metadata name must not be empty");
     for (size_t i = 0; i < len; i++)
         if (!is_name_char(name[i]))
-            return cws_error_set(err, CWS_INVALID, "metadata name '%.*s' may only have a-z, 0-9, '_', '-' and '.'",
+            return cws_error_set(err, CWS_INVALID,
+                                 "metadata name '%.*s' may only have a-z, 0-9, '_', '-' and '.'",
                                  (int)(len < 100 ? len : 100), name);
     if (is_reserved(name))
-        return cws_error_set(err, CWS_INVALID, "metadata name '%s' is reserved for the transport", name);
+        return cws_error_set(err, CWS_INVALID, "metadata name '%s' is reserved for the transport",
+                             name);
     return CWS_OK;
 }
 
 /* The value is not told: it may be a secret. */
-static enum cws_status check_value(const char *name, const char *value, size_t len, struct cws_error *err)
+static enum cws_status check_value(const char *name, const char *value, size_t len,
+                                   struct cws_error *err)
 {
     /* HTTP/2 forbids it, and peers drop such a field without a word. */
     if (len && (value[0] == ' ' || value[len - 1] == ' '))
-        return cws_error_set(err, CWS_INVALID, "metadata value of '%s' must not begin or end with a space", name);
+        return cws_error_set(err, CWS_INVALID,
+                             "metadata value of '%s' must not begin or end with a space", name);
     for (size_t i = 0; i < len; i++)
         if (value[i] < 0x20 || value[i] > 0x7e)
-            return cws_error_set(err, CWS_INVALID,
-                                 "metadata value of '%s' must be printable ASCII; byte %zu is 0x%02x", name, i,
-                                 (unsigned)(unsigned char)value[i]);
+            return cws_error_set(
+                err, CWS_INVALID,
+                "metadata value of '%s' must be printable ASCII; byte %zu is 0x%02x", name, i,
+                (unsigned)(unsigned char)value[i]);
     return CWS_OK;
 }
 
@@ -80,14 +85,15 @@ static size_t size_of(const struct cws_metadata_field *field)
     return field->name_len + field->value_len + 32;
 }
 
-static enum cws_status check_room(const struct cws_metadata *metadata, const struct cws_metadata_field *field,
-                                  struct cws_error *err)
+static enum cws_status check_room(const struct cws_metadata *metadata,
+                                  const struct cws_metadata_field *field, struct cws_error *err)
 {
     if (metadata->count == CWS_METADATA_MAX_FIELDS)
-        return cws_error_set(err, CWS_INVALID, "metadata '%.100s' is one too many: there may be %d", field->name,
-                             CWS_METADATA_MAX_FIELDS);
+        return cws_error_set(err, CWS_INVALID, "metadata '%.100s' is one too many: there may be %d",
+                             field->name, CWS_METADATA_MAX_FIELDS);
     if (size_of(field) > CWS_METADATA_MAX_SIZE - metadata->size)
-        return cws_error_set(err, CWS_INVALID, "metadata '%.100s' makes all of it larger than %d bytes", field->name,
+        return cws_error_set(err, CWS_INVALID,
+                             "metadata '%.100s' makes all of it larger than %d bytes", field->name,
                              CWS_METADATA_MAX_SIZE);
     return CWS_OK;
 }

@@ -9,7 +9,8 @@
 enum { USUAL_MAX_STREAMS = 100 };
 static const uint64_t CONNECT_TIMEOUT_NS = 20 * CWS_NS_PER_S;
 static const uint64_t REDIAL_PAUSE_NS = 1 * CWS_NS_PER_S;
-/* So many connections in a row may close before they take a call; then the calls that wait are told. */
+/* So many connections in a row may close before they take a call; then the calls that wait are
+ * told. */
 enum { MAX_FRUITLESS = 3 };
 /* Connections beyond the first that a burst needed are closed after this long without a stream. */
 static const uint64_t IDLE_NS = 30 * CWS_NS_PER_S;
@@ -22,7 +23,7 @@ struct cws_pool_connection {
     bool ready;               /* SETTINGS are in: counted no more as connecting */
     bool used;                /* has taken a call */
     struct cws_timer settings_timer;
-    uint64_t idle_since_ns;   /* 0: has streams */
+    uint64_t idle_since_ns; /* 0: has streams */
 };
 
 static struct cws_pool_connection *entry_of(struct cws_list *node)
@@ -59,7 +60,8 @@ static void fail_queued(struct cws_channel *channel, const struct cws_error *err
 /* A connection could not be made or broke before it was ready. */
 static void connecting_failed(struct cws_channel *channel, const struct cws_error *err)
 {
-    if (channel->connection_count > 0) { /* others live or still try: calls go on waiting for them */
+    if (channel->connection_count >
+        0) { /* others live or still try: calls go on waiting for them */
         channel->no_dial_before_ns = cws_clock_now_ns() + REDIAL_PAUSE_NS;
         cws_channel_want_pump(channel);
     } else {
@@ -67,7 +69,7 @@ static void connecting_failed(struct cws_channel *channel, const struct cws_erro
     }
 }
 
-/* ---- a connection's events --------------------------------------------------------------------------- */
+/* ---- a connection's events ------------------------------------------------------------------ */
 
 static void on_ready(void *ctx)
 {
@@ -84,7 +86,8 @@ static void on_idle_timer(struct cws_timer *timer)
     struct cws_channel *channel = cws_container_of(timer, struct cws_channel, idle_timer);
     uint64_t now = cws_clock_now_ns();
     bool more = false;
-    for (struct cws_list *node = channel->connections.next; node != &channel->connections; node = node->next) {
+    for (struct cws_list *node = channel->connections.next; node != &channel->connections;
+         node = node->next) {
         struct cws_pool_connection *c = entry_of(node);
         if (node == channel->connections.next || !c->idle_since_ns)
             continue;
@@ -117,11 +120,13 @@ static void on_room(void *ctx)
     cws_channel_want_pump(c->channel);
 }
 
-/* One connection after the other is closed before a call gets onto it: dialling on would never end. */
+/* One connection after the other is closed before a call gets onto it: dialling on would never
+ * end. */
 static void all_fruitless(struct cws_channel *channel, const struct cws_error *why)
 {
     struct cws_error err;
-    cws_error_set(&err, CWS_CLOSED, "%s: the peer closes its connections before they take a call (%s)",
+    cws_error_set(&err, CWS_CLOSED,
+                  "%s: the peer closes its connections before they take a call (%s)",
                   channel->target.authority, why->text);
     channel->fruitless = 0;
     connecting_failed(channel, &err);
@@ -151,10 +156,12 @@ static const struct cws_h2_conn_events conn_events = {
 /* Something accepts connections there but does not speak HTTP/2. */
 static void on_no_settings(struct cws_timer *timer)
 {
-    struct cws_pool_connection *c = cws_container_of(timer, struct cws_pool_connection, settings_timer);
+    struct cws_pool_connection *c =
+        cws_container_of(timer, struct cws_pool_connection, settings_timer);
     struct cws_channel *channel = c->channel;
     struct cws_error err;
-    cws_error_set(&err, CWS_TIMED_OUT, "%s: the peer sent no HTTP/2 SETTINGS within %llu s", channel->target.authority,
+    cws_error_set(&err, CWS_TIMED_OUT, "%s: the peer sent no HTTP/2 SETTINGS within %llu s",
+                  channel->target.authority,
                   (unsigned long long)(CONNECT_TIMEOUT_NS / CWS_NS_PER_S));
     drop_connection(c);
     connecting_failed(channel, &err);
@@ -167,7 +174,8 @@ static void on_dialled(void *ctx, struct cws_transport *transport, const struct 
     c->dial = NULL;
     if (transport) {
         struct cws_h2_conn_options options = {0};
-        c->conn = cws_h2_conn_new(channel->loop, transport, CWS_H2_CLIENT, &options, &conn_events, c);
+        c->conn =
+            cws_h2_conn_new(channel->loop, transport, CWS_H2_CLIENT, &options, &conn_events, c);
         if (c->conn && cws_timer_set(channel->loop, &c->settings_timer,
                                      cws_clock_now_ns() + CONNECT_TIMEOUT_NS) == CWS_OK)
             return;
@@ -220,12 +228,13 @@ static void open_connection(struct cws_channel *channel)
     }
 }
 
-/* ---- which call goes where --------------------------------------------------------------------------- */
+/* ---- which call goes where ------------------------------------------------------------------ */
 
 /* Fills the oldest connections first, so that the younger ones can fall idle. */
 static void place_calls(struct cws_channel *channel)
 {
-    for (struct cws_list *node = channel->connections.next; node != &channel->connections; node = node->next) {
+    for (struct cws_list *node = channel->connections.next; node != &channel->connections;
+         node = node->next) {
         struct cws_pool_connection *c = entry_of(node);
         if (!c->conn)
             continue;

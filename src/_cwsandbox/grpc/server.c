@@ -14,7 +14,7 @@ struct connection {
     struct cws_h2_conn *conn;
 };
 
-/* ---- connections ---------------------------------------------------------------------------------------- */
+/* ---- connections ---------------------------------------------------------------------------- */
 
 static void connection_free(struct connection *c)
 {
@@ -57,7 +57,7 @@ void cws_server_accept(void *ctx, struct cws_transport *transport)
         connection_free(c);
 }
 
-/* ---- life ------------------------------------------------------------------------------------------------ */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 struct cws_server *cws_server_new(struct cws_loop *loop, const struct cws_server_options *options)
 {

@@ -1,11 +1,11 @@
 /*
- * gRPC in the server role: connections handed in by a listener, a table of methods, one object per call.
- * Loop thread only.
+ * gRPC in the server role: connections handed in by a listener, a table of methods, one object per
+ * call. Loop thread only.
  *
- * A call lives from its method's `start` to its `closed`, which is always the last thing the method hears,
- * exactly once, and after which the call must not be touched: after the status has been sent, when the client
- * reset the stream or its connection broke, or when the call's deadline (grpc-timeout) passed; the
- * server then answers DEADLINE_EXCEEDED itself.
+ * A call lives from its method's `start` to its `closed`, which is always the last thing the method
+ * hears, exactly once, and after which the call must not be touched: after the status has been
+ * sent, when the client reset the stream or its connection broke, or when the call's deadline
+ * (grpc-timeout) passed; the server then answers DEADLINE_EXCEEDED itself.
  */
 #pragma once
 
@@ -19,28 +19,30 @@ struct cws_server_call;
 
 struct cws_server_method {
     const char *path; /* "/coreweave.sandbox.v1.SandboxService/StreamExec" */
-    /* The request's headers are in and the caller is authorised. Set the call's user pointer here. The call may be
-     * finished from inside any of these. */
+    /* The request's headers are in and the caller is authorised. Set the call's user pointer here.
+     * The call may be finished from inside any of these. */
     void (*start)(struct cws_server_call *call, void *ctx);
     /* One whole request message; `data` is valid during the call. */
     void (*message)(struct cws_server_call *call, const uint8_t *data, size_t len);
     /* The client sends no more (half-close). */
     void (*half_closed)(struct cws_server_call *call);
-    /* What was queued by cws_server_call_send has been handed to the connection (pending is 0 again). */
+    /* What was queued by cws_server_call_send has been handed to the connection (pending is 0
+     * again). */
     void (*drained)(struct cws_server_call *call);
-    /* Last. `why`: what ended it (CANCELLED: by the client; DEADLINE_EXCEEDED; UNAVAILABLE: connection lost; else
-     * the code the method finished with). */
+    /* Last. `why`: what ended it (CANCELLED: by the client; DEADLINE_EXCEEDED; UNAVAILABLE:
+     * connection lost; else the code the method finished with). */
     void (*closed)(struct cws_server_call *call, enum cws_grpc_code why);
-    /* false: request messages earn their flow-control window when `message` returns. true: the method gives it
-     * back itself with cws_server_call_consume, so that a slow consumer slows the client. */
+    /* false: request messages earn their flow-control window when `message` returns. true: the
+     * method gives it back itself with cws_server_call_consume, so that a slow consumer slows the
+     * client. */
     bool manual_credit;
 };
 
 struct cws_server_options {
     const struct cws_server_method *methods;
     size_t method_count;
-    void *ctx; /* for `start` */
-    size_t max_message; /* 0: 100 MiB; a larger request ends RESOURCE_EXHAUSTED */
+    void *ctx;            /* for `start` */
+    size_t max_message;   /* 0: 100 MiB; a larger request ends RESOURCE_EXHAUSTED */
     uint32_t max_streams; /* MAX_CONCURRENT_STREAMS per connection; 0: 1000 */
 };
 
@@ -50,7 +52,8 @@ struct cws_server *cws_server_new(struct cws_loop *loop, const struct cws_server
 /* An accepted connection; taken over. Matches cws_accept_fn with ctx = the server. */
 void cws_server_accept(void *server, struct cws_transport *transport);
 
-/* GOAWAY to everyone, calls end with UNAVAILABLE (`closed` is called for each), connections are closed, memory freed. */
+/* GOAWAY to everyone, calls end with UNAVAILABLE (`closed` is called for each), connections are
+ * closed, memory freed. */
 void cws_server_free(struct cws_server *server);
 size_t cws_server_call_count(const struct cws_server *server);
 
@@ -64,8 +67,8 @@ const char *cws_server_call_header(const struct cws_server_call *call, const cha
 /* Absolute deadline from grpc-timeout, or CWS_NO_DEADLINE. */
 uint64_t cws_server_call_deadline_ns(const struct cws_server_call *call);
 
-/* Room for one response message of `len` bytes: write it to block->data + CWS_SERVER_PREFIX and pass the block to
- * cws_server_call_send. NULL when out of memory. */
+/* Room for one response message of `len` bytes: write it to block->data + CWS_SERVER_PREFIX and
+ * pass the block to cws_server_call_send. NULL when out of memory. */
 #define CWS_SERVER_PREFIX 5
 struct cws_block *cws_server_message_new(size_t len);
 
@@ -76,7 +79,7 @@ size_t cws_server_call_pending(const struct cws_server_call *call);
 /* manual_credit: `n` bytes of message payload have been used up. */
 void cws_server_call_consume(struct cws_server_call *call, size_t n);
 
-/* Ends the call after what is queued, with trailers. `message` may be NULL; `details` (a serialized google.rpc.Status)
- * too. No send after it. */
-void cws_server_call_finish(struct cws_server_call *call, enum cws_grpc_code code, const char *message,
-                            const uint8_t *details, size_t details_len);
+/* Ends the call after what is queued, with trailers. `message` may be NULL; `details` (a serialized
+ * google.rpc.Status) too. No send after it. */
+void cws_server_call_finish(struct cws_server_call *call, enum cws_grpc_code code,
+                            const char *message, const uint8_t *details, size_t details_len);

@@ -31,7 +31,7 @@ struct cws_server_call {
     unsigned busy;   /* events under way */
 };
 
-/* ---- the end ------------------------------------------------------------------------------------------- */
+/* ---- the end -------------------------------------------------------------------------------- */
 
 static void leave(struct cws_server_call *call)
 {
@@ -65,8 +65,8 @@ static enum cws_status respond(struct cws_server_call *call)
     return status;
 }
 
-static enum cws_status send_status(struct cws_server_call *call, enum cws_grpc_code code, const char *message,
-                                   const char *details)
+static enum cws_status send_status(struct cws_server_call *call, enum cws_grpc_code code,
+                                   const char *message, const char *details)
 {
     struct cws_h2_field fields[5];
     char number[8];
@@ -85,8 +85,8 @@ static enum cws_status send_status(struct cws_server_call *call, enum cws_grpc_c
                            : cws_h2_stream_respond_only(call->stream, fields, n);
 }
 
-void cws_server_call_finish(struct cws_server_call *call, enum cws_grpc_code code, const char *message,
-                            const uint8_t *details, size_t details_len)
+void cws_server_call_finish(struct cws_server_call *call, enum cws_grpc_code code,
+                            const char *message, const uint8_t *details, size_t details_len)
 {
     if (call->finished || call->closed)
         return;
@@ -124,7 +124,7 @@ static void on_deadline(struct cws_timer *timer)
     leave(call);
 }
 
-/* ---- the request's headers -------------------------------------------------------------------------------- */
+/* ---- the request's headers ------------------------------------------------------------------ */
 
 const char *cws_server_call_header(const struct cws_server_call *call, const char *name)
 {
@@ -141,7 +141,8 @@ const char *cws_server_call_header(const struct cws_server_call *call, const cha
     return NULL;
 }
 
-static void on_field(void *ctx, const char *name, size_t name_len, const char *value, size_t value_len)
+static void on_field(void *ctx, const char *name, size_t name_len, const char *value,
+                     size_t value_len)
 {
     struct cws_server_call *call = ctx;
     if (call->got_headers || memchr(name, 0, name_len) || memchr(value, 0, value_len))
@@ -157,7 +158,8 @@ static void on_field(void *ctx, const char *name, size_t name_len, const char *v
     cws_buf_commit(&call->headers, name_len + value_len + 2);
 }
 
-static const struct cws_server_method *find_method(const struct cws_server *server, const char *path)
+static const struct cws_server_method *find_method(const struct cws_server *server,
+                                                   const char *path)
 {
     for (size_t i = 0; i < server->method_count; i++)
         if (strcmp(server->methods[i].path, path) == 0)
@@ -189,7 +191,8 @@ static void begin(struct cws_server_call *call)
     const char *type = cws_server_call_header(call, "content-type");
     char text[256];
     if (!path || !type || strncmp(type, "application/grpc", 16) != 0) {
-        refuse(call, CWS_GRPC_INTERNAL, "not a gRPC request: content-type must be application/grpc");
+        refuse(call, CWS_GRPC_INTERNAL,
+               "not a gRPC request: content-type must be application/grpc");
         return;
     }
     call->method = find_method(call->server, path);
@@ -212,7 +215,7 @@ static void begin(struct cws_server_call *call)
     call->method->start(call, call->server->ctx);
 }
 
-/* ---- the stream's events ---------------------------------------------------------------------------------- */
+/* ---- the stream's events -------------------------------------------------------------------- */
 
 static void on_block(void *ctx)
 {
@@ -229,8 +232,8 @@ static void message_failed(struct cws_server_call *call, enum cws_status status)
 {
     char text[128];
     if (status == CWS_TOO_LARGE) {
-        snprintf(text, sizeof(text), "SERVER: Received message larger than max (%u vs. %zu)", call->reader.need,
-                 call->reader.max_message);
+        snprintf(text, sizeof(text), "SERVER: Received message larger than max (%u vs. %zu)",
+                 call->reader.need, call->reader.max_message);
         refuse(call, CWS_GRPC_RESOURCE_EXHAUSTED, text);
     } else if (status == CWS_PROTOCOL) {
         refuse(call, CWS_GRPC_UNIMPLEMENTED, "compressed messages are not supported");
@@ -239,15 +242,18 @@ static void message_failed(struct cws_server_call *call, enum cws_status status)
     }
 }
 
-/* A method with manual credit gives back what it was handed, message by message. Prefixes are given back at once, and of a
- * message that is not whole yet what goes beyond half the window, or one larger than the window could never come in. The
- * rest is not, or a client could send ahead without end in pieces. */
+/* A method with manual credit gives back what it was handed, message by message. Prefixes are given
+ * back at once, and of a message that is not whole yet what goes beyond half the window, or one
+ * larger than the window could never come in. The rest is not, or a client could send ahead without
+ * end in pieces. */
 static size_t given_early(size_t partial_len)
 {
-    return partial_len > CWS_SERVER_REQUEST_WINDOW / 2 ? partial_len - CWS_SERVER_REQUEST_WINDOW / 2 : 0;
+    return partial_len > CWS_SERVER_REQUEST_WINDOW / 2 ? partial_len - CWS_SERVER_REQUEST_WINDOW / 2
+                                                       : 0;
 }
 
-static void settle_credit(struct cws_server_call *call, size_t received, size_t delivered, size_t partial_before)
+static void settle_credit(struct cws_server_call *call, size_t received, size_t delivered,
+                          size_t partial_before)
 {
     size_t partial = cws_frame_partial_len(&call->reader);
     size_t prefixes = received + partial_before - delivered - partial;
@@ -342,7 +348,7 @@ void cws_server_call_begin(struct cws_server *server, struct cws_h2_stream *stre
     cws_h2_stream_set_events(stream, &stream_events, call);
 }
 
-/* ---- for the methods ---------------------------------------------------------------------------------------- */
+/* ---- for the methods ------------------------------------------------------------------------ */
 
 void cws_server_call_set_user(struct cws_server_call *call, void *user)
 {
@@ -366,7 +372,8 @@ uint64_t cws_server_call_deadline_ns(const struct cws_server_call *call)
 
 struct cws_block *cws_server_message_new(size_t len)
 {
-    struct cws_block *block = len <= SIZE_MAX - CWS_SERVER_PREFIX ? cws_block_new(CWS_SERVER_PREFIX + len) : NULL;
+    struct cws_block *block =
+        len <= SIZE_MAX - CWS_SERVER_PREFIX ? cws_block_new(CWS_SERVER_PREFIX + len) : NULL;
     if (block)
         cws_frame_prefix(block->data, len);
     return block;

@@ -31,7 +31,8 @@ void cws_grpc_status_set(struct cws_grpc_status *status, int code, const char *f
     status->local = true;
 }
 
-enum cws_status cws_grpc_status_add_details(struct cws_grpc_status *status, const uint8_t *bytes, size_t len)
+enum cws_status cws_grpc_status_add_details(struct cws_grpc_status *status, const uint8_t *bytes,
+                                            size_t len)
 {
     if (len > UINT32_MAX)
         return CWS_TOO_LARGE;

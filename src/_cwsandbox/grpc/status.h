@@ -7,8 +7,8 @@
 #include "grpc/code.h"
 
 struct cws_grpc_status {
-    int code; /* as received: numbers outside enum cws_grpc_code are kept */
-    char *message; /* percent-decoded, invalid UTF-8 left as it is; NULL: none */
+    int code;         /* as received: numbers outside enum cws_grpc_code are kept */
+    char *message;    /* percent-decoded, invalid UTF-8 left as it is; NULL: none */
     uint8_t *details; /* the values of grpc-status-details-bin: see cws_grpc_status_add_details */
     size_t details_len;
     bool local; /* made on this side (deadline, lost connection, limits), not received */
@@ -17,8 +17,10 @@ struct cws_grpc_status {
 void cws_grpc_status_init(struct cws_grpc_status *status);
 void cws_grpc_status_done(struct cws_grpc_status *status);
 
-/* Sets code and message (printf); a message that does not fit memory is left out. Marks it local. */
-void cws_grpc_status_set(struct cws_grpc_status *status, int code, const char *fmt, ...) CWS_PRINTF(3, 4);
+/* Sets code and message (printf); a message that does not fit memory is left out. Marks it
+ * local. */
+void cws_grpc_status_set(struct cws_grpc_status *status, int code, const char *fmt, ...)
+    CWS_PRINTF(3, 4);
 
 /* Details are kept as a sequence of {uint32 big-endian length, bytes}, one per value received. */
 enum cws_status cws_grpc_status_add_details(struct cws_grpc_status *status, const uint8_t *bytes,

@@ -1,4 +1,5 @@
-/* The text forms gRPC puts into header fields: timeouts, base64, percent-encoding (see metadata.h). */
+/* The text forms gRPC puts into header fields: timeouts, base64, percent-encoding (see
+ * metadata.h). */
 #include <stdio.h>
 #include <string.h>
 
@@ -113,7 +114,8 @@ enum cws_status cws_base64_decode(const char *text, size_t len, struct cws_buf *
 
 char *cws_base64_encode(const uint8_t *bytes, size_t len, bool padded)
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     if (len > SIZE_MAX / 2)
         return NULL;
     char *text = cws_malloc(len / 3 * 4 + 5);

@@ -10,7 +10,8 @@
 
 enum {
     DEFAULT_STREAM_WINDOW = 1024 * 1024,
-    /* The connection's window is credited as soon as bytes are in: it only has to cover a round trip. */
+    /* The connection's window is credited as soon as bytes are in: it only has to cover a round
+       trip. */
     CONNECTION_WINDOW = 32 * 1024 * 1024,
     MAX_HEADER_LIST = 64 * 1024,
     MAX_REQUEST_FIELDS = 128,
@@ -38,14 +39,15 @@ void cws_h2_conn_fail(struct cws_h2_conn *conn, enum cws_status status, const ch
     cws_h2_conn_want_flush(conn);
 }
 
-/* ---- output --------------------------------------------------------------------------------------- */
+/* ---- output --------------------------------------------------------------------------------- */
 
 static void write_out(struct cws_h2_conn *conn, const uint8_t *data, size_t len)
 {
     if (len == 0 || conn->failed || conn->output_broken)
         return;
     enum cws_status status = cws_transport_write(conn->transport, data, len);
-    /* A broken transport says why by on_closed, after what the peer has still sent; only a lack of memory shows here. */
+    /* A broken transport says why by on_closed, after what the peer has still sent; only a lack of
+     * memory shows here. */
     if (status == CWS_CLOSED)
         conn->output_broken = true;
     else if (status != CWS_OK)
@@ -57,7 +59,8 @@ static bool may_write(const struct cws_h2_conn *conn)
     return !conn->failed && !conn->output_broken && cws_transport_pending(conn->transport) == 0;
 }
 
-/* Several frames leave in one write: peers take DATA of 16 KiB each, and a write costs more than copying them. */
+/* Several frames leave in one write: peers take DATA of 16 KiB each, and a write costs more than
+ * copying them. */
 static void pump_output(struct cws_h2_conn *conn)
 {
     uint8_t *batch = cws_loop_scratch(conn->loop, CWS_SCRATCH_FRAMES);
@@ -90,7 +93,8 @@ static void pump_output(struct cws_h2_conn *conn)
 static void close_all_streams(struct cws_h2_conn *conn, const struct cws_error *why)
 {
     while (!cws_list_is_empty(&conn->streams)) {
-        struct cws_h2_stream *stream = cws_list_entry(conn->streams.next, struct cws_h2_stream, node);
+        struct cws_h2_stream *stream =
+            cws_list_entry(conn->streams.next, struct cws_h2_stream, node);
         struct cws_h2_end end = {
             .code = CWS_H2_INTERNAL_ERROR,
             .unprocessed = conn->role == CWS_H2_CLIENT && !stream->headers_sent,
@@ -107,16 +111,17 @@ static void drop_transport(struct cws_h2_conn *conn)
     conn->transport = NULL;
 }
 
-/* Once per loop iteration in which anything happened: sends what is queued and, outside of nghttp2, tells the owner
- * what changed. The owner may free the connection in on_closed, the last thing done here. */
+/* Once per loop iteration in which anything happened: sends what is queued and, outside of nghttp2,
+ * tells the owner what changed. The owner may free the connection in on_closed, the last thing done
+ * here. */
 static void on_flush(struct cws_deferred *deferred)
 {
     struct cws_h2_conn *conn = cws_container_of(deferred, struct cws_h2_conn, flush);
     conn->flush_wanted = false;
     if (!conn->failed)
         pump_output(conn);
-    if (!conn->failed && !nghttp2_session_want_read(conn->session) && !nghttp2_session_want_write(conn->session) &&
-        cws_transport_pending(conn->transport) == 0) {
+    if (!conn->failed && !nghttp2_session_want_read(conn->session) &&
+        !nghttp2_session_want_write(conn->session) && cws_transport_pending(conn->transport) == 0) {
         if (conn->draining)
             cws_h2_conn_fail(conn, CWS_OK, "closed after GOAWAY");
         else /* nghttp2 has ended the session by itself */
@@ -140,7 +145,7 @@ static void on_flush(struct cws_deferred *deferred)
     }
 }
 
-/* ---- input ---------------------------------------------------------------------------------------- */
+/* ---- input ---------------------------------------------------------------------------------- */
 
 static void on_data(void *ctx, const uint8_t *data, size_t len)
 {
@@ -179,7 +184,7 @@ static const struct cws_transport_events transport_events = {
     .on_closed = on_transport_closed,
 };
 
-/* ---- life ------------------------------------------------------------------------------------------ */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 static nghttp2_session *new_session(struct cws_h2_conn *conn)
 {
@@ -194,8 +199,9 @@ static nghttp2_session *new_session(struct cws_h2_conn *conn)
     nghttp2_option_set_peer_max_concurrent_streams(option, UINT32_MAX);
     /* Closed streams are not needed for priorities, and thousands would be kept. */
     nghttp2_option_set_no_closed_streams(option, 1);
-    int rc = conn->role == CWS_H2_CLIENT ? nghttp2_session_client_new2(&session, callbacks, conn, option)
-                                         : nghttp2_session_server_new2(&session, callbacks, conn, option);
+    int rc = conn->role == CWS_H2_CLIENT
+                 ? nghttp2_session_client_new2(&session, callbacks, conn, option)
+                 : nghttp2_session_server_new2(&session, callbacks, conn, option);
     if (rc != 0)
         session = NULL;
 done:
@@ -214,10 +220,12 @@ static bool submit_settings(struct cws_h2_conn *conn, uint32_t max_streams)
     };
     size_t count = conn->role == CWS_H2_CLIENT ? 4 : 3;
     return nghttp2_submit_settings(conn->session, NGHTTP2_FLAG_NONE, entries, count) == 0 &&
-           nghttp2_session_set_local_window_size(conn->session, NGHTTP2_FLAG_NONE, 0, CONNECTION_WINDOW) == 0;
+           nghttp2_session_set_local_window_size(conn->session, NGHTTP2_FLAG_NONE, 0,
+                                                 CONNECTION_WINDOW) == 0;
 }
 
-struct cws_h2_conn *cws_h2_conn_new(struct cws_loop *loop, struct cws_transport *transport, enum cws_h2_role role,
+struct cws_h2_conn *cws_h2_conn_new(struct cws_loop *loop, struct cws_transport *transport,
+                                    enum cws_h2_role role,
                                     const struct cws_h2_conn_options *options,
                                     const struct cws_h2_conn_events *events, void *ctx)
 {
@@ -236,7 +244,8 @@ struct cws_h2_conn *cws_h2_conn_new(struct cws_loop *loop, struct cws_transport 
     cws_list_init(&conn->flush.node);
     cws_list_init(&conn->streams);
     conn->session = new_session(conn);
-    if (!conn->session || !submit_settings(conn, role == CWS_H2_SERVER ? options->max_streams : 0)) {
+    if (!conn->session ||
+        !submit_settings(conn, role == CWS_H2_SERVER ? options->max_streams : 0)) {
         cws_h2_conn_free(conn);
         return NULL;
     }
@@ -265,11 +274,12 @@ void cws_h2_conn_free(struct cws_h2_conn *conn)
     cws_free(conn);
 }
 
-/* ---- streams --------------------------------------------------------------------------------------- */
+/* ---- streams -------------------------------------------------------------------------------- */
 
 size_t cws_h2_conn_free_slots(const struct cws_h2_conn *conn)
 {
-    if (!conn->ready || conn->draining || conn->failed || conn->stream_count >= conn->peer_max_streams)
+    if (!conn->ready || conn->draining || conn->failed ||
+        conn->stream_count >= conn->peer_max_streams)
         return 0;
     return conn->peer_max_streams - conn->stream_count;
 }
@@ -284,8 +294,9 @@ bool cws_h2_conn_is_draining(const struct cws_h2_conn *conn)
     return conn->draining;
 }
 
-struct cws_h2_stream *cws_h2_conn_open(struct cws_h2_conn *conn, const struct cws_h2_field *fields, size_t count,
-                                       const struct cws_h2_stream_events *events, void *ctx)
+struct cws_h2_stream *cws_h2_conn_open(struct cws_h2_conn *conn, const struct cws_h2_field *fields,
+                                       size_t count, const struct cws_h2_stream_events *events,
+                                       void *ctx)
 {
     assert(conn->role == CWS_H2_CLIENT);
     if (conn->draining || count > MAX_REQUEST_FIELDS)
@@ -317,7 +328,8 @@ void cws_h2_conn_drain(struct cws_h2_conn *conn)
     conn->draining = true;
     if (conn->role == CWS_H2_SERVER)
         nghttp2_submit_goaway(conn->session, NGHTTP2_FLAG_NONE,
-                              nghttp2_session_get_last_proc_stream_id(conn->session), NGHTTP2_NO_ERROR, NULL, 0);
+                              nghttp2_session_get_last_proc_stream_id(conn->session),
+                              NGHTTP2_NO_ERROR, NULL, 0);
     else
         nghttp2_submit_goaway(conn->session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0);
     cws_h2_conn_want_flush(conn);

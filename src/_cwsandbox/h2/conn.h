@@ -1,9 +1,9 @@
 /*
- * One HTTP/2 connection on one transport, client or server: nghttp2 does the protocol, this file the two pumps,
- * the settings, and the end. Loop thread only.
+ * One HTTP/2 connection on one transport, client or server: nghttp2 does the protocol, this file
+ * the two pumps, the settings, and the end. Loop thread only.
  *
- * Output is collected over a loop iteration and written just before the loop waits: what many streams send at
- * once leaves in few writes.
+ * Output is collected over a loop iteration and written just before the loop waits: what many
+ * streams send at once leaves in few writes.
  */
 #pragma once
 
@@ -19,27 +19,31 @@ enum cws_h2_role {
 struct cws_h2_conn_events {
     /* The peer's first SETTINGS has come: its stream limit is known. */
     void (*on_ready)(void *ctx);
-    /* A stream has closed or the limit changed: cws_h2_conn_free_slots may have grown, or fallen to 0 for good (GOAWAY). */
+    /* A stream has closed or the limit changed: cws_h2_conn_free_slots may have grown, or fallen to
+     * 0 for good (GOAWAY). */
     void (*on_room)(void *ctx);
-    /* Server: a request begins. Give it events with cws_h2_stream_set_events; on_field etc. follow. */
+    /* Server: a request begins. Give it events with cws_h2_stream_set_events; on_field etc.
+     * follow. */
     void (*on_stream)(void *ctx, struct cws_h2_stream *stream);
-    /* Last: the connection is down (CWS_OK: in good order) and every stream has had its on_closed. Never from inside a call
-     * of the owner's. Free it now or later. */
+    /* Last: the connection is down (CWS_OK: in good order) and every stream has had its on_closed.
+     * Never from inside a call of the owner's. Free it now or later. */
     void (*on_closed)(void *ctx, const struct cws_error *err);
 };
 
 struct cws_h2_conn_options {
-    uint32_t max_streams; /* server: MAX_CONCURRENT_STREAMS */
-    uint32_t stream_window; /* bytes a stream may be behind at first, 0: 1 MiB; grows with what it delivers (client) */
+    uint32_t max_streams;   /* server: MAX_CONCURRENT_STREAMS */
+    uint32_t stream_window; /* bytes a stream may be behind at first, 0: 1 MiB; grows with what it
+                               delivers (client) */
 };
 
 /* Takes the transport over in every case (closed when NULL is returned: out of memory). */
-struct cws_h2_conn *cws_h2_conn_new(struct cws_loop *loop, struct cws_transport *transport, enum cws_h2_role role,
+struct cws_h2_conn *cws_h2_conn_new(struct cws_loop *loop, struct cws_transport *transport,
+                                    enum cws_h2_role role,
                                     const struct cws_h2_conn_options *options,
                                     const struct cws_h2_conn_events *events, void *ctx);
 
-/* Closes at once: streams still open get on_closed (lost) unless they were reset; no connection event comes. Not from inside a
- * stream event of this connection. NULL is allowed. */
+/* Closes at once: streams still open get on_closed (lost) unless they were reset; no connection
+ * event comes. Not from inside a stream event of this connection. NULL is allowed. */
 void cws_h2_conn_free(struct cws_h2_conn *conn);
 
 /* Client: how many streams may be opened now: 0 before on_ready and after GOAWAY. */
@@ -48,10 +52,11 @@ size_t cws_h2_conn_stream_count(const struct cws_h2_conn *conn);
 /* The connection takes no new streams any more (GOAWAY either way, or it is down). */
 bool cws_h2_conn_is_draining(const struct cws_h2_conn *conn);
 
-/* Client: opens a stream with this header block; a body follows by cws_h2_stream_send. NULL when out of memory or
- * when the connection can take no stream (ids used up, draining). */
-struct cws_h2_stream *cws_h2_conn_open(struct cws_h2_conn *conn, const struct cws_h2_field *fields, size_t count,
-                                       const struct cws_h2_stream_events *events, void *ctx);
+/* Client: opens a stream with this header block; a body follows by cws_h2_stream_send. NULL when
+ * out of memory or when the connection can take no stream (ids used up, draining). */
+struct cws_h2_stream *cws_h2_conn_open(struct cws_h2_conn *conn, const struct cws_h2_field *fields,
+                                       size_t count, const struct cws_h2_stream_events *events,
+                                       void *ctx);
 
 /* GOAWAY: no new streams; closes when the last one has ended. */
 void cws_h2_conn_drain(struct cws_h2_conn *conn);

@@ -24,7 +24,7 @@ struct cws_h2_conn {
     bool draining;   /* GOAWAY sent or received */
     bool room_changed;
     bool output_broken; /* the transport takes no more; its on_closed is to come */
-    bool failed; /* `why` is set; the end is delivered by the next flush */
+    bool failed;        /* `why` is set; the end is delivered by the next flush */
     struct cws_error why;
 };
 
@@ -34,25 +34,26 @@ struct cws_h2_stream {
     const struct cws_h2_stream_events *events; /* NULL once reset by us: nobody listens */
     void *ctx;
     int32_t id;
-    uint32_t window;     /* our receive window for it */
-    uint64_t delivered;  /* bytes received since the window was last raised */
+    uint32_t window;       /* our receive window for it */
+    uint64_t delivered;    /* bytes received since the window was last raised */
     struct cws_list queue; /* blocks to send */
     size_t pending;        /* bytes in them */
     nghttp2_nv *trailers;  /* cws_malloc'ed with their texts behind them */
     size_t trailer_count;
     bool manual_credit;
-    bool responded; /* server: a body may be sent */
-    bool finished;  /* END_STREAM after the queue */
-    bool deferred;  /* nghttp2 waits for cws_h2_stream_send */
-    bool peer_reset; /* RST_STREAM was received */
-    bool peer_ended; /* END_STREAM was received */
+    bool responded;    /* server: a body may be sent */
+    bool finished;     /* END_STREAM after the queue */
+    bool deferred;     /* nghttp2 waits for cws_h2_stream_send */
+    bool peer_reset;   /* RST_STREAM was received */
+    bool peer_ended;   /* END_STREAM was received */
     bool headers_sent; /* client: the request's HEADERS have been given to the transport */
 };
 
 /* Sees that a flush happens before the loop next waits. */
 void cws_h2_conn_want_flush(struct cws_h2_conn *conn);
 /* The connection is broken: the next flush tells everyone. The first reason wins. */
-void cws_h2_conn_fail(struct cws_h2_conn *conn, enum cws_status status, const char *fmt, ...) CWS_PRINTF(3, 4);
+void cws_h2_conn_fail(struct cws_h2_conn *conn, enum cws_status status, const char *fmt, ...)
+    CWS_PRINTF(3, 4);
 
 /* Sets nghttp2's callbacks to those of input.c. */
 void cws_h2_input_set_callbacks(nghttp2_session_callbacks *callbacks);

@@ -3,7 +3,8 @@
 
 #include "h2/conn_private.h"
 
-/* The largest receive window a stream grows to: about what 10 Gbit/s delivers within a 10 ms round trip. */
+/* The largest receive window a stream grows to: about what 10 Gbit/s delivers within a 10 ms round
+ * trip. */
 enum { MAX_STREAM_WINDOW = 16 * 1024 * 1024 };
 
 static struct cws_h2_stream *find_stream(nghttp2_session *session, int32_t stream_id)
@@ -25,24 +26,27 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return 0;
 }
 
-static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
-                     const uint8_t *value, size_t value_len, uint8_t flags, void *user)
+static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                     void *user)
 {
     (void)flags;
     (void)user;
     struct cws_h2_stream *stream = find_stream(session, frame->hd.stream_id);
     if (stream && stream->events)
-        stream->events->on_field(stream->ctx, (const char *)name, name_len, (const char *)value, value_len);
+        stream->events->on_field(stream->ctx, (const char *)name, name_len, (const char *)value,
+                                 value_len);
     return 0;
 }
 
-static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id, const uint8_t *data,
-                         size_t len, void *user)
+static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_id,
+                         const uint8_t *data, size_t len, void *user)
 {
     (void)flags;
     struct cws_h2_conn *conn = user;
     struct cws_h2_stream *stream = find_stream(session, stream_id);
-    /* The connection's window is always opened: a stream nobody reads must not hold up the others. */
+    /* The connection's window is always opened: a stream nobody reads must not hold up the
+     * others. */
     nghttp2_session_consume_connection(session, len);
     cws_h2_conn_want_flush(conn);
     if (!stream || !stream->events) {
@@ -65,7 +69,8 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream
 
 static void settings_received(struct cws_h2_conn *conn)
 {
-    conn->peer_max_streams = nghttp2_session_get_remote_settings(conn->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    conn->peer_max_streams =
+        nghttp2_session_get_remote_settings(conn->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
     conn->room_changed = true;
     cws_h2_conn_want_flush(conn);
     if (!conn->ready) {
@@ -128,7 +133,8 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
     return 0;
 }
 
-/* A server that has ended its side wants no more of the request either: "trailers, then RST_STREAM(NO_ERROR)". */
+/* A server that has ended its side wants no more of the request either: "trailers, then
+ * RST_STREAM(NO_ERROR)". */
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct cws_h2_conn *conn = user;
@@ -140,14 +146,16 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
             stream->headers_sent = true;
     } else if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
                nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0) {
-        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                  NGHTTP2_NO_ERROR);
     }
     return 0;
 }
 
 /* DATA frames as large as the peer takes them, instead of nghttp2's 16 KiB. */
 static ssize_t read_length(nghttp2_session *session, uint8_t frame_type, int32_t stream_id,
-                           int32_t session_window, int32_t stream_window, uint32_t max_frame_size, void *user)
+                           int32_t session_window, int32_t stream_window, uint32_t max_frame_size,
+                           void *user)
 {
     (void)session;
     (void)frame_type;

@@ -41,7 +41,8 @@ void cws_h2_stream_close(struct cws_h2_stream *stream, const struct cws_h2_end *
     cws_free(stream);
 }
 
-void cws_h2_stream_set_events(struct cws_h2_stream *stream, const struct cws_h2_stream_events *events, void *ctx)
+void cws_h2_stream_set_events(struct cws_h2_stream *stream,
+                              const struct cws_h2_stream_events *events, void *ctx)
 {
     stream->events = events;
     stream->ctx = ctx;
@@ -69,7 +70,7 @@ void cws_h2_fields_to_nv(const struct cws_h2_field *fields, size_t count, nghttp
     }
 }
 
-/* ---- sending -------------------------------------------------------------------------------------- */
+/* ---- sending -------------------------------------------------------------------------------- */
 
 /* Copies as much of the queue as fits; settles the blocks that are through. */
 static size_t fill_from_queue(struct cws_h2_stream *stream, uint8_t *to, size_t room)
@@ -108,7 +109,8 @@ static ssize_t read_body(nghttp2_session *session, int32_t stream_id, uint8_t *t
         *data_flags |= NGHTTP2_DATA_FLAG_EOF;
         if (stream->trailers) {
             *data_flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-            if (nghttp2_submit_trailer(session, stream->id, stream->trailers, stream->trailer_count) != 0)
+            if (nghttp2_submit_trailer(session, stream->id, stream->trailers,
+                                       stream->trailer_count) != 0)
                 return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
         }
         return (ssize_t)filled;
@@ -177,8 +179,8 @@ static nghttp2_nv *copy_fields(const struct cws_h2_field *fields, size_t count)
     return nv;
 }
 
-enum cws_status cws_h2_stream_finish_with(struct cws_h2_stream *stream, const struct cws_h2_field *trailers,
-                                          size_t count)
+enum cws_status cws_h2_stream_finish_with(struct cws_h2_stream *stream,
+                                          const struct cws_h2_field *trailers, size_t count)
 {
     assert(!stream->trailers && stream->responded);
     stream->trailers = copy_fields(trailers, count);
@@ -189,12 +191,13 @@ enum cws_status cws_h2_stream_finish_with(struct cws_h2_stream *stream, const st
     return CWS_OK;
 }
 
-/* ---- the server's header blocks ------------------------------------------------------------------- */
+/* ---- the server's header blocks ------------------------------------------------------------- */
 
 enum { MAX_RESPONSE_FIELDS = 16 };
 
-static enum cws_status submit_response(struct cws_h2_stream *stream, const struct cws_h2_field *fields,
-                                       size_t count, const nghttp2_data_provider *provider)
+static enum cws_status submit_response(struct cws_h2_stream *stream,
+                                       const struct cws_h2_field *fields, size_t count,
+                                       const nghttp2_data_provider *provider)
 {
     nghttp2_nv nv[MAX_RESPONSE_FIELDS];
     assert(count <= MAX_RESPONSE_FIELDS && !stream->responded);
@@ -206,14 +209,15 @@ static enum cws_status submit_response(struct cws_h2_stream *stream, const struc
     return CWS_OK;
 }
 
-enum cws_status cws_h2_stream_respond(struct cws_h2_stream *stream, const struct cws_h2_field *fields, size_t count)
+enum cws_status cws_h2_stream_respond(struct cws_h2_stream *stream,
+                                      const struct cws_h2_field *fields, size_t count)
 {
     nghttp2_data_provider provider = cws_h2_stream_provider(stream);
     return submit_response(stream, fields, count, &provider);
 }
 
-enum cws_status cws_h2_stream_respond_only(struct cws_h2_stream *stream, const struct cws_h2_field *fields,
-                                           size_t count)
+enum cws_status cws_h2_stream_respond_only(struct cws_h2_stream *stream,
+                                           const struct cws_h2_field *fields, size_t count)
 {
     stream->finished = true;
     return submit_response(stream, fields, count, NULL);
@@ -226,7 +230,8 @@ void cws_h2_stream_reset(struct cws_h2_stream *stream, uint32_t code)
     drop_queue(stream);
     if (conn->failed)
         return; /* the connection's end will free it */
-    if (stream->peer_ended && nghttp2_session_get_stream_local_close(conn->session, stream->id) == 1)
+    if (stream->peer_ended &&
+        nghttp2_session_get_stream_local_close(conn->session, stream->id) == 1)
         return; /* both sides have ended: nghttp2 is about to close it by itself */
     nghttp2_submit_rst_stream(conn->session, NGHTTP2_FLAG_NONE, stream->id, code);
     cws_h2_conn_want_flush(conn);

@@ -59,8 +59,9 @@ void cws_loop_after_fork(void)
     is_shut_down = false;
     if (!parents)
         return;
-    /* The child's copies of the sockets must go, or the peer would not see the parent close them. Raw close():
-     * no TLS or HTTP/2 good-bye, no epoll_ctl on the epoll instance that is shared with the parent. */
+    /* The child's copies of the sockets must go, or the peer would not see the parent close them.
+     * Raw close(): no TLS or HTTP/2 good-bye, no epoll_ctl on the epoll instance that is shared
+     * with the parent. */
     uv_walk(cws_loop_uv(parents), close_descriptor, NULL);
     close(uv_backend_fd(cws_loop_uv(parents)));
 }

@@ -16,7 +16,7 @@ void cws_guest_init(struct cws_guest *guest, struct cws_loop *loop)
     atomic_init(&guest->state, CWS_GUEST_AWAKE);
 }
 
-/* ---- in the loop -------------------------------------------------------------------------------- */
+/* ---- in the loop ---------------------------------------------------------------------------- */
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -67,7 +67,8 @@ enum cws_guest_run cws_guest_run(struct cws_guest *guest, uint64_t deadline_ns)
         if (how == CWS_GUEST_BUSY)
             cws_loop_step(loop);
     }
-    /* What the last events had to be answered with, such as a PING, is sent with the next request, or by the owner. */
+    /* What the last events had to be answered with, such as a PING, is sent with the next request,
+     * or by the owner. */
     cws_turn_leave(cws_loop_turn(loop), CWS_VISIT_WAIT, cws_loop_has_work, loop);
     if (blocked)
         cws_sigpipe_restore(&signals);
@@ -95,7 +96,7 @@ void cws_loop_note_outcome(struct cws_loop *loop)
     cws_turn_note_outcome(cws_loop_turn(loop));
 }
 
-/* ---- asleep ------------------------------------------------------------------------------------- */
+/* ---- asleep --------------------------------------------------------------------------------- */
 
 void cws_guest_sleep(struct cws_guest *guest)
 {

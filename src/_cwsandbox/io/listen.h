@@ -15,9 +15,9 @@ struct cws_listen_options {
 };
 
 /* `accept` gets each connection, with its TLS handshake finished (one that takes
- * too long is dropped), and owns it; never from inside this call. CWS_INVALID: host is no IP literal,
- * unix_path is empty or too long; CWS_IO: the address cannot be bound ("in use by a live server"
- * is told apart from stale); CWS_NO_MEMORY. */
+ * too long is dropped), and owns it; never from inside this call. CWS_INVALID: host is no IP
+ * literal, unix_path is empty or too long; CWS_IO: the address cannot be bound ("in use by a live
+ * server" is told apart from stale); CWS_NO_MEMORY. */
 enum cws_status cws_listener_new(struct cws_loop *loop, const struct cws_listen_options *options,
                                  cws_accept_fn accept, void *ctx,
                                  struct cws_listener **out_listener,

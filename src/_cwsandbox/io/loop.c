@@ -14,8 +14,8 @@
 
 struct cws_loop {
     uv_loop_t uv;
-    uv_async_t wakeup;   /* tasks were posted, or stop was asked for */
-    uv_timer_t timer;    /* the earliest deadline */
+    uv_async_t wakeup; /* tasks were posted, or stop was asked for */
+    uv_timer_t timer;  /* the earliest deadline */
     uv_prepare_t before_poll;
 
     _Atomic(struct cws_task *) tasks; /* newest first */
@@ -26,7 +26,8 @@ struct cws_loop {
     bool has_thread;
 
     struct cws_registry registry;
-    struct cws_turn turn; /* nobody's but the owner's where the loop runs in the thread of its caller */
+    struct cws_turn
+        turn; /* nobody's but the owner's where the loop runs in the thread of its caller */
 
     /* loop thread */
     bool stopped; /* `stopping` has come through */
@@ -34,11 +35,12 @@ struct cws_loop {
     struct cws_list deferred;
     struct cws_list flushes; /* deferred, too, for after the others */
     struct cws_timers timers;
-    uint64_t timer_due_ns; /* what `timer` is set to, CWS_NO_DEADLINE: not set */
+    uint64_t timer_due_ns;               /* what `timer` is set to, CWS_NO_DEADLINE: not set */
     uint8_t *scratch[CWS_SCRATCH_COUNT]; /* made at first use */
 };
 
-enum cws_status cws_error_set_uv(struct cws_error *err, enum cws_status status, int uv_code, const char *what)
+enum cws_status cws_error_set_uv(struct cws_error *err, enum cws_status status, int uv_code,
+                                 const char *what)
 {
     return cws_error_set(err, status, "%s: %s", what, uv_strerror(uv_code));
 }
@@ -71,7 +73,7 @@ struct cws_turn *cws_loop_turn(struct cws_loop *loop)
     return &loop->turn;
 }
 
-/* ---- tasks -------------------------------------------------------------------------------------- */
+/* ---- tasks ---------------------------------------------------------------------------------- */
 
 static void wake(struct cws_loop *loop)
 {
@@ -84,7 +86,8 @@ void cws_loop_post(struct cws_loop *loop, struct cws_task *task)
     struct cws_task *top = atomic_load_explicit(&loop->tasks, memory_order_relaxed);
     do
         task->next = top;
-    while (!atomic_compare_exchange_weak(&loop->tasks, &top, task)); /* in one order with turns, see cws_turn_call */
+    while (!atomic_compare_exchange_weak(&loop->tasks, &top,
+                                         task)); /* in one order with turns, see cws_turn_call */
     if (!top)
         wake(loop);
 }
@@ -118,7 +121,7 @@ static void on_wakeup(uv_async_t *wakeup)
     }
 }
 
-/* ---- deferred work and timers -------------------------------------------------------------------- */
+/* ---- deferred work and timers --------------------------------------------------------------- */
 
 void cws_loop_defer(struct cws_loop *loop, struct cws_deferred *deferred)
 {
@@ -180,7 +183,7 @@ void cws_loop_timers_changed(struct cws_loop *loop)
         set_uv_timer(loop, cws_clock_now_ns());
 }
 
-/* ---- life ----------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 enum cws_status cws_loop_new(struct cws_loop **out_loop, struct cws_error *err)
 {
@@ -274,8 +277,8 @@ static void *thread_main(void *arg)
 
 enum cws_status cws_loop_start(struct cws_loop *loop, struct cws_error *err)
 {
-    /* Signals belong to the program's own threads; SIGPIPE is never raised by our writes but by TLS and
-     * libuv on some paths, and stays blocked here. */
+    /* Signals belong to the program's own threads; SIGPIPE is never raised by our writes but by TLS
+     * and libuv on some paths, and stays blocked here. */
     sigset_t all, before;
     loop->stopped = false;
     sigfillset(&all);

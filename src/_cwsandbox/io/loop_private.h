@@ -25,7 +25,8 @@ void cws_loop_set_runner(struct cws_loop *loop);
 /* One iteration without waiting; what it defers is left. */
 void cws_loop_step(struct cws_loop *loop);
 void cws_loop_run_deferred(struct cws_loop *loop);
-/* What says that an event has come, and after how many milliseconds to look without one: -1: never. */
+/* What says that an event has come, and after how many milliseconds to look without one: -1:
+ * never. */
 int cws_loop_backend_fd(const struct cws_loop *loop);
 int cws_loop_backend_timeout(const struct cws_loop *loop);
 /* cws_loop_stop has come through to the loop. */

@@ -85,15 +85,16 @@ void cws_mailbox_wake(struct cws_mailbox *mailbox)
         ;
 }
 
-/* Sequentially consistent, here and in take: a put whose letter comes too late for a take sees which eventfd is in use after it. */
+/* Sequentially consistent, here and in take: a put whose letter comes too late for a take sees
+ * which eventfd is in use after it. */
 void cws_mailbox_put(struct cws_mailbox *mailbox, struct cws_letter *letter)
 {
     struct cws_letter *top = atomic_load_explicit(&mailbox->top, memory_order_relaxed);
     do
         letter->next = top;
     while (!atomic_compare_exchange_weak(&mailbox->top, &top, letter));
-    /* Only the put that finds the box empty wakes: whoever put before it has done so. The letter may be
-     * drained and gone from here on; the mailbox is held by the caller. */
+    /* Only the put that finds the box empty wakes: whoever put before it has done so. The letter
+     * may be drained and gone from here on; the mailbox is held by the caller. */
     if (!top)
         cws_mailbox_wake(mailbox);
 }

@@ -23,9 +23,8 @@ struct cws_resolve {
 static void *look_up(void *arg)
 {
     struct cws_resolve *resolve = arg;
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC,
-                                   .ai_socktype = SOCK_STREAM,
-                                   .ai_flags = AI_NUMERICSERV | AI_IDN};
+    const struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | AI_IDN};
     pthread_setname_np(pthread_self(), "cwsandbox-dns");
     resolve->rc = getaddrinfo(resolve->host, resolve->service, &hints, &resolve->found);
     resolve->errnum = errno;

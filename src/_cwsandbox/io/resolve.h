@@ -1,8 +1,9 @@
 /*
  * Name look-up in a thread of its own.
  *
- * Not libuv's thread pool: its threads are joined when the process exits, which would let exit() wait
- * for a name server that does not answer, and crash in a forked child, where they do not exist.
+ * Not libuv's thread pool: its threads are joined when the process exits, which would let exit()
+ * wait for a name server that does not answer, and crash in a forked child, where they do not
+ * exist.
  */
 #pragma once
 
@@ -21,5 +22,6 @@ typedef void (*cws_resolve_done_fn)(void *ctx, struct addrinfo *found, const str
 struct cws_resolve *cws_resolve_start(struct cws_loop *loop, const char *host, uint16_t port,
                                       cws_resolve_done_fn done, void *ctx, struct cws_error *err);
 
-/* Loop thread: `done` is not called any more. The look-up itself cannot be ended; it frees itself. */
+/* Loop thread: `done` is not called any more. The look-up itself cannot be ended; it frees
+ * itself. */
 void cws_resolve_cancel(struct cws_resolve *resolve);

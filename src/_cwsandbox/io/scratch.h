@@ -1,7 +1,7 @@
 /*
- * Scratch memory of the loop, so that thousands of idle connections need none of their own, and threads with small stacks can run
- * the loop. Each use has its own; the content is good until the function or callback that filled it returns or calls out,
- * unless it says otherwise. Loop thread.
+ * Scratch memory of the loop, so that thousands of idle connections need none of their own, and
+ * threads with small stacks can run the loop. Each use has its own; the content is good until the
+ * function or callback that filled it returns or calls out, unless it says otherwise. Loop thread.
  */
 #pragma once
 

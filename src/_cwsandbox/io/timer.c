@@ -89,7 +89,8 @@ enum cws_status cws_timer_set(struct cws_loop *loop, struct cws_timer *timer, ui
 
 void cws_timer_cancel(struct cws_loop *loop, struct cws_timer *timer)
 {
-    /* The libuv timer is left as it is: waking once for nothing is cheaper than moving it for each call. */
+    /* The libuv timer is left as it is: waking once for nothing is cheaper than moving it for each
+     * call. */
     if (timer->index)
         take_out(cws_loop_timers(loop), timer);
 }

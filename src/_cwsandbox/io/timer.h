@@ -1,6 +1,6 @@
 /*
- * Deadlines on a loop: a heap over one libuv timer, so that thousands of calls can carry a deadline each
- * without a handle to close for each. Loop thread.
+ * Deadlines on a loop: a heap over one libuv timer, so that thousands of calls can carry a deadline
+ * each without a handle to close for each. Loop thread.
  */
 #pragma once
 
@@ -9,7 +9,7 @@
 
 struct cws_timer {
     uint64_t due_ns;
-    size_t index; /* place in the heap + 1; 0: not set */
+    size_t index;                          /* place in the heap + 1; 0: not set */
     void (*fire)(struct cws_timer *timer); /* the timer is unset by then; may free its memory */
 };
 

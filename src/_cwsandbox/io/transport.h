@@ -18,8 +18,8 @@ struct cws_transport_events {
     void (*on_data)(void *ctx, const uint8_t *data, size_t len);
     /* The kernel has taken all that was written, after cws_transport_pending had been above 0. */
     void (*on_drained)(void *ctx);
-    /* Last event: err->status is CWS_OK for an orderly end by the peer, else says why. Not called for the
-     * owner's own cws_transport_close. The owner still has to call cws_transport_close. */
+    /* Last event: err->status is CWS_OK for an orderly end by the peer, else says why. Not called
+     * for the owner's own cws_transport_close. The owner still has to call cws_transport_close. */
     void (*on_closed)(void *ctx, const struct cws_error *err);
 };
 
@@ -29,7 +29,8 @@ struct cws_transport_ops {
     size_t (*pending)(const struct cws_transport *t);
     void (*pause)(struct cws_transport *t, bool paused);
     void (*close)(struct cws_transport *t);
-    const char *(*alpn)(const struct cws_transport *t); /* NULL op or NULL result: no TLS or none chosen */
+    const char *(*alpn)(
+        const struct cws_transport *t); /* NULL op or NULL result: no TLS or none chosen */
 };
 
 /* First member of every transport. */
@@ -37,8 +38,8 @@ struct cws_transport {
     const struct cws_transport_ops *ops;
 };
 
-static inline void cws_transport_start(struct cws_transport *t, const struct cws_transport_events *events,
-                                       void *ctx)
+static inline void cws_transport_start(struct cws_transport *t,
+                                       const struct cws_transport_events *events, void *ctx)
 {
     t->ops->start(t, events, ctx);
 }

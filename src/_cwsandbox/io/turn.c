@@ -33,7 +33,8 @@ static enum cws_turn_holder holder_of(struct cws_turn *turn)
     return atomic_load_explicit(&turn->holder, memory_order_relaxed);
 }
 
-/* Sequentially consistent, for who leaves work behind and then asks whether somebody has the turn (cws_turn_call). */
+/* Sequentially consistent, for who leaves work behind and then asks whether somebody has the turn
+ * (cws_turn_call). */
 static void set_holder(struct cws_turn *turn, enum cws_turn_holder holder)
 {
     atomic_store(&turn->holder, holder);
@@ -45,7 +46,7 @@ static void call_owner(struct cws_turn *turn)
     pthread_cond_signal(&turn->owner_called);
 }
 
-/* ---- guests ------------------------------------------------------------------------------------- */
+/* ---- guests --------------------------------------------------------------------------------- */
 
 bool cws_turn_enter(struct cws_turn *turn, enum cws_visit visit)
 {
@@ -80,7 +81,7 @@ void cws_turn_leave(struct cws_turn *turn, enum cws_visit visit, bool (*has_work
     pthread_mutex_unlock(&turn->lock);
 }
 
-/* ---- the owner ---------------------------------------------------------------------------------- */
+/* ---- the owner ------------------------------------------------------------------------------ */
 
 /* False when VACANCY_NS have passed. */
 static bool sleep_for_vacancy(struct cws_turn *turn)
@@ -128,7 +129,7 @@ void cws_turn_offer(struct cws_turn *turn, bool (*has_work)(void *ctx), void *ct
     pthread_mutex_unlock(&turn->lock);
 }
 
-/* ---- any thread --------------------------------------------------------------------------------- */
+/* ---- any thread ----------------------------------------------------------------------------- */
 
 void cws_turn_call(struct cws_turn *turn)
 {

@@ -1,8 +1,10 @@
 /*
- * Who waits for something: a list of observers under a lock, each notified once and then off the list.
+ * Who waits for something: a list of observers under a lock, each notified once and then off the
+ * list.
  *
- * The common ground of futures (done, once) and streams (readable, many times). The owner of the list keeps
- * its state under the same lock, so that "check the state, else wait" cannot miss a change. Any thread.
+ * The common ground of futures (done, once) and streams (readable, many times). The owner of the
+ * list keeps its state under the same lock, so that "check the state, else wait" cannot miss a
+ * change. Any thread.
  */
 #pragma once
 
@@ -10,8 +12,9 @@
 
 #include "base/list.h"
 
-/* Embedded in what waits. `notify` is called once, with the list's lock held, on the thread that made the
- * change: it may only release a lock or put something into a mailbox, and must not touch the list. */
+/* Embedded in what waits. `notify` is called once, with the list's lock held, on the thread that
+ * made the change: it may only release a lock or put something into a mailbox, and must not touch
+ * the list. */
 struct cws_observer {
     struct cws_list node;
     void (*notify)(struct cws_observer *observer);

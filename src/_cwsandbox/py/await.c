@@ -1,6 +1,6 @@
 #include "py/await_private.h"
 
-/* ---- life ------------------------------------------------------------------------------------ */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 PyObject *py_awaiter_new(struct py_state *state, PyObject *subject,
                          const struct py_waitable *waitable)
@@ -111,7 +111,7 @@ static void awaiter_dealloc(PyObject *self)
         free_memory(awaiter);
 }
 
-/* ---- one step -------------------------------------------------------------------------------- */
+/* ---- one step ------------------------------------------------------------------------------- */
 
 /* Registers with the running loop. PY_POLL_READY when a value came meanwhile. */
 static enum py_poll start_waiting(struct py_awaiter *awaiter, PyObject **out_value)
@@ -231,7 +231,7 @@ static PySendResult step(struct py_awaiter *awaiter, PyObject **out_value)
     return PYGEN_NEXT;
 }
 
-/* ---- as an iterator -------------------------------------------------------------------------- */
+/* ---- as an iterator ------------------------------------------------------------------------- */
 
 /* `value` is what the coroutine gets; it is stolen. */
 static void raise_stop(PyObject *value)
@@ -308,7 +308,7 @@ static PyObject *awaiter_close(PyObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-/* ---- the type -------------------------------------------------------------------------------- */
+/* ---- the type ------------------------------------------------------------------------------- */
 
 #define FASTCALL(function) (PyCFunction)(void (*)(void))(function), METH_FASTCALL | METH_KEYWORDS
 

@@ -11,7 +11,7 @@ static bool is_done(const struct py_awaiter *awaiter)
     return awaiter->phase >= PY_AWAITER_WOKEN;
 }
 
-/* ---- waking ---------------------------------------------------------------------------------- */
+/* ---- waking --------------------------------------------------------------------------------- */
 
 static PyObject *loop_of(const struct py_awaiter *awaiter)
 {
@@ -103,7 +103,7 @@ int py_awaiter_wake(struct py_letter *letter, bool directly)
     return rc;
 }
 
-/* ---- what a task asks of a future ------------------------------------------------------------ */
+/* ---- what a task asks of a future ----------------------------------------------------------- */
 
 /* None tells asyncio.isfuture() that it is no future: only what was yielded is one. */
 PyObject *py_awaiter_get_blocking(PyObject *self, void *Py_UNUSED(closure))

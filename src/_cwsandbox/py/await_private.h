@@ -38,7 +38,7 @@ void py_awaiter_stop_waiting(struct py_awaiter *awaiter, enum py_awaiter_phase n
 /* Raises asyncio's CancelledError with the message of cancel(). */
 void py_awaiter_raise_cancelled(struct py_awaiter *awaiter);
 
-/* ---- as a future ----------------------------------------------------------------------------- */
+/* ---- as a future ---------------------------------------------------------------------------- */
 
 PyObject *py_awaiter_get_blocking(PyObject *self, void *closure);
 int py_awaiter_set_blocking(PyObject *self, PyObject *value, void *closure);

@@ -5,7 +5,7 @@
 #include "io/guest.h"
 #include "py/await.h"
 
-/* ---- letters --------------------------------------------------------------------------------- */
+/* ---- letters -------------------------------------------------------------------------------- */
 
 /* On the thread that made the change, under the lock of the letter's waiters. */
 static void post(struct cws_observer *observer)
@@ -44,15 +44,15 @@ void py_bridge_rely_end(struct py_bridge *bridge)
         cws_loop_rely_end(bridge->relied);
 }
 
-/* ---- draining -------------------------------------------------------------------------------- */
+/* ---- draining ------------------------------------------------------------------------------- */
 
 static struct py_letter *letter_of(struct cws_letter *letter)
 {
     return cws_container_of(letter, struct py_letter, letter);
 }
 
-/* Takes what is in the mailbox; the eventfd in use is `next_fd` then, and the other one is written to no
- * more. */
+/* Takes what is in the mailbox; the eventfd in use is `next_fd` then, and the other one is written
+ * to no more. */
 static void collect(struct py_bridge *bridge, int next_fd)
 {
     bridge->fd = next_fd;
@@ -99,9 +99,9 @@ static void drop_all(struct py_bridge *bridge)
 }
 
 /*
- * Steps the tasks whose letters are there at the start: the loop's other callbacks get their turn, too.
- * As long as there are others the eventfd in use is readable: for a loop inside of a task's step, or
- * the next one if an exception ends this one.
+ * Steps the tasks whose letters are there at the start: the loop's other callbacks get their turn,
+ * too. As long as there are others the eventfd in use is readable: for a loop inside of a task's
+ * step, or the next one if an exception ends this one.
  */
 static int deliver_all(struct py_bridge *bridge)
 {
@@ -182,7 +182,7 @@ static int drain(struct py_bridge *bridge, PyObject *loop, int fd)
     return rc;
 }
 
-/* ---- the bridge ------------------------------------------------------------------------------ */
+/* ---- the bridge ----------------------------------------------------------------------------- */
 
 static PyObject *bridge_drain(PyObject *self, PyObject *which)
 {

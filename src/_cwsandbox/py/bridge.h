@@ -52,12 +52,13 @@ PyObject *py_bridge_loop(const struct py_bridge *bridge);
 /* Lets go of the bridges of closed loops. 0, or -1 with an exception set. */
 int py_bridge_sweep(struct py_state *state);
 
-/* One awaiter more, and one less, waits for what `loop` brings about; there is one such loop in a process. The loop hears of
- * the first and the last. */
+/* One awaiter more, and one less, waits for what `loop` brings about; there is one such loop in a
+ * process. The loop hears of the first and the last. */
 void py_bridge_rely_begin(struct py_bridge *bridge, struct cws_loop *loop);
 void py_bridge_rely_end(struct py_bridge *bridge);
 
-/* Prepares a letter that is not posted to be registered, and to wake its awaiter through `bridge`. */
+/* Prepares a letter that is not posted to be registered, and to wake its awaiter through
+ * `bridge`. */
 void py_letter_init(struct py_letter *letter, struct py_bridge *bridge);
 
 /* The awaiter does not wait any more: no wake-up comes after this. */

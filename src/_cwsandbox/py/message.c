@@ -160,7 +160,7 @@ PyObject *py_message_unpack(const ProtobufCMessageDescriptor *desc, const uint8_
     return dict;
 }
 
-/* ---- for tests ---- */
+/* ---- for tests ------------------------------------------------------------------------------ */
 
 static const ProtobufCMessageDescriptor *find_message(const char *name, Py_ssize_t len)
 {

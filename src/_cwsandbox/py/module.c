@@ -14,7 +14,7 @@
 #include "py/text.h"
 #include "py/writer.h"
 
-/* ---- functions ------------------------------------------------------------------------------- */
+/* ---- functions ------------------------------------------------------------------------------ */
 
 static void replace(PyObject **slot, PyObject *value)
 {
@@ -102,7 +102,7 @@ static PyMethodDef module_methods[] = {
     {NULL},
 };
 
-/* ---- the module ------------------------------------------------------------------------------ */
+/* ---- the module ----------------------------------------------------------------------------- */
 
 /* A type of this module: added under its name if `is_public`. 0 or -1. */
 static int add_type(PyObject *module, PyTypeObject **slot, PyType_Spec *spec, PyTypeObject *base,

@@ -4,7 +4,7 @@
 #include "py/await.h"
 #include "py/promise.h"
 
-/* ---- life ------------------------------------------------------------------------------------ */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 PyObject *py_operation_alloc(PyTypeObject *type, struct py_state *state)
 {
@@ -84,7 +84,7 @@ int py_operation_check(const struct py_operation *op)
     return py_state_check_fork(op->generation, "operation");
 }
 
-/* ---- the outcome ----------------------------------------------------------------------------- */
+/* ---- the outcome ---------------------------------------------------------------------------- */
 
 static bool is_settled(const struct py_operation *op)
 {
@@ -235,7 +235,7 @@ bool py_operation_cancel(struct py_operation *op)
     return op->cancelled;
 }
 
-/* ---- methods --------------------------------------------------------------------------------- */
+/* ---- methods -------------------------------------------------------------------------------- */
 
 static int operation_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {

@@ -7,7 +7,7 @@
 #include "py/sandbox.h"
 #include "py/writer.h"
 
-/* ---- the outcome ----------------------------------------------------------------------------- */
+/* ---- the outcome ---------------------------------------------------------------------------- */
 
 static struct cws_future *exec_future(void *core)
 {
@@ -129,7 +129,7 @@ void py_process_raise_failure(struct py_process *process)
     assert(!value);
 }
 
-/* ---- life ------------------------------------------------------------------------------------ */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 PyObject *py_process_new(struct py_state *state, struct cws_exec *exec, PyObject *sandbox,
                          PyObject *failures, PyObject *command, bool check)
@@ -179,7 +179,7 @@ static void process_dealloc(PyObject *self)
     py_operation_dealloc(self);
 }
 
-/* ---- methods --------------------------------------------------------------------------------- */
+/* ---- methods -------------------------------------------------------------------------------- */
 
 static enum py_poll poll_code(PyObject *self, struct cws_observer *observer,
                               struct cws_waiters **out_waiters, PyObject **out_value)

@@ -3,7 +3,7 @@
 #include "base/alloc.h"
 #include "py/args.h"
 
-/* ---- the future that Python completes -------------------------------------------------------- */
+/* ---- the future that Python completes ------------------------------------------------------- */
 
 static struct cws_future *core_future(void *core)
 {
@@ -56,7 +56,7 @@ static bool complete_cancelled(struct py_operation *op)
     return true;
 }
 
-/* ---- around a concurrent.futures.Future ------------------------------------------------------ */
+/* ---- around a concurrent.futures.Future ----------------------------------------------------- */
 
 static bool wrapped_cancel(struct py_operation *op)
 {
@@ -151,7 +151,7 @@ int py_promise_wrap(struct py_operation *op, PyObject *future)
     return added ? 0 : -1;
 }
 
-/* ---- Promise --------------------------------------------------------------------------------- */
+/* ---- Promise -------------------------------------------------------------------------------- */
 
 static bool promise_cancel(struct py_operation *op)
 {

@@ -54,7 +54,7 @@ static void reader_dealloc(PyObject *self)
     py_object_free(self);
 }
 
-/* ---- items ----------------------------------------------------------------------------------- */
+/* ---- items ---------------------------------------------------------------------------------- */
 
 /* A line ends at LF, which is part of no other character: cut there, characters stay whole. */
 static PyObject *make_text(struct cws_output *output, const struct cws_output_line *line)
@@ -119,7 +119,7 @@ static struct cws_loop *loop_of(PyObject *self)
 /* A cancelled task has taken nothing, and the command goes on. */
 static const struct py_waitable line = {.poll = poll_line, .loop = loop_of};
 
-/* ---- methods --------------------------------------------------------------------------------- */
+/* ---- methods -------------------------------------------------------------------------------- */
 
 static PyObject *reader_next(PyObject *self)
 {

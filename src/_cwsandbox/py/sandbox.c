@@ -86,7 +86,7 @@ static void sandbox_dealloc(PyObject *object)
     py_object_free(object);
 }
 
-/* ---- its state ------------------------------------------------------------------------------- */
+/* ---- its state ------------------------------------------------------------------------------ */
 
 static PyObject *sandbox_open(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                               PyObject *kwnames)
@@ -180,7 +180,7 @@ static PyObject *sandbox_stats(PyObject *object, PyObject *Py_UNUSED(ignored))
                          atomic_load(&core->completed_nonzero), atomic_load(&core->failures));
 }
 
-/* ---- exec ------------------------------------------------------------------------------------ */
+/* ---- exec ----------------------------------------------------------------------------------- */
 
 /* More arguments than this take memory from the heap. */
 enum { FEW_ARGS = 16 };

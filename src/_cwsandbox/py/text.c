@@ -5,8 +5,8 @@
 #include "base/pages.h"
 
 enum {
-    /* From here on a str's memory comes fresh from the system, and what it costs to get that page by page is most of what
-     * the text costs. */
+    /* From here on a str's memory comes fresh from the system, and what it costs to get that page
+     * by page is most of what the text costs. */
     LARGE = 4 * 1024 * 1024,
     STEP = 64 * 1024, /* stays in the cache between being looked at and being copied */
     AHEAD = 2 * 1024 * 1024,
@@ -29,10 +29,10 @@ static bool is_ascii(const uint8_t *data, size_t len)
     return (high & 0x8080808080808080u) == 0;
 }
 
-/* ---- large ASCII text, which nearly all large text is ----------------------------------------------------------- */
+/* ---- large ASCII text, which nearly all large text is --------------------------------------- */
 
-/* A str of ASCII characters to be written to *out_at, nobody else's yet; NULL when out of memory or if this Python has a str's
- * characters elsewhere. */
+/* A str of ASCII characters to be written to *out_at, nobody else's yet; NULL when out of memory or
+ * if this Python has a str's characters elsewhere. */
 static PyObject *new_ascii(size_t len, uint8_t **out_at)
 {
     PyObject *text = PyUnicode_DecodeUTF8("??", 2, NULL);
@@ -99,7 +99,7 @@ static PyObject *large_ascii(struct cws_output_line piece, size_t len)
     return NULL;
 }
 
-/* ---- any text -------------------------------------------------------------------------------------------------- */
+/* ---- any text ------------------------------------------------------------------------------- */
 
 static PyObject *decode_spread(struct cws_output_line piece, size_t len)
 {

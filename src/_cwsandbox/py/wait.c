@@ -145,7 +145,8 @@ static int wait_once(PyObject *subject, const struct py_waitable *waitable, uint
         break;
     }
     int rc = py_park_guest(waiter->lock, &waiter->guest, waitable->may_run_loop, deadline_ns);
-    /* Who was woken is off the list, and the list's lock is just then held by the thread that woke it. */
+    /* Who was woken is off the list, and the list's lock is just then held by the thread that woke
+     * it. */
     if (rc != 1)
         cws_waiters_remove(waiters, &waiter->observer);
     cws_guest_rise(&waiter->guest);

@@ -27,8 +27,8 @@ struct py_waitable {
     void (*cancel)(PyObject *subject);
     /* The loop that brings it about; NULL when Python code does. */
     struct cws_loop *(*loop)(PyObject *subject);
-    /* A blocked thread may run that loop meanwhile (io/guest.h). Not for what comes in many pieces: they are better
-     * received by one thread while another works on them. */
+    /* A blocked thread may run that loop meanwhile (io/guest.h). Not for what comes in many pieces:
+     * they are better received by one thread while another works on them. */
     bool may_run_loop;
 };
 
@@ -45,8 +45,8 @@ void py_wait_free_spare(struct py_state *state);
  * by whoever calls. 1: released; 0: the deadline has passed; -1: a signal handler raised. */
 int py_park(PyThread_type_lock lock, uint64_t deadline_ns);
 
-/* As py_park, for what the guest's loop brings about, which the thread may run meanwhile. Whoever notifies the guest releases the
- * lock after that. */
+/* As py_park, for what the guest's loop brings about, which the thread may run meanwhile. Whoever
+ * notifies the guest releases the lock after that. */
 int py_park_guest(PyThread_type_lock lock, struct cws_guest *guest, bool may_run_loop,
                   uint64_t deadline_ns);
 

@@ -36,7 +36,7 @@ static void writer_dealloc(PyObject *self)
     py_object_free(self);
 }
 
-/* ---- one write as an operation --------------------------------------------------------------- */
+/* ---- one write as an operation -------------------------------------------------------------- */
 
 /* Raises what make_write_error makes of `reason`, because of `cause` (may be NULL). Returns
  * NULL. */
@@ -115,7 +115,7 @@ static PyObject *write_bytes(struct py_process *process, const void *data, size_
     return begin_write(process, status, write);
 }
 
-/* ---- methods --------------------------------------------------------------------------------- */
+/* ---- methods -------------------------------------------------------------------------------- */
 
 static struct py_process *process_of(PyObject *self)
 {

@@ -1,6 +1,6 @@
 /*
- * The race between an operation's end and the wish to cancel it, settled by one atomic: who comes first wins, and a
- * cancel that was told "yes" is never followed by a result. Any thread.
+ * The race between an operation's end and the wish to cancel it, settled by one atomic: who comes
+ * first wins, and a cancel that was told "yes" is never followed by a result. Any thread.
  */
 #pragma once
 

@@ -43,7 +43,7 @@ static void drop(struct cws_stdin *stdin_)
     cws_exec_unref(cws_container_of(stdin_, struct cws_exec, stdin_));
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------------ */
+/* ---- the end -------------------------------------------------------------------------------- */
 
 static bool has_ended(const struct cws_exec *exec)
 {
@@ -67,9 +67,11 @@ static void close_call(struct cws_exec *exec)
     if (!call)
         return;
     if (exec->end == CWS_EXEC_EXITED) {
-        /* The stream is left to end in good order: a reset for each exec would look like an attack. */
+        /* The stream is left to end in good order: a reset for each exec would look like an
+         * attack. */
         cws_call_half_close(call);
-        if (cws_timer_set(exec->sandbox->loop, &exec->timer, cws_clock_now_ns() + LINGER_NS) == CWS_OK) {
+        if (cws_timer_set(exec->sandbox->loop, &exec->timer, cws_clock_now_ns() + LINGER_NS) ==
+            CWS_OK) {
             cws_exec_ref(exec); /* for the call, until on_status or the timer */
             return;
         }
@@ -108,7 +110,7 @@ static void on_timer(struct cws_timer *timer)
     cws_exec_unref(exec); /* the call's */
 }
 
-/* ---- frames --------------------------------------------------------------------------------------------------- */
+/* ---- frames --------------------------------------------------------------------------------- */
 
 static void fail_locally(struct cws_exec *exec, int code, const char *text)
 {
@@ -116,7 +118,8 @@ static void fail_locally(struct cws_exec *exec, int code, const char *text)
     cws_exec_end(exec, CWS_EXEC_STATUS);
 }
 
-static void on_output(struct cws_exec *exec, struct cws_output *output, const uint8_t *data, size_t len)
+static void on_output(struct cws_exec *exec, struct cws_output *output, const uint8_t *data,
+                      size_t len)
 {
     if (cws_output_append(output, data, len) != CWS_OK)
         fail_locally(exec, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for the command's output");
@@ -147,8 +150,10 @@ static void on_message(void *ctx, const uint8_t *data, size_t len)
         return;
     enum cws_status status = cws_exec_frame_parse(data, len, &frame);
     if (status != CWS_OK) {
-        fail_locally(exec, status == CWS_NO_MEMORY ? CWS_GRPC_RESOURCE_EXHAUSTED : CWS_GRPC_INTERNAL,
-                     status == CWS_NO_MEMORY ? "out of memory for a message" : "a message from the peer could not be decoded");
+        fail_locally(exec,
+                     status == CWS_NO_MEMORY ? CWS_GRPC_RESOURCE_EXHAUSTED : CWS_GRPC_INTERNAL,
+                     status == CWS_NO_MEMORY ? "out of memory for a message"
+                                             : "a message from the peer could not be decoded");
         return;
     }
     cws_exec_ref(exec);
@@ -176,8 +181,8 @@ static void on_message(void *ctx, const uint8_t *data, size_t len)
     cws_exec_unref(exec);
 }
 
-/* Output is stored as it comes, not first when its message is whole: it is not copied twice, and what a stream brought that broke off
- * is not lost. */
+/* Output is stored as it comes, not first when its message is whole: it is not copied twice, and
+ * what a stream brought that broke off is not lost. */
 static bool on_begun(void *ctx, const uint8_t *data, size_t len, size_t message_len)
 {
     struct cws_exec *exec = ctx;
@@ -223,13 +228,14 @@ static const struct cws_call_events call_events = {
     .on_status = on_status,
 };
 
-/* ---- the start -------------------------------------------------------------------------------------------------- */
+/* ---- the start ------------------------------------------------------------------------------ */
 
 static bool set_ready_timer(struct cws_exec *exec)
 {
     if (!exec->with_stdin)
         return true;
-    double limit = exec->timeout_s >= 0 && exec->timeout_s < READY_TIMEOUT_S ? exec->timeout_s : READY_TIMEOUT_S;
+    double limit = exec->timeout_s >= 0 && exec->timeout_s < READY_TIMEOUT_S ? exec->timeout_s
+                                                                             : READY_TIMEOUT_S;
     return cws_timer_set(exec->sandbox->loop, &exec->timer, cws_clock_deadline_ns(limit)) == CWS_OK;
 }
 
@@ -238,7 +244,8 @@ void cws_exec_send(struct cws_exec *exec)
     struct cws_sandbox *sandbox = exec->sandbox;
     struct cws_call_options options = {
         .path = CWS_EXEC_PATH,
-        .deadline_ns = exec->timeout_s < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(exec->timeout_s),
+        .deadline_ns =
+            exec->timeout_s < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(exec->timeout_s),
     };
     cws_list_remove(&exec->node);
     cws_list_push_back(&sandbox->running, &exec->node);
@@ -290,8 +297,8 @@ enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exe
     struct cws_exec *exec = cws_calloc(1, sizeof(*exec));
     if (!exec)
         return CWS_NO_MEMORY;
-    enum cws_status status =
-        cws_exec_wire_init(options->argv, options->argc, options->container, &exec->init, &exec->init_len);
+    enum cws_status status = cws_exec_wire_init(options->argv, options->argc, options->container,
+                                                &exec->init, &exec->init_len);
     if (status != CWS_OK) {
         cws_free(exec);
         return status;

@@ -53,7 +53,7 @@ struct cws_exec {
     struct cws_call *call;
     struct cws_output *piecewise; /* where the pieces of the message that is coming go */
     size_t head_len;              /* bytes in front of the first of them */
-    uint8_t *init; /* the init message without the sandbox's id, until sent */
+    uint8_t *init;                /* the init message without the sandbox's id, until sent */
     size_t init_len;
     struct cws_timer timer; /* ready gate, then the wait for the peer to end the stream */
     atomic_int phase;       /* enum cws_phase */
@@ -67,16 +67,18 @@ struct cws_exec_options {
     double timeout_s; /* counts from the moment the exec is sent; negative: none */
 };
 
-/* Starts the command, or lets it wait for the sandbox. Copies the options. The caller gets one reference. */
+/* Starts the command, or lets it wait for the sandbox. Copies the options. The caller gets one
+ * reference. */
 enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exec_options *options,
                                struct cws_exec **out_exec) CWS_MUST_CHECK;
 void cws_exec_ref(struct cws_exec *exec);
 void cws_exec_unref(struct cws_exec *exec); /* NULL is allowed */
 
-/* True: it ends with CWS_EXEC_CANCELLED (now or by an earlier call) and its stream is reset; false: it was done already. */
+/* True: it ends with CWS_EXEC_CANCELLED (now or by an earlier call) and its stream is reset; false:
+ * it was done already. */
 bool cws_exec_cancel(struct cws_exec *exec);
 
-/* ---- for sandbox.c, on the loop thread ---- */
+/* ---- for sandbox.c, on the loop thread ------------------------------------------------------ */
 
 /* The sandbox is open: sends it. */
 void cws_exec_send(struct cws_exec *exec);

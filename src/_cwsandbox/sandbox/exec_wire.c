@@ -59,7 +59,8 @@ enum cws_status cws_exec_wire_init(char **argv, size_t argc, const char *contain
     return CWS_OK;
 }
 
-/* Fields of a message may come in any order, so the id, known later, is put in front of the others. */
+/* Fields of a message may come in any order, so the id, known later, is put in front of the
+ * others. */
 struct cws_block *cws_exec_wire_init_block(const uint8_t *init, size_t init_len,
                                            const char *sandbox_id)
 {
@@ -121,8 +122,9 @@ static const uint8_t *take_varint(const uint8_t *at, const uint8_t *end, size_t 
 }
 
 /*
- * Output is nearly all that comes, and comes in the one plain form every encoder writes: read in place, without the
- * allocations and the copy of a general decoder. Whatever is not exactly that form is left to the general one.
+ * Output is nearly all that comes, and comes in the one plain form every encoder writes: read in
+ * place, without the allocations and the copy of a general decoder. Whatever is not exactly that
+ * form is left to the general one.
  */
 bool cws_exec_frame_begin(const uint8_t *data, size_t len, size_t message_len,
                           struct cws_exec_frame *out_frame)

@@ -38,8 +38,9 @@ struct cws_exec_frame {
     void *unpacked;      /* what the pointers point into */
 };
 
-/* The beginning of a message of `message_len` bytes: true if it is of output in the form that every encoder writes, whose data ends with
- * the message. *out_frame has what of it is there; nothing is to be freed. False: wait for the whole message. */
+/* The beginning of a message of `message_len` bytes: true if it is of output in the form that every
+ * encoder writes, whose data ends with the message. *out_frame has what of it is there; nothing is
+ * to be freed. False: wait for the whole message. */
 bool cws_exec_frame_begin(const uint8_t *data, size_t len, size_t message_len,
                           struct cws_exec_frame *out_frame);
 

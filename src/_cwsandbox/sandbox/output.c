@@ -7,7 +7,8 @@
 
 enum {
     FIRST_CHUNK = 1024 - 64, /* most commands print little */
-    /* From here on chunks are pages of their own: given back to the system as soon as they are freed. */
+    /* From here on chunks are pages of their own: given back to the system as soon as they are
+       freed. */
     PAGES_FROM = 256 * 1024,
     LARGEST_CHUNK = 2 * 1024 * 1024,
 };
@@ -59,7 +60,8 @@ void cws_output_done(struct cws_output *output)
     cws_waiters_done(&output->waiters);
 }
 
-/* The pages of a chunk for `cap` bytes, and what is in front of them; larger than that for small ones, where huge pages are. */
+/* The pages of a chunk for `cap` bytes, and what is in front of them; larger than that for small
+ * ones, where huge pages are. */
 static size_t size_of_pages(size_t cap)
 {
     size_t size = PAGES_FROM;
@@ -135,7 +137,8 @@ enum cws_status cws_output_append(struct cws_output *output, const uint8_t *data
         output->last = chunk;
     }
     output->size += len;
-    /* Readers wait for lines: part of one would only make them look at it in vain, again and again. */
+    /* Readers wait for lines: part of one would only make them look at it in vain, again and
+     * again. */
     if (!cws_list_is_empty(&output->waiters.observers) && memchr(data, '\n', len))
         cws_waiters_notify_lock_held(&output->waiters);
     cws_waiters_unlock(&output->waiters);
@@ -150,7 +153,7 @@ void cws_output_end(struct cws_output *output)
     cws_waiters_unlock(&output->waiters);
 }
 
-/* ---- lines ---------------------------------------------------------------------------------------------- */
+/* ---- lines ---------------------------------------------------------------------------------- */
 
 /* Moves a place that is at the end of its chunk to the next chunk, if there is one. */
 static void step_over(struct cws_output *output, struct cws_output_place *place)
@@ -260,7 +263,7 @@ void cws_output_close(struct cws_output *output)
     cws_waiters_unlock(&output->waiters);
 }
 
-/* ---- everything at once ------------------------------------------------------------------------------------ */
+/* ---- everything at once --------------------------------------------------------------------- */
 
 size_t cws_output_size(struct cws_output *output)
 {
@@ -277,7 +280,8 @@ void cws_output_copy(struct cws_output *output, uint8_t *to, size_t len)
     struct cws_output_chunk *chunk = atomic_load(&output->first);
     struct cws_output_chunk *last = output->last;
     cws_waiters_unlock(&output->waiters);
-    /* Outside the lock: up to `last` no link changes any more, and the bytes stay where they are. */
+    /* Outside the lock: up to `last` no link changes any more, and the bytes stay where they
+     * are. */
     while (len) {
         size_t n = used_of(chunk);
         if (n > len)
@@ -303,7 +307,8 @@ static size_t position_of(struct cws_output *output, const struct cws_output_pla
     return position;
 }
 
-/* Moves the bytes of a chunk to where they are wanted and frees it: whole pages by giving them away where both lie alike. */
+/* Moves the bytes of a chunk to where they are wanted and frees it: whole pages by giving them away
+ * where both lie alike. */
 static struct cws_output_chunk *move_chunk(struct cws_output_chunk *chunk, uint8_t *to)
 {
     struct cws_output_chunk *next = next_of(chunk);

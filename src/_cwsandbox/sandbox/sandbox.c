@@ -106,7 +106,8 @@ static void apply_close(struct change *change)
     end_all(&change->sandbox->running, CWS_EXEC_CLOSED);
 }
 
-enum cws_status cws_sandbox_open(struct cws_sandbox *sandbox, struct cws_channel *channel, const char *id)
+enum cws_status cws_sandbox_open(struct cws_sandbox *sandbox, struct cws_channel *channel,
+                                 const char *id)
 {
     return post_change(sandbox, apply_open, channel, id);
 }

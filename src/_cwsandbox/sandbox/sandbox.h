@@ -1,7 +1,8 @@
 /*
  * The core's side of one sandbox: where its execs wait until it is known to run, and end with it.
  *
- * The functions are for any thread; what they ask for happens on the loop thread, in the order of the calls.
+ * The functions are for any thread; what they ask for happens on the loop thread, in the order of
+ * the calls.
  */
 #pragma once
 
@@ -30,12 +31,13 @@ struct cws_sandbox {
 };
 
 /* One reference for the caller. */
-enum cws_status cws_sandbox_new(struct cws_loop *loop, struct cws_sandbox **out_sandbox) CWS_MUST_CHECK;
+enum cws_status cws_sandbox_new(struct cws_loop *loop,
+                                struct cws_sandbox **out_sandbox) CWS_MUST_CHECK;
 void cws_sandbox_ref(struct cws_sandbox *sandbox);
 void cws_sandbox_unref(struct cws_sandbox *sandbox); /* NULL is allowed */
 
-/* Known to run under this id: execs that wait are sent, later ones go out at once. Opening an open one replaces channel and id
- * for later execs; a closed one stays closed. */
+/* Known to run under this id: execs that wait are sent, later ones go out at once. Opening an open
+ * one replaces channel and id for later execs; a closed one stays closed. */
 enum cws_status cws_sandbox_open(struct cws_sandbox *sandbox, struct cws_channel *channel,
                                  const char *id) CWS_MUST_CHECK;
 /* Could not be started: execs that wait end with CWS_EXEC_NOT_OPEN, later ones wait again. */

@@ -6,7 +6,7 @@
 #include "io/guest.h"
 #include "sandbox/exec_wire.h"
 
-/* ---- writes ------------------------------------------------------------------------------------------------ */
+/* ---- writes --------------------------------------------------------------------------------- */
 
 static struct cws_write *write_new(void)
 {
@@ -76,7 +76,7 @@ static bool cut_into_blocks(struct cws_write *write, const uint8_t *data, size_t
     return true;
 }
 
-/* ---- any thread ----------------------------------------------------------------------------------------------- */
+/* ---- any thread ----------------------------------------------------------------------------- */
 
 /* Queues the write, with a reference of the queue's own, and sees that the loop thread looks. */
 static enum cws_status enqueue(struct cws_stdin *stdin_, struct cws_write *write)
@@ -110,7 +110,8 @@ enum cws_status cws_stdin_write(struct cws_stdin *stdin_, const uint8_t *data, s
     struct cws_write *write = write_new();
     if (!write)
         return CWS_NO_MEMORY;
-    enum cws_status status = cut_into_blocks(write, data, len) ? enqueue(stdin_, write) : CWS_NO_MEMORY;
+    enum cws_status status =
+        cut_into_blocks(write, data, len) ? enqueue(stdin_, write) : CWS_NO_MEMORY;
     if (status == CWS_OK)
         *out_write = write;
     else
@@ -149,7 +150,7 @@ void cws_stdin_set_failed(struct cws_stdin *stdin_)
     pthread_mutex_unlock(&stdin_->lock);
 }
 
-/* ---- loop thread ------------------------------------------------------------------------------------------------ */
+/* ---- loop thread ---------------------------------------------------------------------------- */
 
 static void give_to_call(struct cws_stdin *stdin_, struct cws_write *write)
 {
@@ -216,8 +217,8 @@ void cws_stdin_end(struct cws_stdin *stdin_)
     }
 }
 
-void cws_stdin_init(struct cws_stdin *stdin_, struct cws_loop *loop, void (*hold)(struct cws_stdin *),
-                    void (*drop)(struct cws_stdin *))
+void cws_stdin_init(struct cws_stdin *stdin_, struct cws_loop *loop,
+                    void (*hold)(struct cws_stdin *), void (*drop)(struct cws_stdin *))
 {
     memset(stdin_, 0, sizeof(*stdin_));
     pthread_mutex_init(&stdin_->lock, NULL);

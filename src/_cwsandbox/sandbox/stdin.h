@@ -1,8 +1,10 @@
 /*
- * Standard input of a command: writes in order, each an operation of its own, sent under flow control.
+ * Standard input of a command: writes in order, each an operation of its own, sent under flow
+ * control.
  *
- * Writes are cut into messages on the caller's thread, wait here until the command is ready for input, and are done
- * when the last of their messages was handed to the connection: that is the back-pressure.
+ * Writes are cut into messages on the caller's thread, wait here until the command is ready for
+ * input, and are done when the last of their messages was handed to the connection: that is the
+ * back-pressure.
  */
 #pragma once
 
@@ -15,7 +17,8 @@
 struct cws_write {
     struct cws_ref ref;
     struct cws_future future;
-    enum cws_status how; /* once done: CWS_OK, or CWS_CLOSED when bytes were dropped because the command ended */
+    enum cws_status how; /* once done: CWS_OK, or CWS_CLOSED when bytes were dropped because the
+                            command ended */
     struct cws_list node;
     struct cws_list blocks; /* messages, until they are given to the call */
     size_t blocks_left;     /* messages not settled; loop thread */
@@ -23,29 +26,32 @@ struct cws_write {
 };
 
 struct cws_stdin {
-    pthread_mutex_t lock; /* guards the next four */
-    struct cws_list queue;  /* writes in order, not yet given to the call */
-    bool closed;            /* cws_stdin_close was called */
-    bool failed;            /* nothing can be sent any more */
-    bool posted;            /* the task is under way */
+    pthread_mutex_t lock;  /* guards the next four */
+    struct cws_list queue; /* writes in order, not yet given to the call */
+    bool closed;           /* cws_stdin_close was called */
+    bool failed;           /* nothing can be sent any more */
+    bool posted;           /* the task is under way */
     struct cws_task task;
     struct cws_loop *loop;
     /* The loop thread's: */
     struct cws_call *call; /* NULL until the command takes input */
-    void (*hold)(struct cws_stdin *); /* the owner keeps itself alive while a task or a write is under way … */
+    void (*hold)(struct cws_stdin
+                     *); /* the owner keeps itself alive while a task or a write is under way … */
     void (*drop)(struct cws_stdin *); /* … and lets go */
 };
 
-void cws_stdin_init(struct cws_stdin *stdin_, struct cws_loop *loop, void (*hold)(struct cws_stdin *),
-                    void (*drop)(struct cws_stdin *));
+void cws_stdin_init(struct cws_stdin *stdin_, struct cws_loop *loop,
+                    void (*hold)(struct cws_stdin *), void (*drop)(struct cws_stdin *));
 void cws_stdin_done(struct cws_stdin *stdin_);
 
-/* Any thread: queues a copy of the bytes. CWS_CLOSED after cws_stdin_close; CWS_CANCELLED when the command has ended (this one
- * wins); CWS_NO_MEMORY. The caller gets one reference to the write. */
+/* Any thread: queues a copy of the bytes. CWS_CLOSED after cws_stdin_close; CWS_CANCELLED when the
+ * command has ended (this one wins); CWS_NO_MEMORY. The caller gets one reference to the write. */
 enum cws_status cws_stdin_write(struct cws_stdin *stdin_, const uint8_t *data, size_t len,
                                 struct cws_write **out_write) CWS_MUST_CHECK;
-/* Any thread: end of input after what is queued. Repeating it, or closing after the command's end, gives a write that is done. */
-enum cws_status cws_stdin_close(struct cws_stdin *stdin_, struct cws_write **out_write) CWS_MUST_CHECK;
+/* Any thread: end of input after what is queued. Repeating it, or closing after the command's end,
+ * gives a write that is done. */
+enum cws_status cws_stdin_close(struct cws_stdin *stdin_,
+                                struct cws_write **out_write) CWS_MUST_CHECK;
 bool cws_stdin_is_closed(struct cws_stdin *stdin_);
 /* Any thread: no further writes are taken; those queued go on. */
 void cws_stdin_set_failed(struct cws_stdin *stdin_);

@@ -58,22 +58,26 @@ static void on_status(void *ctx, struct cws_grpc_status *status)
         cws_grpc_status_set(&unary->status, CWS_GRPC_INTERNAL, "the peer sent %s reply message",
                             unary->replies ? "more than one" : "no");
     else if (unary->status.code == CWS_GRPC_OK && !unary->reply)
-        cws_grpc_status_set(&unary->status, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for the reply");
+        cws_grpc_status_set(&unary->status, CWS_GRPC_RESOURCE_EXHAUSTED,
+                            "out of memory for the reply");
     conclude(unary);
 }
 
-static const struct cws_call_events call_events = {.on_message = on_message, .on_status = on_status};
+static const struct cws_call_events call_events = {.on_message = on_message,
+                                                   .on_status = on_status};
 
 static void run_start(struct cws_task *task)
 {
     struct cws_unary *unary = cws_container_of(task, struct cws_unary, start_task);
     struct cws_call_options options = {
         .path = unary->path,
-        .deadline_ns = unary->timeout_s < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(unary->timeout_s),
+        .deadline_ns =
+            unary->timeout_s < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(unary->timeout_s),
     };
     unary->call = cws_call_start(unary->channel, &options, &call_events, unary);
     if (!unary->call) {
-        cws_grpc_status_set(&unary->status, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for a call");
+        cws_grpc_status_set(&unary->status, CWS_GRPC_RESOURCE_EXHAUSTED,
+                            "out of memory for a call");
         conclude(unary);
         return;
     }
@@ -95,8 +99,9 @@ static void run_cancel(struct cws_task *task)
     cws_unary_unref(unary); /* the task's */
 }
 
-enum cws_status cws_unary_start(struct cws_channel *channel, const char *path, struct cws_block *request,
-                                double timeout_s, struct cws_unary **out_unary)
+enum cws_status cws_unary_start(struct cws_channel *channel, const char *path,
+                                struct cws_block *request, double timeout_s,
+                                struct cws_unary **out_unary)
 {
     size_t path_size = strlen(path) + 1;
     struct cws_unary *unary = cws_calloc(1, sizeof(*unary) + path_size);

@@ -1,5 +1,6 @@
 /*
- * A unary call as an operation: started on any thread, driven by the loop thread, its result taken on any thread.
+ * A unary call as an operation: started on any thread, driven by the loop thread, its result taken
+ * on any thread.
  */
 #pragma once
 
@@ -24,14 +25,15 @@ struct cws_unary {
     struct cws_call *call;
     struct cws_task start_task, cancel_task;
     atomic_int phase; /* enum cws_phase */
-    size_t replies; /* received: one is right */
-    char path[]; /* NUL-terminated */
+    size_t replies;   /* received: one is right */
+    char path[];      /* NUL-terminated */
 };
 
-/* `path` is copied; `request` has CWS_CALL_PREFIX bytes of room in front and is taken over on success.
- * `timeout_s` counts from now; negative: none. The caller gets one reference. */
-enum cws_status cws_unary_start(struct cws_channel *channel, const char *path, struct cws_block *request,
-                                double timeout_s, struct cws_unary **out_unary) CWS_MUST_CHECK;
+/* `path` is copied; `request` has CWS_CALL_PREFIX bytes of room in front and is taken over on
+ * success. `timeout_s` counts from now; negative: none. The caller gets one reference. */
+enum cws_status cws_unary_start(struct cws_channel *channel, const char *path,
+                                struct cws_block *request, double timeout_s,
+                                struct cws_unary **out_unary) CWS_MUST_CHECK;
 void cws_unary_ref(struct cws_unary *unary);
 void cws_unary_unref(struct cws_unary *unary); /* NULL is allowed */
 
