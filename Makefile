@@ -28,22 +28,18 @@ say = @echo "$(1)$(if $(filter release,$(FLAVOUR)),, $(FLAVOUR))  $(patsubst $(B
 # ---- sources -------------------------------------------------------------------------------------------------
 
 core_dirs := base io h2 grpc proto sandbox
-core_src := $(foreach dir,$(core_dirs),$(wildcard src/_cwsandbox/$(dir)/*.c))
+core_src := $(foreach dir,$(core_dirs) proto/generated,$(wildcard src/_cwsandbox/$(dir)/*.c))
 py_src := $(wildcard src/_cwsandbox/py/*.c)
-daemon_src := $(wildcard src/cwsandboxd/*.c)
+daemon_src := $(wildcard src/cwsandboxd/*.c src/cwsandboxd/*/*.c)
 init_src := $(wildcard src/cwsandbox-init/*.c)
 # The daemon is the core without its client side.
 daemon_core_src := $(filter-out src/_cwsandbox/sandbox/%,$(core_src))
 # What the C tests and fuzz targets link: everything that has no main().
 tested_src := $(core_src) $(filter-out src/cwsandboxd/main.c,$(daemon_src))
-test_help_src := $(filter-out tests/c/test_%.c,$(wildcard tests/c/*.c))
-test_src := $(wildcard tests/c/test_*.c)
+test_src := $(wildcard tests/c/*/test_*.c tests/c/daemon/*/test_*.c)
 # TSan's own thread keeps a child from making namespaces, and the daemon has one thread only: its tests run without.
-# (Where the core has a module of that name, its test is test_NAME and the daemon's test_cwsd_NAME.)
 ifeq ($(FLAVOUR),tsan)
-core_tests := $(patsubst %.c,tests/c/test_%.c,$(notdir $(core_src)))
-daemon_tests := $(patsubst src/cwsandboxd/%.c,tests/c/test_%.c,$(daemon_src)) $(wildcard tests/c/test_cwsd_*.c)
-test_src := $(filter-out $(filter-out $(core_tests),$(daemon_tests)),$(test_src))
+test_src := $(filter-out tests/c/daemon/%,$(test_src))
 endif
 fuzz_src := $(wildcard tests/fuzz/fuzz_*.c)
 
@@ -95,7 +91,7 @@ $(OUT)/libcws.a: $(call objects,$(core_src))
 	$(Q)rm -f $@
 	$(Q)ar rcs $@ $^
 
-$(OUT)/libtested.a: $(call objects,$(tested_src) $(test_help_src))
+$(OUT)/libtested.a: $(call objects,$(tested_src))
 	$(call say,AR,$@)
 	$(Q)rm -f $@
 	$(Q)ar rcs $@ $^
@@ -112,10 +108,10 @@ $(OUT)/bin/cwsandboxd: $(call objects,$(daemon_core_src) $(daemon_src))
 # Static, without even libc: it is PID 1 inside sandboxes, where nothing of ours is. Its own flags: no sanitizer runs there.
 init_cflags := -std=gnu11 -D_GNU_SOURCE -Os -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables \
 	-fno-tree-loop-distribute-patterns -fomit-frame-pointer -fno-pie
-$(OUT)/bin/cwsandbox-init: $(init_src) $(wildcard src/cwsandbox-init/*.h) src/cwsandboxd/init_protocol.h Makefile
+$(OUT)/bin/cwsandbox-init: $(init_src) $(wildcard src/cwsandbox-init/*.h) Makefile
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(init_cflags) $(warnings) -iquote src/cwsandboxd -static -nostdlib -no-pie -s -o $@ $(init_src) -lgcc
+	$(Q)$(CC) $(init_cflags) $(warnings) -static -nostdlib -no-pie -s -o $@ $(init_src) -lgcc
 
 $(OUT)/tests/%: $(OUT)/obj/tests/c/%.o $(OUT)/libtested.a
 	@mkdir -p $(@D)
@@ -135,17 +131,19 @@ $(OUT)/obj/src/_cwsandbox/py/%.o: src/_cwsandbox/py/%.c Makefile
 	$(call say,CC,$<)
 	$(Q)$(CC) $(cflags) $(python_limited) -isystem $(python_include) -MMD -MP -c -o $@ $<
 
+# "box/box.h" for what is the daemon's own, and "cwsandbox-init/protocol.h".
+daemon_include := -iquote src/cwsandboxd -iquote src
 version := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 $(OUT)/obj/src/cwsandboxd/%.o: src/cwsandboxd/%.c Makefile pyproject.toml
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(cflags) -iquote src/cwsandboxd -DCWSD_VERSION='"$(version)"' -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(cflags) $(daemon_include) -DCWSD_VERSION='"$(version)"' -MMD -MP -c -o $@ $<
 
 # Not hidden: a test may stand in for a function of a library.
 $(OUT)/obj/tests/%.o: tests/%.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(cflags) -fvisibility=default -iquote src/cwsandboxd -iquote tests/c -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(cflags) -fvisibility=default $(daemon_include) -iquote tests/c -MMD -MP -c -o $@ $<
 
 $(OUT)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -235,7 +233,7 @@ lint-proto:
 # Every C file that is written by hand.
 c_files = $(filter-out %.pb-c.c %.pb-c.h,$(shell find src tests benchmarks -name '*.[ch]'))
 lint-c-format:
-	$(VENV)/bin/clang-format --dry-run --Werror $(c_files)
+	@$(VENV)/bin/clang-format --dry-run --Werror $(c_files)
 lint-ruff:
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -247,7 +245,7 @@ lint-stubs:
 
 tidy:
 	clang-tidy --quiet $(filter-out %.pb-c.c,$(core_src)) $(daemon_src) -- \
-		-std=gnu11 -D_GNU_SOURCE -I src/_cwsandbox -iquote src/cwsandboxd $(package_cflags)
+		-std=gnu11 -D_GNU_SOURCE -I src/_cwsandbox $(daemon_include) $(package_cflags)
 
 proto:
 	tools/gen_proto.sh

@@ -1,10 +1,17 @@
-"""Holds every #include against the layer rule: a file may include its own folder and those to its left.
+"""Holds every #include against the layer rule. Exit code 1 and one line per offence.
+
+The core, `src/_cwsandbox`: a file may include its own folder and those to its left.
 
     base -> io -> h2 -> grpc -> sandbox -> py
 
-`proto/` (generated) is open to sandbox, py/message*.[ch] and the daemon; the daemon may use base, io, h2, grpc and
-proto; cwsandbox-init stands alone but for the header of the protocol between the two. Each third-party
-header is allowed in one place. Exit code 1 and one line per offence.
+`proto/` (generated messages and what reads them) is open to sandbox, py/message*.[ch] and the daemon.
+
+The daemon, `src/cwsandboxd`, has floors: a file may include its own folder and those below it
+(DAEMON_FLOORS), and of the core base, io, h2, grpc and proto. cwsandbox-init stands alone; the daemon knows
+one header of it, the protocol between the two. Each third-party header is allowed in one place.
+
+No two files may include each other, not even in a longer circle, but for the pairs in CIRCLES. What is named
+x.c, x.h and x_private.h is one file here.
 """
 
 from __future__ import annotations
@@ -14,16 +21,40 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from circles import find_circle
+
 ROOT = Path(__file__).resolve().parents[1]
 CORE = Path("src/_cwsandbox")
 DAEMON = Path("src/cwsandboxd")
 INIT = Path("src/cwsandbox-init")
 LAYERS = ["base", "io", "h2", "grpc", "sandbox", "py"]
-DAEMON_LAYERS = {"base", "io", "h2", "grpc", "proto"}
+# From the ground up. The root (main, daemon) stands above all.
+DAEMON_FLOORS = ["values", "config", "host", "box", "store", "sandboxes", "service"]
+DAEMON_CORE = {"base", "io", "h2", "grpc", "proto"}
 PROTO_USERS = ("sandbox/", "proto/", "py/message")
 # The one header that both ends of the socket into a sandbox share.
-SHARED_WITH_INIT = "init_protocol.h"
+PROTOCOL = "cwsandbox-init/protocol.h"
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
+
+# Pairs of files that may include each other all the same, and why.
+CIRCLES = {
+    ("_cwsandbox/io/timer", "_cwsandbox/io/loop"): "the heap of timers is a part of the loop",
+    ("_cwsandbox/io/uv", "_cwsandbox/io/loop"): "the loop's face for those who know libuv",
+    ("_cwsandbox/io/scratch", "_cwsandbox/io/loop"): "memory of the loop",
+    ("_cwsandbox/io/tls", "_cwsandbox/io/tls_config"): "tls.h declares the configuration, too",
+    ("_cwsandbox/h2/conn", "_cwsandbox/h2/stream"): "one machine: frames come by way of one "
+    "to the other, and bytes go back",
+    ("_cwsandbox/grpc/call", "_cwsandbox/grpc/channel"): "a channel sends calls again, and calls "
+    "come back to it",
+    ("_cwsandbox/py/wait", "_cwsandbox/py/state"): "the state makes the locks of waiting threads",
+    ("_cwsandbox/py/await", "_cwsandbox/py/bridge"): "to be untied",
+    ("_cwsandbox/py/operation", "_cwsandbox/py/promise"): "an operation may be a promise",
+    ("_cwsandbox/sandbox/exec", "_cwsandbox/sandbox/sandbox"): "to be untied",
+    ("_cwsandbox/py/writer", "_cwsandbox/py/process"): "to be untied",
+    ("_cwsandbox/py/process", "_cwsandbox/py/sandbox"): "to be untied",
+    ("_cwsandbox/py/process", "_cwsandbox/py/reader"): "to be untied",
+    ("cwsandboxd/box/box", "cwsandboxd/box/host"): "to be untied",
+}
 
 # Third-party header -> places (path prefixes under src/) that may include it.
 THIRD_PARTY = {
@@ -66,19 +97,25 @@ def core_include_fault(file: Path, header: str) -> str | None:
     return None
 
 
-def daemon_include_fault(header: str) -> str | None:
-    target, slash, _ = header.partition("/")
-    if not slash:
-        return None if (ROOT / DAEMON / header).exists() else f'"{header}" is not in {DAEMON}'
-    if target not in DAEMON_LAYERS:
-        return f'"{header}": the daemon may use only {", ".join(sorted(DAEMON_LAYERS))}'
+def daemon_include_fault(file: Path, header: str) -> str | None:
+    if header == PROTOCOL or (ROOT / CORE / header).exists():
+        allowed = header == PROTOCOL or header.partition("/")[0] in DAEMON_CORE
+        return None if allowed else f'"{header}": the daemon may use only {sorted(DAEMON_CORE)}'
+    if not (ROOT / DAEMON / header).exists():
+        return f'"{header}" is not written as "floor/file.h" of a file under {DAEMON}'
+    inside = file.relative_to(DAEMON).parts
+    if len(inside) == 1:
+        return None
+    floor, target = inside[0], header.partition("/")[0]
+    if target not in DAEMON_FLOORS or DAEMON_FLOORS.index(target) > DAEMON_FLOORS.index(floor):
+        return f'"{header}": {floor} stands below it'
     return None
 
 
 def init_include_fault(header: str) -> str | None:
-    if header == SHARED_WITH_INIT or (ROOT / INIT / header).exists():
+    if (ROOT / INIT / header).exists():
         return None
-    return f'"{header}": cwsandbox-init stands alone (but for {SHARED_WITH_INIT})'
+    return f'"{header}": cwsandbox-init stands alone'
 
 
 def include_fault(file: Path, quoted: str | None, system: str | None) -> str | None:
@@ -88,23 +125,60 @@ def include_fault(file: Path, quoted: str | None, system: str | None) -> str | N
     if file.is_relative_to(CORE):
         return core_include_fault(file, quoted)
     if file.is_relative_to(DAEMON):
-        return daemon_include_fault(quoted)
+        return daemon_include_fault(file, quoted)
     return init_include_fault(quoted)
 
 
-def faults(file: Path) -> Iterator[str]:
+def includes(file: Path) -> Iterator[tuple[int, str | None, str | None]]:
+    """Line number, and the name between quotes or angle brackets, of each #include."""
     for number, line in enumerate((ROOT / file).read_text().splitlines(), 1):
-        match = INCLUDE.match(line)
-        if match and (fault := include_fault(file, match[1], match[2])):
+        if match := INCLUDE.match(line):
+            yield number, match[1], match[2]
+
+
+def faults(file: Path) -> Iterator[str]:
+    for number, quoted, system in includes(file):
+        if fault := include_fault(file, quoted, system):
             yield f"{file}:{number}: {fault}"
 
 
 def unknown_folder(file: Path) -> str | None:
-    if file.is_relative_to(CORE):
-        layer = file.relative_to(CORE).parts[0]
-        if layer not in {*LAYERS, "proto"}:
-            return f"{file}: {layer} is no layer; there are {', '.join(LAYERS)} and proto"
+    for home, folders in ((CORE, [*LAYERS, "proto"]), (DAEMON, DAEMON_FLOORS)):
+        if not file.is_relative_to(home):
+            continue
+        inside = file.relative_to(home).parts
+        if len(inside) == 1 and home == CORE:
+            return f"{file}: a file of the core lies in one of {', '.join(folders)}"
+        if len(inside) > 1 and inside[0] not in folders:
+            return f"{file}: {inside[0]} is no floor; there are {', '.join(folders)}"
     return None
+
+
+def room_of(file: Path) -> str:
+    return str(file.with_suffix("")).removesuffix("_private")
+
+
+def circle(files: list[Path]) -> list[str]:
+    """One offence if files include each other in a loop, one for each pair of CIRCLES that is none."""
+    rooms: dict[str, set[str]] = {}
+    for file in files:
+        room = room_of(file)
+        home = file.parent if file.is_relative_to(INIT) else None
+        for _, quoted, _ in includes(file):
+            if quoted is None:
+                continue
+            for folder in (home, DAEMON, CORE, Path("src")):
+                if folder is not None and (ROOT / folder / quoted).exists():
+                    rooms.setdefault(room, set()).add(room_of(folder / quoted))
+                    break
+    stale = []
+    for one, other in (tuple(f"src/{room}" for room in pair) for pair in CIRCLES):
+        if other in rooms.get(one, ()) and one in rooms.get(other, ()):
+            rooms[one].discard(other)
+        else:
+            stale.append(f"{one} and {other} are no circle any more: take them off CIRCLES")
+    found = find_circle(rooms)
+    return stale + ([f"circle: {' -> '.join(found)}"] if found else [])
 
 
 def main() -> int:
@@ -114,7 +188,7 @@ def main() -> int:
         return 1
     found = [fault for file in files if (fault := unknown_folder(file))]
     if not found:
-        found = [fault for file in files for fault in faults(file)]
+        found = [fault for file in files for fault in faults(file)] + circle(files)
     print("\n".join(found) or f"layers: {len(files)} files, every include points the right way")
     return 1 if found else 0
 

@@ -38,9 +38,8 @@ run() { # NAME PATTERN COMMAND...: PATTERN finds the number of passed tests in t
     fi
 }
 
-for program in "$dir"/tests/test_*; do
-    [ -x "$program" ] || continue
-    run "$(basename "$program")" 's/^\[  PASSED  \] \([0-9]*\) test(s).*/\1/p' "$program"
+for program in $(find "$dir/tests" -name 'test_*' | LC_ALL=C sort); do
+    run "${program#"$dir"/tests/}" 's/^\[  PASSED  \] \([0-9]*\) test(s).*/\1/p' "$program"
 done
 for program in "$dir"/fuzz/fuzz_*; do
     [ -f "$program" ] && [ -x "$program" ] || continue

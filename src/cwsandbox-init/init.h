@@ -1,7 +1,7 @@
 /* The parts of cwsandbox-init. Functions return 0 or a negative errno unless they say otherwise. */
 #pragma once
 
-#include "init_protocol.h"
+#include "protocol.h"
 #include "sys.h"
 
 /* start.c calls it. */

@@ -11,16 +11,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bounds.h"
-#include "dir.h"
-#include "host.h"
+#include "box/host.h"
+#include "config/pem.h"
+#include "config/token.h"
+#include "host/dir.h"
+#include "host/parent.h"
+#include "host/state.h"
 #include "io/listen.h"
-#include "parent.h"
-#include "pem.h"
-#include "pool.h"
-#include "service.h"
-#include "state.h"
-#include "token.h"
+#include "sandboxes/pool.h"
+#include "service/service.h"
+#include "values/bounds.h"
 
 /* At the first signal sandboxes get this long, at the second no time at all. */
 #define STOP_GRACE_MS 5000

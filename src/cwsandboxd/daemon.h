@@ -1,7 +1,7 @@
 /* The whole daemon: everything made in order, run until it is told to end, and taken down again. */
 #pragma once
 
-#include "config.h"
+#include "config/config.h"
 
 #ifndef CWSD_VERSION /* given by the build */
 #define CWSD_VERSION "0+unknown"

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "proto/all.pb-c.h"
+#include "proto/generated/all.pb-c.h"
 #include "proto/unpack.h"
 
 #define ADDRESS(name) &(name),

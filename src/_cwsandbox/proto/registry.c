@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "proto/all.pb-c.h"
+#include "proto/generated/all.pb-c.h"
 
 #define ADDRESS(name) &(name),
 

@@ -4,7 +4,7 @@
 
 #include "base/alloc.h"
 #include "grpc/call.h"
-#include "proto/sandbox.pb-c.h"
+#include "proto/generated/sandbox.pb-c.h"
 #include "proto/unpack.h"
 
 /* Field numbers of ExecStreamRequest and ExecStreamInit, as tags of length-delimited fields. */

@@ -1,0 +1,198 @@
+/* From the options of a box to a child that becomes it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "box/box_private.h"
+#include "box/environment.h"
+#include "box/host_private.h"
+
+/* As long as the kernel takes. */
+#define MAX_HOSTNAME 63
+
+/* A host name out of an id: what the kernel and programs take in one. */
+static void make_hostname(const char *id, char hostname[MAX_HOSTNAME + 1])
+{
+    size_t len = 0;
+    for (; *id && len < MAX_HOSTNAME; id++) {
+        bool plain =
+            (*id >= 'a' && *id <= 'z') || (*id >= 'A' && *id <= 'Z') || (*id >= '0' && *id <= '9');
+        if (plain || (*id == '-' && len > 0))
+            hostname[len++] = *id;
+    }
+    hostname[len] = '\0';
+    if (len == 0)
+        memcpy(hostname, "sandbox", sizeof("sandbox"));
+}
+
+static enum cws_status copy_options(struct cwsd_box *box, const struct cwsd_box_options *options,
+                                    const char *hostname)
+{
+    char **merged;
+    size_t count;
+    struct cwsd_string_list standard = {0};
+    enum cws_status status =
+        cwsd_string_list_reserve(&standard, box->host->layout.environment.count + 1);
+    for (size_t i = 0; status == CWS_OK && i < box->host->layout.environment.count; i++)
+        status = cwsd_string_list_add(&standard, box->host->layout.environment.items[i]);
+    if (status == CWS_OK)
+        status = cwsd_string_list_add_pair(&standard, "HOSTNAME", hostname);
+    if (status == CWS_OK)
+        status = cwsd_environment_merge(&standard, &options->environment, &merged, &count);
+    if (status == CWS_OK) {
+        status = cwsd_string_list_reserve(&box->environment, count);
+        for (size_t i = 0; status == CWS_OK && i < count; i++)
+            status = cwsd_string_list_add(&box->environment, merged[i]);
+        cws_free(merged);
+    }
+    cwsd_string_list_done(&standard);
+    box->id = cws_strdup(options->id);
+    box->working_dir = cws_strdup(options->working_dir ? options->working_dir : "/");
+    return box->id && box->working_dir ? status : CWS_NO_MEMORY;
+}
+
+static enum cws_status make_setup(struct cwsd_box *box, const struct cwsd_box_options *options,
+                                  const char *hostname, struct cws_error *err)
+{
+    const struct cwsd_layout *layout = &box->host->layout;
+    if (box->host->isolation == CWSD_ISOLATION_NONE) {
+        if (options->file_count)
+            return cws_error_set(err, CWS_INVALID,
+                                 "%s: files cannot be mounted with --isolation=none",
+                                 options->files[0].path);
+        return cwsd_request_set_scripts(&box->setup, NULL, 0, err);
+    }
+    struct cwsd_script own;
+    cwsd_script_init(&own);
+    cwsd_layout_add_identity(&own, hostname);
+    for (size_t i = 0; i < options->file_count; i++)
+        cwsd_script_file(&own, CWSI_STEP_MOUNT_FILE, options->files[i].path, 0444,
+                         options->files[i].data, options->files[i].len);
+    if (options->working_dir)
+        cwsd_script_add(&own, CWSI_STEP_ENSURE_DIR, 0, options->working_dir, NULL);
+    const struct cwsd_script *scripts[] = {&layout->before, &own, &layout->after};
+    enum cws_status status =
+        cwsd_request_set_scripts(&box->setup, scripts, CWS_ARRAY_LEN(scripts), err);
+    box->setup.packet.flags |= CWSI_CONTAINER;
+    cwsd_script_done(&own);
+    return status;
+}
+
+/* Makes sure that a descriptor is above those it will be moved to in the child. */
+static enum cws_status lift(int *fd, struct cws_error *err)
+{
+    if (*fd > CWSI_PROGRAM)
+        return CWS_OK;
+    int lifted = fcntl(*fd, F_DUPFD_CLOEXEC, CWSI_PROGRAM + 1);
+    if (lifted < 0)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for a sandbox");
+    close(*fd);
+    *fd = lifted;
+    return CWS_OK;
+}
+
+/* bubblewrap's command line, behind "cwsandbox-init USER" when it is to run as a user of the box's
+ * own. `user` must last as long. NULL when out of memory. */
+static char **make_argv(const struct cwsd_box *box, const char *hostname, char *user)
+{
+    const struct cwsd_host *host = box->host;
+    const struct cwsd_string_list *words = &host->layout.bwrap_argv;
+    size_t before = box->user ? 2 : 0;
+    char **argv = cws_calloc(before + words->count + 1, sizeof(*argv));
+    if (!argv)
+        return NULL;
+    if (before) {
+        argv[0] = host->init_path;
+        argv[1] = user;
+    }
+    memcpy(argv + before, words->items, words->count * sizeof(*argv));
+    argv[before + host->layout.hostname_at] = (char *)hostname;
+    return argv;
+}
+
+static enum cws_status spawn(struct cwsd_box *box, const char *hostname, int socket_fd,
+                             int stderr_fd, struct cws_error *err)
+{
+    const struct cwsd_host *host = box->host;
+    char *const plain_argv[] = {host->init_path, NULL};
+    char user[16];
+    struct cwsd_spawn_options options = {.argv = plain_argv,
+                                         .stderr_fd = stderr_fd,
+                                         .socket_fd = socket_fd,
+                                         .program_fd = host->init_fd};
+    char **argv = NULL;
+    if (host->isolation != CWSD_ISOLATION_NONE) {
+        snprintf(user, sizeof(user), "%u", (unsigned)box->user);
+        argv = make_argv(box, hostname, user);
+        if (!argv)
+            return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a sandbox");
+        options.argv = argv;
+    }
+    enum cws_status status =
+        cwsd_child_spawn(box->loop, &box->child, &options, cwsd_box_note_child_end, err);
+    cws_free(argv);
+    return status;
+}
+
+/* The socket and the pipe, and the child at their other ends. On failure nothing of it is left. */
+static enum cws_status connect_child(struct cwsd_box *box, const char *hostname,
+                                     struct cws_error *err)
+{
+    int sockets[2] = {-1, -1};
+    int pipes[2] = {-1, -1};
+    enum cws_status status = CWS_OK;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0 ||
+        pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
+        status = cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for a sandbox");
+    if (status == CWS_OK)
+        status = lift(&sockets[1], err);
+    if (status == CWS_OK)
+        status = lift(&pipes[1], err);
+    if (status == CWS_OK)
+        status = cwsd_line_open(box->loop, &box->line, sockets[0], err);
+    if (status == CWS_OK) {
+        sockets[0] = -1; /* the line's */
+        status = spawn(box, hostname, sockets[1], pipes[1], err);
+    }
+    if (status == CWS_OK) {
+        box->stderr_fd = pipes[0];
+        pipes[0] = -1;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (sockets[i] >= 0)
+            close(sockets[i]);
+        if (pipes[i] >= 0)
+            close(pipes[i]);
+    }
+    return status;
+}
+
+enum cws_status cwsd_box_start(struct cwsd_box *box, const struct cwsd_box_options *options,
+                               struct cws_error *err)
+{
+    char hostname[MAX_HOSTNAME + 1];
+    make_hostname(options->id, hostname);
+    enum cws_status status = copy_options(box, options, hostname);
+    if (status != CWS_OK)
+        return cws_error_set(err, status, "out of memory for a sandbox");
+    if (box->host->users && !(box->user = cwsd_users_take(box->host->users)))
+        return cws_error_set(err, CWS_SYSTEM, "no user is left for one more sandbox");
+    status = make_setup(box, options, hostname, err);
+    if (status == CWS_OK && options->command.count == 0)
+        status = cwsd_request_set_idle(&box->main, box->working_dir, err);
+    else if (status == CWS_OK)
+        status = cwsd_request_set_command(&box->main, &options->command, &box->environment,
+                                          box->working_dir, err);
+    if (status == CWS_OK)
+        status = connect_child(box, hostname, err);
+    if (status != CWS_OK)
+        return status;
+    /* Both wait in the socket for the init to come up. */
+    cwsd_line_send(&box->line, &box->setup);
+    cwsd_line_send(&box->line, &box->main);
+    return CWS_OK;
+}

@@ -1,0 +1,347 @@
+#include "box/exec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "box/box_private.h"
+#include "box/environment.h"
+
+#define READ_SIZE (64 * 1024)
+
+/* A client's message is at most 100 MiB, and the service takes no further one while something is
+ * pending. */
+#define MAX_PENDING_STDIN ((size_t)256 << 20)
+
+struct output {
+    struct cwsd_watch watch;
+    struct cwsd_exec *exec;
+    bool is_stderr;
+    int last_bytes; /* once the command has ended: what it wrote and was not read yet */
+};
+
+struct cwsd_exec {
+    struct cws_loop *loop;
+    struct cwsd_box *box; /* NULL: the id is given back */
+    uint32_t id;
+    const struct cwsd_exec_events *events;
+    void *ctx;
+    struct cwsd_request start, kill;
+
+    bool started;
+    bool exited; /* wait_status is how */
+    bool lost;   /* failure says why */
+    bool told;   /* the last event was sent */
+    bool freed;  /* no events any more; the memory goes when the kernel and the init are done with
+                  * it */
+    bool paused;
+    int wait_status;
+    struct cws_error failure;
+
+    struct output outputs[2]; /* stdout, stderr */
+    struct cwsd_watch stdin_watch;
+    struct cws_buf stdin_queue;
+    bool stdin_ends;
+};
+
+/* ---- the end -------------------------------------------------------------------------------- */
+
+static void release_if_done(struct cwsd_exec *exec)
+{
+    if (!exec->freed || exec->box || exec->outputs[0].watch.busy || exec->outputs[1].watch.busy ||
+        exec->stdin_watch.busy)
+        return;
+    cws_buf_done(&exec->stdin_queue);
+    cws_free(exec);
+}
+
+static void on_output_closed(struct cwsd_watch *watch)
+{
+    release_if_done(cws_container_of(watch, struct output, watch)->exec);
+}
+
+static void on_stdin_closed(struct cwsd_watch *watch)
+{
+    release_if_done(cws_container_of(watch, struct cwsd_exec, stdin_watch));
+}
+
+static void close_stdin(struct cwsd_exec *exec)
+{
+    cws_buf_consume(&exec->stdin_queue, exec->stdin_queue.len);
+    cwsd_watch_close(&exec->stdin_watch, on_stdin_closed);
+}
+
+static void give_back_id(struct cwsd_exec *exec)
+{
+    cwsd_request_done(&exec->start);
+    cwsd_request_done(&exec->kill);
+    cwsd_box_detach(exec->box, exec->id);
+    exec->box = NULL;
+}
+
+/* Everything that will be read of it has been read. A command that was lost is read to its very
+ * end: its pipes end with the box. One that exited may have left a process behind that keeps them
+ * open. */
+static bool is_drained(const struct output *output, const struct cwsd_exec *exec)
+{
+    return output->watch.fd < 0 || (exec->exited && output->last_bytes <= 0);
+}
+
+static void finish_if_drained(struct cwsd_exec *exec)
+{
+    if (exec->freed || exec->told || !(exec->exited || exec->lost) ||
+        !is_drained(&exec->outputs[0], exec) || !is_drained(&exec->outputs[1], exec))
+        return;
+    exec->told = true;
+    cwsd_watch_close(&exec->outputs[0].watch, on_output_closed);
+    cwsd_watch_close(&exec->outputs[1].watch, on_output_closed);
+    if (exec->exited)
+        exec->events->on_exited(exec->ctx, cwsd_box_exit_code(exec->wait_status));
+    else
+        exec->events->on_failed(exec->ctx, &exec->failure);
+}
+
+/* The exec may be gone afterwards. */
+static void finish_or_release(struct cwsd_exec *exec)
+{
+    if (exec->freed)
+        release_if_done(exec);
+    else
+        finish_if_drained(exec);
+}
+
+bool cwsd_exec_note_started(struct cwsd_exec *exec)
+{
+    if (exec->started)
+        return false;
+    exec->started = true;
+    if (exec->freed)
+        return true;
+    exec->events->on_started(exec->ctx);
+    cwsd_exec_pause(exec, exec->paused); /* what was written before is heard of after the start */
+    return true;
+}
+
+bool cwsd_exec_note_exited(struct cwsd_exec *exec, int wait_status)
+{
+    if (!exec->started)
+        return false;
+    exec->exited = true;
+    exec->wait_status = wait_status;
+    give_back_id(exec);
+    close_stdin(exec);
+    for (size_t i = 0; i < CWS_ARRAY_LEN(exec->outputs); i++) {
+        struct output *output = &exec->outputs[i];
+        if (output->watch.fd >= 0 && ioctl(output->watch.fd, FIONREAD, &output->last_bytes) < 0)
+            output->last_bytes = 0;
+    }
+    finish_or_release(exec);
+    return true;
+}
+
+void cwsd_exec_note_lost(struct cwsd_exec *exec, const struct cws_error *err)
+{
+    exec->lost = true;
+    exec->failure = *err;
+    give_back_id(exec);
+    close_stdin(exec);
+    if (!exec->started && !exec->freed)
+        cwsd_exec_pause(exec,
+                        exec->paused); /* to the end, which a command that never ran has too */
+    finish_or_release(exec);
+}
+
+/* ---- output --------------------------------------------------------------------------------- */
+
+static void on_readable(struct cwsd_watch *watch, int events)
+{
+    struct output *output = cws_container_of(watch, struct output, watch);
+    struct cwsd_exec *exec = output->exec;
+    uint8_t data[READ_SIZE];
+    (void)events;
+    ssize_t len = read(watch->fd, data, sizeof(data));
+    if (len < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (len <= 0) {
+        cwsd_watch_close(watch, on_output_closed);
+    } else {
+        output->last_bytes -= (int)len;
+        exec->events->on_output(exec->ctx, output->is_stderr, data, (size_t)len);
+    }
+    /* If it was freed in there, its memory stays until its handles, this one too, are closed. */
+    finish_if_drained(exec);
+}
+
+void cwsd_exec_pause(struct cwsd_exec *exec, bool paused)
+{
+    exec->paused = paused;
+    for (size_t i = 0; i < CWS_ARRAY_LEN(exec->outputs); i++)
+        cwsd_watch_for(&exec->outputs[i].watch, paused ? 0 : UV_READABLE);
+}
+
+/* ---- input ---------------------------------------------------------------------------------- */
+
+/* Writes what the pipe takes. False when the command will read no more. */
+static bool write_some(struct cwsd_exec *exec, const uint8_t *data, size_t len, size_t *out_written)
+{
+    *out_written = 0;
+    while (*out_written < len) {
+        ssize_t written = write(exec->stdin_watch.fd, data + *out_written, len - *out_written);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return errno == EAGAIN;
+        *out_written += (size_t)written;
+    }
+    return true;
+}
+
+static void on_writable(struct cwsd_watch *watch, int events)
+{
+    struct cwsd_exec *exec = cws_container_of(watch, struct cwsd_exec, stdin_watch);
+    size_t written;
+    (void)events;
+    bool open =
+        write_some(exec, cws_buf_bytes(&exec->stdin_queue), exec->stdin_queue.len, &written);
+    cws_buf_consume(&exec->stdin_queue, written);
+    if (!open)
+        cws_buf_consume(&exec->stdin_queue, exec->stdin_queue.len);
+    if (exec->stdin_queue.len)
+        return;
+    if (!open || exec->stdin_ends)
+        close_stdin(exec);
+    else
+        cwsd_watch_for(watch, 0);
+    exec->events->on_stdin_drained(exec->ctx);
+}
+
+enum cws_status cwsd_exec_write(struct cwsd_exec *exec, const uint8_t *data, size_t len)
+{
+    size_t written = 0;
+    if (exec->stdin_watch.fd < 0 || exec->stdin_ends)
+        return CWS_OK;
+    if (exec->stdin_queue.len == 0 && !write_some(exec, data, len, &written)) {
+        close_stdin(exec);
+        return CWS_OK;
+    }
+    if (written == len)
+        return CWS_OK;
+    enum cws_status status = cws_buf_append(&exec->stdin_queue, data + written, len - written);
+    if (status == CWS_OK)
+        cwsd_watch_for(&exec->stdin_watch, UV_WRITABLE);
+    return status;
+}
+
+size_t cwsd_exec_stdin_pending(const struct cwsd_exec *exec)
+{
+    return exec->stdin_queue.len;
+}
+
+void cwsd_exec_close_stdin(struct cwsd_exec *exec)
+{
+    exec->stdin_ends = true;
+    if (exec->stdin_queue.len == 0)
+        close_stdin(exec);
+}
+
+/* ---- the beginning -------------------------------------------------------------------------- */
+
+static enum cws_status set_command(struct cwsd_exec *exec, const struct cwsd_exec_options *options,
+                                   struct cws_error *err)
+{
+    const char *working_dir = options->working_dir ? options->working_dir : exec->box->working_dir;
+    struct cwsd_string_list environment = exec->box->environment;
+    char **merged = NULL;
+    if (options->environment.count) {
+        if (cwsd_environment_merge(&exec->box->environment, &options->environment, &merged,
+                                   &environment.count) != CWS_OK)
+            return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a command");
+        environment.items = merged;
+    }
+    enum cws_status status =
+        cwsd_request_set_command(&exec->start, &options->command, &environment, working_dir, err);
+    cws_free(merged);
+    return status;
+}
+
+/* A pipe with one end in the request and the other watched. `ours` is 0 for the reading end. */
+static enum cws_status add_pipe(struct cwsd_exec *exec, uint32_t flag, int ours,
+                                struct cwsd_watch *watch,
+                                void (*ready)(struct cwsd_watch *watch, int events),
+                                struct cws_error *err)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "pipes for a command");
+    cwsd_request_add_fd(&exec->start, flag, ends[1 - ours]);
+    /* So that the command can open it by name too: /dev/stdout. */
+    if (exec->box->user && fchown(ends[ours], exec->box->user, exec->box->user) < 0) {
+        close(ends[ours]);
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "giving a command its pipes");
+    }
+    enum cws_status status = cwsd_watch_open(exec->loop, watch, ends[ours], ready, err);
+    if (status != CWS_OK)
+        close(ends[ours]);
+    return status;
+}
+
+static enum cws_status prepare(struct cwsd_exec *exec, const struct cwsd_exec_options *options,
+                               struct cws_error *err)
+{
+    enum cws_status status = set_command(exec, options, err);
+    if (status == CWS_OK && options->with_stdin)
+        status = add_pipe(exec, CWSI_STDIN, 1, &exec->stdin_watch, on_writable, err);
+    if (status == CWS_OK)
+        status = add_pipe(exec, CWSI_STDOUT, 0, &exec->outputs[0].watch, on_readable, err);
+    if (status == CWS_OK)
+        status = add_pipe(exec, CWSI_STDERR, 0, &exec->outputs[1].watch, on_readable, err);
+    return status;
+}
+
+enum cws_status cwsd_exec_start(struct cwsd_box *box, const struct cwsd_exec_options *options,
+                                const struct cwsd_exec_events *events, void *ctx,
+                                struct cwsd_exec **out_exec, struct cws_error *err)
+{
+    struct cwsd_exec *exec = cws_calloc(1, sizeof(*exec));
+    if (!exec)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a command");
+    exec->loop = box->loop;
+    exec->events = events;
+    exec->ctx = ctx;
+    cws_buf_init(&exec->stdin_queue, MAX_PENDING_STDIN);
+    exec->stdin_watch.fd = -1;
+    for (size_t i = 0; i < CWS_ARRAY_LEN(exec->outputs); i++)
+        exec->outputs[i] = (struct output){.watch.fd = -1, .exec = exec, .is_stderr = i == 1};
+    enum cws_status status = cwsd_box_attach(box, exec, &exec->id, err);
+    if (status != CWS_OK) {
+        cws_free(exec);
+        return status;
+    }
+    exec->box = box;
+    cwsd_request_init(&exec->start, CWSI_START, exec->id);
+    cwsd_request_init(&exec->kill, CWSI_KILL, exec->id);
+    status = prepare(exec, options, err);
+    if (status != CWS_OK) {
+        give_back_id(exec);
+        cwsd_exec_free(exec);
+        return status;
+    }
+    cwsd_line_send(&box->line, &exec->start);
+    *out_exec = exec;
+    return CWS_OK;
+}
+
+void cwsd_exec_free(struct cwsd_exec *exec)
+{
+    exec->freed = true;
+    if (exec->box)
+        cwsd_line_send(&exec->box->line, &exec->kill);
+    close_stdin(exec);
+    cwsd_watch_close(&exec->outputs[0].watch, on_output_closed);
+    cwsd_watch_close(&exec->outputs[1].watch, on_output_closed);
+    release_if_done(exec);
+}

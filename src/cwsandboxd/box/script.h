@@ -1,0 +1,25 @@
+/*
+ * Building the block of a set-up request: the steps by which an init makes its sandbox's file
+ * system (protocol.h). Caller's memory. The first failure sticks, so that it is asked for
+ * once, at the end.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "cwsandbox-init/protocol.h"
+
+struct cwsd_script {
+    struct cws_buf steps;
+    enum cws_status status; /* CWS_OK, CWS_NO_MEMORY, CWS_TOO_LARGE */
+};
+
+void cwsd_script_init(struct cwsd_script *script);
+void cwsd_script_done(struct cwsd_script *script);
+
+/* A step whose `b` is text, or nothing (NULL). `flags` are CWSI_STEP_TRY, CWSI_STEP_IF_EXISTS. */
+void cwsd_script_add(struct cwsd_script *script, enum cwsi_step_op op, unsigned flags,
+                     const char *a, const char *b);
+void cwsd_script_mkdir(struct cwsd_script *script, const char *path, unsigned mode);
+/* CWSI_STEP_FILE or CWSI_STEP_MOUNT_FILE. */
+void cwsd_script_file(struct cwsd_script *script, enum cwsi_step_op op, const char *path,
+                      unsigned mode, const void *data, size_t len);

@@ -1,0 +1,279 @@
+#include "config/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DEFAULT_MAX_SANDBOXES 512
+#define LARGEST_MAX_SANDBOXES 10000
+
+const char cwsd_config_help[] =
+    "Usage: cwsandboxd [OPTION]...\n"
+    "Runs sandboxes on this machine for cwsandbox clients.\n"
+    "\n"
+    "  --listen ADDRESS      unix:///path of a socket (made with mode 0600), or 127.0.0.1:PORT or\n"
+    "                        [::1]:PORT (PORT 0: any free one); up to 8 times. Other addresses "
+    "need\n"
+    "                        TLS. Default: $XDG_RUNTIME_DIR/cwsandboxd.sock, for root\n"
+    "                        /run/cwsandboxd/cwsandboxd.sock\n"
+    "  --token-file PATH     clients must send the token in this file; needed for TCP. If there is "
+    "no\n"
+    "                        such file it is made (mode 0600) with a random token\n"
+    "  --tls-cert PATH       certificate chain (PEM) for the TCP addresses\n"
+    "  --tls-key PATH        its private key (PEM)\n"
+    "  --isolation MODE      auto (default): the strongest this machine allows, or no start;\n"
+    "                        none: commands run as they are, NOT isolated\n"
+    "  --max-sandboxes N     at most N sandboxes at once (default 512)\n"
+    "  --state-dir PATH      where the daemon keeps what it needs while it runs\n"
+    "  --bwrap PATH          the bubblewrap program (default: found on PATH)\n"
+    "  --parent PID          end when this process, which must have started the daemon, ends\n"
+    "  --ready-fd N          write \"ready <address>...\" and a newline to descriptor N once "
+    "listening\n"
+    "  --help, --version\n"
+    "\n"
+    "Exit status: 0 stopped in good order, 1 failed, 2 bad options, 3 no isolation possible "
+    "here.\n";
+
+enum option_id {
+    OPTION_LISTEN = 256, /* beyond the characters */
+    OPTION_TOKEN_FILE,
+    OPTION_TLS_CERT,
+    OPTION_TLS_KEY,
+    OPTION_ISOLATION,
+    OPTION_MAX_SANDBOXES,
+    OPTION_STATE_DIR,
+    OPTION_BWRAP,
+    OPTION_PARENT,
+    OPTION_READY_FD,
+    OPTION_HELP,
+    OPTION_VERSION,
+};
+
+static const struct option options[] = {
+    {"listen", required_argument, NULL, OPTION_LISTEN},
+    {"token-file", required_argument, NULL, OPTION_TOKEN_FILE},
+    {"tls-cert", required_argument, NULL, OPTION_TLS_CERT},
+    {"tls-key", required_argument, NULL, OPTION_TLS_KEY},
+    {"isolation", required_argument, NULL, OPTION_ISOLATION},
+    {"max-sandboxes", required_argument, NULL, OPTION_MAX_SANDBOXES},
+    {"state-dir", required_argument, NULL, OPTION_STATE_DIR},
+    {"bwrap", required_argument, NULL, OPTION_BWRAP},
+    {"parent", required_argument, NULL, OPTION_PARENT},
+    {"ready-fd", required_argument, NULL, OPTION_READY_FD},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {NULL, 0, NULL, 0},
+};
+
+static enum cws_status parse_number(const char *option, const char *text, long least, long most,
+                                    long *out, struct cws_error *err)
+{
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (end == text || *end || errno || value < least || value > most)
+        return cws_error_set(err, CWS_INVALID, "--%s: \"%s\" is not a number from %ld to %ld",
+                             option, text, least, most);
+    *out = value;
+    return CWS_OK;
+}
+
+static enum cws_status add_listen(struct cwsd_config *config, const char *text,
+                                  struct cws_error *err)
+{
+    if (config->listen_count == CWSD_MAX_LISTENERS)
+        return cws_error_set(err, CWS_INVALID, "--listen: at most %d addresses",
+                             CWSD_MAX_LISTENERS);
+    if (cwsd_address_parse(text, &config->listen[config->listen_count], err) != CWS_OK)
+        return cws_error_wrap(err, "--listen");
+    config->listen_count++;
+    return CWS_OK;
+}
+
+static enum cws_status set_isolation(struct cwsd_config *config, const char *text,
+                                     struct cws_error *err)
+{
+    config->isolation_none = strcmp(text, "none") == 0;
+    if (!config->isolation_none && strcmp(text, "auto") != 0)
+        return cws_error_set(err, CWS_INVALID, "--isolation: \"%s\" is neither auto nor none",
+                             text);
+    return CWS_OK;
+}
+
+static enum cws_status set_path(const char *option, const char *text, const char **out,
+                                struct cws_error *err)
+{
+    if (text[0] == '\0')
+        return cws_error_set(err, CWS_INVALID, "--%s: the path must not be empty", option);
+    *out = text;
+    return CWS_OK;
+}
+
+static enum cws_status set_state_dir(struct cwsd_config *config, const char *text,
+                                     struct cws_error *err)
+{
+    if (text[0] != '/' || strlen(text) >= sizeof(config->state_dir))
+        return cws_error_set(err, CWS_INVALID,
+                             "--state-dir: \"%s\" is not an absolute path of sensible length",
+                             text);
+    memcpy(config->state_dir, text, strlen(text) + 1);
+    return CWS_OK;
+}
+
+static enum cws_status set_ready_fd(struct cwsd_config *config, const char *text,
+                                    struct cws_error *err)
+{
+    long fd = -1;
+    if (parse_number("ready-fd", text, 1, INT_MAX, &fd, err) != CWS_OK)
+        return err->status;
+    if (fcntl((int)fd, F_GETFD) < 0)
+        return cws_error_set(err, CWS_INVALID, "--ready-fd: %ld is not an open descriptor", fd);
+    config->ready_fd = (int)fd;
+    return CWS_OK;
+}
+
+static enum cws_status take_option(struct cwsd_config *config, int id, const char *value,
+                                   struct cws_error *err)
+{
+    long number = 0;
+    switch (id) {
+    case OPTION_LISTEN:
+        return add_listen(config, value, err);
+    case OPTION_TOKEN_FILE:
+        return set_path("token-file", value, &config->token_file, err);
+    case OPTION_TLS_CERT:
+        return set_path("tls-cert", value, &config->tls_cert, err);
+    case OPTION_TLS_KEY:
+        return set_path("tls-key", value, &config->tls_key, err);
+    case OPTION_ISOLATION:
+        return set_isolation(config, value, err);
+    case OPTION_MAX_SANDBOXES:
+        if (parse_number("max-sandboxes", value, 1, LARGEST_MAX_SANDBOXES, &number, err) != CWS_OK)
+            return err->status;
+        config->max_sandboxes = (size_t)number;
+        return CWS_OK;
+    case OPTION_STATE_DIR:
+        return set_state_dir(config, value, err);
+    case OPTION_BWRAP:
+        return set_path("bwrap", value, &config->bwrap, err);
+    case OPTION_PARENT:
+        if (parse_number("parent", value, 1, INT_MAX, &number, err) != CWS_OK)
+            return err->status;
+        config->parent = (pid_t)number;
+        return CWS_OK;
+    case OPTION_READY_FD:
+        return set_ready_fd(config, value, err);
+    case OPTION_HELP:
+        config->action = CWSD_ACTION_HELP;
+        return CWS_OK;
+    default:
+        config->action = CWSD_ACTION_VERSION;
+        return CWS_OK;
+    }
+}
+
+/* ---- defaults and rules between options ----------------------------------------------------- */
+
+/* Where this user's daemons live: "/run/cwsandboxd", "$XDG_RUNTIME_DIR/cwsandboxd",
+ * "/tmp/cwsandboxd-1000". */
+static int runtime_path(const struct cwsd_surroundings *surroundings, char *into, size_t size)
+{
+    if (surroundings->uid == 0)
+        return snprintf(into, size, "/run/cwsandboxd");
+    if (surroundings->runtime_dir && surroundings->runtime_dir[0] == '/')
+        return snprintf(into, size, "%s/cwsandboxd", surroundings->runtime_dir);
+    return snprintf(into, size, "/tmp/cwsandboxd-%lu", (unsigned long)surroundings->uid);
+}
+
+static bool uses_runtime_dir(const struct cwsd_surroundings *surroundings)
+{
+    return surroundings->uid != 0 && surroundings->runtime_dir &&
+           surroundings->runtime_dir[0] == '/';
+}
+
+static enum cws_status fill_defaults(struct cwsd_config *config,
+                                     const struct cwsd_surroundings *surroundings,
+                                     struct cws_error *err)
+{
+    char base[3000], text[3100];
+    if (runtime_path(surroundings, base, sizeof(base)) >= (int)sizeof(base))
+        return cws_error_set(err, CWS_INVALID, "XDG_RUNTIME_DIR is too long");
+    if (config->state_dir[0] == '\0')
+        snprintf(config->state_dir, sizeof(config->state_dir), "%s/state", base);
+    if (config->listen_count)
+        return CWS_OK;
+    if (uses_runtime_dir(surroundings)) /* the directory is this user's own already */
+        snprintf(text, sizeof(text), "unix://%s.sock", base);
+    else
+        snprintf(text, sizeof(text), "unix://%s/cwsandboxd.sock", base);
+    return add_listen(config, text, err);
+}
+
+static enum cws_status check(const struct cwsd_config *config, struct cws_error *err)
+{
+    bool tls = config->tls_cert != NULL;
+    bool tcp = false;
+    char url[CWSD_ADDRESS_URL_SIZE];
+    if (tls != (config->tls_key != NULL))
+        return cws_error_set(err, CWS_INVALID,
+                             "--tls-cert and --tls-key are needed together; --tls-%s is missing",
+                             tls ? "key" : "cert");
+    for (size_t i = 0; i < config->listen_count; i++) {
+        const struct cwsd_address *address = &config->listen[i];
+        cwsd_address_url(address, tls, url);
+        tcp = tcp || !address->is_unix;
+        if (!address->is_unix && !config->token_file)
+            return cws_error_set(err, CWS_INVALID,
+                                 "--listen %s: a TCP address needs a token; give --token-file",
+                                 url);
+        if (!address->is_loopback && !tls)
+            return cws_error_set(
+                err, CWS_INVALID,
+                "--listen %s: not a loopback address; give --tls-cert and --tls-key, so that "
+                "the token does not travel in the clear",
+                url);
+    }
+    if (tls && !tcp)
+        return cws_error_set(err, CWS_INVALID,
+                             "--tls-cert: TLS is for TCP; give a TCP address with --listen");
+    return CWS_OK;
+}
+
+static enum cws_status describe_bad_option(char **argv, int at, int result, struct cws_error *err)
+{
+    const char *text = argv[at > 0 ? at : 0];
+    if (optopt > 0 && optopt < OPTION_LISTEN)
+        return cws_error_set(err, CWS_INVALID, "\"-%c\" is not an option", optopt);
+    if (result == ':')
+        return cws_error_set(err, CWS_INVALID, "%s: needs a value", text);
+    return cws_error_set(err, CWS_INVALID,
+                         "\"%s\" is not an option, or has a value it does not take", text);
+}
+
+enum cws_status cwsd_config_parse(int argc, char **argv,
+                                  const struct cwsd_surroundings *surroundings,
+                                  struct cwsd_config *out_config, struct cws_error *err)
+{
+    int id;
+    memset(out_config, 0, sizeof(*out_config));
+    out_config->max_sandboxes = DEFAULT_MAX_SANDBOXES;
+    out_config->ready_fd = -1;
+    opterr = 0;
+    optind = 0; /* glibc: start afresh */
+    while ((id = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
+        if (id < OPTION_LISTEN)
+            return describe_bad_option(argv, optind - 1, id, err);
+        if (take_option(out_config, id, optarg, err) != CWS_OK)
+            return err->status;
+        if (out_config->action != CWSD_ACTION_SERVE)
+            return CWS_OK;
+    }
+    if (optind < argc)
+        return cws_error_set(err, CWS_INVALID, "\"%s\" is not an option", argv[optind]);
+    if (fill_defaults(out_config, surroundings, err) != CWS_OK)
+        return err->status;
+    return check(out_config, err);
+}

@@ -1,0 +1,202 @@
+#include "host/state.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+#define OWN_PREFIX "d"
+#define LOCK_NAME  "lock"
+
+/* ---- removing a tree ------------------------------------------------------------------------ */
+
+static void remove_children(int dir_fd, dev_t device);
+
+/* Removes one name, with what is below it, on this file system only; what cannot be removed
+ * stays. */
+static void remove_name(int dir_fd, const char *name, dev_t device)
+{
+    struct stat info;
+    if (fstatat(dir_fd, name, &info, AT_SYMLINK_NOFOLLOW) < 0)
+        return;
+    if (!S_ISDIR(info.st_mode)) {
+        unlinkat(dir_fd, name, 0);
+        return;
+    }
+    if (info.st_dev != device)
+        return; /* something is mounted there */
+    /* overlayfs leaves a closed directory behind; if it stays closed, so does what is in it. */
+    if ((info.st_mode & 0700) != 0700 && fchmodat(dir_fd, name, 0700, 0) < 0)
+        return;
+    int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0)
+        remove_children(fd, device);
+    unlinkat(dir_fd, name, AT_REMOVEDIR);
+}
+
+/* Takes the descriptor over. */
+static void remove_children(int dir_fd, dev_t device)
+{
+    DIR *dir = fdopendir(dir_fd);
+    struct dirent *entry;
+    if (!dir) {
+        close(dir_fd);
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            remove_name(dirfd(dir), entry->d_name, device);
+    closedir(dir);
+}
+
+static void remove_tree(int base_fd, const char *name)
+{
+    struct stat info;
+    if (fstat(base_fd, &info) == 0)
+        remove_name(base_fd, name, info.st_dev);
+}
+
+/* ---- leftovers ------------------------------------------------------------------------------ */
+
+/* The lock of a daemon's directory, taken; -1 while its daemon lives. */
+static int take_lock(int base_fd, const char *name)
+{
+    char path[300];
+    if (snprintf(path, sizeof(path), "%s/" LOCK_NAME, name) >= (int)sizeof(path))
+        return -1;
+    int fd = openat(base_fd, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static void remove_leftovers(int base_fd)
+{
+    int fd = openat(base_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    struct dirent *entry;
+    if (!dir) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        if (strncmp(entry->d_name, OWN_PREFIX, strlen(OWN_PREFIX)) != 0)
+            continue;
+        int lock = take_lock(base_fd, entry->d_name);
+        if (lock < 0)
+            continue;
+        remove_tree(base_fd, entry->d_name);
+        close(lock);
+    }
+    closedir(dir);
+}
+
+/* ---- the own one ---------------------------------------------------------------------------- */
+
+/* Another user's directory could be changed under the daemon. */
+static enum cws_status check_base(const struct stat *info, const char *base, struct cws_error *err)
+{
+    if (info->st_uid == geteuid() && !(info->st_mode & 022))
+        return CWS_OK;
+    return cws_error_set(err, CWS_INVALID,
+                         "the state directory %s must be this user's and not writable by others "
+                         "(it is user %lu's, mode 0%o)",
+                         base, (unsigned long)info->st_uid, (unsigned)(info->st_mode & 07777));
+}
+
+/* Opens and locks the base. *out_again: it was removed meanwhile by a daemon that ended. */
+static enum cws_status lock_base(struct cwsd_state *state, const char *base, bool *out_again,
+                                 struct cws_error *err)
+{
+    struct stat info;
+    *out_again = false;
+    if (cwsd_dir_make(base, &state->base, err) != CWS_OK ||
+        cwsd_dir_check_parent(base, err) != CWS_OK)
+        return err->status;
+    state->base_fd = open(base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (state->base_fd < 0 && errno == ENOENT) {
+        *out_again = true;
+        return CWS_OK;
+    }
+    if (state->base_fd < 0 || flock(state->base_fd, LOCK_EX) < 0 ||
+        fstat(state->base_fd, &info) < 0)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot open the state directory %s",
+                                   base);
+    *out_again = info.st_nlink == 0;
+    return check_base(&info, base, err);
+}
+
+/* The lowest number that is free; all that are there belong to the living by now. */
+static enum cws_status make_own(struct cwsd_state *state, struct cws_error *err)
+{
+    size_t size = strlen(state->base.path) + 32;
+    unsigned number = 0;
+    state->path = cws_malloc(size);
+    if (!state->path)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    do
+        snprintf(state->path, size, "%s/" OWN_PREFIX "%u", state->base.path, number++);
+    while (mkdir(state->path, 0700) < 0 && errno == EEXIST);
+    state->lock_fd = take_lock(state->base_fd, strrchr(state->path, '/') + 1);
+    if (state->lock_fd < 0)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot make the state directory %s",
+                                   state->path);
+    return CWS_OK;
+}
+
+static void release(struct cwsd_state *state)
+{
+    if (state->base_fd >= 0)
+        close(state->base_fd); /* and its lock with it */
+    if (state->lock_fd >= 0)
+        close(state->lock_fd);
+    cws_free(state->path);
+    memset(state, 0, sizeof(*state));
+    state->base_fd = state->lock_fd = -1;
+}
+
+enum cws_status cwsd_state_open(const char *base, struct cwsd_state *out_state,
+                                struct cws_error *err)
+{
+    enum cws_status status;
+    bool again;
+    memset(out_state, 0, sizeof(*out_state));
+    out_state->base_fd = out_state->lock_fd = -1;
+    do {
+        status = lock_base(out_state, base, &again, err);
+        if (status == CWS_OK && again) {
+            cwsd_dir_keep(&out_state->base);
+            release(out_state);
+        }
+    } while (status == CWS_OK && again);
+    if (status == CWS_OK) {
+        remove_leftovers(out_state->base_fd);
+        status = make_own(out_state, err);
+    }
+    if (status == CWS_OK) {
+        flock(out_state->base_fd, LOCK_UN);
+    } else {
+        cwsd_dir_remove(&out_state->base);
+        release(out_state);
+    }
+    return status;
+}
+
+void cwsd_state_close(struct cwsd_state *state)
+{
+    if (!state->path)
+        return;
+    flock(state->base_fd, LOCK_EX); /* nobody begins in a directory that is being removed */
+    remove_tree(state->base_fd, strrchr(state->path, '/') + 1);
+    cwsd_dir_remove(&state->base);
+    release(state);
+}

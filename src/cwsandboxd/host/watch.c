@@ -1,0 +1,55 @@
+#include "host/watch.h"
+
+#include <unistd.h>
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct cwsd_watch *watch = cws_container_of(poll, struct cwsd_watch, poll);
+    /* An error is learnt, with its cause, by the read or write that is tried now. */
+    watch->ready(watch, status < 0 ? UV_READABLE | UV_WRITABLE : events);
+}
+
+enum cws_status cwsd_watch_open(struct cws_loop *loop, struct cwsd_watch *watch, int fd,
+                                void (*ready)(struct cwsd_watch *watch, int events),
+                                struct cws_error *err)
+{
+    int rc = uv_poll_init(cws_loop_uv(loop), &watch->poll, fd);
+    watch->fd = -1;
+    watch->busy = false;
+    if (rc < 0)
+        return cws_error_set_uv(err, CWS_SYSTEM, rc, "watching a descriptor");
+    watch->fd = fd;
+    watch->wanted = 0;
+    watch->busy = true;
+    watch->ready = ready;
+    return CWS_OK;
+}
+
+void cwsd_watch_for(struct cwsd_watch *watch, int events)
+{
+    if (watch->fd < 0 || watch->wanted == events)
+        return;
+    watch->wanted = events;
+    /* Neither can fail on a handle that is open. */
+    if (events)
+        uv_poll_start(&watch->poll, events, on_poll);
+    else
+        uv_poll_stop(&watch->poll);
+}
+
+static void on_close(uv_handle_t *handle)
+{
+    struct cwsd_watch *watch = cws_container_of((uv_poll_t *)handle, struct cwsd_watch, poll);
+    watch->busy = false;
+    watch->closed(watch);
+}
+
+void cwsd_watch_close(struct cwsd_watch *watch, void (*closed)(struct cwsd_watch *watch))
+{
+    if (watch->fd < 0)
+        return;
+    watch->closed = closed;
+    uv_close((uv_handle_t *)&watch->poll, on_close);
+    close(watch->fd);
+    watch->fd = -1;
+}

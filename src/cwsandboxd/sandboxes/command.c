@@ -1,0 +1,223 @@
+#include "sandboxes/command.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "box/string_list.h"
+#include "values/argv.h"
+#include "values/bounds.h"
+#include "values/spec.h"
+#include "values/text.h"
+
+struct cwsd_command {
+    struct cwsd_command_request request; /* until it is started */
+    bool with_stdin;
+    const struct cwsd_command_events *events;
+    void *ctx;
+    struct cwsd_sandbox *sandbox; /* while waiting; its record may go once it has ended */
+    char sandbox_id[CWSD_ID_SIZE];
+    struct cwsd_waiter waiter;
+    struct cwsd_exec *exec;
+};
+
+static bool set_not_running(struct cwsd_fault *fault, const char *sandbox_id, const char *what)
+{
+    cwsd_fault_set(fault, CWS_GRPC_FAILED_PRECONDITION, CWSD_REASON_SANDBOX_NOT_RUNNING,
+                   "sandbox %s %s", sandbox_id, what);
+    cwsd_fault_note(fault, "sandbox_id", sandbox_id);
+    return false;
+}
+
+/* ---- the command runs ----------------------------------------------------------------------- */
+
+static void on_started(void *ctx)
+{
+    struct cwsd_command *command = ctx;
+    command->events->on_started(command->ctx);
+}
+
+static void on_output(void *ctx, bool is_stderr, const uint8_t *data, size_t len)
+{
+    struct cwsd_command *command = ctx;
+    command->events->on_output(command->ctx, is_stderr, data, len);
+}
+
+static void on_stdin_drained(void *ctx)
+{
+    struct cwsd_command *command = ctx;
+    command->events->on_stdin_drained(command->ctx);
+}
+
+static void on_exited(void *ctx, int exit_code)
+{
+    struct cwsd_command *command = ctx;
+    command->events->on_exited(command->ctx, exit_code);
+}
+
+static void on_failed(void *ctx, const struct cws_error *err)
+{
+    struct cwsd_command *command = ctx;
+    struct cwsd_fault fault;
+    if (err->status == CWS_CLOSED)
+        set_not_running(&fault, command->sandbox_id, "ended while the command ran");
+    else
+        cwsd_fault_set(&fault, CWS_GRPC_INTERNAL, CWSD_REASON_INTERNAL, "the command was lost: %s",
+                       err->text);
+    command->events->on_failed(command->ctx, &fault);
+}
+
+static const struct cwsd_exec_events exec_events = {on_started, on_output, on_stdin_drained,
+                                                    on_exited, on_failed};
+
+/* ---- starting it ---------------------------------------------------------------------------- */
+
+static enum cws_status fill_lists(const struct cwsd_command_request *request,
+                                  struct cwsd_string_list *argv,
+                                  struct cwsd_string_list *environment)
+{
+    const struct cwsd_pairs *pairs = &request->environment;
+    if (cwsd_string_list_reserve(argv, request->command_count) != CWS_OK ||
+        cwsd_string_list_reserve(environment, pairs->count) != CWS_OK)
+        return CWS_NO_MEMORY;
+    for (size_t i = 0; i < request->command_count; i++)
+        if (cwsd_string_list_add(argv, request->command[i]) != CWS_OK)
+            return CWS_NO_MEMORY;
+    for (size_t i = 0; i < pairs->count; i++)
+        if (cwsd_string_list_add_pair(environment, cwsd_pairs_key(pairs, i),
+                                      cwsd_pairs_value(pairs, i)) != CWS_OK)
+            return CWS_NO_MEMORY;
+    return CWS_OK;
+}
+
+static bool start_exec(struct cwsd_command *command, struct cwsd_fault *fault)
+{
+    struct cwsd_exec_options options = {.with_stdin = command->with_stdin};
+    struct cws_error err = {CWS_NO_MEMORY, ""};
+    enum cws_status status = fill_lists(&command->request, &options.command, &options.environment);
+    if (status == CWS_OK)
+        status = cwsd_exec_start(command->sandbox->box, &options, &exec_events, command,
+                                 &command->exec, &err);
+    cwsd_string_list_done(&options.command);
+    cwsd_string_list_done(&options.environment);
+    command->sandbox = NULL;
+    switch (status) {
+    case CWS_OK:
+        return true;
+    case CWS_NO_MEMORY:
+        return cwsd_fault_set_memory(fault);
+    case CWS_INVALID:
+        return cwsd_fault_set_invalid(fault, "command", "%s", err.text);
+    case CWS_TOO_LARGE: /* the command is fine; there are too many */
+        return cwsd_fault_set(fault, CWS_GRPC_RESOURCE_EXHAUSTED, CWSD_REASON_OVERLOADED, "%s",
+                              err.text);
+    case CWS_CLOSED:
+        return set_not_running(fault, command->sandbox_id, "is ending");
+    default:
+        return cwsd_fault_set(fault, CWS_GRPC_UNAVAILABLE, CWSD_REASON_BACKEND_UNAVAILABLE,
+                              "the command cannot be started: %s", err.text);
+    }
+}
+
+/* The sandbox has left CREATING. */
+static void settled(struct cwsd_waiter *waiter)
+{
+    struct cwsd_command *command = cws_container_of(waiter, struct cwsd_command, waiter);
+    const struct cwsd_record *record = &command->sandbox->record;
+    struct cwsd_fault fault = {.code = CWS_GRPC_OK};
+    if (record->state == CWSD_STATE(RUNNING) && start_exec(command, &fault))
+        return;
+    if (!cwsd_fault_is_set(&fault))
+        set_not_running(&fault, command->sandbox_id,
+                        record->reason[0] ? record->reason : "has ended");
+    command->sandbox = NULL;
+    command->events->on_failed(command->ctx, &fault);
+}
+
+static bool check_container(const struct cwsd_command_request *request,
+                            const struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
+{
+    const char *primary = cwsd_spec_container_name(sandbox->record.spec);
+    if (request->container[0] == '\0' || strcmp(request->container, primary) == 0 ||
+        strcmp(request->container, "main") == 0)
+        return true;
+    return cwsd_fault_set_invalid(
+        fault, "container", "\"%s\" is not in sandbox %s; its one container is %s",
+        cwsd_text_short(request->container).text, sandbox->record.id, primary);
+}
+
+static bool check(const struct cwsd_command_request *request, const struct cwsd_sandbox *sandbox,
+                  struct cwsd_fault *fault)
+{
+    size_t count = request->command_count;
+    struct cwsd_pairs environment = request->environment;
+    return cwsd_argv_check("command", count ? request->command[0] : "",
+                           request->command + (count > 0), count ? count - 1 : 0, fault) &&
+           cwsd_argv_check_environment("env", &environment, fault) &&
+           check_container(request, sandbox, fault);
+}
+
+struct cwsd_command *cwsd_command_start(struct cwsd_pool *pool,
+                                        const struct cwsd_command_request *request, bool with_stdin,
+                                        const struct cwsd_command_events *events, void *ctx,
+                                        struct cwsd_fault *fault)
+{
+    struct cwsd_sandbox *sandbox = cwsd_pool_find(pool, request->sandbox_id, fault);
+    if (!sandbox || !check(request, sandbox, fault))
+        return NULL;
+    int state = sandbox->record.state;
+    if (state != CWSD_STATE(CREATING) && state != CWSD_STATE(RUNNING)) {
+        set_not_running(fault, sandbox->record.id,
+                        state == CWSD_STATE(TERMINATING) ? "is ending" : "has ended");
+        return NULL;
+    }
+    struct cwsd_command *command = cws_calloc(1, sizeof(*command));
+    if (!command) {
+        cwsd_fault_set_memory(fault);
+        return NULL;
+    }
+    command->request = *request;
+    command->with_stdin = with_stdin;
+    command->events = events;
+    command->ctx = ctx;
+    command->sandbox = sandbox;
+    memcpy(command->sandbox_id, sandbox->record.id, sizeof(command->sandbox_id));
+    cws_list_init(&command->waiter.node);
+    command->waiter.settled = settled;
+    if (state == CWSD_STATE(CREATING)) {
+        cwsd_pool_wait(sandbox, &command->waiter);
+    } else if (!start_exec(command, fault)) {
+        cws_free(command);
+        return NULL;
+    }
+    return command;
+}
+
+enum cws_status cwsd_command_write(struct cwsd_command *command, const uint8_t *data, size_t len)
+{
+    return cwsd_exec_write(command->exec, data, len);
+}
+
+size_t cwsd_command_stdin_pending(const struct cwsd_command *command)
+{
+    return cwsd_exec_stdin_pending(command->exec);
+}
+
+void cwsd_command_close_stdin(struct cwsd_command *command)
+{
+    cwsd_exec_close_stdin(command->exec);
+}
+
+void cwsd_command_pause(struct cwsd_command *command, bool paused)
+{
+    cwsd_exec_pause(command->exec, paused);
+}
+
+void cwsd_command_free(struct cwsd_command *command)
+{
+    if (!command)
+        return;
+    cws_list_remove(&command->waiter.node);
+    if (command->exec)
+        cwsd_exec_free(command->exec);
+    cws_free(command);
+}

@@ -1,0 +1,90 @@
+#include "sandboxes/launch.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "box/string_list.h"
+#include "values/pairs.h"
+#include "values/spec.h"
+
+/*
+ * The main command that clients send for a sandbox that was given none, word for word: wait until
+ * TERM or INT, then leave with 0. A shell and a `sleep` for that would be nearly all that an idle
+ * sandbox costs, so it is not run: the box idles, which does the same.
+ */
+static const char *const keep_alive[] = {"/bin/sh", "-c",
+                                         "trap \"exit 0\" TERM INT; sleep infinity & wait"};
+
+static bool is_keep_alive(const cwsd_pb_container *container)
+{
+    if (container->n_args != 2 || strcmp(container->command, keep_alive[0]) != 0)
+        return false;
+    return strcmp(container->args[0], keep_alive[1]) == 0 &&
+           strcmp(container->args[1], keep_alive[2]) == 0;
+}
+
+static enum cws_status fill_command(struct cwsd_launch *launch, const cwsd_pb_container *container)
+{
+    if (container->command[0] == '\0' || is_keep_alive(container))
+        return CWS_OK;
+    if (cwsd_string_list_reserve(&launch->command, 1 + container->n_args) != CWS_OK ||
+        cwsd_string_list_add(&launch->command, container->command) != CWS_OK)
+        return CWS_NO_MEMORY;
+    for (size_t i = 0; i < container->n_args; i++)
+        if (cwsd_string_list_add(&launch->command, container->args[i]) != CWS_OK)
+            return CWS_NO_MEMORY;
+    return CWS_OK;
+}
+
+static enum cws_status fill_environment(struct cwsd_launch *launch,
+                                        const cwsd_pb_container *container)
+{
+    const struct cwsd_pairs pairs = CWSD_PAIRS(container, environment_variables);
+    if (cwsd_string_list_reserve(&launch->environment, pairs.count) != CWS_OK)
+        return CWS_NO_MEMORY;
+    for (size_t i = 0; i < pairs.count; i++)
+        if (cwsd_string_list_add_pair(&launch->environment, cwsd_pairs_key(&pairs, i),
+                                      cwsd_pairs_value(&pairs, i)) != CWS_OK)
+            return CWS_NO_MEMORY;
+    return CWS_OK;
+}
+
+static enum cws_status fill_files(struct cwsd_launch *launch, const cwsd_pb_container *container)
+{
+    launch->files = cws_calloc(container->n_files + 1, sizeof(*launch->files));
+    if (!launch->files)
+        return CWS_NO_MEMORY;
+    for (size_t i = 0; i < container->n_files; i++) {
+        launch->files[i].path = container->files[i]->path;
+        launch->files[i].data = container->files[i]->content.data;
+        launch->files[i].len = container->files[i]->content.len;
+    }
+    return CWS_OK;
+}
+
+enum cws_status cwsd_launch_init(struct cwsd_launch *launch, const char *id,
+                                 const cwsd_pb_spec *spec)
+{
+    const cwsd_pb_container *container = cwsd_spec_container(spec);
+    memset(launch, 0, sizeof(*launch));
+    if (fill_command(launch, container) != CWS_OK ||
+        fill_environment(launch, container) != CWS_OK || fill_files(launch, container) != CWS_OK) {
+        cwsd_launch_done(launch);
+        return CWS_NO_MEMORY;
+    }
+    launch->options.id = id;
+    launch->options.command = launch->command;
+    launch->options.environment = launch->environment;
+    launch->options.working_dir = container->working_dir[0] ? container->working_dir : NULL;
+    launch->options.files = launch->files;
+    launch->options.file_count = container->n_files;
+    return CWS_OK;
+}
+
+void cwsd_launch_done(struct cwsd_launch *launch)
+{
+    cwsd_string_list_done(&launch->command);
+    cwsd_string_list_done(&launch->environment);
+    cws_free(launch->files);
+    launch->files = NULL;
+}

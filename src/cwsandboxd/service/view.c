@@ -1,0 +1,61 @@
+#include "service/view.h"
+
+#include "values/spec.h"
+
+/* The one group of the one runner. */
+#define RUNNER_GROUP_ID "local"
+
+cwsd_pb_timestamp cwsd_view_timestamp(struct timespec time)
+{
+    cwsd_pb_timestamp out = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    out.seconds = time.tv_sec;
+    out.nanos = (int32_t)time.tv_nsec;
+    return out;
+}
+
+static void fill_times(struct cwsd_view *view, const struct cwsd_record *record)
+{
+    view->created = cwsd_view_timestamp(record->created);
+    view->status.create_time = &view->created;
+    view->started = cwsd_view_timestamp(record->started);
+    if (record->started.tv_sec)
+        view->status.start_time = &view->started;
+    view->ended = cwsd_view_timestamp(record->ended);
+    if (record->ended.tv_sec)
+        view->status.end_time = &view->ended;
+}
+
+static void fill_container(struct cwsd_view *view, const struct cwsd_record *record)
+{
+    coreweave__sandbox__v1__container_status__init(&view->container);
+    view->container.name = (char *)cwsd_spec_container_name(record->spec);
+    view->container.state = record->state;
+    view->container.exit_code = record->exit_code;
+    view->containers[0] = &view->container;
+    view->status.n_container_statuses = 1;
+    view->status.container_statuses = view->containers;
+}
+
+void cwsd_view_init(struct cwsd_view *view, const struct cwsd_record *record, const char *runner_id)
+{
+    const cwsd_pb_container *container = cwsd_spec_container(record->spec);
+    coreweave__sandbox__v1__sandbox__init(&view->sandbox);
+    coreweave__sandbox__v1__sandbox_status__init(&view->status);
+    view->sandbox.sandbox_id = (char *)record->id;
+    view->sandbox.display_name = record->display_name;
+    view->sandbox.spec = record->spec;
+    view->sandbox.status = &view->status;
+    view->status.state = record->state;
+    view->status.state_reason = (char *)record->reason;
+    view->status.runner_id = (char *)runner_id;
+    view->status.runner_group_id = (char *)RUNNER_GROUP_ID;
+    view->status.effective_max_lifetime_seconds = cwsd_spec_lifetime_s(record->spec);
+    view->status.effective_resources = container->resources;
+    view->status.effective_resource_requirements = container->resource_requirements;
+    if (record->has_exit_code) {
+        view->status._exit_code_case = COREWEAVE__SANDBOX__V1__SANDBOX_STATUS___EXIT_CODE_EXIT_CODE;
+        view->status.exit_code = record->exit_code;
+    }
+    fill_times(view, record);
+    fill_container(view, record);
+}

@@ -1,0 +1,17 @@
+/* A record as the Sandbox message that clients see. Views the record's memory; nothing to free. */
+#pragma once
+
+#include "store/record.h"
+
+struct cwsd_view {
+    cwsd_pb_sandbox sandbox; /* the message; the rest are its parts */
+    cwsd_pb_status status;
+    cwsd_pb_container_status container;
+    cwsd_pb_container_status *containers[1];
+    cwsd_pb_timestamp created, started, ended;
+};
+
+void cwsd_view_init(struct cwsd_view *view, const struct cwsd_record *record,
+                    const char *runner_id);
+
+cwsd_pb_timestamp cwsd_view_timestamp(struct timespec time);

@@ -1,0 +1,38 @@
+/*
+ * All sandboxes this daemon knows: the living, and as many of the finished as its bounds allow,
+ * oldest end first out. Caller's memory; not thread-safe.
+ */
+#pragma once
+
+#include "store/record.h"
+
+struct cwsd_registry {
+    struct cwsd_index by_id;
+    struct cwsd_index by_request;
+    struct cws_list all;      /* of cwsd_record.in_all, by sequence */
+    struct cws_list finished; /* of cwsd_record.in_finished, by end */
+    size_t live;
+    size_t finished_count, finished_bytes;
+    size_t max_finished, max_finished_bytes;
+    uint64_t last_sequence;
+    void (*release)(struct cwsd_record *record); /* frees the record and what it is part of */
+};
+
+void cwsd_registry_init(struct cwsd_registry *registry,
+                        void (*release)(struct cwsd_record *record));
+/* Releases every record, finished or not. */
+void cwsd_registry_done(struct cwsd_registry *registry);
+
+/* Takes the record in, under its id and its request id (if it has one; it must not be known
+ * yet), and numbers it. CWS_NO_MEMORY: the record stays the caller's. CWS_INVALID: its id is
+ * known already. */
+enum cws_status cwsd_registry_add(struct cwsd_registry *registry,
+                                  struct cwsd_record *record) CWS_MUST_CHECK;
+/* The record's state has become a final one. It, or older ones, may be released by this. */
+void cwsd_registry_finish(struct cwsd_registry *registry, struct cwsd_record *record);
+/* Takes a living record back out, as if it had never been added. */
+void cwsd_registry_remove(struct cwsd_registry *registry, struct cwsd_record *record);
+
+struct cwsd_record *cwsd_registry_find(const struct cwsd_registry *registry, const char *id);
+struct cwsd_record *cwsd_registry_find_request(const struct cwsd_registry *registry,
+                                               const char *request_id);

@@ -1,0 +1,143 @@
+#include "values/fault.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "proto/generated/error_details.pb-c.h"
+#include "proto/generated/status.pb-c.h"
+#include "values/text.h"
+
+#define TYPE_URL_ERROR_INFO  "type.googleapis.com/google.rpc.ErrorInfo"
+#define TYPE_URL_BAD_REQUEST "type.googleapis.com/google.rpc.BadRequest"
+
+static void set(struct cwsd_fault *fault, enum cws_grpc_code code, const char *reason)
+{
+    memset(fault, 0, sizeof(*fault));
+    fault->code = code;
+    fault->reason = reason;
+}
+
+bool cwsd_fault_set(struct cwsd_fault *fault, enum cws_grpc_code code, const char *reason,
+                    const char *fmt, ...)
+{
+    set(fault, code, reason);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(fault->message, sizeof(fault->message), fmt, args);
+    va_end(args);
+    cwsd_text_clean(fault->message);
+    return false;
+}
+
+bool cwsd_fault_set_invalid(struct cwsd_fault *fault, const char *field, const char *fmt, ...)
+{
+    char text[300];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    set(fault, CWS_GRPC_INVALID_ARGUMENT, CWSD_REASON_INVALID_REQUEST);
+    snprintf(fault->field, sizeof(fault->field), "%s", field);
+    cwsd_text_clean(fault->field);
+    snprintf(fault->message, sizeof(fault->message), "%s: %s", fault->field, text);
+    cwsd_text_clean(fault->message);
+    return false;
+}
+
+bool cwsd_fault_set_memory(struct cwsd_fault *fault)
+{
+    return cwsd_fault_set(fault, CWS_GRPC_RESOURCE_EXHAUSTED, CWSD_REASON_INTERNAL,
+                          "the daemon is out of memory");
+}
+
+void cwsd_fault_note(struct cwsd_fault *fault, const char *key, const char *value)
+{
+    if (fault->metadata_count == CWS_ARRAY_LEN(fault->metadata))
+        return;
+    char *into = fault->metadata[fault->metadata_count].value;
+    fault->metadata[fault->metadata_count].key = key;
+    snprintf(into, sizeof(fault->metadata[0].value), "%s", value);
+    cwsd_text_clean(into);
+    fault->metadata_count++;
+}
+
+/* Packs `message` into new memory as the value of `any`; false when out of memory. */
+static bool pack_any(Google__Protobuf__Any *any, const char *type_url,
+                     const ProtobufCMessage *message)
+{
+    google__protobuf__any__init(any);
+    any->type_url = (char *)type_url;
+    any->value.len = protobuf_c_message_get_packed_size(message);
+    any->value.data = cws_malloc(any->value.len);
+    if (!any->value.data)
+        return false;
+    protobuf_c_message_pack(message, any->value.data);
+    return true;
+}
+
+static bool pack_error_info(const struct cwsd_fault *fault, Google__Protobuf__Any *any)
+{
+    Google__Rpc__ErrorInfo info = GOOGLE__RPC__ERROR_INFO__INIT;
+    Google__Rpc__ErrorInfo__MetadataEntry entries[CWS_ARRAY_LEN(fault->metadata)];
+    Google__Rpc__ErrorInfo__MetadataEntry *entry_list[CWS_ARRAY_LEN(fault->metadata)];
+    info.reason = (char *)fault->reason;
+    info.domain = (char *)CWSD_ERROR_DOMAIN;
+    info.n_metadata = fault->metadata_count;
+    info.metadata = entry_list;
+    for (size_t i = 0; i < fault->metadata_count; i++) {
+        google__rpc__error_info__metadata_entry__init(&entries[i]);
+        entries[i].key = (char *)fault->metadata[i].key;
+        entries[i].value = (char *)fault->metadata[i].value;
+        entry_list[i] = &entries[i];
+    }
+    return pack_any(any, TYPE_URL_ERROR_INFO, &info.base);
+}
+
+static bool pack_bad_request(const struct cwsd_fault *fault, Google__Protobuf__Any *any)
+{
+    Google__Rpc__BadRequest__FieldViolation violation =
+        GOOGLE__RPC__BAD_REQUEST__FIELD_VIOLATION__INIT;
+    Google__Rpc__BadRequest__FieldViolation *violations[] = {&violation};
+    Google__Rpc__BadRequest request = GOOGLE__RPC__BAD_REQUEST__INIT;
+    violation.field = (char *)fault->field;
+    violation.description = (char *)fault->message;
+    request.n_field_violations = 1;
+    request.field_violations = violations;
+    return pack_any(any, TYPE_URL_BAD_REQUEST, &request.base);
+}
+
+uint8_t *cwsd_fault_pack(const struct cwsd_fault *fault, size_t *out_len)
+{
+    Google__Protobuf__Any info = GOOGLE__PROTOBUF__ANY__INIT;
+    Google__Protobuf__Any bad_request = GOOGLE__PROTOBUF__ANY__INIT;
+    Google__Protobuf__Any *details[] = {&info, &bad_request};
+    Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;
+    uint8_t *packed = NULL;
+
+    status.code = (int)fault->code;
+    status.message = (char *)fault->message;
+    status.details = details;
+    status.n_details = fault->field[0] ? 2 : 1;
+    if (!pack_error_info(fault, &info))
+        goto done;
+    if (fault->field[0] && !pack_bad_request(fault, &bad_request))
+        goto done;
+    *out_len = protobuf_c_message_get_packed_size(&status.base);
+    packed = cws_malloc(*out_len);
+    if (packed)
+        protobuf_c_message_pack(&status.base, packed);
+done:
+    cws_free(info.value.data);
+    cws_free(bad_request.value.data);
+    return packed;
+}
+
+void cwsd_fault_finish(const struct cwsd_fault *fault, struct cws_server_call *call)
+{
+    size_t len = 0;
+    uint8_t *details = cwsd_fault_pack(fault, &len);
+    cws_server_call_finish(call, fault->code, fault->message, details, details ? len : 0);
+    cws_free(details);
+}

@@ -1,0 +1,40 @@
+/* Short names for the generated messages the daemon handles. */
+#pragma once
+
+#include "proto/generated/sandbox.pb-c.h"
+
+#define CWSD_PB_MESSAGES(X) \
+    X(sandbox, Sandbox) \
+    X(spec, SandboxSpec) \
+    X(status, SandboxStatus) \
+    X(container, Container) \
+    X(container_status, ContainerStatus) \
+    X(requirements, ResourceRequirements) \
+    X(resources, Resources) \
+    X(network, NetworkOptions) \
+    X(security, SecurityContext) \
+    X(file, FileMount) \
+    X(create_request, CreateSandboxRequest) \
+    X(get_request, GetSandboxRequest) \
+    X(list_request, ListSandboxesRequest) \
+    X(list_response, ListSandboxesResponse) \
+    X(delete_request, DeleteSandboxRequest) \
+    X(delete_response, DeleteSandboxResponse) \
+    X(exec_request, ExecRequest) \
+    X(exec_response, ExecResponse) \
+    X(stream_request, ExecStreamRequest) \
+    X(stream_init, ExecStreamInit) \
+    X(stream_response, ExecStreamResponse) \
+    X(stream_ready, ExecStreamReady) \
+    X(stream_output, ExecStreamOutput) \
+    X(stream_exit, ExecStreamExit)
+
+/* typedefs, against the house rule: the generated names are typedefs already. */
+#define CWSD_PB_TYPEDEF(short_name, name) \
+    typedef Coreweave__Sandbox__V1__##name cwsd_pb_##short_name;
+CWSD_PB_MESSAGES(CWSD_PB_TYPEDEF)
+#undef CWSD_PB_TYPEDEF
+
+typedef Google__Protobuf__Timestamp cwsd_pb_timestamp;
+
+#define CWSD_STATE(name) COREWEAVE__SANDBOX__V1__STATE__STATE_##name

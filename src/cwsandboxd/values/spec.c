@@ -1,0 +1,300 @@
+#include "values/spec.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#include "values/argv.h"
+#include "values/bounds.h"
+#include "values/pairs.h"
+#include "values/path.h"
+#include "values/quantity.h"
+#include "values/text.h"
+
+#define CONTAINER "spec.containers[0]"
+
+#define RUNTIME_CLASS_UNSPECIFIED COREWEAVE__SANDBOX__V1__RUNTIME_CLASS__RUNTIME_CLASS_UNSPECIFIED
+#define MODE_UNSPECIFIED          COREWEAVE__SANDBOX__V1__SANDBOX_MODE__SANDBOX_MODE_UNSPECIFIED
+#define MODE_SERVERLESS           COREWEAVE__SANDBOX__V1__SANDBOX_MODE__SANDBOX_MODE_SERVERLESS
+#define MODE_CKS                  COREWEAVE__SANDBOX__V1__SANDBOX_MODE__SANDBOX_MODE_CKS
+#define DNS_ALLOW                 COREWEAVE__SANDBOX__V1__DNSEGRESS_MODE__DNS_EGRESS_MODE_ALLOW
+#define DENY_EGRESS_SET           COREWEAVE__SANDBOX__V1__NETWORK_OPTIONS___DENY_EGRESS_DENY_EGRESS
+
+/* A wish that is not fulfilled here. */
+struct refusal {
+    const char *field;
+    const char *what;
+    const char *reason;
+    enum cws_grpc_code code;
+    bool asked;
+};
+
+static bool refuse_first(const struct refusal *refusals, size_t count, struct cwsd_fault *fault)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!refusals[i].asked)
+            continue;
+        cwsd_fault_set(fault, refusals[i].code, refusals[i].reason, "%s: this daemon has no %s",
+                       refusals[i].field, refusals[i].what);
+        cwsd_fault_note(fault, "field", refusals[i].field);
+        return false;
+    }
+    return true;
+}
+
+static bool restores_snapshot(const cwsd_pb_spec *spec)
+{
+    for (size_t i = 0; i < spec->n_volumes; i++)
+        if (spec->volumes[i]->source_case ==
+                COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE_SCRATCH &&
+            spec->volumes[i]->scratch->restore_from_snapshot_id[0])
+            return true;
+    return false;
+}
+
+#define NOT_HERE CWSD_REASON_NOT_IMPLEMENTED, CWS_GRPC_UNIMPLEMENTED
+
+static bool check_sandbox_refusals(const cwsd_pb_spec *spec, struct cwsd_fault *fault)
+{
+    const cwsd_pb_network *network = spec->network;
+    const struct refusal refusals[] = {
+        {"spec.containers", "sandboxes of several containers", NOT_HERE, spec->n_containers > 1},
+        {"spec.volumes", "file system snapshots", CWSD_REASON_NO_SNAPSHOTS, CWS_GRPC_UNIMPLEMENTED,
+         restores_snapshot(spec)},
+        {"spec.volumes", "volumes", NOT_HERE, spec->n_volumes > 0},
+        {"spec.services", "services", NOT_HERE, spec->n_services > 0},
+        {"spec.network_ids", "shared networks", NOT_HERE, spec->n_network_ids > 0},
+        {"spec.network_config_id", "network configurations", NOT_HERE, spec->network_config_id[0]},
+        {"spec.object_storage_access", "object storage", NOT_HERE,
+         spec->object_storage_access != NULL},
+        {"spec.instance_type", "choice of instance types", NOT_HERE, spec->instance_type[0]},
+        {"spec.runtime_class", "choice of runtime classes", NOT_HERE, spec->runtime_class[0]},
+        {"spec.runtime_class_selection", "choice of runtime classes", NOT_HERE,
+         spec->runtime_class_selection != RUNTIME_CLASS_UNSPECIFIED},
+        {"spec.network.ingress", "ingress rules", NOT_HERE, network && network->n_ingress},
+        {"spec.network.egress", "egress rules", NOT_HERE, network && network->n_egress},
+        {"spec.network.deny_egress", "network in its sandboxes, so it cannot be false", NOT_HERE,
+         network && network->_deny_egress_case == DENY_EGRESS_SET && !network->deny_egress},
+        {"spec.network.dns_egress", "network in its sandboxes", NOT_HERE,
+         network && network->dns_egress == DNS_ALLOW},
+    };
+    return refuse_first(refusals, CWS_ARRAY_LEN(refusals), fault);
+}
+
+/* Only what is the case anyway may be asked for: no privileges, no new ones, a writable root. */
+static bool wants_security(const cwsd_pb_security *security)
+{
+    if (!security)
+        return false;
+    return security->_run_as_user_case || security->_run_as_group_case ||
+           (security->_privileged_case && security->privileged) ||
+           (security->_allow_privilege_escalation_case && security->allow_privilege_escalation) ||
+           (security->_read_only_root_filesystem_case && security->read_only_root_filesystem) ||
+           security->n_capabilities_add || security->n_capabilities_drop ||
+           security->seccomp_profile[0];
+}
+
+static bool wants_gpu(const cwsd_pb_resources *resources)
+{
+    return resources && resources->gpu && resources->gpu->count != 0;
+}
+
+static bool check_container_refusals(const cwsd_pb_container *container, struct cwsd_fault *fault)
+{
+    const cwsd_pb_requirements *requirements = container->resource_requirements;
+    bool gpu =
+        wants_gpu(container->resources) ||
+        (requirements && (wants_gpu(requirements->requests) || wants_gpu(requirements->limits)));
+    const struct refusal refusals[] = {
+        {CONTAINER ".volume_mounts", "volumes", NOT_HERE, container->n_volume_mounts > 0},
+        {CONTAINER ".secret_stores", "secret stores", CWSD_REASON_NO_SECRET_STORE,
+         CWS_GRPC_FAILED_PRECONDITION, container->n_secret_stores > 0},
+        {CONTAINER ".security_context", "settings of users, capabilities and seccomp", NOT_HERE,
+         wants_security(container->security_context)},
+        {CONTAINER ".image_pull_credentials", "images to pull", NOT_HERE,
+         container->image_pull_credentials != NULL},
+        {CONTAINER ".startup_probe", "startup probes", NOT_HERE, container->startup_probe != NULL},
+        {CONTAINER ".resource_requirements", "GPU", CWSD_REASON_RESOURCE_CEILING,
+         CWS_GRPC_INVALID_ARGUMENT, gpu},
+    };
+    return refuse_first(refusals, CWS_ARRAY_LEN(refusals), fault);
+}
+
+static bool check_resources(const char *field, const cwsd_pb_resources *resources,
+                            struct cwsd_fault *fault)
+{
+    if (!resources)
+        return true;
+    const char *const values[] = {resources->cpu, resources->memory};
+    for (size_t i = 0; i < CWS_ARRAY_LEN(values); i++)
+        if (values[i][0] && !cwsd_quantity_is_valid(values[i]))
+            return cwsd_fault_set_invalid(fault, field,
+                                          "\"%s\" is no quantity such as \"500m\" or \"2Gi\"",
+                                          cwsd_text_short(values[i]).text);
+    return true;
+}
+
+static bool check_container_resources(const cwsd_pb_container *container, struct cwsd_fault *fault)
+{
+    const cwsd_pb_requirements *requirements = container->resource_requirements;
+    if (!check_resources(CONTAINER ".resources", container->resources, fault))
+        return false;
+    if (!requirements)
+        return true;
+    if (container->resources)
+        return cwsd_fault_set_invalid(fault, CONTAINER ".resources",
+                                      "excludes resource_requirements; give one of the two");
+    return check_resources(CONTAINER ".resource_requirements.requests", requirements->requests,
+                           fault) &&
+           check_resources(CONTAINER ".resource_requirements.limits", requirements->limits, fault);
+}
+
+static bool check_files(const cwsd_pb_container *container, struct cwsd_fault *fault)
+{
+    size_t total = 0;
+    if (container->n_files > CWSD_MAX_FILES)
+        return cwsd_fault_set_invalid(fault, CONTAINER ".files",
+                                      "%zu files; at most %d are allowed", container->n_files,
+                                      CWSD_MAX_FILES);
+    for (size_t i = 0; i < container->n_files; i++) {
+        const char *path = container->files[i]->path;
+        const char *wrong = cwsd_path_fault(path);
+        if (!wrong && path[strlen(path) - 1] == '/')
+            wrong = "must name a file, not a directory";
+        if (wrong)
+            return cwsd_fault_set_invalid(fault, CONTAINER ".files", "the path \"%s\" %s",
+                                          cwsd_text_short(path).text, wrong);
+        total += container->files[i]->content.len;
+    }
+    if (total > CWSD_MAX_FILE_BYTES)
+        return cwsd_fault_set_invalid(fault, CONTAINER ".files",
+                                      "have %zu bytes; at most %zu are allowed", total,
+                                      CWSD_MAX_FILE_BYTES);
+    return true;
+}
+
+/* A DNS label, as the service has it. */
+static bool is_container_name(const char *name)
+{
+    size_t len = strlen(name);
+    for (size_t i = 0; i < len; i++)
+        if (!islower((unsigned char)name[i]) && !isdigit((unsigned char)name[i]) && name[i] != '-')
+            return false;
+    return len > 0 && len <= 63 && name[0] != '-' && name[len - 1] != '-';
+}
+
+static bool check_command(const cwsd_pb_container *container, struct cwsd_fault *fault)
+{
+    if (container->command[0])
+        return cwsd_argv_check(CONTAINER ".command", container->command, container->args,
+                               container->n_args, fault);
+    if (container->n_args)
+        return cwsd_fault_set_invalid(
+            fault, CONTAINER ".args",
+            "need a command: there is no image whose entry point takes them");
+    return true;
+}
+
+static bool check_container(cwsd_pb_container *container, struct cwsd_fault *fault)
+{
+    if (container->name[0] && !is_container_name(container->name))
+        return cwsd_fault_set_invalid(
+            fault, CONTAINER ".name",
+            "\"%s\" is no name of at most 63 lower-case letters, digits and inner hyphens",
+            cwsd_text_short(container->name).text);
+    if (!check_container_refusals(container, fault) || !check_command(container, fault))
+        return false;
+    struct cwsd_pairs environment = CWSD_PAIRS(container, environment_variables);
+    if (!cwsd_argv_check_environment(CONTAINER ".environment_variables", &environment, fault))
+        return false;
+    if (container->working_dir[0] && cwsd_path_fault(container->working_dir))
+        return cwsd_fault_set_invalid(fault, CONTAINER ".working_dir", "\"%s\" %s",
+                                      cwsd_text_short(container->working_dir).text,
+                                      cwsd_path_fault(container->working_dir));
+    return check_files(container, fault) && check_container_resources(container, fault);
+}
+
+static bool check_tags(const cwsd_pb_spec *spec, struct cwsd_fault *fault)
+{
+    if (spec->n_tags > CWSD_MAX_TAGS)
+        return cwsd_fault_set_invalid(fault, "spec.tags", "%zu tags; at most %d are allowed",
+                                      spec->n_tags, CWSD_MAX_TAGS);
+    for (size_t i = 0; i < spec->n_tags; i++)
+        if (spec->tags[i][0] == '\0' || strlen(spec->tags[i]) > CWSD_MAX_NAME_BYTES)
+            return cwsd_fault_set_invalid(fault, "spec.tags", "\"%s\" must have 1 to %d bytes",
+                                          cwsd_text_short(spec->tags[i]).text, CWSD_MAX_NAME_BYTES);
+    return true;
+}
+
+static bool check_annotations(cwsd_pb_spec *spec, struct cwsd_fault *fault)
+{
+    const char *field = "spec.annotations";
+    size_t total = 0;
+    if (spec->n_annotations > CWSD_MAX_ANNOTATIONS)
+        return cwsd_fault_set_invalid(fault, field, "%zu entries; at most %d are allowed",
+                                      spec->n_annotations, CWSD_MAX_ANNOTATIONS);
+    struct cwsd_pairs pairs = CWSD_PAIRS(spec, annotations);
+    const char *twice = cwsd_pairs_sort(&pairs);
+    if (twice)
+        return cwsd_fault_set_invalid(fault, field, "%s is given twice",
+                                      cwsd_text_short(twice).text);
+    for (size_t i = 0; i < pairs.count; i++) {
+        if (cwsd_pairs_key(&pairs, i)[0] == '\0')
+            return cwsd_fault_set_invalid(fault, field, "a key must not be empty");
+        total += strlen(cwsd_pairs_key(&pairs, i)) + strlen(cwsd_pairs_value(&pairs, i));
+    }
+    if (total > CWSD_MAX_ANNOTATION_BYTES)
+        return cwsd_fault_set_invalid(fault, field, "have %zu bytes; at most %zu are allowed",
+                                      total, CWSD_MAX_ANNOTATION_BYTES);
+    return true;
+}
+
+static bool check_placement(const cwsd_pb_spec *spec, const char *runner_id,
+                            struct cwsd_fault *fault)
+{
+    if (spec->mode != MODE_UNSPECIFIED && spec->mode != MODE_SERVERLESS && spec->mode != MODE_CKS)
+        return cwsd_fault_set_invalid(fault, "spec.mode", "%d is no sandbox mode", (int)spec->mode);
+    if (spec->n_runner_ids == 0)
+        return true;
+    if (spec->n_runner_ids > CWSD_MAX_RUNNER_IDS)
+        return cwsd_fault_set_invalid(fault, "spec.runner_ids",
+                                      "%zu entries; at most %d are allowed", spec->n_runner_ids,
+                                      CWSD_MAX_RUNNER_IDS);
+    if (spec->mode != MODE_CKS)
+        return cwsd_fault_set_invalid(fault, "spec.runner_ids", "need the mode SANDBOX_MODE_CKS");
+    for (size_t i = 0; i < spec->n_runner_ids; i++)
+        if (strcmp(spec->runner_ids[i], runner_id) == 0)
+            return true;
+    return cwsd_fault_set(fault, CWS_GRPC_FAILED_PRECONDITION, CWSD_REASON_PLACEMENT,
+                          "spec.runner_ids: \"%s\" is not here; this daemon's one runner is %s",
+                          cwsd_text_short(spec->runner_ids[0]).text, runner_id);
+}
+
+bool cwsd_spec_check(cwsd_pb_spec *spec, const char *runner_id, struct cwsd_fault *fault)
+{
+    if (spec->n_containers == 0)
+        return cwsd_fault_set_invalid(fault, "spec.containers", "must have one container");
+    if (!check_sandbox_refusals(spec, fault) || !check_container(spec->containers[0], fault) ||
+        !check_tags(spec, fault) || !check_annotations(spec, fault) ||
+        !check_placement(spec, runner_id, fault))
+        return false;
+    if (spec->max_lifetime_seconds < 0 || spec->max_lifetime_seconds > CWSD_MAX_LIFETIME_S)
+        return cwsd_fault_set_invalid(fault, "spec.max_lifetime_seconds",
+                                      "%d is not between 0 (the default) and %d",
+                                      (int)spec->max_lifetime_seconds, CWSD_MAX_LIFETIME_S);
+    return true;
+}
+
+const cwsd_pb_container *cwsd_spec_container(const cwsd_pb_spec *spec)
+{
+    return spec->containers[0];
+}
+
+const char *cwsd_spec_container_name(const cwsd_pb_spec *spec)
+{
+    return spec->containers[0]->name[0] ? spec->containers[0]->name : "main";
+}
+
+int32_t cwsd_spec_lifetime_s(const cwsd_pb_spec *spec)
+{
+    return spec->max_lifetime_seconds ? spec->max_lifetime_seconds : CWSD_DEFAULT_LIFETIME_S;
+}

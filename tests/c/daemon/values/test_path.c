@@ -1,0 +1,58 @@
+/* cwsandboxd/path: which rule a path breaks, and how long it may be. */
+#include "support/unit.h"
+
+#include "values/bounds.h"
+#include "values/path.h"
+
+static void test_the_rule_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *fault; /* NULL: fine */
+    } rows[] = {
+        {"", "must be absolute"},
+        {"a/b", "must be absolute"},
+        {".", "must be absolute"},
+        {" /a", "must be absolute"},
+        {"~/a", "must be absolute"},
+        {"/a/..", "must not contain \"..\""},
+        {"/a/../..", "must not contain \"..\""},
+        {"/a/b/../c", "must not contain \"..\""},
+        {"///..", "must not contain \"..\""},
+        {"/.", NULL},
+        {"/./a", NULL},
+        {"/..a", NULL},
+        {"/a..", NULL},
+        {"/a../b", NULL},
+        {"/.../..b/c", NULL},
+        {"/a b\n\xff", NULL},
+    };
+    for (size_t i = 0; i < CWS_ARRAY_LEN(rows); i++) {
+        const char *fault = cwsd_path_fault(rows[i].path);
+        if (!rows[i].fault != !fault)
+            fail_msg("\"%s\": %s", rows[i].path, fault ? fault : "fine");
+        if (fault)
+            assert_string_equal(fault, rows[i].fault);
+    }
+}
+
+static void test_the_longest(void **state)
+{
+    (void)state;
+    char *path = cws_malloc(CWSD_MAX_PATH_BYTES + 2);
+    memset(path, '/', CWSD_MAX_PATH_BYTES + 1);
+    path[CWSD_MAX_PATH_BYTES + 1] = '\0';
+    assert_string_equal(cwsd_path_fault(path), "is too long");
+    path[CWSD_MAX_PATH_BYTES] = '\0';
+    assert_null(cwsd_path_fault(path));
+    memcpy(path + CWSD_MAX_PATH_BYTES - 3, "/..", 3);
+    assert_string_equal(cwsd_path_fault(path), "must not contain \"..\"");
+    cws_free(path);
+}
+
+static const struct CMUnitTest tests[] = {
+    UNIT_TEST(test_the_rule_is_named),
+    UNIT_TEST(test_the_longest),
+};
+
+UNIT_MAIN(tests)

@@ -1,0 +1,27 @@
+"""Circles in a graph of files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def find_circle(edges: Mapping[str, set[str]]) -> list[str]:
+    """A path of nodes that ends where it began, or an empty list. An edge from a node to itself is none."""
+    done: set[str] = set()
+    for start in sorted(edges):
+        path: list[str] = []
+        pending = [(start, False)]
+        while pending:
+            node, leaving = pending.pop()
+            if leaving:
+                path.pop()
+                done.add(node)
+            elif node in path:
+                return [*path[path.index(node) :], node]
+            elif node not in done:
+                path.append(node)
+                pending.append((node, True))
+                pending += [
+                    (target, False) for target in sorted(edges.get(node, ())) if target != node
+                ]
+    return []
