@@ -133,8 +133,11 @@ $(OUT)/obj/src/_cwsandbox/py/%.o: src/_cwsandbox/py/%.c Makefile
 
 # "box/box.h" for what is the daemon's own, and "cwsandbox-init/protocol.h".
 daemon_include := -iquote src/cwsandboxd -iquote src
-version := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-$(OUT)/obj/src/cwsandboxd/%.o: src/cwsandboxd/%.c Makefile pyproject.toml
+version_file := python/cwsandbox/_version.py
+version := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' $(version_file))
+$(OUT)/obj/src/_cwsandbox/grpc/call.o: cflags += -DCWS_VERSION='"$(version)"'
+$(OUT)/obj/src/_cwsandbox/grpc/call.o: $(version_file)
+$(OUT)/obj/src/cwsandboxd/%.o: src/cwsandboxd/%.c Makefile $(version_file)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(cflags) $(daemon_include) -DCWSD_VERSION='"$(version)"' -MMD -MP -c -o $@ $<

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         TlsPassthroughEndpointStatus,
         VolumeMount,
     )
+    from cwsandbox._version import __version__
     from cwsandbox._wait import Waitable, results, wait
     from cwsandbox.exceptions import (
         AsyncFunctionError,
@@ -111,8 +112,6 @@ if TYPE_CHECKING:
         VolumeTypeNotSupportedError,
         VolumeWaitTimeoutError,
     )
-
-    __version__: str
 
 __all__ = [
     "AsyncFunctionError",
@@ -266,6 +265,7 @@ _MODULE_OF = {
     "TlsPassthroughEndpointStatus": "_types",
     "VolumeMount": "_types",
     "Waitable": "_wait",
+    "__version__": "_version",
     "results": "_wait",
     "wait": "_wait",
 }
@@ -274,14 +274,12 @@ _MODULE_OF = {
 if not TYPE_CHECKING:  # so that a checker knows which names there are
 
     def __getattr__(name: str) -> object:
-        if name == "__version__":
-            from importlib.metadata import version
-
-            value: object = version("cwsandbox")
-        elif name in __all__:
+        if name in __all__:
             from importlib import import_module
 
-            value = getattr(import_module(f"{__name__}.{_MODULE_OF.get(name, 'exceptions')}"), name)
+            value: object = getattr(
+                import_module(f"{__name__}.{_MODULE_OF.get(name, 'exceptions')}"), name
+            )
         else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = value

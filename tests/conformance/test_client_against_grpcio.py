@@ -21,6 +21,7 @@ from cwsandbox import (
     SandboxResourceExhaustedError,
     SandboxTimeoutError,
     SandboxUnavailableError,
+    __version__,
 )
 
 
@@ -66,6 +67,7 @@ def test_what_the_server_gets(grpc_peer: GrpcPeer, monkeypatch: pytest.MonkeyPat
     for method in ("CreateSandbox", "StreamExec", "DeleteSandbox"):
         metadata = dict(grpc_peer.metadata[method][0])
         assert metadata["authorization"] == "Bearer key-123", method
+        assert metadata["user-agent"] == f"cwsandbox-c/{__version__}"
     remaining = grpc_peer.deadlines["StreamExec"][0]
     assert remaining is not None
     assert 90 < remaining <= 100

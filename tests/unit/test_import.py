@@ -63,7 +63,7 @@ def test_the_event_loop_is_not_loaded_before_it_is_used(script: str) -> None:
     modules = new_modules(script)
     heavy = HEAVY - {"dataclasses", "inspect", "re", "typing"}
     if script.endswith("*"):
-        heavy -= {"email", "importlib.metadata", "tempfile", "socket"}  # for __version__
+        heavy -= {"tempfile", "socket"}
     assert modules & heavy == set()
 
 

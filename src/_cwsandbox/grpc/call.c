@@ -10,8 +10,8 @@
  * ever. */
 enum { MAX_ATTEMPTS = 10 };
 
-#ifndef CWS_VERSION
-#define CWS_VERSION "0"
+#ifndef CWS_VERSION /* given by the build */
+#define CWS_VERSION "0+unknown"
 #endif
 #define USER_AGENT "cwsandbox-c/" CWS_VERSION
 
