@@ -19,7 +19,7 @@
 #include "host/state.h"
 #include "io/listen.h"
 #include "sandboxes/pool.h"
-#include "service/service.h"
+#include "service/methods.h"
 #include "values/bounds.h"
 
 /* At the first signal sandboxes get this long, at the second no time at all. */
@@ -36,6 +36,7 @@ struct daemon {
     struct cws_loop *loop;
     struct cwsd_pool *pool;
     struct cwsd_service service;
+    struct cwsd_methods methods;
     struct cws_server *server;
     struct cws_tls_config *tls;
     struct cws_listener *listeners[CWSD_MAX_LISTENERS];
@@ -147,13 +148,15 @@ static enum cws_status open_service(struct daemon *daemon, struct cws_error *err
         .ctx = daemon,
     };
     daemon->pool = cwsd_pool_new(&options);
-    if (!daemon->pool ||
-        cwsd_service_init(&daemon->service, daemon->pool,
-                          daemon->config->token_file ? daemon->token : NULL) != CWS_OK)
+    if (!daemon->pool || cwsd_methods_init(&daemon->methods) != CWS_OK)
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    daemon->service = (struct cwsd_service){
+        .pool = daemon->pool,
+        .token = daemon->config->token_file ? daemon->token : NULL,
+    };
     const struct cws_server_options server = {
-        .methods = daemon->service.methods,
-        .method_count = daemon->service.method_count,
+        .methods = daemon->methods.entries,
+        .method_count = daemon->methods.count,
         .ctx = &daemon->service,
     };
     daemon->server = cws_server_new(daemon->loop, &server);
@@ -291,7 +294,7 @@ static void close_all(struct daemon *daemon)
     }
     cws_loop_free(daemon->loop);
     cws_tls_config_unref(daemon->tls);
-    cwsd_service_done(&daemon->service);
+    cwsd_methods_done(&daemon->methods);
     cwsd_host_free(daemon->host);
     cwsd_state_close(&daemon->state);
     for (size_t i = 0; i < CWSD_MAX_LISTENERS; i++)

@@ -27,7 +27,7 @@ struct cws_server_method {
     /* The client sends no more (half-close). */
     void (*half_closed)(struct cws_server_call *call);
     /* What was queued by cws_server_call_send has been handed to the connection (pending is 0
-     * again). */
+     * again). May be NULL. */
     void (*drained)(struct cws_server_call *call);
     /* Last. `why`: what ended it (CANCELLED: by the client; DEADLINE_EXCEEDED; UNAVAILABLE:
      * connection lost; else the code the method finished with). */
@@ -36,6 +36,7 @@ struct cws_server_method {
      * method gives it back itself with cws_server_call_consume, so that a slow consumer slows the
      * client. */
     bool manual_credit;
+    const void *data; /* the method's own; see cws_server_call_method */
 };
 
 struct cws_server_options {
@@ -59,6 +60,8 @@ size_t cws_server_call_count(const struct cws_server *server);
 
 void cws_server_call_set_user(struct cws_server_call *call, void *user);
 void *cws_server_call_user(const struct cws_server_call *call);
+/* The entry of the server's table; not NULL from `start` on. */
+const struct cws_server_method *cws_server_call_method(const struct cws_server_call *call);
 /* The ctx of the server's options. */
 void *cws_server_call_ctx(const struct cws_server_call *call);
 

@@ -360,6 +360,11 @@ void *cws_server_call_user(const struct cws_server_call *call)
     return call->user;
 }
 
+const struct cws_server_method *cws_server_call_method(const struct cws_server_call *call)
+{
+    return call->method;
+}
+
 void *cws_server_call_ctx(const struct cws_server_call *call)
 {
     return call->server->ctx;

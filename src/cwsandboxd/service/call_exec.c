@@ -1,9 +1,7 @@
 /* Exec: runs a command to its end and answers with what it wrote, cut at a limit. */
-#include "base/alloc.h"
 #include "base/buf.h"
 #include "sandboxes/command.h"
 #include "service/calls.h"
-#include "service/service.h"
 #include "service/unary.h"
 #include "values/bounds.h"
 
@@ -14,18 +12,18 @@ struct capture {
 };
 
 struct exec_call {
-    struct cws_server_call *call;
-    cwsd_pb_exec_request *request;
+    struct cwsd_unary unary;
     struct cwsd_command *command;
     struct capture out, err;
     bool out_of_memory;
 };
 
-static void finish_fault(struct exec_call *exec, const struct cwsd_fault *fault)
+/* Ends the call, and may free the exec. */
+static void fail(struct exec_call *exec, const struct cwsd_fault *fault)
 {
     cwsd_command_free(exec->command);
     exec->command = NULL;
-    cwsd_fault_finish(fault, exec->call);
+    cwsd_unary_fail(&exec->unary, fault);
 }
 
 static void on_started(void *ctx)
@@ -62,7 +60,7 @@ static void on_exited(void *ctx, int exit_code)
     cwsd_pb_exec_response response = COREWEAVE__SANDBOX__V1__EXEC_RESPONSE__INIT;
     if (exec->out_of_memory) {
         cwsd_fault_set_memory(&fault);
-        finish_fault(exec, &fault);
+        fail(exec, &fault);
         return;
     }
     cwsd_command_free(exec->command);
@@ -74,95 +72,61 @@ static void on_exited(void *ctx, int exit_code)
     response.stderr_bytes_produced = exec->err.produced;
     response.stdout_truncated = exec->out.produced > (int64_t)exec->out.kept.len;
     response.stderr_truncated = exec->err.produced > (int64_t)exec->err.kept.len;
-    cwsd_service_answer(exec->call, &response);
+    cwsd_unary_answer(&exec->unary, &response);
 }
 
 static void on_failed(void *ctx, const struct cwsd_fault *fault)
 {
-    finish_fault(ctx, fault);
+    fail(ctx, fault);
 }
 
 static const struct cwsd_command_events command_events = {on_started, on_output, on_stdin_drained,
                                                           on_exited, on_failed};
 
-static bool set_limit(struct exec_call *exec, struct cwsd_fault *fault)
+static bool set_limit(struct exec_call *exec, int32_t wanted, struct cwsd_fault *fault)
 {
-    int32_t wanted = exec->request->max_output_bytes;
     if (wanted < 0)
         return cwsd_fault_set_invalid(fault, "max_output_bytes", "%d must not be negative",
                                       (int)wanted);
     size_t limit = wanted == 0 ? CWSD_DEFAULT_OUTPUT_BYTES : (size_t)wanted;
     if (limit > CWSD_MAX_OUTPUT_BYTES)
         limit = CWSD_MAX_OUTPUT_BYTES;
-    exec->out.kept.ceiling = exec->err.kept.ceiling = limit;
+    cws_buf_init(&exec->out.kept, limit);
+    cws_buf_init(&exec->err.kept, limit);
     return true;
 }
 
-static void start(struct cws_server_call *call, void *ctx)
+static bool handle_exec(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
 {
-    (void)ctx;
-    struct cwsd_fault fault;
-    cws_server_call_set_user(call, NULL);
-    if (!cwsd_service_admit(call))
-        return;
-    struct exec_call *exec = cws_calloc(1, sizeof(*exec));
-    if (!exec) {
-        cwsd_fault_set_memory(&fault);
-        cwsd_fault_finish(&fault, call);
-        return;
-    }
-    exec->call = call;
-    cws_buf_init(&exec->out.kept, 0);
-    cws_buf_init(&exec->err.kept, 0);
-    cws_server_call_set_user(call, exec);
+    struct exec_call *exec = cws_container_of(unary, struct exec_call, unary);
+    const cwsd_pb_exec_request *request = message;
+    if (!set_limit(exec, request->max_output_bytes, fault))
+        return false;
+    const struct cwsd_command_request command = {
+        .sandbox_id = request->sandbox_id,
+        .container = request->container,
+        .command = request->command,
+        .command_count = request->n_command,
+        .environment = CWSD_PAIRS(request, env),
+    };
+    exec->command =
+        cwsd_command_start(cwsd_unary_pool(unary), &command, false, &command_events, exec, fault);
+    return exec->command != NULL;
 }
 
-static void message(struct cws_server_call *call, const uint8_t *data, size_t len)
+/* Whoever ended it: nobody waits for the command any more. */
+static void exec_closed(struct cwsd_unary *unary)
 {
-    struct exec_call *exec = cws_server_call_user(call);
-    struct cwsd_fault fault = {.code = CWS_GRPC_OK};
-    if (!exec || exec->request)
-        return; /* refused at its start; or one message too many, which changes nothing */
-    exec->request =
-        cwsd_wire_unpack(&coreweave__sandbox__v1__exec_request__descriptor, data, len, &fault);
-    if (exec->request && set_limit(exec, &fault)) {
-        const struct cwsd_command_request request = {
-            .sandbox_id = exec->request->sandbox_id,
-            .container = exec->request->container,
-            .command = exec->request->command,
-            .command_count = exec->request->n_command,
-            .environment = CWSD_PAIRS(exec->request, env),
-        };
-        exec->command = cwsd_command_start(cwsd_service_of(call)->pool, &request, false,
-                                           &command_events, exec, &fault);
-    }
-    if (cwsd_fault_is_set(&fault))
-        finish_fault(exec, &fault);
-}
-
-static void half_closed(struct cws_server_call *call)
-{
-    struct exec_call *exec = cws_server_call_user(call);
-    if (!exec || exec->request)
-        return;
-    struct cwsd_fault fault;
-    cwsd_fault_set(&fault, CWS_GRPC_INVALID_ARGUMENT, CWSD_REASON_INVALID_REQUEST,
-                   "the call ended without its request message");
-    cwsd_fault_finish(&fault, call);
-}
-
-static void closed(struct cws_server_call *call, enum cws_grpc_code why)
-{
-    (void)why; /* whoever ended it: nobody waits for the command any more */
-    struct exec_call *exec = cws_server_call_user(call);
-    if (!exec)
-        return;
+    struct exec_call *exec = cws_container_of(unary, struct exec_call, unary);
     cwsd_command_free(exec->command);
-    cwsd_wire_free(exec->request);
     cws_buf_done(&exec->out.kept);
     cws_buf_done(&exec->err.kept);
-    cws_free(exec);
 }
 
-const struct cws_server_method cwsd_call_exec = {
-    CWSD_SANDBOX_SERVICE "Exec", start, message, half_closed, cwsd_unary_drained, closed, false};
+const struct cwsd_unary_row cwsd_exec_rows[] = {
+    {.path = CWSD_SANDBOX_SERVICE "Exec",
+     .handle = handle_exec,
+     .size = sizeof(struct exec_call),
+     .closed = exec_closed},
+    {.path = NULL},
+};

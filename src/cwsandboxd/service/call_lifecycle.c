@@ -1,43 +1,34 @@
 /* GetSandbox, ListSandboxes, DeleteSandbox: all answer at once. */
 #include "base/alloc.h"
 #include "service/calls.h"
-#include "service/service.h"
 #include "service/unary.h"
 #include "service/view.h"
 #include "store/query.h"
 #include "values/bounds.h"
 
-static void answer_sandbox(struct cws_server_call *call, const struct cwsd_sandbox *sandbox)
+bool cwsd_answer_sandbox(struct cwsd_unary *unary, const struct cwsd_sandbox *sandbox)
 {
     struct cwsd_view view;
     cwsd_view_init(&view, &sandbox->record, cwsd_pool_runner_id(sandbox->pool));
-    cwsd_service_answer(call, &view.sandbox);
+    return cwsd_unary_answer(unary, &view.sandbox);
 }
 
 /* ---- get ------------------------------------------------------------------------------------ */
 
-static void get(struct cws_server_call *call, const uint8_t *data, size_t len)
+static bool handle_get(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
 {
-    struct cwsd_fault fault = {.code = CWS_GRPC_OK};
-    cwsd_pb_get_request *request =
-        cwsd_unary_take(call, &coreweave__sandbox__v1__get_sandbox_request__descriptor, data, len);
-    if (!request)
-        return;
+    const cwsd_pb_get_request *request = message;
     struct cwsd_sandbox *sandbox =
-        cwsd_pool_find(cwsd_service_of(call)->pool, request->sandbox_id, &fault);
-    if (sandbox)
-        answer_sandbox(call, sandbox);
-    else
-        cwsd_fault_finish(&fault, call);
-    cwsd_wire_free(request);
+        cwsd_pool_find(cwsd_unary_pool(unary), request->sandbox_id, fault);
+    return sandbox && cwsd_answer_sandbox(unary, sandbox);
 }
 
 /* ---- list ----------------------------------------------------------------------------------- */
 
-static void answer_page(struct cws_server_call *call, const struct cwsd_query *query,
+static bool answer_page(struct cwsd_unary *unary, const struct cwsd_query *query,
                         struct cwsd_view *views, cwsd_pb_sandbox **messages)
 {
-    struct cwsd_pool *pool = cwsd_service_of(call)->pool;
+    struct cwsd_pool *pool = cwsd_unary_pool(unary);
     struct cwsd_registry *registry = cwsd_pool_registry(pool);
     cwsd_pb_list_response response = COREWEAVE__SANDBOX__V1__LIST_SANDBOXES_RESPONSE__INIT;
     char token[CWSD_PAGE_TOKEN_SIZE] = "";
@@ -57,33 +48,21 @@ static void answer_page(struct cws_server_call *call, const struct cwsd_query *q
     response.n_sandboxes = count;
     response.sandboxes = messages;
     response.next_page_token = token;
-    cwsd_service_answer(call, &response);
+    return cwsd_unary_answer(unary, &response);
 }
 
-static void list(struct cws_server_call *call, const uint8_t *data, size_t len)
+static bool handle_list(struct cwsd_unary *unary, void *request, struct cwsd_fault *fault)
 {
-    struct cwsd_fault fault = {.code = CWS_GRPC_OK};
     struct cwsd_query query;
-    struct cwsd_view *views = NULL;
-    cwsd_pb_sandbox **messages = NULL;
-    cwsd_pb_list_request *request = cwsd_unary_take(
-        call, &coreweave__sandbox__v1__list_sandboxes_request__descriptor, data, len);
-    if (!request)
-        return;
-    if (!cwsd_query_init(&query, request, cwsd_pool_runner_id(cwsd_service_of(call)->pool), &fault))
-        goto done;
-    views = cws_calloc(query.page_size, sizeof(*views));
-    messages = cws_calloc(query.page_size, sizeof(cwsd_pb_sandbox *));
-    if (views && messages)
-        answer_page(call, &query, views, messages);
-    else
-        cwsd_fault_set_memory(&fault);
-done:
-    if (cwsd_fault_is_set(&fault))
-        cwsd_fault_finish(&fault, call);
+    if (!cwsd_query_init(&query, request, cwsd_pool_runner_id(cwsd_unary_pool(unary)), fault))
+        return false;
+    struct cwsd_view *views = cws_calloc(query.page_size, sizeof(*views));
+    cwsd_pb_sandbox **messages = cws_calloc(query.page_size, sizeof(cwsd_pb_sandbox *));
+    bool answered = views && messages ? answer_page(unary, &query, views, messages)
+                                      : cwsd_fault_set_memory(fault);
     cws_free(views);
     cws_free(messages);
-    cwsd_wire_free(request);
+    return answered;
 }
 
 /* ---- delete --------------------------------------------------------------------------------- */
@@ -114,7 +93,7 @@ static struct cwsd_sandbox *find_deletable(struct cwsd_pool *pool, const char *i
     return NULL;
 }
 
-static void answer_delete(struct cws_server_call *call, const struct cwsd_sandbox *sandbox)
+static bool answer_delete(struct cwsd_unary *unary, const struct cwsd_sandbox *sandbox)
 {
     cwsd_pb_delete_response response = COREWEAVE__SANDBOX__V1__DELETE_SANDBOX_RESPONSE__INIT;
     struct cwsd_view view;
@@ -122,37 +101,30 @@ static void answer_delete(struct cws_server_call *call, const struct cwsd_sandbo
         cwsd_view_init(&view, &sandbox->record, cwsd_pool_runner_id(sandbox->pool));
         response.sandbox = &view.sandbox;
     }
-    cwsd_service_answer(call, &response);
+    return cwsd_unary_answer(unary, &response);
 }
 
-static void delete_sandbox(struct cws_server_call *call, const uint8_t *data, size_t len)
+static bool handle_delete(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
 {
-    struct cwsd_fault fault = {.code = CWS_GRPC_OK};
-    struct cwsd_sandbox *sandbox = NULL;
-    cwsd_pb_delete_request *request = cwsd_unary_take(
-        call, &coreweave__sandbox__v1__delete_sandbox_request__descriptor, data, len);
-    if (!request)
-        return;
-    if (check_delete(request, &fault))
-        sandbox = find_deletable(cwsd_service_of(call)->pool, request->sandbox_id, &fault);
-    if (sandbox) {
-        int32_t grace_s = request->grace_period_seconds;
-        if (grace_s > CWSD_MAX_GRACE_S)
-            grace_s = CWSD_MAX_GRACE_S;
-        sandbox->record.deleted = true;
-        cwsd_pool_stop(sandbox, CWSD_CAUSE_DELETE, (uint64_t)grace_s * 1000);
-    }
-    if (sandbox || (fault.code == CWS_GRPC_NOT_FOUND && request->allow_missing))
-        answer_delete(call, sandbox);
-    else
-        cwsd_fault_finish(&fault, call);
-    cwsd_wire_free(request);
+    const cwsd_pb_delete_request *request = message;
+    if (!check_delete(request, fault))
+        return false;
+    struct cwsd_sandbox *sandbox =
+        find_deletable(cwsd_unary_pool(unary), request->sandbox_id, fault);
+    if (!sandbox)
+        return fault->code == CWS_GRPC_NOT_FOUND && request->allow_missing &&
+               answer_delete(unary, NULL);
+    int32_t grace_s = request->grace_period_seconds;
+    if (grace_s > CWSD_MAX_GRACE_S)
+        grace_s = CWSD_MAX_GRACE_S;
+    sandbox->record.deleted = true;
+    cwsd_pool_stop(sandbox, CWSD_CAUSE_DELETE, (uint64_t)grace_s * 1000);
+    return answer_delete(unary, sandbox);
 }
 
-#define AT_ONCE(name, handler) \
-    {CWSD_SANDBOX_SERVICE name, cwsd_unary_start,  handler, cwsd_unary_half_closed, \
-     cwsd_unary_drained,        cwsd_unary_closed, false}
-
-const struct cws_server_method cwsd_call_get = AT_ONCE("GetSandbox", get);
-const struct cws_server_method cwsd_call_list = AT_ONCE("ListSandboxes", list);
-const struct cws_server_method cwsd_call_delete = AT_ONCE("DeleteSandbox", delete_sandbox);
+const struct cwsd_unary_row cwsd_lifecycle_rows[] = {
+    {.path = CWSD_SANDBOX_SERVICE "GetSandbox", .handle = handle_get},
+    {.path = CWSD_SANDBOX_SERVICE "ListSandboxes", .handle = handle_list},
+    {.path = CWSD_SANDBOX_SERVICE "DeleteSandbox", .handle = handle_delete},
+    {.path = NULL},
+};

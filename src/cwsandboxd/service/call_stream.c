@@ -300,4 +300,11 @@ static void closed(struct cws_server_call *call, enum cws_grpc_code why)
 }
 
 const struct cws_server_method cwsd_call_stream_exec = {
-    CWSD_SANDBOX_SERVICE "StreamExec", start, message, half_closed, drained, closed, true};
+    .path = CWSD_SANDBOX_SERVICE "StreamExec",
+    .start = start,
+    .message = message,
+    .half_closed = half_closed,
+    .drained = drained,
+    .closed = closed,
+    .manual_credit = true,
+};

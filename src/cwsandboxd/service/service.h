@@ -1,28 +1,18 @@
 /*
- * The methods of the service and what carries them out. Loop thread only.
- *
- * Every method of the .proto files has an entry: the ones offered here, and a polite refusal
- * (UNIMPLEMENTED, CWSANDBOX_NOT_IMPLEMENTED) for the rest.
+ * What all methods have in common: what carries them out, who may call them, how they answer. Loop
+ * thread only.
  */
 #pragma once
 
 #include "sandboxes/pool.h"
 #include "values/fault.h"
 
+/* The ctx of the server. */
 struct cwsd_service {
     struct cwsd_pool *pool;
     const char *token; /* NULL: none is asked for */
-    struct cws_server_method *methods;
-    size_t method_count;
 };
 
-/* Caller's memory; keeps pool and token. CWS_NO_MEMORY. */
-enum cws_status cwsd_service_init(struct cwsd_service *service, struct cwsd_pool *pool,
-                                  const char *token) CWS_MUST_CHECK;
-/* After the server that uses the methods is gone. */
-void cwsd_service_done(struct cwsd_service *service);
-
-/* The service a call belongs to: the ctx of the server's options. */
 static inline struct cwsd_service *cwsd_service_of(const struct cws_server_call *call)
 {
     return cws_server_call_ctx(call);

@@ -1,45 +1,87 @@
 #include "service/unary.h"
 
-#include "service/service.h"
+#include "base/alloc.h"
 
-/* The call's user pointer is set once its request has come; what it points at is of no interest. */
-
-void cwsd_unary_start(struct cws_server_call *call, void *ctx)
+static void start(struct cws_server_call *call, void *ctx)
 {
     (void)ctx;
-    if (cwsd_service_admit(call))
-        cws_server_call_set_user(call, NULL);
+    struct cwsd_fault fault;
+    if (!cwsd_service_admit(call))
+        return;
+    const struct cwsd_unary_method *method = cws_server_call_method(call)->data;
+    struct cwsd_unary *unary =
+        cws_calloc(1, method->row->size ? method->row->size : sizeof(*unary));
+    if (!unary) {
+        cwsd_fault_set_memory(&fault);
+        cwsd_fault_finish(&fault, call);
+        return;
+    }
+    unary->call = call;
+    unary->method = method;
+    cws_server_call_set_user(call, unary);
 }
 
-void cwsd_unary_half_closed(struct cws_server_call *call)
+static void message(struct cws_server_call *call, const uint8_t *data, size_t len)
 {
+    struct cwsd_fault fault = {.code = CWS_GRPC_OK};
+    struct cwsd_unary *unary = cws_server_call_user(call);
+    if (!unary || unary->handled)
+        return; /* refused at its start; or one message too many, which changes nothing */
+    unary->handled = true;
+    unary->request = cwsd_wire_unpack(unary->method->types->input, data, len, &fault);
+    if (!unary->request || !unary->method->row->handle(unary, unary->request, &fault))
+        cwsd_unary_fail(unary, &fault);
+}
+
+static void half_closed(struct cws_server_call *call)
+{
+    struct cwsd_unary *unary = cws_server_call_user(call);
     struct cwsd_fault fault;
-    if (cws_server_call_user(call))
+    if (!unary || unary->handled)
         return;
     cwsd_fault_set(&fault, CWS_GRPC_INVALID_ARGUMENT, CWSD_REASON_INVALID_REQUEST,
                    "the call ended without its request message");
     cwsd_fault_finish(&fault, call);
 }
 
-void cwsd_unary_drained(struct cws_server_call *call)
+static void closed(struct cws_server_call *call, enum cws_grpc_code why)
 {
-    (void)call;
+    (void)why;
+    struct cwsd_unary *unary = cws_server_call_user(call);
+    if (!unary)
+        return;
+    cws_server_call_set_user(call, NULL);
+    if (unary->handled && unary->method->row->closed)
+        unary->method->row->closed(unary);
+    cwsd_wire_free(unary->request);
+    cws_free(unary);
 }
 
-void cwsd_unary_closed(struct cws_server_call *call, enum cws_grpc_code why)
+struct cws_server_method cwsd_unary_server_method(const struct cwsd_unary_method *method)
 {
-    (void)call, (void)why;
+    return (struct cws_server_method){.start = start,
+                                      .message = message,
+                                      .half_closed = half_closed,
+                                      .closed = closed,
+                                      .data = method};
 }
 
-void *cwsd_unary_take(struct cws_server_call *call, const ProtobufCMessageDescriptor *descriptor,
-                      const uint8_t *data, size_t len)
+/* A client that does not read its answer must not keep the request in memory as well: it goes
+ * before the call does. */
+
+bool cwsd_unary_answer(struct cwsd_unary *unary, const void *response)
 {
-    struct cwsd_fault fault;
-    if (cws_server_call_user(call))
-        return NULL; /* one too many; the call has been answered */
-    cws_server_call_set_user(call, cwsd_service_of(call));
-    void *request = cwsd_wire_unpack(descriptor, data, len, &fault);
-    if (!request)
-        cwsd_fault_finish(&fault, call);
-    return request;
+    void *request = unary->request;
+    assert(((const ProtobufCMessage *)response)->descriptor == unary->method->types->output);
+    unary->request = NULL;
+    cwsd_service_answer(unary->call, response);
+    cwsd_wire_free(request);
+    return true;
+}
+
+void cwsd_unary_fail(struct cwsd_unary *unary, const struct cwsd_fault *fault)
+{
+    cwsd_wire_free(unary->request);
+    unary->request = NULL;
+    cwsd_fault_finish(fault, unary->call);
 }

@@ -124,7 +124,8 @@ static inline void remote_closed(struct cws_server_call *call, enum cws_grpc_cod
 }
 
 static const struct cws_server_method remote_methods[] = {
-    {CWS_EXEC_PATH, remote_start, remote_message, remote_half_closed, NULL, remote_closed, true},
+    {CWS_EXEC_PATH, remote_start, remote_message, remote_half_closed, NULL, remote_closed, true,
+     NULL},
 };
 
 static inline void remote_send(struct remote *remote,

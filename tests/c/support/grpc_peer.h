@@ -146,9 +146,12 @@ static inline void echo_half_closed(struct cws_server_call *call)
 }
 
 static const struct cws_server_method service_methods[] = {
-    {ECHO_PATH, serve_start, echo_message, echo_half_closed, serve_drained, serve_closed, false},
-    {HOLD_PATH, serve_start, serve_message, serve_half_closed, serve_drained, serve_closed, false},
-    {CREDIT_PATH, serve_start, serve_message, serve_half_closed, serve_drained, serve_closed, true},
+    {ECHO_PATH, serve_start, echo_message, echo_half_closed, serve_drained, serve_closed, false,
+     NULL},
+    {HOLD_PATH, serve_start, serve_message, serve_half_closed, serve_drained, serve_closed, false,
+     NULL},
+    {CREDIT_PATH, serve_start, serve_message, serve_half_closed, serve_drained, serve_closed, true,
+     NULL},
 };
 
 static inline void service_init(struct service *service)
