@@ -5,7 +5,8 @@
 #   make lib       the core as a static library (no Python header on the include path)
 #   make ext       the extension module          make daemon    cwsandboxd and cwsandbox-init
 #   make test-c    C tests and fuzz corpora, ASan + UBSan         make tsan      C tests, TSan
-#   make test-py   Python tests on the installed package
+#   make test-py   Python tests on the installed package, which is built first; PYTHON=python3.13: on that interpreter
+#   make test-py-interpreters   the tests of the C types on each other interpreter that is found
 #   make test-py-asan   those of the C types and of the wire with everything of ours under ASan + UBSan
 #   make fuzz      fuzz each target for FUZZ_SECONDS (default 30)
 #   make lint      layers, sizes, generated code, C format, ruff, mypy, stubtest
@@ -18,7 +19,8 @@
 BUILD ?= build
 FLAVOUR ?= release
 PYTHON ?= python3
-VENV ?= .venv
+# An environment for each interpreter that is asked for by name.
+VENV ?= $(if $(filter command,$(firstword $(origin PYTHON))),$(BUILD)/venv/$(notdir $(PYTHON)),.venv)
 FUZZ_SECONDS ?= 30
 OUT := $(BUILD)/$(FLAVOUR)
 # V=1 shows the commands.
@@ -166,7 +168,7 @@ setup-test:
 
 venv: $(VENV)/bin/python
 $(VENV)/bin/python:
-	tools/make_venv.sh $(VENV)
+	tools/make_venv.sh $(VENV) $(if $(filter $(BUILD)/venv/%,$(VENV)),$(PYTHON))
 
 .PHONY: install install-dev
 pip_install := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
@@ -184,7 +186,7 @@ demo: setup-build install
 	@CWSANDBOX_BASE_URL=local $(VENV)/bin/python examples/quickstart.py
 
 test: setup-test
-	+@MAKE='$(MAKE)' BUILD='$(BUILD)' tools/run_stages.sh install-dev lint test-c tsan test-py guard
+	+@MAKE='$(MAKE)' BUILD='$(BUILD)' tools/run_stages.sh install-dev lint test-c tsan test-py test-py-interpreters guard
 
 .PHONY: test-c tsan test-py test-py-asan fuzz lint tidy proto format clean
 test-c:
@@ -204,11 +206,14 @@ pytest = @mkdir -p $(BUILD)/empty
 pytest += && cd $(BUILD)/empty && $(abspath $(VENV))/bin/python -m pytest -c $(CURDIR)/pyproject.toml
 pytest += --rootdir $(CURDIR) -p no:cacheprovider $(1) $(PYTEST_ARGS) $(if $(PYTEST_ARGS),|| [ $$? = 5 ])
 test-py: test-py-native test-py-rest
-.PHONY: test-py-native test-py-rest
+.PHONY: test-py-native test-py-rest test-py-interpreters
+test-py-native test-py-rest: install-dev
 test-py-native:
 	$(call pytest,$(CURDIR)/tests/native)
 test-py-rest:
 	$(call pytest,--ignore=$(CURDIR)/tests/native $(CURDIR)/tests)
+test-py-interpreters:
+	@BUILD='$(BUILD)' VENV='$(VENV)' tools/test_interpreters.sh
 
 # The extension and the daemon under ASan + UBSan, in front of the installed package.
 asan_libraries = $(foreach name,libasan.so libubsan.so,$(shell $(CC) -print-file-name=$(name)))

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Makes a virtual environment from the first Python >= 3.11 that can: tools/make_venv.sh DIR
+# Makes a virtual environment: tools/make_venv.sh DIR [PYTHON]
+# Without PYTHON from the first Python >= 3.11 that can.
 set -eu
 
-dir=${1:?usage: make_venv.sh DIR}
+dir=${1:?usage: make_venv.sh DIR [PYTHON]}
 tried=
-for python in python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3; do
+for python in ${2:-python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3}; do
     command -v "$python" >/dev/null || continue
     tried="$tried $python"
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue

@@ -3,8 +3,8 @@
  * one.
  *
  * This folder is written to the Limited API of 3.11, so that one binary serves 3.11 and later; a
- * free-threaded build compiles the same code with the full API and runs with the GIL on (no
- * Py_mod_gil slot is declared).
+ * free-threaded build compiles the same code with the full API and runs with the GIL on: no
+ * Py_mod_gil slot is declared, and module.c refuses to run without it.
  */
 #pragma once
 

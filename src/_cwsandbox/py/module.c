@@ -164,8 +164,35 @@ static int add_constants(struct py_state *state)
     return rc;
 }
 
+/*
+ * The types here rely on the GIL: without it two threads could change one object at once. A
+ * free-threaded Python turns the GIL on when it imports a module without a Py_mod_gil slot, unless
+ * it was told never to.
+ */
+static int require_gil(void)
+{
+#ifdef Py_GIL_DISABLED
+    PyObject *is_enabled = PySys_GetObject("_is_gil_enabled"); /* borrowed */
+    PyObject *answer = is_enabled ? PyObject_CallNoArgs(is_enabled) : NULL;
+    if (!answer)
+        return -1;
+    int enabled = PyObject_IsTrue(answer);
+    Py_DECREF(answer);
+    if (enabled != 0)
+        return enabled < 0 ? -1 : 0;
+    PyErr_SetString(PyExc_ImportError,
+                    "cwsandbox needs the GIL, which PYTHON_GIL=0 or -X gil=0 keeps off: leave them "
+                    "out, and importing cwsandbox turns the GIL on");
+    return -1;
+#else
+    return 0;
+#endif
+}
+
 static int module_exec(PyObject *module)
 {
+    if (require_gil() < 0)
+        return -1;
     struct py_state *state = py_state_new();
     if (!state)
         return -1;
