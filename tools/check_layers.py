@@ -53,7 +53,6 @@ CIRCLES = {
     ("_cwsandbox/py/writer", "_cwsandbox/py/process"): "to be untied",
     ("_cwsandbox/py/process", "_cwsandbox/py/sandbox"): "to be untied",
     ("_cwsandbox/py/process", "_cwsandbox/py/reader"): "to be untied",
-    ("cwsandboxd/box/box", "cwsandboxd/box/host"): "to be untied",
 }
 
 # Third-party header -> places (path prefixes under src/) that may include it.

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "box/host.h"
+#include "box/probe.h"
 #include "config/pem.h"
 #include "config/token.h"
 #include "host/dir.h"
@@ -131,7 +131,7 @@ static enum cws_status open_host(struct daemon *daemon, struct cws_error *err)
         .bwrap = daemon->config->bwrap,
         .state_dir = daemon->state.path,
     };
-    return cwsd_host_probe(&options, &daemon->host, err);
+    return cwsd_probe_host(&options, &daemon->host, err);
 }
 
 static enum cws_status open_service(struct daemon *daemon, struct cws_error *err)

@@ -151,16 +151,18 @@ static void check_gone(struct cwsd_box *box)
     box->events->on_gone(box->ctx, err.status == CWS_OK ? NULL : &err);
 }
 
-static void lose_execs(struct cwsd_box *box)
+static void lose_commands(struct cwsd_box *box)
 {
     struct cws_error err = box->failure;
     if (err.status == CWS_OK)
         cws_error_set(&err, CWS_CLOSED, "sandbox %s ended while the command ran", box->id);
     if (box->state == CWSD_BOX_RUNNING)
         box->state = CWSD_BOX_ENDING;
-    for (uint32_t id = 1; id < box->slot_count; id++)
-        if (box->slots[id].exec)
-            cwsd_exec_note_lost(box->slots[id].exec, &err);
+    for (uint32_t id = 1; id < box->slot_count; id++) {
+        struct cwsd_occupant *occupant = box->slots[id].occupant;
+        if (occupant)
+            occupant->events->lost(occupant, &err);
+    }
 }
 
 static void on_line_closed(struct cwsd_watch *watch)
@@ -230,7 +232,7 @@ static bool on_main_exited(struct cwsd_box *box, int wait_status)
         return box->killed;
     box->exited = true;
     box->exit_code = cwsd_box_exit_code(wait_status);
-    lose_execs(box);
+    lose_commands(box);
     tell_exited(box);
     return true;
 }
@@ -242,16 +244,22 @@ static bool on_ready(struct cwsd_box *box)
     return expected;
 }
 
+/* NULL: the id is nobody's. */
+static struct cwsd_occupant *find_occupant(const struct cwsd_box *box, uint32_t id)
+{
+    return id < box->slot_count ? box->slots[id].occupant : NULL;
+}
+
 static bool on_failed(struct cwsd_box *box, const struct cwsi_report *report)
 {
     if (report->id != CWSI_MAIN) {
         struct cws_error err;
-        struct cwsd_exec *exec = report->id < box->slot_count ? box->slots[report->id].exec : NULL;
+        struct cwsd_occupant *occupant = find_occupant(box, report->id);
         cws_error_set_errno(&err, CWS_SYSTEM, report->value, "starting a command in sandbox %s",
                             box->id);
-        if (exec)
-            cwsd_exec_note_lost(exec, &err);
-        return exec || box->state == CWSD_BOX_ENDING;
+        if (occupant)
+            occupant->events->lost(occupant, &err);
+        return occupant || box->state == CWSD_BOX_ENDING;
     }
     bool expected = box->state == CWSD_BOX_CREATING && !box->fault.op;
     box->fault = *report;
@@ -259,13 +267,13 @@ static bool on_failed(struct cwsd_box *box, const struct cwsi_report *report)
     return expected;
 }
 
-static bool on_exec_report(struct cwsd_box *box, const struct cwsi_report *report)
+static bool on_command_report(struct cwsd_box *box, const struct cwsi_report *report)
 {
-    struct cwsd_exec *exec = report->id < box->slot_count ? box->slots[report->id].exec : NULL;
-    if (!exec)
+    struct cwsd_occupant *occupant = find_occupant(box, report->id);
+    if (!occupant)
         return box->state == CWSD_BOX_ENDING; /* lost already */
-    return report->op == CWSI_STARTED ? cwsd_exec_note_started(exec)
-                                      : cwsd_exec_note_exited(exec, report->value);
+    return report->op == CWSI_STARTED ? occupant->events->started(occupant)
+                                      : occupant->events->exited(occupant, report->value);
 }
 
 static bool take_report(struct cwsd_box *box, const struct cwsi_report *report, int fd)
@@ -278,10 +286,10 @@ static bool take_report(struct cwsd_box *box, const struct cwsi_report *report, 
     case CWSI_FAILED:
         return on_failed(box, report);
     case CWSI_STARTED:
-        return report->id == CWSI_MAIN ? on_main_started(box) : on_exec_report(box, report);
+        return report->id == CWSI_MAIN ? on_main_started(box) : on_command_report(box, report);
     default:
         return report->id == CWSI_MAIN ? on_main_exited(box, report->value)
-                                       : on_exec_report(box, report);
+                                       : on_command_report(box, report);
     }
 }
 
@@ -297,7 +305,7 @@ static void on_line_end(struct cwsd_line *line, const struct cws_error *err)
         fail(box, &ended);
     }
     kill_all(box);
-    lose_execs(box);
+    lose_commands(box);
     cwsd_line_close(line, on_line_closed);
 }
 
@@ -332,7 +340,7 @@ static enum cws_status grow_slots(struct cwsd_box *box)
     return CWS_OK;
 }
 
-enum cws_status cwsd_box_attach(struct cwsd_box *box, struct cwsd_exec *exec, uint32_t *out_id,
+enum cws_status cwsd_box_attach(struct cwsd_box *box, struct cwsd_occupant *occupant,
                                 struct cws_error *err)
 {
     if (box->state != CWSD_BOX_RUNNING || box->killed)
@@ -345,15 +353,15 @@ enum cws_status cwsd_box_attach(struct cwsd_box *box, struct cwsd_exec *exec, ui
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a command");
     uint32_t id = box->first_free;
     box->first_free = box->slots[id].next_free;
-    box->slots[id].exec = exec;
-    *out_id = id;
+    box->slots[id].occupant = occupant;
+    occupant->id = id;
     return CWS_OK;
 }
 
-void cwsd_box_detach(struct cwsd_box *box, uint32_t id)
+void cwsd_box_detach(struct cwsd_box *box, const struct cwsd_occupant *occupant)
 {
-    box->slots[id] = (struct cwsd_slot){.next_free = box->first_free};
-    box->first_free = id;
+    box->slots[occupant->id] = (struct cwsd_slot){.next_free = box->first_free};
+    box->first_free = occupant->id;
 }
 
 /* ---- the beginning -------------------------------------------------------------------------- */

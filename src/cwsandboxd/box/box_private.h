@@ -1,13 +1,27 @@
-/* What box.c, exec.c and host.c share. */
+/* What a box is to its own files, to the commands in it and to probe.c. */
 #pragma once
 
 #include "box/box.h"
 #include "box/line.h"
 #include "host/child.h"
 
+/* Who holds a command's id: what the init or the box's end says about that command is for it.
+ * Inside of whatever the command is for. */
+struct cwsd_occupant {
+    const struct cwsd_occupant_events *events;
+    uint32_t id;
+};
+
+/* After exited or lost the id is free. False: what the init said makes no sense. */
+struct cwsd_occupant_events {
+    bool (*started)(struct cwsd_occupant *occupant);
+    bool (*exited)(struct cwsd_occupant *occupant, int wait_status);
+    void (*lost)(struct cwsd_occupant *occupant, const struct cws_error *err);
+};
+
 /* One place for a command's id. */
 struct cwsd_slot {
-    struct cwsd_exec *exec; /* NULL: free */
+    struct cwsd_occupant *occupant; /* NULL: free */
     uint32_t next_free;
 };
 
@@ -45,7 +59,7 @@ struct cwsd_box {
     struct cws_timer timer; /* for creation, then for the grace, then while it lingers */
     struct cwsd_request setup, main, term;
 
-    struct cwsd_slot *slots; /* by id; 0 is the main command's and never has an exec */
+    struct cwsd_slot *slots; /* by id; 0 is the main command's and never has an occupant */
     uint32_t slot_count;
     uint32_t first_free; /* 0: none */
 };
@@ -60,22 +74,14 @@ enum cws_status cwsd_box_start(struct cwsd_box *box, const struct cwsd_box_optio
 /* The child was reaped. */
 void cwsd_box_note_child_end(struct cwsd_child *child, int wait_status);
 
-/* ---- for exec.c ----------------------------------------------------------------------------- */
+/* ---- for commands --------------------------------------------------------------------------- */
 
-/* Gives the exec an id. CWS_CLOSED when the box does not run, CWS_TOO_LARGE when it has too many
- * commands. */
-enum cws_status cwsd_box_attach(struct cwsd_box *box, struct cwsd_exec *exec, uint32_t *out_id,
+/* Gives the occupant an id. CWS_CLOSED when the box does not run, CWS_TOO_LARGE when it has too
+ * many commands. */
+enum cws_status cwsd_box_attach(struct cwsd_box *box, struct cwsd_occupant *occupant,
                                 struct cws_error *err) CWS_MUST_CHECK;
 /* The id may be another's from now on. */
-void cwsd_box_detach(struct cwsd_box *box, uint32_t id);
-
-/* ---- for box.c: what the init or the box's end says about a command. False: it makes no sense
- * ---- */
-
-bool cwsd_exec_note_started(struct cwsd_exec *exec) CWS_MUST_CHECK;
-/* The exec's id is free then; also after cwsd_exec_note_lost. */
-bool cwsd_exec_note_exited(struct cwsd_exec *exec, int wait_status) CWS_MUST_CHECK;
-void cwsd_exec_note_lost(struct cwsd_exec *exec, const struct cws_error *err);
+void cwsd_box_detach(struct cwsd_box *box, const struct cwsd_occupant *occupant);
 
 /* 0..255, or 128 + the signal. */
 int cwsd_box_exit_code(int wait_status);

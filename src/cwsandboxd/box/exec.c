@@ -26,8 +26,8 @@ struct output {
 
 struct cwsd_exec {
     struct cws_loop *loop;
-    struct cwsd_box *box; /* NULL: the id is given back */
-    uint32_t id;
+    struct cwsd_box *box;          /* NULL: the id is given back */
+    struct cwsd_occupant occupant; /* of the box */
     const struct cwsd_exec_events *events;
     void *ctx;
     struct cwsd_request start, kill;
@@ -79,7 +79,7 @@ static void give_back_id(struct cwsd_exec *exec)
 {
     cwsd_request_done(&exec->start);
     cwsd_request_done(&exec->kill);
-    cwsd_box_detach(exec->box, exec->id);
+    cwsd_box_detach(exec->box, &exec->occupant);
     exec->box = NULL;
 }
 
@@ -114,8 +114,9 @@ static void finish_or_release(struct cwsd_exec *exec)
         finish_if_drained(exec);
 }
 
-bool cwsd_exec_note_started(struct cwsd_exec *exec)
+static bool on_started(struct cwsd_occupant *occupant)
 {
+    struct cwsd_exec *exec = cws_container_of(occupant, struct cwsd_exec, occupant);
     if (exec->started)
         return false;
     exec->started = true;
@@ -126,8 +127,9 @@ bool cwsd_exec_note_started(struct cwsd_exec *exec)
     return true;
 }
 
-bool cwsd_exec_note_exited(struct cwsd_exec *exec, int wait_status)
+static bool on_exited(struct cwsd_occupant *occupant, int wait_status)
 {
+    struct cwsd_exec *exec = cws_container_of(occupant, struct cwsd_exec, occupant);
     if (!exec->started)
         return false;
     exec->exited = true;
@@ -143,8 +145,9 @@ bool cwsd_exec_note_exited(struct cwsd_exec *exec, int wait_status)
     return true;
 }
 
-void cwsd_exec_note_lost(struct cwsd_exec *exec, const struct cws_error *err)
+static void on_lost(struct cwsd_occupant *occupant, const struct cws_error *err)
 {
+    struct cwsd_exec *exec = cws_container_of(occupant, struct cwsd_exec, occupant);
     exec->lost = true;
     exec->failure = *err;
     give_back_id(exec);
@@ -154,6 +157,8 @@ void cwsd_exec_note_lost(struct cwsd_exec *exec, const struct cws_error *err)
                         exec->paused); /* to the end, which a command that never ran has too */
     finish_or_release(exec);
 }
+
+static const struct cwsd_occupant_events occupant_events = {on_started, on_exited, on_lost};
 
 /* ---- output --------------------------------------------------------------------------------- */
 
@@ -312,18 +317,19 @@ enum cws_status cwsd_exec_start(struct cwsd_box *box, const struct cwsd_exec_opt
     exec->loop = box->loop;
     exec->events = events;
     exec->ctx = ctx;
+    exec->occupant.events = &occupant_events;
     cws_buf_init(&exec->stdin_queue, MAX_PENDING_STDIN);
     exec->stdin_watch.fd = -1;
     for (size_t i = 0; i < CWS_ARRAY_LEN(exec->outputs); i++)
         exec->outputs[i] = (struct output){.watch.fd = -1, .exec = exec, .is_stderr = i == 1};
-    enum cws_status status = cwsd_box_attach(box, exec, &exec->id, err);
+    enum cws_status status = cwsd_box_attach(box, &exec->occupant, err);
     if (status != CWS_OK) {
         cws_free(exec);
         return status;
     }
     exec->box = box;
-    cwsd_request_init(&exec->start, CWSI_START, exec->id);
-    cwsd_request_init(&exec->kill, CWSI_KILL, exec->id);
+    cwsd_request_init(&exec->start, CWSI_START, exec->occupant.id);
+    cwsd_request_init(&exec->kill, CWSI_KILL, exec->occupant.id);
     status = prepare(exec, options, err);
     if (status != CWS_OK) {
         give_back_id(exec);

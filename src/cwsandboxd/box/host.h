@@ -1,5 +1,6 @@
 /*
- * What this host offers for isolation, found out once at start by trying it.
+ * What this host offers for isolation: what boxes are made of. Found out once, at start, by
+ * probe.h.
  */
 #pragma once
 
@@ -15,12 +16,6 @@ struct cwsd_host_options {
     const char *state_dir; /* the daemon's own private directory, or NULL */
 };
 
-/* Tries the strongest isolation first by running a probe container; blocks until it is over.
- * CWS_SYSTEM with *err naming the layer that refused (no bubblewrap, user namespaces off by which
- * sysctl, AppArmor) when none is possible; CWS_INVALID when sandboxes would see state_dir. From
- * then on the process ignores SIGPIPE and is a subreaper. */
-enum cws_status cwsd_host_probe(const struct cwsd_host_options *options,
-                                struct cwsd_host **out_host, struct cws_error *err) CWS_MUST_CHECK;
 /* After the last box is freed. NULL is allowed. */
 void cwsd_host_free(struct cwsd_host *host);
 enum cwsd_isolation cwsd_host_isolation(const struct cwsd_host *host);

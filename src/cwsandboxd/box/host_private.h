@@ -1,4 +1,4 @@
-/* What host.c and box.c share. */
+/* What a host is to those who make boxes on it, and to probe.c, which finds out. */
 #pragma once
 
 #include "box/host.h"
@@ -15,7 +15,22 @@ struct cwsd_host {
     char description[720];
 };
 
-/* As cwsd_host_probe, but tries nothing stronger than `strongest`. */
-enum cws_status cwsd_host_probe_from(const struct cwsd_host_options *options,
-                                     enum cwsd_isolation strongest, struct cwsd_host **out_host,
-                                     struct cws_error *err) CWS_MUST_CHECK;
+/* All that can be known without trying: with allow_none the host is complete. CWS_SYSTEM,
+ * CWS_INVALID, CWS_NO_MEMORY as in probe.h. */
+enum cws_status cwsd_host_new(const struct cwsd_host_options *options, struct cwsd_host **out_host,
+                              struct cws_error *err) CWS_MUST_CHECK;
+
+/* Its sandboxes become users of their own; `users` stays NULL where there are none. CWS_SYSTEM,
+ * CWS_NO_MEMORY. */
+enum cws_status cwsd_host_add_users(struct cwsd_host *host, struct cws_error *err) CWS_MUST_CHECK;
+void cwsd_host_drop_users(struct cwsd_host *host);
+
+/* Makes the layout for an isolation anew. `read_only` as in cwsd_layout_options. Errors of
+ * cwsd_layout_init. */
+enum cws_status cwsd_host_plan(struct cwsd_host *host, enum cwsd_isolation isolation,
+                               unsigned read_only, struct cws_error *err) CWS_MUST_CHECK;
+
+/* The line for a person. `no_overlay` is why there is none, or ""; `why_root` is why sandboxes are
+ * root, or NULL when they are not. */
+void cwsd_host_set_description(struct cwsd_host *host, unsigned read_only, const char *no_overlay,
+                               const char *why_root);

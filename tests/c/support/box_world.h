@@ -21,6 +21,7 @@
 #include "box/box_private.h"
 #include "box/exec.h"
 #include "box/host_private.h"
+#include "box/probe.h"
 #include "support/unit.h"
 
 #define TEXT_CEILING (64u * 1024 * 1024)
@@ -62,7 +63,7 @@ static inline struct cwsd_host *probe_host(enum cwsd_isolation isolation)
     struct cws_error err = {0};
     struct cwsd_host_options options = {.init_path = init_path(),
                                         .allow_none = isolation == CWSD_ISOLATION_NONE};
-    if (cwsd_host_probe_from(&options, isolation, &host, &err) != CWS_OK)
+    if (cwsd_probe_host_from(&options, isolation, &host, &err) != CWS_OK)
         fail_msg("%s", err.text);
     return host;
 }

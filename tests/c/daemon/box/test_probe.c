@@ -13,7 +13,7 @@ static enum cws_status probe(const struct cwsd_host_options *options, struct cws
     if (!with_init.init_path)
         with_init.init_path = init_path();
     *err = (struct cws_error){0};
-    enum cws_status status = cwsd_host_probe(&with_init, &host, err);
+    enum cws_status status = cwsd_probe_host(&with_init, &host, err);
     if (status == CWS_OK)
         cwsd_host_free(host);
     return status;
@@ -137,7 +137,7 @@ static void in_child(void (*prepare)(void), const struct cwsd_host_options *opti
         struct cwsd_host_options with_init = *options;
         if (!with_init.init_path)
             with_init.init_path = init_path();
-        const char *said = cwsd_host_probe(&with_init, &host, &err) == CWS_OK
+        const char *said = cwsd_probe_host(&with_init, &host, &err) == CWS_OK
                                ? cwsd_host_describe(host)
                                : err.text;
         _exit(write(ends[1], said, strlen(said)) < 0);
