@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/shortcut.h"
 
 enum {
     PAGE = CWS_PAGE,
@@ -141,6 +142,8 @@ void cws_pages_free(uint8_t *pages, size_t size)
 
 bool cws_pages_give(uint8_t *pages, size_t size, size_t at, size_t len, uint8_t *to)
 {
+    if (!cws_shortcut_is_on(CWS_SHORTCUT_PAGES))
+        return false;
     if (mremap(pages + at, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED) {
         /* Not in one go: another thread may have got what was in between. */
         if (at > 0)

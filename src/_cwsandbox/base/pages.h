@@ -23,5 +23,6 @@ void cws_pages_prepare(void *memory, size_t size);
 /* Makes `len` bytes from pages + at on those at `to`, without copying them, and frees the rest of
  * `pages`, which are `size` bytes of cws_pages_new. All of it in whole pages; `to` is private
  * anonymous memory, which may lie inside a block of any allocator's. False where the system does
- * not do that: `pages` are as before, and what `to` holds is undefined. */
+ * not do that or base/shortcut.h forbids it: `pages` are as before, and what `to` holds is
+ * undefined. */
 bool cws_pages_give(uint8_t *pages, size_t size, size_t at, size_t len, uint8_t *to);

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/shortcut.h"
 #include "io/loop_private.h"
 #include "io/scratch.h"
 #include "io/turn.h"
@@ -270,7 +271,8 @@ static void *thread_main(void *arg)
         cws_loop_set_runner(loop);
         uv_run(&loop->uv, UV_RUN_ONCE);
         cws_loop_run_deferred(loop);
-        cws_turn_offer(&loop->turn, cws_loop_has_work, loop);
+        if (cws_shortcut_is_on(CWS_SHORTCUT_GUEST))
+            cws_turn_offer(&loop->turn, cws_loop_has_work, loop);
     }
     return NULL;
 }

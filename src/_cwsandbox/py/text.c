@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/pages.h"
+#include "base/shortcut.h"
 
 enum {
     /* From here on a str's memory comes fresh from the system, and what it costs to get that page
@@ -119,7 +120,8 @@ static PyObject *decode_spread(struct cws_output_line piece, size_t len)
 PyObject *py_text_of_line(const struct cws_output_line *line)
 {
     size_t len = line->len + line->rest;
-    PyObject *text = len >= LARGE ? large_ascii(*line, len) : NULL;
+    bool try_ascii = len >= LARGE && cws_shortcut_is_on(CWS_SHORTCUT_TEXT);
+    PyObject *text = try_ascii ? large_ascii(*line, len) : NULL;
     if (text)
         return text;
     return line->rest == 0 ? decode(line->data, line->len) : decode_spread(*line, len);
