@@ -6,8 +6,6 @@ import pytest
 
 from isolated.runner import run_quietly
 
-MIB = 1024 * 1024
-
 
 @pytest.mark.parametrize("value", ["guest", "text", "pages", "all", "no-such-name"])
 def test_results_are_the_same(value: str) -> None:
@@ -47,21 +45,3 @@ def test_without_guest_the_io_thread_does_the_work() -> None:
             print(switches() - before)
     """
     assert int(run_quietly(script, CWSANDBOX_NO_SHORTCUTS="guest")) >= 50
-
-
-def test_without_pages_large_output_is_copied() -> None:
-    script = """
-        import pathlib, resource
-        from cwsandbox import Sandbox
-
-        with Sandbox.run() as sandbox:
-            process = sandbox.exec(["head", "-c", str(64 * 1024 * 1024), "/dev/zero"])
-            process.wait()
-            pathlib.Path("/proc/self/clear_refs").write_text("5")
-            lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-            before = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
-            assert len(process.result().stdout_bytes) == 64 * 1024 * 1024
-            lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-            print(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) - before)
-    """
-    assert int(run_quietly(script, CWSANDBOX_NO_SHORTCUTS="pages")) * 1024 > 48 * MIB
