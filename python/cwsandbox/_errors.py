@@ -33,6 +33,7 @@ _FILE_REASONS = frozenset(
 # Reason (without the prefix) -> class. Which keywords a class takes beside the common ones follows from its base.
 _BY_REASON: dict[str, type[exc.CWSandboxError]] = {
     "SANDBOX_NOT_FOUND": exc.SandboxNotFoundError,
+    "SANDBOX_NOT_RUNNING": exc.SandboxNotRunningError,
     "COMMAND_TIMEOUT": exc.SandboxCommandTimeoutError,
     "RUNNER_UNAVAILABLE": exc.SandboxUnavailableError,
     "BACKEND_UNAVAILABLE": exc.SandboxUnavailableError,

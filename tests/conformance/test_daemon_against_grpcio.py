@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,33 @@ def stream_exec(stub: Any, sandbox_id: str, *argv: str, stdin: list[bytes] | Non
         elif kind == "exit":
             code = response.exit.exit_code
     return out, err, code, kinds
+
+
+def test_create_answers_when_the_sandbox_runs_or_after_two_seconds() -> None:
+    with tempfile.TemporaryDirectory(prefix="cwsd-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        slow = folder / "slow"
+        bwrap = folder / "bwrap"
+        bwrap.write_text(
+            f'#!/bin/sh\n[ -e {slow} ] && sleep 3\nexec {shutil.which("bwrap")} "$@"\n'
+        )
+        bwrap.chmod(0o755)
+        request = pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=spec()))
+        with (
+            Daemon(folder / "d", arguments=("--bwrap", str(bwrap))) as daemon,
+            grpc.insecure_channel(daemon.base_url) as channel,
+        ):
+            stub = protos.stubs().SandboxServiceStub(channel)
+            began = time.monotonic()
+            fast = stub.CreateSandbox(request)
+            assert fast.status.state == pb.STATE_RUNNING or time.monotonic() - began > 1.9
+            slow.touch()
+            began = time.monotonic()
+            late = stub.CreateSandbox(request)
+            assert late.status.state == pb.STATE_CREATING
+            assert time.monotonic() - began > 1.9
+            running(stub, late.sandbox_id)
 
 
 def test_lifecycle(stub: Any, make_sandbox: Callable[..., Any]) -> None:

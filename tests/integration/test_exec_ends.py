@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -90,6 +92,49 @@ def test_stop_during_an_exec_raises_with_the_partial_output(base_url: str) -> No
     eventually(lambda: not mark.pids(), "the whole group is dead")
     with pytest.raises(SandboxNotRunningError):
         sandbox.exec(["true"]).result()
+
+
+def stop(sandbox: Sandbox) -> None:
+    sandbox.stop(graceful_shutdown_seconds=0).result()
+
+
+def stop_gracefully(sandbox: Sandbox) -> None:
+    sandbox.stop(graceful_shutdown_seconds=5).result()
+
+
+def end_main_command(sandbox: Sandbox) -> None:
+    sandbox.exec(["touch", "/tmp/end"]).result()
+
+
+def kill_main_command(sandbox: Sandbox) -> None:
+    with contextlib.suppress(SandboxNotRunningError):  # it ends with the rest
+        sandbox.exec(["sh", "-c", "kill -KILL $(cat /tmp/pid)"]).result()
+
+
+def outlive(sandbox: Sandbox) -> None:
+    """Its lifetime ends it."""
+
+
+WAITS_FOR_ITS_END = "echo $$ > /tmp/pid; until [ -e /tmp/end ]; do sleep 0.02; done"
+
+
+@pytest.mark.parametrize(
+    "end", [stop, stop_gracefully, end_main_command, kill_main_command, outlive]
+)
+def test_whatever_ends_the_sandbox_its_commands_raise_one_class(
+    base_url: str, end: Callable[[Sandbox], None]
+) -> None:
+    lifetime = 2 if end is outlive else None
+    with Sandbox.run("sh", "-c", WAITS_FOR_ITS_END, max_lifetime_seconds=lifetime) as sandbox:
+        running = [sandbox.exec(["sleep", "300"]) for _ in range(150)]
+        begun = sandbox.exec(["sh", "-c", "echo begun; sleep 300"])
+        assert next(begun.stdout) == "begun\n"
+        late = [sandbox.exec(["sleep", "300"]) for _ in range(150)]  # some are on their way
+        end(sandbox)
+        for process in [*running, begun, *late]:
+            with pytest.raises(SandboxError) as caught:
+                process.result(20)
+            assert type(caught.value) is SandboxNotRunningError, caught.value
 
 
 def test_readers_of_a_stopped_sandbox_do_not_hang(base_url: str) -> None:

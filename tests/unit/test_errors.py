@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +27,7 @@ BY_REASON = {
     "FILE_TOO_LARGE": "SandboxFileError",
     "FILE_TRUNCATED": "SandboxFileError",
     "SANDBOX_NOT_FOUND": "SandboxNotFoundError",
+    "SANDBOX_NOT_RUNNING": "SandboxNotRunningError",
     "COMMAND_TIMEOUT": "SandboxCommandTimeoutError",
     "RUNNER_UNAVAILABLE": "SandboxUnavailableError",
     "BACKEND_UNAVAILABLE": "SandboxUnavailableError",
@@ -75,6 +78,28 @@ def test_reason_beats_status(reason: str) -> None:
     error = to_exception(failure(Code.UNAVAILABLE, reason=f"CWSANDBOX_{reason}"), operation="Do it")
     assert type(error).__name__ == BY_REASON[reason]
     assert error.reason == f"CWSANDBOX_{reason}"
+
+
+# Reasons of the daemon that say no more than their status does.
+TOLD_BY_STATUS = {
+    "INVALID_REQUEST",
+    "NOT_IMPLEMENTED",
+    "REQUEST_ID_CONFLICT",
+    "RUNNER_CAPACITY_EXHAUSTED",
+    "RUNNER_OVERLOADED",
+    "PLACEMENT_CONSTRAINT_UNSATISFIED",
+    "RESOURCE_CEILING_EXCEEDED",
+    "SECRET_STORE_NOT_PROVISIONED",
+    "UNAUTHENTICATED",
+    "INTERNAL",
+}
+
+
+def test_every_reason_of_the_daemon_is_decided_on() -> None:
+    header = Path(__file__).parents[2] / "src" / "cwsandboxd" / "values" / "fault.h"
+    reasons = set(re.findall(r'"CWSANDBOX_(\w+)"', header.read_text()))
+    assert "SANDBOX_NOT_RUNNING" in reasons
+    assert reasons <= BY_REASON.keys() | TOLD_BY_STATUS
 
 
 @pytest.mark.parametrize("domain", ["", "example.com"])
