@@ -107,7 +107,7 @@ static void containers_number_one(void **state)
     assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED, "spec.containers");
 }
 
-static void features_not_offered_are_refused(void **state)
+static void volumes_and_services_are_refused(void **state)
 {
     (void)state;
     struct parts parts;
@@ -116,13 +116,6 @@ static void features_not_offered_are_refused(void **state)
     Coreweave__Sandbox__V1__SandboxVolume *volumes[] = {&volume};
     Coreweave__Sandbox__V1__Service service = COREWEAVE__SANDBOX__V1__SERVICE__INIT;
     Coreweave__Sandbox__V1__Service *services[] = {&service};
-    Coreweave__Sandbox__V1__EgressRule egress = COREWEAVE__SANDBOX__V1__EGRESS_RULE__INIT;
-    Coreweave__Sandbox__V1__EgressRule *egress_rules[] = {&egress};
-    Coreweave__Sandbox__V1__ObjectStorageAccess storage =
-        COREWEAVE__SANDBOX__V1__OBJECT_STORAGE_ACCESS__INIT;
-    Coreweave__Sandbox__V1__SecretStoreReference store =
-        COREWEAVE__SANDBOX__V1__SECRET_STORE_REFERENCE__INIT;
-    Coreweave__Sandbox__V1__SecretStoreReference *stores[] = {&store};
 
     prepare(&parts);
     parts.spec.n_volumes = 1;
@@ -137,6 +130,14 @@ static void features_not_offered_are_refused(void **state)
     parts.spec.n_services = 1;
     parts.spec.services = services;
     assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED, "spec.services");
+}
+
+static void egress_is_refused(void **state)
+{
+    (void)state;
+    struct parts parts;
+    Coreweave__Sandbox__V1__EgressRule egress = COREWEAVE__SANDBOX__V1__EGRESS_RULE__INIT;
+    Coreweave__Sandbox__V1__EgressRule *egress_rules[] = {&egress};
 
     prepare(&parts);
     parts.spec.network = &parts.network;
@@ -149,6 +150,14 @@ static void features_not_offered_are_refused(void **state)
         COREWEAVE__SANDBOX__V1__NETWORK_OPTIONS___DENY_EGRESS_DENY_EGRESS;
     assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED,
                    "spec.network.deny_egress");
+}
+
+static void storage_and_runtimes_are_refused(void **state)
+{
+    (void)state;
+    struct parts parts;
+    Coreweave__Sandbox__V1__ObjectStorageAccess storage =
+        COREWEAVE__SANDBOX__V1__OBJECT_STORAGE_ACCESS__INIT;
 
     prepare(&parts);
     parts.spec.object_storage_access = &storage;
@@ -159,6 +168,15 @@ static void features_not_offered_are_refused(void **state)
     parts.spec.runtime_class = (char *)"gvisor";
     assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED,
                    "spec.runtime_class");
+}
+
+static void features_of_containers_are_refused(void **state)
+{
+    (void)state;
+    struct parts parts;
+    Coreweave__Sandbox__V1__SecretStoreReference store =
+        COREWEAVE__SANDBOX__V1__SECRET_STORE_REFERENCE__INIT;
+    Coreweave__Sandbox__V1__SecretStoreReference *stores[] = {&store};
 
     prepare(&parts);
     parts.container.n_secret_stores = 1;
@@ -373,7 +391,10 @@ int main(void)
         CWSD_TEST(plain_is_accepted),
         CWSD_TEST(what_is_the_case_anyway_is_accepted),
         CWSD_TEST(containers_number_one),
-        CWSD_TEST(features_not_offered_are_refused),
+        CWSD_TEST(volumes_and_services_are_refused),
+        CWSD_TEST(egress_is_refused),
+        CWSD_TEST(storage_and_runtimes_are_refused),
+        CWSD_TEST(features_of_containers_are_refused),
         CWSD_TEST(commands),
         CWSD_TEST(names_and_paths),
         CWSD_TEST(environment),
