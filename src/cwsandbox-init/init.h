@@ -27,8 +27,11 @@ int guard_drop_privileges(void);
 /* filter.c: takes some system calls away; needs no_new_privs, which guard_drop_privileges sets. */
 int filter_calls(void);
 
-/* proc.c: see CWSI_STEP_SEAL_PROC; SIGKILL to every child of ours. */
-int proc_seal(void);
+/* seal.c: see CWSI_STEP_SEAL_PROC and CWSI_STEP_SEAL_DEV. */
+int seal_proc(void);
+int seal_dev(void);
+
+/* proc.c: SIGKILL to every child of ours. */
 void proc_kill_children(void);
 
 /* command.c */

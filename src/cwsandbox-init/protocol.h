@@ -95,6 +95,7 @@ enum cwsi_step_op {
                              before */
     CWSI_STEP_SEAL_PROC,  /* /proc: all but the processes read-only; what is root's alone is
                            * covered */
+    CWSI_STEP_SEAL_DEV,    /* /dev: the device nodes read-only; they are the host's own */
     CWSI_STEP_DETACH,     /* what is mounted on a goes out of sight; a itself is removed */
     CWSI_STEP_NO_USERNS,  /* no user namespaces can be made in here */
     CWSI_STEP_RMDIR,      /* empty directory a */

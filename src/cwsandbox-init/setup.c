@@ -245,7 +245,9 @@ static int run_step(const struct cwsi_step *step, char *a, char *b)
     case CWSI_STEP_MOUNT_FILE:
         return mount_file(a, b, step->b_len, step->mode);
     case CWSI_STEP_SEAL_PROC:
-        return proc_seal();
+        return seal_proc();
+    case CWSI_STEP_SEAL_DEV:
+        return seal_dev();
     case CWSI_STEP_DETACH:
         return detach(a);
     case CWSI_STEP_NO_USERNS:

@@ -80,6 +80,7 @@ static const char *step_name(uint32_t op)
     case CWSI_STEP_ENSURE_DIR:
         return "making the directory";
     case CWSI_STEP_SEAL_PROC:
+    case CWSI_STEP_SEAL_DEV:
         return "protecting";
     case CWSI_STEP_DETACH:
         return "taking away";

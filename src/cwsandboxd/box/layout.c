@@ -331,6 +331,8 @@ static void add_after(struct builder *builder)
     struct cwsd_script *script = &builder->layout->after;
     unsigned flags = try_unless_needed(builder);
     cwsd_script_add(script, CWSI_STEP_NO_USERNS, flags, "/proc/sys/user/max_user_namespaces", NULL);
+    /* The devices first: files of /proc are covered with one of them. */
+    cwsd_script_add(script, CWSI_STEP_SEAL_DEV, flags, "/dev", NULL);
     cwsd_script_add(script, CWSI_STEP_SEAL_PROC, flags, "/proc", NULL);
     cwsd_script_add(script, CWSI_STEP_DETACH, flags, CWSI_HIDDEN, NULL);
 }

@@ -1,0 +1,94 @@
+"""What holds for a sandbox whoever runs the daemon: root, a user, or either as root of a user namespace."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cwsandbox import Sandbox
+from integration.env import Daemon
+
+IN_USER_NAMESPACE = ("unshare", "--user", "--map-root-user")
+OTHER_USER = "nobody"
+
+
+def as_user() -> tuple[str, ...]:
+    user = pwd.getpwnam(OTHER_USER)
+    return ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
+
+
+def prefix_of(mode: str) -> tuple[str, ...]:
+    words: tuple[str, ...] = ()
+    if mode.startswith("user"):
+        if os.getuid() != 0 or not shutil.which("setpriv"):
+            pytest.skip("only root, with setpriv, can become another user")
+        words += as_user()
+    if mode.endswith("in user namespace"):
+        words += IN_USER_NAMESPACE
+    if words and subprocess.run([*words, "true"], capture_output=True).returncode != 0:
+        pytest.skip(f"refused on this machine: {' '.join(words)}")
+    return words
+
+
+@pytest.fixture(
+    scope="module",
+    params=["as we are", "as we are, in user namespace", "user", "user in user namespace"],
+)
+def anybodys(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Daemon]:
+    """A daemon in each of these modes. Its programs are copied to where anybody can run them."""
+    prefix = prefix_of(request.param)
+    folder = Path("/tmp", tmp_path_factory.mktemp("cwsm").name + f"-{os.getpid()}")
+    folder.mkdir()
+    try:
+        shutil.copytree(Daemon.binaries(), folder / "bin")
+        if "setpriv" in prefix:
+            for path in (folder, folder / "bin"):
+                shutil.chown(path, OTHER_USER, pwd.getpwnam(OTHER_USER).pw_gid)
+        program = folder / "bin" / "cwsandboxd"
+        with Daemon(folder, command_prefix=prefix, program=program) as daemon:
+            yield daemon
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def inside(anybodys: Daemon, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    monkeypatch.setenv("CWSANDBOX_BASE_URL", anybodys.base_url)
+    with Sandbox.run() as sandbox:
+        yield sandbox
+
+
+# Every mount of a device: those in /dev, and what covers files of /proc. Asks for what is the case already, so
+# that a sandbox which may do it changes nothing.
+CHANGE_DEVICES = """
+import os, stat
+for line in open("/proc/self/mountinfo"):
+    path = line.split()[4]
+    try: status = os.stat(path)
+    except OSError: continue
+    if not stat.S_ISCHR(status.st_mode): continue
+    for name, change in (
+        ("chmod", lambda: os.chmod(path, stat.S_IMODE(status.st_mode))),
+        ("utime", lambda: os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))),
+        ("chown", lambda: os.chown(path, status.st_uid, status.st_gid)),
+    ):
+        try: change(); print(path, name, "done")
+        except OSError as error: print(path, name, error.strerror)
+open("/dev/null", "w").write("x")
+"""
+
+
+def test_device_nodes_of_the_host_cannot_be_changed(inside: Sandbox) -> None:
+    result = inside.exec(["python3", "-c", CHANGE_DEVICES]).result()
+    assert result.returncode == 0, result.stderr
+    answers = [line.split(" ", 2) for line in result.stdout.splitlines()]
+    assert {"/dev/null", "/dev/zero", "/dev/random"} <= {path for path, _, _ in answers}
+    assert {answer for _, _, answer in answers} == {"Read-only file system"}, result.stdout
