@@ -5,8 +5,13 @@
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct cwsd_watch *watch = cws_container_of(poll, struct cwsd_watch, poll);
-    /* An error is learnt, with its cause, by the read or write that is tried now. */
-    watch->ready(watch, status < 0 ? UV_READABLE | UV_WRITABLE : events);
+    /* An error is learnt, with its cause, by the read or write that is tried now. libuv has stopped
+     * the handle because of it, but one read need not take all that is left behind the error. */
+    if (status < 0) {
+        events = UV_READABLE | UV_WRITABLE;
+        uv_poll_start(poll, watch->wanted, on_poll);
+    }
+    watch->ready(watch, events);
 }
 
 enum cws_status cwsd_watch_open(struct cws_loop *loop, struct cwsd_watch *watch, int fd,

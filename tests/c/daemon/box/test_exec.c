@@ -1,5 +1,7 @@
 /* Commands in a box: what goes in and out of them, how they end, and what of them is left. */
+#include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "support/box_world.h"
 
@@ -471,6 +473,34 @@ static void test_init_is_stopped_for_a_while(void **state)
     box_close(&world);
 }
 
+/* It ends with requests that it has not read, and more reports than are taken in one go. */
+static void test_init_ends_with_much_unread(void **state)
+{
+    static struct exec_world runs[100];
+    struct box_world world;
+    char *argv[] = {(char *)"/bin/true", NULL};
+    const struct timespec moment = {.tv_nsec = 1000000};
+    int unread = 0;
+    (void)state;
+    box_open(&world, host);
+    for (size_t i = 0; i < CWS_ARRAY_LEN(runs); i++)
+        exec_open(&runs[i], &world, &(struct cwsd_exec_options){.command = {argv, 1}});
+    do {
+        nanosleep(&moment, NULL); /* each started and exited, and not read here */
+        ioctl(world.box->line.watch.fd, FIONREAD, &unread);
+    } while ((size_t)unread < 2 * CWS_ARRAY_LEN(runs) * sizeof(struct cwsi_report));
+    syscall(SYS_pidfd_send_signal, world.box->init.fd, SIGSTOP, NULL, 0);
+    cwsd_box_stop(world.box, 30000);
+    syscall(SYS_pidfd_send_signal, world.box->init.fd, SIGKILL, NULL, 0);
+    wait_gone(dup(world.box->init.fd));
+    box_end(&world);
+    for (size_t i = 0; i < CWS_ARRAY_LEN(runs); i++) {
+        exec_wait(&runs[i]);
+        exec_close(&runs[i]);
+    }
+    world_close(&world);
+}
+
 static void test_each_allocation_fails(void **state)
 {
     struct box_world world;
@@ -583,6 +613,7 @@ int main(void)
         UNIT_TEST(test_many_at_once),
         UNIT_TEST(test_many_after_each_other),
         UNIT_TEST(test_init_is_stopped_for_a_while),
+        UNIT_TEST(test_init_ends_with_much_unread),
         UNIT_TEST(test_each_allocation_fails),
         UNIT_TEST(test_large_command),
         UNIT_TEST(test_commands_around_the_size_of_a_packet),

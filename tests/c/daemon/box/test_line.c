@@ -164,22 +164,27 @@ static void test_what_is_no_report_ends_the_line(void **state)
     }
 }
 
+/* More than are taken in one go, too: what is left behind the reset is still heard of. */
 static void test_peer_goes_without_reading(void **state)
 {
     static const struct cwsi_report last_words = {.op = CWSI_EXITED};
-    struct line_world world;
-    struct cwsd_request request;
+    static const unsigned counts[] = {0, 1, 63, 64, 65, 200};
     (void)state;
-    world_open(&world);
-    cwsd_request_init(&request, CWSI_KILL, 1);
-    cwsd_line_send(&world.line, &request);
-    say(world.peer, &last_words, sizeof(last_words), 0);
-    close(world.peer);
-    world.peer = -1;
-    run_until(&world, &world.ended);
-    assert_int_equal(world.reports, 1);
-    assert_int_equal(world.err.status, CWS_OK);
-    world_close(&world);
+    for (size_t i = 0; i < CWS_ARRAY_LEN(counts); i++) {
+        struct line_world world;
+        struct cwsd_request request;
+        world_open(&world);
+        cwsd_request_init(&request, CWSI_KILL, 1);
+        cwsd_line_send(&world.line, &request);
+        for (unsigned j = 0; j < counts[i]; j++)
+            say(world.peer, &last_words, sizeof(last_words), 0);
+        close(world.peer);
+        world.peer = -1;
+        run_until(&world, &world.ended);
+        assert_int_equal(world.reports, counts[i]);
+        assert_int_equal(world.err.status, CWS_OK);
+        world_close(&world);
+    }
 }
 
 /* ---- what goes out -------------------------------------------------------------------------- */
