@@ -42,18 +42,19 @@ static inline int py_is_exception(PyObject *value)
     return PyObject_TypeCheck(value, (PyTypeObject *)PyExc_BaseException);
 }
 
-/* A new reference to what the weak reference `ref` is for; NULL when that is gone. */
+/* A new reference to what the weak reference `ref` is for; NULL when that is gone. Asked by calling
+ * it, as PyWeakref_GetObject is deprecated and PyWeakref_GetRef newer than our Limited API. */
 static inline PyObject *py_weakref_target(PyObject *ref)
 {
-#if PY_VERSION_HEX >= 0x030d0000 && (!defined(Py_LIMITED_API) || Py_LIMITED_API >= 0x030d0000)
-    PyObject *target;
-    if (PyWeakref_GetRef(ref, &target) < 0)
+    PyObject *target = PyObject_CallNoArgs(ref);
+    if (!target) {
         PyErr_Clear();
-    return target;
-#else
-    PyObject *target = PyWeakref_GetObject(ref);
-    return target == Py_None ? NULL : Py_XNewRef(target);
-#endif
+        return NULL;
+    }
+    if (target != Py_None)
+        return target;
+    Py_DECREF(target);
+    return NULL;
 }
 
 /* For tp_dealloc, last: gives the object's memory back, and the reference it has on its type. */
