@@ -24,6 +24,13 @@ int setup_run(char *block, uint64_t size, struct fault *fault);
 void guard_limits(void);
 int guard_drop_privileges(void);
 
+/* drain.c: takes over the reading end of a pipe; what comes goes to `into`, /dev/null. */
+void drain_add(int fd, int into);
+/* What to poll for input, then to call drain_round; -1: nothing, for *out_ns (0: nothing at all).
+ */
+int drain_poll_fd(uint64_t *out_ns);
+void drain_round(void);
+
 /* filter.c: takes some system calls away; needs no_new_privs, which guard_drop_privileges sets. */
 int filter_calls(void);
 

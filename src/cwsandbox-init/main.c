@@ -10,6 +10,7 @@
 #include <linux/poll.h>
 #include <linux/prctl.h>
 #include <linux/signal.h>
+#include <linux/time_types.h>
 #include <linux/wait.h>
 
 #include "init.h"
@@ -285,6 +286,15 @@ static void pass_signal(const struct cwsi_request *request)
         SYS2(kill, -pid, SIGKILL);
 }
 
+static void take_pipes(struct received *received)
+{
+    if (received->request.size || received->fd_count == 0)
+        die("a request of the wrong size");
+    for (unsigned i = 0; i < received->fd_count; i++)
+        drain_add(received->fds[i], init.null_fd);
+    received->fd_count = 0;
+}
+
 static void handle(void)
 {
     struct received received;
@@ -303,6 +313,9 @@ static void handle(void)
     case CWSI_KILL:
     case CWSI_SIGNAL:
         pass_signal(&received.request);
+        break;
+    case CWSI_DRAIN:
+        take_pipes(&received);
         break;
     default:
         die("a request of an unknown kind");
@@ -411,9 +424,12 @@ void init_main(uint64_t *stack)
         die("signalfd failed");
     say_hello();
     for (;;) {
+        uint64_t rest_ns;
         struct pollfd fds[] = {{.fd = CWSI_SOCKET, .events = POLLIN | POLLRDHUP},
-                               {.fd = init.signal_fd, .events = POLLIN}};
-        SYS5(ppoll, fds, 2, NULL, NULL, 0);
+                               {.fd = init.signal_fd, .events = POLLIN},
+                               {.fd = drain_poll_fd(&rest_ns), .events = POLLIN}};
+        struct __kernel_timespec rest = {.tv_nsec = (long long)rest_ns};
+        SYS5(ppoll, fds, 3, rest_ns ? &rest : NULL, NULL, 0);
         /* Children first: an id is reported free before a request that came later can name it
          * again. */
         if (fds[1].revents)
@@ -423,5 +439,7 @@ void init_main(uint64_t *stack)
             end(0);
         if (fds[0].revents)
             handle();
+        if (fds[2].revents)
+            drain_round();
     }
 }

@@ -38,7 +38,13 @@ enum cwsi_op {
     CWSI_KILL,      /* SIGKILL to the process group of command `id`; ignored when it has ended */
     CWSI_SIGNAL,    /* signal `value` to the first process of command `id`; ignored when it has
                      * ended */
+    CWSI_DRAIN,     /* its one or two descriptors are reading ends of pipes: what is written to them
+                     * is thrown away as long as somebody can. Closed, when there are
+                     * CWSI_MAX_DRAINED already */
 };
+
+/* Below the init's own limit of open files. */
+#define CWSI_MAX_DRAINED 512u
 
 /* cwsi_request.flags */
 #define CWSI_CONTAINER \
@@ -95,7 +101,7 @@ enum cwsi_step_op {
                              before */
     CWSI_STEP_SEAL_PROC,  /* /proc: all but the processes read-only; what is root's alone is
                            * covered */
-    CWSI_STEP_SEAL_DEV,    /* /dev: the device nodes read-only; they are the host's own */
+    CWSI_STEP_SEAL_DEV,   /* /dev: the device nodes read-only; they are the host's own */
     CWSI_STEP_DETACH,     /* what is mounted on a goes out of sight; a itself is removed */
     CWSI_STEP_NO_USERNS,  /* no user namespaces can be made in here */
     CWSI_STEP_RMDIR,      /* empty directory a */

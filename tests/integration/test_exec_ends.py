@@ -229,3 +229,14 @@ def test_background_child_that_keeps_the_pipe(sandbox: Sandbox) -> None:
     result = sandbox.exec(["sh", "-c", script]).result()
     assert result.returncode == 0
     assert result.stdout.startswith("early\n")
+
+
+def test_a_server_in_the_background_goes_on(sandbox: Sandbox) -> None:
+    """It logs each request to the stderr of a command that ended before the first one."""
+    sandbox.exec(["sh", "-c", "nohup python3 -m http.server --bind 127.0.0.1 8123 & :"]).result()
+    listens = "import socket; socket.create_connection(('127.0.0.1', 8123))"
+    sandbox.exec(["sh", "-c", f'until python3 -c "{listens}"; do sleep 0.1; done']).result()
+    fetch = "import urllib.request as r; [r.urlopen('http://127.0.0.1:8123/').read() for _ in range(20)]"
+    for _ in range(2):
+        result = sandbox.exec(["python3", "-c", fetch]).result()
+        assert result.returncode == 0, result.stderr

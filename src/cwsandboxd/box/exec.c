@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -30,7 +31,7 @@ struct cwsd_exec {
     struct cwsd_occupant occupant; /* of the box */
     const struct cwsd_exec_events *events;
     void *ctx;
-    struct cwsd_request start, kill;
+    struct cwsd_request start, kill, drain;
 
     bool started;
     bool exited; /* wait_status is how */
@@ -53,7 +54,7 @@ struct cwsd_exec {
 static void release_if_done(struct cwsd_exec *exec)
 {
     if (!exec->freed || exec->box || exec->outputs[0].watch.busy || exec->outputs[1].watch.busy ||
-        exec->stdin_watch.busy)
+        exec->stdin_watch.busy || exec->drain.settled)
         return;
     cws_buf_done(&exec->stdin_queue);
     cws_free(exec);
@@ -83,6 +84,32 @@ static void give_back_id(struct cwsd_exec *exec)
     exec->box = NULL;
 }
 
+static void on_handed_over(struct cwsd_request *request)
+{
+    release_if_done(cws_container_of(request, struct cwsd_exec, drain));
+}
+
+/* The pipes that somebody can still write to are read by the init from now on: who was left in the
+ * background, or got out of the process group that is killed, must not die of SIGPIPE. The exec may
+ * be gone afterwards. */
+static void hand_over_pipes(struct cwsd_exec *exec)
+{
+    struct pollfd pipes[2] = {{.fd = exec->outputs[0].watch.fd}, {.fd = exec->outputs[1].watch.fd}};
+    if (poll(pipes, 2, 0) < 0)
+        pipes[0].revents = pipes[1].revents = 0;
+    for (size_t i = 0; i < 2; i++) {
+        struct cwsd_watch *watch = &exec->outputs[i].watch;
+        if (pipes[i].revents & POLLHUP)
+            cwsd_watch_close(watch, on_output_closed);
+        else if (watch->fd >= 0)
+            exec->drain.fds[exec->drain.fd_count++] = cwsd_watch_take(watch, on_output_closed);
+    }
+    if (!exec->drain.fd_count)
+        return;
+    exec->drain.settled = on_handed_over;
+    cwsd_line_send(&exec->box->line, &exec->drain);
+}
+
 /* Everything that will be read of it has been read. A command that was lost is read to its very
  * end: its pipes end with the box. One that exited may have left a process behind that keeps them
  * open. */
@@ -97,6 +124,10 @@ static void finish_if_drained(struct cwsd_exec *exec)
         !is_drained(&exec->outputs[0], exec) || !is_drained(&exec->outputs[1], exec))
         return;
     exec->told = true;
+    if (exec->box) {
+        hand_over_pipes(exec);
+        give_back_id(exec);
+    }
     cwsd_watch_close(&exec->outputs[0].watch, on_output_closed);
     cwsd_watch_close(&exec->outputs[1].watch, on_output_closed);
     if (exec->exited)
@@ -130,11 +161,12 @@ static bool on_started(struct cwsd_occupant *occupant)
 static bool on_exited(struct cwsd_occupant *occupant, int wait_status)
 {
     struct cwsd_exec *exec = cws_container_of(occupant, struct cwsd_exec, occupant);
-    if (!exec->started)
+    if (!exec->started || exec->exited)
         return false;
     exec->exited = true;
     exec->wait_status = wait_status;
-    give_back_id(exec);
+    if (exec->freed)
+        give_back_id(exec);
     close_stdin(exec);
     for (size_t i = 0; i < CWS_ARRAY_LEN(exec->outputs); i++) {
         struct output *output = &exec->outputs[i];
@@ -148,9 +180,11 @@ static bool on_exited(struct cwsd_occupant *occupant, int wait_status)
 static void on_lost(struct cwsd_occupant *occupant, const struct cws_error *err)
 {
     struct cwsd_exec *exec = cws_container_of(occupant, struct cwsd_exec, occupant);
+    give_back_id(exec);
+    if (exec->exited)
+        return; /* only its output was still being read */
     exec->lost = true;
     exec->failure = *err;
-    give_back_id(exec);
     close_stdin(exec);
     if (!exec->started && !exec->freed)
         cwsd_exec_pause(exec,
@@ -330,6 +364,7 @@ enum cws_status cwsd_exec_start(struct cwsd_box *box, const struct cwsd_exec_opt
     exec->box = box;
     cwsd_request_init(&exec->start, CWSI_START, exec->occupant.id);
     cwsd_request_init(&exec->kill, CWSI_KILL, exec->occupant.id);
+    cwsd_request_init(&exec->drain, CWSI_DRAIN, exec->occupant.id);
     status = prepare(exec, options, err);
     if (status != CWS_OK) {
         give_back_id(exec);
@@ -344,9 +379,14 @@ enum cws_status cwsd_exec_start(struct cwsd_box *box, const struct cwsd_exec_opt
 void cwsd_exec_free(struct cwsd_exec *exec)
 {
     exec->freed = true;
-    if (exec->box)
-        cwsd_line_send(&exec->box->line, &exec->kill);
     close_stdin(exec);
+    if (exec->box) {
+        if (!exec->exited)
+            cwsd_line_send(&exec->box->line, &exec->kill);
+        hand_over_pipes(exec);
+        if (exec->exited)
+            give_back_id(exec);
+    }
     cwsd_watch_close(&exec->outputs[0].watch, on_output_closed);
     cwsd_watch_close(&exec->outputs[1].watch, on_output_closed);
     release_if_done(exec);

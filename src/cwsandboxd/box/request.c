@@ -26,6 +26,10 @@ void cwsd_request_done(struct cwsd_request *request)
     for (unsigned i = 0; i < request->fd_count; i++)
         close(request->fds[i]);
     request->fd_count = 0;
+    void (*settled)(struct cwsd_request *settled_request) = request->settled;
+    request->settled = NULL;
+    if (settled)
+        settled(request);
 }
 
 /* ---- the block ------------------------------------------------------------------------------ */

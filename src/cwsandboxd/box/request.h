@@ -16,6 +16,8 @@ struct cwsd_request {
     void *block; /* the packet's second part, of packet.size bytes; NULL: it has none */
     int fds[CWSI_MAX_FDS];
     unsigned fd_count;
+    /* NULL, or told once that the request was sent or dropped, and its memory may go. */
+    void (*settled)(struct cwsd_request *request);
 };
 
 void cwsd_request_init(struct cwsd_request *request, enum cwsi_op op, uint32_t id);

@@ -49,12 +49,20 @@ static void on_close(uv_handle_t *handle)
     watch->closed(watch);
 }
 
-void cwsd_watch_close(struct cwsd_watch *watch, void (*closed)(struct cwsd_watch *watch))
+int cwsd_watch_take(struct cwsd_watch *watch, void (*closed)(struct cwsd_watch *watch))
 {
-    if (watch->fd < 0)
-        return;
+    int fd = watch->fd;
+    if (fd < 0)
+        return fd;
     watch->closed = closed;
     uv_close((uv_handle_t *)&watch->poll, on_close);
-    close(watch->fd);
     watch->fd = -1;
+    return fd;
+}
+
+void cwsd_watch_close(struct cwsd_watch *watch, void (*closed)(struct cwsd_watch *watch))
+{
+    int fd = cwsd_watch_take(watch, closed);
+    if (fd >= 0)
+        close(fd);
 }

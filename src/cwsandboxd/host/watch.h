@@ -29,3 +29,7 @@ void cwsd_watch_for(struct cwsd_watch *watch, int events);
 /* Closes the descriptor at once; `closed` is called later, never from inside, when the memory is
  * free to go. Nothing happens when it is not open. */
 void cwsd_watch_close(struct cwsd_watch *watch, void (*closed)(struct cwsd_watch *watch));
+
+/* The same without closing the descriptor, which is the caller's then; -1 when it is not open. */
+int cwsd_watch_take(struct cwsd_watch *watch,
+                    void (*closed)(struct cwsd_watch *watch)) CWS_MUST_CHECK;
