@@ -137,8 +137,10 @@ class SandboxCore:
         check: bool = False,
         timeout: float | None = None,
         container: str = "",
+        cwd: str | None = None,
     ) -> Process:
-        """Start ``argv`` (``command`` is what ``Process.command`` tells). Returns at once; never raises for the sandbox's state.
+        """Start ``argv`` (``command`` is what ``Process.command`` tells) in ``cwd``, an absolute path. Returns at once;
+        never raises for the sandbox's state.
         ``timeout`` in seconds counts from the moment the exec is sent. ``TypeError`` when an item is not a str."""
     def stats(self) -> tuple[int, int, int, int]:
         """exec_count, completed_ok, completed_nonzero, failures."""

@@ -6,7 +6,7 @@ import builtins
 import warnings
 
 from cwsandbox import _check, _config, _lifecycle, _runtime
-from cwsandbox._command import in_directory, words_of
+from cwsandbox._command import directory, words_of
 from cwsandbox._handle import Handle
 from cwsandbox._lifecycle import Phase
 from cwsandbox._properties import SandboxProperties
@@ -368,9 +368,10 @@ class Sandbox(SandboxProperties):
     ) -> Process:
         """Start a command in the sandbox and return at once, creating the sandbox if need be.
 
-        ``cwd`` is an absolute path; it is entered by the sandbox's ``/bin/sh``. With ``check`` a non-zero exit code
-        raises ``SandboxExecutionError`` from ``result()``. ``timeout_seconds`` counts from when the command is sent
-        to a running sandbox; None is the request timeout, 300 s by default, ``math.inf`` no limit;
+        ``cwd`` is an absolute path to start in; where it cannot be entered, the command ends with a message and exit
+        code 126 (of services other than ``cwsandboxd``: with what ``/bin/sh`` makes of that). With ``check`` a
+        non-zero exit code raises ``SandboxExecutionError`` from ``result()``. ``timeout_seconds`` counts from when the
+        command is sent to a running sandbox; None is the request timeout, 300 s by default, ``math.inf`` no limit;
         ``SandboxTimeoutError`` when it is over. ``stdin`` gives the process a writer. ``container`` names one of
         several containers.
 
@@ -378,18 +379,18 @@ class Sandbox(SandboxProperties):
         until then in ``exec_result``.
         """
         words = words_of(command)
-        argv = words if cwd is None else in_directory(words, cwd)
         timeout: float | None = self._connection.request_timeout
         if timeout_seconds is not None:
             timeout = _check.timeout(timeout_seconds, "timeout_seconds")
         core = self._core if self._handle.state.takes_commands else self._refusing_core()
         process = core.exec(
             words,
-            argv,
+            words,
             stdin=stdin,
             check=check,
             timeout=None if timeout == float("inf") else timeout,
             container=(container or "").strip(),
+            cwd=None if cwd is None else directory(cwd),
         )
         if not core.is_open and not core.is_closed:
             driver = self._driving()

@@ -151,6 +151,27 @@ def test_create_answers_when_the_sandbox_runs_or_after_two_seconds() -> None:
             running(stub, late.sandbox_id)
 
 
+def test_every_answer_names_the_extensions(stub: Any, make_sandbox: Callable[..., Any]) -> None:
+    sandbox_id = make_sandbox().sandbox_id
+    for call, request in (
+        (stub.CreateSandbox, pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=spec()))),
+        (stub.GetSandbox, pb.GetSandboxRequest(sandbox_id=sandbox_id)),
+        (stub.ListSandboxes, pb.ListSandboxesRequest()),
+    ):
+        answer, answered = call.with_call(request)
+        assert dict(answered.initial_metadata())["cwsandboxd-extensions"] == "cwd"
+        if call is stub.CreateSandbox:
+            stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=answer.sandbox_id))
+
+
+def test_the_directory_of_a_unary_exec(stub: Any, make_sandbox: Callable[..., Any]) -> None:
+    request = pb.ExecRequest(sandbox_id=make_sandbox().sandbox_id, command=["pwd"], cwd="/usr/lib")
+    assert stub.Exec(request).stdout == b"/usr/lib\n"
+    request.cwd = "usr"
+    code, reason, _ = failure(lambda: stub.Exec(request))
+    assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "CWSANDBOX_INVALID_REQUEST")
+
+
 def test_lifecycle(stub: Any, make_sandbox: Callable[..., Any]) -> None:
     sandbox = make_sandbox()
     assert sandbox.status.HasField("create_time")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ from protos import descriptor_set
 FieldProto = descriptor_pb2.FieldDescriptorProto
 Facts = dict[str, dict[str, Any]]
 
+# Fields from this number on are this project's own: docs/wire.md has the table of them.
+FIRST_EXTENSION = 1000
+
+ROOT = Path(__file__).parents[2]
 FACTS_FILE = Path(__file__).parent / "data" / "wire-1.22.json"
 NOT_PACKABLE = {FieldProto.TYPE_STRING, FieldProto.TYPE_BYTES, FieldProto.TYPE_MESSAGE}
 
@@ -56,7 +61,11 @@ def field_facts(
 
 def message_facts(message: descriptor_pb2.DescriptorProto) -> dict[str, Any]:
     entries = {nested.name: nested for nested in message.nested_type if nested.options.map_entry}
-    fields = [field_facts(field, message, entries) for field in message.field]
+    fields = [
+        field_facts(field, message, entries)
+        for field in message.field
+        if field.number < FIRST_EXTENSION
+    ]
     fields.sort(key=lambda field: field["number"])
     names = dict.fromkeys(field["oneof"] for field in fields if "oneof" in field)
     facts: dict[str, Any] = {
@@ -171,6 +180,37 @@ def test_the_facts_are_complete() -> None:
         "enums": len(kinds["enum"]),
         "enum_values": sum(len(enum["values"]) for enum in kinds["enum"]),
     }
+
+
+def extensions_in(holder: Any, scope: str = "") -> Iterator[tuple[str, int]]:
+    for message in getattr(holder, "message_type", None) or getattr(holder, "nested_type", ()):
+        name = f"{scope}{message.name}"
+        for field in message.field:
+            if field.number >= FIRST_EXTENSION:
+                yield f"{name}.{field.name}", field.number
+        yield from extensions_in(message, f"{name}.")
+
+
+def documented_extensions() -> dict[str, set[str]]:
+    """The names in the table of docs/wire.md, each with its fields."""
+    text = (ROOT / "docs" / "wire.md").read_text().partition("## Extensions")[2]
+    rows = re.findall(r"^\| `([a-z_]+)` \| ([^|]*) \|", text, re.MULTILINE)
+    return {name: set(re.findall(r"`(\w+\.\w+ = \d+)`", fields)) for name, fields in rows}
+
+
+def test_the_extensions_are_those_of_the_table() -> None:
+    own = {
+        f"{name} = {number}"
+        for file in descriptor_set().file
+        for name, number in extensions_in(file)
+    }
+    documented = documented_extensions()
+    assert own == set().union(*documented.values())
+    daemon = (ROOT / "src" / "cwsandboxd" / "values" / "extensions.h").read_text()
+    [offered] = re.findall(r'#define CWSD_EXTENSIONS "(.*)"', daemon)
+    assert sorted(offered.split(",")) == sorted(documented)
+    client = (ROOT / "src" / "_cwsandbox" / "sandbox" / "extensions.c").read_text()
+    assert sorted(re.findall(r'\{"(\w+)", CWS_EXTENSION_\w+\}', client)) == sorted(documented)
 
 
 def spec(file: descriptor_pb2.FileDescriptorProto) -> descriptor_pb2.DescriptorProto:

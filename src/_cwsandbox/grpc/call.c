@@ -159,6 +159,8 @@ static void on_field(void *ctx, const char *name, size_t name_len, const char *v
         call->status.message = cws_percent_decode(value, value_len);
     } else if (is_named(name, name_len, "grpc-status-details-bin")) {
         add_details(call, value, value_len);
+    } else if (call->events->on_header && call->http_status >= 200 && !call->committed) {
+        call->events->on_header(call->ctx, name, name_len, value, value_len);
     }
 }
 

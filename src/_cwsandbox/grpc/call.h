@@ -14,6 +14,10 @@
 struct cws_call;
 
 struct cws_call_events {
+    /* A field of the answer's headers that gRPC itself has no use for; its bytes are valid during
+     * the call. May be NULL. */
+    void (*on_header)(void *ctx, const char *name, size_t name_len, const char *value,
+                      size_t value_len);
     /* One whole message; `data` is valid during the call. */
     void (*on_message)(void *ctx, const uint8_t *data, size_t len);
     /* Both may be NULL. A message of `message_len` bytes has begun with these: true if it is wanted

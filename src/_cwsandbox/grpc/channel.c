@@ -17,6 +17,16 @@ struct cws_loop *cws_channel_loop(const struct cws_channel *channel)
     return channel->loop;
 }
 
+void cws_channel_set_extensions(struct cws_channel *channel, unsigned extensions)
+{
+    channel->extensions = extensions;
+}
+
+unsigned cws_channel_extensions(const struct cws_channel *channel)
+{
+    return channel->extensions;
+}
+
 const char *cws_channel_authority(const struct cws_channel *channel)
 {
     return channel->target.authority;

@@ -41,6 +41,11 @@ void cws_channel_unref(struct cws_channel *channel);
 struct cws_loop *cws_channel_loop(const struct cws_channel *channel);
 const char *cws_channel_authority(const struct cws_channel *channel);
 
+/* Loop thread: what the peer is known to be able to do beyond gRPC, as its last answer said; the
+ * bits are their users' own. */
+void cws_channel_set_extensions(struct cws_channel *channel, unsigned extensions);
+unsigned cws_channel_extensions(const struct cws_channel *channel);
+
 /* Loop thread: connections (open or being made) and calls (in flight or queued) of all channels of
  * `loop`. */
 void cws_channel_count(struct cws_loop *loop, size_t *out_connections, size_t *out_calls);

@@ -38,6 +38,7 @@ struct cws_channel {
     unsigned fruitless;            /* connections in a row that closed before they took a call */
     struct cws_deferred pump;
     bool pump_wanted;
+    unsigned extensions;
 };
 
 struct cws_call {

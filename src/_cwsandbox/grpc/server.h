@@ -70,6 +70,9 @@ const char *cws_server_call_header(const struct cws_server_call *call, const cha
 /* Absolute deadline from grpc-timeout, or CWS_NO_DEADLINE. */
 uint64_t cws_server_call_deadline_ns(const struct cws_server_call *call);
 
+/* One more header of the answer; static texts. Before anything was sent. */
+void cws_server_call_set_header(struct cws_server_call *call, const char *name, const char *value);
+
 /* Room for one response message of `len` bytes: write it to block->data + CWS_SERVER_PREFIX and
  * pass the block to cws_server_call_send. NULL when out of memory. */
 #define CWS_SERVER_PREFIX 5

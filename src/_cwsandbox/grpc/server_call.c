@@ -21,7 +21,8 @@ struct cws_server_call {
     size_t early_credit; /* window given back before the method was handed the message */
     uint64_t deadline_ns;
     struct cws_timer deadline;
-    enum cws_grpc_code code; /* what it was finished with */
+    enum cws_grpc_code code;                /* what it was finished with */
+    const char *header_name, *header_value; /* the method's own of the answer; NULL: none */
     bool got_headers;
     bool responded;  /* our HEADERS are out */
     bool incomplete; /* a message could not be queued: the answer must not end well */
@@ -55,12 +56,15 @@ static void conclude(struct cws_server_call *call, enum cws_grpc_code why)
 
 static enum cws_status respond(struct cws_server_call *call)
 {
-    struct cws_h2_field fields[2];
+    struct cws_h2_field fields[3];
+    size_t n = 0;
     if (call->responded)
         return CWS_OK;
-    fields[0] = cws_h2_field_of(":status", "200");
-    fields[1] = cws_h2_field_of("content-type", "application/grpc");
-    enum cws_status status = cws_h2_stream_respond(call->stream, fields, CWS_ARRAY_LEN(fields));
+    fields[n++] = cws_h2_field_of(":status", "200");
+    fields[n++] = cws_h2_field_of("content-type", "application/grpc");
+    if (call->header_name)
+        fields[n++] = cws_h2_field_of(call->header_name, call->header_value);
+    enum cws_status status = cws_h2_stream_respond(call->stream, fields, n);
     call->responded = status == CWS_OK;
     return status;
 }
@@ -373,6 +377,12 @@ void *cws_server_call_ctx(const struct cws_server_call *call)
 uint64_t cws_server_call_deadline_ns(const struct cws_server_call *call)
 {
     return call->deadline_ns;
+}
+
+void cws_server_call_set_header(struct cws_server_call *call, const char *name, const char *value)
+{
+    call->header_name = name;
+    call->header_value = value;
 }
 
 struct cws_block *cws_server_message_new(size_t len)

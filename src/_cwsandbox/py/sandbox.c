@@ -231,17 +231,19 @@ static int exec_options(PyObject *const *given, struct cws_exec_options *options
     options->with_stdin = with_stdin;
     *out_check = check;
     options->container = given[3] ? py_arg_text(given[3], "container", NULL) : "";
-    return options->container ? 0 : -1;
+    bool in_cwd = given[4] && given[4] != Py_None;
+    options->cwd = in_cwd ? py_arg_text(given[4], "cwd", NULL) : NULL;
+    return options->container && (!in_cwd || options->cwd) ? 0 : -1;
 }
 
 static PyObject *sandbox_exec(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                               PyObject *kwnames)
 {
-    static const char *const names[] = {"command", "argv",    "stdin",
-                                        "check",   "timeout", "container"};
-    static const struct py_params params = {"exec", names, 6, 2, 2};
+    static const char *const names[] = {"command", "argv",      "stdin", "check",
+                                        "timeout", "container", "cwd"};
+    static const struct py_params params = {"exec", names, 7, 2, 2};
     struct py_sandbox *self = (struct py_sandbox *)object;
-    PyObject *given[6];
+    PyObject *given[7];
     struct cws_exec_options options;
     bool check;
     struct cws_sandbox *core = core_of(self);
@@ -273,7 +275,7 @@ static PyMethodDef sandbox_methods[] = {
                "Stopped: execs that wait or run end with `failure`; later ones fail at once.")},
     {"exec", (PyCFunction)(void (*)(void))sandbox_exec, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("exec($self, command, argv, *, stdin=False, check=False, timeout=None, "
-               "container='')\n--\n\n"
+               "container='', cwd=None)\n--\n\n"
                "Start `argv` (`command` is what Process.command tells). Returns at once.")},
     {"stats", sandbox_stats, METH_NOARGS,
      PyDoc_STR("stats($self)\n--\n\nexec_count, completed_ok, completed_nonzero, failures.")},

@@ -29,6 +29,7 @@ void cws_exec_unref(struct cws_exec *exec)
     cws_grpc_status_done(&exec->status);
     cws_free(exec->frame_code);
     cws_free(exec->init);
+    cws_free(exec->cwd);
     cws_future_done(&exec->future);
     cws_free(exec);
 }
@@ -249,7 +250,12 @@ void cws_exec_send(struct cws_exec *exec)
     };
     cws_list_remove(&exec->node);
     cws_list_push_back(&sandbox->running, &exec->node);
-    struct cws_block *block = cws_exec_wire_init_block(exec->init, exec->init_len, sandbox->id);
+    const struct cws_exec_wire_target target = {
+        .sandbox_id = sandbox->id,
+        .cwd = exec->cwd,
+        .extensions = cws_channel_extensions(sandbox->channel),
+    };
+    struct cws_block *block = cws_exec_wire_init_block(exec->init, exec->init_len, &target);
     if (block)
         exec->call = cws_call_start(sandbox->channel, &options, &call_events, exec);
     if (!block || !exec->call || !set_ready_timer(exec)) {
@@ -261,7 +267,9 @@ void cws_exec_send(struct cws_exec *exec)
         return;
     }
     cws_free(exec->init);
+    cws_free(exec->cwd);
     exec->init = NULL;
+    exec->cwd = NULL;
     cws_call_send(exec->call, block);
     if (!exec->with_stdin)
         cws_call_half_close(exec->call);
@@ -299,7 +307,10 @@ enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exe
         return CWS_NO_MEMORY;
     enum cws_status status = cws_exec_wire_init(options->argv, options->argc, options->container,
                                                 &exec->init, &exec->init_len);
+    if (status == CWS_OK && options->cwd && !(exec->cwd = cws_strdup(options->cwd)))
+        status = CWS_NO_MEMORY;
     if (status != CWS_OK) {
+        cws_free(exec->init);
         cws_free(exec);
         return status;
     }

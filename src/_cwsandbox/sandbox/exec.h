@@ -55,6 +55,7 @@ struct cws_exec {
     size_t head_len;              /* bytes in front of the first of them */
     uint8_t *init;                /* the init message without the sandbox's id, until sent */
     size_t init_len;
+    char *cwd;              /* until sent; NULL: none was asked for */
     struct cws_timer timer; /* ready gate, then the wait for the peer to end the stream */
     atomic_int phase;       /* enum cws_phase */
 };
@@ -63,6 +64,7 @@ struct cws_exec_options {
     char **argv; /* UTF-8, NUL-terminated */
     size_t argc;
     const char *container; /* "": the primary one */
+    const char *cwd;       /* an absolute path to start in; NULL: the sandbox's own */
     bool with_stdin;
     double timeout_s; /* counts from the moment the exec is sent; negative: none */
 };

@@ -6,6 +6,7 @@
 #include "grpc/call.h"
 #include "proto/generated/sandbox.pb-c.h"
 #include "proto/unpack.h"
+#include "sandbox/extensions.h"
 
 /* Field numbers of ExecStreamRequest and ExecStreamInit, as tags of length-delimited fields. */
 enum {
@@ -13,7 +14,13 @@ enum {
     TAG_STDIN = 2 << 3 | 2,
     TAG_CLOSE = 4 << 3 | 2,
     TAG_SANDBOX_ID = 1 << 3 | 2,
+    TAG_COMMAND = 2 << 3 | 2,
+    TAG_CWD = 1000 << 3 | 2,
 };
+
+/* In front of the directory and the command's own words. */
+static const char *const shell_words[] = {"/bin/sh", "-c", "cd -- \"$1\" && shift && exec \"$@\"",
+                                          "sh"};
 
 static size_t varint_size(size_t value)
 {
@@ -25,21 +32,40 @@ static size_t varint_size(size_t value)
     return size;
 }
 
-/* Tag and length of a field; returns the place behind them. */
-static uint8_t *put_header(uint8_t *to, int tag, size_t len)
+static uint8_t *put_varint(uint8_t *to, size_t value)
 {
-    *to++ = (uint8_t)tag;
-    while (len >= 0x80) {
-        *to++ = (uint8_t)(len | 0x80);
-        len >>= 7;
+    while (value >= 0x80) {
+        *to++ = (uint8_t)(value | 0x80);
+        value >>= 7;
     }
-    *to++ = (uint8_t)len;
+    *to++ = (uint8_t)value;
     return to;
 }
 
-static size_t header_size(size_t len)
+/* Tag and length of a field; returns the place behind them. */
+static uint8_t *put_header(uint8_t *to, unsigned tag, size_t len)
 {
-    return 1 + varint_size(len);
+    return put_varint(put_varint(to, tag), len);
+}
+
+static size_t header_size(unsigned tag, size_t len)
+{
+    return varint_size(tag) + varint_size(len);
+}
+
+/* A whole field; returns the place behind it. */
+static uint8_t *put_text(uint8_t *to, unsigned tag, const char *text)
+{
+    size_t len = strlen(text);
+    to = put_header(to, tag, len);
+    memcpy(to, text, len);
+    return to + len;
+}
+
+static size_t text_size(unsigned tag, const char *text)
+{
+    size_t len = strlen(text);
+    return header_size(tag, len) + len;
 }
 
 enum cws_status cws_exec_wire_init(char **argv, size_t argc, const char *container,
@@ -59,27 +85,40 @@ enum cws_status cws_exec_wire_init(char **argv, size_t argc, const char *contain
     return CWS_OK;
 }
 
-/* Fields of a message may come in any order, so the id, known later, is put in front of the
- * others. */
-struct cws_block *cws_exec_wire_init_block(const uint8_t *init, size_t init_len,
-                                           const char *sandbox_id)
+static size_t target_size(const struct cws_exec_wire_target *target, bool by_shell)
 {
-    size_t id_len = strlen(sandbox_id);
-    size_t len = header_size(id_len) + id_len + init_len;
-    struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + header_size(len) + len);
+    size_t size = text_size(TAG_SANDBOX_ID, target->sandbox_id);
+    if (target->cwd)
+        size += text_size(by_shell ? TAG_COMMAND : TAG_CWD, target->cwd);
+    for (size_t i = 0; by_shell && i < CWS_ARRAY_LEN(shell_words); i++)
+        size += text_size(TAG_COMMAND, shell_words[i]);
+    return size;
+}
+
+/* Fields of a message may come in any order, and those of a list keep theirs: what is known now is
+ * put in front of the others. */
+struct cws_block *cws_exec_wire_init_block(const uint8_t *init, size_t init_len,
+                                           const struct cws_exec_wire_target *target)
+{
+    bool by_shell = target->cwd && !(target->extensions & CWS_EXTENSION_CWD);
+    size_t len = target_size(target, by_shell) + init_len;
+    struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + header_size(TAG_INIT, len) + len);
     if (!block)
         return NULL;
     uint8_t *at = put_header(block->data + CWS_CALL_PREFIX, TAG_INIT, len);
-    at = put_header(at, TAG_SANDBOX_ID, id_len);
-    memcpy(at, sandbox_id, id_len);
+    at = put_text(at, TAG_SANDBOX_ID, target->sandbox_id);
+    for (size_t i = 0; by_shell && i < CWS_ARRAY_LEN(shell_words); i++)
+        at = put_text(at, TAG_COMMAND, shell_words[i]);
+    if (target->cwd)
+        at = put_text(at, by_shell ? TAG_COMMAND : TAG_CWD, target->cwd);
     if (init_len)
-        memcpy(at + id_len, init, init_len);
+        memcpy(at, init, init_len);
     return block;
 }
 
 struct cws_block *cws_exec_wire_stdin_block(const uint8_t *data, size_t len)
 {
-    struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + header_size(len) + len);
+    struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + header_size(TAG_STDIN, len) + len);
     if (block) {
         uint8_t *at = put_header(block->data + CWS_CALL_PREFIX, TAG_STDIN, len);
         if (len)
@@ -90,7 +129,7 @@ struct cws_block *cws_exec_wire_stdin_block(const uint8_t *data, size_t len)
 
 struct cws_block *cws_exec_wire_close_block(void)
 {
-    struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + header_size(0));
+    struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + header_size(TAG_CLOSE, 0));
     if (block)
         put_header(block->data + CWS_CALL_PREFIX, TAG_CLOSE, 0);
     return block;

@@ -8,13 +8,22 @@
 /* Bytes of standard input in one message, at most. */
 #define CWS_EXEC_STDIN_MAX 65536
 
-/* The init message without the sandbox's id: cws_malloc'ed. CWS_NO_MEMORY. */
+/* The part of the init message that is known from the start: cws_malloc'ed. CWS_NO_MEMORY. */
 enum cws_status cws_exec_wire_init(char **argv, size_t argc, const char *container,
                                    uint8_t **out_init, size_t *out_len) CWS_MUST_CHECK;
 
-/* A block for cws_call_send: the request with that init and this id. NULL when out of memory. */
+/* The part that is known when the sandbox runs. */
+struct cws_exec_wire_target {
+    const char *sandbox_id;
+    const char *cwd;     /* NULL: none was asked for */
+    unsigned extensions; /* what the service can do: a set of enum cws_extension */
+};
+
+/* A block for cws_call_send: the request with that init for this target. A service without the
+ * extension is sent a shell that enters the directory and becomes the command. NULL when out of
+ * memory. */
 struct cws_block *cws_exec_wire_init_block(const uint8_t *init, size_t init_len,
-                                           const char *sandbox_id);
+                                           const struct cws_exec_wire_target *target);
 /* … with up to CWS_EXEC_STDIN_MAX bytes of input; … that ends the input. */
 struct cws_block *cws_exec_wire_stdin_block(const uint8_t *data, size_t len);
 struct cws_block *cws_exec_wire_close_block(void);

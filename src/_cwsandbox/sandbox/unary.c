@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "sandbox/cancel.h"
+#include "sandbox/extensions.h"
 
 void cws_unary_ref(struct cws_unary *unary)
 {
@@ -38,6 +39,15 @@ static void conclude(struct cws_unary *unary)
     cws_unary_unref(unary); /* the loop's reference */
 }
 
+static void on_header(void *ctx, const char *name, size_t name_len, const char *value,
+                      size_t value_len)
+{
+    struct cws_unary *unary = ctx;
+    if (name_len == strlen(CWS_EXTENSIONS_HEADER) &&
+        memcmp(name, CWS_EXTENSIONS_HEADER, name_len) == 0)
+        unary->extensions |= cws_extensions_parse(value, value_len);
+}
+
 static void on_message(void *ctx, const uint8_t *data, size_t len)
 {
     struct cws_unary *unary = ctx;
@@ -54,6 +64,8 @@ static void on_status(void *ctx, struct cws_grpc_status *status)
     struct cws_unary *unary = ctx;
     unary->call = NULL;
     cws_grpc_status_move(&unary->status, status);
+    if (unary->status.code == CWS_GRPC_OK)
+        cws_channel_set_extensions(unary->channel, unary->extensions);
     if (unary->status.code == CWS_GRPC_OK && unary->replies != 1)
         cws_grpc_status_set(&unary->status, CWS_GRPC_INTERNAL, "the peer sent %s reply message",
                             unary->replies ? "more than one" : "no");
@@ -63,8 +75,8 @@ static void on_status(void *ctx, struct cws_grpc_status *status)
     conclude(unary);
 }
 
-static const struct cws_call_events call_events = {.on_message = on_message,
-                                                   .on_status = on_status};
+static const struct cws_call_events call_events = {
+    .on_header = on_header, .on_message = on_message, .on_status = on_status};
 
 static void run_start(struct cws_task *task)
 {

@@ -24,9 +24,10 @@ struct cws_unary {
     struct cws_block *request; /* until sent */
     struct cws_call *call;
     struct cws_task start_task, cancel_task;
-    atomic_int phase; /* enum cws_phase */
-    size_t replies;   /* received: one is right */
-    char path[];      /* NUL-terminated */
+    atomic_int phase;    /* enum cws_phase */
+    size_t replies;      /* received: one is right */
+    unsigned extensions; /* which the answer names: a set of enum cws_extension */
+    char path[];         /* NUL-terminated */
 };
 
 /* `path` is copied; `request` has CWS_CALL_PREFIX bytes of room in front and is taken over on

@@ -91,7 +91,9 @@ static enum cws_status fill_lists(const struct cwsd_command_request *request,
 
 static bool start_exec(struct cwsd_command *command, struct cwsd_fault *fault)
 {
-    struct cwsd_exec_options options = {.with_stdin = command->with_stdin};
+    const char *cwd = command->request.cwd;
+    struct cwsd_exec_options options = {.working_dir = cwd[0] ? cwd : NULL,
+                                        .with_stdin = command->with_stdin};
     struct cws_error err = {CWS_NO_MEMORY, ""};
     enum cws_status status = fill_lists(&command->request, &options.command, &options.environment);
     if (status == CWS_OK)
@@ -145,6 +147,15 @@ static bool check_container(const struct cwsd_command_request *request,
         cwsd_text_short(request->container).text, sandbox->record.id, primary);
 }
 
+/* Whether it is there, the command finds out. */
+static bool check_cwd(const char *cwd, struct cwsd_fault *fault)
+{
+    if (cwd[0] == '\0' || cwd[0] == '/')
+        return true;
+    return cwsd_fault_set_invalid(fault, "cwd", "\"%s\" must be an absolute path",
+                                  cwsd_text_short(cwd).text);
+}
+
 static bool check(const struct cwsd_command_request *request, const struct cwsd_sandbox *sandbox,
                   struct cwsd_fault *fault)
 {
@@ -153,7 +164,7 @@ static bool check(const struct cwsd_command_request *request, const struct cwsd_
     return cwsd_argv_check("command", count ? request->command[0] : "",
                            request->command + (count > 0), count ? count - 1 : 0, fault) &&
            cwsd_argv_check_environment("env", &environment, fault) &&
-           check_container(request, sandbox, fault);
+           check_cwd(request->cwd, fault) && check_container(request, sandbox, fault);
 }
 
 struct cwsd_command *cwsd_command_start(struct cwsd_pool *pool,

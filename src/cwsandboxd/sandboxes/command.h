@@ -18,6 +18,7 @@ struct cwsd_command_request {
     char *const *command;
     size_t command_count;
     struct cwsd_pairs environment;
+    const char *cwd; /* "": the sandbox's own */
 };
 
 struct cwsd_command_events {

@@ -108,6 +108,7 @@ static bool handle_exec(struct cwsd_unary *unary, void *message, struct cwsd_fau
         .command = request->command,
         .command_count = request->n_command,
         .environment = CWSD_PAIRS(request, env),
+        .cwd = request->cwd,
     };
     exec->command =
         cwsd_command_start(cwsd_unary_pool(unary), &command, false, &command_events, exec, fault);

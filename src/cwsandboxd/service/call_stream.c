@@ -162,6 +162,7 @@ static void start_command(struct cws_deferred *deferred)
         .command = stream->init->command,
         .command_count = stream->init->n_command,
         .environment = CWSD_PAIRS(stream->init, env),
+        .cwd = stream->init->cwd,
     };
     bool with_stdin = !stream->input_ended || stream->early_stdin.len;
     stream->command = cwsd_command_start(cwsd_service_of(stream->call)->pool, &request, with_stdin,

@@ -1,6 +1,7 @@
 #include "service/unary.h"
 
 #include "base/alloc.h"
+#include "values/extensions.h"
 
 static void start(struct cws_server_call *call, void *ctx)
 {
@@ -18,6 +19,7 @@ static void start(struct cws_server_call *call, void *ctx)
     }
     unary->call = call;
     unary->method = method;
+    cws_server_call_set_header(call, CWSD_EXTENSIONS_HEADER, CWSD_EXTENSIONS);
     cws_server_call_set_user(call, unary);
 }
 

@@ -6,11 +6,11 @@
 #include "values/bounds.h"
 #include "values/text.h"
 
-static bool set_too_large(struct cwsd_fault *fault, const char *field, size_t total, size_t max)
+static bool set_too_large(struct cwsd_fault *fault, const char *field, size_t total)
 {
     return cwsd_fault_set_invalid(
         fault, field, "has %zu bytes in all, with %zu for each word; at most %zu are allowed",
-        total, CWSD_ARG_POINTER_BYTES, max);
+        total, CWSD_ARG_POINTER_BYTES, CWSD_MAX_EXEC_BYTES);
 }
 
 bool cwsd_argv_check(const char *field, const char *program, char *const *args, size_t arg_count,
@@ -27,8 +27,8 @@ bool cwsd_argv_check(const char *field, const char *program, char *const *args, 
                 CWSD_MAX_ARG_BYTES);
         total += len + 1 + CWSD_ARG_POINTER_BYTES;
     }
-    if (total > CWSD_MAX_ARGV_BYTES)
-        return set_too_large(fault, field, total, CWSD_MAX_ARGV_BYTES);
+    if (total > CWSD_MAX_EXEC_BYTES)
+        return set_too_large(fault, field, total);
     return true;
 }
 
@@ -56,7 +56,7 @@ bool cwsd_argv_check_environment(const char *field, struct cwsd_pairs *environme
                 cwsd_text_short(name).text, len, CWSD_MAX_ARG_BYTES);
         total += len + 1 + CWSD_ARG_POINTER_BYTES;
     }
-    if (total > CWSD_MAX_ENVIRONMENT_BYTES)
-        return set_too_large(fault, field, total, CWSD_MAX_ENVIRONMENT_BYTES);
+    if (total > CWSD_MAX_EXEC_BYTES)
+        return set_too_large(fault, field, total);
     return true;
 }

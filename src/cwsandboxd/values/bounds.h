@@ -9,13 +9,11 @@
 /* The kernel takes 128 KiB for one argument or variable, its NUL included (MAX_ARG_STRLEN). */
 #define CWSD_MAX_ARG_BYTES (128 * CWSD_KIB - 1)
 /* argv and environment share the kernel's 2 MiB (a quarter of the usual 8 MiB stack), in which it
- * counts a pointer for each word as well; each gets less than half. */
-#define CWSD_ARG_POINTER_BYTES     ((size_t)8)
-#define CWSD_MAX_ARGV_BYTES        (768 * CWSD_KIB)
-#define CWSD_MAX_ENVIRONMENT_BYTES (768 * CWSD_KIB)
-/* Both together, where a command's environment comes on top of its sandbox's. The rest is for the
- * program's path, and for what a script's first line adds. */
-#define CWSD_MAX_EXEC_BYTES (2 * CWSD_MIB - 64 * CWSD_KIB)
+ * counts a pointer for each word as well. What is left of that here is for the program's path, and
+ * for what a script's first line adds. Where the stack is smaller the kernel takes less, and the
+ * command says so. */
+#define CWSD_ARG_POINTER_BYTES ((size_t)8)
+#define CWSD_MAX_EXEC_BYTES    (2 * CWSD_MIB - 16 * CWSD_KIB)
 
 #define CWSD_MAX_REQUEST_ID_BYTES 128
 #define CWSD_MAX_NAME_BYTES       256

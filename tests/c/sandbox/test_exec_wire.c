@@ -5,6 +5,7 @@
 #include "proto/generated/sandbox.pb-c.h"
 #include "proto/unpack.h"
 #include "sandbox/exec_wire.h"
+#include "sandbox/extensions.h"
 #include "support/failing.h"
 
 typedef Coreweave__Sandbox__V1__ExecStreamRequest Request;
@@ -32,7 +33,8 @@ static void check_init(char **argv, size_t argc, const char *container, const ch
     uint8_t *init;
     size_t init_len;
     assert_int_equal(cws_exec_wire_init(argv, argc, container, &init, &init_len), CWS_OK);
-    struct cws_block *block = cws_exec_wire_init_block(init, init_len, id);
+    const struct cws_exec_wire_target target = {.sandbox_id = id, .extensions = ~0u};
+    struct cws_block *block = cws_exec_wire_init_block(init, init_len, &target);
     Request *request = unpack_request(block);
     assert_int_equal(request->message_case,
                      COREWEAVE__SANDBOX__V1__EXEC_STREAM_REQUEST__MESSAGE_INIT);
@@ -41,6 +43,7 @@ static void check_init(char **argv, size_t argc, const char *container, const ch
     for (size_t i = 0; i < argc; i++)
         assert_string_equal(request->init->command[i], argv[i]);
     assert_string_equal(request->init->container, container ? container : "");
+    assert_string_equal(request->init->cwd, "");
     assert_false(request->init->tty);
     cws_proto_free((ProtobufCMessage *)request);
     cws_block_settle(block, CWS_OK);
@@ -71,6 +74,46 @@ static void test_init(void **state)
         id[len] = 'i';
     }
     test_free(long_one);
+}
+
+/* The words before argv that are sent for `cwd`, and the directory field. */
+static void check_directory(const char *cwd, unsigned extensions, const char *field,
+                            const char *const *before, size_t before_count)
+{
+    char *argv[] = {TEXT("printf"), TEXT(""), TEXT("a b")};
+    uint8_t *init;
+    size_t init_len;
+    const struct cws_exec_wire_target target = {
+        .sandbox_id = "sb-1", .cwd = cwd, .extensions = extensions};
+    assert_int_equal(cws_exec_wire_init(argv, 3, "c", &init, &init_len), CWS_OK);
+    struct cws_block *block = cws_exec_wire_init_block(init, init_len, &target);
+    Request *request = unpack_request(block);
+    assert_string_equal(request->init->sandbox_id, "sb-1");
+    assert_string_equal(request->init->cwd, field);
+    assert_string_equal(request->init->container, "c");
+    assert_int_equal(request->init->n_command, before_count + 3);
+    for (size_t i = 0; i < before_count; i++)
+        assert_string_equal(request->init->command[i], before[i]);
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal(request->init->command[before_count + i], argv[i]);
+    cws_proto_free((ProtobufCMessage *)request);
+    cws_block_settle(block, CWS_OK);
+    cws_free(init);
+}
+
+static void test_directory(void **state)
+{
+    (void)state;
+    char long_one[400];
+    memset(long_one, '/', sizeof(long_one));
+    for (size_t len = 1; len < sizeof(long_one); len++) {
+        long_one[len] = '\0';
+        const char *const shell[] = {"/bin/sh", "-c", "cd -- \"$1\" && shift && exec \"$@\"", "sh",
+                                     long_one};
+        check_directory(long_one, CWS_EXTENSION_CWD, long_one, NULL, 0);
+        check_directory(long_one, ~CWS_EXTENSION_CWD, "", shell, CWS_ARRAY_LEN(shell));
+        long_one[len] = '/';
+    }
 }
 
 static void test_stdin(void **state)
@@ -114,7 +157,8 @@ static void test_requests_without_memory(void **state)
     cws_alloc_fail_at(1);
     assert_int_equal(cws_exec_wire_init(argv, 1, "", &init, &len), CWS_NO_MEMORY);
     cws_alloc_fail_at(1);
-    assert_null(cws_exec_wire_init_block((const uint8_t *)"", 0, "id"));
+    const struct cws_exec_wire_target target = {.sandbox_id = "id"};
+    assert_null(cws_exec_wire_init_block((const uint8_t *)"", 0, &target));
     cws_alloc_fail_at(1);
     assert_null(cws_exec_wire_stdin_block((const uint8_t *)"x", 1));
     cws_alloc_fail_at(1);
@@ -368,6 +412,7 @@ static void test_responses_without_memory(void **state)
 
 static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_init),
+    UNIT_TEST(test_directory),
     UNIT_TEST(test_stdin),
     UNIT_TEST(test_close),
     UNIT_TEST(test_requests_without_memory),

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "sandbox/cancel.h"
+#include "sandbox/extensions.h"
 #include "sandbox/unary.h"
 
 static struct cws_block *request_of(size_t len)
@@ -71,6 +72,34 @@ static void test_an_error_with_details(void **state)
     assert_string_equal(unary->status.message, "twice");
     assert_int_equal(unary->status.details_len, 5);
     cws_unary_unref(unary);
+    client_bed_close(bed);
+}
+
+/* One call that is answered with this header; what the channel has noted then. */
+static unsigned extensions_after(struct client_bed *bed, size_t n, const char *value, int code)
+{
+    struct cws_unary *unary = start(bed, HOLD_PATH, 5, 60);
+    struct served *served = wait_served(bed, n);
+    if (value)
+        cws_server_call_set_header(served->call, "cwsandboxd-extensions", value);
+    served_send(served, 10);
+    served_finish(served, code, NULL);
+    wait_done(bed, unary);
+    assert_code(unary, code);
+    cws_unary_unref(unary);
+    return cws_channel_extensions(bed->channel);
+}
+
+static void test_extensions_are_those_of_the_last_answer(void **state)
+{
+    struct client_bed *bed = *state;
+    client_bed_open(bed, NULL);
+    assert_int_equal(cws_channel_extensions(bed->channel), 0);
+    assert_int_equal(extensions_after(bed, 0, "cwd", CWS_GRPC_OK), CWS_EXTENSION_CWD);
+    assert_int_equal(extensions_after(bed, 1, NULL, CWS_GRPC_NOT_FOUND), CWS_EXTENSION_CWD);
+    assert_int_equal(extensions_after(bed, 2, "later, cwd", CWS_GRPC_OK), CWS_EXTENSION_CWD);
+    assert_int_equal(extensions_after(bed, 3, NULL, CWS_GRPC_OK), 0); /* another service by now */
+    assert_int_equal(extensions_after(bed, 4, "later", CWS_GRPC_OK), 0);
     client_bed_close(bed);
 }
 
@@ -269,6 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNARY_TEST(test_a_reply),
         UNARY_TEST(test_an_error_with_details),
+        UNARY_TEST(test_extensions_are_those_of_the_last_answer),
         UNARY_TEST(test_ok_without_a_reply_is_an_error),
         UNARY_TEST(test_two_replies_are_an_error),
         UNARY_TEST(test_the_time_is_up),

@@ -8155,7 +8155,7 @@ const ProtobufCMessageDescriptor coreweave__sandbox__v1__exec_request__env_entry
   (ProtobufCMessageInit) coreweave__sandbox__v1__exec_request__env_entry__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor coreweave__sandbox__v1__exec_request__field_descriptors[5] =
+static const ProtobufCFieldDescriptor coreweave__sandbox__v1__exec_request__field_descriptors[6] =
 {
   {
     "sandbox_id",
@@ -8217,18 +8217,32 @@ static const ProtobufCFieldDescriptor coreweave__sandbox__v1__exec_request__fiel
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "cwd",
+    1000,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Coreweave__Sandbox__V1__ExecRequest, cwd),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned coreweave__sandbox__v1__exec_request__field_indices_by_name[] = {
   1,   /* field[1] = command */
   4,   /* field[4] = container */
+  5,   /* field[5] = cwd */
   2,   /* field[2] = env */
   3,   /* field[3] = max_output_bytes */
   0,   /* field[0] = sandbox_id */
 };
-static const ProtobufCIntRange coreweave__sandbox__v1__exec_request__number_ranges[1 + 1] =
+static const ProtobufCIntRange coreweave__sandbox__v1__exec_request__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 1000, 5 },
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor coreweave__sandbox__v1__exec_request__descriptor =
 {
@@ -8238,10 +8252,10 @@ const ProtobufCMessageDescriptor coreweave__sandbox__v1__exec_request__descripto
   "Coreweave__Sandbox__V1__ExecRequest",
   "coreweave.sandbox.v1",
   sizeof(Coreweave__Sandbox__V1__ExecRequest),
-  5,
+  6,
   coreweave__sandbox__v1__exec_request__field_descriptors,
   coreweave__sandbox__v1__exec_request__field_indices_by_name,
-  1,  coreweave__sandbox__v1__exec_request__number_ranges,
+  2,  coreweave__sandbox__v1__exec_request__number_ranges,
   (ProtobufCMessageInit) coreweave__sandbox__v1__exec_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -8507,7 +8521,7 @@ const ProtobufCMessageDescriptor coreweave__sandbox__v1__exec_stream_init__env_e
   (ProtobufCMessageInit) coreweave__sandbox__v1__exec_stream_init__env_entry__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor coreweave__sandbox__v1__exec_stream_init__field_descriptors[7] =
+static const ProtobufCFieldDescriptor coreweave__sandbox__v1__exec_stream_init__field_descriptors[8] =
 {
   {
     "sandbox_id",
@@ -8593,20 +8607,34 @@ static const ProtobufCFieldDescriptor coreweave__sandbox__v1__exec_stream_init__
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "cwd",
+    1000,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Coreweave__Sandbox__V1__ExecStreamInit, cwd),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned coreweave__sandbox__v1__exec_stream_init__field_indices_by_name[] = {
   1,   /* field[1] = command */
   6,   /* field[6] = container */
+  7,   /* field[7] = cwd */
   5,   /* field[5] = env */
   0,   /* field[0] = sandbox_id */
   2,   /* field[2] = tty */
   4,   /* field[4] = tty_height */
   3,   /* field[3] = tty_width */
 };
-static const ProtobufCIntRange coreweave__sandbox__v1__exec_stream_init__number_ranges[1 + 1] =
+static const ProtobufCIntRange coreweave__sandbox__v1__exec_stream_init__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 1000, 7 },
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor coreweave__sandbox__v1__exec_stream_init__descriptor =
 {
@@ -8616,10 +8644,10 @@ const ProtobufCMessageDescriptor coreweave__sandbox__v1__exec_stream_init__descr
   "Coreweave__Sandbox__V1__ExecStreamInit",
   "coreweave.sandbox.v1",
   sizeof(Coreweave__Sandbox__V1__ExecStreamInit),
-  7,
+  8,
   coreweave__sandbox__v1__exec_stream_init__field_descriptors,
   coreweave__sandbox__v1__exec_stream_init__field_indices_by_name,
-  1,  coreweave__sandbox__v1__exec_stream_init__number_ranges,
+  2,  coreweave__sandbox__v1__exec_stream_init__number_ranges,
   (ProtobufCMessageInit) coreweave__sandbox__v1__exec_stream_init__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -1225,10 +1225,11 @@ struct  Coreweave__Sandbox__V1__ExecRequest
   Coreweave__Sandbox__V1__ExecRequest__EnvEntry **env;
   int32_t max_output_bytes;
   char *container;
+  char *cwd;
 };
 #define COREWEAVE__SANDBOX__V1__EXEC_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&coreweave__sandbox__v1__exec_request__descriptor) \
-    , (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 struct  Coreweave__Sandbox__V1__ExecResponse
@@ -1304,10 +1305,11 @@ struct  Coreweave__Sandbox__V1__ExecStreamInit
   size_t n_env;
   Coreweave__Sandbox__V1__ExecStreamInit__EnvEntry **env;
   char *container;
+  char *cwd;
 };
 #define COREWEAVE__SANDBOX__V1__EXEC_STREAM_INIT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&coreweave__sandbox__v1__exec_stream_init__descriptor) \
-    , (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, 0,NULL, 0, 0, 0, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 struct  Coreweave__Sandbox__V1__ExecStreamResize

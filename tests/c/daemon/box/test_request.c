@@ -110,7 +110,7 @@ static void test_more_than_the_kernel_takes(void **state)
     (void)state;
     struct cwsd_request request;
     struct cws_error err = {CWS_OK, ""};
-    enum { MOST = (2 * 1024 - 64) * 1024 / (2 + 8) }; /* "a" with NUL and pointer each */
+    enum { MOST = (2 * 1024 - 16) * 1024 / (2 + 8) }; /* "a" with NUL and pointer each */
     struct cwsd_string_list environment = {test_calloc(MOST, sizeof(char *)), MOST - 1};
     for (size_t i = 0; i < MOST; i++)
         environment.items[i] = T("a");
@@ -122,8 +122,8 @@ static void test_more_than_the_kernel_takes(void **state)
     cwsd_request_init(&request, CWSI_START, 1);
     assert_int_equal(cwsd_request_set_command(&request, &LIST(T("b")), &environment, "/", &err),
                      CWS_INVALID);
-    assert_non_null(strstr(err.text, "has 2031620 bytes"));
-    assert_non_null(strstr(err.text, "at most 2031616"));
+    assert_non_null(strstr(err.text, "has 2080770 bytes"));
+    assert_non_null(strstr(err.text, "at most 2080768"));
     assert_int_equal(request.fd_count, 0);
     cwsd_request_done(&request);
     test_free(environment.items);

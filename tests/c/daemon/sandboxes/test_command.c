@@ -158,8 +158,11 @@ start_request(struct world *world, const struct cwsd_command_request *request, b
 static struct cwsd_command *start(struct world *world, char *const *words, size_t count,
                                   bool with_stdin)
 {
-    struct cwsd_command_request request = {
-        .sandbox_id = world->id, .container = "", .command = words, .command_count = count};
+    struct cwsd_command_request request = {.sandbox_id = world->id,
+                                           .container = "",
+                                           .command = words,
+                                           .command_count = count,
+                                           .cwd = ""};
     return start_request(world, &request, with_stdin);
 }
 
@@ -194,8 +197,11 @@ static void test_what_is_refused_at_once(void **state)
 {
     struct world *world = *state;
     char *words[] = {(char *)"true"}, *empty[] = {(char *)""};
-    struct cwsd_command_request fine = {
-        .sandbox_id = world->id, .container = "", .command = words, .command_count = 1};
+    struct cwsd_command_request fine = {.sandbox_id = world->id,
+                                        .container = "",
+                                        .command = words,
+                                        .command_count = 1,
+                                        .cwd = ""};
     struct cwsd_command_request request = fine;
     request.sandbox_id = "sb-nowhere";
     assert_null(start_request(world, &request, false));
@@ -221,13 +227,18 @@ static void test_what_is_refused_at_once(void **state)
     request.environment = (struct cwsd_pairs){entries, 1};
     assert_null(start_request(world, &request, false));
     assert_invalid(&world->fault, "env");
+    request = fine;
+    request.cwd = "relative";
+    assert_null(start_request(world, &request, false));
+    assert_invalid(&world->fault, "cwd");
+    assert_non_null(strstr(world->fault.message, "\"relative\" must be an absolute path"));
 }
 
 /* Held until the sandbox runs, then run with its environment. */
 static void test_started_before_the_sandbox_runs(void **state)
 {
     struct world *world = *state;
-    char *words[] = {(char *)"/bin/sh", (char *)"-c", (char *)"echo \"<$COLOUR>\"; exit 7"};
+    char *words[] = {(char *)"/bin/sh", (char *)"-c", (char *)"echo \"<$COLOUR>\" $(pwd); exit 7"};
     Coreweave__Sandbox__V1__ExecStreamInit__EnvEntry entry =
         COREWEAVE__SANDBOX__V1__EXEC_STREAM_INIT__ENV_ENTRY__INIT;
     void *entries[] = {&entry};
@@ -237,13 +248,14 @@ static void test_started_before_the_sandbox_runs(void **state)
                                            .container = "main",
                                            .command = words,
                                            .command_count = 3,
-                                           .environment = {entries, 1}};
+                                           .environment = {entries, 1},
+                                           .cwd = "/var/../usr"};
     struct cwsd_command *command = start_request(world, &request, false);
     assert_non_null(command);
     RUN_UNTIL(world, world->exited || world->failed);
     assert_true(world->exited);
     assert_int_equal(world->exit_code, 7);
-    assert_string_equal(world->output, "<dark blue>\n");
+    assert_string_equal(world->output, "<dark blue> /usr\n");
     cwsd_command_free(command);
 }
 

@@ -56,15 +56,14 @@ static void test_the_sum_of_the_arguments(void **state)
     (void)state;
     struct cwsd_fault fault = {.code = CWS_GRPC_OK};
     char *text = longest();
-    char *args[6];
-    for (size_t i = 0; i < 6; i++)
+    char *args[16];
+    for (size_t i = 0; i < 16; i++)
         args[i] = text + 1;
-    char *rest =
-        text + 3 + 7 * 8; /* 5 of 128 KiB, this and "p" with two NULs, 7 pointers: 768 KiB */
-    args[5] = rest;
-    assert_true(cwsd_argv_check("command", "p", args, 6, &fault));
-    assert_false(cwsd_argv_check("command", "pp", args, 6, &fault));
-    assert_names(&fault, "command", "has 786433 bytes", "at most 786432");
+    /* 15 of 128 KiB, this and "p" with two NULs, 17 pointers: 2 MiB but for 16 KiB */
+    args[15] = text + 3 + 17 * 8 + 16 * 1024;
+    assert_true(cwsd_argv_check("command", "p", args, 16, &fault));
+    assert_false(cwsd_argv_check("command", "pp", args, 16, &fault));
+    assert_names(&fault, "command", "has 2080769 bytes", "at most 2080768");
     cws_free(text);
 }
 
@@ -72,14 +71,14 @@ static void test_many_short_arguments(void **state)
 {
     (void)state;
     struct cwsd_fault fault = {.code = CWS_GRPC_OK};
-    enum { MOST = (768 * 1024 - 10) / 9 }; /* beside "p": a NUL and a pointer each */
+    enum { MOST = (2080768 - 10) / 9 }; /* beside "p": a NUL and a pointer each */
     char **args = test_calloc(MOST + 1, sizeof(*args));
     for (size_t i = 0; i < MOST + 1; i++)
         args[i] = (char *)"";
     assert_true(cwsd_argv_check("command", "p", args, MOST, &fault));
     assert_false(cwsd_argv_check("command", "p", args, MOST + 1, &fault));
-    assert_names(&fault, "command", "has 786439 bytes in all, with 8 for each word",
-                 "at most 786432");
+    assert_names(&fault, "command", "has 2080774 bytes in all, with 8 for each word",
+                 "at most 2080768");
     test_free(args);
 }
 
@@ -136,25 +135,29 @@ static void test_the_sum_of_the_environment(void **state)
 {
     (void)state;
     struct cwsd_fault fault = {.code = CWS_GRPC_OK};
-    entry_message messages[6];
-    void *entries[6];
-    char names[6][2] = {"a", "b", "c", "d", "e", "f"};
+    enum { COUNT = 16 };
+    entry_message messages[COUNT];
+    void *entries[COUNT];
+    char names[COUNT][2];
     char *text = longest();
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < COUNT; i++) {
         coreweave__sandbox__v1__exec_stream_init__env_entry__init(&messages[i]);
+        names[i][0] = (char)('a' + i);
+        names[i][1] = '\0';
         messages[i].key = names[i];
         messages[i].value = text + 3 + 8; /* 128 KiB with "a=", the NUL and a pointer */
         entries[i] = &messages[i];
     }
-    struct cwsd_pairs pairs = {entries, 6};
+    messages[COUNT - 1].value += 16 * 1024;
+    struct cwsd_pairs pairs = {entries, COUNT};
     assert_true(cwsd_argv_check_environment("env", &pairs, &fault));
     entry_message one_more = COREWEAVE__SANDBOX__V1__EXEC_STREAM_INIT__ENV_ENTRY__INIT;
-    void *more[7] = {&one_more};
+    void *more[COUNT + 1] = {&one_more};
     memcpy(more + 1, entries, sizeof(entries));
-    one_more.key = (char *)"g";
-    pairs = (struct cwsd_pairs){more, 7};
+    one_more.key = (char *)"q";
+    pairs = (struct cwsd_pairs){more, COUNT + 1};
     assert_false(cwsd_argv_check_environment("env", &pairs, &fault));
-    assert_names(&fault, "env", "has 786443 bytes", "at most 786432");
+    assert_names(&fault, "env", "has 2080779 bytes", "at most 2080768");
     cws_free(text);
 }
 
