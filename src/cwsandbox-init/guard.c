@@ -16,22 +16,23 @@
 /* What the kernel starts with; the daemon may have raised its own. */
 #define SOFT_OPEN_FILES 1024
 
-static void limit(int resource, uint64_t soft, uint64_t hard)
+int guard_limit(int resource, uint64_t soft, uint64_t hard)
 {
     struct rlimit64 limits;
-    if (SYS4(prlimit64, 0, resource, NULL, &limits) != 0)
-        return;
+    long rc = SYS4(prlimit64, 0, resource, NULL, &limits);
+    if (rc != 0)
+        return (int)rc;
     if (limits.rlim_max > hard)
         limits.rlim_max = hard;
     limits.rlim_cur = limits.rlim_max < soft ? limits.rlim_max : soft;
-    SYS4(prlimit64, 0, resource, &limits, NULL);
+    return (int)SYS4(prlimit64, 0, resource, &limits, NULL);
 }
 
 void guard_limits(void)
 {
-    limit(RLIMIT_NOFILE, SOFT_OPEN_FILES, RLIM64_INFINITY);
+    guard_limit(RLIMIT_NOFILE, SOFT_OPEN_FILES, RLIM64_INFINITY);
     /* A core pattern with a pipe would hand the dump to a program of the host. */
-    limit(RLIMIT_CORE, 0, 0);
+    guard_limit(RLIMIT_CORE, 0, 0);
     SYS1(umask, 022);
 }
 

@@ -20,7 +20,9 @@ __attribute__((noreturn)) void become(char **argv, char **envp);
 /* setup.c: does the steps of a block of `size` bytes, which it may write to. */
 int setup_run(char *block, uint64_t size, struct fault *fault);
 
-/* guard.c: limits that commands inherit; and the end of what only the set-up was allowed to do. */
+/* guard.c: limits that commands inherit, a single one that is at most `soft` and `hard`; and the
+ * end of what only the set-up was allowed to do. */
+int guard_limit(int resource, uint64_t soft, uint64_t hard);
 void guard_limits(void);
 int guard_drop_privileges(void);
 

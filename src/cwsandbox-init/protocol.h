@@ -43,7 +43,7 @@ enum cwsi_op {
                      * CWSI_MAX_DRAINED already */
 };
 
-/* Below the init's own limit of open files. */
+/* Below the init's own limit of open files, which is 1024 if a step does not lower it. */
 #define CWSI_MAX_DRAINED 512u
 
 /* cwsi_request.flags */
@@ -94,6 +94,7 @@ enum cwsi_step_op {
     CWSI_STEP_FILE,        /* file a with content b; replaces one that is there */
     CWSI_STEP_SYMLINK,     /* a, pointing to b; replaces one that is there */
     CWSI_STEP_COPY,        /* file or symbolic link a (readable for all) to b */
+    CWSI_STEP_VIEW,        /* the file system of directory a, without what is mounted below, on b */
     CWSI_STEP_BIND,        /* a on b, with what is mounted below; b is made when missing */
     CWSI_STEP_OVERLAY,    /* upper directory b + "/up" and work directory b + "/work" over directory
                            * a */
@@ -105,6 +106,8 @@ enum cwsi_step_op {
     CWSI_STEP_DETACH,     /* what is mounted on a goes out of sight; a itself is removed */
     CWSI_STEP_NO_USERNS,  /* no user namespaces can be made in here */
     CWSI_STEP_RMDIR,      /* empty directory a */
+    CWSI_STEP_RESIZE,     /* the tmpfs mounted on a: b are its limits, as mount takes them */
+    CWSI_STEP_LIMIT,      /* resource `mode` (RLIMIT_...): at most the uint64_t in b */
     CWSI_STEP_ENSURE_DIR, /* directory a, made when there is none */
 };
 

@@ -165,6 +165,14 @@ static int bind(const char *source, char *path)
     return (int)rc;
 }
 
+/* What is mounted on a directory hides what lies below it; this shows it. */
+static int view(const char *source, char *path)
+{
+    bool made;
+    int rc = ensure_directory(path, DIRECTORY_MODE, &made);
+    return rc < 0 ? rc : (int)SYS5(mount, source, path, NULL, MS_BIND, NULL);
+}
+
 static int overlay(const char *path, const char *upper)
 {
     char options[1024] = "userxattr,lowerdir=";
@@ -224,6 +232,20 @@ static int forbid_user_namespaces(void)
     return rc;
 }
 
+static int resize(const char *path, const char *limits)
+{
+    return (int)SYS5(mount, NULL, path, NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV, limits);
+}
+
+static int limit_resource(uint32_t resource, const char *value, uint64_t len)
+{
+    uint64_t most;
+    if (len != sizeof(most))
+        return -EINVAL;
+    memcpy(&most, value, sizeof(most));
+    return guard_limit((int)resource, most, most);
+}
+
 static int run_step(const struct cwsi_step *step, char *a, char *b)
 {
     bool made;
@@ -238,6 +260,8 @@ static int run_step(const struct cwsi_step *step, char *a, char *b)
         return make_symlink(a, b);
     case CWSI_STEP_COPY:
         return copy(a, b);
+    case CWSI_STEP_VIEW:
+        return view(a, b);
     case CWSI_STEP_BIND:
         return bind(a, b);
     case CWSI_STEP_OVERLAY:
@@ -252,6 +276,10 @@ static int run_step(const struct cwsi_step *step, char *a, char *b)
         return detach(a);
     case CWSI_STEP_NO_USERNS:
         return forbid_user_namespaces();
+    case CWSI_STEP_RESIZE:
+        return resize(a, b);
+    case CWSI_STEP_LIMIT:
+        return limit_resource(step->mode, b, step->b_len);
     case CWSI_STEP_ENSURE_DIR:
         return ensure_directory(a, DIRECTORY_MODE, &made);
     default:

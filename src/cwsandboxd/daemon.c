@@ -130,6 +130,7 @@ static enum cws_status open_host(struct daemon *daemon, struct cws_error *err)
         .allow_none = daemon->config->isolation_none,
         .bwrap = daemon->config->bwrap,
         .state_dir = daemon->state.path,
+        .limits = daemon->config->limits,
     };
     return cwsd_probe_host(&options, &daemon->host, err);
 }

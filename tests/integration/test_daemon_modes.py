@@ -11,11 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from cwsandbox import Sandbox
+from cwsandbox import Sandbox, SandboxError
 from integration.env import Daemon
 
 IN_USER_NAMESPACE = ("unshare", "--user", "--map-root-user")
 OTHER_USER = "nobody"
+PROCESSES = 60
+MEBIBYTES = 32
+OPEN_FILES = 1500
+LIMITS = (
+    f"--max-processes={PROCESSES}",
+    f"--max-written={MEBIBYTES}M",
+    f"--max-open-files={OPEN_FILES}",
+)
 
 
 def as_user() -> tuple[str, ...]:
@@ -53,7 +61,7 @@ def anybodys(
             for path in (folder, folder / "bin"):
                 shutil.chown(path, OTHER_USER, pwd.getpwnam(OTHER_USER).pw_gid)
         program = folder / "bin" / "cwsandboxd"
-        with Daemon(folder, command_prefix=prefix, program=program) as daemon:
+        with Daemon(folder, command_prefix=prefix, program=program, arguments=LIMITS) as daemon:
             yield daemon
     finally:
         shutil.rmtree(folder)
@@ -92,3 +100,83 @@ def test_device_nodes_of_the_host_cannot_be_changed(inside: Sandbox) -> None:
     answers = [line.split(" ", 2) for line in result.stdout.splitlines()]
     assert {"/dev/null", "/dev/zero", "/dev/random"} <= {path for path, _, _ in answers}
     assert {answer for _, _, answer in answers} == {"Read-only file system"}, result.stdout
+
+
+FILL = """
+import os
+total = 0
+for folder in ("/", "/tmp", "/var/tmp", "/root", "/home", "/usr/local", "/usr/local/bin", "/opt", "/etc",
+               "/etc/ssl/certs", "/run", "/srv", "/workspace", "/var/lib", "/dev/shm", "/dev", "/dev/pts"):
+    try: file = open(folder + "/filler", "wb", buffering=0)
+    except OSError: continue
+    block = bytes(1 << 16)
+    try:
+        while total < 1 << 30: total += file.write(block)
+    except OSError: pass
+print(total)
+"""
+
+MAKE_FILES = """
+import errno
+try:
+    for count in range(1 << 20): open(f"/tmp/{count}", "w").close()
+except OSError as error:
+    print(count, errno.errorcode[error.errno])
+"""
+
+# Children sleep where a bomb would go on forking: what counts is how many there can be.
+BOMB = """
+import errno, os, time
+for count in range(1000):
+    try: child = os.fork()
+    except OSError as error:
+        print(count, errno.errorcode[error.errno], flush=True)
+        break
+    if child == 0: time.sleep(1000)
+time.sleep(1000)
+"""
+
+
+def test_written_bytes_are_limited_over_all_folders(inside: Sandbox) -> None:
+    result = inside.exec(["python3", "-c", FILL]).result()
+    total = int(result.stdout)
+    assert MEBIBYTES << 19 < total <= (MEBIBYTES << 20) + (64 << 10), result
+    inside.exec(["rm", "/tmp/filler", "/filler"]).result()
+    assert inside.exec(["sh", "-c", "echo x > /tmp/x && cat /tmp/x"]).result().stdout == "x\n"
+
+
+def test_files_are_limited(inside: Sandbox) -> None:
+    count, error = inside.exec(["python3", "-c", MAKE_FILES]).result().stdout.split()
+    assert error == "ENOSPC"
+    assert int(count) <= MEBIBYTES << 20 >> 13
+
+
+def test_open_files_are_limited(inside: Sandbox) -> None:
+    assert inside.exec(["sh", "-c", "ulimit -Hn"]).result().stdout == f"{OPEN_FILES}\n"
+
+
+def test_processes_are_limited_and_neighbours_go_on(anybodys: Daemon, inside: Sandbox) -> None:
+    if "processes are NOT limited: the kernel exempts root" in anybodys.stderr:
+        pytest.skip("there is no such limit where a sandbox's root is root, and the daemon says so")
+    with Sandbox.run() as neighbour:
+        bomb = inside.exec(["python3", "-c", BOMB])
+        count, error = next(bomb.stdout).split()
+        assert error == "EAGAIN"
+        assert PROCESSES // 2 < int(count) < PROCESSES
+        with pytest.raises(SandboxError, match="Resource temporarily unavailable"):
+            inside.exec(["true"]).result()
+        assert neighbour.exec(["echo", "fine"]).result().stdout == "fine\n"
+    bomb.cancel()
+
+
+def test_a_fork_bomb_ends_with_its_sandbox(anybodys: Daemon, inside: Sandbox) -> None:
+    if "processes are NOT limited" in anybodys.stderr:
+        pytest.skip("it would take the machine")
+    fork = "import os, time\nwhile True:\n try: os.fork()\n except OSError: time.sleep(0.1)"
+    bomb = inside.exec(["python3", "-c", fork])
+    with Sandbox.run() as neighbour:
+        for _ in range(20):
+            assert neighbour.exec(["echo", "fine"]).result().stdout == "fine\n"
+    inside.stop().result()
+    with pytest.raises(SandboxError):
+        bomb.result()

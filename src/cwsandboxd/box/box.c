@@ -72,6 +72,7 @@ static const char *step_name(uint32_t op)
         return "making the mounts private";
     case CWSI_STEP_OVERLAY:
         return "mounting an overlay on";
+    case CWSI_STEP_VIEW:
     case CWSI_STEP_BIND:
         return "binding";
     case CWSI_STEP_MOUNT_FILE:
@@ -82,6 +83,9 @@ static const char *step_name(uint32_t op)
     case CWSI_STEP_SEAL_PROC:
     case CWSI_STEP_SEAL_DEV:
         return "protecting";
+    case CWSI_STEP_RESIZE:
+    case CWSI_STEP_LIMIT:
+        return "limiting";
     case CWSI_STEP_DETACH:
         return "taking away";
     case CWSI_STEP_NO_USERNS:

@@ -138,12 +138,32 @@ static void describe_programs(struct cwsd_host *host, unsigned read_only, const 
     }
 }
 
+static void describe_limits(struct cwsd_host *host)
+{
+    char text[200];
+    const struct cwsd_limits *limits = &host->limits;
+    bool counted = host->process_count == CWSD_COUNT_OWN;
+    append(host, "; each sandbox has at most ");
+    snprintf(text, sizeof(text), "%llu processes, ", (unsigned long long)limits->processes);
+    append(host, counted ? text : "");
+    snprintf(text, sizeof(text), "%llu open files for each process, %llu MiB of written files",
+             (unsigned long long)limits->open_files,
+             (unsigned long long)limits->written_bytes >> 20);
+    append(host, text);
+    if (!counted)
+        append(host, host->process_count == CWSD_COUNT_SHARED
+                         ? "; its processes are NOT limited: this kernel (before 5.14) counts them "
+                           "together with all others of this user"
+                         : "; its processes are NOT limited: the kernel exempts root");
+}
+
 void cwsd_host_set_description(struct cwsd_host *host, unsigned read_only, const char *no_overlay,
                                const char *why_root)
 {
     host->description[0] = '\0';
     describe_programs(host, read_only, no_overlay);
     describe_user(host, why_root);
+    describe_limits(host);
 }
 
 enum cws_status cwsd_host_plan(struct cwsd_host *host, enum cwsd_isolation isolation,
@@ -153,7 +173,10 @@ enum cws_status cwsd_host_plan(struct cwsd_host *host, enum cwsd_isolation isola
                                           .bwrap = host->bwrap,
                                           .init_path = host->init_path,
                                           .other_users = host->users != NULL,
+                                          .limits = host->limits,
                                           .read_only = read_only};
+    if (host->process_count != CWSD_COUNT_OWN)
+        options.limits.processes = 0;
     cwsd_layout_done(&host->layout);
     host->isolation = isolation;
     return cwsd_layout_init(&host->layout, &options, err);
@@ -189,6 +212,13 @@ enum cws_status cwsd_host_add_users(struct cwsd_host *host, struct cws_error *er
     return status == CWS_OK && host->users ? copy_init(host, err) : status;
 }
 
+void cwsd_host_count_processes(struct cwsd_host *host)
+{
+    uid_t user = host->users ? cwsd_users_take(host->users) : 0;
+    host->process_count = cwsd_limits_try_processes(user);
+    cwsd_users_give_back(host->users, user);
+}
+
 void cwsd_host_drop_users(struct cwsd_host *host)
 {
     cwsd_users_free(host->users);
@@ -207,6 +237,8 @@ enum cws_status cwsd_host_new(const struct cwsd_host_options *options, struct cw
     if (!host)
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
     host->init_fd = -1;
+    host->limits = options->limits;
+    cwsd_limits_complete(&host->limits);
     enum cws_status status = check_state_dir(options, err);
     if (status == CWS_OK)
         status = find_init(options, &host->init_path, err);

@@ -6,14 +6,16 @@
 
 #include "base/status.h"
 #include "box/isolation.h"
+#include "values/limits.h"
 
 struct cwsd_host; /* paths of bwrap and the init, isolation, what of the host is in sight */
 
 struct cwsd_host_options {
-    bool allow_none;       /* --isolation=none */
-    const char *bwrap;     /* NULL: found on PATH */
-    const char *init_path; /* NULL: next to the daemon's own binary */
-    const char *state_dir; /* the daemon's own private directory, or NULL */
+    bool allow_none;           /* --isolation=none */
+    const char *bwrap;         /* NULL: found on PATH */
+    const char *init_path;     /* NULL: next to the daemon's own binary */
+    const char *state_dir;     /* the daemon's own private directory, or NULL */
+    struct cwsd_limits limits; /* of each sandbox; 0: as suits this host */
 };
 
 /* After the last box is freed. NULL is allowed. */

@@ -3,6 +3,7 @@
 
 #include "box/host.h"
 #include "box/layout.h"
+#include "host/limits.h"
 #include "host/users.h"
 
 struct cwsd_host {
@@ -11,8 +12,10 @@ struct cwsd_host {
     char *init_path;
     struct cwsd_users *users; /* NULL: sandboxes run as the daemon's user */
     int init_fd; /* with users: a copy of the init that all of them can execute; else -1 */
+    struct cwsd_limits limits; /* of each sandbox */
+    enum cwsd_process_count process_count;
     struct cwsd_layout layout; /* with CWSD_ISOLATION_NONE only its environment */
-    char description[720];
+    char description[1024];
 };
 
 /* All that can be known without trying: with allow_none the host is complete. CWS_SYSTEM,
@@ -24,6 +27,9 @@ enum cws_status cwsd_host_new(const struct cwsd_host_options *options, struct cw
  * CWS_NO_MEMORY. */
 enum cws_status cwsd_host_add_users(struct cwsd_host *host, struct cws_error *err) CWS_MUST_CHECK;
 void cwsd_host_drop_users(struct cwsd_host *host);
+
+/* Finds out how the kernel counts the processes of its sandboxes, with the users that it has. */
+void cwsd_host_count_processes(struct cwsd_host *host);
 
 /* Makes the layout for an isolation anew. `read_only` as in cwsd_layout_options. Errors of
  * cwsd_layout_init. */

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,7 +16,17 @@
 #define HIDDEN_ETC  CWSI_HIDDEN "/etc"
 #define HIDDEN_INIT CWSI_HIDDEN "/init"
 #define GIVEN_INIT  "/proc/self/fd/" CWSI_PROGRAM_TEXT
-#define UPPER       CWSI_HIDDEN "/rw"
+/* What is written lies in the one tmpfs that is the sandbox's root, so that one limit holds for all
+ * of it: in the folder on which /proc is mounted, where no command comes to. */
+#define ROOT_VIEW CWSI_HIDDEN "/root"
+#define WRITTEN   ROOT_VIEW "/proc"
+#define UPPER     WRITTEN "/rw"
+#define SHM       WRITTEN "/shm"
+/* For a few names that programs make there: a log's socket, links. */
+#define DEV_BYTES (64u << 10)
+#define DEV_FILES 64
+/* Files that a sandbox can have on an average of so many bytes each. */
+#define BYTES_A_FILE 8192
 
 #define USUAL_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 /* Where `python` is put when /usr cannot be written to. */
@@ -116,6 +127,14 @@ static void words(struct builder *builder, const char *option, const char *a, co
     word(builder, a);
     if (b)
         word(builder, b);
+}
+
+static void sized_tmpfs(struct builder *builder, const char *path, uint64_t bytes)
+{
+    char size[32];
+    snprintf(size, sizeof(size), "%llu", (unsigned long long)bytes);
+    words(builder, "--size", size, NULL);
+    words(builder, "--tmpfs", path, NULL);
 }
 
 static void add_namespaces(struct builder *builder)
@@ -326,10 +345,54 @@ static void add_writable(struct builder *builder)
     cwsd_script_add(script, CWSI_STEP_SYMLINK, 0, "/var/run", "/run");
 }
 
+static void resize(struct builder *builder, const char *path, uint64_t bytes, uint64_t files,
+                   unsigned flags)
+{
+    char text[80];
+    snprintf(text, sizeof(text), "size=%llu,nr_inodes=%llu", (unsigned long long)bytes,
+             (unsigned long long)files);
+    cwsd_script_add(&builder->layout->after, CWSI_STEP_RESIZE, flags, path, text);
+}
+
+/* With an overlay all that can be written to is in the one tmpfs but for names in /dev. Without one
+ * the init may not be allowed to do anything, and bubblewrap gives each its part; it cannot limit
+ * how many files there are. */
+static void add_limits(struct builder *builder)
+{
+    struct cwsd_script *script = &builder->layout->after;
+    const struct cwsd_limits *limits = &builder->options->limits;
+    const uint64_t bytes = limits->written_bytes;
+    if (has_overlay(builder)) {
+        resize(builder, "/", bytes, bytes / BYTES_A_FILE, 0);
+        resize(builder, "/dev", DEV_BYTES, DEV_FILES, 0);
+    } else {
+        resize(builder, "/", bytes / 2, bytes / 2 / BYTES_A_FILE, CWSI_STEP_TRY);
+        resize(builder, "/dev/shm", bytes / 4, bytes / 4 / BYTES_A_FILE, CWSI_STEP_TRY);
+    }
+    if (limits->processes)
+        cwsd_script_limit(script, RLIMIT_NPROC, "processes", limits->processes);
+    cwsd_script_limit(script, RLIMIT_NOFILE, "open files", limits->open_files);
+}
+
+static void add_dev(struct builder *builder)
+{
+    struct cwsd_script *script = &builder->layout->before;
+    words(builder, "--dev", "/dev", NULL);
+    if (has_overlay(builder)) {
+        cwsd_script_mkdir(script, SHM, 01777);
+        cwsd_script_add(script, CWSI_STEP_BIND, 0, SHM, "/dev/shm");
+    } else {
+        sized_tmpfs(builder, "/dev/shm", builder->options->limits.written_bytes / 4);
+        words(builder, "--remount-ro", "/dev", NULL);
+        cwsd_script_mkdir(script, "/dev/shm", 01777);
+    }
+}
+
 static void add_after(struct builder *builder)
 {
     struct cwsd_script *script = &builder->layout->after;
     unsigned flags = try_unless_needed(builder);
+    add_limits(builder);
     cwsd_script_add(script, CWSI_STEP_NO_USERNS, flags, "/proc/sys/user/max_user_namespaces", NULL);
     /* The devices first: files of /proc are covered with one of them. */
     cwsd_script_add(script, CWSI_STEP_SEAL_DEV, flags, "/dev", NULL);
@@ -361,16 +424,23 @@ static void build(struct builder *builder)
     /* pip installs into the home where it cannot write to /usr. */
     const char *path =
         has_overlay(builder) ? USUAL_PATH : "/root/.local/bin:" USUAL_PATH ":" OWN_BIN;
+    const struct cwsd_layout_options *options = builder->options;
     unsigned flags = try_unless_needed(builder);
     add_namespaces(builder);
     cwsd_script_add(&builder->layout->before, CWSI_STEP_PRIVATE, flags, "/", NULL);
-    words(builder, "--tmpfs", CWSI_HIDDEN, NULL);
+    if (has_overlay(builder)) {
+        words(builder, "--tmpfs", CWSI_HIDDEN, NULL);
+        cwsd_script_add(&builder->layout->before, CWSI_STEP_VIEW, 0, "/", ROOT_VIEW);
+    } else {
+        sized_tmpfs(builder, "/", options->limits.written_bytes / 2);
+        sized_tmpfs(builder, CWSI_HIDDEN, options->limits.written_bytes / 4);
+    }
     add_programs(builder);
     add_etc(builder, path);
     if (!builder->options->other_users)
         words(builder, "--ro-bind", builder->options->init_path, HIDDEN_INIT);
     words(builder, "--proc", "/proc", NULL);
-    words(builder, "--dev", "/dev", NULL);
+    add_dev(builder);
     words(builder, "--", builder->options->other_users ? GIVEN_INIT : HIDDEN_INIT, NULL);
     add_writable(builder);
     add_python(builder);

@@ -8,13 +8,15 @@
 #include "box/isolation.h"
 #include "box/script.h"
 #include "box/string_list.h"
+#include "values/limits.h"
 
 struct cwsd_layout_options {
     enum cwsd_isolation isolation; /* NAMESPACES or OVERLAY */
     const char *bwrap;
     const char *init_path;
-    bool other_users;   /* they run as users to whom nothing belongs, with CWSI_PROGRAM */
-    unsigned read_only; /* bit i: no overlay on cwsd_layout_programs[i] */
+    bool other_users;          /* they run as users to whom nothing belongs, with CWSI_PROGRAM */
+    struct cwsd_limits limits; /* processes 0: none */
+    unsigned read_only;        /* bit i: no overlay on cwsd_layout_programs[i] */
 };
 
 struct cwsd_layout {

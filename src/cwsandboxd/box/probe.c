@@ -213,6 +213,7 @@ static enum cws_status probe_each(struct cwsd_host *host, enum cwsd_isolation st
 {
     struct cws_error overlay_err = {0};
     unsigned read_only = 0;
+    cwsd_host_count_processes(host);
     if (strongest == CWSD_ISOLATION_OVERLAY &&
         try_isolation(host, CWSD_ISOLATION_OVERLAY, &read_only, &overlay_err) == CWS_OK) {
         cwsd_host_set_description(host, read_only, "", why_root);

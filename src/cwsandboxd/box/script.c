@@ -54,3 +54,13 @@ void cwsd_script_file(struct cwsd_script *script, enum cwsi_step_op op, const ch
     struct cwsi_step step = {.op = op, .mode = mode, .a_len = (uint32_t)strlen(path), .b_len = len};
     add(script, &step, path, data);
 }
+
+void cwsd_script_limit(struct cwsd_script *script, unsigned resource, const char *what,
+                       uint64_t most)
+{
+    struct cwsi_step step = {.op = CWSI_STEP_LIMIT,
+                             .mode = resource,
+                             .a_len = (uint32_t)strlen(what),
+                             .b_len = sizeof(most)};
+    add(script, &step, what, &most);
+}

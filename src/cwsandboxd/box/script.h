@@ -20,6 +20,9 @@ void cwsd_script_done(struct cwsd_script *script);
 void cwsd_script_add(struct cwsd_script *script, enum cwsi_step_op op, unsigned flags,
                      const char *a, const char *b);
 void cwsd_script_mkdir(struct cwsd_script *script, const char *path, unsigned mode);
+/* CWSI_STEP_LIMIT; `what` is for messages. */
+void cwsd_script_limit(struct cwsd_script *script, unsigned resource, const char *what,
+                       uint64_t most);
 /* CWSI_STEP_FILE or CWSI_STEP_MOUNT_FILE. */
 void cwsd_script_file(struct cwsd_script *script, enum cwsi_step_op op, const char *path,
                       unsigned mode, const void *data, size_t len);

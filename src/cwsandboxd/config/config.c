@@ -10,6 +10,12 @@
 #define DEFAULT_MAX_SANDBOXES 512
 #define LARGEST_MAX_SANDBOXES 10000
 
+/* Less than that no sandbox works with: its init holds pipes open, its set-up writes files. */
+#define LEAST_MAX_PROCESSES  8
+#define LEAST_MAX_OPEN_FILES 1024
+#define LEAST_MAX_WRITTEN    (16u << 20)
+#define LARGEST_LIMIT        (1l << 22) /* of processes: the kernel's own */
+
 const char cwsd_config_help[] =
     "Usage: cwsandboxd [OPTION]...\n"
     "Runs sandboxes on this machine for cwsandbox clients.\n"
@@ -27,6 +33,10 @@ const char cwsd_config_help[] =
     "  --isolation MODE      auto (default): the strongest this machine allows, or no start;\n"
     "                        none: commands run as they are, NOT isolated\n"
     "  --max-sandboxes N     at most N sandboxes at once (default 512)\n"
+    "  --max-processes N     at most N processes and threads in each sandbox (default 2048)\n"
+    "  --max-open-files N    at most N open files for each process in a sandbox (default 10000)\n"
+    "  --max-written SIZE    at most SIZE bytes of files that a sandbox makes or changes; K, M, G\n"
+    "                        and T are suffixes (default: an eighth of the machine's memory)\n"
     "  --state-dir PATH      where the daemon keeps what it needs while it runs\n"
     "  --bwrap PATH          the bubblewrap program (default: found on PATH)\n"
     "  --parent PID          end when this process, which must have started the daemon, ends\n"
@@ -44,6 +54,9 @@ enum option_id {
     OPTION_TLS_KEY,
     OPTION_ISOLATION,
     OPTION_MAX_SANDBOXES,
+    OPTION_MAX_PROCESSES,
+    OPTION_MAX_OPEN_FILES,
+    OPTION_MAX_WRITTEN,
     OPTION_STATE_DIR,
     OPTION_BWRAP,
     OPTION_PARENT,
@@ -59,6 +72,9 @@ static const struct option options[] = {
     {"tls-key", required_argument, NULL, OPTION_TLS_KEY},
     {"isolation", required_argument, NULL, OPTION_ISOLATION},
     {"max-sandboxes", required_argument, NULL, OPTION_MAX_SANDBOXES},
+    {"max-processes", required_argument, NULL, OPTION_MAX_PROCESSES},
+    {"max-open-files", required_argument, NULL, OPTION_MAX_OPEN_FILES},
+    {"max-written", required_argument, NULL, OPTION_MAX_WRITTEN},
     {"state-dir", required_argument, NULL, OPTION_STATE_DIR},
     {"bwrap", required_argument, NULL, OPTION_BWRAP},
     {"parent", required_argument, NULL, OPTION_PARENT},
@@ -78,6 +94,42 @@ static enum cws_status parse_number(const char *option, const char *text, long l
         return cws_error_set(err, CWS_INVALID, "--%s: \"%s\" is not a number from %ld to %ld",
                              option, text, least, most);
     *out = value;
+    return CWS_OK;
+}
+
+/* A number of bytes, perhaps with a suffix for a power of 1024. */
+static enum cws_status parse_size(const char *option, const char *text, uint64_t least,
+                                  uint64_t *out, struct cws_error *err)
+{
+    static const char suffixes[] = "KMGT";
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    const char *suffix = *end ? strchr(suffixes, *end) : NULL;
+    unsigned shift = suffix ? 10 * (unsigned)(suffix - suffixes + 1) : 0;
+    if (text[0] < '0' || text[0] > '9' || errno || (*end && (!suffix || end[1])) ||
+        value > (uint64_t)INT64_MAX >> shift || value << shift < least)
+        return cws_error_set(err, CWS_INVALID,
+                             "--%s: \"%s\" is not a number of bytes of %lluM or more, perhaps with "
+                             "one of the suffixes K, M, G and T",
+                             option, text, (unsigned long long)least >> 20);
+    *out = (uint64_t)value << shift;
+    return CWS_OK;
+}
+
+static enum cws_status set_limit(struct cwsd_config *config, int id, const char *text,
+                                 struct cws_error *err)
+{
+    struct cwsd_limits *limits = &config->limits;
+    long number = 0;
+    if (id == OPTION_MAX_WRITTEN)
+        return parse_size("max-written", text, LEAST_MAX_WRITTEN, &limits->written_bytes, err);
+    bool files = id == OPTION_MAX_OPEN_FILES;
+    if (parse_number(files ? "max-open-files" : "max-processes", text,
+                     files ? LEAST_MAX_OPEN_FILES : LEAST_MAX_PROCESSES, LARGEST_LIMIT, &number,
+                     err) != CWS_OK)
+        return err->status;
+    *(files ? &limits->open_files : &limits->processes) = (uint64_t)number;
     return CWS_OK;
 }
 
@@ -155,6 +207,10 @@ static enum cws_status take_option(struct cwsd_config *config, int id, const cha
             return err->status;
         config->max_sandboxes = (size_t)number;
         return CWS_OK;
+    case OPTION_MAX_PROCESSES:
+    case OPTION_MAX_OPEN_FILES:
+    case OPTION_MAX_WRITTEN:
+        return set_limit(config, id, value, err);
     case OPTION_STATE_DIR:
         return set_state_dir(config, value, err);
     case OPTION_BWRAP:

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include "config/address.h"
+#include "values/limits.h"
 
 #define CWSD_MAX_LISTENERS 8
 
@@ -31,7 +32,8 @@ struct cwsd_config {
     char state_dir[4096];
     pid_t parent; /* 0: none */
     size_t max_sandboxes;
-    int ready_fd; /* -1: none */
+    struct cwsd_limits limits; /* of each sandbox; 0: the default, which depends on the host */
+    int ready_fd;              /* -1: none */
 };
 
 /* argv as main gets it; it must outlive the config. CWS_INVALID names the option, the value and

@@ -45,6 +45,9 @@ static void defaults(void **state)
     assert_int_equal(config.ready_fd, -1);
     assert_int_equal(config.parent, 0);
     assert_false(config.isolation_none);
+    assert_int_equal(config.limits.processes, 0);
+    assert_int_equal(config.limits.open_files, 0);
+    assert_int_equal(config.limits.written_bytes, 0);
     assert_int_equal(parse(&config, &err, &user, nothing), CWS_OK);
     assert_string_equal(config.listen[0].path, "/run/user/1000/cwsandboxd.sock");
     assert_string_equal(config.state_dir, "/run/user/1000/cwsandboxd/state");
@@ -76,6 +79,31 @@ static void values_are_taken(void **state)
     assert_int_equal(config.action, CWSD_ACTION_HELP);
     assert_int_equal(PARSE(&config, &err, "--version"), CWS_OK);
     assert_int_equal(config.action, CWSD_ACTION_VERSION);
+}
+
+static void limits_are_taken(void **state)
+{
+    (void)state;
+    struct cwsd_config config;
+    struct cws_error err;
+    assert_int_equal(
+        PARSE(&config, &err, "--max-processes=8", "--max-open-files", "4096", "--max-written=16M"),
+        CWS_OK);
+    assert_int_equal(config.limits.processes, 8);
+    assert_int_equal(config.limits.open_files, 4096);
+    assert_int_equal(config.limits.written_bytes, 16u << 20);
+    assert_int_equal(PARSE(&config, &err, "--max-written=16777217"), CWS_OK);
+    assert_int_equal(config.limits.written_bytes, 16777217);
+    assert_int_equal(PARSE(&config, &err, "--max-written=3T"), CWS_OK);
+    assert_int_equal(config.limits.written_bytes, 3ull << 40);
+    REFUSED("\"7\" is not a number from 8 to", "--max-processes=7");
+    REFUSED("\"many\"", "--max-processes=many");
+    REFUSED("\"1023\" is not a number from 1024 to", "--max-open-files=1023");
+    static const char *const sizes[] = {
+        "15M", "M", "1G ", "-1G", "1.5G", "1GB", "16777215", "9999999T", "99999999999999999999999",
+        ""};
+    for (size_t i = 0; i < CWS_ARRAY_LEN(sizes); i++)
+        REFUSED("is not a number of bytes of 16M or more", "--max-written", sizes[i]);
 }
 
 static void mistakes_are_named(void **state)
@@ -188,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CWSD_TEST(defaults),
         CWSD_TEST(values_are_taken),
+        CWSD_TEST(limits_are_taken),
         CWSD_TEST(mistakes_are_named),
         CWSD_TEST(tcp_needs_a_token_and_strangers_need_tls),
         CWSD_TEST(too_many_listeners),
