@@ -180,6 +180,7 @@ async def main():
         global channel, sandbox, cat, promise
         nonlocal waiting, line
         waiting.close()
+        line.close()
         del channel, sandbox, cat, promise, waiting, line
         gc.collect()
         assert core.stats()["operations"] == 0, core.stats()

@@ -251,7 +251,10 @@ def test_ended_by_one_woken_just_before(
             with pytest.raises(asyncio.CancelledError, match="by a neighbour"):
                 await tasks[1]
         else:
-            tasks[1].cancel()
+            # As with asyncio's own futures: a task whose coroutine was closed learns of it when it is stepped.
+            assert tasks[1].cancel()
+            with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
+                await tasks[1]
         assert promises[1].result() == 1
         assert await promises[1] == 1
         await pause()

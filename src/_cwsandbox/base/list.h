@@ -27,6 +27,11 @@ static inline void cws_list_push_back(struct cws_list *list, struct cws_list *no
 }
 
 /* Takes the node out of whatever list it is in; harmless when it is in none. */
+static inline void cws_list_push_front(struct cws_list *list, struct cws_list *node)
+{
+    cws_list_push_back(list->next, node);
+}
+
 static inline void cws_list_remove(struct cws_list *node)
 {
     node->prev->next = node->next;

@@ -18,8 +18,7 @@ PyObject *py_awaiter_new(struct py_state *state, PyObject *subject,
 static bool is_unused(PyObject *self)
 {
     const struct py_awaiter *awaiter = (const struct py_awaiter *)self;
-    return Py_REFCNT(self) == 1 && !awaiter->letter.posted &&
-           awaiter->generation == cws_loop_generation() &&
+    return Py_REFCNT(self) == 1 && awaiter->generation == cws_loop_generation() &&
            (awaiter->phase == PY_AWAITER_FINISHED || awaiter->phase == PY_AWAITER_IDLE);
 }
 
@@ -31,6 +30,8 @@ PyObject *py_awaiter_again(PyObject **spare, struct py_state *state, PyObject *s
         awaiter->waitable = waitable;
         awaiter->phase = PY_AWAITER_IDLE;
         awaiter->cancelled = false;
+        Py_CLEAR(awaiter->callback);
+        Py_CLEAR(awaiter->context);
         Py_CLEAR(awaiter->message);
         if (!awaiter->subject)
             awaiter->subject = Py_NewRef(subject);
@@ -48,24 +49,26 @@ PyObject *py_awaiter_again(PyObject **spare, struct py_state *state, PyObject *s
 void py_awaiter_stop_waiting(struct py_awaiter *awaiter, enum py_awaiter_phase next)
 {
     awaiter->phase = next;
-    /* In a forked child the letter is the parent's, and a lock of its list may be held for ever. */
-    if (awaiter->generation != cws_loop_generation())
-        return;
+    if (awaiter->relies && awaiter->generation == cws_loop_generation())
+        py_bridge_rely_end(awaiter->bridge);
     if (next != PY_AWAITER_WOKEN)
         py_letter_give_up(&awaiter->letter);
-    if (awaiter->relies)
-        py_bridge_rely_end(awaiter->bridge);
 }
 
-/* Ends it, whether or not the wake-up came: no callback comes after this. */
+/*
+ * Ends it, whether or not the wake-up came: no callback comes after this, but for that of cancel().
+ *
+ * The callback is kept: this may be the close() of a coroutine that the collector finalizes, and
+ * the callback may be all that keeps the task, whose end would close that coroutine again. Where
+ * somebody closed it by hand, the task learns of it by being cancelled.
+ */
 static void end(struct py_awaiter *awaiter)
 {
     if (awaiter->phase == PY_AWAITER_WAITING)
         py_awaiter_stop_waiting(awaiter, PY_AWAITER_FINISHED);
     awaiter->phase = PY_AWAITER_FINISHED;
-    Py_CLEAR(awaiter->callback);
-    Py_CLEAR(awaiter->context);
-    Py_CLEAR(awaiter->bridge);
+    if (!awaiter->callback)
+        Py_CLEAR(awaiter->bridge);
     Py_CLEAR(awaiter->subject);
 }
 
@@ -85,30 +88,19 @@ static int awaiter_clear(PyObject *self)
 {
     struct py_awaiter *awaiter = (struct py_awaiter *)self;
     end(awaiter);
+    Py_CLEAR(awaiter->callback);
+    Py_CLEAR(awaiter->context);
+    Py_CLEAR(awaiter->bridge);
     Py_CLEAR(awaiter->message);
     return 0;
 }
 
-static void free_memory(struct py_awaiter *awaiter)
-{
-    py_state_unref(awaiter->state);
-    py_object_free((PyObject *)awaiter);
-}
-
-void py_awaiter_free_letter(struct py_letter *letter)
-{
-    free_memory(cws_container_of(letter, struct py_awaiter, letter));
-}
-
 static void awaiter_dealloc(PyObject *self)
 {
-    struct py_awaiter *awaiter = (struct py_awaiter *)self;
     PyObject_GC_UnTrack(self);
     awaiter_clear(self);
-    if (awaiter->letter.posted && awaiter->generation == cws_loop_generation())
-        awaiter->letter.outlives = true; /* it lies in the mailbox, and is part of this memory */
-    else
-        free_memory(awaiter);
+    py_state_unref(((struct py_awaiter *)self)->state);
+    py_object_free(self);
 }
 
 /* ---- one step ------------------------------------------------------------------------------- */
@@ -121,11 +113,12 @@ static enum py_poll start_waiting(struct py_awaiter *awaiter, PyObject **out_val
         return PY_POLL_ERROR;
     Py_XDECREF((PyObject *)awaiter->bridge);
     awaiter->bridge = bridge;
-    py_letter_init(&awaiter->letter, bridge);
+    py_letter_init(&awaiter->letter, bridge, (PyObject *)awaiter, py_awaiter_wake);
     enum py_poll how = awaiter->waitable->poll(awaiter->subject, &awaiter->letter.letter.observer,
                                                &awaiter->letter.waiters, out_value);
     if (how != PY_POLL_PENDING)
         return how;
+    py_letter_hold(&awaiter->letter);
     awaiter->phase = PY_AWAITER_WAITING;
     awaiter->blocking = true;
     struct cws_loop *loop = awaiter->waitable->loop(awaiter->subject);

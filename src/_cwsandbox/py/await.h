@@ -8,8 +8,6 @@
 #include "py/state.h"
 #include "py/wait.h"
 
-struct py_letter;
-
 extern PyType_Spec py_awaiter_spec;
 
 /* A new awaitable iterator over one value of `subject`. NULL with an exception set. */
@@ -20,12 +18,3 @@ PyObject *py_awaiter_new(struct py_state *state, PyObject *subject,
  * (NULL at first) is the caller's own reference to it. */
 PyObject *py_awaiter_again(PyObject **spare, struct py_state *state, PyObject *subject,
                            const struct py_waitable *waitable);
-
-/* Attached, on the loop's thread: what the awaiter of this letter waits for has changed; the
- * letter is used up. Who waits for the awaiter is called at once if `directly`, else from the
- * loop. -1 with KeyboardInterrupt or SystemExit, which ends the loop; else 0: other exceptions are
- * told to the loop. */
-int py_awaiter_wake(struct py_letter *letter, bool directly);
-
-/* Attached: the letter outlived its awaiter; frees the memory of both. */
-void py_awaiter_free_letter(struct py_letter *letter);

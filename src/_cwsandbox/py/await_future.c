@@ -89,17 +89,15 @@ static int call_back(struct py_awaiter *awaiter, bool directly)
     return rc;
 }
 
-int py_awaiter_wake(struct py_letter *letter, bool directly)
+int py_awaiter_wake(PyObject *self, bool directly)
 {
-    struct py_awaiter *awaiter = cws_container_of(letter, struct py_awaiter, letter);
-    Py_INCREF((PyObject *)awaiter);
+    struct py_awaiter *awaiter = (struct py_awaiter *)self;
     py_awaiter_stop_waiting(awaiter, PY_AWAITER_WOKEN);
     int rc = call_back(awaiter, directly);
     if (rc < 0 && !ends_the_loop()) {
-        PyErr_WriteUnraisable((PyObject *)awaiter);
+        PyErr_WriteUnraisable(self);
         rc = 0;
     }
-    Py_DECREF((PyObject *)awaiter);
     return rc;
 }
 
@@ -195,9 +193,11 @@ PyObject *py_awaiter_cancel(PyObject *self, PyObject *const *args, Py_ssize_t na
     PyObject *message;
     if (py_args_parse(&params, args, nargs, kwnames, &message) < 0)
         return NULL;
-    if (!is_pending(awaiter)) /* the wake-up is on its way to the task, which sees to it */
+    if (is_pending(awaiter))
+        py_awaiter_stop_waiting(awaiter, PY_AWAITER_CANCELLED);
+    else if (!awaiter->callback) /* the wake-up is on its way to the task, which sees to it */
         Py_RETURN_FALSE;
-    py_awaiter_stop_waiting(awaiter, PY_AWAITER_CANCELLED);
+    /* else the coroutine was closed by hand, and its task does not know yet */
     awaiter->cancelled = true;
     awaiter->message = message == Py_None ? NULL : Py_XNewRef(message);
     if (call_back(awaiter, false) < 0)

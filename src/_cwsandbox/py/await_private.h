@@ -35,6 +35,9 @@ struct py_awaiter {
 /* Of one that is WAITING: no wake-up comes after this; WOKEN: it has just come. */
 void py_awaiter_stop_waiting(struct py_awaiter *awaiter, enum py_awaiter_phase next);
 
+/* As py_letter.wake. */
+int py_awaiter_wake(PyObject *self, bool directly);
+
 /* Raises asyncio's CancelledError with the message of cancel(). */
 void py_awaiter_raise_cancelled(struct py_awaiter *awaiter);
 

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include "io/guest.h"
-#include "py/await.h"
 
 /* ---- letters -------------------------------------------------------------------------------- */
 
@@ -15,18 +14,41 @@ static void post(struct cws_observer *observer)
     cws_mailbox_put(letter->mailbox, letter);
 }
 
-void py_letter_init(struct py_letter *letter, struct py_bridge *bridge)
+void py_letter_init(struct py_letter *letter, struct py_bridge *bridge, PyObject *owner,
+                    int (*wake)(PyObject *owner, bool directly))
 {
     assert(!letter->posted);
     cws_letter_init(&letter->letter, bridge->mailbox);
     letter->letter.observer.notify = post;
+    cws_list_init(&letter->held);
+    letter->bridge = bridge;
+    letter->owner = owner;
+    letter->wake = wake;
     letter->given_up = false;
+}
+
+void py_letter_hold(struct py_letter *letter)
+{
+    Py_INCREF(letter->owner);
+    cws_list_push_back(&letter->bridge->held, &letter->held);
+}
+
+/* The letter may be gone after this. */
+static void let_go(struct py_letter *letter)
+{
+    cws_list_remove(&letter->held);
+    Py_DECREF(letter->owner);
 }
 
 void py_letter_give_up(struct py_letter *letter)
 {
-    cws_waiters_remove(letter->waiters, &letter->letter.observer);
-    letter->given_up = true; /* if it was posted, whoever takes it out sees that */
+    letter->given_up = true;
+    if (letter->bridge->generation == cws_loop_generation()) {
+        cws_waiters_remove(letter->waiters, &letter->letter.observer);
+        if (letter->posted) /* whoever takes it out lets go of the owner */
+            return;
+    } /* else the letter is the parent's, and a lock of its list may be held for ever */
+    let_go(letter);
 }
 
 void py_bridge_rely_begin(struct py_bridge *bridge, struct cws_loop *loop)
@@ -83,19 +105,12 @@ static struct py_letter *take_first(struct py_bridge *bridge)
 /* -1 with an exception that ends the loop. */
 static int deliver(struct py_letter *letter, bool directly)
 {
-    if (letter->outlives) {
-        py_awaiter_free_letter(letter);
-        return 0;
-    }
     letter->posted = false;
-    return letter->given_up ? 0 : py_awaiter_wake(letter, directly);
-}
-
-static void drop_all(struct py_bridge *bridge)
-{
-    collect(bridge, bridge->fd);
-    while (bridge->first)
-        deliver(take_first(bridge), false);
+    cws_list_remove(&letter->held);
+    PyObject *owner = letter->owner; /* with the bridge's reference */
+    int rc = letter->given_up ? 0 : letter->wake(owner, directly);
+    Py_DECREF(owner);
+    return rc;
 }
 
 /*
@@ -211,13 +226,37 @@ static int bridge_traverse(PyObject *self, visitproc visit, void *arg)
     struct py_bridge *bridge = (struct py_bridge *)self;
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(bridge->loop_ref);
+    for (struct cws_list *node = bridge->held.next; node != &bridge->held; node = node->next)
+        Py_VISIT(cws_list_entry(node, struct py_letter, held)->owner);
     return 0;
 }
 
+/* Whoever waits holds the bridge, so where this one is garbage they are, too: what they do when
+ * they are cleared ends their part in the cycle. */
 static int bridge_clear(PyObject *self)
 {
     Py_CLEAR(((struct py_bridge *)self)->loop_ref);
     return 0;
+}
+
+static void close_mailbox(struct py_bridge *bridge)
+{
+    if (bridge->generation == cws_loop_generation()) {
+        cws_mailbox_unref(bridge->mailbox);
+        return;
+    }
+    /* This process's copies; the memory is left as fork() found it. */
+    for (int fd = 0; fd < CWS_MAILBOX_FDS; fd++)
+        close(cws_mailbox_fd(bridge->mailbox, fd));
+}
+
+/* Nobody waits any more: what is left are letters that were given up after they were posted. */
+static void drop_all(struct py_bridge *bridge)
+{
+    if (bridge->mailbox && bridge->generation == cws_loop_generation())
+        collect(bridge, bridge->fd);
+    while (!cws_list_is_empty(&bridge->held))
+        let_go(cws_list_entry(bridge->held.next, struct py_letter, held));
 }
 
 static void bridge_dealloc(PyObject *self)
@@ -225,18 +264,11 @@ static void bridge_dealloc(PyObject *self)
     struct py_bridge *bridge = (struct py_bridge *)self;
     PyObject_GC_UnTrack(self);
     bridge_clear(self);
+    cws_list_remove(&bridge->node);
     bridge->state->live_bridges--;
-    if (bridge->state->last_bridge == bridge)
-        bridge->state->last_bridge = NULL;
-    if (bridge->mailbox && bridge->generation == cws_loop_generation()) {
-        /* Every awaiter holds its bridge, so none is left: these are letters that were given up. */
-        drop_all(bridge);
-        cws_mailbox_unref(bridge->mailbox);
-    } else if (bridge->mailbox) {
-        /* This process's copies; the memory is left as fork() found it. */
-        for (int fd = 0; fd < CWS_MAILBOX_FDS; fd++)
-            close(cws_mailbox_fd(bridge->mailbox, fd));
-    }
+    drop_all(bridge);
+    if (bridge->mailbox)
+        close_mailbox(bridge);
     py_state_unref(bridge->state);
     py_object_free(self);
 }
@@ -269,8 +301,6 @@ static void tear_down(PyObject *loop, struct py_bridge *bridge)
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     unwatch(loop, bridge, 0);
-    if (PyObject_DelItem(bridge->state->bridges, loop) < 0)
-        PyErr_Clear();
     PyErr_Restore(type, value, traceback);
 }
 
@@ -283,6 +313,9 @@ static struct py_bridge *bridge_new(struct py_state *state, PyObject *loop)
     bridge->state = py_state_ref(state);
     state->live_bridges++;
     bridge->generation = cws_loop_generation();
+    bridge->loop_id = loop;
+    cws_list_init(&bridge->held);
+    cws_list_push_front(&state->bridges, &bridge->node);
     bridge->loop_ref = PyWeakref_NewRef(loop, NULL);
     if (!bridge->loop_ref)
         goto fail;
@@ -290,8 +323,6 @@ static struct py_bridge *bridge_new(struct py_state *state, PyObject *loop)
         PyErr_SetString(err.status == CWS_NO_MEMORY ? PyExc_MemoryError : PyExc_OSError, err.text);
         goto fail;
     }
-    if (PyObject_SetItem(state->bridges, loop, (PyObject *)bridge) < 0)
-        goto fail;
     if (watch(loop, bridge, 0) < 0 || watch(loop, bridge, 1) < 0) {
         tear_down(loop, bridge);
         goto fail;
@@ -302,48 +333,6 @@ fail:
     return NULL;
 }
 
-static int sweep_one(struct py_state *state, PyObject *loop)
-{
-    PyObject *closed = PyObject_CallMethod(loop, "is_closed", NULL);
-    if (!closed)
-        return -1;
-    int is_closed = PyObject_IsTrue(closed);
-    Py_DECREF(closed);
-    if (is_closed <= 0)
-        return is_closed;
-    return PyObject_DelItem(state->bridges, loop);
-}
-
-int py_bridge_sweep(struct py_state *state)
-{
-    if (!state->bridges)
-        return 0;
-    PyObject *loops = PySequence_List(state->bridges);
-    if (!loops)
-        return -1;
-    int rc = 0;
-    for (Py_ssize_t i = 0; rc == 0 && i < PyList_Size(loops); i++)
-        rc = sweep_one(state, PyList_GetItem(loops, i));
-    Py_DECREF(loops);
-    return rc;
-}
-
-static int make_bridges(struct py_state *state)
-{
-    PyObject *class = NULL;
-    if (!py_state_import(&class, "weakref", "WeakKeyDictionary"))
-        return -1;
-    PyObject *bridges = PyObject_CallNoArgs(class);
-    Py_DECREF(class);
-    if (!bridges)
-        return -1;
-    if (state->bridges)
-        Py_DECREF(bridges);
-    else
-        state->bridges = bridges;
-    return 0;
-}
-
 PyObject *py_bridge_loop(const struct py_bridge *bridge)
 {
     return bridge->loop_ref ? py_weakref_target(bridge->loop_ref) : NULL;
@@ -351,31 +340,29 @@ PyObject *py_bridge_loop(const struct py_bridge *bridge)
 
 static bool is_bridge_of(const struct py_bridge *bridge, PyObject *loop)
 {
+    /* A loop may have the address of one that is gone, and that of the parent's has a bridge of the
+     * parent's. */
+    if (bridge->loop_id != loop || bridge->generation != cws_loop_generation())
+        return false;
     PyObject *alive = py_bridge_loop(bridge);
     Py_XDECREF(alive);
     return alive == loop;
 }
 
+/* The one used last comes first. */
 static struct py_bridge *bridge_of(struct py_state *state, PyObject *loop)
 {
-    struct py_bridge *last = state->last_bridge;
-    if (last && is_bridge_of(last, loop))
-        return (struct py_bridge *)Py_NewRef((PyObject *)last);
-    if (!state->bridges && make_bridges(state) < 0)
-        return NULL;
-    PyObject *bridge = PyObject_CallMethod(state->bridges, "get", "O", loop);
-    if (!bridge)
-        return NULL;
-    if (bridge == Py_None) {
-        Py_DECREF(bridge);
-        if (py_bridge_sweep(state) < 0)
-            return NULL;
-        bridge = (PyObject *)bridge_new(state, loop);
-        if (!bridge)
-            return NULL;
+    for (struct cws_list *node = state->bridges.next; node != &state->bridges; node = node->next) {
+        struct py_bridge *bridge = cws_list_entry(node, struct py_bridge, node);
+        if (!is_bridge_of(bridge, loop))
+            continue;
+        if (node != state->bridges.next) {
+            cws_list_remove(node);
+            cws_list_push_front(&state->bridges, node);
+        }
+        return (struct py_bridge *)Py_NewRef((PyObject *)bridge);
     }
-    state->last_bridge = (struct py_bridge *)bridge;
-    return state->last_bridge;
+    return bridge_new(state, loop);
 }
 
 struct py_bridge *py_bridge_of_running_loop(struct py_state *state)

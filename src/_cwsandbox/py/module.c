@@ -48,10 +48,6 @@ static PyObject *after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignor
     cws_loop_after_fork();
     state->loop = NULL;
     state->stopped = false;
-    /* The parent's event loops are not this process's: their bridges go, and a loop made here
-     * gets its own. */
-    state->last_bridge = NULL;
-    Py_CLEAR(state->bridges);
     Py_RETURN_NONE;
 }
 
@@ -236,7 +232,6 @@ static PyObject **reference(PyObject *module, size_t index)
         &state->get_running_loop,
         &state->name_run,
         &state->name_get_debug,
-        &state->bridges,
     };
     return index < CWS_ARRAY_LEN(all) ? all[index] : NULL;
 }

@@ -7,6 +7,7 @@ struct py_state *py_state_new(void)
     struct py_state *state = PyMem_Calloc(1, sizeof(*state));
     if (!state)
         return (struct py_state *)PyErr_NoMemory();
+    cws_list_init(&state->bridges);
     return py_state_ref(state);
 }
 

@@ -8,8 +8,6 @@
 #include "io/loop.h"
 #include "py/compat.h"
 
-struct py_bridge;
-
 struct py_state {
     Py_ssize_t refs; /* the module's and each object's */
 
@@ -40,8 +38,7 @@ struct py_state {
     PyObject *name_run;       /* of a context */
     PyObject *name_get_debug; /* of an event loop */
 
-    PyObject *bridges; /* WeakKeyDictionary: event loop → Bridge; NULL until the first await */
-    struct py_bridge *last_bridge; /* borrowed: the one used last, a cache in front of `bridges` */
+    struct cws_list bridges; /* all there are; each is held by its event loop */
 
     void *spare_waiter;    /* wait.c's */
     struct cws_loop *loop; /* the I/O thread's, once used here; see py_state_loop */

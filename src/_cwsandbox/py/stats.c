@@ -46,7 +46,7 @@ static int take_census(struct py_state *state, struct census *census)
 PyObject *py_stats(struct py_state *state)
 {
     struct census census;
-    if (py_bridge_sweep(state) < 0 || take_census(state, &census) < 0)
+    if (take_census(state, &census) < 0)
         return NULL;
     return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n}", "allocations", (Py_ssize_t)cws_alloc_live(),
                          "operations", state->live_operations, "connections",
