@@ -47,7 +47,6 @@ CIRCLES = {
     ("_cwsandbox/grpc/call", "_cwsandbox/grpc/channel"): "a channel sends calls again, and calls "
     "come back to it",
     ("_cwsandbox/py/wait", "_cwsandbox/py/state"): "the state makes the locks of waiting threads",
-    ("_cwsandbox/py/await", "_cwsandbox/py/bridge"): "to be untied",
     ("_cwsandbox/py/operation", "_cwsandbox/py/promise"): "an operation may be a promise",
     ("_cwsandbox/sandbox/exec", "_cwsandbox/sandbox/sandbox"): "to be untied",
     ("_cwsandbox/py/writer", "_cwsandbox/py/process"): "to be untied",
