@@ -10,16 +10,6 @@
 
 #include "init.h"
 
-#if defined(__x86_64__)
-#define OWN_ARCH    AUDIT_ARCH_X86_64
-#define COMPAT_ARCH AUDIT_ARCH_I386
-#define LAST_NUMBER 0x3fffffffu /* above it: the x32 calls, another way to the same */
-#elif defined(__aarch64__)
-#define OWN_ARCH    AUDIT_ARCH_AARCH64
-#define COMPAT_ARCH AUDIT_ARCH_ARM
-#define LAST_NUMBER 0xffffffffu
-#endif
-
 /* Keyrings are not namespaced: the daemon's session keyring would be the commands' too. The others
  * are large parts of the kernel that ordinary programs do not need, and that ways out of sandboxes
  * have been found in. */
@@ -29,7 +19,7 @@ static const uint32_t own_calls[] = {
     __NR_io_uring_register,
 };
 
-/* The same for 32-bit programs; their numbers are not in our headers. */
+/* The same for 32-bit programs, in the same order; their numbers are not in our headers. */
 static const uint32_t compat_calls[] = {
 #if defined(__x86_64__)
     286, 287, 288, 357, 336, 374, 425, 426, 427,
@@ -40,8 +30,44 @@ static const uint32_t compat_calls[] = {
 
 #define CALLS (sizeof(own_calls) / sizeof(own_calls[0]))
 
+/* The families of sockets that belong to a network namespace, or to nobody else. Of others some,
+ * AF_VSOCK first of all, lead straight to the machine's hypervisor or devices, and all of them to
+ * modules of the kernel that nobody else on the host may have asked for. */
+static const uint32_t families[] = {1 /* AF_UNIX */, 2 /* AF_INET */, 10 /* AF_INET6 */,
+                                    16 /* AF_NETLINK */};
+
+#define FAMILIES (sizeof(families) / sizeof(families[0]))
+
+/* How programs of one kind enter the kernel. */
+struct entry {
+    uint32_t arch;
+    uint32_t last_call;      /* what is above are other ways to the same calls */
+    const uint32_t *refused; /* CALLS of them */
+    uint32_t socket, socketpair;
+    uint32_t socketcall; /* makes a socket from arguments in memory, which cannot be looked at */
+};
+
+#define NO_SUCH_CALL 0xfffffffeu
+
+static const struct entry entries[] = {
+#if defined(__x86_64__)
+    /* Above: the x32 calls. */
+    {AUDIT_ARCH_X86_64, 0x3fffffffu, own_calls, __NR_socket, __NR_socketpair, NO_SUCH_CALL},
+    {AUDIT_ARCH_I386, 0xffffffffu, compat_calls, 359, 360, 102},
+#elif defined(__aarch64__)
+    {AUDIT_ARCH_AARCH64, 0xffffffffu, own_calls, __NR_socket, __NR_socketpair, NO_SUCH_CALL},
+    {AUDIT_ARCH_ARM, 0xffffffffu, compat_calls, 281, 288, NO_SUCH_CALL},
+#endif
+};
+
+#define ENTRIES (sizeof(entries) / sizeof(entries[0]))
+
+/* socketcall's first argument. */
+#define CALL_SOCKET     1
+#define CALL_SOCKETPAIR 8
+
 struct program {
-    struct sock_filter code[2 * CALLS + 12];
+    struct sock_filter code[ENTRIES * (2 * CALLS + 2 * FAMILIES + 16) + 2];
     unsigned short len;
 };
 
@@ -51,31 +77,63 @@ static void add(struct program *program, uint16_t code, uint32_t k, uint8_t if_t
     program->code[program->len++] = (struct sock_filter){code, if_true, if_false, k};
 }
 
+static void load(struct program *program, size_t offset)
+{
+    add(program, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
+}
+
 static void answer(struct program *program, uint32_t action)
 {
     add(program, BPF_RET | BPF_K, action, 0, 0);
 }
 
-/* For calls of one architecture; goes on behind itself for those of another. */
-static void add_calls(struct program *program, uint32_t arch, uint32_t last, const uint32_t *calls)
+static void answer_if(struct program *program, uint32_t value, uint32_t action)
 {
-    add(program, BPF_JMP | BPF_JEQ | BPF_K, arch, 0, CALLS + 4);
-    add(program, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr), 0, 0);
-    add(program, BPF_JMP | BPF_JGT | BPF_K, last, CALLS + 1, 0);
-    for (uint8_t i = 0; i < CALLS; i++)
-        add(program, BPF_JMP | BPF_JEQ | BPF_K, calls[i], (uint8_t)(CALLS - i), 0);
+    add(program, BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
+    answer(program, action);
+}
+
+#define REFUSED        (SECCOMP_RET_ERRNO | ENOSYS)
+#define UNKNOWN_FAMILY (SECCOMP_RET_ERRNO | EAFNOSUPPORT)
+/* Of the first argument, an int. The kernel and its callers agree that the rest does not count. */
+#define FIRST_ARGUMENT offsetof(struct seccomp_data, args[0])
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "its low half comes first");
+
+/* Goes on behind itself for calls that are not made this way. */
+static void add_entry(struct program *program, const struct entry *entry)
+{
+    unsigned short start = program->len;
+    add(program, BPF_JMP | BPF_JEQ | BPF_K, entry->arch, 0, 0);
+    load(program, offsetof(struct seccomp_data, nr));
+    add(program, BPF_JMP | BPF_JGT | BPF_K, entry->last_call, 0, 1);
+    answer(program, REFUSED);
+    for (size_t i = 0; i < CALLS; i++)
+        answer_if(program, entry->refused[i], REFUSED);
+    /* Any other call jumps over what looks at the argument. */
+    add(program, BPF_JMP | BPF_JEQ | BPF_K, entry->socketcall, 0, 6);
+    load(program, FIRST_ARGUMENT);
+    answer_if(program, CALL_SOCKET, REFUSED);
+    answer_if(program, CALL_SOCKETPAIR, REFUSED);
     answer(program, SECCOMP_RET_ALLOW);
-    answer(program, SECCOMP_RET_ERRNO | ENOSYS);
+    add(program, BPF_JMP | BPF_JEQ | BPF_K, entry->socket, 1, 0);
+    add(program, BPF_JMP | BPF_JEQ | BPF_K, entry->socketpair, 0, 2 * FAMILIES + 2);
+    load(program, FIRST_ARGUMENT);
+    for (size_t i = 0; i < FAMILIES; i++)
+        answer_if(program, families[i], SECCOMP_RET_ALLOW);
+    answer(program, UNKNOWN_FAMILY);
+    answer(program, SECCOMP_RET_ALLOW);
+    program->code[start].jf = (uint8_t)(program->len - start - 1);
 }
 
 int filter_calls(void)
 {
     struct program program = {.len = 0};
     _Static_assert(sizeof(compat_calls) == sizeof(own_calls), "one for one");
-    add(&program, BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch), 0, 0);
-    add_calls(&program, OWN_ARCH, LAST_NUMBER, own_calls);
-    add_calls(&program, COMPAT_ARCH, 0xffffffffu, compat_calls);
-    answer(&program, SECCOMP_RET_ERRNO | ENOSYS);
+    load(&program, offsetof(struct seccomp_data, arch));
+    for (size_t i = 0; i < ENTRIES; i++)
+        add_entry(&program, &entries[i]);
+    answer(&program, REFUSED);
     struct sock_fprog whole = {.len = program.len, .filter = program.code};
     return (int)SYS5(prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &whole, 0, 0);
 }

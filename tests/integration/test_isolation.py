@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import platform
 import secrets
 import socket
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -215,3 +219,50 @@ def test_killing_everything_inside_harms_no_one_else(base_url: str, daemon: Daem
             victim.exec(["sh", "-c", "kill -KILL -1"]).result()
         assert other.exec(["echo", "fine"]).result().stdout == "fine\n"
     assert daemon.pid in descendants(os.getpid())
+
+
+SOCKETS = """
+import ctypes, errno, platform
+libc = ctypes.CDLL(None, use_errno=True)
+for call in ("socket", "socketpair"):
+    for family in range(1, 60):
+        made = (ctypes.c_int * 2)()
+        rest = (made,) if call == "socketpair" else ()
+        if getattr(libc, call)(family, 1, 0, *rest) >= 0: print(family, "made")
+        elif ctypes.get_errno() != errno.EAFNOSUPPORT: print(family, errno.errorcode[ctypes.get_errno()])
+"""
+
+# int 0x80 with eax, ebx, ecx, edx: the 32-bit calls, which a 64-bit program can make as well.
+INT_80 = """
+import ctypes, mmap, sys
+page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+page.write(bytes.fromhex("53 89f8 89f3 87d1 cd80 5b c3"))  # push, mov, mov, xchg, int, pop, ret
+call = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int] * 4)(ctypes.addressof(ctypes.c_char.from_buffer(page)))
+for numbers in sys.argv[1:]:
+    print(call(*map(int, numbers.split(","))))
+"""
+
+
+def test_sockets_of_no_namespace_cannot_be_made(sandbox: Sandbox) -> None:
+    """Such as AF_VSOCK, the way to the machine's hypervisor."""
+    answers = sandbox.exec(["python3", "-c", SOCKETS]).result().stdout.splitlines()
+    families = {int(line.split()[0]) for line in answers}
+    assert families <= {socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK}
+    assert f"{int(socket.AF_INET)} made" in answers
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="int 0x80 is x86's")
+def test_32_bit_calls_are_filtered_too(base_url: str) -> None:
+    getpid, socket_made, keyctl = "20,0,0,0", "359,1,1,0", "288,0,0,0"
+    vsock, by_socketcall, pair = "359,40,1,0", "102,1,0,0", "360,40,1,0"
+    calls = [getpid, socket_made, vsock, pair, by_socketcall, keyctl]
+    host = subprocess.run([sys.executable, "-c", INT_80, getpid], capture_output=True)
+    if host.returncode != 0 or host.stdout.startswith(b"-"):
+        pytest.skip("this kernel has no 32-bit calls")
+    with Sandbox.run() as sandbox:
+        result = sandbox.exec(["python3", "-c", INT_80, *calls]).result()
+    pid, made, *refused = map(int, result.stdout.split())
+    assert pid > 1
+    assert made >= 0
+    no_family = -errno.EAFNOSUPPORT
+    assert refused == [no_family, no_family, -errno.ENOSYS, -errno.ENOSYS]
