@@ -197,11 +197,8 @@ static void test_what_is_refused_at_once(void **state)
 {
     struct world *world = *state;
     char *words[] = {(char *)"true"}, *empty[] = {(char *)""};
-    struct cwsd_command_request fine = {.sandbox_id = world->id,
-                                        .container = "",
-                                        .command = words,
-                                        .command_count = 1,
-                                        .cwd = ""};
+    struct cwsd_command_request fine = {
+        .sandbox_id = world->id, .container = "", .command = words, .command_count = 1, .cwd = ""};
     struct cwsd_command_request request = fine;
     request.sandbox_id = "sb-nowhere";
     assert_null(start_request(world, &request, false));
