@@ -37,9 +37,11 @@ class Daemon:
         self._folder = tempfile.TemporaryDirectory()
         self.url = f"unix://{self._folder.name}/socket"
         ready, daemon_end = os.pipe()
+        life, self._line = os.pipe()
         with Path(self._folder.name, "log").open("w") as log:
-            self._process = self._start(daemon_end, log)
+            self._process = self._start(daemon_end, life, log)
         os.close(daemon_end)
+        os.close(life)
         with os.fdopen(ready) as file:
             if not file.readline().startswith("ready"):
                 text = Path(self._folder.name, "log").read_text()
@@ -47,7 +49,7 @@ class Daemon:
         self.pid = self._process.pid
         return self
 
-    def _start(self, ready: int, log: TextIO) -> subprocess.Popen[bytes]:
+    def _start(self, ready: int, life: int, log: TextIO) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [
                 self._program,
@@ -55,9 +57,9 @@ class Daemon:
                 f"--state-dir={self._folder.name}/state",
                 f"--max-sandboxes={MAX_SANDBOXES}",
                 f"--ready-fd={ready}",
-                f"--parent={os.getpid()}",
+                f"--life-fd={life}",
             ],
-            pass_fds=[ready],
+            pass_fds=[ready, life],
             stdout=subprocess.DEVNULL,
             stderr=log,
         )
@@ -70,6 +72,7 @@ class Daemon:
     ) -> None:
         self._process.terminate()
         self._process.wait(timeout=120)
+        os.close(self._line)
         self._folder.cleanup()
 
     def environment(self) -> dict[str, str]:

@@ -1,12 +1,18 @@
-"""The private daemon behind the base URL ``local``: one per process, ended with it."""
+"""The private daemon behind the base URL ``local``: one per process, ended with it.
+
+It is no child of this process, so that a program that waits for its children does not wait for it. What ties the two is
+a socket of which each holds an end: the daemon ends when ours is closed, by us or by the kernel, and we see its end at
+ours. Its directory is locked as long as this process lives; unlocked ones are what killed processes left.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
-import re
 import select
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -20,42 +26,93 @@ PATH_VARIABLE = "CWSANDBOX_DAEMON"
 READY_TIMEOUT = 30.0
 END_TIMEOUT = 10.0
 
-_PREFIX = "cwsandbox-local"
-_DIRECTORY = re.compile(rf"{_PREFIX}-([0-9]+)-.*")
+_PREFIX = "cwsandbox-local-"
 # The address of a Unix socket has room for 107 bytes.
 _BASE_MAX = 60
 _LOG_TAIL = 4096
+_LOCK_ATTEMPTS = 100
+
+
+class _Directory:
+    """A directory of our own, locked until it is closed."""
+
+    def __init__(self, base: str) -> None:
+        for _ in range(_LOCK_ATTEMPTS):
+            path = tempfile.mkdtemp(prefix=_PREFIX, dir=base)
+            fd = _lock_directory(path)
+            if fd is not None:
+                self.path, self._fd = Path(path), fd
+                return
+            # Another process has taken it for a leftover, between the two calls.
+            shutil.rmtree(path, ignore_errors=True)
+        raise SandboxUnavailableError(f"No directory in {base!r} can be locked")
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.leave()
+
+    def leave(self) -> None:
+        """Close it and leave it as it is."""
+        os.close(self._fd)
 
 
 class _Daemon:
     """A started daemon."""
 
-    def __init__(self, process: subprocess.Popen[bytes], directory: Path) -> None:
-        self.process = process
+    def __init__(self, directory: _Directory, line: socket.socket) -> None:
         self.directory = directory
+        self._line = line
+
+    @property
+    def _socket_path(self) -> Path:
+        return self.directory.path / "sock"
 
     @property
     def target(self) -> str:
-        return f"unix://{self.directory / 'sock'}"
+        return f"unix://{self._socket_path}"
+
+    @property
+    def log(self) -> str:
+        try:
+            text = (self.directory.path / "log").read_bytes()
+        except OSError:
+            return ""
+        return text[-_LOG_TAIL:].decode("utf-8", "replace").strip()
 
     def runs(self) -> bool:
-        return self.process.poll() is None
+        try:
+            return self._line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def is_reachable(self) -> bool:
+        """Whether new connections can be made: someone may have cleaned the temporary files up."""
+        return self._socket_path.exists()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it has ended within this time."""
+        return _is_readable_within(self._line.fileno(), seconds)
 
     def end(self) -> None:
-        """Have it stop its sandboxes and end; kill it if that takes too long."""
-        self.process.terminate()
-        try:
-            self.process.wait(END_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        """Have it stop its sandboxes and end; no longer in good order if that takes too long."""
+        with contextlib.suppress(OSError):
+            self._line.send(b"e", socket.MSG_NOSIGNAL)
+            self.wait(END_TIMEOUT)
+        self._line.close()
+        self.directory.remove()
+
+    def leave(self) -> None:
+        """Give up this process's hold on it: it is another's."""
+        self._line.close()
+        self.directory.leave()
 
 
 _lock = threading.Lock()
 _daemon: _Daemon | None = None
-# A forked child keeps the parent's daemon here, so that nothing of it is cleaned up there.
-_lost: list[_Daemon] = []
+# They run, and their sandboxes can be reached by the connections there are, but not by new ones.
+_unreachable: list[_Daemon] = []
 
 
 def target() -> str:
@@ -64,6 +121,9 @@ def target() -> str:
     with _lock:
         if _daemon is not None and not _daemon.runs():
             _daemon.end()
+            _daemon = None
+        if _daemon is not None and not _daemon.is_reachable():
+            _unreachable.append(_daemon)
             _daemon = None
         if _daemon is None:
             _daemon = _start()
@@ -84,17 +144,18 @@ def _program() -> str:
 def _start() -> _Daemon:
     program = _program()
     _sweep(_base())
-    directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}-{os.getpid()}-", dir=_base()))
-    ready, ready_in_child = os.pipe()
+    directory = _Directory(_base())
+    ours, theirs = socket.socketpair()
+    for end in (ours, theirs):
+        end.settimeout(None)  # whatever the program has made the default
+    daemon = _Daemon(directory, ours)
+    ready, ready_in_daemon = os.pipe()
     try:
-        daemon = _Daemon(_spawn(program, directory, ready_in_child), directory)
-    except BaseException:
-        os.close(ready)
-        shutil.rmtree(directory, ignore_errors=True)
-        raise
-    finally:
-        os.close(ready_in_child)
-    try:
+        try:
+            _spawn(program, daemon, theirs.fileno(), ready_in_daemon)
+        finally:
+            theirs.close()
+            os.close(ready_in_daemon)
         _await_ready(daemon, ready)
     except BaseException:
         daemon.end()
@@ -109,24 +170,32 @@ def _base() -> str:
     return base if len(os.fsencode(base)) <= _BASE_MAX else "/tmp"
 
 
-def _spawn(program: str, directory: Path, ready: int) -> subprocess.Popen[bytes]:
+def _spawn(program: str, daemon: _Daemon, line: int, ready: int) -> None:
     command = [
         program,
-        f"--parent={os.getpid()}",
-        f"--listen=unix://{directory / 'sock'}",
+        f"--listen={daemon.target}",
+        f"--life-fd={line}",
         f"--ready-fd={ready}",
         "--isolation=auto",
+        "--detach",
     ]
-    with (directory / "log").open("wb") as log:
+    with (daemon.directory.path / "log").open("wb") as log:
         # A session of its own: Ctrl-C must leave it to us, who still have sandboxes to stop.
-        return subprocess.Popen(
+        started = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=(ready,),
+            pass_fds=(line, ready),
             start_new_session=True,
         )
+    # It ends at once, and leaves the daemon behind.
+    try:
+        started.wait(READY_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        started.kill()
+        started.wait()
+        raise _late(daemon) from None
 
 
 def _await_ready(daemon: _Daemon, ready: int) -> None:
@@ -134,61 +203,83 @@ def _await_ready(daemon: _Daemon, ready: int) -> None:
     ends = time.monotonic() + READY_TIMEOUT
     said = b""
     while not said.endswith(b"\n"):
-        left = ends - time.monotonic()
-        if left <= 0 or not select.select([ready], [], [], left)[0]:
-            raise _failed(daemon, f"was not ready within {READY_TIMEOUT:g}s")
+        if not _is_readable_within(ready, ends - time.monotonic()):
+            raise _late(daemon)
         part = os.read(ready, 4096)
         if not part:
-            # What it has to say may follow.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                daemon.process.wait(END_TIMEOUT)
+            daemon.wait(END_TIMEOUT)  # what it has to say may follow
             raise _failed(daemon, "ended before it was ready")
         said += part
     if not said.startswith(b"ready "):
         raise _failed(daemon, f"said {said!r} instead of being ready")
 
 
+def _is_readable_within(fd: int, seconds: float) -> bool:
+    # Not select(): a process may have more than 1024 descriptors, and a thread less stack than that takes.
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(max(seconds, 0) * 1000))
+
+
+def _late(daemon: _Daemon) -> SandboxUnavailableError:
+    return _failed(daemon, f"was not ready within {READY_TIMEOUT:g}s")
+
+
 def _failed(daemon: _Daemon, what: str) -> SandboxUnavailableError:
-    text = (daemon.directory / "log").read_bytes()[-_LOG_TAIL:].decode("utf-8", "replace").strip()
-    return SandboxUnavailableError(f"The local sandbox daemon {what}: {text or 'it said nothing'}")
+    return SandboxUnavailableError(
+        f"The local sandbox daemon {what}: {daemon.log or 'it said nothing'}"
+    )
+
+
+def _lock_directory(path: str) -> int | None:
+    """A descriptor that holds the lock; None when another process has it, or the directory is gone."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.stat(path), os.fstat(fd)):
+            return fd
+    except OSError:
+        pass
+    os.close(fd)
+    return None
 
 
 def _sweep(base: str) -> None:
-    """Remove what daemons of killed processes left."""
+    """Remove what killed processes left."""
     for entry in os.scandir(base):
-        match = _DIRECTORY.fullmatch(entry.name)
-        if match is None or not entry.is_dir(follow_symlinks=False):
+        if not entry.name.startswith(_PREFIX) or not entry.is_dir(follow_symlinks=False):
             continue
-        if entry.stat(follow_symlinks=False).st_uid == os.geteuid() and not _is_alive(
-            int(match[1])
-        ):
-            shutil.rmtree(entry.path, ignore_errors=True)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+        with contextlib.suppress(FileNotFoundError):
+            if entry.stat(follow_symlinks=False).st_uid != os.geteuid():
+                continue
+            fd = _lock_directory(entry.path)
+            if fd is not None:
+                shutil.rmtree(entry.path, ignore_errors=True)
+                os.close(fd)
 
 
 def _end() -> None:
     global _daemon
-    with _lock, contextlib.suppress(OSError):
-        if _daemon is not None:
-            _daemon.end()
-            _daemon = None
+    with _lock:
+        daemons = [*_unreachable, *([_daemon] if _daemon is not None else [])]
+        _unreachable.clear()
+        _daemon = None
+        for daemon in daemons:
+            with contextlib.suppress(OSError):
+                daemon.end()
 
 
 def _forget() -> None:
     global _daemon, _lock
     _lock = threading.Lock()
-    if _daemon is not None:
-        _lost.append(_daemon)
-        _daemon = None
+    for daemon in [*_unreachable, *([_daemon] if _daemon is not None else [])]:
+        daemon.leave()
+    _unreachable.clear()
+    _daemon = None
 
 
 _runtime.when_exiting(_end)

@@ -15,7 +15,7 @@
 #include "config/pem.h"
 #include "config/token.h"
 #include "host/dir.h"
-#include "host/parent.h"
+#include "host/lifeline.h"
 #include "host/state.h"
 #include "io/listen.h"
 #include "sandboxes/pool.h"
@@ -41,7 +41,7 @@ struct daemon {
     struct cws_tls_config *tls;
     struct cws_listener *listeners[CWSD_MAX_LISTENERS];
     struct cwsd_dir socket_dirs[CWSD_MAX_LISTENERS];
-    struct cwsd_parent parent;
+    struct cwsd_lifeline lifeline;
     uv_signal_t signals[CWS_ARRAY_LEN(stop_signals)];
     struct cws_timer give_up;
     char runner_id[HOST_NAME_MAX + sizeof("local-")];
@@ -99,24 +99,48 @@ static void stop(struct daemon *daemon, uint64_t grace_ms)
         cws_loop_stop(daemon->loop);
 }
 
-static void on_signal(uv_signal_t *handle, int number)
+static void on_asked(struct daemon *daemon)
 {
-    (void)number;
-    struct daemon *daemon = handle->data;
     stop(daemon, daemon->stops == 0 ? STOP_GRACE_MS : 0);
 }
 
-static void on_parent_died(void *ctx)
+static void on_signal(uv_signal_t *handle, int number)
 {
-    stop(ctx, 0); /* nobody is left to wait for the sandboxes */
+    (void)number;
+    on_asked(handle->data);
+}
+
+static void on_lifeline_asked(struct cwsd_lifeline *lifeline)
+{
+    on_asked(cws_container_of(lifeline, struct daemon, lifeline));
+}
+
+static void on_lifeline_lost(struct cwsd_lifeline *lifeline)
+{
+    /* Nobody is left to wait for the sandboxes. */
+    stop(cws_container_of(lifeline, struct daemon, lifeline), 0);
 }
 
 /* ---- the beginning -------------------------------------------------------------------------- */
+
+/* Whoever started the daemon may have signals blocked or ignored; ignored children could not be
+ * waited for. */
+static void reset_signals(void)
+{
+    sigset_t none;
+    struct sigaction action;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    for (int number = 1; number < NSIG; number++)
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+            signal(number, SIG_DFL);
+}
 
 static void prepare_process(void)
 {
     struct rlimit files;
     umask(077);
+    reset_signals();
     signal(SIGPIPE, SIG_IGN);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
@@ -256,17 +280,27 @@ static enum cws_status say_ready(struct daemon *daemon, struct cws_error *err)
     return CWS_OK;
 }
 
+static enum cws_status open_lifeline(struct daemon *daemon, struct cws_error *err)
+{
+    int fd = daemon->config->life_fd;
+    daemon->lifeline.asked = on_lifeline_asked;
+    daemon->lifeline.lost = on_lifeline_lost;
+    if (fd >= 0 && cwsd_lifeline_open(&daemon->lifeline, daemon->loop, fd, err) != CWS_OK)
+        return cws_error_wrap(err, "--life-fd: descriptor %d", fd);
+    return CWS_OK;
+}
+
 static enum cwsd_exit open_all(struct daemon *daemon)
 {
     const struct cwsd_config *config = daemon->config;
     struct cws_error err;
     cws_timer_init(&daemon->give_up, on_give_up);
+    /* Not for what is started here. */
     if (config->ready_fd > STDERR_FILENO)
-        fcntl(config->ready_fd, F_SETFD, FD_CLOEXEC); /* not for what is started here */
-    if (cws_loop_new(&daemon->loop, &err) != CWS_OK)
-        goto failed;
-    if (config->parent && cwsd_parent_watch(&daemon->parent, daemon->loop, config->parent,
-                                            on_parent_died, daemon, &err) != CWS_OK)
+        fcntl(config->ready_fd, F_SETFD, FD_CLOEXEC);
+    if (config->life_fd > STDERR_FILENO)
+        fcntl(config->life_fd, F_SETFD, FD_CLOEXEC);
+    if (cws_loop_new(&daemon->loop, &err) != CWS_OK || open_lifeline(daemon, &err) != CWS_OK)
         goto failed;
     if (cwsd_state_open(config->state_dir, &daemon->state, &err) != CWS_OK ||
         load_token(daemon, &err) != CWS_OK)
@@ -291,7 +325,7 @@ static void close_all(struct daemon *daemon)
         cws_server_free(daemon->server);
         cwsd_pool_free(daemon->pool);
         cws_timer_cancel(daemon->loop, &daemon->give_up);
-        cwsd_parent_stop(&daemon->parent);
+        cwsd_lifeline_release(&daemon->lifeline);
     }
     cws_loop_free(daemon->loop);
     cws_tls_config_unref(daemon->tls);
@@ -304,7 +338,7 @@ static void close_all(struct daemon *daemon)
 
 enum cwsd_exit cwsd_daemon_run(const struct cwsd_config *config)
 {
-    struct daemon daemon = {.config = config};
+    struct daemon daemon = {.config = config, .lifeline.watch.fd = -1};
     prepare_process();
     enum cwsd_exit result = open_all(&daemon);
     if (result == CWSD_EXIT_OK)

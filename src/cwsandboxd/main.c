@@ -4,6 +4,20 @@
 
 #include "daemon.h"
 
+/* Goes on in a child of a process that ends: nobody's child, so that who started the daemon need
+ * not wait for it and is not told of its end. False in that process; the child's is another
+ * session. */
+static bool detach(enum cwsd_exit *out_exit)
+{
+    pid_t pid = fork();
+    *out_exit = pid < 0 ? CWSD_EXIT_FAILED : CWSD_EXIT_OK;
+    if (pid < 0)
+        perror("cwsandboxd: fork");
+    if (pid == 0)
+        setsid();
+    return pid == 0;
+}
+
 int main(int argc, char **argv)
 {
     const struct cwsd_surroundings surroundings = {geteuid(), getenv("XDG_RUNTIME_DIR")};
@@ -23,5 +37,8 @@ int main(int argc, char **argv)
     case CWSD_ACTION_SERVE:
         break;
     }
+    enum cwsd_exit result;
+    if (config.detach && !detach(&result))
+        return (int)result;
     return (int)cwsd_daemon_run(&config);
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 from pathlib import Path
@@ -193,18 +194,66 @@ def test_signals_end_it_cleanly(short_folder: Path, signal_number: signal.Signal
     assert daemon.stop() == 0
 
 
-def test_ends_with_its_parent(short_folder: Path) -> None:
-    """`--parent PID`, here of a shell between the daemon and us."""
-    shell = ("sh", "-c", '"$@" --parent $$ & wait', "sh")
-    daemon = Daemon(short_folder / "d", command_prefix=shell).start()
-    below = host.descendants(daemon.pid)
-    assert below
-    daemon.kill()
-    eventually(lambda: not any(host.is_alive(pid) for pid in below), "the daemon has followed")
+class Line:
+    """A daemon on a lifeline; what ``ours`` sends and that it is closed."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.ours, theirs = socket.socketpair()
+        self.ours.settimeout(20)
+        reading, writing = os.pipe()
+        self.base_url = f"unix://{folder}/socket"
+        command = [str(binary()), "--listen", self.base_url, "--state-dir", str(folder / "state")]
+        command += ["--life-fd", str(theirs.fileno()), "--ready-fd", str(writing), *arguments]
+        self.process = subprocess.Popen(
+            command, pass_fds=(theirs.fileno(), writing), stdout=subprocess.DEVNULL
+        )
+        theirs.close()
+        os.close(writing)
+        with os.fdopen(reading) as ready:
+            assert ready.readline().startswith("ready ")
 
 
-def test_a_parent_that_is_none_is_refused(short_folder: Path) -> None:
-    command = [str(binary()), "--state-dir", str(short_folder / "s"), "--parent", "1"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+def test_ends_when_its_lifeline_does(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Line(short_folder)
+    monkeypatch.setenv("CWSANDBOX_BASE_URL", line.base_url)
+    mark = host.Mark()
+    sandbox = Sandbox.run(environment_variables={"MARK": mark.value})
+    assert sandbox.exec(["echo", "hello"]).result().stdout == "hello\n"
+    stubborn = ["sh", "-c", "trap '' TERM; echo begun; sleep 300"]
+    assert next(sandbox.exec(stubborn).stdout) == "begun\n"
+    line.ours.close()
+    assert line.process.wait(20) == 0
+    assert not mark.pids()
+    assert not host.files(short_folder)
+    sandbox.stop(missing_ok=True)  # whatever comes of it
+
+
+def test_a_byte_on_its_lifeline_is_like_a_signal(short_folder: Path) -> None:
+    line = Line(short_folder)
+    line.ours.send(b"e")
+    assert line.ours.recv(1) == b""
+    assert line.process.wait(20) == 0
+
+
+def test_detached_it_is_nobody_s_child(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = Line(short_folder, "--detach")
+    assert line.process.wait(20) == 0
+    monkeypatch.setenv("CWSANDBOX_BASE_URL", line.base_url)
+    with Sandbox.run() as sandbox:
+        assert sandbox.exec(["echo", "hello"]).result().stdout == "hello\n"
+    line.ours.shutdown(socket.SHUT_WR)
+    assert line.ours.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [("977", "not an open descriptor"), ("x", "not a number"), ("1", "watch")]
+)
+def test_a_lifeline_that_is_none_is_refused(short_folder: Path, value: str, words: str) -> None:
+    command = [str(binary()), "--state-dir", str(short_folder / "s"), "--life-fd", value]
+    with (short_folder / "file").open("w") as file:
+        result = subprocess.run(
+            command, stdout=file, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+        )
     assert result.returncode != 0
-    assert "--parent" in result.stderr
+    assert "--life-fd" in result.stderr
+    assert words in result.stderr

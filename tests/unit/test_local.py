@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
+import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -16,18 +20,33 @@ from pathlib import Path
 import pytest
 
 from cwsandbox import SandboxUnavailableError, _local
+from integration.env import eventually
 
 Install = Callable[[str], Path]
 
 PRELUDE = """\
 #!{python}
-import os, sys, signal, time
-options = dict(arg.removeprefix("--").split("=", 1) for arg in sys.argv[1:])
-def ready(line):
-    os.write(int(options["ready-fd"]), line)
+import os, sys, signal, socket, time
+options = dict(arg.removeprefix("--").partition("=")[::2] for arg in sys.argv[1:])
+if os.fork():
+    os._exit(0)
+folder = os.path.dirname(options["listen"][7:])
+line = socket.socket(fileno=int(options["life-fd"]))
+def ready(text):
+    os.write(int(options["ready-fd"]), text)
     os.close(int(options["ready-fd"]))
+def note(name, text):
+    with open(os.path.join(os.path.dirname(__file__), name), "a") as file:
+        file.write(text)
+def listen():
+    open(folder + "/sock", "w").close()
+    note("pids", str(os.getpid()) + " ")
+    ready(b"ready " + options["listen"].encode() + b"\\n")
+def end():
+    note("ends", line.recv(1).decode() or "lost")
+    time.sleep(0.05)  # the end is noted, and then seen
 """
-READY = "ready(b'ready ' + options['listen'].encode() + b'\\n')\nsignal.pause()"
+READY = "listen()\nend()"
 
 
 @pytest.fixture(autouse=True)
@@ -60,11 +79,13 @@ def directory_of(target: str) -> Path:
     return Path(target.removeprefix("unix://")).parent
 
 
+def pids(base: Path) -> list[int]:
+    """The processes of the stand-ins, in the order of their starts."""
+    return [int(pid) for pid in (base.parent / "pids").read_text().split()]
+
+
 def test_a_daemon_is_started_once_and_ended(install: Install, short_base: Path) -> None:
-    install(
-        "import json; open(os.path.dirname(options['listen'][7:]) + '/args', 'w').write(json.dumps(options))\n"
-        + READY
-    )
+    install("import json; open(folder + '/args', 'w').write(json.dumps(options))\n" + READY)
     target = _local.target()
     assert _local.target() == target
     directory = directory_of(target)
@@ -72,35 +93,47 @@ def test_a_daemon_is_started_once_and_ended(install: Install, short_base: Path) 
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     options = json.loads((directory / "args").read_text())
     assert options.pop("ready-fd").isdigit()
-    assert options == {"parent": str(os.getpid()), "listen": target, "isolation": "auto"}
-    assert _local._daemon is not None
-    process = _local._daemon.process
+    assert options.pop("life-fd").isdigit()
+    assert options == {"listen": target, "isolation": "auto", "detach": ""}
     _local._end()
-    assert process.returncode == -signal.SIGTERM
+    assert (short_base.parent / "ends").read_text() == "e"
     assert list(short_base.iterdir()) == []
 
 
-def test_one_that_died_is_replaced(install: Install) -> None:
+def test_one_that_died_is_replaced(install: Install, short_base: Path) -> None:
     install(READY)
     first = _local.target()
+    [pid] = pids(short_base)
     assert _local._daemon is not None
-    _local._daemon.process.kill()
-    _local._daemon.process.wait()
+    os.kill(pid, signal.SIGKILL)
+    assert _local._daemon.wait(20)
     second = _local.target()
     assert second != first
     assert not directory_of(first).exists()
 
 
-def test_it_keeps_no_descriptor_and_has_a_session_of_its_own(install: Install) -> None:
-    install(
-        "print(os.getsid(0) == os.getpid(), sorted(os.listdir('/proc/self/fd')), flush=True)\n"
-        + READY
-    )
+def test_one_whose_socket_is_gone_is_replaced_and_goes_on(
+    install: Install, short_base: Path
+) -> None:
+    install(READY)
+    first = _local.target()
+    shutil.rmtree(directory_of(first))
+    second = _local.target()
+    assert second != first
+    assert _local.target() == second
+    for pid in pids(short_base):
+        os.kill(pid, 0)  # both live: the first one's sandboxes may be in use
+    _local._end()
+    assert (short_base.parent / "ends").read_text() == "ee"
+
+
+def test_it_keeps_no_descriptor_and_has_another_session(install: Install) -> None:
+    install("print(os.getsid(0), sorted(os.listdir('/proc/self/fd')), flush=True)\n" + READY)
     target = _local.target()
-    said = (directory_of(target) / "log").read_text()
-    # 0-2, the pipe, and the directory that is being listed.
-    assert said.startswith("True ")
-    assert said.count("'") == 10
+    session, _, descriptors = (directory_of(target) / "log").read_text().partition(" ")
+    assert int(session) != os.getsid(0)
+    # 0-2, the two ends, and the directory that is being listed.
+    assert descriptors.count("'") == 12
 
 
 @pytest.mark.parametrize(
@@ -111,7 +144,7 @@ def test_it_keeps_no_descriptor_and_has_a_session_of_its_own(install: Install) -
             "ended before it was ready: bubblewrap is not installed",
         ),
         ("sys.exit(3)", "ended before it was ready: it said nothing"),
-        ("ready(b'hello\\n'); signal.pause()", "said b'hello\\\\n' instead"),
+        ("ready(b'hello\\n'); end()", "said b'hello\\\\n' instead"),
         ("ready(b'ready'); sys.exit('half a line')", "half a line"),
     ],
 )
@@ -124,24 +157,21 @@ def test_a_broken_daemon(body: str, words: str, install: Install, short_base: Pa
 
 def test_a_silent_daemon(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_local, "READY_TIMEOUT", 0.2)
-    install("signal.pause()")
+    install("end()")
     with pytest.raises(SandboxUnavailableError, match=r"was not ready within 0.2s"):
         _local.target()
 
 
-def test_a_daemon_that_will_not_end_is_killed(
-    install: Install, monkeypatch: pytest.MonkeyPatch
+def test_a_daemon_that_will_not_end_loses_its_line(
+    install: Install, monkeypatch: pytest.MonkeyPatch, short_base: Path
 ) -> None:
     monkeypatch.setattr(_local, "END_TIMEOUT", 0.2)
-    install(
-        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        + READY.replace("signal.pause()", "time.sleep(60)")
-    )
+    install("listen()\nend()\nend()")
     _local.target()
-    assert _local._daemon is not None
-    process = _local._daemon.process
     _local._end()
-    assert process.returncode == -signal.SIGKILL
+    assert list(short_base.iterdir()) == []
+    ends = short_base.parent / "ends"
+    eventually(lambda: ends.read_text() == "elost", "the stand-in has seen that we are gone")
 
 
 @pytest.mark.parametrize("mode", [None, 0o600])
@@ -165,19 +195,74 @@ def test_a_program_that_is_none(install: Install, short_base: Path) -> None:
 
 
 def test_leftovers_of_killed_processes_are_removed(install: Install, short_base: Path) -> None:
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    stale = short_base / f"cwsandbox-local-{ended.pid}-abc"
-    alive = short_base / f"cwsandbox-local-{os.getppid()}-abc"
-    other = short_base / f"cwsandbox-other-{ended.pid}-abc"
+    stale = short_base / "cwsandbox-local-stale"
+    alive = short_base / "cwsandbox-local-alive"
+    other = short_base / "cwsandbox-other"
     for path in (stale, alive, other):
         path.mkdir()
         (path / "log").write_text("x")
-    link = short_base / f"cwsandbox-local-{ended.pid}-link"
+    link = short_base / "cwsandbox-local-link"
     link.symlink_to(other)
+    held = os.open(alive, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
     install(READY)
     _local.target()
     assert [path.exists() for path in (stale, alive, other, link)] == [False, True, True, True]
+    os.close(held)
+    _local._sweep(str(short_base))
+    assert not alive.exists()
+
+
+def test_its_own_directory_is_locked(install: Install, short_base: Path) -> None:
+    install(READY)
+    directory = directory_of(_local.target())
+    subprocess.run(
+        [sys.executable, "-c", f"from cwsandbox import _local; _local._sweep({str(short_base)!r})"],
+        check=True,
+    )
+    assert directory.exists()
+
+
+def test_a_directory_that_is_swept_while_it_is_made(
+    short_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    mkdtemp = tempfile.mkdtemp
+
+    def make(**options: str) -> str:
+        made.append(mkdtemp(**options))
+        if len(made) < 4:
+            _local._sweep(str(short_base))
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", make)
+    directory = _local._Directory(str(short_base))
+    assert (len(made), str(directory.path)) == (4, made[-1])
+    directory.remove()
+    assert list(short_base.iterdir()) == []
+
+
+def test_where_nothing_can_be_locked(short_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(SandboxUnavailableError, match="can be locked"):
+        _local._Directory(str(short_base))
+    assert list(short_base.iterdir()) == []
+
+
+def test_a_default_timeout_of_sockets_changes_nothing(
+    install: Install, short_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    socket.setdefaulttimeout(0.01)
+    try:
+        install(READY)
+        target = _local.target()
+        assert _local.target() == target
+    finally:
+        socket.setdefaulttimeout(None)
+    assert len(pids(short_base)) == 1
 
 
 def test_a_long_temporary_directory_leaves_room_for_the_socket(
@@ -187,13 +272,14 @@ def test_a_long_temporary_directory_leaves_room_for_the_socket(
     assert _local._base() == "/tmp"
 
 
-def test_a_forked_child_forgets_the_parent_s_daemon(install: Install) -> None:
+def test_a_forked_child_forgets_the_parent_s_daemon(install: Install, short_base: Path) -> None:
     install(READY)
-    _local.target()
-    before = _local._daemon
-    assert before is not None
-    _local._forget()
-    assert _local._daemon is None
-    _local._end()
-    assert before.runs()
-    before.end()
+    target = _local.target()
+    child = os.fork()
+    if child == 0:
+        _local._forget()  # as the hook at fork does, once the core is loaded
+        _local._end()
+        os._exit(_local._daemon is not None)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert _local.target() == target
+    assert not (short_base.parent / "ends").exists()

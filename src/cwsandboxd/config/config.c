@@ -39,9 +39,12 @@ const char cwsd_config_help[] =
     "                        and T are suffixes (default: an eighth of the machine's memory)\n"
     "  --state-dir PATH      where the daemon keeps what it needs while it runs\n"
     "  --bwrap PATH          the bubblewrap program (default: found on PATH)\n"
-    "  --parent PID          end when this process, which must have started the daemon, ends\n"
     "  --ready-fd N          write \"ready <address>...\" and a newline to descriptor N once "
     "listening\n"
+    "  --life-fd N           end when nobody holds the other end of this pipe or socket any more; "
+    "a\n"
+    "                        byte that comes from there is like a TERM signal\n"
+    "  --detach              go on as a process that is nobody's child, in a session of its own\n"
     "  --help, --version\n"
     "\n"
     "Exit status: 0 stopped in good order, 1 failed, 2 bad options, 3 no isolation possible "
@@ -59,8 +62,9 @@ enum option_id {
     OPTION_MAX_WRITTEN,
     OPTION_STATE_DIR,
     OPTION_BWRAP,
-    OPTION_PARENT,
     OPTION_READY_FD,
+    OPTION_LIFE_FD,
+    OPTION_DETACH,
     OPTION_HELP,
     OPTION_VERSION,
 };
@@ -77,8 +81,9 @@ static const struct option options[] = {
     {"max-written", required_argument, NULL, OPTION_MAX_WRITTEN},
     {"state-dir", required_argument, NULL, OPTION_STATE_DIR},
     {"bwrap", required_argument, NULL, OPTION_BWRAP},
-    {"parent", required_argument, NULL, OPTION_PARENT},
     {"ready-fd", required_argument, NULL, OPTION_READY_FD},
+    {"life-fd", required_argument, NULL, OPTION_LIFE_FD},
+    {"detach", no_argument, NULL, OPTION_DETACH},
     {"help", no_argument, NULL, OPTION_HELP},
     {"version", no_argument, NULL, OPTION_VERSION},
     {NULL, 0, NULL, 0},
@@ -175,15 +180,15 @@ static enum cws_status set_state_dir(struct cwsd_config *config, const char *tex
     return CWS_OK;
 }
 
-static enum cws_status set_ready_fd(struct cwsd_config *config, const char *text,
-                                    struct cws_error *err)
+static enum cws_status set_fd(const char *option, const char *text, long least, int *out_fd,
+                              struct cws_error *err)
 {
     long fd = -1;
-    if (parse_number("ready-fd", text, 1, INT_MAX, &fd, err) != CWS_OK)
+    if (parse_number(option, text, least, INT_MAX, &fd, err) != CWS_OK)
         return err->status;
     if (fcntl((int)fd, F_GETFD) < 0)
-        return cws_error_set(err, CWS_INVALID, "--ready-fd: %ld is not an open descriptor", fd);
-    config->ready_fd = (int)fd;
+        return cws_error_set(err, CWS_INVALID, "--%s: %ld is not an open descriptor", option, fd);
+    *out_fd = (int)fd;
     return CWS_OK;
 }
 
@@ -215,13 +220,13 @@ static enum cws_status take_option(struct cwsd_config *config, int id, const cha
         return set_state_dir(config, value, err);
     case OPTION_BWRAP:
         return set_path("bwrap", value, &config->bwrap, err);
-    case OPTION_PARENT:
-        if (parse_number("parent", value, 1, INT_MAX, &number, err) != CWS_OK)
-            return err->status;
-        config->parent = (pid_t)number;
-        return CWS_OK;
     case OPTION_READY_FD:
-        return set_ready_fd(config, value, err);
+        return set_fd("ready-fd", value, 1, &config->ready_fd, err);
+    case OPTION_LIFE_FD:
+        return set_fd("life-fd", value, 0, &config->life_fd, err);
+    case OPTION_DETACH:
+        config->detach = true;
+        return CWS_OK;
     case OPTION_HELP:
         config->action = CWSD_ACTION_HELP;
         return CWS_OK;
@@ -317,6 +322,7 @@ enum cws_status cwsd_config_parse(int argc, char **argv,
     memset(out_config, 0, sizeof(*out_config));
     out_config->max_sandboxes = DEFAULT_MAX_SANDBOXES;
     out_config->ready_fd = -1;
+    out_config->life_fd = -1;
     opterr = 0;
     optind = 0; /* glibc: start afresh */
     while ((id = getopt_long(argc, argv, "+:", options, NULL)) != -1) {

@@ -30,10 +30,11 @@ struct cwsd_config {
     const char *tls_key;
     const char *bwrap;
     char state_dir[4096];
-    pid_t parent; /* 0: none */
     size_t max_sandboxes;
     struct cwsd_limits limits; /* of each sandbox; 0: the default, which depends on the host */
     int ready_fd;              /* -1: none */
+    int life_fd;               /* -1: none */
+    bool detach;
 };
 
 /* argv as main gets it; it must outlive the config. CWS_INVALID names the option, the value and

@@ -43,7 +43,8 @@ static void defaults(void **state)
     assert_string_equal(config.listen[0].path, "/run/cwsandboxd/cwsandboxd.sock");
     assert_string_equal(config.state_dir, "/run/cwsandboxd/state");
     assert_int_equal(config.ready_fd, -1);
-    assert_int_equal(config.parent, 0);
+    assert_int_equal(config.life_fd, -1);
+    assert_false(config.detach);
     assert_false(config.isolation_none);
     assert_int_equal(config.limits.processes, 0);
     assert_int_equal(config.limits.open_files, 0);
@@ -63,7 +64,7 @@ static void values_are_taken(void **state)
     struct cws_error err;
     assert_int_equal(PARSE(&config, &err, "--listen", "unix:///a/b", "--listen=127.0.0.1:0",
                            "--token-file", "/t", "--isolation=none", "--max-sandboxes=7",
-                           "--state-dir", "/s", "--parent=42", "--ready-fd=1"),
+                           "--state-dir", "/s", "--ready-fd=1", "--life-fd=0", "--detach"),
                      CWS_OK);
     assert_int_equal(config.listen_count, 2);
     assert_true(config.listen[0].is_unix);
@@ -73,7 +74,8 @@ static void values_are_taken(void **state)
     assert_true(config.isolation_none);
     assert_int_equal(config.max_sandboxes, 7);
     assert_string_equal(config.state_dir, "/s");
-    assert_int_equal(config.parent, 42);
+    assert_int_equal(config.life_fd, 0);
+    assert_true(config.detach);
     assert_int_equal(config.ready_fd, 1);
     assert_int_equal(PARSE(&config, &err, "--help", "--nonsense"), CWS_OK);
     assert_int_equal(config.action, CWSD_ACTION_HELP);
@@ -119,7 +121,8 @@ static void mistakes_are_named(void **state)
     REFUSED("perhaps", "--isolation", "perhaps");
     REFUSED("0x10", "--max-sandboxes=0x10");
     REFUSED("\"0\"", "--max-sandboxes=0");
-    REFUSED("-1", "--parent=-1");
+    REFUSED("-1", "--life-fd=-1");
+    REFUSED("977", "--life-fd=977");
     REFUSED("relative", "--state-dir=relative");
     REFUSED("token-file", "--token-file=");
     REFUSED("977", "--ready-fd=977");
