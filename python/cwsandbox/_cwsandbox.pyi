@@ -101,8 +101,12 @@ class Channel:
         cert_chain_pem: bytes | None = None,
         private_key_pem: bytes | None = None,
         max_receive_bytes: int = 104857600,
+        ping_interval: float = 300.0,
     ) -> Channel:
-        """``target``: ``http://host[:port]``, ``https://host[:port]`` or ``unix:///path``. ``ValueError`` names value and rule."""
+        """``target``: ``http://host[:port]``, ``https://host[:port]`` or ``unix:///path``. ``ValueError`` names value and rule.
+
+        ``ping_interval``: so many seconds of silence under a command without a time limit lead to a PING.
+        """
     def unary(
         self, method: str, request: Mapping[str, Any], timeout: float | None = None
     ) -> OperationRef[dict[str, Any]]:

@@ -70,6 +70,7 @@ class GrpcPeer:
         address: str = "127.0.0.1:0",
         *,
         max_concurrent_streams: int | None = None,
+        min_ping_interval_ms: int | None = None,
         tls: tuple[bytes, bytes] | None = None,
         client_roots: bytes | None = None,
     ) -> None:
@@ -86,6 +87,9 @@ class GrpcPeer:
         self._options = []
         if max_concurrent_streams is not None:
             self._options.append(("grpc.max_concurrent_streams", max_concurrent_streams))
+        if min_ping_interval_ms is not None:
+            name = "grpc.http2.min_ping_interval_without_data_ms"
+            self._options.append((name, min_ping_interval_ms))
         self._thread.run(self._start(address, tls, client_roots))
 
     async def _start(

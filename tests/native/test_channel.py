@@ -226,6 +226,11 @@ def test_bad_calls(channel: Any) -> None:
         ({"target": "https://host", "roots_pem": b"no certificate"}, ValueError, "certificate"),
         ({"max_receive_bytes": 0}, ValueError, "max_receive_bytes is 0, it must be above 0"),
         ({"max_receive_bytes": "1"}, TypeError, "integer"),
+        ({"ping_interval": 0}, ValueError, "ping_interval is 0, it must be 0.001 to 86400 seconds"),
+        ({"ping_interval": 1e9}, ValueError, "it must be 0.001 to 86400 seconds"),
+        ({"ping_interval": -1}, ValueError, "ping_interval is -1"),
+        ({"ping_interval": None}, ValueError, "ping_interval is None"),
+        ({"ping_interval": "1"}, TypeError, "ping_interval"),
         ({"no_such": 1}, TypeError, "unexpected keyword argument 'no_such'"),
     ],
 )

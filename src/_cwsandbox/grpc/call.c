@@ -55,6 +55,8 @@ static void detach(struct cws_call *call, uint32_t reset_code)
         cws_h2_stream_reset(stream, reset_code);
     }
     settle_first(call, call->committed ? CWS_OK : CWS_CLOSED);
+    if (call->is_long)
+        call->channel->long_calls--;
     struct cws_list *node;
     while ((node = cws_list_pop_front(&call->unsent)) != NULL)
         cws_block_settle(cws_list_entry(node, struct cws_block, node), CWS_CLOSED);
@@ -85,8 +87,20 @@ static void on_deadline(struct cws_timer *timer)
 {
     struct cws_call *call = cws_container_of(timer, struct cws_call, deadline);
     call->busy++;
+    cws_call_suspect(call);
     deadline_exceeded(call);
     leave(call);
+}
+
+bool cws_call_is_open(const struct cws_call *call)
+{
+    return call->stream != NULL;
+}
+
+void cws_call_suspect(struct cws_call *call)
+{
+    if (call->stream && cws_h2_conn_arrivals(call->connection->conn) == call->arrivals_before)
+        cws_liveness_suspect(call->connection);
 }
 
 void cws_call_fail_unavailable(struct cws_call *call, const struct cws_error *err)
@@ -309,7 +323,8 @@ static const struct cws_h2_stream_events stream_events = {
 
 enum { OWN_FIELDS = 9 };
 
-static size_t request_fields(const struct cws_call *call, char timeout[16],
+/* `left_ns`: until its deadline, CWS_NO_DEADLINE without one. */
+static size_t request_fields(const struct cws_call *call, uint64_t left_ns, char timeout[16],
                              struct cws_h2_field *fields)
 {
     const struct cws_channel *channel = call->channel;
@@ -322,9 +337,8 @@ static size_t request_fields(const struct cws_call *call, char timeout[16],
     fields[n++] = cws_h2_field_of("content-type", "application/grpc");
     fields[n++] = cws_h2_field_of("user-agent", USER_AGENT);
     fields[n++] = cws_h2_field_of("grpc-accept-encoding", "identity");
-    if (call->deadline_ns != CWS_NO_DEADLINE) {
-        uint64_t now = cws_clock_now_ns();
-        cws_timeout_format(call->deadline_ns > now ? call->deadline_ns - now : 0, timeout);
+    if (left_ns != CWS_NO_DEADLINE) {
+        cws_timeout_format(left_ns, timeout);
         fields[n] = cws_h2_field_of("grpc-timeout", timeout);
         fields[n++].no_index = true;
     }
@@ -364,17 +378,44 @@ static void pass_unsent(struct cws_call *call)
         cws_h2_stream_finish(call->stream);
 }
 
-bool cws_call_open(struct cws_call *call, struct cws_h2_conn *conn)
+static uint64_t time_left_ns(const struct cws_call *call)
 {
+    if (call->deadline_ns == CWS_NO_DEADLINE)
+        return CWS_NO_DEADLINE;
+    uint64_t now_ns = cws_clock_now_ns();
+    return call->deadline_ns > now_ns ? call->deadline_ns - now_ns : 0;
+}
+
+static void watch_if_long(struct cws_call *call, uint64_t left_ns)
+{
+    if (left_ns <= call->channel->ping_interval_ns)
+        return; /* its deadline comes first */
+    if (!call->is_long)
+        call->channel->long_calls++;
+    call->is_long = true;
+    cws_liveness_watch(call->channel);
+}
+
+bool cws_call_open(struct cws_call *call, struct cws_pool_connection *connection)
+{
+    struct cws_h2_conn *conn = connection->conn;
     struct cws_h2_field fields[OWN_FIELDS + CWS_METADATA_MAX_FIELDS];
     char timeout[16];
-    size_t count = request_fields(call, timeout, fields);
+    uint64_t left_ns = time_left_ns(call);
+    size_t count = request_fields(call, left_ns, timeout, fields);
     call->http_status = 0;
     call->stream = cws_h2_conn_open(conn, fields, count, &stream_events, call);
     if (!call->stream)
         return false;
+    call->connection = connection;
+    call->arrivals_before = cws_h2_conn_arrivals(conn);
+    watch_if_long(call, left_ns);
     call->attempts++;
+    call->busy++;
     pass_unsent(call);
+    if (call->events->on_open)
+        call->events->on_open(call->ctx);
+    leave(call);
     return true;
 }
 

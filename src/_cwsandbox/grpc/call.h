@@ -25,6 +25,9 @@ struct cws_call_events {
      * pieces ends with a failure. */
     bool (*on_begun)(void *ctx, const uint8_t *data, size_t len, size_t message_len);
     void (*on_piece)(void *ctx, const uint8_t *data, size_t len);
+    /* May be NULL. The call has got a stream: what waits for an answer may count from now on. Comes
+     * again when the call is sent again elsewhere. */
+    void (*on_open)(void *ctx);
     /* Last. `status` may be moved from. */
     void (*on_status)(void *ctx, struct cws_grpc_status *status);
 };
@@ -50,6 +53,13 @@ void cws_call_send(struct cws_call *call, struct cws_block *message);
 
 /* No more messages after those queued. */
 void cws_call_half_close(struct cws_call *call);
+
+/* Whether it has a stream now; before it is queued, perhaps for the second time. */
+bool cws_call_is_open(const struct cws_call *call);
+
+/* The call has been waited for in vain: its connection is put to the test if nothing has come on it
+ * since the call was sent. A call's deadline does this by itself. */
+void cws_call_suspect(struct cws_call *call);
 
 /* Resets the stream (CANCEL) and frees the call; no event comes any more. */
 void cws_call_cancel(struct cws_call *call);

@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +10,8 @@ enum {
     DEFAULT_MAX_RECEIVE = 100 * 1024 * 1024,
     DEFAULT_MAX_CONNECTIONS = 64,
 };
+/* gRPC servers put up with a PING every five minutes, unless they say otherwise. */
+static const uint64_t DEFAULT_PING_INTERVAL_NS = 300 * CWS_NS_PER_S;
 /* How long an unused channel keeps its connections for the next user. */
 static const uint64_t LINGER_NS = 30 * CWS_NS_PER_S;
 
@@ -52,9 +55,9 @@ static char *make_key(const struct cws_channel_options *o, const struct cws_chan
 {
     struct cws_buf key;
     cws_buf_init(&key, 16 * 1024 * 1024);
-    char numbers[64];
-    snprintf(numbers, sizeof(numbers), "%d/%zu/%u", channel->target.tls, channel->max_receive,
-             channel->max_connections);
+    char numbers[96];
+    snprintf(numbers, sizeof(numbers), "%d/%zu/%u/%" PRIu64, channel->target.tls,
+             channel->max_receive, channel->max_connections, channel->ping_interval_ns);
     char *text = NULL;
     if (append_text(&key, numbers) != CWS_OK ||
         append_text(&key, channel->target.authority) != CWS_OK ||
@@ -154,6 +157,8 @@ static enum cws_status channel_create(struct cws_loop *loop,
     channel->max_receive = options->max_receive ? options->max_receive : DEFAULT_MAX_RECEIVE;
     channel->max_connections =
         options->max_connections ? options->max_connections : DEFAULT_MAX_CONNECTIONS;
+    channel->ping_interval_ns =
+        options->ping_interval_ns ? options->ping_interval_ns : DEFAULT_PING_INTERVAL_NS;
     channel->users = 1;
     channel->linger_task.run = on_last_user_gone;
     cws_timer_init(&channel->linger_timer, on_linger_over);

@@ -24,8 +24,10 @@ struct cws_channel_options {
     size_t cert_len;
     const char *key_pem;
     size_t key_len;
-    size_t max_receive;       /* 0: 100 MiB */
-    unsigned max_connections; /* 0: 64 */
+    size_t max_receive;        /* 0: 100 MiB */
+    unsigned max_connections;  /* 0: 64 */
+    uint64_t ping_interval_ns; /* 0: 5 minutes; how long silence under a long call is no reason for
+                                  a PING, and the least time between two PINGs on a connection */
 };
 
 /* Any thread; no I/O. Counted. CWS_INVALID, CWS_TLS with *err. */

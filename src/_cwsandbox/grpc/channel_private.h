@@ -35,16 +35,39 @@ struct cws_channel {
     size_t streams_expected;       /* what a new connection is expected to take */
     struct cws_timer idle_timer;   /* closes connections that are not needed any more */
     struct cws_timer redial_timer; /* at no_dial_before_ns, for calls that wait */
+    uint64_t ping_interval_ns;     /* as in the options; doubles when a peer complains */
+    size_t long_calls;             /* see cws_call.is_long */
+    struct cws_timer sweep_timer;  /* looks for silent connections while there are such calls */
     unsigned fruitless;            /* connections in a row that closed before they took a call */
     struct cws_deferred pump;
     bool pump_wanted;
     unsigned extensions;
 };
 
+struct cws_pool_connection {
+    struct cws_list node;
+    struct cws_channel *channel;
+    struct cws_dial *dial;    /* while connecting */
+    struct cws_h2_conn *conn; /* from then on */
+    bool ready;               /* SETTINGS are in: counted no more as connecting */
+    bool used;                /* has taken a call */
+    struct cws_timer settings_timer;
+    uint64_t idle_since_ns; /* 0: has streams */
+
+    /* liveness.c's: */
+    uint64_t arrivals_at_sweep;
+    unsigned quiet_sweeps;        /* in a row that saw it with streams, since the last arrival */
+    bool asked;                   /* in doubt, and a PING is under way */
+    uint64_t may_ask_ns;          /* no PING before */
+    struct cws_timer doubt_timer; /* in doubt: until a PING is allowed, then until its answer */
+};
+
 struct cws_call {
     struct cws_list node; /* in the channel's queue while it waits */
     struct cws_channel *channel;
-    struct cws_h2_stream *stream; /* NULL: queued or ended */
+    struct cws_h2_stream *stream;           /* NULL: queued or ended */
+    struct cws_pool_connection *connection; /* of `stream` */
+    uint64_t arrivals_before;               /* on it, when the stream was opened */
     const char *path;
     uint64_t deadline_ns;
     struct cws_timer deadline;
@@ -68,6 +91,7 @@ struct cws_call {
     bool grpc_content; /* content-type says application/grpc */
     bool has_status;   /* grpc-status was seen */
     unsigned busy;     /* events under way */
+    bool is_long;      /* its deadline is too far off to wait for on a silent connection */
     bool ended;        /* freed once busy is 0 */
 };
 
@@ -76,9 +100,20 @@ void cws_channel_want_pump(struct cws_channel *channel);
 
 /* call.c, for the pool: */
 /* Opens the call's stream on this connection; false when the connection cannot take it. */
-bool cws_call_open(struct cws_call *call, struct cws_h2_conn *conn);
+bool cws_call_open(struct cws_call *call, struct cws_pool_connection *connection);
 /* Ends a queued call. */
 void cws_call_fail_unavailable(struct cws_call *call, const struct cws_error *err);
+
+/* liveness.c, for pool.c and call.c: */
+void cws_liveness_init(struct cws_channel *channel);
+void cws_liveness_init_connection(struct cws_pool_connection *c);
+/* A long call has got a stream. */
+void cws_liveness_watch(struct cws_channel *channel);
+/* A call has waited long enough, and its connection has received nothing since it was sent. */
+void cws_liveness_suspect(struct cws_pool_connection *c);
+/* The connection has room, perhaps since its peer has given a sign of life. */
+void cws_liveness_on_room(struct cws_pool_connection *c);
+void cws_liveness_on_too_many_pings(struct cws_channel *channel);
 
 /* pool.c, for channel.c and call.c: */
 void cws_pool_init(struct cws_channel *channel);

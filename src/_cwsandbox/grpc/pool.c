@@ -15,17 +15,6 @@ enum { MAX_FRUITLESS = 3 };
 /* Connections beyond the first that a burst needed are closed after this long without a stream. */
 static const uint64_t IDLE_NS = 30 * CWS_NS_PER_S;
 
-struct cws_pool_connection {
-    struct cws_list node;
-    struct cws_channel *channel;
-    struct cws_dial *dial;    /* while connecting */
-    struct cws_h2_conn *conn; /* from then on */
-    bool ready;               /* SETTINGS are in: counted no more as connecting */
-    bool used;                /* has taken a call */
-    struct cws_timer settings_timer;
-    uint64_t idle_since_ns; /* 0: has streams */
-};
-
 static struct cws_pool_connection *entry_of(struct cws_list *node)
 {
     return cws_list_entry(node, struct cws_pool_connection, node);
@@ -39,6 +28,7 @@ static void drop_connection(struct cws_pool_connection *c)
     if (!c->ready)
         channel->connecting--;
     cws_timer_cancel(channel->loop, &c->settings_timer);
+    cws_timer_cancel(channel->loop, &c->doubt_timer);
     if (c->dial)
         cws_dial_cancel(c->dial);
     cws_h2_conn_free(c->conn);
@@ -117,7 +107,14 @@ static void on_room(void *ctx)
 {
     struct cws_pool_connection *c = ctx;
     note_idle(c);
+    cws_liveness_on_room(c);
     cws_channel_want_pump(c->channel);
+}
+
+static void on_too_many_pings(void *ctx)
+{
+    struct cws_pool_connection *c = ctx;
+    cws_liveness_on_too_many_pings(c->channel);
 }
 
 /* One connection after the other is closed before a call gets onto it: dialling on would never
@@ -151,6 +148,7 @@ static const struct cws_h2_conn_events conn_events = {
     .on_ready = on_ready,
     .on_room = on_room,
     .on_closed = on_conn_closed,
+    .on_too_many_pings = on_too_many_pings,
 };
 
 /* Something accepts connections there but does not speak HTTP/2. */
@@ -219,6 +217,7 @@ static void open_connection(struct cws_channel *channel)
     }
     c->channel = channel;
     cws_timer_init(&c->settings_timer, on_no_settings);
+    cws_liveness_init_connection(c);
     cws_list_push_back(&channel->connections, &c->node);
     channel->connection_count++;
     channel->connecting++;
@@ -243,7 +242,7 @@ static void place_calls(struct cws_channel *channel)
             cws_list_remove(&call->node);
             channel->queued--;
             c->idle_since_ns = 0;
-            if (cws_call_open(call, c->conn)) {
+            if (cws_call_open(call, c)) {
                 c->used = true;
                 channel->fruitless = 0;
             } else if (cws_h2_conn_is_draining(c->conn)) { /* out of stream ids */
@@ -254,6 +253,19 @@ static void place_calls(struct cws_channel *channel)
             }
         }
     }
+}
+
+/* Connections that may take a call now or later. Those in doubt do not keep others from being
+ * opened. */
+static size_t count_trusted(const struct cws_channel *channel)
+{
+    size_t n = 0;
+    for (struct cws_list *node = channel->connections.next; node != &channel->connections;
+         node = node->next) {
+        const struct cws_pool_connection *c = entry_of(node);
+        n += !c->conn || !cws_h2_conn_is_doubted(c->conn);
+    }
+    return n;
 }
 
 static void on_redial_timer(struct cws_timer *timer)
@@ -274,7 +286,7 @@ static void on_pump(struct cws_deferred *deferred)
         return;
     }
     size_t each = channel->streams_expected ? channel->streams_expected : USUAL_MAX_STREAMS;
-    while (channel->queued && channel->connection_count < channel->max_connections &&
+    while (channel->queued && count_trusted(channel) < channel->max_connections &&
            channel->connecting * each < channel->queued) {
         size_t before = channel->connection_count;
         open_connection(channel);
@@ -312,12 +324,14 @@ void cws_pool_init(struct cws_channel *channel)
     channel->pump.run = on_pump;
     cws_timer_init(&channel->idle_timer, on_idle_timer);
     cws_timer_init(&channel->redial_timer, on_redial_timer);
+    cws_liveness_init(channel);
 }
 
 void cws_pool_close(struct cws_channel *channel)
 {
     cws_timer_cancel(channel->loop, &channel->idle_timer);
     cws_timer_cancel(channel->loop, &channel->redial_timer);
+    cws_timer_cancel(channel->loop, &channel->sweep_timer);
     while (!cws_list_is_empty(&channel->connections))
         drop_connection(entry_of(channel->connections.next));
     struct cws_error err = {CWS_CLOSED, "the channel was closed"};

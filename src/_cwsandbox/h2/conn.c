@@ -152,6 +152,11 @@ static void on_data(void *ctx, const uint8_t *data, size_t len)
     struct cws_h2_conn *conn = ctx;
     if (conn->failed)
         return;
+    conn->arrivals++;
+    if (conn->doubted) {
+        conn->doubted = false;
+        conn->room_changed = true;
+    }
     conn->in_session = true;
     ssize_t n = nghttp2_session_mem_recv(conn->session, data, len);
     conn->in_session = false;
@@ -278,7 +283,7 @@ void cws_h2_conn_free(struct cws_h2_conn *conn)
 
 size_t cws_h2_conn_free_slots(const struct cws_h2_conn *conn)
 {
-    if (!conn->ready || conn->draining || conn->failed ||
+    if (!conn->ready || conn->draining || conn->failed || conn->doubted ||
         conn->stream_count >= conn->peer_max_streams)
         return 0;
     return conn->peer_max_streams - conn->stream_count;
@@ -319,6 +324,35 @@ struct cws_h2_stream *cws_h2_conn_open(struct cws_h2_conn *conn, const struct cw
     cws_h2_stream_set_events(stream, events, ctx);
     cws_h2_conn_want_flush(conn);
     return stream;
+}
+
+uint64_t cws_h2_conn_arrivals(const struct cws_h2_conn *conn)
+{
+    return conn->arrivals;
+}
+
+void cws_h2_conn_doubt(struct cws_h2_conn *conn)
+{
+    conn->doubted = true;
+}
+
+bool cws_h2_conn_is_doubted(const struct cws_h2_conn *conn)
+{
+    return conn->doubted;
+}
+
+void cws_h2_conn_ping(struct cws_h2_conn *conn)
+{
+    if (conn->failed)
+        return;
+    /* Without memory for it there is no answer either, and the owner draws its conclusion. */
+    nghttp2_submit_ping(conn->session, NGHTTP2_FLAG_NONE, NULL);
+    cws_h2_conn_want_flush(conn);
+}
+
+void cws_h2_conn_abandon(struct cws_h2_conn *conn, const struct cws_error *why)
+{
+    cws_h2_conn_fail(conn, why->status, "%s", why->text);
 }
 
 void cws_h2_conn_drain(struct cws_h2_conn *conn)

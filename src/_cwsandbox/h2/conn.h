@@ -28,6 +28,9 @@ struct cws_h2_conn_events {
     /* Last: the connection is down (CWS_OK: in good order) and every stream has had its on_closed.
      * Never from inside a call of the owner's. Free it now or later. */
     void (*on_closed)(void *ctx, const struct cws_error *err);
+    /* Client, may be NULL: the peer has said GOAWAY because it was sent too many PINGs. From inside
+     * the connection's input. */
+    void (*on_too_many_pings)(void *ctx);
 };
 
 struct cws_h2_conn_options {
@@ -46,7 +49,7 @@ struct cws_h2_conn *cws_h2_conn_new(struct cws_loop *loop, struct cws_transport 
  * event comes. Not from inside a stream event of this connection. NULL is allowed. */
 void cws_h2_conn_free(struct cws_h2_conn *conn);
 
-/* Client: how many streams may be opened now: 0 before on_ready and after GOAWAY. */
+/* Client: how many streams may be opened now: 0 before on_ready, after GOAWAY and in doubt. */
 size_t cws_h2_conn_free_slots(const struct cws_h2_conn *conn);
 size_t cws_h2_conn_stream_count(const struct cws_h2_conn *conn);
 /* The connection takes no new streams any more (GOAWAY either way, or it is down). */
@@ -57,6 +60,18 @@ bool cws_h2_conn_is_draining(const struct cws_h2_conn *conn);
 struct cws_h2_stream *cws_h2_conn_open(struct cws_h2_conn *conn, const struct cws_h2_field *fields,
                                        size_t count, const struct cws_h2_stream_events *events,
                                        void *ctx);
+
+/* How often bytes have come from the peer: while this stays the same, nothing was received. */
+uint64_t cws_h2_conn_arrivals(const struct cws_h2_conn *conn);
+
+/* Client: the peer may be gone. No stream can be opened until anything comes from it; on_room tells
+ * of that. */
+void cws_h2_conn_doubt(struct cws_h2_conn *conn);
+bool cws_h2_conn_is_doubted(const struct cws_h2_conn *conn);
+/* Client: sends a PING, which a peer that is there answers. */
+void cws_h2_conn_ping(struct cws_h2_conn *conn);
+/* The connection is lost because of `why`: the next flush tells its streams and its owner. */
+void cws_h2_conn_abandon(struct cws_h2_conn *conn, const struct cws_error *why);
 
 /* GOAWAY: no new streams; closes when the last one has ended. */
 void cws_h2_conn_drain(struct cws_h2_conn *conn);

@@ -15,6 +15,7 @@ struct cws_h2_conn {
 
     struct cws_list streams;
     size_t stream_count;
+    uint64_t arrivals; /* reads that brought something */
     uint32_t stream_window;
     uint32_t peer_max_streams;
     struct cws_deferred flush;
@@ -22,6 +23,7 @@ struct cws_h2_conn {
     bool in_session; /* inside mem_recv / mem_send */
     bool ready;      /* the peer's SETTINGS are in */
     bool draining;   /* GOAWAY sent or received */
+    bool doubted;    /* nothing has arrived since cws_h2_conn_doubt */
     bool room_changed;
     bool output_broken; /* the transport takes no more; its on_closed is to come */
     bool failed;        /* `why` is set; the end is delivered by the next flush */

@@ -80,6 +80,15 @@ static void settings_received(struct cws_h2_conn *conn)
     }
 }
 
+/* What gRPC servers say to a client that pings more often than they allow. */
+static bool is_too_many_pings(const nghttp2_goaway *goaway)
+{
+    static const char text[] = "too_many_pings";
+    return goaway->error_code == NGHTTP2_ENHANCE_YOUR_CALM &&
+           goaway->opaque_data_len == sizeof(text) - 1 &&
+           memcmp(goaway->opaque_data, text, sizeof(text) - 1) == 0;
+}
+
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct cws_h2_conn *conn = user;
@@ -92,6 +101,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     case NGHTTP2_GOAWAY:
         conn->draining = true;
         conn->room_changed = true;
+        if (is_too_many_pings(&frame->goaway) && conn->events->on_too_many_pings)
+            conn->events->on_too_many_pings(conn->ctx);
         cws_h2_conn_want_flush(conn);
         return 0;
     case NGHTTP2_RST_STREAM:

@@ -252,6 +252,7 @@ static void on_connected(uv_connect_t *req, int status)
     if (!dial)
         return;
     if (status == 0) {
+        cws_sock_watch_host(sock);
         have_sock(dial, sock);
         return;
     }

@@ -1,6 +1,8 @@
 #include "io/sock.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -333,6 +335,26 @@ struct cws_sock *cws_sock_new(struct cws_loop *loop, int family)
 uv_stream_t *cws_sock_stream(struct cws_sock *sock)
 {
     return &sock->uv.stream;
+}
+
+/* After 30 s of silence the kernel asks the peer's host every 10 s; 30 s without any
+ * acknowledgement, of such a question or of data, end the connection. */
+void cws_sock_watch_host(struct cws_sock *sock)
+{
+    static const struct {
+        int level, name, value;
+    } options[] = {
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+        {IPPROTO_TCP, TCP_KEEPIDLE, 30},
+        {IPPROTO_TCP, TCP_KEEPINTVL, 10},
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, 30 * 1000},
+    };
+    uv_os_fd_t fd = -1;
+    if (sock->uv.handle.type != UV_TCP || uv_fileno(&sock->uv.handle, &fd) != 0)
+        return;
+    /* A kernel that refuses one of them notices later: no reason to give the connection up. */
+    for (size_t i = 0; i < CWS_ARRAY_LEN(options); i++)
+        (void)setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
 }
 
 struct cws_transport *cws_sock_transport(struct cws_sock *sock)

@@ -19,6 +19,11 @@ struct cws_sock;
 struct cws_sock *cws_sock_new(struct cws_loop *loop, int family);
 uv_stream_t *cws_sock_stream(struct cws_sock *sock);
 
+/* Connected: lets the kernel end the connection when the peer's host has vanished, about half a
+ * minute after the last byte that was not acknowledged, or a minute into silence. Does nothing to a
+ * Unix socket. */
+void cws_sock_watch_host(struct cws_sock *sock);
+
 /* The sock as a transport (the same object). To be closed as such, connected or not. */
 struct cws_transport *cws_sock_transport(struct cws_sock *sock);
 

@@ -131,12 +131,30 @@ static int max_receive_option(PyObject *value, size_t *out_bytes)
     return 0;
 }
 
+static int ping_interval_option(PyObject *value, uint64_t *out_ns)
+{
+    double seconds;
+    if (!value)
+        return 0; /* the core has its own default */
+    if (py_arg_seconds(value, "ping_interval", false, &seconds) < 0)
+        return -1;
+    /* Of a day at most: nobody waits longer for a dead connection's end. */
+    if (seconds < 0.001 || seconds > 86400) {
+        PyErr_Format(PyExc_ValueError, "ping_interval is %R, it must be 0.001 to 86400 seconds",
+                     value);
+        return -1;
+    }
+    *out_ns = (uint64_t)(seconds * (double)CWS_NS_PER_S);
+    return 0;
+}
+
 static PyObject *channel_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static const char *const names[] = {"target",         "metadata",        "roots_pem",
-                                        "cert_chain_pem", "private_key_pem", "max_receive_bytes"};
-    static const struct py_params params = {"Channel", names, 6, 1, 1};
-    PyObject *given[6];
+                                        "cert_chain_pem", "private_key_pem", "max_receive_bytes",
+                                        "ping_interval"};
+    static const struct py_params params = {"Channel", names, 7, 1, 1};
+    PyObject *given[7];
     struct cws_channel_options options = {0};
     if (py_args_parse_call(&params, args, kwargs, given) < 0)
         return NULL;
@@ -145,7 +163,8 @@ static PyObject *channel_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
         pem_option(given[2], names[2], &options.roots_pem, &options.roots_len) < 0 ||
         pem_option(given[3], names[3], &options.cert_pem, &options.cert_len) < 0 ||
         pem_option(given[4], names[4], &options.key_pem, &options.key_len) < 0 ||
-        max_receive_option(given[5], &options.max_receive) < 0)
+        max_receive_option(given[5], &options.max_receive) < 0 ||
+        ping_interval_option(given[6], &options.ping_interval_ns) < 0)
         return NULL;
     struct py_state *state = py_state_of_type(type);
     struct cws_channel *channel = state ? open_channel(state, &options, given[1]) : NULL;

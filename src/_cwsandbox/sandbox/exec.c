@@ -101,7 +101,10 @@ void cws_exec_end(struct cws_exec *exec, enum cws_exec_end end)
 static void on_timer(struct cws_timer *timer)
 {
     struct cws_exec *exec = cws_container_of(timer, struct cws_exec, timer);
+    if (!has_ended(exec) && !cws_call_is_open(exec->call))
+        return; /* waits for a stream again: set anew when there is one */
     if (!has_ended(exec)) {
+        cws_call_suspect(exec->call);
         cws_exec_end(exec, CWS_EXEC_READY_TIMEOUT);
         return;
     }
@@ -222,23 +225,27 @@ static void on_status(void *ctx, struct cws_grpc_status *status)
     cws_exec_end(exec, ok ? CWS_EXEC_NO_EXIT : CWS_EXEC_STATUS);
 }
 
+/* The time for the ready frame begins when the service can have heard of the command. */
+static void on_open(void *ctx)
+{
+    struct cws_exec *exec = ctx;
+    if (!exec->with_stdin || has_ended(exec))
+        return;
+    double limit = exec->timeout_s >= 0 && exec->timeout_s < READY_TIMEOUT_S ? exec->timeout_s
+                                                                             : READY_TIMEOUT_S;
+    if (cws_timer_set(exec->sandbox->loop, &exec->timer, cws_clock_deadline_ns(limit)) != CWS_OK)
+        fail_locally(exec, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for a call");
+}
+
 static const struct cws_call_events call_events = {
     .on_message = on_message,
     .on_begun = on_begun,
     .on_piece = on_piece,
+    .on_open = on_open,
     .on_status = on_status,
 };
 
 /* ---- the start ------------------------------------------------------------------------------ */
-
-static bool set_ready_timer(struct cws_exec *exec)
-{
-    if (!exec->with_stdin)
-        return true;
-    double limit = exec->timeout_s >= 0 && exec->timeout_s < READY_TIMEOUT_S ? exec->timeout_s
-                                                                             : READY_TIMEOUT_S;
-    return cws_timer_set(exec->sandbox->loop, &exec->timer, cws_clock_deadline_ns(limit)) == CWS_OK;
-}
 
 void cws_exec_send(struct cws_exec *exec)
 {
@@ -258,11 +265,9 @@ void cws_exec_send(struct cws_exec *exec)
     struct cws_block *block = cws_exec_wire_init_block(exec->init, exec->init_len, &target);
     if (block)
         exec->call = cws_call_start(sandbox->channel, &options, &call_events, exec);
-    if (!block || !exec->call || !set_ready_timer(exec)) {
-        if (block && !exec->call)
+    if (!block || !exec->call) {
+        if (block)
             cws_block_settle(block, CWS_CLOSED);
-        else if (block)
-            cws_call_send(exec->call, block);
         fail_locally(exec, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for a call");
         return;
     }

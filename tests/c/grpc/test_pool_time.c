@@ -5,6 +5,7 @@
 #include "support/fake_clock.h"
 
 #include "grpc/channel_private.h"
+#include "h2/conn_private.h"
 
 static void open_limited(struct client_bed *bed, uint32_t max_streams)
 {
@@ -198,6 +199,133 @@ static void test_ready_has_five_seconds(void **state)
     }
 }
 
+/* The service cannot have heard of a command that waits for room on a connection. */
+static void test_ready_is_awaited_from_when_the_command_is_sent(void **state)
+{
+    struct exec_bed *bed = *state;
+    const struct cws_server_options one_stream = {.max_streams = 1};
+    exec_bed_init_with(bed, &one_stream, (struct cws_channel_options){.max_connections = 1});
+    exec_bed_open_sandbox(bed);
+    struct cws_exec *first = exec_start(bed, false, -1);
+    struct remote *remote = wait_remote(bed, 0);
+    struct cws_exec *second = exec_start(bed, true, 60);
+    settle(bed->client.loop);
+    fake_clock_advance(bed->client.loop, 8 * CWS_NS_PER_S);
+    settle(bed->client.loop);
+    assert_false(cws_future_is_done(&second->future));
+    remote_end(remote, 0);
+    wait_remote(bed, 1);
+    fake_clock_advance(bed->client.loop, 4 * CWS_NS_PER_S);
+    settle(bed->client.loop);
+    assert_false(cws_future_is_done(&second->future));
+    fake_clock_advance(bed->client.loop, 2 * CWS_NS_PER_S);
+    exec_wait(bed, second);
+    assert_int_equal(second->end, CWS_EXEC_READY_TIMEOUT);
+    cws_exec_unref(first);
+    cws_exec_unref(second);
+    exec_bed_close(bed);
+}
+
+/* The call's own limit counts while it waits. */
+static void test_the_limit_counts_while_a_command_waits_for_room(void **state)
+{
+    struct exec_bed *bed = *state;
+    const struct cws_server_options one_stream = {.max_streams = 1};
+    exec_bed_init_with(bed, &one_stream, (struct cws_channel_options){.max_connections = 1});
+    exec_bed_open_sandbox(bed);
+    struct cws_exec *first = exec_start(bed, false, -1);
+    struct remote *remote = wait_remote(bed, 0);
+    struct cws_exec *second = exec_start(bed, true, 6);
+    settle(bed->client.loop);
+    fake_clock_advance(bed->client.loop, 7 * CWS_NS_PER_S);
+    exec_wait(bed, second);
+    assert_int_equal(second->end, CWS_EXEC_STATUS);
+    assert_int_equal(second->status.code, CWS_GRPC_DEADLINE_EXCEEDED);
+    remote_end(remote, 0);
+    exec_wait(bed, first);
+    cws_exec_unref(first);
+    cws_exec_unref(second);
+    exec_bed_close(bed);
+}
+
+static struct h2_record *nth_request(struct exec_bed *bed, size_t n)
+{
+    WAIT_FOR(bed->client.loop, bed->client.accepted && h2_seen(&bed->client.raw[0]) > n &&
+                                   strchr(h2_nth(&bed->client.raw[0], n)->events, 'h'));
+    return h2_nth(&bed->client.raw[0], n);
+}
+
+/* A service of bare HTTP/2: it takes what comes and does nothing by itself. */
+static void exec_bed_open_raw(struct exec_bed *bed)
+{
+    *bed = (struct exec_bed){0};
+    cws_list_init(&bed->remotes);
+    client_bed_init(&bed->client);
+    client_bed_listen(&bed->client);
+    client_bed_channel(&bed->client, (struct cws_channel_options){.max_connections = 1});
+    assert_int_equal(cws_sandbox_new(bed->client.loop, &bed->sandbox), CWS_OK);
+    exec_bed_open_sandbox(bed);
+}
+
+static void let_streams_through(struct exec_bed *bed, uint32_t n)
+{
+    struct cws_h2_conn *conn = bed->client.raw[0].conn;
+    nghttp2_settings_entry entry = {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, n};
+    assert_int_equal(nghttp2_submit_settings(conn->session, NGHTTP2_FLAG_NONE, &entry, 1), 0);
+    cws_h2_conn_want_flush(conn);
+    settle(bed->client.loop);
+}
+
+/* Refused, it waits for room once more: with all of its time when it gets it. */
+static void test_a_refused_command_has_its_time_for_ready_again(void **state)
+{
+    struct exec_bed *bed = *state;
+    exec_bed_open_raw(bed);
+    struct cws_exec *exec = exec_start(bed, true, 60);
+    struct h2_record *request = nth_request(bed, 0);
+    fake_clock_advance(bed->client.loop, 4 * CWS_NS_PER_S);
+    let_streams_through(bed, 0);
+    h2_reset(request, CWS_H2_REFUSED_STREAM);
+    settle(bed->client.loop);
+    fake_clock_advance(bed->client.loop, 4 * CWS_NS_PER_S);
+    settle(bed->client.loop);
+    assert_false(cws_future_is_done(&exec->future));
+    let_streams_through(bed, 1);
+    nth_request(bed, 1);
+    fake_clock_advance(bed->client.loop, 4 * CWS_NS_PER_S);
+    settle(bed->client.loop);
+    assert_false(cws_future_is_done(&exec->future));
+    fake_clock_advance(bed->client.loop, 2 * CWS_NS_PER_S);
+    exec_wait(bed, exec);
+    assert_int_equal(exec->end, CWS_EXEC_READY_TIMEOUT);
+    cws_exec_unref(exec);
+    exec_bed_close(bed);
+}
+
+/* One that gets no answer leaves its connection in doubt. */
+static void test_no_ready_and_no_other_sign_of_life(void **state)
+{
+    struct exec_bed *bed = *state;
+    exec_bed_open_raw(bed);
+    struct cws_exec *first = exec_start(bed, true, 60);
+    nth_request(bed, 0);
+    settle(bed->client.loop);
+    cws_transport_pause(bed->client.raw[0].conn->transport, true);
+    struct cws_exec *second = exec_start(bed, true, 60);
+    settle(bed->client.loop);
+    fake_clock_advance(bed->client.loop, 6 * CWS_NS_PER_S);
+    exec_wait(bed, second);
+    struct cws_exec *third = exec_start(bed, true, 60);
+    WAIT_FOR(bed->client.loop, bed->client.accepted == 2);
+    cws_exec_cancel(third);
+    exec_wait(bed, third);
+    exec_wait(bed, first);
+    cws_exec_unref(first);
+    cws_exec_unref(second);
+    cws_exec_unref(third);
+    exec_bed_close(bed);
+}
+
 static void test_after_ready_only_the_time_limit_counts(void **state)
 {
     struct exec_bed *bed = *state;
@@ -263,6 +391,10 @@ int main(void)
         TIME_TEST(test_a_peer_that_never_says_anything),
         TIME_TEST(test_refused_calls_pause_between_their_tries),
         TIME_TEST(test_ready_has_five_seconds),
+        TIME_TEST(test_ready_is_awaited_from_when_the_command_is_sent),
+        TIME_TEST(test_the_limit_counts_while_a_command_waits_for_room),
+        TIME_TEST(test_a_refused_command_has_its_time_for_ready_again),
+        TIME_TEST(test_no_ready_and_no_other_sign_of_life),
         TIME_TEST(test_after_ready_only_the_time_limit_counts),
         TIME_TEST(test_a_command_without_a_limit_runs_for_days),
         TIME_TEST(test_a_stream_that_stays_open_after_the_exit),

@@ -2,6 +2,7 @@
 #include "support/dial_world.h"
 
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -33,6 +34,28 @@ static void test_ip_literals(void **state)
     assert_false(resolver_asked());
 }
 
+static int option_of(struct fixture *f, int level, int name)
+{
+    int value = -1;
+    socklen_t size = sizeof(value);
+    uv_os_fd_t fd;
+    struct cws_sock *sock = (struct cws_sock *)f->client.transport;
+    assert_int_equal(uv_fileno((uv_handle_t *)cws_sock_stream(sock), &fd), 0);
+    assert_int_equal(getsockopt(fd, level, name, &value, &size), 0);
+    return value;
+}
+
+static void test_a_host_that_vanishes_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    listen_on(f, "127.0.0.1");
+    dial(f, (struct cws_dial_options){.host = "127.0.0.1", .port = f->port});
+    assert_int_equal(option_of(f, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(option_of(f, IPPROTO_TCP, TCP_KEEPIDLE), 30);
+    assert_int_equal(option_of(f, IPPROTO_TCP, TCP_KEEPINTVL), 10);
+    assert_int_equal(option_of(f, IPPROTO_TCP, TCP_USER_TIMEOUT), 30000);
+}
+
 static void test_unix_socket(void **state)
 {
     struct fixture *f = *state;
@@ -43,6 +66,7 @@ static void test_unix_socket(void **state)
     assert_int_equal(cws_listener_new(f->loop, &options, on_accept, f, &f->listener, NULL), CWS_OK);
     dial(f, (struct cws_dial_options){.unix_path = path});
     exchange(f);
+    assert_int_equal(option_of(f, SOL_SOCKET, SO_KEEPALIVE), 0); /* there is no host to vanish */
     disconnect(f);
     cws_listener_free(f->listener);
     f->listener = NULL;
@@ -413,6 +437,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(test_ip_literals),
+        TEST(test_a_host_that_vanishes_is_noticed),
         TEST(test_unix_socket),
         TEST(test_unix_socket_with_full_backlog),
         TEST(test_name),

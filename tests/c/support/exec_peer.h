@@ -209,18 +209,29 @@ static inline void remote_end(struct remote *remote, int code)
 
 /* --- the bed --- */
 
-static inline void exec_bed_init(struct exec_bed *bed)
+/* `wishes` may be NULL. */
+static inline void exec_bed_init_with(struct exec_bed *bed, const struct cws_server_options *wishes,
+                                      struct cws_channel_options channel)
 {
     *bed = (struct exec_bed){0};
     cws_list_init(&bed->remotes);
     client_bed_init(&bed->client);
-    const struct cws_server_options options = {
-        .methods = remote_methods, .method_count = 1, .ctx = bed};
+    struct cws_server_options options = {0};
+    if (wishes)
+        options = *wishes;
+    options.methods = remote_methods;
+    options.method_count = 1;
+    options.ctx = bed;
     bed->client.server = cws_server_new(bed->client.loop, &options);
     assert_non_null(bed->client.server);
     client_bed_listen(&bed->client);
-    client_bed_channel(&bed->client, (struct cws_channel_options){0});
+    client_bed_channel(&bed->client, channel);
     assert_int_equal(cws_sandbox_new(bed->client.loop, &bed->sandbox), CWS_OK);
+}
+
+static inline void exec_bed_init(struct exec_bed *bed)
+{
+    exec_bed_init_with(bed, NULL, (struct cws_channel_options){0});
 }
 
 static inline void exec_bed_open_sandbox(struct exec_bed *bed)

@@ -204,8 +204,12 @@ static inline void h2_on_closed(void *ctx, const struct cws_error *err)
     }
 }
 
-static const struct cws_h2_conn_events h2_conn_events = {h2_on_ready, h2_on_room, h2_on_stream,
-                                                         h2_on_closed};
+static const struct cws_h2_conn_events h2_conn_events = {
+    .on_ready = h2_on_ready,
+    .on_room = h2_on_room,
+    .on_stream = h2_on_stream,
+    .on_closed = h2_on_closed,
+};
 
 /* --- the pair --- */
 
