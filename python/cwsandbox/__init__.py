@@ -14,10 +14,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cwsandbox._auth import set_auth_mode
     from cwsandbox._cwsandbox import OperationRef, Process, StreamReader, StreamWriter
-    from cwsandbox._defaults import SandboxDefaults
-    from cwsandbox._sandbox import Sandbox
+    from cwsandbox._sandbox.sandbox import Sandbox
+    from cwsandbox._sandbox.wait import Waitable, results, wait
+    from cwsandbox._service.auth import set_auth_mode
     from cwsandbox._types import (
         AuthConfig,
         AuthHeaders,
@@ -60,8 +60,8 @@ if TYPE_CHECKING:
         TlsPassthroughEndpointStatus,
         VolumeMount,
     )
+    from cwsandbox._types.defaults import SandboxDefaults
     from cwsandbox._version import __version__
-    from cwsandbox._wait import Waitable, results, wait
     from cwsandbox.exceptions import (
         AsyncFunctionError,
         CWSandboxAuthenticationError,
@@ -217,13 +217,13 @@ __all__ = [
 
 # Where the names come from that are not exceptions.
 _MODULE_OF = {
-    "set_auth_mode": "_auth",
+    "set_auth_mode": "_service.auth",
     "OperationRef": "_cwsandbox",
     "Process": "_cwsandbox",
     "StreamReader": "_cwsandbox",
     "StreamWriter": "_cwsandbox",
-    "SandboxDefaults": "_defaults",
-    "Sandbox": "_sandbox",
+    "SandboxDefaults": "_types.defaults",
+    "Sandbox": "_sandbox.sandbox",
     "AuthConfig": "_types",
     "AuthHeaders": "_types",
     "AuthProvider": "_types",
@@ -264,10 +264,10 @@ _MODULE_OF = {
     "TenantScope": "_types",
     "TlsPassthroughEndpointStatus": "_types",
     "VolumeMount": "_types",
-    "Waitable": "_wait",
+    "Waitable": "_sandbox.wait",
     "__version__": "_version",
-    "results": "_wait",
-    "wait": "_wait",
+    "results": "_sandbox.wait",
+    "wait": "_sandbox.wait",
 }
 
 

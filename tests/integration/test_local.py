@@ -158,7 +158,8 @@ from pathlib import Path
 signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
     signal.signal(number, signal.SIG_IGN)
-from cwsandbox import Sandbox, _local
+from cwsandbox import Sandbox
+from cwsandbox._service import local as _local
 sandbox = Sandbox.run()
 sandbox.exec(["true"]).result()
 for folder in Path("/proc").glob("[0-9]*"):
@@ -231,7 +232,8 @@ def test_a_forked_child_does_not_keep_the_daemon() -> None:
 
 OTHER_NAMESPACE = """
 import os
-from cwsandbox import Sandbox, _local
+from cwsandbox import Sandbox
+from cwsandbox._service import local as _local
 with Sandbox.run() as sandbox:
     print(os.getpid(), sandbox.exec(["echo", "hello"]).result().stdout, end="")
 """
@@ -265,7 +267,7 @@ def test_a_socket_that_vanished_leads_to_a_new_daemon() -> None:
     after = """
 import shutil
 from pathlib import Path
-from cwsandbox import _local
+from cwsandbox._service import local as _local
 shutil.rmtree(Path(_local.target().removeprefix("unix://")).parent)
 with Sandbox.run() as other:
     print(other.exec(["echo", "hello"]).result().stdout, end="", flush=True)

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from cwsandbox import _auth
+from cwsandbox._service import auth
 
 
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("CWSANDBOX_BASE_URL", "CWSANDBOX_API_KEY", "CWSANDBOX_DAEMON"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(_auth, "_mode", None)
+    monkeypatch.setattr(auth, "_mode", None)
     yield

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from cwsandbox import SandboxDefaults, _config
-from cwsandbox._driver import Driver
-from cwsandbox._handle import Handle
-from cwsandbox._rpc import Code
+from cwsandbox import SandboxDefaults
+from cwsandbox._lifecycle.driver import Driver
+from cwsandbox._lifecycle.handle import Handle
+from cwsandbox._messages import config as _config
+from cwsandbox._service.connection import connection as connection_of
+from cwsandbox._service.rpc import Code
 from unit.service import Core, Service, deleted, environment, failure, run, sandbox
 
 NOT_FOUND = failure(Code.NOT_FOUND)
@@ -37,7 +39,7 @@ class Life:
         self.handle.on_running = self._running
         options = given or {}
         defaults = SandboxDefaults()
-        connection = _config.connection(options, defaults)
+        connection = connection_of(options, defaults)
         workload = None if found else _config.workload(options, defaults)
         env = environment()
         self.handle.now = env.now

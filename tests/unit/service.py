@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from cwsandbox import _cwsandbox
-from cwsandbox._environment import Environment
-from cwsandbox._rpc import NO_INFO, Code, ErrorInfo, RpcFailure
+from cwsandbox._runtime.environment import Environment
+from cwsandbox._service.rpc import NO_INFO, Code, ErrorInfo, RpcFailure
 from cwsandbox._types.enums import SandboxStatus
 
 T = TypeVar("T")

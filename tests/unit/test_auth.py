@@ -11,9 +11,9 @@ from cwsandbox import (
     AuthProvider,
     AuthStrategy,
     CWSandboxAuthenticationError,
-    _auth,
     set_auth_mode,
 )
+from cwsandbox._service import auth as _auth
 
 URL = "https://h"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cwsandbox._command import directory, words_of
+from cwsandbox._messages.command import directory, words_of
 
 
 def test_words() -> None:

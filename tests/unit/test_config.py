@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 
 import cwsandbox as cw
-from cwsandbox import SandboxDefaults, _config, _standard
-from cwsandbox._config import SingleContainer
+from cwsandbox import SandboxDefaults
+from cwsandbox._messages import config as _config
+from cwsandbox._messages.config import SingleContainer
+from cwsandbox._service.connection import Connection
+from cwsandbox._service.connection import connection as connection_of
+from cwsandbox._types import standard as _standard
 
 
 def workload(defaults: SandboxDefaults | None = None, **given: Any) -> _config.Workload:
@@ -22,8 +26,8 @@ def single(defaults: SandboxDefaults | None = None, **given: Any) -> SingleConta
     return containers
 
 
-def connection(defaults: SandboxDefaults | None = None, **given: Any) -> _config.Connection:
-    return _config.connection(given, defaults or SandboxDefaults())
+def connection(defaults: SandboxDefaults | None = None, **given: Any) -> Connection:
+    return connection_of(given, defaults or SandboxDefaults())
 
 
 # ---- SandboxDefaults ----
@@ -262,7 +266,7 @@ def test_the_standard_settings_are_those_of_defaults_that_say_nothing() -> None:
 )
 def test_no_defaults_are_as_good_as_empty_ones(given: dict[str, Any]) -> None:
     assert _config.workload(given, None) == _config.workload(given, SandboxDefaults())
-    assert _config.connection(given, None) == _config.connection(given, SandboxDefaults())
+    assert connection_of(given, None) == connection_of(given, SandboxDefaults())
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 import cwsandbox as cw
-from cwsandbox import SandboxDefaults, _config, exceptions
-from cwsandbox._create import Creator, is_definite, may_spill
-from cwsandbox._rpc import Code, RpcFailure
+from cwsandbox import SandboxDefaults, exceptions
+from cwsandbox._lifecycle.create import Creator, is_definite, may_spill
+from cwsandbox._messages import config as _config
+from cwsandbox._service.connection import connection as connection_of
+from cwsandbox._service.rpc import Code, RpcFailure
 from unit.service import Service, environment, failure, received, run, sandbox
 
 FULL = failure(Code.RESOURCE_EXHAUSTED, reason="CWSANDBOX_RUNNER_CAPACITY_EXHAUSTED")
@@ -19,7 +21,7 @@ LOST = failure(Code.UNAVAILABLE)
 
 def creator(service: Service, **given: Any) -> Creator:
     defaults = SandboxDefaults()
-    workload, connection = _config.workload(given, defaults), _config.connection(given, defaults)
+    workload, connection = _config.workload(given, defaults), connection_of(given, defaults)
     return Creator(workload, connection, service.call, environment())
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from cwsandbox import _directory, exceptions
-from cwsandbox._rpc import Code
+from cwsandbox import exceptions
+from cwsandbox._lifecycle import directory as _directory
+from cwsandbox._service.rpc import Code
 from unit.service import Service, environment, failure, run, sandbox
 
 NOT_FOUND = failure(Code.NOT_FOUND)

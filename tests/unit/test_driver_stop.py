@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from cwsandbox import SandboxStatus, exceptions
-from cwsandbox._lifecycle import Phase
-from cwsandbox._rpc import Code
+from cwsandbox._lifecycle.lifecycle import Phase
+from cwsandbox._service.rpc import Code
 from unit.life import GONE, LOST, NOT_FOUND, Life, after, live
 from unit.service import deleted, failure, now, sandbox
 

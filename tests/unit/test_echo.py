@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import cwsandbox as cw
-from cwsandbox import _echo
-from cwsandbox._config import workload
-from cwsandbox._echo import Echo
-from cwsandbox._lifecycle import Observation
-from cwsandbox._wire import create_request
+from cwsandbox._lifecycle.lifecycle import Observation
+from cwsandbox._messages import echo as _echo
+from cwsandbox._messages.config import workload
+from cwsandbox._messages.echo import Echo
+from cwsandbox._messages.wire import create_request
 from unit.service import received, sandbox
 
 HTTPS = {"kind": 1, "auth": 1, "url": "https://u", "request_timeout_seconds": 15}

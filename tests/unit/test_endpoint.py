@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cwsandbox import _cwsandbox
-from cwsandbox._endpoint import target
+from cwsandbox._service.endpoint import target
 
 GOOD = [
     "https://h",

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from cwsandbox import _cwsandbox, exceptions
-from cwsandbox._errors import Hooks, command_exception, to_exception
-from cwsandbox._rpc import NO_INFO, Code, ErrorInfo, RpcFailure, error_info
+from cwsandbox._service.errors import Hooks, command_exception, to_exception
+from cwsandbox._service.rpc import NO_INFO, Code, ErrorInfo, RpcFailure, error_info
 from cwsandbox._types.error import FieldViolation
 from cwsandbox._types.result import ProcessResult
 from unit.service import failure

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import pickle
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,17 @@ def test_unknown_names() -> None:
         _ = cwsandbox.nothing  # type: ignore[attr-defined]
     with pytest.raises(AttributeError, match="nothing"):
         _ = cwsandbox._types.nothing  # type: ignore[attr-defined]
+
+
+def test_private_paths_that_programs_and_pickles_use() -> None:
+    from cwsandbox import _defaults, _types
+
+    assert _defaults.SandboxDefaults is cwsandbox.SandboxDefaults
+    assert cwsandbox.SandboxDefaults().base_url == _defaults.DEFAULT_BASE_URL
+    assert _types.ProcessResult is cwsandbox.ProcessResult
+    assert pickle.loads(b"ccwsandbox._defaults\nSandboxDefaults\n.") is cwsandbox.SandboxDefaults
+    for value in (cwsandbox.SandboxDefaults(tags=("a",)), cwsandbox.Secret(store="s", name="n")):
+        assert pickle.loads(pickle.dumps(value)) == value
 
 
 # ---- signatures ----

@@ -47,7 +47,15 @@ HEAVY = {
 
 def test_the_sandbox_class_comes_with_little() -> None:
     modules = new_modules("from cwsandbox import Sandbox")
-    ours = {"_cwsandbox", "_defaults", "_errors", "_native", "_policy", "_rpc", "_types.result"}
+    ours = {
+        "_cwsandbox",
+        "_runtime.policy",
+        "_service.errors",
+        "_service.native",
+        "_service.rpc",
+        "_types.defaults",
+        "_types.result",
+    }
     assert modules & (HEAVY | {f"cwsandbox.{name}" for name in ours}) == set()
 
 
@@ -69,8 +77,8 @@ def test_the_event_loop_is_not_loaded_before_it_is_used(script: str) -> None:
 
 def test_a_sandbox_without_defaults_does_not_load_their_class() -> None:
     modules = new_modules("import cwsandbox; cwsandbox.Sandbox(tags=['a'])")
-    assert "cwsandbox._native" in modules
-    assert modules & {"cwsandbox._defaults", "cwsandbox._types.auth", "typing"} == set()
+    assert "cwsandbox._service.native" in modules
+    assert modules & {"cwsandbox._types.defaults", "cwsandbox._types.auth", "typing"} == set()
 
 
 def test_what_the_first_operation_does_not_load() -> None:
@@ -81,7 +89,7 @@ try:
 except SandboxUnavailableError:
     pass
 """)
-    assert {"cwsandbox._create", "asyncio"} <= modules
+    assert {"cwsandbox._lifecycle.create", "asyncio"} <= modules
     ours = {"_defaults", "_local", "_types.auth", "_types.service"}
     assert modules & ({"random", "urllib.parse"} | {f"cwsandbox.{name}" for name in ours}) == set()
 

@@ -13,7 +13,7 @@ from cwsandbox import (
     SandboxStatus,
     SandboxTerminatedError,
 )
-from cwsandbox._lifecycle import (
+from cwsandbox._lifecycle.lifecycle import (
     NEW,
     Observation,
     Phase,

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from cwsandbox import SandboxUnavailableError, _local
+from cwsandbox import SandboxUnavailableError
+from cwsandbox._service import local as _local
 from integration.env import eventually
 
 Install = Callable[[str], Path]
@@ -217,7 +218,11 @@ def test_its_own_directory_is_locked(install: Install, short_base: Path) -> None
     install(READY)
     directory = directory_of(_local.target())
     subprocess.run(
-        [sys.executable, "-c", f"from cwsandbox import _local; _local._sweep({str(short_base)!r})"],
+        [
+            sys.executable,
+            "-c",
+            f"from cwsandbox._service import local; local._sweep({str(short_base)!r})",
+        ],
         check=True,
     )
     assert directory.exists()

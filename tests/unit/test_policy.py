@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cwsandbox._policy import THREAD_NAME, PolicyLoop
+from cwsandbox._runtime.policy import THREAD_NAME, PolicyLoop
 
 
 @pytest.fixture

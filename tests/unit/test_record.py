@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cwsandbox._record import Record
+from cwsandbox._types.record import Record
 
 
 class Point(Record):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cwsandbox._retry import Burst, is_capacity_failure, poll_intervals, server_delay
-from cwsandbox._rpc import Code, RpcFailure
+from cwsandbox._service.retry import Burst, is_capacity_failure, poll_intervals, server_delay
+from cwsandbox._service.rpc import Code, RpcFailure
 from unit.service import failure
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 
-from cwsandbox import _runtime
-from cwsandbox._policy import PolicyLoop
+from cwsandbox._runtime import loop
+from cwsandbox._runtime.policy import PolicyLoop
 
 
 def test_one_loop_per_process() -> None:
     found: list[PolicyLoop] = []
-    threads = [threading.Thread(target=lambda: found.append(_runtime.policy())) for _ in range(10)]
+    threads = [threading.Thread(target=lambda: found.append(loop.policy())) for _ in range(10)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -20,6 +20,6 @@ def test_one_loop_per_process() -> None:
 
 
 def test_done() -> None:
-    operation = _runtime.done("value")
+    operation = loop.done("value")
     assert operation._done()
     assert operation.result(0) == "value"

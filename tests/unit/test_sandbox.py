@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 import cwsandbox as cw
-from cwsandbox import Sandbox, SandboxDefaults, SandboxStatus, _config, _runtime
-from cwsandbox._client import Client
-from cwsandbox._lifecycle import Source
+from cwsandbox import Sandbox, SandboxDefaults, SandboxStatus
+from cwsandbox._lifecycle.lifecycle import Source
+from cwsandbox._runtime import life, loop
+from cwsandbox._service.client import Client
+from cwsandbox._service.connection import connection as connection_of
 from unit.service import received
 
 NOWHERE = "http://127.0.0.1:1"
@@ -22,7 +24,7 @@ NOWHERE = "http://127.0.0.1:1"
 
 def discovered(state: str, **message: Any) -> Sandbox:
     """A handle as ``from_id`` makes it."""
-    connection = _config.connection({"base_url": NOWHERE}, SandboxDefaults())
+    connection = connection_of({"base_url": NOWHERE}, SandboxDefaults())
     status = {"state": SandboxStatus(state).to_proto(), **message.pop("status", {})}
     told = received("Sandbox", {"sandbox_id": "sb-1", "status": status, **message})
     client = Client(connection)
@@ -84,7 +86,7 @@ def test_positional_arguments_of_run(
     args: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Sandbox, "start", lambda self: _runtime.done(None))
+    monkeypatch.setattr(Sandbox, "start", lambda self: loop.done(None))
     sandbox = Sandbox.run(*positional)
     assert sandbox._workload is not None
     container: Any = sandbox._workload.containers
@@ -381,10 +383,10 @@ def test_handles_are_compared_by_identity_and_not_pickled() -> None:
 def test_a_handle_of_the_parent_is_refused_after_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     sandbox = discovered("running")
     unused = Sandbox(base_url=NOWHERE)
-    generation = _runtime.generation()
+    generation = life.generation()
     with monkeypatch.context() as patched, warnings.catch_warnings():
         warnings.simplefilter("error")
-        patched.setattr(_runtime, "generation", lambda: generation + 1)
+        patched.setattr(life, "generation", lambda: generation + 1)
         for use in (sandbox.start, sandbox.get_status, sandbox.stop):
             with pytest.raises(RuntimeError, match="before fork"):
                 use()

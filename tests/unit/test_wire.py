@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 import cwsandbox as cw
-from cwsandbox import SandboxDefaults, _config, _cwsandbox
-from cwsandbox._config import Placement
+from cwsandbox import SandboxDefaults, _cwsandbox
+from cwsandbox._messages import config as _config
+from cwsandbox._messages.config import Placement
+from cwsandbox._messages.wire import create_request
 from cwsandbox._types.enums import PlacementMode
-from cwsandbox._wire import create_request
 
 CREATE = "coreweave.sandbox.v1.CreateSandboxRequest"
 MAIN = {

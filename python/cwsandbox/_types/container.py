@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cwsandbox import _check
+from cwsandbox._types import check
 from cwsandbox._types.coerce import instance, optional
 from cwsandbox._types.enums import SandboxStatus
 from cwsandbox._types.resources import ResourceOptions, normalize
@@ -46,18 +46,18 @@ class SecurityContext:
             value = getattr(self, name)
             if (
                 value is not None
-                and not 0 <= _check.integer(value, f"SecurityContext.{name}") <= _ID_MAX
+                and not 0 <= check.integer(value, f"SecurityContext.{name}") <= _ID_MAX
             ):
                 raise ValueError(f"SecurityContext.{name} must be in 0-{_ID_MAX}, got {value}")
         for name in ("privileged", "allow_privilege_escalation", "read_only_root_filesystem"):
             if getattr(self, name) is not None:
-                _check.boolean(getattr(self, name), f"SecurityContext.{name}")
+                check.boolean(getattr(self, name), f"SecurityContext.{name}")
         for name in ("capabilities_add", "capabilities_drop"):
             if getattr(self, name) is not None:
                 object.__setattr__(
-                    self, name, _check.strings(getattr(self, name), f"SecurityContext.{name}")
+                    self, name, check.strings(getattr(self, name), f"SecurityContext.{name}")
                 )
-        profile = _check.optional_text(self.seccomp_profile, "SecurityContext.seccomp_profile")
+        profile = check.optional_text(self.seccomp_profile, "SecurityContext.seccomp_profile")
         object.__setattr__(self, "seccomp_profile", profile)
 
 
@@ -83,13 +83,13 @@ class Container:
     primary: bool = False
 
     def __post_init__(self) -> None:
-        _check.text(self.image, "Container.image")
+        check.text(self.image, "Container.image")
         if self.name is not None:
             _check_name(self.name)
-        _check.optional_text(self.command, "Container.command")
+        check.optional_text(self.command, "Container.command")
         if self.working_dir is not None:
-            _check.mount_path(self.working_dir, "Container.working_dir")
-        _check.boolean(self.primary, "Container.primary")
+            check.mount_path(self.working_dir, "Container.working_dir")
+        check.boolean(self.primary, "Container.primary")
         for name, value in _coerced(self).items():
             object.__setattr__(self, name, value)
 
@@ -102,10 +102,10 @@ def _coerced(row: Container) -> dict[str, Any]:
         ),
     }
     if row.args is not None:
-        changed["args"] = _check.strings(row.args, "Container.args")
+        changed["args"] = check.strings(row.args, "Container.args")
     if row.environment_variables is not None:
         what = "Container.environment_variables"
-        changed["environment_variables"] = _check.string_map(row.environment_variables, what)
+        changed["environment_variables"] = check.string_map(row.environment_variables, what)
     if row.mounted_files is not None:
         changed["mounted_files"] = mounted_files(row.mounted_files, "Container.mounted_files")
     if row.volume_mounts is not None:
@@ -119,7 +119,7 @@ def _coerced(row: Container) -> dict[str, Any]:
 
 
 def _check_name(name: Any) -> None:
-    _check.text(name, "Container.name")
+    check.text(name, "Container.name")
     if not _NAME.fullmatch(name):
         raise ValueError(
             f"Container.name {name!r} must be a DNS-1123 label of at most 63 characters"
@@ -195,5 +195,5 @@ def _mounted_file(value: object, what: str) -> dict[str, Any]:
         content = content.encode()
     if not isinstance(content, (bytes, bytearray, memoryview)):
         raise TypeError(f"{what}: file_content must be bytes or str, got {type(content).__name__}")
-    path = _check.text(value["mount_path"], f"{what}: mount_path")
+    path = check.text(value["mount_path"], f"{what}: mount_path")
     return {"mount_path": path, "file_content": bytes(content)}

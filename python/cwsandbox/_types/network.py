@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cwsandbox import _check
+from cwsandbox._types import check
 from cwsandbox._types.coerce import instance
 from cwsandbox._types.enums import TenantScope
 
@@ -25,9 +25,9 @@ class CidrBlock:
     except_cidrs: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        _check.text(self.cidr, "CidrBlock.cidr")
+        check.text(self.cidr, "CidrBlock.cidr")
         object.__setattr__(
-            self, "except_cidrs", _check.strings(self.except_cidrs, "CidrBlock.except_cidrs")
+            self, "except_cidrs", check.strings(self.except_cidrs, "CidrBlock.except_cidrs")
         )
 
 
@@ -47,7 +47,7 @@ class PortRange:
                 raise ValueError(
                     f"PortRange.end_port {self.end_port} must not be below port {self.port}"
                 )
-        protocol = _check.optional_text(self.protocol, "PortRange.protocol")
+        protocol = check.optional_text(self.protocol, "PortRange.protocol")
         object.__setattr__(self, "protocol", protocol.upper() if protocol else None)
 
 
@@ -59,12 +59,12 @@ class SelectorBlock:
     namespace_labels: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
-        labels = _check.string_map(self.pod_labels, "SelectorBlock.pod_labels")
+        labels = check.string_map(self.pod_labels, "SelectorBlock.pod_labels")
         if not labels:
             raise ValueError("SelectorBlock.pod_labels must have at least one label")
         object.__setattr__(self, "pod_labels", labels)
         if self.namespace_labels is not None:
-            namespaces = _check.string_map(self.namespace_labels, "SelectorBlock.namespace_labels")
+            namespaces = check.string_map(self.namespace_labels, "SelectorBlock.namespace_labels")
             object.__setattr__(self, "namespace_labels", namespaces or None)
 
 
@@ -126,7 +126,7 @@ class NetworkOptions:
     def __post_init__(self) -> None:
         for name in ("deny_egress", "deny_ingress"):
             if getattr(self, name) is not None:
-                _check.boolean(getattr(self, name), f"NetworkOptions.{name}")
+                check.boolean(getattr(self, name), f"NetworkOptions.{name}")
         for name, rule in (("egress", EgressRule), ("ingress", IngressRule)):
             if getattr(self, name) is not None:
                 object.__setattr__(
@@ -143,7 +143,7 @@ def _rules(values: Any, rule: type[EgressRule] | type[IngressRule], what: str) -
 
 
 def _check_port(value: Any, what: str) -> None:
-    _check.integer(value, what)
+    check.integer(value, what)
     if not 1 <= value <= 65535:
         raise ValueError(f"{what} must be in 1-65535, got {value}")
 
@@ -155,13 +155,11 @@ def _check_one_form(kind: str, forms: Sequence[object], names: str) -> None:
 
 
 def _coerce_common(rule: EgressRule | IngressRule, kind: str) -> None:
-    _check.boolean(rule.any, f"{kind}.any")
+    check.boolean(rule.any, f"{kind}.any")
     if rule.cidr is not None:
         object.__setattr__(rule, "cidr", _cidr(rule.cidr, f"{kind}.cidr"))
     if rule.tenant is not None:
-        object.__setattr__(
-            rule, "tenant", _check.choice(rule.tenant, TenantScope, f"{kind}.tenant")
-        )
+        object.__setattr__(rule, "tenant", check.choice(rule.tenant, TenantScope, f"{kind}.tenant"))
     if rule.ports is not None:
         object.__setattr__(rule, "ports", _ports(rule.ports, f"{kind}.ports"))
 

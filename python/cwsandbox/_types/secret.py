@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cwsandbox import _check
+from cwsandbox._types import check
 from cwsandbox._types.coerce import instance
 from cwsandbox._types.enums import ObjectStoragePermission
 
@@ -20,13 +20,13 @@ class Secret:
     env_var: str | None = None
 
     def __post_init__(self) -> None:
-        _check.text(self.store, "Secret.store")
-        _check.text(self.name, "Secret.name")
+        check.text(self.store, "Secret.store")
+        check.text(self.name, "Secret.name")
         if not isinstance(self.field, str):
             raise TypeError(f"Secret.field must be a string, got {self.field!r}")
         if self.env_var is None:
             object.__setattr__(self, "env_var", self.name)
-        _check.text(self.env_var, "Secret.env_var")
+        check.text(self.env_var, "Secret.env_var")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +39,9 @@ class ImagePullCredentials:
     field: str = ""
 
     def __post_init__(self) -> None:
-        _check.text(self.registry, "ImagePullCredentials.registry")
-        _check.text(self.store, "ImagePullCredentials.store")
-        _check.text(self.name, "ImagePullCredentials.name")
+        check.text(self.registry, "ImagePullCredentials.registry")
+        check.text(self.store, "ImagePullCredentials.store")
+        check.text(self.name, "ImagePullCredentials.name")
         if not isinstance(self.field, str):
             raise TypeError(f"ImagePullCredentials.field must be a string, got {self.field!r}")
 
@@ -58,7 +58,7 @@ class ObjectStorageAccess:
     object_prefix: str | None = None
 
     def __post_init__(self) -> None:
-        buckets = _check.strings(self.buckets, "ObjectStorageAccess.buckets")
+        buckets = check.strings(self.buckets, "ObjectStorageAccess.buckets")
         if not buckets or "" in buckets:
             raise ValueError(
                 f"ObjectStorageAccess.buckets must be non-empty names, at least one: {buckets!r}"
@@ -66,9 +66,9 @@ class ObjectStorageAccess:
         object.__setattr__(self, "buckets", buckets)
         if self.permission is not None:
             what = "ObjectStorageAccess.permission"
-            permission = _check.choice(self.permission, ObjectStoragePermission, what)
+            permission = check.choice(self.permission, ObjectStoragePermission, what)
             object.__setattr__(self, "permission", permission)
-        prefix = _check.optional_text(self.object_prefix, "ObjectStorageAccess.object_prefix")
+        prefix = check.optional_text(self.object_prefix, "ObjectStorageAccess.object_prefix")
         object.__setattr__(self, "object_prefix", prefix)
 
 

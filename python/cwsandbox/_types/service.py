@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cwsandbox import _check
+from cwsandbox._types import check
 from cwsandbox._types.coerce import instance
 from cwsandbox._types.enums import EndpointAuth, EndpointKind, ServiceProtocol, ServiceVisibility
 
@@ -23,14 +23,12 @@ class Endpoint:
     request_timeout_seconds: int | None = None
 
     def __post_init__(self) -> None:
-        kind = _check.choice(self.kind, EndpointKind, "Endpoint.kind")
+        kind = check.choice(self.kind, EndpointKind, "Endpoint.kind")
         object.__setattr__(self, "kind", kind)
         if self.auth is not None:
-            object.__setattr__(
-                self, "auth", _check.choice(self.auth, EndpointAuth, "Endpoint.auth")
-            )
+            object.__setattr__(self, "auth", check.choice(self.auth, EndpointAuth, "Endpoint.auth"))
         if self.request_timeout_seconds is not None:
-            _check.integer(self.request_timeout_seconds, "Endpoint.request_timeout_seconds")
+            check.integer(self.request_timeout_seconds, "Endpoint.request_timeout_seconds")
             if self.request_timeout_seconds < 0:
                 raise ValueError(
                     f"Endpoint.request_timeout_seconds must not be negative, got {self.request_timeout_seconds}"
@@ -56,15 +54,15 @@ class Service:
     endpoint: Endpoint | dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        _check.integer(self.port, "Service.port")
+        check.integer(self.port, "Service.port")
         if not 1 <= self.port <= 65535:
             raise ValueError(f"Service.port must be in 1-65535, got {self.port}")
-        _check.optional_text(self.name, "Service.name")
+        check.optional_text(self.name, "Service.name")
         if self.protocol is not None:
-            protocol = _check.choice(self.protocol, ServiceProtocol, "Service.protocol")
+            protocol = check.choice(self.protocol, ServiceProtocol, "Service.protocol")
             object.__setattr__(self, "protocol", protocol)
         if self.visibility is not None:
-            visibility = _check.choice(self.visibility, ServiceVisibility, "Service.visibility")
+            visibility = check.choice(self.visibility, ServiceVisibility, "Service.visibility")
             object.__setattr__(self, "visibility", visibility)
         if self.endpoint is not None:
             object.__setattr__(

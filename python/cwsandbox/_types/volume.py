@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cwsandbox import _check
+from cwsandbox._types import check
 from cwsandbox._types.coerce import instance
 from cwsandbox._types.enums import StorageMedium
 
@@ -27,19 +27,19 @@ class ScratchVolumeOptions:
     read_only: bool = False
 
     def __post_init__(self) -> None:
-        _check.text(self.name, "ScratchVolumeOptions.name")
+        check.text(self.name, "ScratchVolumeOptions.name")
         if self.mount_path is not None:
-            _check.mount_path(self.mount_path, "ScratchVolumeOptions.mount_path")
+            check.mount_path(self.mount_path, "ScratchVolumeOptions.mount_path")
         for name in ("size", "restore_from_snapshot_id"):
-            value = _check.optional_text(getattr(self, name), f"ScratchVolumeOptions.{name}")
+            value = check.optional_text(getattr(self, name), f"ScratchVolumeOptions.{name}")
             object.__setattr__(self, name, value)
         if self.medium is not None:
-            medium = _check.choice(self.medium, StorageMedium, "ScratchVolumeOptions.medium")
+            medium = check.choice(self.medium, StorageMedium, "ScratchVolumeOptions.medium")
             object.__setattr__(self, "medium", medium)
         object.__setattr__(
-            self, "sub_path", _check.sub_path(self.sub_path, "ScratchVolumeOptions.sub_path")
+            self, "sub_path", check.sub_path(self.sub_path, "ScratchVolumeOptions.sub_path")
         )
-        _check.boolean(self.read_only, "ScratchVolumeOptions.read_only")
+        check.boolean(self.read_only, "ScratchVolumeOptions.read_only")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +53,13 @@ class RegisteredVolumeOptions:
     read_only: bool = False
 
     def __post_init__(self) -> None:
-        _check.text(self.name, "RegisteredVolumeOptions.name")
-        _check.text(self.volume_id, "RegisteredVolumeOptions.volume_id")
-        _check.mount_path(self.mount_path, "RegisteredVolumeOptions.mount_path")
+        check.text(self.name, "RegisteredVolumeOptions.name")
+        check.text(self.volume_id, "RegisteredVolumeOptions.volume_id")
+        check.mount_path(self.mount_path, "RegisteredVolumeOptions.mount_path")
         object.__setattr__(
-            self, "sub_path", _check.sub_path(self.sub_path, "RegisteredVolumeOptions.sub_path")
+            self, "sub_path", check.sub_path(self.sub_path, "RegisteredVolumeOptions.sub_path")
         )
-        _check.boolean(self.read_only, "RegisteredVolumeOptions.read_only")
+        check.boolean(self.read_only, "RegisteredVolumeOptions.read_only")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +70,8 @@ class DeclaredVolume:
     volume_id: str
 
     def __post_init__(self) -> None:
-        _check.text(self.name, "volumes: name")
-        _check.text(self.volume_id, "volumes: volume_id")
+        check.text(self.name, "volumes: name")
+        check.text(self.volume_id, "volumes: volume_id")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +84,10 @@ class VolumeMount:
     sub_path: str | None = None
 
     def __post_init__(self) -> None:
-        _check.text(self.volume, "VolumeMount.volume")
-        _check.mount_path(self.mount_path, "VolumeMount.mount_path")
-        _check.boolean(self.read_only, "VolumeMount.read_only")
-        object.__setattr__(self, "sub_path", _check.sub_path(self.sub_path, "VolumeMount.sub_path"))
+        check.text(self.volume, "VolumeMount.volume")
+        check.mount_path(self.mount_path, "VolumeMount.mount_path")
+        check.boolean(self.read_only, "VolumeMount.read_only")
+        object.__setattr__(self, "sub_path", check.sub_path(self.sub_path, "VolumeMount.sub_path"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +100,11 @@ class FileSystemSnapshotOptions:
     name: str = "workspace"
 
     def __post_init__(self) -> None:
-        _check.text(self.name, "FileSystemSnapshotOptions.name")
+        check.text(self.name, "FileSystemSnapshotOptions.name")
         if self.mount_path is not None:
-            _check.mount_path(self.mount_path, "FileSystemSnapshotOptions.mount_path")
+            check.mount_path(self.mount_path, "FileSystemSnapshotOptions.mount_path")
         for name in ("size", "file_system_snapshot_id"):
-            value = _check.optional_text(getattr(self, name), f"FileSystemSnapshotOptions.{name}")
+            value = check.optional_text(getattr(self, name), f"FileSystemSnapshotOptions.{name}")
             object.__setattr__(self, name, value)
 
     def to_scratch_volume(self) -> ScratchVolumeOptions:

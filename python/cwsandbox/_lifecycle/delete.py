@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cwsandbox._poll import NOT_FOUND_REASON
-from cwsandbox._retry import server_delay
-from cwsandbox._rpc import RpcFailure
+from cwsandbox._lifecycle.poll import NOT_FOUND_REASON
+from cwsandbox._service.retry import server_delay
+from cwsandbox._service.rpc import RpcFailure
 
 if TYPE_CHECKING:
-    from cwsandbox._environment import Call, Environment
+    from cwsandbox._runtime.environment import Call, Environment
 
     Message = dict[str, Any]
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from cwsandbox import _echo
+from cwsandbox._messages import echo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from datetime import datetime
     from typing import Any
 
-    from cwsandbox._config import Workload
-    from cwsandbox._handle import Handle
+    from cwsandbox._lifecycle.handle import Handle
+    from cwsandbox._messages.config import Workload
     from cwsandbox._types.container import Container, ContainerStatus
     from cwsandbox._types.enums import SandboxControl, SandboxStatus
     from cwsandbox._types.network import EgressRule, IngressRule
@@ -83,17 +83,17 @@ class SandboxProperties:
     @property
     def control(self) -> SandboxControl | None:
         """Who manages the containers, None before any answer."""
-        return _echo.control(self._handle.echo.message)
+        return echo.control(self._handle.echo.message)
 
     @property
     def containers(self) -> tuple[Container, ...]:
         """The containers as the server has them."""
-        return _echo.containers(self._handle.echo.spec)
+        return echo.containers(self._handle.echo.spec)
 
     @property
     def container_statuses(self) -> tuple[ContainerStatus, ...]:
         """The observed state of each container."""
-        return _echo.container_statuses(self._handle.echo.status)
+        return echo.container_statuses(self._handle.echo.status)
 
     @property
     def effective_runtime_class(self) -> str | None:
@@ -108,12 +108,12 @@ class SandboxProperties:
     @property
     def service_urls(self) -> tuple[tuple[int, str, str], ...]:
         """(port, name, URL) of each service that has a URL."""
-        return _echo.service_urls(self._handle.echo.status)
+        return echo.service_urls(self._handle.echo.status)
 
     @property
     def service_endpoints(self) -> tuple[HttpsEndpointStatus, ...]:
         """The HTTPS endpoints in effect."""
-        return _echo.service_endpoints(self._handle.echo.status)
+        return echo.service_endpoints(self._handle.echo.status)
 
     @property
     def service_addresses(self) -> tuple[TlsPassthroughEndpointStatus, ...]:
@@ -138,24 +138,24 @@ class SandboxProperties:
     @property
     def effective_egress(self) -> tuple[EgressRule, ...]:
         """The outbound rules in effect."""
-        return _echo.egress_rules(self._handle.echo.status)
+        return echo.egress_rules(self._handle.echo.status)
 
     @property
     def effective_ingress(self) -> tuple[IngressRule, ...]:
         """The inbound rules in effect."""
-        return _echo.ingress_rules(self._handle.echo.status)
+        return echo.ingress_rules(self._handle.echo.status)
 
     @property
     def resource_limits(self) -> dict[str, str] | None:
         """The cpu and memory limits in effect, as quantities."""
-        return _echo.resource_side(self._handle.echo.resources, "limits")
+        return echo.resource_side(self._handle.echo.resources, "limits")
 
     @property
     def resource_requests(self) -> dict[str, str] | None:
         """The guaranteed cpu and memory, as quantities."""
-        return _echo.resource_side(self._handle.echo.resources, "requests")
+        return echo.resource_side(self._handle.echo.resources, "requests")
 
     @property
     def resource_gpu(self) -> dict[str, Any] | None:
         """The gpu grant: count, and type or memory_gb."""
-        return _echo.resource_gpu(self._handle.echo.resources)
+        return echo.resource_gpu(self._handle.echo.resources)

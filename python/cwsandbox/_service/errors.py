@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import copy
 
 from cwsandbox import exceptions as exc
-from cwsandbox._rpc import NO_INFO, Code, ErrorInfo, RpcFailure, error_info
+from cwsandbox._service.rpc import NO_INFO, Code, ErrorInfo, RpcFailure, error_info
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cwsandbox._cwsandbox import Process, RpcError
-    from cwsandbox._rpc import Unpack
+    from cwsandbox._service.rpc import Unpack
     from cwsandbox._types.error import FieldViolation
 
 _PREFIX = "CWSANDBOX_"

@@ -6,9 +6,10 @@ nobody needs who only imports the package.
 
 from __future__ import annotations
 
-from cwsandbox import _cwsandbox, _runtime
+from cwsandbox import _cwsandbox
 from cwsandbox._cwsandbox import Promise, SandboxCore
-from cwsandbox._errors import Hooks
+from cwsandbox._runtime import life
+from cwsandbox._service.errors import Hooks
 from cwsandbox._types.result import ProcessResult
 
 __all__ = ["Promise", "SandboxCore"]
@@ -19,6 +20,5 @@ _cwsandbox.configure(
     make_error=_hooks.make_error,
     make_write_error=_hooks.make_write_error,
 )
-# The core's own hook at exit runs after ours, which was registered later: the policy loop still needs the I/O thread.
-_runtime.install()
-_runtime.when_exiting(_cwsandbox.shutdown)
+life.install()
+life.when_exiting(_cwsandbox.shutdown)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cwsandbox import _auth, _cwsandbox, _endpoint, _errors
+from cwsandbox import _cwsandbox
+from cwsandbox._service import auth as _auth
+from cwsandbox._service import endpoint, errors
 from cwsandbox.exceptions import SandboxProtocolError
 
 if TYPE_CHECKING:
-    from cwsandbox._auth import Metadata
-    from cwsandbox._config import Connection
+    from cwsandbox._service.auth import Metadata
+    from cwsandbox._service.connection import Connection
 
     Message = dict[str, Any]
 
@@ -25,7 +27,7 @@ class Client:
         """The native channel. ``ValueError`` for a bad base URL; ``CWSandboxAuthenticationError``."""
         if self._channel is None:
             url = self._connection.base_url
-            target = await _local_target() if url == _endpoint.LOCAL else _endpoint.target(url)
+            target = await _local_target() if url == endpoint.LOCAL else endpoint.target(url)
             self._channel = _cwsandbox.Channel(target, metadata=await self._metadata())
         return self._channel
 
@@ -42,7 +44,7 @@ class Client:
         try:
             return await operation
         except _cwsandbox.RpcError as error:
-            raise _errors.failure_of(error, _cwsandbox._message_unpack) from None
+            raise errors.failure_of(error, _cwsandbox._message_unpack) from None
         except ValueError as error:
             subject = request.get("sandbox_id") or "the request"
             raise SandboxProtocolError(
@@ -61,6 +63,6 @@ class Client:
 async def _local_target() -> str:
     import asyncio
 
-    from cwsandbox import _local
+    from cwsandbox._service import local
 
-    return await asyncio.to_thread(_local.target)
+    return await asyncio.to_thread(local.target)

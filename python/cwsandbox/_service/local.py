@@ -19,7 +19,7 @@ import threading
 import time
 from pathlib import Path
 
-from cwsandbox import _runtime
+from cwsandbox._runtime import life
 from cwsandbox.exceptions import SandboxUnavailableError
 
 PATH_VARIABLE = "CWSANDBOX_DAEMON"
@@ -132,7 +132,7 @@ def target() -> str:
 
 def _program() -> str:
     named = os.environ.get(PATH_VARIABLE)
-    path = named or str(Path(__file__).parent / "bin" / "cwsandboxd")
+    path = named or str(Path(__file__).parents[1] / "bin" / "cwsandboxd")
     if not os.access(path, os.X_OK):
         origin = f"{PATH_VARIABLE} names it" if named else f"set {PATH_VARIABLE} to another one"
         raise SandboxUnavailableError(
@@ -282,5 +282,5 @@ def _forget() -> None:
     _daemon = None
 
 
-_runtime.when_exiting(_end)
-_runtime.when_forked(_forget)
+life.when_exiting(_end)
+life.when_forked(_forget)

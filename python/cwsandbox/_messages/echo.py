@@ -6,8 +6,7 @@ a message; none of them fails on what they do not know.
 
 from __future__ import annotations
 
-from cwsandbox._lifecycle import Observation
-from cwsandbox._record import Record
+from cwsandbox._messages.observation import Observation
 from cwsandbox._types.enums import (
     EndpointAuth,
     EndpointKind,
@@ -17,6 +16,7 @@ from cwsandbox._types.enums import (
     TenantScope,
     member,
 )
+from cwsandbox._types.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cwsandbox._errors import to_exception
-from cwsandbox._lifecycle import Source
-from cwsandbox._retry import (
+from cwsandbox._lifecycle.lifecycle import Source
+from cwsandbox._service.errors import to_exception
+from cwsandbox._service.retry import (
     POLL_FACTOR,
     POLL_INTERVAL,
     POLL_INTERVAL_LOCAL,
@@ -15,7 +15,7 @@ from cwsandbox._retry import (
     hint_of,
     poll_intervals,
 )
-from cwsandbox._rpc import RpcFailure
+from cwsandbox._service.rpc import RpcFailure
 from cwsandbox.exceptions import (
     SandboxError,
     SandboxRequestTimeoutError,
@@ -27,10 +27,10 @@ from cwsandbox.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cwsandbox._config import Connection
-    from cwsandbox._environment import Call, Environment
-    from cwsandbox._handle import Handle
-    from cwsandbox._lifecycle import State
+    from cwsandbox._lifecycle.handle import Handle
+    from cwsandbox._lifecycle.lifecycle import State
+    from cwsandbox._runtime.environment import Call, Environment
+    from cwsandbox._service.connection import Connection
 
     Message = dict[str, Any]
 

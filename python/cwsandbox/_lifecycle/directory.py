@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cwsandbox import _delete
-from cwsandbox._errors import to_exception
-from cwsandbox._poll import NOT_FOUND_REASON
-from cwsandbox._poll import OPERATION as GET_OPERATION
-from cwsandbox._rpc import RpcFailure
+from cwsandbox._lifecycle import delete as _delete
+from cwsandbox._lifecycle.poll import NOT_FOUND_REASON
+from cwsandbox._lifecycle.poll import OPERATION as GET_OPERATION
+from cwsandbox._service.errors import to_exception
+from cwsandbox._service.rpc import RpcFailure
 from cwsandbox.exceptions import CWSandboxError
 
 if TYPE_CHECKING:
-    from cwsandbox._environment import Call, Environment
+    from cwsandbox._runtime.environment import Call, Environment
 
     Message = dict[str, Any]
 

@@ -6,14 +6,14 @@ import logging
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from cwsandbox import _echo
-from cwsandbox._config import Placement
-from cwsandbox._errors import to_exception
-from cwsandbox._lifecycle import Phase, Source, State, observed
-from cwsandbox._retry import Burst, hint_of, is_capacity_failure
-from cwsandbox._rpc import Code, RpcFailure
+from cwsandbox._lifecycle.lifecycle import Phase, Source, State, observed
+from cwsandbox._messages import echo
+from cwsandbox._messages.config import Placement
+from cwsandbox._messages.wire import create_request
+from cwsandbox._service.errors import to_exception
+from cwsandbox._service.retry import Burst, hint_of, is_capacity_failure
+from cwsandbox._service.rpc import Code, RpcFailure
 from cwsandbox._types.enums import PlacementMode, PlacementSpillover
-from cwsandbox._wire import create_request
 from cwsandbox.exceptions import (
     CWSandboxError,
     SandboxRequestTimeoutError,
@@ -22,8 +22,9 @@ from cwsandbox.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from cwsandbox._config import Connection, Workload
-    from cwsandbox._environment import Call, Environment
+    from cwsandbox._messages.config import Workload
+    from cwsandbox._runtime.environment import Call, Environment
+    from cwsandbox._service.connection import Connection
 
     Message = dict[str, Any]
 
@@ -152,7 +153,7 @@ class Creator:
         """Whether the sandbox has share-token endpoints and the answer does not have the token."""
         asked_for = {**self._request()["sandbox"], "status": message.get("status")}
         return not message.get("endpoint_share_token") and (
-            _echo.wants_share_token(asked_for) or _echo.wants_share_token(message)
+            echo.wants_share_token(asked_for) or echo.wants_share_token(message)
         )
 
     async def recover_token(self, sandbox_id: str) -> Message | None:
@@ -186,5 +187,5 @@ class Creator:
 
 
 def _is_over(message: Message, env: Environment) -> bool:
-    state = observed(State(), _echo.observation(message), Source.QUERY, env.now())
+    state = observed(State(), echo.observation(message), Source.QUERY, env.now())
     return state.phase is Phase.TERMINAL

@@ -5,26 +5,31 @@ from __future__ import annotations
 import builtins
 import warnings
 
-from cwsandbox import _check, _config, _lifecycle, _runtime
-from cwsandbox._command import directory, words_of
-from cwsandbox._handle import Handle
-from cwsandbox._lifecycle import Phase
-from cwsandbox._properties import SandboxProperties
-from cwsandbox._standard import DEFAULT_GRACEFUL_SHUTDOWN_SECONDS
+from cwsandbox._lifecycle import lifecycle
+from cwsandbox._lifecycle.handle import Handle
+from cwsandbox._lifecycle.lifecycle import Phase
+from cwsandbox._messages import config
+from cwsandbox._messages.command import directory, words_of
+from cwsandbox._runtime import life, loop
+from cwsandbox._sandbox.properties import SandboxProperties
+from cwsandbox._service.connection import connection as connection_of
+from cwsandbox._types import check as _check
 from cwsandbox._types.enums import DataPlaneMode, SandboxStatus, number
+from cwsandbox._types.standard import DEFAULT_GRACEFUL_SHUTDOWN_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
     from typing import Any, TypeVar
 
-    from cwsandbox._client import Client
-    from cwsandbox._config import Connection, Workload
     from cwsandbox._cwsandbox import OperationRef, Process, SandboxCore
-    from cwsandbox._defaults import SandboxDefaults
-    from cwsandbox._driver import Driver
+    from cwsandbox._lifecycle.driver import Driver
+    from cwsandbox._messages.config import Workload
+    from cwsandbox._service.client import Client
+    from cwsandbox._service.connection import Connection
     from cwsandbox._types.auth import AuthConfig
     from cwsandbox._types.container import Container, SecurityContext
+    from cwsandbox._types.defaults import SandboxDefaults
     from cwsandbox._types.enums import PlacementMode, PlacementSpillover
     from cwsandbox._types.network import NetworkOptions
     from cwsandbox._types.resources import ResourceOptions
@@ -101,19 +106,19 @@ class Sandbox(SandboxProperties):
         given = {
             name: value for name, value in locals().items() if name not in ("self", "__class__")
         }
-        defaults = _config.checked_defaults(defaults)
-        _config.refuse_removed(given)
-        self._setup(_config.connection(given, defaults), _config.workload(given, defaults))
+        defaults = config.checked_defaults(defaults)
+        config.refuse_removed(given)
+        self._setup(connection_of(given, defaults), config.workload(given, defaults))
 
     def _setup(self, connection: Connection, workload: Workload | None) -> None:
-        from cwsandbox._native import SandboxCore
+        from cwsandbox._service.native import SandboxCore
 
         self._connection = connection
         self._workload = workload
         self._core = SandboxCore()
         self._refusing: SandboxCore | None = None
         self._driver: Driver | None = None
-        self._generation = _runtime.generation()
+        self._generation = life.generation()
         self._handle = Handle(self._core)
 
     @classmethod
@@ -209,15 +214,16 @@ class Sandbox(SandboxProperties):
             filters["show_terminated"] = True
 
         async def operation() -> builtins.list[Sandbox]:
-            from cwsandbox import _directory, _environment
-            from cwsandbox._client import Client
+            from cwsandbox._lifecycle import directory as _directory
+            from cwsandbox._runtime import environment
+            from cwsandbox._service.client import Client
 
             client = Client(connection)
-            env = _environment.real()
+            env = environment.real()
             messages = await _directory.find(client.call, env, filters, connection.request_timeout)
             return [cls._discovered(connection, client, message) for message in messages]
 
-        return _runtime.submit(operation)
+        return loop.submit(operation)
 
     @classmethod
     def from_id(
@@ -236,14 +242,14 @@ class Sandbox(SandboxProperties):
         _check.text(sandbox_id, "sandbox_id")
 
         async def operation() -> Sandbox:
-            from cwsandbox import _directory
-            from cwsandbox._client import Client
+            from cwsandbox._lifecycle import directory as _directory
+            from cwsandbox._service.client import Client
 
             client = Client(connection)
             message = await _directory.get(client.call, sandbox_id, connection.request_timeout)
             return cls._discovered(connection, client, message)
 
-        return _runtime.submit(operation)
+        return loop.submit(operation)
 
     @classmethod
     def delete(
@@ -260,15 +266,16 @@ class Sandbox(SandboxProperties):
         _check.text(sandbox_id, "sandbox_id")
 
         async def operation() -> None:
-            from cwsandbox import _directory, _environment
-            from cwsandbox._client import Client
+            from cwsandbox._lifecycle import directory as _directory
+            from cwsandbox._runtime import environment
+            from cwsandbox._service.client import Client
 
-            env = _environment.real()
+            env = environment.real()
             timeout = connection.request_timeout
             call = Client(connection).call
             await _directory.delete(call, env, sandbox_id, missing_ok=missing_ok, timeout=timeout)
 
-        return _runtime.submit(operation)
+        return loop.submit(operation)
 
     @classmethod
     def _discovered(
@@ -307,7 +314,7 @@ class Sandbox(SandboxProperties):
     def _running(self) -> OperationRef[Sandbox]:
         """An operation that is done when the sandbox runs."""
         if self._handle.state.phase is Phase.RUNNING:
-            return _runtime.done(self)
+            return loop.done(self)
 
         async def operation(driver: Driver) -> Sandbox:
             await driver.wait_running(None)
@@ -351,7 +358,7 @@ class Sandbox(SandboxProperties):
         """
         grace = _check.budget(graceful_shutdown_seconds, "graceful_shutdown_seconds")
         if self._handle.state.is_over:
-            return _runtime.done(None)
+            return loop.done(None)
         return self._submit(lambda driver: driver.stop(grace, missing_ok), finish_at_exit=True)
 
     # ---- commands ----
@@ -394,7 +401,7 @@ class Sandbox(SandboxProperties):
         )
         if not core.is_open and not core.is_closed:
             driver = self._driving()
-            _runtime.policy().call(driver.serve_commands)
+            loop.policy().call(driver.serve_commands)
         return process
 
     @property
@@ -410,10 +417,10 @@ class Sandbox(SandboxProperties):
         # The sandbox was seen to stop by itself. Commands that run in it may still end well: its own core stays open.
         if self._core.is_closed:
             return self._core
-        with _runtime.lock():
+        with life.lock():
             if self._refusing is None:
                 self._refusing = type(self._core)()
-                self._refusing.close(_lifecycle.stopped_error(self.sandbox_id))
+                self._refusing.close(lifecycle.stopped_error(self.sandbox_id))
             return self._refusing
 
     # ---- context managers ----
@@ -460,7 +467,7 @@ class Sandbox(SandboxProperties):
 
     def _is_to_be_stopped(self) -> bool:
         # After fork() the sandbox is still the parent's: the child leaves its block without stopping it.
-        own = self._generation == _runtime.generation()
+        own = self._generation == life.generation()
         return own and self.sandbox_id is not None and not self._handle.state.is_over
 
     def _log_failed_stop(self, error: Exception) -> None:
@@ -481,7 +488,7 @@ class Sandbox(SandboxProperties):
 
     def __del__(self) -> None:
         handle: Handle | None = getattr(self, "_handle", None)
-        if handle is None or self._generation != _runtime.generation():
+        if handle is None or self._generation != life.generation():
             return
         if handle.state.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING):
             warnings.warn(
@@ -494,19 +501,19 @@ class Sandbox(SandboxProperties):
     def _driving(self) -> Driver:
         """The driver, made at the first operation. ``RuntimeError`` when that was in a process we were forked from."""
         if self._driver is None:
-            from cwsandbox._client import Client
+            from cwsandbox._service.client import Client
 
-            self._generation = _runtime.generation()
+            self._generation = life.generation()
             return self._drive(Client(self._connection))
-        if self._generation != _runtime.generation():
+        if self._generation != life.generation():
             raise RuntimeError(f"{self!r} was made before fork: it belongs to the parent process")
         return self._driver
 
     def _drive(self, client: Client) -> Driver:
-        from cwsandbox import _environment
-        from cwsandbox._driver import Driver
+        from cwsandbox._lifecycle.driver import Driver
+        from cwsandbox._runtime import environment
 
-        env = _environment.real()
+        env = environment.real()
         core, handle = self._core, self._handle
 
         def on_running() -> None:
@@ -514,7 +521,7 @@ class Sandbox(SandboxProperties):
                 assert handle.sandbox_id is not None
                 core.open(client.opened, handle.sandbox_id)
 
-        with _runtime.lock():
+        with life.lock():
             if self._driver is None:
                 handle.now = env.now
                 handle.on_running = on_running
@@ -525,7 +532,7 @@ class Sandbox(SandboxProperties):
         self, make: Callable[[Driver], Coroutine[Any, Any, _T]], *, finish_at_exit: bool = False
     ) -> OperationRef[_T]:
         driver = self._driving()
-        return _runtime.submit(lambda: make(driver), finish_at_exit=finish_at_exit)
+        return loop.submit(lambda: make(driver), finish_at_exit=finish_at_exit)
 
 
 class _Unless:
@@ -555,8 +562,8 @@ def _block(operation: OperationRef[_T]) -> _T:
 
 def _class_connection(given: dict[str, Any]) -> Connection:
     """The connection for a call that is not about one object; ``timeout_seconds`` becomes the request timeout."""
-    _config.refuse_removed(given)
+    config.refuse_removed(given)
     timeout = given.get("timeout_seconds")
     if timeout is not None:
         given["request_timeout_seconds"] = _check.timeout(timeout, "timeout_seconds")
-    return _config.connection(given, None)
+    return connection_of(given, None)

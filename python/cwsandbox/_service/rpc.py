@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from cwsandbox._record import Record
+from cwsandbox._types.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cwsandbox._config import SingleContainer
+from cwsandbox._messages.config import SingleContainer
 from cwsandbox._types.enums import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from cwsandbox._config import Placement, Workload
+    from cwsandbox._messages.config import Placement, Workload
     from cwsandbox._types.container import Container, SecurityContext
     from cwsandbox._types.network import (
         CidrBlock,

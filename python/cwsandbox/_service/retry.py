@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cwsandbox._rpc import Code
+from cwsandbox._service.rpc import Code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cwsandbox._rpc import RpcFailure
+    from cwsandbox._service.rpc import RpcFailure
 
     Clock = Callable[[], float]
     Uniform = Callable[[float, float], float]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from cwsandbox._native import Promise
+from cwsandbox._cwsandbox import Promise
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

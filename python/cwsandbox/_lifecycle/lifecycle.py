@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-from cwsandbox._record import Record
+from cwsandbox._messages.observation import Observation
 from cwsandbox._types.enums import SandboxStatus, member
+from cwsandbox._types.record import Record
 from cwsandbox.exceptions import (
     SandboxError,
     SandboxFailedError,
@@ -93,14 +94,6 @@ class State(Record):
 
 
 NEW = State()
-
-
-class Observation(Record):
-    """One answer of the server about a sandbox: the wire number of its state, and what goes with it."""
-
-    number: int
-    exit_code: int | None = None
-    reason: str = ""
 
 
 def accepted(state: State, now: datetime) -> State:

@@ -6,8 +6,8 @@ whole.
 
 from __future__ import annotations
 
-from cwsandbox import _echo
-from cwsandbox._lifecycle import NEW, Phase, Source, accepted, observed
+from cwsandbox._lifecycle.lifecycle import NEW, Phase, Source, accepted, observed
+from cwsandbox._messages import echo
 from cwsandbox._types.enums import SandboxStatus, number
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cwsandbox._cwsandbox import SandboxCore
-    from cwsandbox._lifecycle import State
+    from cwsandbox._lifecycle.lifecycle import State
 
     Message = dict[str, Any]
 
@@ -29,7 +29,7 @@ class Handle:
         self.core = core
         self.sandbox_id: str | None = None
         self.state: State = NEW
-        self.echo = _echo.Echo()
+        self.echo = echo.Echo()
         # When the create was accepted, on the monotonic clock.
         self.accepted_at: float | None = None
         self.on_running: Callable[[], object] | None = None
@@ -41,13 +41,13 @@ class Handle:
         self.state = accepted(self.state, self._time())
         self.echo = self.echo.updated(message)
         self.sandbox_id = message["sandbox_id"]
-        if _echo.observation(message).number == number(SandboxStatus.RUNNING):
+        if echo.observation(message).number == number(SandboxStatus.RUNNING):
             self.see(message, Source.QUERY)
 
     def see(self, message: Message, source: Source) -> None:
         """The server said how the sandbox is."""
         self.echo = self.echo.updated(message)
-        self.state = observed(self.state, _echo.observation(message), source, self._time())
+        self.state = observed(self.state, echo.observation(message), source, self._time())
         if self.state.phase is Phase.RUNNING and self.on_running is not None:
             self.on_running()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cwsandbox._record import Record
+from cwsandbox._types.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

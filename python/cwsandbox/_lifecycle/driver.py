@@ -10,12 +10,12 @@ import asyncio
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from cwsandbox import _delete, _lifecycle
-from cwsandbox._create import Creator
-from cwsandbox._errors import to_exception
-from cwsandbox._lifecycle import Phase, Source
-from cwsandbox._poll import NOT_FOUND_REASON, Watcher
-from cwsandbox._rpc import RpcFailure
+from cwsandbox._lifecycle import delete, lifecycle
+from cwsandbox._lifecycle.create import Creator
+from cwsandbox._lifecycle.lifecycle import Phase, Source
+from cwsandbox._lifecycle.poll import NOT_FOUND_REASON, Watcher
+from cwsandbox._service.errors import to_exception
+from cwsandbox._service.rpc import RpcFailure
 from cwsandbox.exceptions import (
     SandboxNotFoundError,
     SandboxNotRunningError,
@@ -26,9 +26,10 @@ from cwsandbox.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from cwsandbox._config import Connection, Workload
-    from cwsandbox._environment import Call, Environment
-    from cwsandbox._handle import Handle
+    from cwsandbox._lifecycle.handle import Handle
+    from cwsandbox._messages.config import Workload
+    from cwsandbox._runtime.environment import Call, Environment
+    from cwsandbox._service.connection import Connection
     from cwsandbox._types.enums import SandboxStatus
 
 # Beyond the grace time: for the delete call, and then for the final state to be seen.
@@ -99,7 +100,7 @@ class Driver:
         self._watcher = Watcher(handle, connection, call, env)
         self._creating = _Shared(self._create)
         self._recovering = _Shared(self._recover_token)
-        self._running = _Shared(lambda: self._watcher.until(_lifecycle.has_started))
+        self._running = _Shared(lambda: self._watcher.until(lifecycle.has_started))
         self._ending = _Shared(lambda: self._watcher.until(lambda state: state.is_over))
         self._serving = _Shared(self._serve_commands)
         self._stopping: _Shared | None = None
@@ -109,7 +110,7 @@ class Driver:
     async def start(self) -> None:
         """Have the sandbox created, unless it is. A create that is under way is never broken off: it may succeed."""
         if self._handle.state.phase is Phase.CANCELLED:
-            raise _lifecycle.stopped_error(None)
+            raise lifecycle.stopped_error(None)
         if self._handle.sandbox_id is None:
             await self._creating.join()
         if self._wants_token():
@@ -149,14 +150,14 @@ class Driver:
         try:
             await asyncio.wait_for(self._until_running(), limit)
         except TimeoutError:
-            if not _lifecycle.has_started(self._handle.state):
+            if not lifecycle.has_started(self._handle.state):
                 raise SandboxTimeoutError(
                     f"{self._name()} did not become ready within {limit:g}s"
                 ) from None
         state, sandbox_id = self._handle.state, self._handle.sandbox_id
         if state.stop_owned and not was_told_to_stop:
-            raise _lifecycle.stopped_error(sandbox_id)
-        failure = _lifecycle.startup_failure(state, sandbox_id)
+            raise lifecycle.stopped_error(sandbox_id)
+        failure = lifecycle.startup_failure(state, sandbox_id)
         if failure is not None:
             raise failure
 
@@ -164,7 +165,7 @@ class Driver:
         if self._handle.state.phase is Phase.CANCELLED:
             return
         await self.start()
-        while self._running.runs or not _lifecycle.has_started(self._handle.state):
+        while self._running.runs or not lifecycle.has_started(self._handle.state):
             await self._running.join()
 
     async def wait_complete(self, timeout: float | None, raise_on_termination: bool) -> None:
@@ -177,7 +178,7 @@ class Driver:
                 raise SandboxTimeoutError(
                     f"{self._name()} did not complete within {limit:g}s"
                 ) from None
-        failure = _lifecycle.completion_failure(
+        failure = lifecycle.completion_failure(
             self._handle.state, self._handle.sandbox_id, raise_on_termination
         )
         if failure is not None:
@@ -219,7 +220,7 @@ class Driver:
             core.fail(failure)
             return
         if not core.is_open:
-            core.fail(_lifecycle.stopped_error(self._handle.sandbox_id))
+            core.fail(lifecycle.stopped_error(self._handle.sandbox_id))
 
     # ---- stopping ----
 
@@ -242,8 +243,8 @@ class Driver:
         if handle.state.is_over:
             return
         if handle.sandbox_id is None:
-            handle.state = _lifecycle.cancelled(handle.state)
-            handle.core.close(_lifecycle.stopped_error(None))
+            handle.state = lifecycle.cancelled(handle.state)
+            handle.core.close(lifecycle.stopped_error(None))
             return
         seconds = ceil(grace)
         if handle.state.phase is not Phase.STOPPING:
@@ -254,7 +255,7 @@ class Driver:
     async def _delete(self, sandbox_id: str, seconds: int, missing_ok: bool) -> None:
         handle = self._handle
         try:
-            reply = await _delete.delete(
+            reply = await delete.delete(
                 self._call,
                 self._env,
                 sandbox_id,
@@ -271,20 +272,20 @@ class Driver:
         if reply is None or (missing_ok and "sandbox" not in reply):
             self._over()
             return
-        handle.state = _lifecycle.stopping(handle.state, self._env.now())
+        handle.state = lifecycle.stopping(handle.state, self._env.now())
         self._recovering.cancel()
         self._running.cancel()
         if "sandbox" in reply:
             handle.see(reply["sandbox"], Source.QUERY)
 
     def _over(self) -> None:
-        self._handle.state = _lifecycle.gone(self._handle.state, self._env.now())
+        self._handle.state = lifecycle.gone(self._handle.state, self._env.now())
         self._recovering.cancel()
         self._running.cancel()
         self._close_core()
 
     def _close_core(self) -> None:
-        self._handle.core.close(_lifecycle.stopped_error(self._handle.sandbox_id))
+        self._handle.core.close(lifecycle.stopped_error(self._handle.sandbox_id))
 
     async def _await_end(self, seconds: int) -> None:
         limit = seconds + STOP_SLACK

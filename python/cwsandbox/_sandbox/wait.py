@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from cwsandbox import _check, _cwsandbox
+from cwsandbox import _cwsandbox
 from cwsandbox._cwsandbox import OperationRef, Process
-from cwsandbox._sandbox import Sandbox
+from cwsandbox._sandbox.sandbox import Sandbox
+from cwsandbox._types import check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,9 +39,9 @@ def wait(
     what was done beyond that number comes first among the others. Nothing is raised for failed items, and nothing is
     cancelled.
     """
-    if num_returns is not None and _check.integer(num_returns, "num_returns") < 1:
+    if num_returns is not None and check.integer(num_returns, "num_returns") < 1:
         raise ValueError(f"num_returns must be at least 1, got {num_returns}")
-    limit = None if timeout is None else max(0.0, _check.number(timeout, "timeout"))
+    limit = None if timeout is None else max(0.0, check.number(timeout, "timeout"))
     items = list(waitables)
     if not items:
         return [], []

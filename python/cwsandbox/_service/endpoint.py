@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from cwsandbox._standard import DEFAULT_BASE_URL
+from cwsandbox._types.standard import DEFAULT_BASE_URL
 
 LOCAL = "local"
 

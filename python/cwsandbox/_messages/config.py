@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from cwsandbox import _check, _endpoint
-from cwsandbox._record import Record
-from cwsandbox._standard import DEFAULT_BASE_URL, SETTINGS
+from cwsandbox._types import check as _check
 from cwsandbox._types.enums import PlacementMode, PlacementSpillover
+from cwsandbox._types.record import Record
+from cwsandbox._types.standard import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
-    from cwsandbox._defaults import SandboxDefaults
-    from cwsandbox._types.auth import AuthConfig
     from cwsandbox._types.container import Container, SecurityContext
+    from cwsandbox._types.defaults import SandboxDefaults
     from cwsandbox._types.network import NetworkOptions
     from cwsandbox._types.resources import ResourceOptions
     from cwsandbox._types.secret import ImagePullCredentials, ObjectStorageAccess, Secret
@@ -42,22 +41,6 @@ _FIRST_MODE = {
     PlacementSpillover.CKS_THEN_SERVERLESS: PlacementMode.CKS,
     PlacementSpillover.SERVERLESS_THEN_CKS: PlacementMode.SERVERLESS,
 }
-
-
-class Connection(Record):
-    """How to talk to the service about one sandbox. Times in seconds."""
-
-    base_url: str
-    auth: AuthConfig | None
-    request_timeout: float
-    poll_retry_budget: float
-    poll_rpc_timeout: float
-    create_retry_budget: float = 0.0
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the service is a daemon on this host."""
-        return self.base_url == _endpoint.LOCAL or self.base_url.startswith("unix:")
 
 
 class Placement(Record):
@@ -118,7 +101,7 @@ def checked_defaults(value: Any) -> SandboxDefaults | None:
     """``value`` if it can stand for the defaults of a sandbox."""
     if value is None:
         return None
-    from cwsandbox._defaults import SandboxDefaults
+    from cwsandbox._types.defaults import SandboxDefaults
 
     if not isinstance(value, SandboxDefaults):
         raise TypeError(
@@ -127,35 +110,9 @@ def checked_defaults(value: Any) -> SandboxDefaults | None:
     return value
 
 
-def _settings(given: Mapping[str, Any], defaults: SandboxDefaults | None) -> Callable[[str], Any]:
-    """Looks a setting up: as given, else by the defaults, else the standard one; None when it has no value."""
-
-    def value(name: str) -> Any:
-        if given.get(name) is not None:
-            return given[name]
-        return SETTINGS.get(name) if defaults is None else getattr(defaults, name)
-
-    return value
-
-
-def connection(given: Mapping[str, Any], defaults: SandboxDefaults | None) -> Connection:
-    """The connection settings among a sandbox's arguments."""
-    value = _settings(given, defaults)
-    _check.data_plane_mode(value("data_plane_mode"))
-    default_url = DEFAULT_BASE_URL if defaults is None else defaults.base_url
-    return Connection(
-        base_url=_endpoint.base_url(given.get("base_url"), default_url),
-        auth=value("auth"),
-        request_timeout=_seconds(value, "request_timeout_seconds", _check.timeout),
-        poll_retry_budget=_seconds(value, "poll_retry_budget_seconds", _check.budget),
-        poll_rpc_timeout=_seconds(value, "poll_rpc_timeout_seconds", _check.rpc_timeout),
-        create_retry_budget=_seconds(value, "create_retry_budget_seconds", _check.budget),
-    )
-
-
 def workload(given: Mapping[str, Any], defaults: SandboxDefaults | None) -> Workload:
     """The workload a sandbox's arguments and defaults describe; every fault in them is raised here."""
-    value = _settings(given, defaults)
+    value = settings(given, defaults)
     spillover = _check.choice(
         value("placement_spillover"), PlacementSpillover, "placement_spillover"
     )
@@ -176,10 +133,6 @@ def workload(given: Mapping[str, Any], defaults: SandboxDefaults | None) -> Work
         runtime_class=_check.optional_text(value("runtime_class"), "runtime_class"),
         object_storage_access=_object_storage_access(value("object_storage_access")),
     )
-
-
-def _seconds(value: Callable[[str], Any], name: str, check: Callable[[Any, str], float]) -> float:
-    return float(check(value(name), name))
 
 
 def _merged(
@@ -222,7 +175,7 @@ def _check_spillover(
 def _containers(
     given: Mapping[str, Any], defaults: SandboxDefaults | None
 ) -> SingleContainer | tuple[Container, ...]:
-    rows = _settings(given, defaults)("containers")
+    rows = settings(given, defaults)("containers")
     if rows is None:
         return _single(given, defaults)
     both = [name for name in _SINGLE if given.get(name) is not None]
@@ -236,7 +189,7 @@ def _containers(
 
 
 def _single(given: Mapping[str, Any], defaults: SandboxDefaults | None) -> SingleContainer:
-    value, standard = _settings(given, defaults), _settings({}, defaults)
+    value, standard = settings(given, defaults), settings({}, defaults)
     variables = _merged(given, defaults, "environment_variables", {})
     image = given.get("container_image") or standard("container_image")
     return SingleContainer(

@@ -1,0 +1,1 @@
+"""The coroutines of the policy loop that create a sandbox, watch it, stop it and find others."""

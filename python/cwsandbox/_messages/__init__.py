@@ -1,0 +1,1 @@
+"""Options to messages and messages to values: pure functions."""

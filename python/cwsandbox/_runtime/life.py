@@ -1,0 +1,73 @@
+"""The life of the process: what has to be known of ``fork()`` and of its end. Loads nothing."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_generation = 0
+_installed = False
+_lock = threading.Lock()
+_at_fork: list[Callable[[], object]] = []
+_at_exit: list[Callable[[], object]] = []
+
+
+def generation() -> int:
+    """Changes with each ``fork()``: what was made in another generation belongs to another process."""
+    return _generation
+
+
+def lock() -> threading.Lock:
+    """Guards what is made once, at first use."""
+    return _lock
+
+
+def when_forked(hook: Callable[[], object]) -> None:
+    """Call ``hook`` in each child of ``fork()``, in the order of these calls."""
+    _at_fork.append(hook)
+
+
+def when_exiting(hook: Callable[[], object]) -> None:
+    """Call ``hook`` at the end of the process, in the order of these calls; whatever one raises, the others run."""
+    _at_exit.append(hook)
+
+
+def _after_fork_in_child() -> None:
+    global _generation, _lock
+    _generation += 1
+    _lock = threading.Lock()
+    for hook in _at_fork:
+        hook()
+
+
+def _exit() -> None:
+    hooks = iter(_at_exit)
+
+    def run_rest() -> None:
+        for hook in hooks:
+            try:
+                hook()
+            finally:
+                run_rest()
+
+    run_rest()
+
+
+def install() -> None:
+    """Have ``fork()`` and the end of the process looked after from now on.
+
+    Call it where the extension is loaded: its own hook at exit then runs after ours, which still need the I/O thread.
+    """
+    global _installed
+    with _lock:
+        if _installed:
+            return
+        import atexit
+
+        os.register_at_fork(after_in_child=_after_fork_in_child)
+        atexit.register(_exit)
+        _installed = True

@@ -1,0 +1,66 @@
+"""The process's one policy loop, started with the first operation on a sandbox. Loads asyncio not before."""
+
+from __future__ import annotations
+
+from cwsandbox._runtime import life
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any, TypeVar
+
+    from cwsandbox._cwsandbox import OperationRef
+    from cwsandbox._runtime.policy import PolicyLoop
+
+    _T = TypeVar("_T")
+
+_policy: PolicyLoop | None = None
+# The parents' loops in a child. Closing one would unregister the parent's descriptors from the epoll set both share.
+_lost: list[PolicyLoop] = []
+
+
+def policy() -> PolicyLoop:
+    """The policy loop, started if needed."""
+    global _policy
+    if _policy is not None:
+        return _policy
+    from cwsandbox._runtime.policy import PolicyLoop
+
+    life.install()
+    with life.lock():
+        if _policy is None:
+            _policy = PolicyLoop()
+        return _policy
+
+
+def submit(
+    make: Callable[[], Coroutine[Any, Any, _T]], *, finish_at_exit: bool = False
+) -> OperationRef[_T]:
+    """As ``PolicyLoop.submit``, on the process's loop."""
+    return policy().submit(make, finish_at_exit=finish_at_exit)
+
+
+def done(value: _T) -> OperationRef[_T]:
+    """An operation that is over."""
+    from cwsandbox._cwsandbox import Promise
+
+    promise: Promise[_T] = Promise()
+    promise.set_result(value)
+    return promise
+
+
+def close() -> None:
+    """End the loop, if it was started, at the end of the process."""
+    if _policy is not None:
+        _policy.close()
+
+
+def _forget() -> None:
+    global _policy
+    if _policy is not None:
+        _lost.append(_policy)
+        _policy = None
+
+
+life.when_forked(_forget)
+life.when_exiting(close)

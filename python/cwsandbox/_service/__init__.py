@@ -1,0 +1,1 @@
+"""How the service is spoken to: address, credentials, calls, failures, retries."""
