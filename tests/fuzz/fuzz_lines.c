@@ -14,7 +14,7 @@ static void take_lines(struct cws_output *output, struct reading *reading)
 {
     struct cws_output_line line;
     enum cws_output_next next;
-    while ((next = cws_output_take_line(output, &line, NULL)) == CWS_OUTPUT_LINE) {
+    while ((next = cws_output_take(output, CWS_OUTPUT_LINE, &line, NULL)) == CWS_OUTPUT_TAKEN) {
         uint8_t last;
         size_t len = line.len + line.rest;
         REQUIRE(line.len > 0 && len <= reading->size - reading->at);

@@ -216,10 +216,29 @@ static bool wants_pieces(struct cws_frame_reader *reader, const uint8_t *start, 
     return call->events->on_begun(call->ctx, start, len, message_len);
 }
 
+/* Gives the peer's window back what nobody holds. */
+static void pay(struct cws_call *call)
+{
+    if (!call->stream || call->unpaid <= call->held)
+        return;
+    cws_h2_stream_consume(call->stream, call->unpaid - call->held);
+    call->unpaid = call->held;
+}
+
+void cws_call_set_held(struct cws_call *call, size_t held)
+{
+    assert(call->holds_back);
+    call->held = held;
+    if (call->busy == 0) /* else it is one of many such calls for the same data */
+        pay(call);
+}
+
 static void on_data(void *ctx, const uint8_t *data, size_t len)
 {
     struct cws_call *call = ctx;
     call->busy++;
+    if (call->holds_back)
+        call->unpaid += len;
     while (!call->ended) {
         const uint8_t *message;
         size_t message_len;
@@ -238,6 +257,8 @@ static void on_data(void *ctx, const uint8_t *data, size_t len)
         else
             call->events->on_message(call->ctx, message, message_len);
     }
+    if (call->holds_back)
+        pay(call);
     leave(call);
 }
 
@@ -410,6 +431,10 @@ bool cws_call_open(struct cws_call *call, struct cws_pool_connection *connection
     call->connection = connection;
     call->arrivals_before = cws_h2_conn_arrivals(conn);
     watch_if_long(call, left_ns);
+
+    if (call->holds_back)
+        cws_h2_stream_set_manual_credit(call->stream);
+    call->unpaid = 0;
     call->attempts++;
     call->busy++;
     pass_unsent(call);
@@ -429,6 +454,7 @@ struct cws_call *cws_call_start(struct cws_channel *channel, const struct cws_ca
     call->channel = channel;
     call->path = options->path;
     call->deadline_ns = options->deadline_ns;
+    call->holds_back = options->holds_back;
     call->events = events;
     call->ctx = ctx;
     cws_list_init(&call->node);

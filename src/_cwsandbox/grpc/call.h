@@ -36,6 +36,7 @@ struct cws_call_options {
     const char *path;     /* static memory */
     uint64_t deadline_ns; /* absolute, CWS_NO_DEADLINE: none. Ends the call by an own timer, and is
                              sent as grpc-timeout */
+    bool holds_back;      /* the peer's window follows cws_call_set_held; it does not grow */
 };
 
 /* Bytes in front of a message in its block (the gRPC prefix), filled in by cws_call_send. */
@@ -60,6 +61,11 @@ bool cws_call_is_open(const struct cws_call *call);
 /* The call has been waited for in vain: its connection is put to the test if nothing has come on it
  * since the call was sent. A call's deadline does this by itself. */
 void cws_call_suspect(struct cws_call *call);
+
+/* A call that holds back: its owner still has `held` bytes of what it was handed. As many of those
+ * received do not count as used up, so that the peer may only send what the window has beside
+ * them. 0 at first. */
+void cws_call_set_held(struct cws_call *call, size_t held);
 
 /* Resets the stream (CANCEL) and frees the call; no event comes any more. */
 void cws_call_cancel(struct cws_call *call);

@@ -85,6 +85,10 @@ struct cws_call {
     bool committed; /* the peer has answered */
     unsigned attempts;
 
+    bool holds_back;
+    size_t held;   /* bytes that the owner has */
+    size_t unpaid; /* bytes received that the peer's window has not got back */
+
     struct cws_frame_reader reader;
     struct cws_grpc_status status;
     int http_status;

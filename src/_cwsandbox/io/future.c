@@ -4,6 +4,7 @@ void cws_future_init(struct cws_future *future)
 {
     atomic_init(&future->done, false);
     cws_waiters_init(&future->waiters);
+    future->on_observed = NULL;
 }
 
 void cws_future_done(struct cws_future *future)
@@ -30,7 +31,17 @@ bool cws_future_observe(struct cws_future *future, struct cws_observer *observer
         registered = true;
     }
     cws_waiters_unlock(&future->waiters);
+    if (registered && future->on_observed)
+        future->on_observed(future);
     return registered;
+}
+
+bool cws_future_is_observed(struct cws_future *future)
+{
+    cws_waiters_lock(&future->waiters);
+    bool is_observed = !cws_list_is_empty(&future->waiters.observers);
+    cws_waiters_unlock(&future->waiters);
+    return is_observed;
 }
 
 void cws_future_unobserve(struct cws_future *future, struct cws_observer *observer)

@@ -14,6 +14,9 @@
 struct cws_future {
     atomic_bool done;
     struct cws_waiters waiters;
+    /* Set after init by who wants to know that somebody waits: called after each registration, on
+     * the thread that waits, without a lock. */
+    void (*on_observed)(struct cws_future *future);
 };
 
 void cws_future_init(struct cws_future *future);
@@ -28,4 +31,6 @@ static inline bool cws_future_is_done(const struct cws_future *future)
 
 /* Any thread: true when registered; false when already done (then `observer` is never notified). */
 bool cws_future_observe(struct cws_future *future, struct cws_observer *observer);
+/* Any thread: whether somebody waits for it. */
+bool cws_future_is_observed(struct cws_future *future);
 void cws_future_unobserve(struct cws_future *future, struct cws_observer *observer);

@@ -127,6 +127,8 @@ static void on_output(struct cws_exec *exec, struct cws_output *output, const ui
 {
     if (cws_output_append(output, data, len) != CWS_OK)
         fail_locally(exec, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for the command's output");
+    else if (output->kept == CWS_OUTPUT_UNREAD)
+        cws_exec_flow_update(exec);
 }
 
 static void on_error_frame(struct cws_exec *exec, const struct cws_exec_frame *frame)
@@ -254,6 +256,7 @@ void cws_exec_send(struct cws_exec *exec)
         .path = CWS_EXEC_PATH,
         .deadline_ns =
             exec->timeout_s < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(exec->timeout_s),
+        .holds_back = exec->out.kept == CWS_OUTPUT_UNREAD,
     };
     cws_list_remove(&exec->node);
     cws_list_push_back(&sandbox->running, &exec->node);
@@ -310,8 +313,7 @@ enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exe
     struct cws_exec *exec = cws_calloc(1, sizeof(*exec));
     if (!exec)
         return CWS_NO_MEMORY;
-    enum cws_status status = cws_exec_wire_init(options->argv, options->argc, options->container,
-                                                &exec->init, &exec->init_len);
+    enum cws_status status = cws_exec_wire_init(options, &exec->init, &exec->init_len);
     if (status == CWS_OK && options->cwd && !(exec->cwd = cws_strdup(options->cwd)))
         status = CWS_NO_MEMORY;
     if (status != CWS_OK) {
@@ -324,6 +326,7 @@ enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exe
     cws_future_init(&exec->future);
     cws_output_init(&exec->out);
     cws_output_init(&exec->err);
+    cws_exec_flow_init(exec, options);
     cws_stdin_init(&exec->stdin_, sandbox->loop, hold, drop);
     cws_sandbox_ref(sandbox);
     exec->sandbox = sandbox;

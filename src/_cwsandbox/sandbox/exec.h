@@ -36,6 +36,10 @@ struct cws_exec {
     struct cws_output err;
     struct cws_stdin stdin_; /* used when with_stdin */
 
+    atomic_int keepers;      /* who may still ask for the output */
+    atomic_bool flow_posted; /* flow_task is under way */
+    atomic_size_t held;      /* bytes of output that hold the command back */
+
     /* Fixed at start: */
     struct cws_sandbox *sandbox; /* a reference */
     bool with_stdin;
@@ -48,7 +52,7 @@ struct cws_exec {
     char *frame_code; /* NULL: none */
 
     /* The loop thread's: */
-    struct cws_task start_task, cancel_task;
+    struct cws_task start_task, cancel_task, flow_task;
     struct cws_list node; /* in the sandbox's list */
     struct cws_call *call;
     struct cws_output *piecewise; /* where the pieces of the message that is coming go */
@@ -60,6 +64,12 @@ struct cws_exec {
     atomic_int phase;       /* enum cws_phase */
 };
 
+/* An environment variable, UTF-8. */
+struct cws_exec_variable {
+    const char *name;
+    const char *value;
+};
+
 struct cws_exec_options {
     char **argv; /* UTF-8, NUL-terminated */
     size_t argc;
@@ -67,10 +77,14 @@ struct cws_exec_options {
     const char *cwd;       /* an absolute path to start in; NULL: the sandbox's own */
     bool with_stdin;
     double timeout_s; /* counts from the moment the exec is sent; negative: none */
+    const struct cws_exec_variable *env;
+    size_t env_count;
+    enum cws_output_kept kept;
+    size_t output_max; /* CWS_OUTPUT_ENDS: bytes kept of each stream */
 };
 
 /* Starts the command, or lets it wait for the sandbox. Copies the options. The caller gets one
- * reference. */
+ * reference and is a keeper. */
 enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exec_options *options,
                                struct cws_exec **out_exec) CWS_MUST_CHECK;
 void cws_exec_ref(struct cws_exec *exec);
@@ -79,6 +93,29 @@ void cws_exec_unref(struct cws_exec *exec); /* NULL is allowed */
 /* True: it ends with CWS_EXEC_CANCELLED (now or by an earlier call) and its stream is reset; false:
  * it was done already. */
 bool cws_exec_cancel(struct cws_exec *exec);
+
+/* Any thread: one more, or one less, that may ask for the output. With the last one gone, output is
+ * discarded; the command goes on. Each keeper holds a reference of its own. */
+void cws_exec_keep(struct cws_exec *exec);
+void cws_exec_let_go(struct cws_exec *exec);
+
+/* Any thread, as cws_output_close of `out` or `err`. Where only unread output is kept, that of a
+ * closed stream is discarded; else, with both closed, only the ends of what is yet to come are kept
+ * (CWS_EXEC_CLOSED_MAX). */
+void cws_exec_close_output(struct cws_exec *exec, struct cws_output *output);
+
+/* Bytes of each stream that are kept for the result when both readers were closed. */
+#define CWS_EXEC_CLOSED_MAX ((size_t)8 * 1024 * 1024)
+/* CWS_OUTPUT_UNREAD: bytes that are kept of a stream without a reader while somebody waits for the
+ * end or for the other stream. */
+#define CWS_EXEC_UNREAD_MAX ((size_t)256 * 1024)
+
+/* ---- for exec.c, on the loop thread --------------------------------------------------------- */
+
+/* Before the start. */
+void cws_exec_flow_init(struct cws_exec *exec, const struct cws_exec_options *options);
+/* Output has come. */
+void cws_exec_flow_update(struct cws_exec *exec);
 
 /* ---- for sandbox.c, on the loop thread ------------------------------------------------------ */
 

@@ -6,6 +6,7 @@
 #include "grpc/call.h"
 #include "proto/generated/sandbox.pb-c.h"
 #include "proto/unpack.h"
+#include "sandbox/exec.h"
 #include "sandbox/extensions.h"
 
 /* Field numbers of ExecStreamRequest and ExecStreamInit, as tags of length-delimited fields. */
@@ -15,6 +16,9 @@ enum {
     TAG_CLOSE = 4 << 3 | 2,
     TAG_SANDBOX_ID = 1 << 3 | 2,
     TAG_COMMAND = 2 << 3 | 2,
+    TAG_ENV = 6 << 3 | 2, /* of entries with name and value */
+    TAG_NAME = 1 << 3 | 2,
+    TAG_VALUE = 2 << 3 | 2,
     TAG_CWD = 1000 << 3 | 2,
 };
 
@@ -68,19 +72,41 @@ static size_t text_size(unsigned tag, const char *text)
     return header_size(tag, len) + len;
 }
 
-enum cws_status cws_exec_wire_init(char **argv, size_t argc, const char *container,
-                                   uint8_t **out_init, size_t *out_len)
+static size_t variable_size(const struct cws_exec_variable *variable)
+{
+    return text_size(TAG_NAME, variable->name) + text_size(TAG_VALUE, variable->value);
+}
+
+static size_t variables_size(const struct cws_exec_options *options)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < options->env_count; i++) {
+        size_t len = variable_size(&options->env[i]);
+        size += header_size(TAG_ENV, len) + len;
+    }
+    return size;
+}
+
+enum cws_status cws_exec_wire_init(const struct cws_exec_options *options, uint8_t **out_init,
+                                   size_t *out_len)
 {
     Coreweave__Sandbox__V1__ExecStreamInit init = COREWEAVE__SANDBOX__V1__EXEC_STREAM_INIT__INIT;
-    init.n_command = argc;
-    init.command = argv;
-    if (container && *container)
-        init.container = (char *)(uintptr_t)container; /* only read */
+    init.n_command = options->argc;
+    init.command = options->argv;
+    if (options->container && *options->container)
+        init.container = (char *)(uintptr_t)options->container; /* only read */
     size_t len = coreweave__sandbox__v1__exec_stream_init__get_packed_size(&init);
-    uint8_t *bytes = cws_malloc(len + 1);
+    uint8_t *bytes = cws_malloc(len + variables_size(options) + 1);
     if (!bytes)
         return CWS_NO_MEMORY;
-    *out_len = coreweave__sandbox__v1__exec_stream_init__pack(&init, bytes);
+    coreweave__sandbox__v1__exec_stream_init__pack(&init, bytes);
+    uint8_t *at = bytes + len;
+    for (size_t i = 0; i < options->env_count; i++) {
+        at = put_header(at, TAG_ENV, variable_size(&options->env[i]));
+        at = put_text(at, TAG_NAME, options->env[i].name);
+        at = put_text(at, TAG_VALUE, options->env[i].value);
+    }
+    *out_len = (size_t)(at - bytes);
     *out_init = bytes;
     return CWS_OK;
 }

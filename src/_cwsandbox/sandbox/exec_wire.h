@@ -8,9 +8,11 @@
 /* Bytes of standard input in one message, at most. */
 #define CWS_EXEC_STDIN_MAX 65536
 
+struct cws_exec_options;
+
 /* The part of the init message that is known from the start: cws_malloc'ed. CWS_NO_MEMORY. */
-enum cws_status cws_exec_wire_init(char **argv, size_t argc, const char *container,
-                                   uint8_t **out_init, size_t *out_len) CWS_MUST_CHECK;
+enum cws_status cws_exec_wire_init(const struct cws_exec_options *options, uint8_t **out_init,
+                                   size_t *out_len) CWS_MUST_CHECK;
 
 /* The part that is known when the sandbox runs. */
 struct cws_exec_wire_target {

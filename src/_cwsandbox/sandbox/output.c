@@ -2,8 +2,7 @@
 
 #include <string.h>
 
-#include "base/alloc.h"
-#include "base/pages.h"
+#include "sandbox/output_private.h"
 
 enum {
     FIRST_CHUNK = 1024 - 64, /* most commands print little */
@@ -11,54 +10,55 @@ enum {
        freed. */
     PAGES_FROM = 256 * 1024,
     LARGEST_CHUNK = 2 * 1024 * 1024,
-};
-
-struct cws_output_chunk {
-    struct cws_output_chunk *_Atomic next; /* set once nothing more is put into this one */
-    atomic_size_t used;                    /* grows; bytes below it never change */
-    size_t cap;
-    enum { WITH_CHUNK, OWN_PAGES, FOREIGN } memory; /* where `data` lies */
-    uint8_t *data;                                  /* OWN_PAGES: somewhere in the first page */
+    /* Of unread bytes: a chunk is kept as long as one byte of it is unread. */
+    LARGEST_UNREAD = 64 * 1024,
 };
 
 void cws_output_init(struct cws_output *output)
 {
     memset(output, 0, sizeof(*output));
     cws_waiters_init(&output->waiters);
+    output->head_max = SIZE_MAX;
 }
 
-static size_t used_of(struct cws_output_chunk *chunk)
+void cws_output_keep_unread(struct cws_output *output, void (*on_taken)(struct cws_output *))
 {
-    return atomic_load_explicit(&chunk->used, memory_order_acquire);
+    output->kept = CWS_OUTPUT_UNREAD;
+    output->on_taken = on_taken;
 }
 
-static struct cws_output_chunk *next_of(struct cws_output_chunk *chunk)
+void cws_output_keep_ends(struct cws_output *output, size_t max)
 {
-    return atomic_load_explicit(&chunk->next, memory_order_acquire);
+    output->kept = CWS_OUTPUT_ENDS;
+    output->head_max = max - max / 2;
+    output->tail.max = max / 2;
 }
 
-/* Of a chunk with own pages: bytes of its first page that are in front of its data. */
-static size_t lead_of(const struct cws_output_chunk *chunk)
+/* Frees what is kept. The lock is held, or there is nobody else. */
+static void free_all(struct cws_output *output)
 {
-    return (uintptr_t)chunk->data % CWS_PAGE;
-}
-
-static struct cws_output_chunk *free_chunk(struct cws_output_chunk *chunk)
-{
-    struct cws_output_chunk *next = next_of(chunk);
-    if (chunk->memory == OWN_PAGES)
-        cws_pages_free(chunk->data - lead_of(chunk), chunk->cap + lead_of(chunk));
-    cws_free(chunk);
-    return next;
+    struct cws_output_chunk *chunk = atomic_load(&output->first);
+    while (chunk)
+        chunk = cws_output_free_chunk(chunk);
+    atomic_store(&output->first, NULL);
+    output->last = NULL;
+    output->head_len = 0;
+    if (!output->tail.is_foreign)
+        cws_free(output->tail.data);
+    output->tail.data = NULL;
+    output->tail.len = 0;
+    output->cursor = output->before = output->scan = (struct cws_output_place){0};
+    output->line_len = 0;
 }
 
 void cws_output_done(struct cws_output *output)
 {
-    struct cws_output_chunk *chunk = atomic_load(&output->first);
-    while (chunk)
-        chunk = free_chunk(chunk);
+    free_all(output);
+    cws_free(output->copy);
     cws_waiters_done(&output->waiters);
 }
+
+/* ---- chunks --------------------------------------------------------------------------------- */
 
 /* The pages of a chunk for `cap` bytes, and what is in front of them; larger than that for small
  * ones, where huge pages are. */
@@ -85,9 +85,12 @@ static bool give_pages(struct cws_output_chunk *chunk, size_t size, size_t lead)
 static struct cws_output_chunk *new_chunk(const struct cws_output *output, size_t len,
                                           size_t position)
 {
+    size_t largest = output->kept == CWS_OUTPUT_UNREAD ? LARGEST_UNREAD : LARGEST_CHUNK;
     size_t cap = output->last ? output->last->cap * 2 + 64 : FIRST_CHUNK;
-    if (cap > LARGEST_CHUNK)
-        cap = LARGEST_CHUNK;
+    if (cap > largest)
+        cap = largest;
+    if (cap > output->head_max - position)
+        cap = output->head_max - position;
     if (cap < len)
         cap = len;
     bool own_pages = cap >= PAGES_FROM;
@@ -115,18 +118,68 @@ static void fill(struct cws_output_chunk *chunk, const uint8_t *data, size_t len
     atomic_store_explicit(&chunk->used, used + len, memory_order_release);
 }
 
+/* ---- the tail ------------------------------------------------------------------------------- */
+
+static bool has_ring(struct cws_output *output)
+{
+    struct cws_output_tail *tail = &output->tail;
+    if (!tail->data && tail->max)
+        tail->data = cws_malloc(tail->max);
+    return tail->data || !tail->max;
+}
+
+/* The lock is held. */
+static void put_into_ring(struct cws_output_tail *tail, const uint8_t *data, size_t len)
+{
+    if (len > tail->max) {
+        data += len - tail->max;
+        len = tail->max;
+    }
+    if (len == 0)
+        return;
+    size_t over = tail->len + len > tail->max ? tail->len + len - tail->max : 0;
+    tail->start = (tail->start + over) % tail->max;
+    tail->len -= over;
+    size_t at = (tail->start + tail->len) % tail->max;
+    size_t n = tail->max - at < len ? tail->max - at : len;
+    memcpy(tail->data + at, data, n);
+    if (n < len)
+        memcpy(tail->data, data + n, len - n);
+    tail->len += len;
+}
+
+/* ---- what comes ----------------------------------------------------------------------------- */
+
+/* Readers of lines wait for LF: a part of a line would only make them look at it in vain, again and
+ * again. The lock is held. */
+static bool is_wanted(struct cws_output *output, const uint8_t *data, size_t len)
+{
+    if (cws_list_is_empty(&output->waiters.observers))
+        return false;
+    return output->wants_bytes || memchr(data, '\n', len) ||
+           (output->kept == CWS_OUTPUT_UNREAD &&
+            output->size - atomic_load(&output->taken) >= CWS_OUTPUT_LINE_MAX);
+}
+
 enum cws_status cws_output_append(struct cws_output *output, const uint8_t *data, size_t len)
 {
     if (len == 0)
         return CWS_OK;
     struct cws_output_chunk *chunk = NULL;
-    size_t room = output->last ? output->last->cap - used_of(output->last) : 0;
-    size_t n = len < room ? len : room;
-    if (n < len) { /* before anything is stored: all of it is appended or nothing */
-        chunk = new_chunk(output, len - n, output->size + n);
+    size_t room = output->last ? output->last->cap - cws_output_used(output->last) : 0;
+    size_t head = output->head_max - output->head_len;
+    if (output->discards)
+        head = 0;
+    if (head > len)
+        head = len;
+    size_t n = head < room ? head : room;
+    if (head < len && !output->discards && !has_ring(output))
+        return CWS_NO_MEMORY;
+    if (n < head) { /* before anything is stored: all of it is appended or nothing */
+        chunk = new_chunk(output, head - n, output->size + n);
         if (!chunk)
             return CWS_NO_MEMORY;
-        fill(chunk, data + n, len - n);
+        fill(chunk, data + n, head - n);
     }
     if (n)
         fill(output->last, data, n);
@@ -136,11 +189,14 @@ enum cws_status cws_output_append(struct cws_output *output, const uint8_t *data
                               memory_order_release);
         output->last = chunk;
     }
+    output->head_len += head;
     output->size += len;
-    /* Readers wait for lines: part of one would only make them look at it in vain, again and
-     * again. */
-    if (!cws_list_is_empty(&output->waiters.observers) && memchr(data, '\n', len))
+    if (head < len && !output->discards)
+        put_into_ring(&output->tail, data + head, len - head);
+    if (is_wanted(output, data, len)) {
+        output->wants_bytes = false;
         cws_waiters_notify_lock_held(&output->waiters);
+    }
     cws_waiters_unlock(&output->waiters);
     return CWS_OK;
 }
@@ -153,106 +209,73 @@ void cws_output_end(struct cws_output *output)
     cws_waiters_unlock(&output->waiters);
 }
 
-/* ---- lines ---------------------------------------------------------------------------------- */
+/* ---- what is let go ------------------------------------------------------------------------- */
 
-/* Moves a place that is at the end of its chunk to the next chunk, if there is one. */
-static void step_over(struct cws_output *output, struct cws_output_place *place)
+void cws_output_limit(struct cws_output *output, size_t max)
 {
-    /* The link is looked at first: who has seen it sees all that the chunk will ever hold. */
-    struct cws_output_chunk *next = place->chunk ? next_of(place->chunk) : NULL;
-    if (!place->chunk) {
-        place->chunk = atomic_load_explicit(&output->first, memory_order_acquire);
-        place->offset = 0;
-    } else if (next && place->offset == used_of(place->chunk)) {
-        place->chunk = next;
-        place->offset = 0;
-    }
-}
-
-/* Moves `scan` behind the next LF; false when there is none yet. */
-static bool find_line_end(struct cws_output *output)
-{
-    struct cws_output_place *scan = &output->scan;
-    for (;;) {
-        step_over(output, scan);
-        if (!scan->chunk)
-            return false;
-        const uint8_t *from = scan->chunk->data + scan->offset;
-        size_t n = used_of(scan->chunk) - scan->offset;
-        if (n == 0)
-            return false;
-        const uint8_t *lf = memchr(from, '\n', n);
-        if (lf)
-            n = (size_t)(lf - from) + 1;
-        scan->offset += n;
-        output->line_len += n;
-        if (lf)
-            return true;
-    }
-}
-
-/* The line between cursor and scan, which moves the cursor. */
-static void take(struct cws_output *output, struct cws_output_line *out_line)
-{
-    step_over(output, &output->cursor);
-    struct cws_output_chunk *chunk = output->cursor.chunk;
-    size_t offset = output->cursor.offset;
-    size_t n = chunk == output->scan.chunk ? output->line_len : used_of(chunk) - offset;
-    *out_line = (struct cws_output_line){chunk->data + offset, n, output->line_len - n, chunk};
-    output->before = output->cursor;
-    output->cursor = output->scan;
-    output->line_len = 0;
-}
-
-bool cws_output_next_piece(struct cws_output_line *line)
-{
-    if (line->rest == 0)
-        return false;
-    line->chunk = next_of(line->chunk);
-    size_t n = used_of(line->chunk);
-    line->data = line->chunk->data;
-    line->len = n < line->rest ? n : line->rest;
-    line->rest -= line->len;
-    return true;
-}
-
-void cws_output_put_back(struct cws_output *output)
-{
-    output->cursor = output->scan = output->before;
-    output->line_len = 0;
-}
-
-static enum cws_output_next take_if_there(struct cws_output *output,
-                                          struct cws_output_line *out_line)
-{
-    if (atomic_load_explicit(&output->closed, memory_order_acquire))
-        return CWS_OUTPUT_END;
-    /* Asked before the search: what was appended before the end is found by it. */
-    bool ended = atomic_load_explicit(&output->ended, memory_order_acquire);
-    if (!find_line_end(output)) {
-        if (!ended)
-            return CWS_OUTPUT_EMPTY;
-        if (output->line_len == 0)
-            return CWS_OUTPUT_END;
-    }
-    take(output, out_line);
-    return CWS_OUTPUT_LINE;
-}
-
-enum cws_output_next cws_output_take_line(struct cws_output *output,
-                                          struct cws_output_line *out_line,
-                                          struct cws_observer *observer)
-{
-    /* Without the lock: nearly always the line is there. */
-    enum cws_output_next next = take_if_there(output, out_line);
-    if (next != CWS_OUTPUT_EMPTY || !observer)
-        return next;
+    assert(output->kept == CWS_OUTPUT_ALL && atomic_load(&output->closed));
     cws_waiters_lock(&output->waiters);
-    next = take_if_there(output, out_line);
-    if (next == CWS_OUTPUT_EMPTY)
-        cws_waiters_add_lock_held(&output->waiters, observer);
+    output->head_max = max - max / 2;
+    if (output->head_max < output->head_len)
+        output->head_max = output->head_len;
+    output->tail.max = max / 2;
     cws_waiters_unlock(&output->waiters);
-    return next;
+}
+
+void cws_output_discard(struct cws_output *output)
+{
+    cws_waiters_lock(&output->waiters);
+    output->discards = true;
+    free_all(output);
+    cws_waiters_unlock(&output->waiters);
+}
+
+bool cws_output_let_go(struct cws_output *output, size_t max)
+{
+    cws_waiters_lock(&output->waiters);
+    bool free_to_go = !output->has_reader;
+    struct cws_output_chunk *chunk = atomic_load(&output->first);
+    size_t unread = output->size - atomic_load(&output->taken);
+    size_t skipped = 0;
+    bool is_taken = output->cursor.chunk != NULL; /* chunks in front of the cursor's are */
+    while (free_to_go && unread - skipped > max && chunk != output->last) {
+        size_t n = cws_output_used(chunk);
+        if (chunk == output->cursor.chunk) {
+            n -= output->cursor.offset;
+            is_taken = false;
+        }
+        skipped += is_taken ? 0 : n;
+        chunk = cws_output_free_chunk(chunk);
+    }
+    if (skipped) {
+        atomic_store(&output->first, chunk);
+        output->cursor = output->before = output->scan = (struct cws_output_place){chunk, 0};
+        output->line_len = 0;
+        output->dropped += skipped;
+        output->untold += skipped;
+        atomic_fetch_add(&output->taken, skipped);
+    }
+    cws_waiters_unlock(&output->waiters);
+    return free_to_go;
+}
+
+bool cws_output_is_waited_for(struct cws_output *output)
+{
+    cws_waiters_lock(&output->waiters);
+    bool is_waited_for = !cws_list_is_empty(&output->waiters.observers);
+    cws_waiters_unlock(&output->waiters);
+    return is_waited_for;
+}
+
+size_t cws_output_held(struct cws_output *output)
+{
+    cws_waiters_lock(&output->waiters);
+    bool reader_waits = !cws_list_is_empty(&output->waiters.observers);
+    size_t unread = output->size - atomic_load(&output->taken);
+    if (output->discards || reader_waits)
+        unread = 0;
+    cws_waiters_unlock(&output->waiters);
+    return unread;
 }
 
 void cws_output_close(struct cws_output *output)
@@ -263,100 +286,23 @@ void cws_output_close(struct cws_output *output)
     cws_waiters_unlock(&output->waiters);
 }
 
-/* ---- everything at once --------------------------------------------------------------------- */
-
-size_t cws_output_size(struct cws_output *output)
+static void set_reader(struct cws_output *output, bool has_reader)
 {
-    cws_waiters_lock(&output->waiters);
-    size_t size = output->size;
-    cws_waiters_unlock(&output->waiters);
-    return size;
-}
-
-void cws_output_copy(struct cws_output *output, uint8_t *to, size_t len)
-{
-    cws_waiters_lock(&output->waiters);
-    assert(len <= output->size);
-    struct cws_output_chunk *chunk = atomic_load(&output->first);
-    struct cws_output_chunk *last = output->last;
-    cws_waiters_unlock(&output->waiters);
-    /* Outside the lock: up to `last` no link changes any more, and the bytes stay where they
-     * are. */
-    while (len) {
-        size_t n = used_of(chunk);
-        if (n > len)
-            n = len;
-        memcpy(to, chunk->data, n);
-        to += n;
-        len -= n;
-        if (chunk == last)
-            break;
-        chunk = next_of(chunk);
-    }
-}
-
-/* Bytes of the stream in front of a place. */
-static size_t position_of(struct cws_output *output, const struct cws_output_place *place)
-{
-    size_t position = place->offset;
-    if (!place->chunk)
-        return 0;
-    for (struct cws_output_chunk *chunk = atomic_load(&output->first); chunk != place->chunk;
-         chunk = next_of(chunk))
-        position += used_of(chunk);
-    return position;
-}
-
-/* Moves the bytes of a chunk to where they are wanted and frees it: whole pages by giving them away
- * where both lie alike. */
-static struct cws_output_chunk *move_chunk(struct cws_output_chunk *chunk, uint8_t *to)
-{
-    struct cws_output_chunk *next = next_of(chunk);
-    size_t lead = lead_of(chunk);
-    size_t n = used_of(chunk);
-    size_t head = (CWS_PAGE - lead) % CWS_PAGE; /* bytes up to the first whole page */
-    size_t pages = head < n ? (n - head) / CWS_PAGE * CWS_PAGE : 0;
-    if (chunk->memory != OWN_PAGES || pages == 0 || (uintptr_t)to % CWS_PAGE != lead) {
-        memcpy(to, chunk->data, n);
-        return free_chunk(chunk);
-    }
-    memcpy(to, chunk->data, head);
-    memcpy(to + head + pages, chunk->data + head + pages, n - head - pages);
-    if (!cws_pages_give(chunk->data - lead, lead + chunk->cap, lead + head, pages, to + head)) {
-        memcpy(to + head, chunk->data + head, pages);
-        return free_chunk(chunk);
-    }
-    cws_free(chunk);
-    return next;
-}
-
-void cws_output_move(struct cws_output *output, uint8_t *to)
-{
-    struct cws_output_chunk *whole = cws_malloc(sizeof(*whole));
-    if (!whole) { /* without memory for it this is just a copy */
-        cws_output_copy(output, to, output->size);
+    if (output->kept != CWS_OUTPUT_UNREAD)
         return;
-    }
     cws_waiters_lock(&output->waiters);
-    size_t cursor = position_of(output, &output->cursor);
-    size_t before = position_of(output, &output->before);
-    size_t scan = position_of(output, &output->scan);
-    struct cws_output_chunk *chunk = atomic_load(&output->first);
-    size_t moved = 0;
-    while (chunk) {
-        size_t n = used_of(chunk);
-        chunk = move_chunk(chunk, to + moved);
-        moved += n;
-    }
-    atomic_init(&whole->next, NULL);
-    whole->cap = moved;
-    whole->memory = FOREIGN;
-    whole->data = to;
-    atomic_init(&whole->used, moved);
-    atomic_store(&output->first, whole);
-    output->last = whole;
-    output->cursor = (struct cws_output_place){whole, cursor};
-    output->before = (struct cws_output_place){whole, before};
-    output->scan = (struct cws_output_place){whole, scan};
+    output->has_reader = has_reader;
     cws_waiters_unlock(&output->waiters);
+}
+
+void cws_output_attach(struct cws_output *output)
+{
+    set_reader(output, true);
+}
+
+void cws_output_detach(struct cws_output *output)
+{
+    set_reader(output, false);
+    if (output->on_taken)
+        output->on_taken(output);
 }

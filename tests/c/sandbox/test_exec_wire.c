@@ -4,6 +4,7 @@
 #include "grpc/call.h"
 #include "proto/generated/sandbox.pb-c.h"
 #include "proto/unpack.h"
+#include "sandbox/exec.h"
 #include "sandbox/exec_wire.h"
 #include "sandbox/extensions.h"
 #include "support/failing.h"
@@ -32,7 +33,8 @@ static void check_init(char **argv, size_t argc, const char *container, const ch
 {
     uint8_t *init;
     size_t init_len;
-    assert_int_equal(cws_exec_wire_init(argv, argc, container, &init, &init_len), CWS_OK);
+    const struct cws_exec_options options = {.argv = argv, .argc = argc, .container = container};
+    assert_int_equal(cws_exec_wire_init(&options, &init, &init_len), CWS_OK);
     const struct cws_exec_wire_target target = {.sandbox_id = id, .extensions = ~0u};
     struct cws_block *block = cws_exec_wire_init_block(init, init_len, &target);
     Request *request = unpack_request(block);
@@ -85,7 +87,8 @@ static void check_directory(const char *cwd, unsigned extensions, const char *fi
     size_t init_len;
     const struct cws_exec_wire_target target = {
         .sandbox_id = "sb-1", .cwd = cwd, .extensions = extensions};
-    assert_int_equal(cws_exec_wire_init(argv, 3, "c", &init, &init_len), CWS_OK);
+    const struct cws_exec_options options = {.argv = argv, .argc = 3, .container = "c"};
+    assert_int_equal(cws_exec_wire_init(&options, &init, &init_len), CWS_OK);
     struct cws_block *block = cws_exec_wire_init_block(init, init_len, &target);
     Request *request = unpack_request(block);
     assert_string_equal(request->init->sandbox_id, "sb-1");
@@ -137,6 +140,34 @@ static void test_stdin(void **state)
     test_free(bytes);
 }
 
+static void test_init_with_variables(void **state)
+{
+    (void)state;
+    char *argv[] = {TEXT("env")};
+    char *long_one = test_malloc(100001);
+    memset(long_one, 'v', 100000);
+    long_one[100000] = '\0';
+    const struct cws_exec_variable env[] = {{"A", "1"}, {"EMPTY", ""}, {"caf\xc3\xa9", long_one}};
+    const struct cws_exec_options options = {
+        .argv = argv, .argc = 1, .container = "", .env = env, .env_count = 3};
+    uint8_t *init;
+    size_t init_len;
+    assert_int_equal(cws_exec_wire_init(&options, &init, &init_len), CWS_OK);
+    const struct cws_exec_wire_target target = {.sandbox_id = "id"};
+    struct cws_block *block = cws_exec_wire_init_block(init, init_len, &target);
+    Request *request = unpack_request(block);
+    assert_string_equal(request->init->command[0], "env");
+    assert_int_equal(request->init->n_env, 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(request->init->env[i]->key, env[i].name);
+        assert_string_equal(request->init->env[i]->value, env[i].value);
+    }
+    cws_proto_free((ProtobufCMessage *)request);
+    cws_block_settle(block, CWS_OK);
+    cws_free(init);
+    test_free(long_one);
+}
+
 static void test_close(void **state)
 {
     (void)state;
@@ -155,7 +186,8 @@ static void test_requests_without_memory(void **state)
     uint8_t *init;
     size_t len;
     cws_alloc_fail_at(1);
-    assert_int_equal(cws_exec_wire_init(argv, 1, "", &init, &len), CWS_NO_MEMORY);
+    const struct cws_exec_options options = {.argv = argv, .argc = 1, .container = ""};
+    assert_int_equal(cws_exec_wire_init(&options, &init, &len), CWS_NO_MEMORY);
     cws_alloc_fail_at(1);
     const struct cws_exec_wire_target target = {.sandbox_id = "id"};
     assert_null(cws_exec_wire_init_block((const uint8_t *)"", 0, &target));
@@ -412,6 +444,7 @@ static void test_responses_without_memory(void **state)
 
 static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_init),
+    UNIT_TEST(test_init_with_variables),
     UNIT_TEST(test_directory),
     UNIT_TEST(test_stdin),
     UNIT_TEST(test_close),

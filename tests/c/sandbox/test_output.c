@@ -14,7 +14,7 @@ static const size_t BORDERS[] = {960, 960 + 1984, 960 + 1984 + 4032};
 static void take_all(struct cws_output *output, const struct text *text, size_t *at)
 {
     struct cws_output_line line;
-    while (cws_output_take_line(output, &line, NULL) == CWS_OUTPUT_LINE) {
+    while (cws_output_take(output, CWS_OUTPUT_LINE, &line, NULL) == CWS_OUTPUT_TAKEN) {
         const uint8_t *from = text->bytes + *at;
         const uint8_t *lf = memchr(from, '\n', text->len - *at);
         size_t len = lf ? (size_t)(lf - from) + 1 : text->len - *at;
@@ -170,7 +170,8 @@ static void test_lines_stay_where_they_are(void **state)
     for (int i = 0; i < 100; i++) {
         snprintf(expected, sizeof(expected), "line %d\n", i);
         append_text(&output, expected);
-        assert_int_equal(cws_output_take_line(&output, &lines[i], NULL), CWS_OUTPUT_LINE);
+        assert_int_equal(cws_output_take(&output, CWS_OUTPUT_LINE, &lines[i], NULL),
+                         CWS_OUTPUT_TAKEN);
         assert_int_equal(lines[i].rest, 0);
     }
     uint8_t *more = test_calloc(1, 1 << 20);
@@ -237,7 +238,7 @@ static void count_notice(struct cws_observer *observer)
 static enum cws_output_next take_watched(struct cws_output *output, struct watcher *watcher)
 {
     struct cws_output_line line = {0};
-    return cws_output_take_line(output, &line, &watcher->observer);
+    return cws_output_take(output, CWS_OUTPUT_LINE, &line, &watcher->observer);
 }
 
 static void test_observers_are_told_of_lines_once(void **state)
@@ -255,7 +256,7 @@ static void test_observers_are_told_of_lines_once(void **state)
     append_text(&output, "\n");
     assert_int_equal(watcher.notified, 1); /* it has to register again */
     assert_text_line(&output, "a\n");
-    assert_int_equal(take_watched(&output, &watcher), CWS_OUTPUT_LINE);
+    assert_int_equal(take_watched(&output, &watcher), CWS_OUTPUT_TAKEN);
     append_text(&output, "c");
     assert_int_equal(watcher.notified, 1); /* not registered when there was a line */
     assert_int_equal(take_watched(&output, &watcher), CWS_OUTPUT_EMPTY);
@@ -266,7 +267,7 @@ static void test_observers_are_told_of_lines_once(void **state)
     assert_int_equal(take_watched(&output, &watcher), CWS_OUTPUT_EMPTY);
     cws_output_end(&output);
     assert_int_equal(watcher.notified, 2);
-    assert_int_equal(take_watched(&output, &watcher), CWS_OUTPUT_LINE);
+    assert_int_equal(take_watched(&output, &watcher), CWS_OUTPUT_TAKEN);
     assert_int_equal(take_watched(&output, &watcher), CWS_OUTPUT_END);
     cws_output_done(&output); /* nobody is registered */
 }
@@ -331,7 +332,8 @@ static void test_a_spread_line_takes_no_memory(void **state)
     size_t before = cws_alloc_live();
     cws_alloc_fail_at(1);
     for (int i = 0; i < 3; i++)
-        assert_int_equal(cws_output_take_line(&output, &taken[i], NULL), CWS_OUTPUT_LINE);
+        assert_int_equal(cws_output_take(&output, CWS_OUTPUT_LINE, &taken[i], NULL),
+                         CWS_OUTPUT_TAKEN);
     assert_next(&output, CWS_OUTPUT_END);
     assert_int_equal(cws_alloc_live(), before);
     cws_alloc_fail_at(0);
@@ -374,7 +376,8 @@ static enum cws_output_next wait_line(struct shared *shared, struct cws_output_l
     for (;;) {
         struct sleeper sleeper = {.observer.notify = wake, .shared = shared};
         pthread_mutex_lock(&shared->turn);
-        enum cws_output_next next = cws_output_take_line(&shared->output, line, &sleeper.observer);
+        enum cws_output_next next =
+            cws_output_take(&shared->output, CWS_OUTPUT_LINE, line, &sleeper.observer);
         pthread_mutex_unlock(&shared->turn);
         if (next != CWS_OUTPUT_EMPTY)
             return next;
@@ -445,7 +448,7 @@ static void test_a_reader_and_a_copier_beside_the_appender(void **state)
     assert_int_equal(pthread_create(&copier, NULL, read_copies, &shared), 0);
     struct cws_output_line line;
     int number = 0;
-    for (; wait_line(&shared, &line) == CWS_OUTPUT_LINE; number++) {
+    for (; wait_line(&shared, &line) == CWS_OUTPUT_TAKEN; number++) {
         char expected[128];
         size_t len = make_line(expected, number);
         assert_bytes_of_line(&line, expected, len);
@@ -466,7 +469,7 @@ static void *take_lines(void *arg)
 {
     struct share_of_lines *share = arg;
     struct cws_output_line line;
-    while (wait_line(share->shared, &line) == CWS_OUTPUT_LINE) {
+    while (wait_line(share->shared, &line) == CWS_OUTPUT_TAKEN) {
         char expected[128], digits[7] = {0};
         size_t len;
         uint8_t *bytes = line_bytes(line, &len);

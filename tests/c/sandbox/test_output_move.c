@@ -179,13 +179,13 @@ static void test_a_line_put_back_is_next_again(void **state)
     append(&output, "tail", 4);
     cws_output_end(&output);
     for (size_t n = 0; n < 5; n++) { /* one of them is spread over two chunks */
-        assert_int_equal(cws_output_take_line(&output, &line, NULL), CWS_OUTPUT_LINE);
+        assert_int_equal(cws_output_take(&output, CWS_OUTPUT_LINE, &line, NULL), CWS_OUTPUT_TAKEN);
         cws_output_put_back(&output);
         assert_line(&output, text.bytes + n * 1000, 1000);
     }
     for (size_t n = 5; n < 6000; n++)
         assert_line(&output, text.bytes + n * 1000, 1000);
-    assert_int_equal(cws_output_take_line(&output, &line, NULL), CWS_OUTPUT_LINE);
+    assert_int_equal(cws_output_take(&output, CWS_OUTPUT_LINE, &line, NULL), CWS_OUTPUT_TAKEN);
     cws_output_put_back(&output);
     assert_text_line(&output, "tail");
     assert_next(&output, CWS_OUTPUT_END);

@@ -280,15 +280,24 @@ static inline struct remote *wait_remote(struct exec_bed *bed, size_t n)
 
 /* --- execs --- */
 
-static inline struct cws_exec *exec_start(struct exec_bed *bed, bool with_stdin, double timeout_s)
+/* With a command of its own. */
+static inline struct cws_exec *exec_start_with(struct exec_bed *bed,
+                                               struct cws_exec_options options)
 {
     static char sh[] = "sh", flag[] = "-c", script[] = "true";
     char *argv[] = {sh, flag, script};
-    const struct cws_exec_options options = {
-        .argv = argv, .argc = 3, .container = "", .with_stdin = with_stdin, .timeout_s = timeout_s};
+    options.argv = argv;
+    options.argc = 3;
+    options.container = "";
     struct cws_exec *exec = NULL;
     assert_int_equal(cws_exec_start(bed->sandbox, &options, &exec), CWS_OK);
     return exec;
+}
+
+static inline struct cws_exec *exec_start(struct exec_bed *bed, bool with_stdin, double timeout_s)
+{
+    return exec_start_with(
+        bed, (struct cws_exec_options){.with_stdin = with_stdin, .timeout_s = timeout_s});
 }
 
 static inline void exec_wait(struct exec_bed *bed, struct cws_exec *exec)

@@ -48,7 +48,7 @@ static inline void assert_bytes_of_line(const struct cws_output_line *line, cons
 static inline void assert_line(struct cws_output *output, const void *bytes, size_t len)
 {
     struct cws_output_line line;
-    assert_int_equal(cws_output_take_line(output, &line, NULL), CWS_OUTPUT_LINE);
+    assert_int_equal(cws_output_take(output, CWS_OUTPUT_LINE, &line, NULL), CWS_OUTPUT_TAKEN);
     assert_bytes_of_line(&line, bytes, len);
 }
 
@@ -60,5 +60,5 @@ static inline void assert_text_line(struct cws_output *output, const char *text)
 static inline void assert_next(struct cws_output *output, enum cws_output_next next)
 {
     struct cws_output_line line;
-    assert_int_equal(cws_output_take_line(output, &line, NULL), next);
+    assert_int_equal(cws_output_take(output, CWS_OUTPUT_LINE, &line, NULL), next);
 }

@@ -1,0 +1,56 @@
+/* What the parts of an output share: the memory its bytes lie in. */
+#pragma once
+
+#include "base/alloc.h"
+#include "base/pages.h"
+#include "sandbox/output.h"
+
+struct cws_output_chunk {
+    struct cws_output_chunk *_Atomic next; /* set once nothing more is put into this one */
+    atomic_size_t used;                    /* grows; bytes below it never change */
+    size_t cap;
+    enum { WITH_CHUNK, OWN_PAGES, FOREIGN } memory; /* where `data` lies */
+    uint8_t *data;                                  /* OWN_PAGES: somewhere in the first page */
+};
+
+static inline size_t cws_output_used(struct cws_output_chunk *chunk)
+{
+    return atomic_load_explicit(&chunk->used, memory_order_acquire);
+}
+
+static inline struct cws_output_chunk *cws_output_next_of(struct cws_output_chunk *chunk)
+{
+    return atomic_load_explicit(&chunk->next, memory_order_acquire);
+}
+
+/* Of a chunk with own pages: bytes of its first page that are in front of its data. */
+static inline size_t cws_output_lead(const struct cws_output_chunk *chunk)
+{
+    return (uintptr_t)chunk->data % CWS_PAGE;
+}
+
+/* Returns the next one. */
+static inline struct cws_output_chunk *cws_output_free_chunk(struct cws_output_chunk *chunk)
+{
+    struct cws_output_chunk *next = cws_output_next_of(chunk);
+    size_t lead = cws_output_lead(chunk);
+    if (chunk->memory == OWN_PAGES)
+        cws_pages_free(chunk->data - lead, chunk->cap + lead);
+    cws_free(chunk);
+    return next;
+}
+
+/* Bytes up to the tail's first; the lock is held. */
+static inline size_t cws_output_tail_at(const struct cws_output *output)
+{
+    return output->size - output->tail.len;
+}
+
+/* output_ends.c: cws_output_take of CWS_OUTPUT_ENDS. */
+enum cws_output_next cws_output_take_of_ends(struct cws_output *output, enum cws_output_item item,
+                                             struct cws_output_line *out_line,
+                                             struct cws_observer *observer);
+
+/* Bytes at the end that begin a UTF-8 character and do not finish it: 0 to 3. `last` are the last
+ * `len` bytes, four of them are enough. */
+size_t cws_output_unfinished(const uint8_t *last, size_t len);

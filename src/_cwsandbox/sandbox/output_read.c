@@ -1,0 +1,205 @@
+/* The cursor: lines, and what is there. */
+#include <string.h>
+
+#include "sandbox/output_private.h"
+
+/* Moves a place that is at the end of its chunk to the next chunk, if there is one. */
+static void step_over(struct cws_output *output, struct cws_output_place *place)
+{
+    /* The link is looked at first: who has seen it sees all that the chunk will ever hold. */
+    struct cws_output_chunk *next = place->chunk ? cws_output_next_of(place->chunk) : NULL;
+    if (!place->chunk) {
+        place->chunk = atomic_load_explicit(&output->first, memory_order_acquire);
+        place->offset = 0;
+    } else if (next && place->offset == cws_output_used(place->chunk)) {
+        place->chunk = next;
+        place->offset = 0;
+    }
+}
+
+/* Moves `scan` behind the next LF; false when there is none yet. */
+static bool find_line_end(struct cws_output *output)
+{
+    struct cws_output_place *scan = &output->scan;
+    for (;;) {
+        step_over(output, scan);
+        if (!scan->chunk)
+            return false;
+        const uint8_t *from = scan->chunk->data + scan->offset;
+        size_t n = cws_output_used(scan->chunk) - scan->offset;
+        if (n == 0)
+            return false;
+        const uint8_t *lf = memchr(from, '\n', n);
+        if (lf)
+            n = (size_t)(lf - from) + 1;
+        scan->offset += n;
+        output->line_len += n;
+        if (lf)
+            return true;
+    }
+}
+
+/* What was taken before the cursor's last step is not looked at any more. */
+static void let_go_of_taken(struct cws_output *output)
+{
+    struct cws_output_chunk *chunk = atomic_load_explicit(&output->first, memory_order_relaxed);
+    while (chunk != output->before.chunk)
+        chunk = cws_output_free_chunk(chunk);
+    atomic_store_explicit(&output->first, chunk, memory_order_relaxed);
+    atomic_fetch_add(&output->taken, output->taken_len);
+    output->unreported += output->taken_len;
+    if (output->unreported >= CWS_OUTPUT_REPORT) {
+        output->unreported = 0;
+        output->on_taken(output);
+    }
+}
+
+/* What lies between cursor and scan, which moves the cursor. */
+static void take(struct cws_output *output, struct cws_output_line *out_line)
+{
+    step_over(output, &output->cursor);
+    struct cws_output_chunk *chunk = output->cursor.chunk;
+    size_t offset = output->cursor.offset;
+    size_t n = chunk == output->scan.chunk ? output->line_len : cws_output_used(chunk) - offset;
+    *out_line = (struct cws_output_line){chunk->data + offset, n, output->line_len - n, chunk};
+    output->before = output->cursor;
+    output->cursor = output->scan;
+    output->taken_len = output->line_len;
+    output->line_len = 0;
+    if (output->kept == CWS_OUTPUT_UNREAD)
+        let_go_of_taken(output);
+}
+
+bool cws_output_next_piece(struct cws_output_line *line)
+{
+    if (line->rest == 0)
+        return false;
+    line->chunk = cws_output_next_of(line->chunk);
+    size_t n = cws_output_used(line->chunk);
+    line->data = line->chunk->data;
+    line->len = n < line->rest ? n : line->rest;
+    line->rest -= line->len;
+    return true;
+}
+
+void cws_output_put_back(struct cws_output *output)
+{
+    output->cursor = output->scan = output->before;
+    output->line_len = 0;
+    output->read_at = output->scan_at = output->read_before;
+    if (output->kept == CWS_OUTPUT_UNREAD)
+        atomic_fetch_sub(&output->taken, output->taken_len);
+}
+
+/* ---- text ----------------------------------------------------------------------------------- */
+
+size_t cws_output_unfinished(const uint8_t *last, size_t len)
+{
+    for (size_t back = 1; back <= 3 && back <= len; back++) {
+        uint8_t byte = last[len - back];
+        if (byte < 0x80)
+            return 0;
+        if (byte >= 0xc0) {
+            size_t whole = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
+            return byte <= 0xf4 && back < whole ? back : 0;
+        }
+    }
+    return 0;
+}
+
+/* Moves `scan` from the cursor over `max` bytes at the most, and back to where a character ends
+ * unless `all` is wanted; false when no byte is left between the two. */
+static bool find_text_end(struct cws_output *output, size_t max, bool all)
+{
+    struct cws_output_place places[4] = {0}, *scan = &output->scan;
+    uint8_t last[4] = {0}; /* the bytes in front of `scan`, of which places[] are the beginnings */
+    size_t kept = 0;
+    step_over(output, &output->cursor);
+    *scan = output->cursor;
+    output->line_len = 0;
+    while (scan->chunk && output->line_len < max) {
+        step_over(output, scan);
+        size_t n = cws_output_used(scan->chunk) - scan->offset;
+        if (n > max - output->line_len)
+            n = max - output->line_len;
+        if (n == 0)
+            break;
+        for (size_t i = n > 4 ? n - 4 : 0; i < n; i++) {
+            memmove(last, last + 1, 3);
+            memmove(places, places + 1, 3 * sizeof(places[0]));
+            last[3] = scan->chunk->data[scan->offset + i];
+            places[3] = (struct cws_output_place){scan->chunk, scan->offset + i};
+            kept += kept < 4;
+        }
+        scan->offset += n;
+        output->line_len += n;
+    }
+    size_t back = all ? 0 : cws_output_unfinished(last + 4 - kept, kept);
+    if (back) {
+        *scan = places[4 - back];
+        output->line_len -= back;
+    }
+    return output->line_len > 0;
+}
+
+/* ---- taking --------------------------------------------------------------------------------- */
+
+static bool find_end(struct cws_output *output, enum cws_output_item item, bool ended)
+{
+    if (item == CWS_OUTPUT_TEXT)
+        return find_text_end(output, CWS_OUTPUT_TEXT_MAX, false) ||
+               (ended && find_text_end(output, CWS_OUTPUT_TEXT_MAX, true));
+    if (find_line_end(output))
+        return output->kept != CWS_OUTPUT_UNREAD || output->line_len <= CWS_OUTPUT_LINE_MAX ||
+               find_text_end(output, CWS_OUTPUT_LINE_MAX, false);
+    if (output->kept == CWS_OUTPUT_UNREAD && output->line_len >= CWS_OUTPUT_LINE_MAX)
+        return find_text_end(output, CWS_OUTPUT_LINE_MAX, false);
+    return ended && output->line_len > 0;
+}
+
+static enum cws_output_next take_if_there(struct cws_output *output, enum cws_output_item item,
+                                          struct cws_output_line *out_line)
+{
+    if (atomic_load_explicit(&output->closed, memory_order_acquire))
+        return CWS_OUTPUT_END;
+    /* Asked before the search: what was appended before the end is found by it. */
+    bool ended = atomic_load_explicit(&output->ended, memory_order_acquire);
+    if (!find_end(output, item, ended))
+        return ended ? CWS_OUTPUT_END : CWS_OUTPUT_EMPTY;
+    take(output, out_line);
+    return CWS_OUTPUT_TAKEN;
+}
+
+/* The reader has not been told yet of what was let go unread. */
+static bool take_gap(struct cws_output *output, struct cws_output_line *out_line)
+{
+    cws_waiters_lock(&output->waiters);
+    *out_line = (struct cws_output_line){.len = output->untold};
+    output->untold = 0;
+    cws_waiters_unlock(&output->waiters);
+    return out_line->len > 0;
+}
+
+enum cws_output_next cws_output_take(struct cws_output *output, enum cws_output_item item,
+                                     struct cws_output_line *out_line,
+                                     struct cws_observer *observer)
+{
+    if (output->kept == CWS_OUTPUT_ENDS)
+        return cws_output_take_of_ends(output, item, out_line, observer);
+    if (output->kept == CWS_OUTPUT_UNREAD && take_gap(output, out_line))
+        return CWS_OUTPUT_GAP;
+    /* Without the lock: nearly always the line is there. */
+    enum cws_output_next next = take_if_there(output, item, out_line);
+    if (next != CWS_OUTPUT_EMPTY || !observer)
+        return next;
+    cws_waiters_lock(&output->waiters);
+    next = take_if_there(output, item, out_line);
+    if (next == CWS_OUTPUT_EMPTY) {
+        cws_waiters_add_lock_held(&output->waiters, observer);
+        output->wants_bytes |= item == CWS_OUTPUT_TEXT;
+    }
+    cws_waiters_unlock(&output->waiters);
+    if (next == CWS_OUTPUT_EMPTY && output->on_taken)
+        output->on_taken(output);
+    return next;
+}

@@ -1,0 +1,239 @@
+/* sandbox/exec_flow: how much of a command's output is kept, and when it is held back. */
+#include "support/exec_peer.h"
+
+enum {
+    MESSAGE = 32 * 1024,
+    WINDOW = 1024 * 1024,
+    MUCH = 8 * WINDOW,
+};
+
+/* Lines of 64 bytes. */
+static void remote_lines(struct remote *remote, bool is_stderr, size_t len)
+{
+    uint8_t bytes[MESSAGE];
+    for (size_t i = 0; i < MESSAGE; i++)
+        bytes[i] = i % 64 == 63 ? '\n' : 'x';
+    for (size_t at = 0; at < len; at += MESSAGE)
+        remote_bytes(remote, is_stderr, bytes, MESSAGE);
+}
+
+static struct cws_exec *start(struct exec_bed *bed, enum cws_output_kept kept)
+{
+    return exec_start_with(bed, (struct cws_exec_options){.timeout_s = -1, .kept = kept});
+}
+
+/* Lines there are, up to `most` bytes of them. */
+static size_t take(struct cws_output *output, size_t most)
+{
+    struct cws_output_line line;
+    size_t taken = 0;
+    while (taken < most &&
+           cws_output_take(output, CWS_OUTPUT_LINE, &line, NULL) == CWS_OUTPUT_TAKEN)
+        taken += line.len + line.rest;
+    return taken;
+}
+
+static bool is_held_back(const struct remote *remote)
+{
+    return cws_server_call_pending(remote->call) > 0;
+}
+
+static void never(struct cws_observer *observer)
+{
+    (void)observer;
+}
+
+static void test_a_reader_that_sleeps_holds_the_command_back(void **state)
+{
+    struct exec_bed *bed = *state;
+    exec_bed_open(bed);
+    struct cws_exec *exec = start(bed, CWS_OUTPUT_UNREAD);
+    struct remote *remote = wait_remote(bed, 0);
+    cws_output_attach(&exec->out);
+    cws_output_attach(&exec->err);
+    remote_lines(remote, false, MUCH / 2);
+    remote_lines(remote, true, MUCH / 2);
+    remote_end(remote, 0);
+    WAIT_FOR(bed->client.loop, exec->out.size > WINDOW - 2 * MESSAGE);
+    settle(bed->client.loop);
+    assert_true(exec->out.size <= WINDOW);
+    assert_true(is_held_back(remote));
+    size_t out = 0, err = 0, most = 0;
+    while (out + err < MUCH) { /* a step at a time: what is held never comes to more */
+        out += take(&exec->out, 4 * CWS_OUTPUT_REPORT);
+        err += take(&exec->err, 4 * CWS_OUTPUT_REPORT);
+        size_t held = cws_output_held(&exec->out) + cws_output_held(&exec->err);
+        most = held > most ? held : most;
+        pump(bed->client.loop);
+    }
+    assert_true(most <= WINDOW);
+    exec_wait(bed, exec);
+    assert_int_equal(exec->end, CWS_EXEC_EXITED);
+    assert_int_equal(out, MUCH / 2);
+    assert_int_equal(err, MUCH / 2);
+    cws_exec_let_go(exec);
+    exec_bed_close(bed);
+}
+
+/* Nobody waits for what cannot come: the other stream has no reader. */
+static void test_a_stream_without_a_reader_does_not_hold_back_the_other(void **state)
+{
+    struct exec_bed *bed = *state;
+    exec_bed_open(bed);
+    struct cws_exec *exec = start(bed, CWS_OUTPUT_UNREAD);
+    struct remote *remote = wait_remote(bed, 0);
+    remote_lines(remote, true, MUCH);
+    remote_output(remote, false, "done\n");
+    WAIT_FOR(bed->client.loop, exec->err.size > WINDOW - 2 * MESSAGE);
+    settle(bed->client.loop);
+    assert_true(is_held_back(remote)); /* nobody waits yet: both may still be read */
+    assert_int_equal(cws_output_held(&exec->err), exec->err.size);
+    struct cws_observer observer = {.notify = never};
+    struct cws_output_line line;
+    cws_list_init(&observer.node);
+    cws_output_attach(&exec->out);
+    assert_int_equal(cws_output_take(&exec->out, CWS_OUTPUT_LINE, &line, &observer),
+                     CWS_OUTPUT_EMPTY);
+    WAIT_FOR(bed->client.loop, cws_list_is_empty(&observer.node));
+    assert_int_equal(cws_output_take(&exec->out, CWS_OUTPUT_LINE, &line, NULL), CWS_OUTPUT_TAKEN);
+    assert_true(cws_output_held(&exec->err) <= CWS_EXEC_UNREAD_MAX);
+    cws_output_attach(&exec->err);
+    assert_int_equal(cws_output_take(&exec->err, CWS_OUTPUT_LINE, &line, NULL), CWS_OUTPUT_GAP);
+    assert_int_equal(line.len + take(&exec->err, MUCH), MUCH);
+    remote_end(remote, 0);
+    exec_wait(bed, exec);
+    cws_exec_let_go(exec);
+    exec_bed_close(bed);
+}
+
+static void test_who_waits_for_the_end_does_not_wait_for_readers(void **state)
+{
+    struct exec_bed *bed = *state;
+    exec_bed_open(bed);
+    struct cws_exec *exec = start(bed, CWS_OUTPUT_UNREAD);
+    struct remote *remote = wait_remote(bed, 0);
+    remote_lines(remote, false, MUCH);
+    remote_lines(remote, true, MUCH);
+    remote_end(remote, 0);
+    WAIT_FOR(bed->client.loop, exec->out.size > WINDOW - 2 * MESSAGE);
+    struct cws_observer observer = {.notify = never};
+    assert_true(cws_future_observe(&exec->future, &observer));
+    exec_wait(bed, exec);
+    assert_int_equal(exec->end, CWS_EXEC_EXITED);
+    assert_true(cws_output_held(&exec->out) <= CWS_EXEC_UNREAD_MAX);
+    size_t in_front;
+    assert_int_equal(cws_output_omitted(&exec->out, &in_front), MUCH);
+    cws_exec_let_go(exec);
+    exec_bed_close(bed);
+}
+
+/* A reader that is gone holds nothing back. */
+static void test_a_reader_that_leaves(void **state)
+{
+    struct exec_bed *bed = *state;
+    exec_bed_open(bed);
+    struct cws_exec *exec = start(bed, CWS_OUTPUT_UNREAD);
+    struct remote *remote = wait_remote(bed, 0);
+    cws_output_attach(&exec->out);
+    struct cws_observer observer = {.notify = never};
+    assert_true(cws_future_observe(&exec->future, &observer));
+    remote_lines(remote, false, MUCH);
+    remote_end(remote, 0);
+    WAIT_FOR(bed->client.loop, exec->out.size > WINDOW - 2 * MESSAGE);
+    settle(bed->client.loop);
+    assert_true(is_held_back(remote));
+    cws_output_detach(&exec->out);
+    exec_wait(bed, exec);
+    cws_exec_let_go(exec);
+    exec_bed_close(bed);
+}
+
+static void test_closed_streams_are_discarded(void **state)
+{
+    struct exec_bed *bed = *state;
+    exec_bed_open(bed);
+    struct cws_exec *exec = start(bed, CWS_OUTPUT_UNREAD);
+    struct remote *remote = wait_remote(bed, 0);
+    cws_output_attach(&exec->out);
+    cws_output_attach(&exec->err);
+    remote_lines(remote, true, MUCH);
+    remote_output(remote, false, "done\n");
+    WAIT_FOR(bed->client.loop, exec->err.size > WINDOW - 2 * MESSAGE);
+    cws_exec_close_output(exec, &exec->err);
+    WAIT_FOR(bed->client.loop, exec->out.size > 0);
+    assert_int_equal(exec->err.head_len, 0);
+    remote_end(remote, 0);
+    exec_wait(bed, exec);
+    cws_exec_let_go(exec);
+    exec_bed_close(bed);
+}
+
+/* Its handle was dropped: nothing is kept of what comes, nor of what has come. */
+static void test_what_nobody_can_ask_for_is_discarded(void **state)
+{
+    struct exec_bed *bed = *state;
+    static const enum cws_output_kept kepts[] = {CWS_OUTPUT_ALL, CWS_OUTPUT_UNREAD};
+    exec_bed_open(bed);
+    for (size_t i = 0; i < CWS_ARRAY_LEN(kepts); i++) {
+        struct cws_exec *exec = start(bed, kepts[i]);
+        struct remote *remote = wait_remote(bed, i);
+        remote_lines(remote, false, WINDOW / 2);
+        WAIT_FOR(bed->client.loop, exec->out.size == WINDOW / 2);
+        cws_exec_keep(exec); /* a result's, which is dropped later */
+        cws_exec_let_go(exec);
+        settle(bed->client.loop);
+        assert_int_equal(exec->out.head_len, WINDOW / 2);
+        cws_exec_ref(exec); /* this test's, to look at it */
+        cws_exec_let_go(exec);
+        remote_lines(remote, false, MUCH);
+        remote_lines(remote, true, MUCH);
+        WAIT_FOR(bed->client.loop, exec->err.size == MUCH);
+        assert_int_equal(exec->out.size, MUCH + WINDOW / 2);
+        assert_int_equal(exec->out.head_len + exec->err.head_len, 0);
+        remote_end(remote, 0);
+        exec_wait(bed, exec);
+        assert_int_equal(exec->end, CWS_EXEC_EXITED);
+        cws_exec_unref(exec);
+    }
+    exec_bed_close(bed);
+}
+
+static void test_with_both_readers_closed_the_ends_are_kept(void **state)
+{
+    struct exec_bed *bed = *state;
+    exec_bed_open(bed);
+    struct cws_exec *exec = start(bed, CWS_OUTPUT_ALL);
+    struct remote *remote = wait_remote(bed, 0);
+    remote_lines(remote, false, MUCH);
+    cws_exec_close_output(exec, &exec->out);
+    WAIT_FOR(bed->client.loop, exec->out.size == MUCH);
+    assert_int_equal(cws_output_size(&exec->out), MUCH); /* one of them: all is kept */
+    cws_exec_close_output(exec, &exec->err);
+    settle(bed->client.loop);
+    remote_lines(remote, false, 3 * MUCH);
+    remote_lines(remote, true, 2 * MUCH);
+    remote_end(remote, 0);
+    exec_wait(bed, exec);
+    size_t in_front;
+    assert_int_equal(cws_output_size(&exec->out), MUCH + CWS_EXEC_CLOSED_MAX / 2);
+    assert_int_equal(cws_output_omitted(&exec->out, &in_front), 3 * MUCH - CWS_EXEC_CLOSED_MAX / 2);
+    assert_int_equal(cws_output_size(&exec->err), CWS_EXEC_CLOSED_MAX);
+    cws_exec_let_go(exec);
+    exec_bed_close(bed);
+}
+
+#define EXEC_TEST(function) TEST_WITH(struct exec_bed, function)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        EXEC_TEST(test_a_reader_that_sleeps_holds_the_command_back),
+        EXEC_TEST(test_a_stream_without_a_reader_does_not_hold_back_the_other),
+        EXEC_TEST(test_who_waits_for_the_end_does_not_wait_for_readers),
+        EXEC_TEST(test_a_reader_that_leaves),
+        EXEC_TEST(test_closed_streams_are_discarded),
+        EXEC_TEST(test_what_nobody_can_ask_for_is_discarded),
+        EXEC_TEST(test_with_both_readers_closed_the_ends_are_kept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
