@@ -50,7 +50,7 @@ class RpcError(Exception):
 
     ``kind`` is one of: ``"status"`` (gRPC status, received or made locally), ``"no_exit"`` (the stream ended without exit
     status), ``"frame"`` (in-band ExecStreamError; ``code_text`` holds its code), ``"ready_timeout"`` (no ready
-    frame in time for stdin), ``"closed"`` (SandboxCore.close), ``"not_open"`` (SandboxCore.fail; ``failure`` holds the exception).
+    frame in time for stdin), ``"gap"`` (output that was not read in time and is not kept), ``"closed"`` (SandboxCore.close), ``"not_open"`` (SandboxCore.fail; ``failure`` holds the exception).
     """
 
     kind: str
@@ -142,6 +142,9 @@ class SandboxCore:
         timeout: float | None = None,
         container: str = "",
         cwd: str | None = None,
+        env: dict[str, str] | None = None,
+        capture_output: bool = True,
+        max_output_bytes: int | None = None,
     ) -> Process:
         """Start ``argv`` (``command`` is what ``Process.command`` tells) in ``cwd``, an absolute path. Returns at once;
         never raises for the sandbox's state.
@@ -161,9 +164,11 @@ class Process(OperationRef[ProcessResult]):
     @property
     def command(self) -> list[str]: ...
     def poll(self) -> int | None:
-        """The exit code, None while it runs. Raises the failure of a failed or cancelled process; never blocks."""
+        """The exit code, None while it runs and after ``cancel()``. Raises the failure of a failed process; never blocks."""
     def wait(self, timeout: float | None = None) -> int: ...
     def cancel(self) -> bool: ...
+    @property
+    def _captures_output(self) -> bool: ...
     @property
     def _timeout(self) -> float | None: ...
     @property
@@ -175,16 +180,30 @@ class Output:
 
     def bytes(self, stderr: bool, /) -> bytes:
         """What has been received so far. After the end large output is moved, not copied: the same object each time."""
+    def omitted(self, stderr: bool, /) -> tuple[int, int]:
+        """How many bytes that were received are missing in ``bytes()``, and how many are in front of them there."""
 
 @final
 class StreamReader(Generic[_S]):
-    """Iterates lines as they arrive: ``for`` from threads, ``async for`` from any event loop; one shared cursor."""
+    """Iterates lines as they arrive: ``for`` from threads, ``async for`` from any event loop; one shared cursor.
+
+    After what has come, a failure of the command is raised once; when somebody cancels the command, the iteration just
+    ends. Where part of the output is not kept and was not read in time, ``SandboxStreamTruncatedError`` is raised in its
+    place, once: the iteration can be taken up again behind it.
+    """
 
     def __iter__(self) -> StreamReader[_S]: ...
     def __next__(self) -> _S: ...
     def __aiter__(self) -> StreamReader[_S]: ...
     def __anext__(self) -> Awaitable[_S]: ...
-    def close(self) -> None: ...
+    def chunks(self) -> StreamReader[_S]:
+        """Iterates the text as it arrives, at most 64 KiB at once, without waiting for the end of a line: what a prompt
+        needs. Characters are whole. It shares the cursor with the iteration of lines."""
+    def close(self) -> None:
+        """End the iteration, also for who waits in it; the command goes on. ``result()`` still has the output. With
+        both streams closed, of what is yet to come it has the first and the last 4 MiB of each; how much lies between
+        is in ``stdout_omitted_bytes`` and ``stderr_omitted_bytes``. With ``capture_output=False``, what comes for a
+        closed stream is discarded."""
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
 
 @final

@@ -377,19 +377,43 @@ def test_sandbox_that_never_opens(core: ModuleType) -> None:
     assert caught.value.args[1].kind == "not_open"
 
 
-def test_cancelled_process_cuts_the_output_audibly(steps: Steps, run: Run) -> None:
+def test_a_loop_ends_when_somebody_cancels_the_process(steps: Steps, run: Run) -> None:
     steps.send(b"one\n")
     reader = steps.process.stdout
     assert next(reader) == "one\n"
 
     async def main() -> None:
+        reading = asyncio.create_task(collect(reader))
         asyncio.get_running_loop().call_soon(steps.process.cancel)
-        # Not asyncio's: it is the command that was cancelled, not the task that reads.
-        with pytest.raises(CancelledError):
-            await anext(reader)
+        assert await reading == []
         assert await collect(reader) == []
 
     run(main())
+    steps.end()
+
+
+def test_a_thread_s_loop_ends_when_another_cancels_the_process(steps: Steps) -> None:
+    steps.send(b"one\ntw")
+    reader = steps.process.stdout
+    read: list[str] = []
+    begun = threading.Event()
+
+    def loop() -> None:
+        for line in reader:
+            read.append(line)
+            begun.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        looping = pool.submit(loop)
+        assert begun.wait(30)
+        assert steps.process.cancel()
+        assert looping.result(30) is None
+    assert read in (["one\n", "tw"], ["one\n"])  # "tw" had come, or not yet
+    assert list(steps.process.stderr) == []
+    assert list(steps.process.stdout.chunks()) == []
+    assert steps.process.poll() is None
+    with pytest.raises(CancelledError):
+        steps.process.result()
     steps.end()
 
 

@@ -18,9 +18,13 @@ from cwsandbox import ProcessResult
 class Output:
     """What the native one does, without a process behind it."""
 
-    def __init__(self, stdout: bytes, stderr: bytes) -> None:
+    def __init__(self, stdout: bytes, stderr: bytes, omitted: tuple[int, int] | None) -> None:
         self._streams = {False: stdout, True: stderr}
+        self._omitted = omitted
         self.copies = 0
+
+    def omitted(self, stderr: bool) -> tuple[int, int]:
+        return (self._omitted if not stderr else None) or (0, len(self._streams[stderr]))
 
     def bytes(self, stderr: bool) -> bytes:
         self.copies += 1
@@ -30,8 +34,16 @@ class Output:
 class Process:
     """Holds its result, as the native one does."""
 
-    def __init__(self, stdout: bytes, stderr: bytes) -> None:
-        self._output = Output(stdout, stderr)
+    def __init__(
+        self,
+        stdout: bytes,
+        stderr: bytes,
+        *,
+        omitted: tuple[int, int] | None = None,
+        captures: bool = True,
+    ) -> None:
+        self._output = Output(stdout, stderr, omitted)
+        self._captures_output = captures
         self.command = ["prog", "arg"]
         self.result: Any = None
 
@@ -56,7 +68,13 @@ def test_constructor() -> None:
         "stdout_bytes",
         "stderr_bytes",
         "command",
+        "stdout_omitted_bytes",
+        "stderr_omitted_bytes",
+        "output_captured",
     ]
+    with pytest.raises(TypeError):
+        ProcessResult("", "", 0, b"", b"", [], 5)  # type: ignore[misc]
+    assert ProcessResult("", "", 0, stdout_omitted_bytes=5).stdout_omitted_bytes == 5
     assert inspect.signature(ProcessResult).parameters["stdout_bytes"].default == b""
 
 
@@ -77,6 +95,30 @@ def test_equal_to_one_made_by_hand() -> None:
         "ProcessResult(stdout='a', stderr='e', returncode=0, stdout_bytes=b'a', stderr_bytes=b'e', "
         "command=['prog', 'arg'])"
     )
+
+
+def test_what_is_omitted() -> None:
+    # A snowman lies on each side of the gap, in part.
+    result = result_of(Process(b"a\xe2\x98\x83b", b"e", omitted=(10, 3)))
+    assert result.stdout_omitted_bytes == 10
+    assert result.stdout == "a\ufffd\ufffdb"
+    assert result.stdout_bytes == b"a\xe2\x98\x83b"
+    assert (result.stderr, result.stderr_omitted_bytes, result.output_captured) == ("e", 0, True)
+    assert repr(result).endswith("command=['prog', 'arg'], stdout_omitted_bytes=10)")
+    assert pickle.loads(pickle.dumps(result)) == result
+    assert result != result_of(Process(b"a\xe2\x98\x83b", b"e"))
+    only_asked = result_of(Process(b"ab", b"", omitted=(7, 1)))
+    assert only_asked.stdout_omitted_bytes == 7
+    assert only_asked.stdout_bytes == b"ab"
+
+
+def test_what_is_not_captured() -> None:
+    result = result_of(Process(b"", b"", omitted=(12, 0), captures=False))
+    assert (result.stdout, result.stdout_bytes, result.stdout_omitted_bytes) == ("", b"", 12)
+    assert not result.output_captured
+    assert repr(result).endswith(", stdout_omitted_bytes=12, output_captured=False)")
+    assert not pickle.loads(pickle.dumps(result)).output_captured
+    assert not dataclasses.replace(result, returncode=3).output_captured
 
 
 @pytest.mark.parametrize("stdout", [b"small", LARGE])

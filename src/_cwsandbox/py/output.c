@@ -19,7 +19,7 @@ PyObject *py_output_new(struct py_state *state, struct cws_exec *exec)
     struct py_output *self = (struct py_output *)PyType_GenericAlloc(state->output_type, 0);
     if (!self)
         return NULL;
-    cws_exec_ref(exec);
+    cws_exec_keep(exec);
     self->exec = exec;
     self->generation = cws_loop_generation();
     return (PyObject *)self;
@@ -31,7 +31,7 @@ static void output_dealloc(PyObject *object)
     /* The exec first: until then it may look at the bytes. Lines are read by way of a Process,
      * which keeps this object. */
     if (self->generation == cws_loop_generation())
-        cws_exec_unref(self->exec);
+        cws_exec_let_go(self->exec);
     Py_CLEAR(self->moved[0]);
     Py_CLEAR(self->moved[1]);
     py_object_free(object);
@@ -77,7 +77,20 @@ static PyObject *output_bytes(PyObject *object, PyObject *is_stderr)
     return bytes;
 }
 
+static PyObject *output_omitted(PyObject *object, PyObject *is_stderr)
+{
+    struct py_output *self = (struct py_output *)object;
+    int which = which_stream(self, is_stderr);
+    if (which < 0)
+        return NULL;
+    size_t before, omitted = cws_output_omitted(stream_of(self, which), &before);
+    return Py_BuildValue("(KK)", (unsigned long long)omitted, (unsigned long long)before);
+}
+
 static PyMethodDef output_methods[] = {
+    {"omitted", output_omitted, METH_O,
+     PyDoc_STR("omitted($self, stderr, /)\n--\n\nHow many bytes that were received are missing in "
+               "bytes(), and how many are in front of them there.")},
     {"bytes", output_bytes, METH_O,
      PyDoc_STR("bytes($self, stderr, /)\n--\n\nWhat has been received so far.")},
     {NULL},

@@ -56,20 +56,28 @@ static PyObject *raise_made(PyObject *exception, const char *hook)
     return NULL;
 }
 
-static PyObject *take_failure(struct py_process *process)
+/* Raises what make_error makes of it. */
+static PyObject *raise_error(struct py_process *process, const char *kind,
+                             const struct cws_grpc_status *status, const char *code,
+                             PyObject *failure)
 {
-    const struct cws_exec *exec = py_process_exec(process);
     struct py_state *state = process->op.state;
-    if (exec->end == CWS_EXEC_CANCELLED)
-        return py_state_raise_cancelled(state);
-    PyObject *error = py_rpc_error_new(state, failure_kind(exec->end), &exec->status,
-                                       exec->frame_code, sandbox_failure(process, exec->end));
+    PyObject *error = py_rpc_error_new(state, kind, status, code, failure);
     if (!error)
         return NULL;
     PyObject *made =
         PyObject_CallFunctionObjArgs(state->make_error, (PyObject *)process, error, NULL);
     Py_DECREF(error);
     return raise_made(made, "make_error");
+}
+
+static PyObject *take_failure(struct py_process *process)
+{
+    const struct cws_exec *exec = py_process_exec(process);
+    if (exec->end == CWS_EXEC_CANCELLED)
+        return py_state_raise_cancelled(process->op.state);
+    return raise_error(process, failure_kind(exec->end), &exec->status, exec->frame_code,
+                       sandbox_failure(process, exec->end));
 }
 
 static PyObject *exec_take(struct py_operation *op)
@@ -94,7 +102,7 @@ static bool exec_cancel(struct py_operation *op)
 
 static void exec_release(void *core)
 {
-    cws_exec_unref(core);
+    cws_exec_let_go(core);
 }
 
 static const struct py_source exec_source = {
@@ -108,6 +116,11 @@ static const struct py_source exec_source = {
 bool py_process_has_exited(const struct py_process *process)
 {
     return !process->op.cancelled && py_process_exec(process)->end == CWS_EXEC_EXITED;
+}
+
+bool py_process_is_cancelled(const struct py_process *process)
+{
+    return process->op.cancelled || py_process_exec(process)->end == CWS_EXEC_CANCELLED;
 }
 
 static bool is_done(const struct py_process *process)
@@ -129,6 +142,16 @@ void py_process_raise_failure(struct py_process *process)
     assert(!value);
 }
 
+void py_process_raise_gap(struct py_process *process, int which, size_t len)
+{
+    struct cws_grpc_status status = {0};
+    cws_grpc_status_set(&status, CWS_GRPC_DATA_LOSS,
+                        "%zu bytes of its %s were not read in time and are not kept", len,
+                        which == PY_STDOUT ? "stdout" : "stderr");
+    raise_error(process, "gap", &status, NULL, NULL);
+    cws_grpc_status_done(&status);
+}
+
 /* ---- life ----------------------------------------------------------------------------------- */
 
 PyObject *py_process_new(struct py_state *state, struct cws_exec *exec, PyObject *sandbox,
@@ -137,7 +160,7 @@ PyObject *py_process_new(struct py_state *state, struct cws_exec *exec, PyObject
     struct py_process *process =
         (struct py_process *)py_operation_alloc(state->process_type, state);
     if (!process) {
-        cws_exec_unref(exec);
+        cws_exec_let_go(exec);
         return NULL;
     }
     py_operation_begin(&process->op, &exec_source, exec);
@@ -223,6 +246,8 @@ static PyObject *process_poll(PyObject *self, PyObject *Py_UNUSED(ignored))
         Py_RETURN_NONE;
     if (py_process_has_exited(process))
         return PyLong_FromLong(py_process_exec(process)->exit_code);
+    if (py_process_is_cancelled(process))
+        Py_RETURN_NONE;
     py_process_raise_failure(process);
     return NULL;
 }
@@ -289,11 +314,16 @@ static PyObject *process_timeout(PyObject *self, void *Py_UNUSED(closure))
     return PyFloat_FromDouble(timeout_s);
 }
 
+static PyObject *process_captures_output(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(py_process_exec((struct py_process *)self)->out.kept !=
+                           CWS_OUTPUT_UNREAD);
+}
+
 static PyMethodDef process_methods[] = {
     {"poll", process_poll, METH_NOARGS,
-     PyDoc_STR("poll($self)\n--\n\nThe exit code, None while it runs. Raises the failure of a "
-               "failed or cancelled "
-               "process; never blocks.")},
+     PyDoc_STR("poll($self)\n--\n\nThe exit code, None while it runs and after cancel(). Raises "
+               "the failure of a failed process; never blocks.")},
     {"wait", (PyCFunction)(void (*)(void))process_wait, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("wait($self, timeout=None)\n--\n\nBlock for the exit code; as result() otherwise.")},
     {"cancel", process_cancel, METH_NOARGS,
@@ -312,6 +342,8 @@ static PyGetSetDef process_getset[] = {
      NULL},
     {"_output", process_output, NULL,
      PyDoc_STR("What it has printed: an Output, which does not keep this object."), NULL},
+    {"_captures_output", process_captures_output, NULL, PyDoc_STR("Whether result() has output."),
+     NULL},
     {"_timeout", process_timeout, NULL, PyDoc_STR("The time limit in seconds, None without one."),
      NULL},
     {NULL},

@@ -11,7 +11,8 @@ struct py_writer;
 /* One output stream as its reader has left it; here, as readers come and go. */
 struct py_stream {
     struct cws_output *output;
-    struct py_reader *reader; /* borrowed: the one in existence, if any */
+    struct py_reader *reader; /* borrowed: that of lines in existence, if any */
+    unsigned readers;         /* in existence, whatever of */
     bool has_failed;          /* the failure of the process was raised by the reader */
 };
 
@@ -42,6 +43,12 @@ static inline struct cws_exec *py_process_exec(const struct py_process *process)
 
 /* Of one that is done: it ran to its end, with whatever exit code. */
 bool py_process_has_exited(const struct py_process *process);
+
+/* Of one that is done: somebody has cancelled it. */
+bool py_process_is_cancelled(const struct py_process *process);
+
+/* Raises that `len` bytes of a stream are missing. */
+void py_process_raise_gap(struct py_process *process, int which, size_t len);
 
 /* Of one that is done and has not exited: raises why. */
 void py_process_raise_failure(struct py_process *process);

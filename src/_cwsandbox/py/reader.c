@@ -7,6 +7,7 @@ struct py_reader {
     PyObject_HEAD
     struct py_process *process; /* held */
     int which;
+    enum cws_output_item item;
     PyObject *awaiter; /* of the line asked for last, to be used again; NULL before the first */
 };
 
@@ -15,19 +16,29 @@ static struct py_stream *stream_of(struct py_reader *reader)
     return &reader->process->streams[reader->which];
 }
 
-PyObject *py_reader_of(struct py_process *process, int which)
+static PyObject *reader_new(struct py_process *process, int which, enum cws_output_item item)
 {
     struct py_stream *stream = &process->streams[which];
-    if (stream->reader)
-        return Py_NewRef((PyObject *)stream->reader);
     struct py_reader *reader =
         (struct py_reader *)PyType_GenericAlloc(process->op.state->reader_type, 0);
     if (!reader)
         return NULL;
     reader->process = (struct py_process *)Py_NewRef((PyObject *)process);
     reader->which = which;
-    stream->reader = reader;
+    reader->item = item;
+    if (stream->readers++ == 0)
+        cws_output_attach(stream->output);
     return (PyObject *)reader;
+}
+
+PyObject *py_reader_of(struct py_process *process, int which)
+{
+    struct py_stream *stream = &process->streams[which];
+    if (stream->reader)
+        return Py_NewRef((PyObject *)stream->reader);
+    PyObject *reader = reader_new(process, which, CWS_OUTPUT_LINE);
+    stream->reader = (struct py_reader *)reader;
+    return reader;
 }
 
 static int reader_traverse(PyObject *self, visitproc visit, void *arg)
@@ -49,14 +60,19 @@ static void reader_dealloc(PyObject *self)
     struct py_reader *reader = (struct py_reader *)self;
     PyObject_GC_UnTrack(self);
     reader_clear(self);
-    stream_of(reader)->reader = NULL;
+    struct py_stream *stream = stream_of(reader);
+    if (stream->reader == reader)
+        stream->reader = NULL;
+    /* The child of a fork() leaves what was made before it as it is. */
+    if (--stream->readers == 0 && reader->process->op.generation == cws_loop_generation())
+        cws_output_detach(stream->output);
     Py_DECREF((PyObject *)reader->process);
     py_object_free(self);
 }
 
 /* ---- items ---------------------------------------------------------------------------------- */
 
-/* A line ends at LF, which is part of no other character: cut there, characters stay whole. */
+/* Items are cut where characters end. */
 static PyObject *make_text(struct cws_output *output, const struct cws_output_line *line)
 {
     PyObject *text = py_text_of_line(line);
@@ -65,8 +81,8 @@ static PyObject *make_text(struct cws_output *output, const struct cws_output_li
     return text;
 }
 
-/* All lines were handed out. A failure of the process is told once, so that a cut-off output is
- * never taken for a whole one. */
+/* All was handed out. A failure of the process is told once, so that a cut-off output is never
+ * taken for a whole one; but who cancelled it knows. */
 static enum py_poll poll_end(struct py_reader *reader, struct cws_observer *observer,
                              struct cws_waiters **out_waiters)
 {
@@ -75,14 +91,14 @@ static enum py_poll poll_end(struct py_reader *reader, struct cws_observer *obse
     if (stream->output->closed || stream->has_failed)
         return PY_POLL_READY;
     enum py_poll how = py_operation_poll_done(&process->op, observer, out_waiters);
-    if (how != PY_POLL_READY || py_process_has_exited(process))
+    if (how != PY_POLL_READY || py_process_has_exited(process) || py_process_is_cancelled(process))
         return how;
     stream->has_failed = true;
     py_process_raise_failure(process);
     return PY_POLL_ERROR;
 }
 
-static enum py_poll poll_line(PyObject *self, struct cws_observer *observer,
+static enum py_poll poll_item(PyObject *self, struct cws_observer *observer,
                               struct cws_waiters **out_waiters, PyObject **out_value)
 {
     struct py_reader *reader = (struct py_reader *)self;
@@ -92,8 +108,8 @@ static enum py_poll poll_line(PyObject *self, struct cws_observer *observer,
         return PY_POLL_ERROR;
     struct cws_observer *wanted = reader->process->op.state->stopped ? NULL : observer;
     struct cws_output_line taken;
-    switch (cws_output_take_line(stream->output, &taken, wanted)) {
-    case CWS_OUTPUT_LINE:
+    switch (cws_output_take(stream->output, reader->item, &taken, wanted)) {
+    case CWS_OUTPUT_TAKEN:
         *out_value = make_text(stream->output, &taken);
         return *out_value ? PY_POLL_READY : PY_POLL_ERROR;
     case CWS_OUTPUT_EMPTY:
@@ -105,6 +121,12 @@ static enum py_poll poll_line(PyObject *self, struct cws_observer *observer,
         if (observer)
             *out_waiters = &stream->output->waiters;
         return PY_POLL_PENDING;
+    case CWS_OUTPUT_GAP:
+        py_process_raise_gap(reader->process, reader->which, taken.len);
+        return PY_POLL_ERROR;
+    case CWS_OUTPUT_NO_MEMORY:
+        PyErr_NoMemory();
+        return PY_POLL_ERROR;
     case CWS_OUTPUT_END:
         break;
     }
@@ -117,19 +139,20 @@ static struct cws_loop *loop_of(PyObject *self)
 }
 
 /* A cancelled task has taken nothing, and the command goes on. */
-static const struct py_waitable line = {.poll = poll_line, .loop = loop_of};
+static const struct py_waitable next_item = {.poll = poll_item, .loop = loop_of};
 
 /* ---- methods -------------------------------------------------------------------------------- */
 
 static PyObject *reader_next(PyObject *self)
 {
-    return py_wait(((struct py_reader *)self)->process->op.state, self, &line, CWS_NO_DEADLINE);
+    return py_wait(((struct py_reader *)self)->process->op.state, self, &next_item,
+                   CWS_NO_DEADLINE);
 }
 
 static PyObject *reader_anext(PyObject *self)
 {
     struct py_reader *reader = (struct py_reader *)self;
-    return py_awaiter_again(&reader->awaiter, reader->process->op.state, self, &line);
+    return py_awaiter_again(&reader->awaiter, reader->process->op.state, self, &next_item);
 }
 
 static PyObject *reader_close(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -137,14 +160,29 @@ static PyObject *reader_close(PyObject *self, PyObject *Py_UNUSED(ignored))
     struct py_reader *reader = (struct py_reader *)self;
     if (py_operation_check(&reader->process->op) < 0)
         return NULL;
-    cws_output_close(stream_of(reader)->output);
+    cws_exec_close_output(py_process_exec(reader->process), stream_of(reader)->output);
     Py_RETURN_NONE;
 }
 
+static PyObject *reader_chunks(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct py_reader *reader = (struct py_reader *)self;
+    if (py_operation_check(&reader->process->op) < 0)
+        return NULL;
+    return reader_new(reader->process, reader->which, CWS_OUTPUT_TEXT);
+}
+
 static PyMethodDef reader_methods[] = {
+    {"chunks", reader_chunks, METH_NOARGS,
+     PyDoc_STR("chunks($self)\n--\n\nIterate the text as it arrives, without waiting for the end "
+               "of a line: characters are whole.\n\nIt shares the cursor with the iteration of "
+               "lines, which can be taken up again at any time.")},
     {"close", reader_close, METH_NOARGS,
      PyDoc_STR("close($self)\n--\n\nEnd the iteration, also for who waits in it. The command is "
-               "not affected.")},
+               "not affected.\n\n"
+               "result() still has the output. With both streams closed, of what is yet to come it "
+               "has the first\nand the last 4 MiB of each; how much lies between is in "
+               "stdout_omitted_bytes and stderr_omitted_bytes.")},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
     {NULL},
 };

@@ -221,6 +221,54 @@ static struct cws_exec *start(struct cws_sandbox *core, PyObject *items,
     return exec;
 }
 
+/* The variables of a dict, which keeps their texts; to be freed. 0, or -1 with an exception set. */
+static int fill_env(PyObject *env, struct cws_exec_options *options)
+{
+    options->env = NULL;
+    options->env_count = 0;
+    if (!env || env == Py_None)
+        return 0;
+    if (!PyDict_Check(env)) {
+        PyErr_Format(PyExc_TypeError, "env must be a dict, not %R", env);
+        return -1;
+    }
+    struct cws_exec_variable *variables =
+        cws_malloc((size_t)PyDict_Size(env) * sizeof(*variables) + 1);
+    if (!variables) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    options->env = variables;
+    PyObject *name, *value;
+    for (Py_ssize_t at = 0; PyDict_Next(env, &at, &name, &value);) {
+        struct cws_exec_variable *variable = &variables[options->env_count++];
+        variable->name = py_arg_text(name, "a name in env", NULL);
+        variable->value = variable->name ? py_arg_text(value, "a value in env", NULL) : NULL;
+        if (!variable->value)
+            return -1;
+    }
+    return 0;
+}
+
+/* What of the output is kept: all of it without `capture` and `max`. */
+static int fill_kept(PyObject *capture, PyObject *max, struct cws_exec_options *options)
+{
+    int captures = capture ? PyObject_IsTrue(capture) : 1;
+    options->kept = captures ? CWS_OUTPUT_ALL : CWS_OUTPUT_UNREAD;
+    options->output_max = 0;
+    if (captures < 0 || !max || max == Py_None)
+        return captures < 0 ? -1 : 0;
+    options->output_max = PyLong_AsSize_t(max);
+    if (PyErr_Occurred())
+        return -1;
+    if (options->output_max == 0 || !captures) {
+        PyErr_SetString(PyExc_ValueError, "max_output_bytes must be positive, with capture_output");
+        return -1;
+    }
+    options->kept = CWS_OUTPUT_ENDS;
+    return 0;
+}
+
 static int exec_options(PyObject *const *given, struct cws_exec_options *options, bool *out_check)
 {
     int with_stdin = given[0] ? PyObject_IsTrue(given[0]) : 0;
@@ -239,22 +287,28 @@ static int exec_options(PyObject *const *given, struct cws_exec_options *options
 static PyObject *sandbox_exec(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                               PyObject *kwnames)
 {
-    static const char *const names[] = {"command", "argv",      "stdin", "check",
-                                        "timeout", "container", "cwd"};
-    static const struct py_params params = {"exec", names, 7, 2, 2};
+    static const char *const names[] = {
+        "command",   "argv", "stdin", "check",          "timeout",
+        "container", "cwd",  "env",   "capture_output", "max_output_bytes"};
+    static const struct py_params params = {"exec", names, 10, 2, 2};
     struct py_sandbox *self = (struct py_sandbox *)object;
-    PyObject *given[7];
+    PyObject *given[10];
     struct cws_exec_options options;
     bool check;
     struct cws_sandbox *core = core_of(self);
     if (!core || py_args_parse(&params, args, nargs, kwnames, given) < 0 ||
-        exec_options(given + 2, &options, &check) < 0)
+        exec_options(given + 2, &options, &check) < 0 ||
+        fill_kept(given[8], given[9], &options) < 0)
         return NULL;
+    options.env = NULL;
     /* Tuples: no other thread can change them while their texts are in use. */
     PyObject *argv = PySequence_Tuple(given[1]);
     PyObject *command = argv ? PySequence_Tuple(given[0]) : NULL;
     PyObject *process = NULL;
-    struct cws_exec *exec = command ? start(core, argv, &options) : NULL;
+    struct cws_exec *exec = NULL;
+    if (command && fill_env(given[7], &options) == 0)
+        exec = start(core, argv, &options);
+    cws_free((void *)(uintptr_t)options.env);
     if (exec)
         process = py_process_new(self->state, exec, object, self->failures, command, check);
     Py_XDECREF(command);
@@ -274,9 +328,10 @@ static PyMethodDef sandbox_methods[] = {
      PyDoc_STR("close($self, failure)\n--\n\n"
                "Stopped: execs that wait or run end with `failure`; later ones fail at once.")},
     {"exec", (PyCFunction)(void (*)(void))sandbox_exec, METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("exec($self, command, argv, *, stdin=False, check=False, timeout=None, "
-               "container='', cwd=None)\n--\n\n"
-               "Start `argv` (`command` is what Process.command tells). Returns at once.")},
+     PyDoc_STR(
+         "exec($self, command, argv, *, stdin=False, check=False, timeout=None, "
+         "container='', cwd=None, env=None, capture_output=True, max_output_bytes=None)\n--\n\n"
+         "Start `argv` (`command` is what Process.command tells). Returns at once.")},
     {"stats", sandbox_stats, METH_NOARGS,
      PyDoc_STR("stats($self)\n--\n\nexec_count, completed_ok, completed_nonzero, failures.")},
     {NULL},
