@@ -4,6 +4,7 @@
 #include "py/args.h"
 #include "py/channel.h"
 #include "py/process.h"
+#include "sandbox/exec_wire.h"
 #include "sandbox/sandbox.h"
 
 struct py_sandbox {

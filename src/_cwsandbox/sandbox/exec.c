@@ -313,7 +313,14 @@ enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exe
     struct cws_exec *exec = cws_calloc(1, sizeof(*exec));
     if (!exec)
         return CWS_NO_MEMORY;
-    enum cws_status status = cws_exec_wire_init(options, &exec->init, &exec->init_len);
+    const struct cws_exec_wire_command command = {
+        .argv = options->argv,
+        .argc = options->argc,
+        .container = options->container,
+        .env = options->env,
+        .env_count = options->env_count,
+    };
+    enum cws_status status = cws_exec_wire_init(&command, &exec->init, &exec->init_len);
     if (status == CWS_OK && options->cwd && !(exec->cwd = cws_strdup(options->cwd)))
         status = CWS_NO_MEMORY;
     if (status != CWS_OK) {

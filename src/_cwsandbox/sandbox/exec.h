@@ -15,6 +15,7 @@
 #include "sandbox/output.h"
 #include "sandbox/stdin.h"
 
+struct cws_exec_variable; /* exec_wire.h */
 struct cws_sandbox;
 
 enum cws_exec_end {
@@ -62,12 +63,6 @@ struct cws_exec {
     char *cwd;              /* until sent; NULL: none was asked for */
     struct cws_timer timer; /* ready gate, then the wait for the peer to end the stream */
     atomic_int phase;       /* enum cws_phase */
-};
-
-/* An environment variable, UTF-8. */
-struct cws_exec_variable {
-    const char *name;
-    const char *value;
 };
 
 struct cws_exec_options {

@@ -6,7 +6,6 @@
 #include "grpc/call.h"
 #include "proto/generated/sandbox.pb-c.h"
 #include "proto/unpack.h"
-#include "sandbox/exec.h"
 #include "sandbox/extensions.h"
 
 /* Field numbers of ExecStreamRequest and ExecStreamInit, as tags of length-delimited fields. */
@@ -77,34 +76,34 @@ static size_t variable_size(const struct cws_exec_variable *variable)
     return text_size(TAG_NAME, variable->name) + text_size(TAG_VALUE, variable->value);
 }
 
-static size_t variables_size(const struct cws_exec_options *options)
+static size_t variables_size(const struct cws_exec_wire_command *command)
 {
     size_t size = 0;
-    for (size_t i = 0; i < options->env_count; i++) {
-        size_t len = variable_size(&options->env[i]);
+    for (size_t i = 0; i < command->env_count; i++) {
+        size_t len = variable_size(&command->env[i]);
         size += header_size(TAG_ENV, len) + len;
     }
     return size;
 }
 
-enum cws_status cws_exec_wire_init(const struct cws_exec_options *options, uint8_t **out_init,
+enum cws_status cws_exec_wire_init(const struct cws_exec_wire_command *command, uint8_t **out_init,
                                    size_t *out_len)
 {
     Coreweave__Sandbox__V1__ExecStreamInit init = COREWEAVE__SANDBOX__V1__EXEC_STREAM_INIT__INIT;
-    init.n_command = options->argc;
-    init.command = options->argv;
-    if (options->container && *options->container)
-        init.container = (char *)(uintptr_t)options->container; /* only read */
+    init.n_command = command->argc;
+    init.command = command->argv;
+    if (command->container && *command->container)
+        init.container = (char *)(uintptr_t)command->container; /* only read */
     size_t len = coreweave__sandbox__v1__exec_stream_init__get_packed_size(&init);
-    uint8_t *bytes = cws_malloc(len + variables_size(options) + 1);
+    uint8_t *bytes = cws_malloc(len + variables_size(command) + 1);
     if (!bytes)
         return CWS_NO_MEMORY;
     coreweave__sandbox__v1__exec_stream_init__pack(&init, bytes);
     uint8_t *at = bytes + len;
-    for (size_t i = 0; i < options->env_count; i++) {
-        at = put_header(at, TAG_ENV, variable_size(&options->env[i]));
-        at = put_text(at, TAG_NAME, options->env[i].name);
-        at = put_text(at, TAG_VALUE, options->env[i].value);
+    for (size_t i = 0; i < command->env_count; i++) {
+        at = put_header(at, TAG_ENV, variable_size(&command->env[i]));
+        at = put_text(at, TAG_NAME, command->env[i].name);
+        at = put_text(at, TAG_VALUE, command->env[i].value);
     }
     *out_len = (size_t)(at - bytes);
     *out_init = bytes;

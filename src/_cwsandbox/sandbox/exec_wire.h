@@ -8,10 +8,22 @@
 /* Bytes of standard input in one message, at most. */
 #define CWS_EXEC_STDIN_MAX 65536
 
-struct cws_exec_options;
+/* An environment variable, UTF-8. */
+struct cws_exec_variable {
+    const char *name;
+    const char *value;
+};
+
+struct cws_exec_wire_command {
+    char **argv; /* UTF-8 */
+    size_t argc;
+    const char *container; /* NULL or "": the primary one */
+    const struct cws_exec_variable *env;
+    size_t env_count;
+};
 
 /* The part of the init message that is known from the start: cws_malloc'ed. CWS_NO_MEMORY. */
-enum cws_status cws_exec_wire_init(const struct cws_exec_options *options, uint8_t **out_init,
+enum cws_status cws_exec_wire_init(const struct cws_exec_wire_command *command, uint8_t **out_init,
                                    size_t *out_len) CWS_MUST_CHECK;
 
 /* The part that is known when the sandbox runs. */

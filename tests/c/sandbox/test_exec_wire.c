@@ -4,7 +4,6 @@
 #include "grpc/call.h"
 #include "proto/generated/sandbox.pb-c.h"
 #include "proto/unpack.h"
-#include "sandbox/exec.h"
 #include "sandbox/exec_wire.h"
 #include "sandbox/extensions.h"
 #include "support/failing.h"
@@ -33,8 +32,9 @@ static void check_init(char **argv, size_t argc, const char *container, const ch
 {
     uint8_t *init;
     size_t init_len;
-    const struct cws_exec_options options = {.argv = argv, .argc = argc, .container = container};
-    assert_int_equal(cws_exec_wire_init(&options, &init, &init_len), CWS_OK);
+    const struct cws_exec_wire_command command = {
+        .argv = argv, .argc = argc, .container = container};
+    assert_int_equal(cws_exec_wire_init(&command, &init, &init_len), CWS_OK);
     const struct cws_exec_wire_target target = {.sandbox_id = id, .extensions = ~0u};
     struct cws_block *block = cws_exec_wire_init_block(init, init_len, &target);
     Request *request = unpack_request(block);
@@ -87,8 +87,8 @@ static void check_directory(const char *cwd, unsigned extensions, const char *fi
     size_t init_len;
     const struct cws_exec_wire_target target = {
         .sandbox_id = "sb-1", .cwd = cwd, .extensions = extensions};
-    const struct cws_exec_options options = {.argv = argv, .argc = 3, .container = "c"};
-    assert_int_equal(cws_exec_wire_init(&options, &init, &init_len), CWS_OK);
+    const struct cws_exec_wire_command command = {.argv = argv, .argc = 3, .container = "c"};
+    assert_int_equal(cws_exec_wire_init(&command, &init, &init_len), CWS_OK);
     struct cws_block *block = cws_exec_wire_init_block(init, init_len, &target);
     Request *request = unpack_request(block);
     assert_string_equal(request->init->sandbox_id, "sb-1");
@@ -148,11 +148,11 @@ static void test_init_with_variables(void **state)
     memset(long_one, 'v', 100000);
     long_one[100000] = '\0';
     const struct cws_exec_variable env[] = {{"A", "1"}, {"EMPTY", ""}, {"caf\xc3\xa9", long_one}};
-    const struct cws_exec_options options = {
+    const struct cws_exec_wire_command command = {
         .argv = argv, .argc = 1, .container = "", .env = env, .env_count = 3};
     uint8_t *init;
     size_t init_len;
-    assert_int_equal(cws_exec_wire_init(&options, &init, &init_len), CWS_OK);
+    assert_int_equal(cws_exec_wire_init(&command, &init, &init_len), CWS_OK);
     const struct cws_exec_wire_target target = {.sandbox_id = "id"};
     struct cws_block *block = cws_exec_wire_init_block(init, init_len, &target);
     Request *request = unpack_request(block);
@@ -186,8 +186,8 @@ static void test_requests_without_memory(void **state)
     uint8_t *init;
     size_t len;
     cws_alloc_fail_at(1);
-    const struct cws_exec_options options = {.argv = argv, .argc = 1, .container = ""};
-    assert_int_equal(cws_exec_wire_init(&options, &init, &len), CWS_NO_MEMORY);
+    const struct cws_exec_wire_command command = {.argv = argv, .argc = 1, .container = ""};
+    assert_int_equal(cws_exec_wire_init(&command, &init, &len), CWS_NO_MEMORY);
     cws_alloc_fail_at(1);
     const struct cws_exec_wire_target target = {.sandbox_id = "id"};
     assert_null(cws_exec_wire_init_block((const uint8_t *)"", 0, &target));
