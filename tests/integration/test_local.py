@@ -155,6 +155,8 @@ def test_first_use_from_threads_with_small_stacks() -> None:
 HOSTILE_SIGNALS = """
 import signal, sys, time
 from pathlib import Path
+# The C library keeps the signals without a name to itself, and may have been started with one ignored.
+NAMED = sum(1 << n - 1 for n in signal.valid_signals() if n != signal.SIGPIPE)
 signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
 for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
     signal.signal(number, signal.SIG_IGN)
@@ -169,7 +171,7 @@ for folder in Path("/proc").glob("[0-9]*"):
             for line in (folder / "status").read_text().splitlines():
                 name, _, bits = line.partition(":")
                 if name in ("SigBlk", "SigIgn"):
-                    print(name, int(bits, 16) & ~(1 << signal.SIGPIPE - 1))
+                    print(name, int(bits, 16) & NAMED)
     except OSError:
         pass
 print(sandbox.exec(["sh", "-c", "kill -USR1 $$; echo survived"]).result().returncode)
