@@ -79,7 +79,7 @@ __attribute__((noreturn)) static void die(const char *why)
 
 /* ---- reports -------------------------------------------------------------------------------- */
 
-static void send_report(const struct cwsi_report *report, int fd)
+static long try_report(const struct cwsi_report *report, int fd)
 {
     struct message_part part = {.base = (void *)report, .len = sizeof(*report)};
     struct control control = {.len = offsetof(struct control, fds) + sizeof(int),
@@ -91,14 +91,19 @@ static void send_report(const struct cwsi_report *report, int fd)
         message.control = &control;
         message.control_len = (control.len + 7) & ~(size_t)7;
     }
-    if (SYS3(sendmsg, CWSI_SOCKET, &message, MSG_NO_SIGNAL) < 0)
+    return SYS3(sendmsg, CWSI_SOCKET, &message, MSG_NO_SIGNAL);
+}
+
+static void send_report(const struct cwsi_report *report)
+{
+    if (try_report(report, -1) < 0)
         end(1);
 }
 
 static void report(uint32_t op, uint32_t id, int value)
 {
     struct cwsi_report packet = {.op = op, .id = id, .value = value};
-    send_report(&packet, -1);
+    send_report(&packet);
 }
 
 static void report_fault(uint32_t id, long error, const struct fault *fault)
@@ -107,7 +112,7 @@ static void report_fault(uint32_t id, long error, const struct fault *fault)
         .op = CWSI_FAILED, .id = id, .value = (int)error, .detail = fault->detail};
     if (fault->path)
         text_append(packet.path, sizeof(packet.path), fault->path);
-    send_report(&packet, -1);
+    send_report(&packet);
 }
 
 /* ---- requests ------------------------------------------------------------------------------- */
@@ -372,13 +377,27 @@ static void reap(void)
 
 /* ---- from the beginning --------------------------------------------------------------------- */
 
+enum { HELLO_PATIENCE_MS = 5000, HELLO_PAUSE_MS = 2 };
+
 static void say_hello(void)
 {
     struct cwsi_report packet = {.op = CWSI_HELLO};
     long pidfd = SYS2(pidfd_open, SYS0(getpid), 0);
     if (pidfd < 0)
         die("pidfd_open: this kernel is older than 5.3");
-    send_report(&packet, (int)pidfd);
+    /* The kernel lets a user have so many descriptors on their way through Unix sockets. The daemon
+     * is as patient. */
+    struct __kernel_timespec pause = {.tv_nsec = HELLO_PAUSE_MS * 1000000};
+    long rc = try_report(&packet, (int)pidfd);
+    for (int waited = 0; rc == -ETOOMANYREFS && waited < HELLO_PATIENCE_MS;
+         waited += HELLO_PAUSE_MS) {
+        SYS2(nanosleep, &pause, NULL);
+        rc = try_report(&packet, (int)pidfd);
+    }
+    if (rc == -ETOOMANYREFS)
+        die("no descriptor can be sent: this user has too many on their way through Unix sockets");
+    if (rc < 0)
+        end(1);
     SYS1(close, pidfd);
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cwsandbox import Sandbox
+from cwsandbox import Sandbox, SandboxFailedError, SandboxResourceExhaustedError
 from integration import host
 from integration.env import Daemon, eventually
 
@@ -85,3 +85,41 @@ def test_files_of_that_user_are_not_there(user_daemon: Daemon, user: pwd.struct_
         os.chown(secret, user.pw_uid, user.pw_gid)
         with Sandbox.run() as sandbox:
             assert sandbox.exec(["cat", str(secret)]).result().returncode != 0
+
+
+FLOOD = """
+import array, socket, sys
+left, right = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+fds = array.array("i", [0] * 250)
+for _ in range(3):
+    left.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+print("flooded", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_too_many_descriptors_of_that_user_on_their_way(
+    user_daemon: Daemon, user: pwd.struct_passwd
+) -> None:
+    """The kernel counts them per user, and lets each send as long as there are not more than it may have open."""
+    become = ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
+    with Sandbox.run() as sandbox:
+        assert sandbox.exec(["echo", "before"]).result().stdout == "before\n"
+        limit = ["prlimit", f"--pid={user_daemon.pid}", "--nofile=500:500"]
+        subprocess.run([*become, *limit], check=True)
+        with subprocess.Popen(
+            [*become, "/usr/bin/python3", "-c", FLOOD],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as flood:
+            assert flood.stdout is not None
+            assert flood.stdout.readline() == "flooded\n"
+            process = sandbox.exec(["echo", "hello"])
+            another = Sandbox.run()
+            with pytest.raises(SandboxResourceExhaustedError, match="too many on their way"):
+                process.result()
+            with pytest.raises(SandboxFailedError, match="too many on their way"):
+                another.wait()
+            flood.communicate("enough\n")
+        assert sandbox.exec(["echo", "after"]).result().stdout == "after\n"

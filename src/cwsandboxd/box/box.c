@@ -371,23 +371,40 @@ void cwsd_box_detach(struct cwsd_box *box, const struct cwsd_occupant *occupant)
 
 /* ---- the beginning -------------------------------------------------------------------------- */
 
+/* It never came to run, and will not. */
+static void abandon(struct cwsd_box *box, const struct cws_error *err)
+{
+    fail(box, err);
+    cwsd_child_kill_all(&box->child);
+    cwsd_line_close(&box->line, on_line_closed); /* whoever holds the other end */
+    box->killed = true;
+    kill_all(box);
+}
+
+static void on_setup_refused(struct cwsd_request *request, const struct cws_error *err)
+{
+    abandon(cws_container_of(request, struct cwsd_box, setup), err);
+}
+
+static void on_main_refused(struct cwsd_request *request, const struct cws_error *err)
+{
+    abandon(cws_container_of(request, struct cwsd_box, main), err);
+}
+
 static void on_timer(struct cws_timer *timer)
 {
     struct cwsd_box *box = cws_container_of(timer, struct cwsd_box, timer);
     struct cws_error err;
     if (box->lingers) {
         check_gone(box);
-        return;
-    }
-    if (box->state == CWSD_BOX_CREATING) {
+    } else if (box->state == CWSD_BOX_CREATING) {
         cws_error_set(&err, CWS_TIMED_OUT, "sandbox %s was not set up within %llu s", box->id,
                       CREATE_TIMEOUT_NS / CWS_NS_PER_S);
-        fail(box, &err);
-        cwsd_child_kill_all(&box->child);
-        cwsd_line_close(&box->line, on_line_closed); /* whoever holds the other end */
+        abandon(box, &err);
+    } else {
+        box->killed = true;
+        kill_all(box);
     }
-    box->killed = true;
-    kill_all(box);
 }
 
 /* A box that failed before it had a child: its line, if open, still has to close. */
@@ -415,6 +432,8 @@ enum cws_status cwsd_box_new(struct cws_loop *loop, const struct cwsd_host *host
     cwsd_request_init(&box->setup, CWSI_SETUP, CWSI_MAIN);
     cwsd_request_init(&box->main, CWSI_START, CWSI_MAIN);
     cwsd_request_init(&box->term, CWSI_SIGNAL, CWSI_MAIN);
+    box->setup.refused = on_setup_refused;
+    box->main.refused = on_main_refused;
     enum cws_status status = CWS_OK;
     if (cws_timer_set(loop, &box->timer, cws_clock_now_ns() + CREATE_TIMEOUT_NS) != CWS_OK)
         status = cws_error_set(err, CWS_NO_MEMORY, "out of memory for a sandbox");

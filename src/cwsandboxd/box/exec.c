@@ -192,6 +192,12 @@ static void on_lost(struct cwsd_occupant *occupant, const struct cws_error *err)
     finish_or_release(exec);
 }
 
+/* The init has never heard of it. */
+static void on_start_refused(struct cwsd_request *request, const struct cws_error *err)
+{
+    on_lost(&cws_container_of(request, struct cwsd_exec, start)->occupant, err);
+}
+
 static const struct cwsd_occupant_events occupant_events = {on_started, on_exited, on_lost};
 
 /* ---- output --------------------------------------------------------------------------------- */
@@ -363,6 +369,7 @@ enum cws_status cwsd_exec_start(struct cwsd_box *box, const struct cwsd_exec_opt
     }
     exec->box = box;
     cwsd_request_init(&exec->start, CWSI_START, exec->occupant.id);
+    exec->start.refused = on_start_refused;
     cwsd_request_init(&exec->kill, CWSI_KILL, exec->occupant.id);
     cwsd_request_init(&exec->drain, CWSI_DRAIN, exec->occupant.id);
     status = prepare(exec, options, err);

@@ -31,7 +31,8 @@ struct cwsd_exec_events {
      * Processes that it left in the background may hold its pipes open; they are not waited for. */
     void (*on_exited)(void *ctx, int exit_code);
     /* Last, instead of on_exited, everything written delivered too: CWS_CLOSED: the box went down;
-     * CWS_SYSTEM, CWS_PROTOCOL: its init broke or could not start the command. */
+     * CWS_SYSTEM, CWS_PROTOCOL: its init broke or could not start the command; CWS_TOO_LARGE: it
+     * never started, since the kernel would not take its pipes. */
     void (*on_failed)(void *ctx, const struct cws_error *err);
 };
 

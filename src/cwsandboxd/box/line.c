@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 /* When too many descriptors of this user are on their way: an init takes its ones within a
- * millisecond. */
-#define RETRY_NS (2 * CWS_NS_PER_MS)
+ * millisecond. A command in some sandbox may leave any number of them lying in its own sockets, so
+ * that is not waited for without end. */
+#define RETRY_NS   (2 * CWS_NS_PER_MS)
+#define PATIENCE_S 5
 
 /* Reports taken in one go, so that one sandbox cannot keep the loop from the others. */
 #define MAX_REPORTS_AT_ONCE 64
@@ -39,6 +41,31 @@ static int send_request(int socket, const struct cwsd_request *request)
     return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? errno : 0;
 }
 
+/* The first request of the queue was refused. True: it is given up, as it and the line have waited
+ * long enough. What carries no descriptors, like a kill, is kept for as long as it takes. */
+static bool give_up(struct cwsd_line *line, struct cwsd_request *request, int error)
+{
+    struct cws_error err;
+    uint64_t now = cws_clock_now_ns();
+    if (!line->refused_since_ns)
+        line->refused_since_ns = now;
+    uint64_t since =
+        request->queued_ns > line->refused_since_ns ? request->queued_ns : line->refused_since_ns;
+    if (!request->fd_count || now - since < PATIENCE_S * CWS_NS_PER_S)
+        return false;
+    if (!request->refused) {
+        cwsd_request_done(request);
+        return true;
+    }
+    cws_error_set_errno(&err, CWS_TOO_LARGE, error,
+                        "the kernel has taken no descriptors for the sandbox's init for %d s; this "
+                        "user has too many on their way through Unix sockets",
+                        PATIENCE_S);
+    cws_list_remove(&request->node);
+    request->refused(request, &err);
+    return true;
+}
+
 static void flush(struct cwsd_line *line)
 {
     int events = UV_READABLE;
@@ -52,11 +79,14 @@ static void flush(struct cwsd_line *line)
             break;
         }
         if (error == ETOOMANYREFS || error == ENOBUFS || error == ENOMEM) {
+            if (give_up(line, request, error))
+                continue;
             if (cws_timer_set(line->loop, &line->retry, cws_clock_now_ns() + RETRY_NS) != CWS_OK)
                 events |= UV_WRITABLE; /* then try in every round of the loop */
             break;
         }
         /* Sent; or the init is gone, which reading will tell. */
+        line->refused_since_ns = 0;
         cwsd_request_done(request);
     }
     cwsd_watch_for(&line->watch, events);
@@ -74,6 +104,7 @@ void cwsd_line_send(struct cwsd_line *line, struct cwsd_request *request)
         cwsd_request_done(request);
         return;
     }
+    request->queued_ns = cws_clock_now_ns();
     cws_list_push_back(&line->queue, &request->node);
     if (first)
         flush(line);
@@ -165,6 +196,7 @@ enum cws_status cwsd_line_open(struct cws_loop *loop, struct cwsd_line *line, in
                                struct cws_error *err)
 {
     line->loop = loop;
+    line->refused_since_ns = 0;
     cws_list_init(&line->queue);
     cws_timer_init(&line->retry, on_retry);
     enum cws_status status = cwsd_watch_open(loop, &line->watch, fd, on_ready, err);

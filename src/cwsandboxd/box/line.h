@@ -13,6 +13,7 @@ struct cwsd_line {
     struct cws_loop *loop;
     struct cws_list queue; /* of cwsd_request.node: not sent yet */
     struct cws_timer retry;
+    uint64_t refused_since_ns; /* the kernel has taken nothing since then; 0: it took the last */
     /* `fd`, if not -1, is the receiver's. The line may be closed from inside. */
     void (*on_report)(struct cwsd_line *line, const struct cwsi_report *report, int fd);
     /* Last: nobody holds the other end any more (err is NULL), or what came was no report. Close

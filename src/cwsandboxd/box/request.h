@@ -16,8 +16,12 @@ struct cwsd_request {
     void *block; /* the packet's second part, of packet.size bytes; NULL: it has none */
     int fds[CWSI_MAX_FDS];
     unsigned fd_count;
+    uint64_t queued_ns; /* since when it has been waiting to be sent */
     /* NULL, or told once that the request was sent or dropped, and its memory may go. */
     void (*settled)(struct cwsd_request *request);
+    /* NULL, or told why the request is given up: the kernel would not take its descriptors. It is
+     * out of the queue, and cwsd_request_done is up to this. */
+    void (*refused)(struct cwsd_request *request, const struct cws_error *err);
 };
 
 void cwsd_request_init(struct cwsd_request *request, enum cwsi_op op, uint32_t id);

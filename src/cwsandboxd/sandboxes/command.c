@@ -60,6 +60,9 @@ static void on_failed(void *ctx, const struct cws_error *err)
     struct cwsd_fault fault;
     if (err->status == CWS_CLOSED)
         set_not_running(&fault, command->sandbox_id, "ended while the command ran");
+    else if (err->status == CWS_TOO_LARGE)
+        cwsd_fault_set(&fault, CWS_GRPC_RESOURCE_EXHAUSTED, CWSD_REASON_OVERLOADED,
+                       "the command was not started: %s", err->text);
     else
         cwsd_fault_set(&fault, CWS_GRPC_INTERNAL, CWSD_REASON_INTERNAL, "the command was lost: %s",
                        err->text);
