@@ -50,6 +50,7 @@ void become(char **argv, char **envp)
     const char *what = "becoming user ";
     const char *name = argv[0];
     long fd = argv[1] ? SYS4(openat, AT_FDCWD, argv[1], O_PATH | O_CLOEXEC, 0) : -1;
+    guard_oom(); /* as root, so that it cannot be lowered again */
     long rc = drop_to(read_number(argv[0]));
     if (rc == 0 && argv[1]) {
         what = "";

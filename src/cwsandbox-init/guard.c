@@ -1,5 +1,6 @@
 /* What the commands are not to have. */
 #include <linux/capability.h>
+#include <linux/fcntl.h>
 #include <linux/prctl.h>
 #include <linux/resource.h>
 
@@ -15,6 +16,10 @@
 
 /* What the kernel starts with; the daemon may have raised its own. */
 #define SOFT_OPEN_FILES 1024
+
+/* More than the daemon's own score, whatever that is. */
+#define OOM_RAISE 500
+#define OOM_MAX   1000
 
 int guard_limit(int resource, uint64_t soft, uint64_t hard)
 {
@@ -34,6 +39,30 @@ void guard_limits(void)
     /* A core pattern with a pipe would hand the dump to a program of the host. */
     guard_limit(RLIMIT_CORE, 0, 0);
     SYS1(umask, 022);
+}
+
+void guard_oom(void)
+{
+    static const char path[] = "/proc/self/oom_score_adj";
+    char text[16] = "";
+    long score = 0;
+    /* Where no namespace is our own, this file is root's for who cannot be traced. Nobody is here
+     * yet who would. */
+    SYS5(prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
+    long fd = SYS4(openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0);
+    SYS5(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+    if (fd < 0)
+        return;
+    long len = SYS4(pread64, fd, text, sizeof(text) - 1, 0);
+    for (long i = text[0] == '-'; i < len && text[i] >= '0' && text[i] <= '9'; i++)
+        score = score * 10 + (text[i] - '0');
+    score = (text[0] == '-' ? -score : score) + OOM_RAISE;
+    score = score > OOM_MAX ? OOM_MAX : score;
+    text[0] = '\0';
+    text_append(text, sizeof(text), score < 0 ? "-" : "");
+    text_append_number(text, sizeof(text), (unsigned long)(score < 0 ? -score : score));
+    SYS3(write, fd, text, text_len(text));
+    SYS1(close, fd);
 }
 
 int guard_drop_privileges(void)

@@ -24,6 +24,9 @@ int setup_run(char *block, uint64_t size, struct fault *fault);
  * end of what only the set-up was allowed to do. */
 int guard_limit(int resource, uint64_t soft, uint64_t hard);
 void guard_limits(void);
+/* What we start, and we, are taken before others when memory runs out. Lowering it again is refused
+ * if we are privileged, else they can lower it to what it was. */
+void guard_oom(void);
 int guard_drop_privileges(void);
 
 /* drain.c: takes over the reading end of a pipe; what comes goes to `into`, /dev/null. */

@@ -10,6 +10,7 @@
 #include <linux/poll.h>
 #include <linux/prctl.h>
 #include <linux/signal.h>
+#include <linux/signalfd.h>
 #include <linux/time_types.h>
 #include <linux/wait.h>
 
@@ -47,7 +48,8 @@ struct init {
     bool container;
     bool idle; /* we are the main command, too: there is nothing to run */
     int null_fd;
-    int signal_fd;
+    int signal_fd;               /* the end of a child */
+    int term_fd;                 /* TERM and INT, which commands may send us */
     uint32_t used;               /* ids below it have been used */
     int pids[CWSI_MAX_COMMANDS]; /* 0: the id is free */
 };
@@ -196,6 +198,8 @@ static void set_up(const struct received *received)
         end(1);
     }
     guard_limits();
+    if (received->request.flags & CWSI_RAISE_OOM)
+        guard_oom();
     for (int fd = 0; fd < 3; fd++)
         SYS3(dup3, init.null_fd, fd, 0);
     close_block(received, block);
@@ -274,6 +278,18 @@ __attribute__((noreturn)) static void end_idle(int signal)
 {
     report(CWSI_EXITED, CWSI_MAIN, signal == SIGTERM || signal == SIGINT ? 0 : signal);
     end(0);
+}
+
+/* PID 1 stands for the main command, as in any container: it gets what ends programs. */
+static void pass_on_term(void)
+{
+    struct signalfd_siginfo info;
+    if (SYS3(read, init.term_fd, &info, sizeof(info)) != sizeof(info))
+        return;
+    if (init.idle)
+        end_idle((int)info.ssi_signo);
+    if (init.pids[CWSI_MAIN])
+        SYS2(kill, init.pids[CWSI_MAIN], info.ssi_signo);
 }
 
 static void pass_signal(const struct cwsi_request *request)
@@ -420,12 +436,22 @@ static void reset_signals(void)
         SYS4(rt_sigaction, signal, by_default, NULL, sizeof(uint64_t));
 }
 
+/* A descriptor to read these signals from, which stay blocked. */
+static int open_signals(uint64_t signals)
+{
+    long fd = SYS4(signalfd4, -1, &signals, sizeof(signals), O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        die("signalfd failed");
+    return (int)fd;
+}
+
+#define BIT_OF(signal) (1ull << ((signal) - 1))
+
 void init_main(uint64_t *stack)
 {
     const uint64_t argc = stack[0];
     char **argv = (char **)(stack + 1);
     const uint64_t all_signals = ~0ull;
-    const uint64_t child_signal = 1ull << (SIGCHLD - 1);
     if (argc > 1)
         become(argv + 1, argv + argc + 1);
     /* Before anything else: no command may trace us, read our memory, or reach what we hold
@@ -437,18 +463,17 @@ void init_main(uint64_t *stack)
     SYS4(rt_sigprocmask, SIG_SETMASK, &all_signals, NULL, sizeof(all_signals));
     SYS3(close_range, CWSI_SOCKET + 1, ~0u, 0);
     SYS3(fcntl, CWSI_SOCKET, F_SETFD, FD_CLOEXEC);
-    init.signal_fd =
-        (int)SYS4(signalfd4, -1, &child_signal, sizeof(child_signal), O_CLOEXEC | O_NONBLOCK);
-    if (init.signal_fd < 0)
-        die("signalfd failed");
+    init.signal_fd = open_signals(BIT_OF(SIGCHLD));
+    init.term_fd = open_signals(BIT_OF(SIGTERM) | BIT_OF(SIGINT));
     say_hello();
     for (;;) {
         uint64_t rest_ns;
         struct pollfd fds[] = {{.fd = CWSI_SOCKET, .events = POLLIN | POLLRDHUP},
                                {.fd = init.signal_fd, .events = POLLIN},
-                               {.fd = drain_poll_fd(&rest_ns), .events = POLLIN}};
+                               {.fd = drain_poll_fd(&rest_ns), .events = POLLIN},
+                               {.fd = init.term_fd, .events = POLLIN}};
         struct __kernel_timespec rest = {.tv_nsec = (long long)rest_ns};
-        SYS5(ppoll, fds, 3, rest_ns ? &rest : NULL, NULL, 0);
+        SYS5(ppoll, fds, 4, rest_ns ? &rest : NULL, NULL, 0);
         /* Children first: an id is reported free before a request that came later can name it
          * again. */
         if (fds[1].revents)
@@ -460,5 +485,7 @@ void init_main(uint64_t *stack)
             handle();
         if (fds[2].revents)
             drain_round();
+        if (fds[3].revents)
+            pass_on_term();
     }
 }

@@ -57,6 +57,10 @@ enum cwsi_op {
          * entered; a signal ends it as it would a program that leaves at SIGTERM and SIGINT with \
          * 0 */
 
+#define CWSI_RAISE_OOM \
+    32u /* SETUP: under memory pressure the kernel is to take the sandbox before the host's \
+         * programs. Where cwsandbox-init USER started it that is so already */
+
 struct cwsi_request {
     uint32_t op;
     uint32_t id;

@@ -59,6 +59,8 @@ static enum cws_status make_setup(struct cwsd_box *box, const struct cwsd_box_op
                                   const char *hostname, struct cws_error *err)
 {
     const struct cwsd_layout *layout = &box->host->layout;
+    if (!box->user)
+        box->setup.packet.flags |= CWSI_RAISE_OOM;
     if (box->host->isolation == CWSD_ISOLATION_NONE) {
         if (options->file_count)
             return cws_error_set(err, CWS_INVALID,
