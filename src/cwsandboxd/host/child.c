@@ -92,6 +92,15 @@ done_attributes:
     return rc;
 }
 
+/* Kills and reaps all that was started, and comes to us when its parent is gone. bubblewrap's
+ * second process would wait for its first for ever. */
+static void end_group(pid_t group)
+{
+    kill(-group, SIGKILL);
+    while (waitpid(-group, NULL, 0) > 0 || errno == EINTR)
+        ;
+}
+
 enum cws_status cwsd_child_spawn(struct cws_loop *loop, struct cwsd_child *child,
                                  const struct cwsd_spawn_options *options,
                                  void (*on_end)(struct cwsd_child *child, int wait_status),
@@ -112,8 +121,7 @@ enum cws_status cwsd_child_spawn(struct cws_loop *loop, struct cwsd_child *child
     else
         status = cwsd_watch_open(loop, &child->watch, pidfd, on_ready, err);
     if (status != CWS_OK) {
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
+        end_group(pid);
         if (pidfd >= 0)
             close(pidfd);
         return status;
