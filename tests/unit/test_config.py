@@ -11,6 +11,7 @@ import cwsandbox as cw
 from cwsandbox import SandboxDefaults
 from cwsandbox._messages import config as _config
 from cwsandbox._messages.config import SingleContainer
+from cwsandbox._messages.options import refuse_removed
 from cwsandbox._service.connection import Connection
 from cwsandbox._service.connection import connection as connection_of
 from cwsandbox._types import standard as _standard
@@ -237,8 +238,8 @@ def test_direct_mode_is_refused_not_ignored() -> None:
 )
 def test_removed_parameters(name: str) -> None:
     with pytest.raises(TypeError, match=name):
-        _config.refuse_removed({name: []})
-    _config.refuse_removed({name: None})
+        refuse_removed({name: []})
+    refuse_removed({name: None})
 
 
 # ---- no defaults ----

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from cwsandbox._messages.options import SINGLE_CONTAINER
 from cwsandbox._types import check as _check
 from cwsandbox._types.enums import PlacementMode, PlacementSpillover
 from cwsandbox._types.record import Record
-from cwsandbox._types.standard import settings
+from cwsandbox._types.settings import settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,22 +20,6 @@ if TYPE_CHECKING:
     from cwsandbox._types.secret import ImagePullCredentials, ObjectStorageAccess, Secret
     from cwsandbox._types.service import Service
     from cwsandbox._types.volume import AnyVolume
-
-_REMOVED = ("profile_ids", "profile_names", "s3_mount", "ports", "max_timeout_seconds")
-
-# What describes the one container of a sandbox, and so cannot stand beside a list of containers.
-_SINGLE = (
-    "container_image",
-    "command",
-    "args",
-    "resources",
-    "mounted_files",
-    "secrets",
-    "image_pull_credentials",
-    "environment_variables",
-    "security_context",
-    "working_dir",
-)
 
 _FIRST_MODE = {
     PlacementSpillover.STRICT: None,
@@ -86,15 +71,6 @@ class Workload(Record):
     max_lifetime_seconds: float | None
     runtime_class: str | None
     object_storage_access: ObjectStorageAccess | None
-
-
-def refuse_removed(given: Mapping[str, Any]) -> None:
-    """``TypeError`` for parameters that are gone, whatever their value but None."""
-    for name in _REMOVED:
-        if given.get(name) is not None:
-            raise TypeError(
-                f"{name!r} is no longer supported; see runner_ids, services and volumes"
-            )
 
 
 def checked_defaults(value: Any) -> SandboxDefaults | None:
@@ -178,7 +154,7 @@ def _containers(
     rows = settings(given, defaults)("containers")
     if rows is None:
         return _single(given, defaults)
-    both = [name for name in _SINGLE if given.get(name) is not None]
+    both = [name for name in SINGLE_CONTAINER if given.get(name) is not None]
     if both:
         raise TypeError(
             f"containers and {', '.join(both)} are mutually exclusive: set them in each Container"

@@ -8,7 +8,7 @@ import warnings
 from cwsandbox._lifecycle import lifecycle
 from cwsandbox._lifecycle.handle import Handle
 from cwsandbox._lifecycle.lifecycle import Phase
-from cwsandbox._messages import config
+from cwsandbox._messages import config, options
 from cwsandbox._messages.command import directory, words_of
 from cwsandbox._runtime import life, loop
 from cwsandbox._sandbox.properties import SandboxProperties
@@ -103,11 +103,9 @@ class Sandbox(SandboxProperties):
         default ``args``, which keep the default command alive; give ``args=[]`` for none. ``profile_ids``,
         ``profile_names``, ``s3_mount``, ``ports`` and ``max_timeout_seconds`` are gone and must not be given.
         """
-        given = {
-            name: value for name, value in locals().items() if name not in ("self", "__class__")
-        }
+        given = options.pick(options.SANDBOX, locals())
         defaults = config.checked_defaults(defaults)
-        config.refuse_removed(given)
+        options.refuse_removed(given)
         self._setup(connection_of(given, defaults), config.workload(given, defaults))
 
     def _setup(self, connection: Connection, workload: Workload | None) -> None:
@@ -167,12 +165,9 @@ class Sandbox(SandboxProperties):
         arguments are used, as for the constructor. Blocks, also inside an event loop: ``async with Sandbox(...)``
         does not.
         """
-        given = {
-            name: value
-            for name, value in locals().items()
-            if name not in ("cls", "args", "__class__")
-        }
-        sandbox = cls(command=args[0] if args else None, args=list(args[1:]) or None, **given)
+        given = options.pick(options.RUN, locals())
+        command, rest = (args[0], list(args[1:])) if args else (None, [])
+        sandbox = cls(command=command, args=rest or None, defaults=defaults, **given)
         with _Unless(sandbox._abandon):
             sandbox.start().result()
         return sandbox
@@ -202,12 +197,21 @@ class Sandbox(SandboxProperties):
         Only active ones, unless ``show_terminated`` or a final ``status`` asks for others. ``timeout_seconds`` is for
         all pages together.
         """
-        given = dict(locals())
-        connection = _class_connection(given)
+        connection = _class_connection(
+            base_url=base_url,
+            auth=auth,
+            timeout_seconds=timeout_seconds,
+            poll_retry_budget_seconds=poll_retry_budget_seconds,
+            poll_rpc_timeout_seconds=poll_rpc_timeout_seconds,
+            data_plane_mode=data_plane_mode,
+            profile_ids=profile_ids,
+            profile_names=profile_names,
+        )
         filters: dict[str, Any] = {}
-        for name in ("tags", "runner_ids", "volume_ids"):
-            if given[name] is not None:
-                filters[name] = builtins.list(_check.strings(given[name], name))
+        named = {"tags": tags, "runner_ids": runner_ids, "volume_ids": volume_ids}
+        for name, values in named.items():
+            if values is not None:
+                filters[name] = builtins.list(_check.strings(values, name))
         if status is not None:
             filters["state"] = number(_check.choice(status, SandboxStatus, "status"))
         if show_terminated:
@@ -238,7 +242,14 @@ class Sandbox(SandboxProperties):
         data_plane_mode: DataPlaneMode | str = DataPlaneMode.AUTO,
     ) -> OperationRef[Sandbox]:
         """The sandbox with this id, also one that has ended. ``SandboxNotFoundError`` if there is none."""
-        connection = _class_connection(dict(locals()))
+        connection = _class_connection(
+            base_url=base_url,
+            auth=auth,
+            timeout_seconds=timeout_seconds,
+            poll_retry_budget_seconds=poll_retry_budget_seconds,
+            poll_rpc_timeout_seconds=poll_rpc_timeout_seconds,
+            data_plane_mode=data_plane_mode,
+        )
         _check.text(sandbox_id, "sandbox_id")
 
         async def operation() -> Sandbox:
@@ -262,7 +273,9 @@ class Sandbox(SandboxProperties):
         missing_ok: bool = False,
     ) -> OperationRef[None]:
         """Kill the sandbox with this id at once. Done when the service has accepted that, not when it is gone."""
-        connection = _class_connection(dict(locals()))
+        connection = _class_connection(
+            base_url=base_url, auth=auth, timeout_seconds=timeout_seconds
+        )
         _check.text(sandbox_id, "sandbox_id")
 
         async def operation() -> None:
@@ -560,10 +573,9 @@ def _block(operation: OperationRef[_T]) -> _T:
         raise
 
 
-def _class_connection(given: dict[str, Any]) -> Connection:
+def _class_connection(*, timeout_seconds: float | None, **given: Any) -> Connection:
     """The connection for a call that is not about one object; ``timeout_seconds`` becomes the request timeout."""
-    config.refuse_removed(given)
-    timeout = given.get("timeout_seconds")
-    if timeout is not None:
-        given["request_timeout_seconds"] = _check.timeout(timeout, "timeout_seconds")
+    options.refuse_removed(given)
+    if timeout_seconds is not None:
+        given["request_timeout_seconds"] = _check.timeout(timeout_seconds, "timeout_seconds")
     return connection_of(given, None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from cwsandbox._service import endpoint
 from cwsandbox._types import check
 from cwsandbox._types.record import Record
-from cwsandbox._types.standard import DEFAULT_BASE_URL, settings
+from cwsandbox._types.settings import settings
+from cwsandbox._types.standard import DEFAULT_BASE_URL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

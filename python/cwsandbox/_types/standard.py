@@ -6,10 +6,8 @@ from cwsandbox._types.enums import DataPlaneMode, PlacementSpillover
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
-
-    from cwsandbox._types.defaults import SandboxDefaults
 
 DEFAULT_BASE_URL = "https://api.cwsandbox.com"
 DEFAULT_CONTAINER_IMAGE = "python:3.11"
@@ -39,14 +37,3 @@ SETTINGS: Mapping[str, Any] = {
     "placement_spillover": PlacementSpillover.STRICT,
     "data_plane_mode": DataPlaneMode.AUTO,
 }
-
-
-def settings(given: Mapping[str, Any], defaults: SandboxDefaults | None) -> Callable[[str], Any]:
-    """Looks a setting up: as given, else by the defaults, else the standard one; None when it has no value."""
-
-    def value(name: str) -> Any:
-        if given.get(name) is not None:
-            return given[name]
-        return SETTINGS.get(name) if defaults is None else getattr(defaults, name)
-
-    return value

@@ -1,0 +1,71 @@
+"""The keyword arguments that describe a sandbox, by name. What is in no list here is no option."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+# How to talk to the service.
+CONNECTION = (
+    "base_url",
+    "auth",
+    "request_timeout_seconds",
+    "create_retry_budget_seconds",
+    "poll_retry_budget_seconds",
+    "poll_rpc_timeout_seconds",
+    "data_plane_mode",
+)
+
+# What describes the one container of a sandbox, and so cannot stand beside a list of containers.
+SINGLE_CONTAINER = (
+    "container_image",
+    "command",
+    "args",
+    "resources",
+    "mounted_files",
+    "secrets",
+    "image_pull_credentials",
+    "environment_variables",
+    "security_context",
+    "working_dir",
+)
+
+# The rest of what to create.
+WORKLOAD = (
+    "containers",
+    "tags",
+    "annotations",
+    "max_lifetime_seconds",
+    "runner_ids",
+    "placement_mode",
+    "placement_spillover",
+    "network",
+    "services",
+    "volumes",
+    "file_system_snapshot",
+    "runtime_class",
+    "object_storage_access",
+)
+
+# Still taken, so that whoever gives one is told what has taken its place.
+REMOVED = ("profile_ids", "profile_names", "s3_mount", "ports", "max_timeout_seconds")
+
+SANDBOX = (*CONNECTION, *SINGLE_CONTAINER, *WORKLOAD, *REMOVED)
+# Those of Sandbox.run(): its command and arguments are positional, its service is that of the environment.
+RUN = tuple(name for name in SANDBOX if name not in ("command", "args", "base_url"))
+
+
+def pick(names: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of these names out of a method's local names. ``KeyError`` when it has no such parameter."""
+    return {name: values[name] for name in names}
+
+
+def refuse_removed(given: Mapping[str, Any]) -> None:
+    """``TypeError`` for parameters that are gone, whatever their value but None."""
+    for name in REMOVED:
+        if given.get(name) is not None:
+            raise TypeError(
+                f"{name!r} is no longer supported; see runner_ids, services and volumes"
+            )
