@@ -10,6 +10,8 @@ The daemon, `src/cwsandboxd`, has floors: a file may include its own folder and 
 (DAEMON_FLOORS), and of the core base, io, h2, grpc and proto. cwsandbox-init stands alone; the daemon knows
 one header of it, the protocol between the two. Each third-party header is allowed in one place.
 
+The Python package is held to its floors by layers_python.py.
+
 No two files may include each other, not even in a longer circle, but for the pairs in CIRCLES. What is named
 x.c, x.h and x_private.h is one file here.
 """
@@ -21,6 +23,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import layers_python
 from circles import find_circle
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -187,7 +190,12 @@ def main() -> int:
     found = [fault for file in files if (fault := unknown_folder(file))]
     if not found:
         found = [fault for file in files for fault in faults(file)] + circle(files)
-    print("\n".join(found) or f"layers: {len(files)} files, every include points the right way")
+    modules, found_in_python = layers_python.faults(ROOT / "python")
+    found += found_in_python
+    print(
+        "\n".join(found)
+        or f"layers: {len(files)} C files and {modules} modules, every arrow points the right way"
+    )
     return 1 if found else 0
 
 
