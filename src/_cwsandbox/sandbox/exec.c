@@ -6,7 +6,6 @@
 #include "io/guest.h"
 #include "sandbox/cancel.h"
 #include "sandbox/exec_wire.h"
-#include "sandbox/sandbox.h"
 
 /* How long a command's input waits for the ready frame, at most. */
 static const double READY_TIMEOUT_S = 5.0;
@@ -81,13 +80,14 @@ static void close_call(struct cws_exec *exec)
     cws_call_cancel(call);
 }
 
-void cws_exec_end(struct cws_exec *exec, enum cws_exec_end end)
+/* Nothing happens when it has ended. */
+static void end_exec(struct cws_exec *exec, enum cws_exec_end end)
 {
     if (has_ended(exec))
         return;
     exec->end = cws_phase_end(&exec->phase) ? CWS_EXEC_CANCELLED : end;
     cws_timer_cancel(exec->sandbox->loop, &exec->timer);
-    cws_list_remove(&exec->node);
+    cws_tenant_leave(&exec->tenant);
     count(exec);
     cws_stdin_end(&exec->stdin_);
     close_call(exec);
@@ -105,7 +105,7 @@ static void on_timer(struct cws_timer *timer)
         return; /* waits for a stream again: set anew when there is one */
     if (!has_ended(exec)) {
         cws_call_suspect(exec->call);
-        cws_exec_end(exec, CWS_EXEC_READY_TIMEOUT);
+        end_exec(exec, CWS_EXEC_READY_TIMEOUT);
         return;
     }
     struct cws_call *call = exec->call;
@@ -119,7 +119,7 @@ static void on_timer(struct cws_timer *timer)
 static void fail_locally(struct cws_exec *exec, int code, const char *text)
 {
     cws_grpc_status_set(&exec->status, code, "%s", text);
-    cws_exec_end(exec, CWS_EXEC_STATUS);
+    end_exec(exec, CWS_EXEC_STATUS);
 }
 
 static void on_output(struct cws_exec *exec, struct cws_output *output, const uint8_t *data,
@@ -137,7 +137,7 @@ static void on_error_frame(struct cws_exec *exec, const struct cws_exec_frame *f
     exec->status.local = false;
     if (*frame->code)
         exec->frame_code = cws_strdup(frame->code);
-    cws_exec_end(exec, CWS_EXEC_FRAME);
+    end_exec(exec, CWS_EXEC_FRAME);
 }
 
 static void on_ready(struct cws_exec *exec)
@@ -175,7 +175,7 @@ static void on_message(void *ctx, const uint8_t *data, size_t len)
         break;
     case CWS_EXEC_FRAME_EXIT:
         exec->exit_code = frame.exit_code;
-        cws_exec_end(exec, CWS_EXEC_EXITED);
+        end_exec(exec, CWS_EXEC_EXITED);
         break;
     case CWS_EXEC_FRAME_ERROR:
         on_error_frame(exec, &frame);
@@ -224,7 +224,7 @@ static void on_status(void *ctx, struct cws_grpc_status *status)
     exec->stdin_.call = NULL;
     bool ok = status->code == CWS_GRPC_OK;
     cws_grpc_status_move(&exec->status, status);
-    cws_exec_end(exec, ok ? CWS_EXEC_NO_EXIT : CWS_EXEC_STATUS);
+    end_exec(exec, ok ? CWS_EXEC_NO_EXIT : CWS_EXEC_STATUS);
 }
 
 /* The time for the ready frame begins when the service can have heard of the command. */
@@ -249,8 +249,9 @@ static const struct cws_call_events call_events = {
 
 /* ---- the start ------------------------------------------------------------------------------ */
 
-void cws_exec_send(struct cws_exec *exec)
+static void send_tenant(struct cws_tenant *tenant)
 {
+    struct cws_exec *exec = cws_container_of(tenant, struct cws_exec, tenant);
     struct cws_sandbox *sandbox = exec->sandbox;
     struct cws_call_options options = {
         .path = CWS_EXEC_PATH,
@@ -258,8 +259,6 @@ void cws_exec_send(struct cws_exec *exec)
             exec->timeout_s < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(exec->timeout_s),
         .holds_back = exec->out.kept == CWS_OUTPUT_UNREAD,
     };
-    cws_list_remove(&exec->node);
-    cws_list_push_back(&sandbox->running, &exec->node);
     const struct cws_exec_wire_target target = {
         .sandbox_id = sandbox->id,
         .cwd = exec->cwd,
@@ -283,27 +282,24 @@ void cws_exec_send(struct cws_exec *exec)
         cws_call_half_close(exec->call);
 }
 
+static void end_tenant(struct cws_tenant *tenant, enum cws_eviction why)
+{
+    end_exec(cws_container_of(tenant, struct cws_exec, tenant),
+             why == CWS_EVICTION_CLOSED ? CWS_EXEC_CLOSED : CWS_EXEC_NOT_OPEN);
+}
+
+static const struct cws_tenant_kind tenant_kind = {.send = send_tenant, .end = end_tenant};
+
 static void run_start(struct cws_task *task)
 {
     struct cws_exec *exec = cws_container_of(task, struct cws_exec, start_task);
-    struct cws_sandbox *sandbox = exec->sandbox;
-    switch (sandbox->state) {
-    case CWS_SANDBOX_WAITING:
-        cws_list_push_back(&sandbox->waiting, &exec->node);
-        break;
-    case CWS_SANDBOX_OPEN:
-        cws_exec_send(exec);
-        break;
-    case CWS_SANDBOX_CLOSED:
-        cws_exec_end(exec, CWS_EXEC_CLOSED);
-        break;
-    }
+    cws_sandbox_admit(exec->sandbox, &exec->tenant);
 }
 
 static void run_cancel(struct cws_task *task)
 {
     struct cws_exec *exec = cws_container_of(task, struct cws_exec, cancel_task);
-    cws_exec_end(exec, CWS_EXEC_CANCELLED);
+    end_exec(exec, CWS_EXEC_CANCELLED);
     cws_exec_unref(exec); /* the task's */
 }
 
@@ -341,7 +337,7 @@ enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exe
     exec->timeout_s = options->timeout_s;
     exec->start_task.run = run_start;
     exec->cancel_task.run = run_cancel;
-    cws_list_init(&exec->node);
+    cws_tenant_init(&exec->tenant, &tenant_kind);
     cws_timer_init(&exec->timer, on_timer);
     atomic_init(&exec->phase, CWS_PHASE_LIVE);
     atomic_fetch_add(&sandbox->exec_count, 1);

@@ -13,10 +13,10 @@
 #include "io/future.h"
 #include "io/timer.h"
 #include "sandbox/output.h"
+#include "sandbox/sandbox.h"
 #include "sandbox/stdin.h"
 
 struct cws_exec_variable; /* exec_wire.h */
-struct cws_sandbox;
 
 enum cws_exec_end {
     CWS_EXEC_RUNNING,
@@ -54,7 +54,7 @@ struct cws_exec {
 
     /* The loop thread's: */
     struct cws_task start_task, cancel_task, flow_task;
-    struct cws_list node; /* in the sandbox's list */
+    struct cws_tenant tenant;
     struct cws_call *call;
     struct cws_output *piecewise; /* where the pieces of the message that is coming go */
     size_t head_len;              /* bytes in front of the first of them */
@@ -111,10 +111,3 @@ void cws_exec_close_output(struct cws_exec *exec, struct cws_output *output);
 void cws_exec_flow_init(struct cws_exec *exec, const struct cws_exec_options *options);
 /* Output has come. */
 void cws_exec_flow_update(struct cws_exec *exec);
-
-/* ---- for sandbox.c, on the loop thread ------------------------------------------------------ */
-
-/* The sandbox is open: sends it. */
-void cws_exec_send(struct cws_exec *exec);
-/* Ends it. Nothing happens when it has ended. */
-void cws_exec_end(struct cws_exec *exec, enum cws_exec_end end);

@@ -1,7 +1,6 @@
 #include "sandbox/sandbox.h"
 
 #include "base/alloc.h"
-#include "sandbox/exec.h"
 
 enum cws_status cws_sandbox_new(struct cws_loop *loop, struct cws_sandbox **out_sandbox)
 {
@@ -25,11 +24,48 @@ void cws_sandbox_unref(struct cws_sandbox *sandbox)
 {
     if (!sandbox || !cws_ref_put(&sandbox->ref))
         return;
-    /* Every exec holds a reference, so there is none left. */
+    /* Every tenant holds a reference, so there is none left. */
     cws_channel_unref(sandbox->channel);
     cws_free(sandbox->id);
     cws_free(sandbox);
 }
+
+/* ---- tenants -------------------------------------------------------------------------------- */
+
+/* A tenant is moved before it is told: inside of the call it may leave and be freed. */
+
+static void send_one(struct cws_sandbox *sandbox, struct cws_tenant *tenant)
+{
+    cws_list_remove(&tenant->node);
+    cws_list_push_back(&sandbox->running, &tenant->node);
+    tenant->kind->send(tenant);
+}
+
+static void end_all(struct cws_list *tenants, enum cws_eviction why)
+{
+    struct cws_list *node;
+    while ((node = cws_list_pop_front(tenants)) != NULL) {
+        struct cws_tenant *tenant = cws_list_entry(node, struct cws_tenant, node);
+        tenant->kind->end(tenant, why);
+    }
+}
+
+void cws_sandbox_admit(struct cws_sandbox *sandbox, struct cws_tenant *tenant)
+{
+    switch (sandbox->state) {
+    case CWS_SANDBOX_WAITING:
+        cws_list_push_back(&sandbox->waiting, &tenant->node);
+        break;
+    case CWS_SANDBOX_OPEN:
+        send_one(sandbox, tenant);
+        break;
+    case CWS_SANDBOX_CLOSED:
+        tenant->kind->end(tenant, CWS_EVICTION_CLOSED);
+        break;
+    }
+}
+
+/* ---- changes of state ----------------------------------------------------------------------- */
 
 /* A change of state on its way to the loop thread. */
 struct change {
@@ -71,13 +107,6 @@ static enum cws_status post_change(struct cws_sandbox *sandbox, void (*apply)(st
     return CWS_OK;
 }
 
-static void end_all(struct cws_list *execs, enum cws_exec_end end)
-{
-    /* Ending an exec takes it off the list. */
-    while (!cws_list_is_empty(execs))
-        cws_exec_end(cws_list_entry(execs->next, struct cws_exec, node), end);
-}
-
 static void apply_open(struct change *change)
 {
     struct cws_sandbox *sandbox = change->sandbox;
@@ -91,19 +120,19 @@ static void apply_open(struct change *change)
     change->id = NULL;
     sandbox->state = CWS_SANDBOX_OPEN;
     while (!cws_list_is_empty(&sandbox->waiting))
-        cws_exec_send(cws_list_entry(sandbox->waiting.next, struct cws_exec, node));
+        send_one(sandbox, cws_list_entry(sandbox->waiting.next, struct cws_tenant, node));
 }
 
 static void apply_fail(struct change *change)
 {
-    end_all(&change->sandbox->waiting, CWS_EXEC_NOT_OPEN);
+    end_all(&change->sandbox->waiting, CWS_EVICTION_NOT_OPEN);
 }
 
 static void apply_close(struct change *change)
 {
     change->sandbox->state = CWS_SANDBOX_CLOSED;
-    end_all(&change->sandbox->waiting, CWS_EXEC_CLOSED);
-    end_all(&change->sandbox->running, CWS_EXEC_CLOSED);
+    end_all(&change->sandbox->waiting, CWS_EVICTION_CLOSED);
+    end_all(&change->sandbox->running, CWS_EVICTION_CLOSED);
 }
 
 enum cws_status cws_sandbox_open(struct cws_sandbox *sandbox, struct cws_channel *channel,

@@ -1,8 +1,8 @@
 /*
- * The core's side of one sandbox: where its execs wait until it is known to run, and end with it.
+ * The core's side of one sandbox: where its tenants wait until it is known to run, and end with it.
  *
- * The functions are for any thread; what they ask for happens on the loop thread, in the order of
- * the calls.
+ * Any thread may call the functions, but for cws_sandbox_admit; what they ask for happens on the
+ * loop thread, in the order of the calls.
  */
 #pragma once
 
@@ -10,6 +10,7 @@
 
 #include "base/ref.h"
 #include "grpc/channel.h"
+#include "sandbox/tenant.h"
 
 enum cws_sandbox_state {
     CWS_SANDBOX_WAITING,
@@ -20,14 +21,15 @@ enum cws_sandbox_state {
 struct cws_sandbox {
     struct cws_ref ref;
     struct cws_loop *loop;
+    /* Counted by execs: */
     atomic_long exec_count, completed_ok, completed_nonzero, failures;
 
     /* The loop thread's: */
     enum cws_sandbox_state state;
     struct cws_channel *channel; /* when open; a reference */
     char *id;                    /* when open */
-    struct cws_list waiting;     /* struct cws_exec: not sent yet */
-    struct cws_list running;     /* sent and not ended */
+    struct cws_list waiting;     /* struct cws_tenant: not sent yet */
+    struct cws_list running;     /* sent and not gone */
 };
 
 /* One reference for the caller. */
@@ -36,11 +38,16 @@ enum cws_status cws_sandbox_new(struct cws_loop *loop,
 void cws_sandbox_ref(struct cws_sandbox *sandbox);
 void cws_sandbox_unref(struct cws_sandbox *sandbox); /* NULL is allowed */
 
-/* Known to run under this id: execs that wait are sent, later ones go out at once. Opening an open
- * one replaces channel and id for later execs; a closed one stays closed. */
+/* Known to run under this id: tenants that wait are sent in the order in which they were admitted,
+ * later ones at once. Opening an open one replaces channel and id for later tenants; a closed one
+ * stays closed. */
 enum cws_status cws_sandbox_open(struct cws_sandbox *sandbox, struct cws_channel *channel,
                                  const char *id) CWS_MUST_CHECK;
-/* Could not be started: execs that wait end with CWS_EXEC_NOT_OPEN, later ones wait again. */
+/* Could not be started: tenants that wait end with CWS_EVICTION_NOT_OPEN, later ones wait again. */
 enum cws_status cws_sandbox_fail(struct cws_sandbox *sandbox) CWS_MUST_CHECK;
-/* Stopped: execs that wait or run end with CWS_EXEC_CLOSED, later ones at once. */
+/* Stopped: tenants that wait or run end with CWS_EVICTION_CLOSED, later ones at once. */
 enum cws_status cws_sandbox_close(struct cws_sandbox *sandbox) CWS_MUST_CHECK;
+
+/* Loop thread: lets the tenant wait, sends it or ends it, as the sandbox's state says. The tenant
+ * may be gone when this returns. */
+void cws_sandbox_admit(struct cws_sandbox *sandbox, struct cws_tenant *tenant);

@@ -123,10 +123,11 @@ static inline void remote_closed(struct cws_server_call *call, enum cws_grpc_cod
     remote->why = why;
 }
 
-static const struct cws_server_method remote_methods[] = {
-    {CWS_EXEC_PATH, remote_start, remote_message, remote_half_closed, NULL, remote_closed, true,
-     NULL},
-};
+#define REMOTE_METHOD \
+    {CWS_EXEC_PATH, remote_start,  remote_message, remote_half_closed, \
+     NULL,          remote_closed, true,           NULL}
+
+static const struct cws_server_method remote_methods[] = {REMOTE_METHOD};
 
 static inline void remote_send(struct remote *remote,
                                const Coreweave__Sandbox__V1__ExecStreamResponse *response)
@@ -219,8 +220,10 @@ static inline void exec_bed_init_with(struct exec_bed *bed, const struct cws_ser
     struct cws_server_options options = {0};
     if (wishes)
         options = *wishes;
-    options.methods = remote_methods;
-    options.method_count = 1;
+    if (!options.methods) { /* else the test serves StreamExec beside methods of its own */
+        options.methods = remote_methods;
+        options.method_count = 1;
+    }
     options.ctx = bed;
     bed->client.server = cws_server_new(bed->client.loop, &options);
     assert_non_null(bed->client.server);
