@@ -51,7 +51,6 @@ CIRCLES = {
     "come back to it",
     ("_cwsandbox/py/wait", "_cwsandbox/py/state"): "the state makes the locks of waiting threads",
     ("_cwsandbox/py/operation", "_cwsandbox/py/promise"): "an operation may be a promise",
-    ("_cwsandbox/sandbox/exec", "_cwsandbox/sandbox/sandbox"): "to be untied",
     ("_cwsandbox/py/writer", "_cwsandbox/py/process"): "to be untied",
     ("_cwsandbox/py/process", "_cwsandbox/py/sandbox"): "to be untied",
     ("_cwsandbox/py/process", "_cwsandbox/py/reader"): "to be untied",
