@@ -182,6 +182,7 @@ static enum cws_status open_service(struct daemon *daemon, struct cws_error *err
     const struct cws_server_options server = {
         .methods = daemon->methods.entries,
         .method_count = daemon->methods.count,
+        .admit = daemon->service.token ? cwsd_service_admit : NULL,
         .ctx = &daemon->service,
     };
     daemon->server = cws_server_new(daemon->loop, &server);

@@ -201,6 +201,16 @@ static void on_block(void *ctx)
     leave(call);
 }
 
+static void on_oversized(void *ctx, size_t max_header_list)
+{
+    struct cws_call *call = ctx;
+    char text[96];
+    snprintf(text, sizeof(text), "the peer's headers are larger than %zu bytes", max_header_list);
+    call->busy++;
+    conclude_local(call, CWS_GRPC_RESOURCE_EXHAUSTED, text);
+    leave(call);
+}
+
 static void too_large(struct cws_call *call)
 {
     cws_grpc_status_set(&call->status, CWS_GRPC_RESOURCE_EXHAUSTED,
@@ -335,6 +345,7 @@ static void on_stream_closed(void *ctx, const struct cws_h2_end *end)
 static const struct cws_h2_stream_events stream_events = {
     .on_field = on_field,
     .on_block = on_block,
+    .on_oversized = on_oversized,
     .on_data = on_data,
     .on_end = on_end,
     .on_closed = on_stream_closed,

@@ -6,10 +6,14 @@
  * hears, exactly once, and after which the call must not be touched: after the status has been
  * sent, when the client reset the stream or its connection broke, or when the call's deadline
  * (grpc-timeout) passed; the server then answers DEADLINE_EXCEEDED itself.
+ *
+ * With an `admit`, who connects is a stranger until one of his calls was admitted, and gets little:
+ * see "strangers" below.
  */
 #pragma once
 
 #include "base/block.h"
+#include "base/clock.h"
 #include "grpc/status.h"
 #include "io/loop.h"
 #include "io/transport.h"
@@ -19,8 +23,8 @@ struct cws_server_call;
 
 struct cws_server_method {
     const char *path; /* "/coreweave.sandbox.v1.SandboxService/StreamExec" */
-    /* The request's headers are in and the caller is authorised. Set the call's user pointer here.
-     * The call may be finished from inside any of these. */
+    /* The request's headers are in and the call is admitted. Set the call's user pointer here. The
+     * call may be finished from inside any of these. */
     void (*start)(struct cws_server_call *call, void *ctx);
     /* One whole request message; `data` is valid during the call. */
     void (*message)(struct cws_server_call *call, const uint8_t *data, size_t len);
@@ -42,10 +46,25 @@ struct cws_server_method {
 struct cws_server_options {
     const struct cws_server_method *methods;
     size_t method_count;
-    void *ctx;            /* for `start` */
+    /* Asked first about every call, whatever its method; its headers are in. false: it has finished
+     * the call. NULL: whoever can connect may call. */
+    bool (*admit)(struct cws_server_call *call, void *ctx);
+    void *ctx;            /* for `admit` and `start` */
     size_t max_message;   /* 0: 100 MiB; a larger request ends RESOURCE_EXHAUSTED */
     uint32_t max_streams; /* MAX_CONCURRENT_STREAMS per connection; 0: 1000 */
 };
+
+/* A connection whose client has not sent the HTTP/2 preface by then is ended. */
+#define CWS_SERVER_PREFACE_NS (10 * CWS_NS_PER_S)
+
+/* Strangers. So many are kept; one more ends the oldest, so that they cannot keep anyone out. Each
+ * has this long to bring a call that is admitted, this many tries, and this much room for headers;
+ * afterwards it is HEADER_LIST. */
+#define CWS_SERVER_MAX_STRANGERS        64
+#define CWS_SERVER_STRANGER_NS          (30 * CWS_NS_PER_S)
+#define CWS_SERVER_STRANGER_CALLS       100
+#define CWS_SERVER_STRANGER_HEADER_LIST ((size_t)16 * 1024)
+#define CWS_SERVER_HEADER_LIST          ((size_t)64 * 1024)
 
 /* Copies the options (methods and ctx stay the caller's). NULL when out of memory. */
 struct cws_server *cws_server_new(struct cws_loop *loop, const struct cws_server_options *options);
@@ -57,6 +76,7 @@ void cws_server_accept(void *server, struct cws_transport *transport);
  * closed, memory freed. */
 void cws_server_free(struct cws_server *server);
 size_t cws_server_call_count(const struct cws_server *server);
+size_t cws_server_connection_count(const struct cws_server *server);
 
 void cws_server_call_set_user(struct cws_server_call *call, void *user);
 void *cws_server_call_user(const struct cws_server_call *call);
@@ -65,7 +85,8 @@ const struct cws_server_method *cws_server_call_method(const struct cws_server_c
 /* The ctx of the server's options. */
 void *cws_server_call_ctx(const struct cws_server_call *call);
 
-/* Value of a request header (lower-case name), NULL if absent. */
+/* Value of a request header (lower-case name), NULL if absent. From `admit` and `start` only: then
+ * the headers go, as calls may be long. */
 const char *cws_server_call_header(const struct cws_server_call *call, const char *name);
 /* Absolute deadline from grpc-timeout, or CWS_NO_DEADLINE. */
 uint64_t cws_server_call_deadline_ns(const struct cws_server_call *call);

@@ -9,12 +9,11 @@
 
 static_assert(CWS_SERVER_PREFIX == CWS_FRAME_PREFIX, "room for the message prefix");
 
-enum { MAX_HEADER_BYTES = 64 * 1024 };
-
 struct cws_server_call {
     struct cws_server *server;
-    const struct cws_server_method *method; /* NULL until its path is known */
-    struct cws_h2_stream *stream;           /* NULL once it is gone */
+    struct cws_server_connection *connection; /* lives as long as `stream` */
+    const struct cws_server_method *method;   /* NULL until its path is known */
+    struct cws_h2_stream *stream;             /* NULL once it is gone */
     void *user;
     struct cws_buf headers; /* name NUL value NUL … */
     struct cws_frame_reader reader;
@@ -22,8 +21,10 @@ struct cws_server_call {
     uint64_t deadline_ns;
     struct cws_timer deadline;
     enum cws_grpc_code code;                /* what it was finished with */
+    const char *http_status;                /* of an answer that is a status alone */
     const char *header_name, *header_value; /* the method's own of the answer; NULL: none */
     bool got_headers;
+    bool no_memory;  /* a header is missing for that */
     bool responded;  /* our HEADERS are out */
     bool incomplete; /* a message could not be queued: the answer must not end well */
     bool finished;   /* our trailers are out or queued */
@@ -77,7 +78,7 @@ static enum cws_status send_status(struct cws_server_call *call, enum cws_grpc_c
     size_t n = 0;
     snprintf(number, sizeof(number), "%d", (int)code);
     if (!call->responded) { /* trailers-only */
-        fields[n++] = cws_h2_field_of(":status", "200");
+        fields[n++] = cws_h2_field_of(":status", call->http_status);
         fields[n++] = cws_h2_field_of("content-type", "application/grpc");
     }
     fields[n++] = cws_h2_field_of("grpc-status", number);
@@ -151,10 +152,11 @@ static void on_field(void *ctx, const char *name, size_t name_len, const char *v
     struct cws_server_call *call = ctx;
     if (call->got_headers || memchr(name, 0, name_len) || memchr(value, 0, value_len))
         return; /* request trailers mean nothing in gRPC */
-    /* Over the limit the header is missing, and the request fails by that. */
     uint8_t *to;
-    if (cws_buf_reserve(&call->headers, name_len + value_len + 2, &to) != CWS_OK)
+    if (cws_buf_reserve(&call->headers, name_len + value_len + 2, &to) != CWS_OK) {
+        call->no_memory = true;
         return;
+    }
     memcpy(to, name, name_len);
     to[name_len] = '\0';
     memcpy(to + name_len + 1, value, value_len);
@@ -189,16 +191,51 @@ static bool read_timeout(struct cws_server_call *call)
     return true;
 }
 
+/* To a client that may know nothing of gRPC and would take a status of 200 for success. */
+static void refuse_other_protocol(struct cws_server_call *call)
+{
+    static const char text[] = "This is a gRPC service: content-type must be application/grpc.\n";
+    const struct cws_h2_field fields[] = {
+        cws_h2_field_of(":status", "415"),
+        cws_h2_field_of("content-type", "text/plain; charset=utf-8"),
+    };
+    struct cws_block *block = cws_block_new(strlen(text));
+    if (!block || cws_h2_stream_respond(call->stream, fields, CWS_ARRAY_LEN(fields)) != CWS_OK) {
+        cws_free(block);
+        refuse(call, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory");
+        return;
+    }
+    memcpy(block->data, text, strlen(text));
+    call->responded = call->finished = true;
+    call->code = CWS_GRPC_UNKNOWN;
+    cws_h2_stream_send(call->stream, block);
+    cws_h2_stream_finish(call->stream);
+}
+
+static bool is_admitted(struct cws_server_call *call)
+{
+    struct cws_server *server = call->server;
+    if (call->no_memory) {
+        refuse(call, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for the headers");
+        return false;
+    }
+    if (server->admit && !server->admit(call, server->ctx))
+        return false;
+    cws_server_connection_trust(call->connection);
+    return true;
+}
+
 static void begin(struct cws_server_call *call)
 {
     const char *path = cws_server_call_header(call, ":path");
     const char *type = cws_server_call_header(call, "content-type");
     char text[256];
-    if (!path || !type || strncmp(type, "application/grpc", 16) != 0) {
-        refuse(call, CWS_GRPC_INTERNAL,
-               "not a gRPC request: content-type must be application/grpc");
+    if (!call->no_memory && (!path || !type || strncmp(type, "application/grpc", 16) != 0)) {
+        refuse_other_protocol(call);
         return;
     }
+    if (!is_admitted(call))
+        return;
     call->method = find_method(call->server, path);
     if (!call->method) {
         snprintf(text, sizeof(text), "unknown method %s", path);
@@ -229,6 +266,23 @@ static void on_block(void *ctx)
     call->got_headers = true;
     call->busy++;
     begin(call);
+    cws_buf_done(&call->headers);
+    leave(call);
+}
+
+/* HTTP's own status for it, next to gRPC's: clients of either kind understand the answer. */
+static void on_oversized(void *ctx, size_t max_header_list)
+{
+    struct cws_server_call *call = ctx;
+    char text[96];
+    snprintf(text, sizeof(text), "the request's headers are larger than %zu bytes",
+             max_header_list);
+    call->busy++;
+    if (!call->responded)
+        call->http_status = "431";
+    call->got_headers = true;
+    cws_buf_done(&call->headers);
+    refuse(call, CWS_GRPC_RESOURCE_EXHAUSTED, text);
     leave(call);
 }
 
@@ -329,23 +383,27 @@ static void on_stream_closed(void *ctx, const struct cws_h2_end *end)
 static const struct cws_h2_stream_events stream_events = {
     .on_field = on_field,
     .on_block = on_block,
+    .on_oversized = on_oversized,
     .on_data = on_data,
     .on_end = on_end,
     .on_drained = on_drained,
     .on_closed = on_stream_closed,
 };
 
-void cws_server_call_begin(struct cws_server *server, struct cws_h2_stream *stream)
+void cws_server_call_begin(struct cws_server_connection *connection, struct cws_h2_stream *stream)
 {
+    struct cws_server *server = connection->server;
     struct cws_server_call *call = cws_calloc(1, sizeof(*call));
     if (!call) {
         cws_h2_stream_reset(stream, CWS_H2_REFUSED_STREAM);
         return;
     }
     call->server = server;
+    call->connection = connection;
     call->stream = stream;
+    call->http_status = "200";
     call->deadline_ns = CWS_NO_DEADLINE;
-    cws_buf_init(&call->headers, MAX_HEADER_BYTES);
+    cws_buf_init(&call->headers, CWS_SERVER_HEADER_LIST);
     cws_frame_reader_init(&call->reader, server->max_message);
     cws_timer_init(&call->deadline, on_deadline);
     server->call_count++;

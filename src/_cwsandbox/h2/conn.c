@@ -13,8 +13,12 @@ enum {
     /* The connection's window is credited as soon as bytes are in: it only has to cover a round
        trip. */
     CONNECTION_WINDOW = 32 * 1024 * 1024,
-    MAX_HEADER_LIST = 64 * 1024,
+    DEFAULT_HEADER_LIST = 64 * 1024,
     MAX_REQUEST_FIELDS = 128,
+    /* Frames that may wait for the peer to read: so many, and for each stream its headers, its
+       trailers, a reset and a window update. */
+    MAX_QUEUED = 4096,
+    MAX_QUEUED_PER_STREAM = 4,
 };
 
 void cws_h2_conn_want_flush(struct cws_h2_conn *conn)
@@ -90,6 +94,16 @@ static void pump_output(struct cws_h2_conn *conn)
     conn->in_session = false;
 }
 
+/* The last words: what can be said without waiting for the peer. */
+static void say_goaway(struct cws_h2_conn *conn, uint32_t code)
+{
+    bool failed = conn->failed;
+    conn->failed = false;
+    nghttp2_session_terminate_session2(conn->session, conn->last_taken, code);
+    pump_output(conn);
+    conn->failed |= failed;
+}
+
 static void close_all_streams(struct cws_h2_conn *conn, const struct cws_error *why)
 {
     while (!cws_list_is_empty(&conn->streams)) {
@@ -130,6 +144,8 @@ static void on_flush(struct cws_deferred *deferred)
     if (!conn->failed && conn->draining && conn->role == CWS_H2_CLIENT && conn->stream_count == 0)
         cws_h2_conn_fail(conn, CWS_OK, "closed after GOAWAY");
     if (conn->failed) {
+        if (conn->expelled)
+            say_goaway(conn, NGHTTP2_ENHANCE_YOUR_CALM);
         drop_transport(conn);
         close_all_streams(conn, &conn->why);
         cws_list_remove(&conn->flush.node);
@@ -147,6 +163,18 @@ static void on_flush(struct cws_deferred *deferred)
 
 /* ---- input ---------------------------------------------------------------------------------- */
 
+/* A read may bring thousands of small frames that each want an answer, from a peer that reads, too:
+ * such a one is given the chance to take them. */
+static void check_queued(struct cws_h2_conn *conn)
+{
+    size_t most = MAX_QUEUED + MAX_QUEUED_PER_STREAM * conn->stream_count;
+    if (conn->failed || nghttp2_session_get_outbound_queue_size(conn->session) <= most)
+        return;
+    pump_output(conn);
+    if (!conn->failed && nghttp2_session_get_outbound_queue_size(conn->session) > most)
+        cws_h2_conn_expel(conn, "the peer does not read the answers to what it sends");
+}
+
 static void on_data(void *ctx, const uint8_t *data, size_t len)
 {
     struct cws_h2_conn *conn = ctx;
@@ -162,8 +190,11 @@ static void on_data(void *ctx, const uint8_t *data, size_t len)
     conn->in_session = false;
     if (n == NGHTTP2_ERR_BAD_CLIENT_MAGIC)
         cws_h2_conn_fail(conn, CWS_PROTOCOL, "the peer does not speak HTTP/2");
+    else if (n == NGHTTP2_ERR_FLOODED)
+        cws_h2_conn_expel(conn, "the peer does not read the acknowledgements it asks for");
     else if (n < 0)
         cws_h2_conn_fail(conn, CWS_PROTOCOL, "HTTP/2: %s", nghttp2_strerror((int)n));
+    check_queued(conn);
     cws_h2_conn_want_flush(conn);
 }
 
@@ -219,7 +250,7 @@ static bool submit_settings(struct cws_h2_conn *conn, uint32_t max_streams)
 {
     nghttp2_settings_entry entries[] = {
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, conn->stream_window},
-        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, MAX_HEADER_LIST},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)conn->max_header_list},
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, max_streams}, /* a client's: of pushed streams */
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
     };
@@ -245,6 +276,8 @@ struct cws_h2_conn *cws_h2_conn_new(struct cws_loop *loop, struct cws_transport 
     conn->events = events;
     conn->ctx = ctx;
     conn->stream_window = options->stream_window ? options->stream_window : DEFAULT_STREAM_WINDOW;
+    conn->max_header_list =
+        options->max_header_list ? options->max_header_list : DEFAULT_HEADER_LIST;
     conn->flush.run = on_flush;
     cws_list_init(&conn->flush.node);
     cws_list_init(&conn->streams);
@@ -264,10 +297,8 @@ void cws_h2_conn_free(struct cws_h2_conn *conn)
     if (!conn)
         return;
     assert(!conn->in_session);
-    if (!conn->failed && conn->session && conn->transport) {
-        nghttp2_session_terminate_session(conn->session, NGHTTP2_NO_ERROR);
-        pump_output(conn);
-    }
+    if (!conn->failed && conn->session && conn->transport)
+        say_goaway(conn, NGHTTP2_NO_ERROR);
     conn->failed = true;
     conn->draining = true;
     conn->flush_wanted = true;
@@ -366,5 +397,21 @@ void cws_h2_conn_drain(struct cws_h2_conn *conn)
                               NGHTTP2_NO_ERROR, NULL, 0);
     else
         nghttp2_submit_goaway(conn->session, NGHTTP2_FLAG_NONE, 0, NGHTTP2_NO_ERROR, NULL, 0);
+    cws_h2_conn_want_flush(conn);
+}
+
+void cws_h2_conn_expel(struct cws_h2_conn *conn, const char *why)
+{
+    conn->expelled |= !conn->failed;
+    cws_h2_conn_fail(conn, CWS_PROTOCOL, "%s", why);
+}
+
+void cws_h2_conn_set_max_header_list(struct cws_h2_conn *conn, size_t max_header_list)
+{
+    nghttp2_settings_entry entry = {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE,
+                                    (uint32_t)max_header_list};
+    conn->max_header_list = max_header_list;
+    /* Without memory to say so the peer keeps to the old value. */
+    (void)nghttp2_submit_settings(conn->session, NGHTTP2_FLAG_NONE, &entry, 1);
     cws_h2_conn_want_flush(conn);
 }

@@ -4,6 +4,9 @@
  *
  * Output is collected over a loop iteration and written just before the loop waits: what many
  * streams send at once leaves in few writes.
+ *
+ * A peer that does not read cannot pile up frames here: when thousands wait that it has caused
+ * (resets, acknowledgements, answers), it is expelled.
  */
 #pragma once
 
@@ -35,6 +38,7 @@ struct cws_h2_conn_events {
 
 struct cws_h2_conn_options {
     uint32_t max_streams;   /* server: MAX_CONCURRENT_STREAMS */
+    size_t max_header_list; /* MAX_HEADER_LIST_SIZE, 0: 64 KiB; see on_oversized of a stream */
     uint32_t stream_window; /* bytes a stream may be behind at first, 0: 1 MiB; grows with what it
                                delivers (client) */
 };
@@ -73,5 +77,13 @@ void cws_h2_conn_ping(struct cws_h2_conn *conn);
 /* The connection is lost because of `why`: the next flush tells its streams and its owner. */
 void cws_h2_conn_abandon(struct cws_h2_conn *conn, const struct cws_error *why);
 
+/* Changes what is advertised and enforced. */
+void cws_h2_conn_set_max_header_list(struct cws_h2_conn *conn, size_t max_header_list);
+
 /* GOAWAY: no new streams; closes when the last one has ended. */
 void cws_h2_conn_drain(struct cws_h2_conn *conn);
+
+/* Ends a connection whose peer asks too much: GOAWAY with ENHANCE_YOUR_CALM, as far as the peer
+ * takes it at once. The owner hears of it by on_closed, with CWS_PROTOCOL and `why`. Allowed inside
+ * events. */
+void cws_h2_conn_expel(struct cws_h2_conn *conn, const char *why);

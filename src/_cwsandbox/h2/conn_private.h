@@ -18,6 +18,8 @@ struct cws_h2_conn {
     uint64_t arrivals; /* reads that brought something */
     uint32_t stream_window;
     uint32_t peer_max_streams;
+    size_t max_header_list;
+    int32_t last_taken; /* server: the newest stream that was not begun in vain */
     struct cws_deferred flush;
     bool flush_wanted;
     bool in_session; /* inside mem_recv / mem_send */
@@ -27,6 +29,7 @@ struct cws_h2_conn {
     bool room_changed;
     bool output_broken; /* the transport takes no more; its on_closed is to come */
     bool failed;        /* `why` is set; the end is delivered by the next flush */
+    bool expelled;      /* it failed because the peer asked too much */
     struct cws_error why;
 };
 
@@ -38,6 +41,7 @@ struct cws_h2_stream {
     int32_t id;
     uint32_t window;       /* our receive window for it */
     uint64_t delivered;    /* bytes received since the window was last raised */
+    size_t block_size;     /* of the fields received since the block began, as HTTP/2 counts */
     struct cws_list queue; /* blocks to send */
     size_t pending;        /* bytes in them */
     nghttp2_nv *trailers;  /* cws_malloc'ed with their texts behind them */

@@ -7,6 +7,9 @@
  * trip. */
 enum { MAX_STREAM_WINDOW = 16 * 1024 * 1024 };
 
+/* What HTTP/2 adds to the bytes of each field when it counts the size of a list. */
+enum { FIELD_OVERHEAD = 32 };
+
 static struct cws_h2_stream *find_stream(nghttp2_session *session, int32_t stream_id)
 {
     return nghttp2_session_get_stream_user_data(session, stream_id);
@@ -15,14 +18,21 @@ static struct cws_h2_stream *find_stream(nghttp2_session *session, int32_t strea
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct cws_h2_conn *conn = user;
+    struct cws_h2_stream *stream = find_stream(session, frame->hd.stream_id);
+    if (conn->failed)
+        return NGHTTP2_ERR_CALLBACK_FAILURE; /* nothing more of this peer's is begun */
+    if (stream)
+        stream->block_size = 0;
     if (conn->role != CWS_H2_SERVER || frame->hd.type != NGHTTP2_HEADERS ||
         frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
-    struct cws_h2_stream *stream = cws_h2_stream_new(conn, frame->hd.stream_id);
+    stream = cws_h2_stream_new(conn, frame->hd.stream_id);
     if (!stream)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the stream is reset */
     nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, stream);
     conn->events->on_stream(conn->ctx, stream);
+    if (!conn->failed)
+        conn->last_taken = frame->hd.stream_id;
     return 0;
 }
 
@@ -31,9 +41,12 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
                      void *user)
 {
     (void)flags;
-    (void)user;
+    struct cws_h2_conn *conn = user;
     struct cws_h2_stream *stream = find_stream(session, frame->hd.stream_id);
-    if (stream && stream->events)
+    if (!stream || !stream->events)
+        return 0;
+    stream->block_size += name_len + value_len + FIELD_OVERHEAD;
+    if (stream->block_size <= conn->max_header_list)
         stream->events->on_field(stream->ctx, (const char *)name, name_len, (const char *)value,
                                  value_len);
     return 0;
@@ -89,6 +102,14 @@ static bool is_too_many_pings(const nghttp2_goaway *goaway)
            memcmp(goaway->opaque_data, text, sizeof(text) - 1) == 0;
 }
 
+static void block_received(struct cws_h2_conn *conn, struct cws_h2_stream *stream)
+{
+    if (stream->block_size > conn->max_header_list)
+        stream->events->on_oversized(stream->ctx, conn->max_header_list);
+    else
+        stream->events->on_block(stream->ctx);
+}
+
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct cws_h2_conn *conn = user;
@@ -113,7 +134,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     case NGHTTP2_HEADERS:
         stream = find_stream(session, frame->hd.stream_id);
         if (stream && stream->events)
-            stream->events->on_block(stream->ctx);
+            block_received(conn, stream);
         break;
     case NGHTTP2_DATA:
         stream = find_stream(session, frame->hd.stream_id);

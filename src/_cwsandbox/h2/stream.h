@@ -45,6 +45,9 @@ struct cws_h2_stream_events {
                      size_t value_len);
     /* A block of fields is complete: headers, a 1xx response's (its :status tells), or trailers. */
     void (*on_block)(void *ctx);
+    /* Instead of on_block: the fields were more than the connection's max_header_list. Only the
+     * first of them were passed on. */
+    void (*on_oversized)(void *ctx, size_t max_header_list);
     /* Bytes of the body. Without manual credit they are consumed when the call returns. */
     void (*on_data)(void *ctx, const uint8_t *data, size_t len);
     /* The peer has ended its side in good order (END_STREAM); nothing more will be received. */

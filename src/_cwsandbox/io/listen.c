@@ -34,7 +34,8 @@ struct cws_listener {
     cws_accept_fn accept;
     void *ctx;
     struct cws_tls_config *tls;
-    struct cws_list handshakes;
+    struct cws_list handshakes; /* oldest first */
+    size_t handshake_count;
     uint64_t handshake_ns; /* how long each may take */
     struct cws_timer retry;
     int family;
@@ -57,7 +58,10 @@ struct handshake {
 static void handshake_free(struct handshake *handshake)
 {
     cws_timer_cancel(handshake->listener->loop, &handshake->timer);
-    cws_list_remove(&handshake->node);
+    if (!cws_list_is_empty(&handshake->node)) {
+        cws_list_remove(&handshake->node);
+        handshake->listener->handshake_count--;
+    }
     cws_free(handshake);
 }
 
@@ -84,6 +88,8 @@ static void on_handshake_late(struct cws_timer *timer)
 
 static void handshake_begin(struct cws_listener *listener, struct cws_transport *below)
 {
+    if (listener->handshake_count == CWS_LISTEN_MAX_HANDSHAKES)
+        handshake_drop(cws_list_entry(listener->handshakes.next, struct handshake, node));
     struct handshake *handshake = cws_calloc(1, sizeof(*handshake));
     if (!handshake) {
         cws_transport_close(below);
@@ -99,6 +105,7 @@ static void handshake_begin(struct cws_listener *listener, struct cws_transport 
         return;
     }
     cws_list_push_back(&listener->handshakes, &handshake->node);
+    listener->handshake_count++;
     uint64_t due_ns = cws_clock_now_ns() + listener->handshake_ns;
     if (cws_timer_set(listener->loop, &handshake->timer, due_ns) != CWS_OK)
         handshake_drop(handshake);

@@ -14,6 +14,9 @@ struct cws_listen_options {
     uint64_t handshake_ns;      /* how long a TLS handshake may take; 0: 30 s */
 };
 
+/* So many TLS handshakes may be under way; one more ends the oldest. */
+#define CWS_LISTEN_MAX_HANDSHAKES 64
+
 /* `accept` gets each connection, with its TLS handshake finished (one that takes
  * too long is dropped), and owns it; never from inside this call. CWS_INVALID: host is no IP
  * literal, unix_path is empty or too long; CWS_IO: the address cannot be bound ("in use by a live

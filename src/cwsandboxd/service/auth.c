@@ -19,8 +19,6 @@ bool cwsd_auth_check(const struct cws_server_call *call, const char *token,
                      struct cwsd_fault *fault)
 {
     static const char *const key_headers[] = {"x-wandb-api-key", "x-api-key"};
-    if (!token)
-        return true;
     const char *authorization = cws_server_call_header(call, "authorization");
     if (authorization && strncasecmp(authorization, BEARER, strlen(BEARER)) == 0 &&
         is_token(authorization + strlen(BEARER), token))

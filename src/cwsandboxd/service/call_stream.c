@@ -231,9 +231,6 @@ static void start(struct cws_server_call *call, void *ctx)
 {
     (void)ctx;
     struct cwsd_fault fault;
-    cws_server_call_set_user(call, NULL);
-    if (!cwsd_service_admit(call))
-        return;
     struct stream_call *stream = cws_calloc(1, sizeof(*stream));
     if (!stream) {
         cwsd_fault_set_memory(&fault);

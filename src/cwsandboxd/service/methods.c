@@ -25,8 +25,6 @@ static void refuse(struct cws_server_call *call, void *ctx)
     (void)ctx;
     struct cwsd_fault fault;
     const char *path = cws_server_call_header(call, ":path");
-    if (!cwsd_service_admit(call))
-        return;
     cwsd_fault_set(&fault, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED,
                    "this daemon does not offer %s", path ? path : "this method");
     if (path)

@@ -3,10 +3,11 @@
 #include "service/auth.h"
 #include "values/wire.h"
 
-bool cwsd_service_admit(struct cws_server_call *call)
+bool cwsd_service_admit(struct cws_server_call *call, void *ctx)
 {
+    const struct cwsd_service *service = ctx;
     struct cwsd_fault fault;
-    if (cwsd_auth_check(call, cwsd_service_of(call)->token, &fault))
+    if (cwsd_auth_check(call, service->token, &fault))
         return true;
     cwsd_fault_finish(&fault, call);
     return false;

@@ -10,7 +10,7 @@
 /* The ctx of the server. */
 struct cwsd_service {
     struct cwsd_pool *pool;
-    const char *token; /* NULL: none is asked for */
+    const char *token; /* NULL: none is asked for, and who can connect may call */
 };
 
 static inline struct cwsd_service *cwsd_service_of(const struct cws_server_call *call)
@@ -18,8 +18,9 @@ static inline struct cwsd_service *cwsd_service_of(const struct cws_server_call 
     return cws_server_call_ctx(call);
 }
 
-/* First thing in every method's start: false when the call was not authorised, and is finished. */
-bool cwsd_service_admit(struct cws_server_call *call);
+/* The server's `admit` where a token is asked for: false when the call does not carry it, and is
+ * finished. */
+bool cwsd_service_admit(struct cws_server_call *call, void *ctx);
 
 /* Ends a call with its one response, or with an out-of-memory fault. */
 void cwsd_service_answer(struct cws_server_call *call, const void *message);

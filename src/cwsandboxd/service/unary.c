@@ -7,8 +7,6 @@ static void start(struct cws_server_call *call, void *ctx)
 {
     (void)ctx;
     struct cwsd_fault fault;
-    if (!cwsd_service_admit(call))
-        return;
     const struct cwsd_unary_method *method = cws_server_call_method(call)->data;
     struct cwsd_unary *unary =
         cws_calloc(1, method->row->size ? method->row->size : sizeof(*unary));

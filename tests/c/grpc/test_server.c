@@ -34,7 +34,8 @@ static void test_what_is_no_grpc_request(void **state)
 {
     struct server_bed *bed = *state;
     bed_open(bed);
-    check_refused(bed, h2_request(&bed->client, ECHO_PATH), "grpc-status=13;", "content-type");
+    check_refused(bed, h2_request(&bed->client, ECHO_PATH), ":status=415;",
+                  "content-type=text/plain");
     bed_open(bed);
     struct cws_h2_field fields[] = {
         cws_h2_field_of(":method", "POST"), cws_h2_field_of(":scheme", "http"),
@@ -43,7 +44,7 @@ static void test_what_is_no_grpc_request(void **state)
     struct h2_record *record = h2_record_new(&bed->client);
     record->stream = cws_h2_conn_open(bed->client.conn, fields, CWS_ARRAY_LEN(fields),
                                       &h2_stream_events, record);
-    check_refused(bed, record, "grpc-status=13;", "content-type");
+    check_refused(bed, record, ":status=415;", "content-type=text/plain");
 }
 
 static void test_malformed_timeouts(void **state)

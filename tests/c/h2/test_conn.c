@@ -287,13 +287,6 @@ static void test_a_request_not_sent_when_it_breaks_was_not_processed(void **stat
     h2_pair_close(pair);
 }
 
-/* Bytes from a peer that is none of ours: written raw to the far end. */
-static void feed_raw(struct memory_end *to, const void *bytes, size_t len)
-{
-    assert_int_equal(cws_buf_append(&to->arriving, bytes, len), CWS_OK);
-    memory_wake(to);
-}
-
 static void check_garbage(enum cws_h2_role role, const void *bytes, size_t len)
 {
     struct h2_side side;

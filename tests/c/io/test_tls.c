@@ -414,6 +414,31 @@ static void silent_client(struct fixture *f, uint64_t handshake_ns)
 }
 
 /* Someone who connects and says nothing is let go: in time, and with the listener. */
+/* One more than there may be: the oldest makes room, the others stay. */
+static void test_silent_clients_make_room_for_each_other(void **state)
+{
+    struct fixture *f = *state;
+    struct acceptor acceptor = {0};
+    struct cws_listener *listener = NULL;
+    struct cws_error err = {0};
+    int fds[CWS_LISTEN_MAX_HANDSHAKES + 1];
+    char byte;
+    configure(&f->server, true, NULL, &server_cert);
+    struct cws_listen_options options = {.host = "127.0.0.1", .tls = f->server.config};
+    assert_int_equal(cws_listener_new(f->loop, &options, on_accept, &acceptor, &listener, &err),
+                     CWS_OK);
+    for (size_t i = 0; i < CWS_ARRAY_LEN(fds); i++)
+        fds[i] = connect_silently(listener);
+    PUMP_UNTIL(f->loop, recv(fds[0], &byte, 1, MSG_DONTWAIT) == 0);
+    for (size_t i = 1; i < CWS_ARRAY_LEN(fds); i++)
+        assert_int_equal(recv(fds[i], &byte, 1, MSG_DONTWAIT), -1);
+    for (size_t i = 0; i < CWS_ARRAY_LEN(fds); i++)
+        close(fds[i]);
+    assert_int_equal(acceptor.count, 0);
+    cws_listener_free(listener);
+    side_done(&f->server);
+}
+
 static void test_listener_drops_a_silent_client(void **state)
 {
     silent_client(*state, 20 * CWS_NS_PER_MS);
@@ -440,6 +465,7 @@ int main(void)
         TEST(test_each_allocation_fails_once),
         TEST(test_listener),
         TEST(test_listener_drops_a_silent_client),
+        TEST(test_silent_clients_make_room_for_each_other),
     };
     return cmocka_run_group_tests(tests, make_certificates, drop_certificates);
 }

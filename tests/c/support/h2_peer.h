@@ -8,8 +8,8 @@
 struct h2_side;
 
 /*
- * What one side was told of a stream. `events` has a letter for each event: f field, h block, d
- * data, e end, r drained, c closed; a letter is not repeated next to itself.
+ * What one side was told of a stream. `events` has a letter for each event: f field, h block, o
+ * oversized block, d data, e end, r drained, c closed; a letter is not repeated next to itself.
  */
 struct h2_record {
     struct cws_list node;
@@ -82,6 +82,14 @@ static inline void h2_on_block(void *ctx)
     h2_after(record, 'h');
 }
 
+static inline void h2_on_oversized(void *ctx, size_t max_header_list)
+{
+    struct h2_record *record = ctx;
+    h2_note(record, 'o');
+    assert_true(max_header_list > 0);
+    h2_after(record, 'o');
+}
+
 static inline void h2_on_data(void *ctx, const uint8_t *data, size_t len)
 {
     struct h2_record *record = ctx;
@@ -127,6 +135,7 @@ static inline void h2_on_stream_closed(void *ctx, const struct cws_h2_end *end)
 static const struct cws_h2_stream_events h2_stream_events = {
     .on_field = h2_on_field,
     .on_block = h2_on_block,
+    .on_oversized = h2_on_oversized,
     .on_data = h2_on_data,
     .on_end = h2_on_end,
     .on_drained = h2_on_drained,
@@ -258,6 +267,13 @@ static inline void h2_pair_close(struct h2_pair *pair)
     h2_side_done(&pair->server);
     loop_close(pair->loop);
     assert_int_equal(cws_alloc_live(), pair->live);
+}
+
+/* Bytes from a peer that is none of ours: written raw to the far end. */
+static inline void feed_raw(struct memory_end *to, const void *bytes, size_t len)
+{
+    assert_int_equal(cws_buf_append(&to->arriving, bytes, len), CWS_OK);
+    memory_wake(to);
 }
 
 /* --- requests and bodies --- */

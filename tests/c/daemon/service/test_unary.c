@@ -78,8 +78,10 @@ static void open_row(struct row_bed *rows, const struct cwsd_unary_row *row, con
         &coreweave__sandbox__v1__sandbox_service__descriptor, "GetSandbox");
     rows->methods[0] = cwsd_unary_server_method(&rows->method);
     rows->methods[0].path = PATH;
-    const struct cws_server_options options = {
-        .methods = rows->methods, .method_count = 1, .ctx = &rows->service};
+    const struct cws_server_options options = {.admit = token ? cwsd_service_admit : NULL,
+                                               .methods = rows->methods,
+                                               .method_count = 1,
+                                               .ctx = &rows->service};
     bed->server = cws_server_new(bed->loop, &options);
     assert_non_null(bed->server);
     bed_connect(bed, &MEMORY_SHAPES[0]);
