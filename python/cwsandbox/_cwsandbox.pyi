@@ -20,14 +20,14 @@ def configure(
     *,
     make_result: Callable[[Process, int, bool], Any],
     make_error: Callable[[Process, RpcError], BaseException],
-    make_write_error: Callable[[str], BaseException],
+    make_write_error: Callable[[str, BaseException | None], BaseException],
 ) -> None:
     """Install the hooks by which the C types make the package's own results and exceptions.
 
     ``make_result(process, returncode, check)`` returns the ``ProcessResult`` or *returns* an exception instance to
     raise (``check`` with a non-zero code). ``make_error(process, error)`` turns a failure of an exec into the exception to
-    raise. ``make_write_error(reason)`` makes the exception for a write that cannot be done: reason is "closed" or
-    "failed". Each is called at most once per process object / failed write, with the GIL, on the thread that asks.
+    raise. ``make_write_error(reason, failure)`` makes the exception for a write that cannot be done: reason is "closed"
+    or "failed", ``failure`` what the command's own result raises if it has failed. Each is called at most once per process object / failed write, with the GIL, on the thread that asks.
     """
 
 def after_fork_in_child() -> None: ...

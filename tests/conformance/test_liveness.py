@@ -10,7 +10,13 @@ import pytest
 
 from conformance.grpc_peer import Call, GrpcPeer
 from conformance.relay import Relay
-from cwsandbox import Sandbox, SandboxTimeoutError, SandboxUnavailableError, _cwsandbox
+from cwsandbox import (
+    Sandbox,
+    SandboxExecutionError,
+    SandboxTimeoutError,
+    SandboxUnavailableError,
+    _cwsandbox,
+)
 
 MakeRelay = Callable[..., Relay]
 
@@ -125,3 +131,29 @@ def test_a_server_that_complains_is_asked_less_often(
             process.result(5)
         process.cancel()
     assert len(relay.ways) == 2
+
+
+def test_a_connection_lost_during_a_write_can_be_told_from_a_command_that_ended(
+    make_relay: MakeRelay,
+) -> None:
+    relay = make_relay()
+    with Sandbox.run() as sandbox:
+        process = sandbox.exec(["hang"], stdin=True)
+        assert process.stdin is not None
+        assert next(process.stdout) == "half\n"
+        write = process.stdin.write(bytes(1 << 25))
+        close = process.stdin.close()
+        relay.cut()
+        for operation in (write, close):
+            with pytest.raises(SandboxUnavailableError, match="connection lost") as caught:
+                operation.result()
+            assert caught.value.exec_result is not None
+        with pytest.raises(SandboxUnavailableError):
+            process.stdin.write(b"x")
+
+        ended = sandbox.exec(["greet"], stdin=True)
+        assert ended.stdin is not None
+        assert ended.result().stdout == "hello\n"
+        with pytest.raises(SandboxExecutionError, match="the command has ended"):
+            ended.stdin.write(b"x")
+        ended.stdin.close().result()

@@ -23,7 +23,7 @@ class ExecError(Exception):
 
 
 class WriteError(Exception):
-    """args: "closed" or "failed"."""
+    """args: "closed" or "failed", and what the command failed of or None."""
 
 
 def make_result(process: Any, returncode: int, check: bool) -> Result | CheckError:

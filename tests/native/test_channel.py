@@ -230,7 +230,7 @@ def test_bad_calls(channel: Any) -> None:
         ({"ping_interval": 1e9}, ValueError, "it must be 0.001 to 86400 seconds"),
         ({"ping_interval": -1}, ValueError, "ping_interval is -1"),
         ({"ping_interval": None}, ValueError, "ping_interval is None"),
-        ({"ping_interval": "1"}, TypeError, "ping_interval"),
+        ({"ping_interval": "1"}, TypeError, "must be real number, not str"),
         ({"no_such": 1}, TypeError, "unexpected keyword argument 'no_such'"),
     ],
 )

@@ -7,11 +7,12 @@ import hashlib
 from types import ModuleType
 from typing import Any
 
+import grpc
 import pytest
 
 from conformance.grpc_peer import Call, GrpcPeer
 from native.conftest import Run
-from native.instance import WriteError
+from native.instance import ExecError, WriteError
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,6 +37,13 @@ def commands(peer: GrpcPeer) -> None:
     @peer.command("leave")
     async def leave(call: Call) -> None:
         await call.exit(0)
+
+    @peer.command("breaks_off")
+    async def breaks_off(call: Call) -> None:
+        await call.ready()
+        async for _ in call.stdin():
+            break
+        await call.context.abort(grpc.StatusCode.UNAVAILABLE, "lost")
 
     @peer.command("stubborn")
     async def stubborn(call: Call) -> None:
@@ -203,3 +211,55 @@ def test_as_an_object(sandbox: Any, core: ModuleType) -> None:
     del process
     assert writer.write(b"x").result() is None
     assert writer.close().result() is None
+
+
+def test_a_write_fails_of_what_the_command_failed_of(sandbox: Any, run: Run) -> None:
+    """Its stream has broken off: writes under way, later ones, and the end of input."""
+    process = start(sandbox, "breaks_off")
+    write = process.stdin.write(bytes(1 << 25))
+    close = process.stdin.close()
+    with pytest.raises(ExecError) as caught:
+        process.result()
+    expected = ("failed", caught.value)
+
+    async def main() -> None:
+        with pytest.raises(WriteError) as awaited:
+            await write
+        assert awaited.value.args == expected
+
+    run(main())
+    with pytest.raises(WriteError) as failed:
+        close.result()
+    assert failed.value.args == expected
+    with pytest.raises(WriteError) as failed:
+        process.stdin.write(b"x")
+    assert failed.value.args == expected
+    assert process.stdin.close().result() is None  # it was said once
+
+
+def test_closing_after_the_command_has_failed(sandbox: Any) -> None:
+    process = start(sandbox, "breaks_off")
+    process.stdin.write(b"x")
+    with pytest.raises(ExecError) as caught:
+        process.result()
+    with pytest.raises(WriteError) as failed:
+        process.stdin.close().result()
+    assert failed.value.args == ("failed", caught.value)
+
+
+def test_a_write_of_a_command_that_has_exited_knows_no_failure(sandbox: Any) -> None:
+    process = start(sandbox, "leave")
+    assert process.wait() == 0
+    with pytest.raises(WriteError) as failed:
+        process.stdin.write(b"x")
+    assert failed.value.args == ("failed", None)
+
+
+def test_a_write_of_a_cancelled_command_knows_no_failure(sandbox: Any) -> None:
+    process = start(sandbox, "stubborn")
+    assert next(process.stdout) == "ready\n"
+    write = process.stdin.write(bytes(1 << 25))
+    process.cancel()
+    with pytest.raises(WriteError) as failed:
+        write.result(30)
+    assert failed.value.args == ("failed", None)

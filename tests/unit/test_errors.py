@@ -348,8 +348,18 @@ def test_details_reach_the_command_s_exception() -> None:
 
 
 def test_write_errors() -> None:
-    closed = hooks().make_write_error("closed")
-    failed = hooks().make_write_error("failed")
+    closed = hooks().make_write_error("closed", None)
+    failed = hooks().make_write_error("failed", None)
     assert type(closed) is type(failed) is exceptions.SandboxExecutionError
     assert "stream is closed" in str(closed)
     assert "stream has failed" in str(failed)
+
+
+def test_a_write_fails_of_what_the_command_failed_of() -> None:
+    lost = exceptions.SandboxUnavailableError("connection lost")
+    error = hooks().make_write_error("failed", lost)
+    assert type(error) is exceptions.SandboxUnavailableError
+    assert error is not lost
+    assert (str(error), error.__cause__) == (str(lost), lost)
+    ended = exceptions.SandboxExecutionError("ended without an exit status")
+    assert "the command has ended" in str(hooks().make_write_error("failed", ended))

@@ -211,6 +211,7 @@ def _frame_exception(error: RpcError, name: str) -> exc.SandboxError:
 
 def _of_this_command(failure: BaseException) -> BaseException:
     # All commands that waited for the sandbox get the same failure; each needs one that can carry its own output.
+    # Each write of a command that has failed gets the command's, and a traceback of its own.
     try:
         own = copy(failure)
     except Exception:
@@ -253,7 +254,9 @@ class Hooks:
             raised.exec_result = self._result_of(process, -1)
         return raised
 
-    def make_write_error(self, reason: str) -> BaseException:
+    def make_write_error(self, reason: str, failure: BaseException | None) -> BaseException:
+        if failure is not None and not isinstance(failure, exc.SandboxExecutionError):
+            return _of_this_command(failure)  # whoever tries again what was lost must know it
         states: Mapping[str, str] = {
             "closed": "is closed",
             "failed": "has failed, the command has ended",

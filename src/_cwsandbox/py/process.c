@@ -135,6 +135,18 @@ static bool has_code(const struct py_process *process)
            !(process->check && py_process_exec(process)->exit_code != 0);
 }
 
+int py_process_failure(struct py_process *process, PyObject **out_failure)
+{
+    *out_failure = NULL;
+    if (process->op.cancelled || py_process_exec(process)->end == CWS_EXEC_EXITED ||
+        py_process_exec(process)->end == CWS_EXEC_CANCELLED)
+        return 0;
+    if (py_operation_settle(&process->op) < 0)
+        return -1;
+    *out_failure = Py_XNewRef(process->op.error);
+    return 0;
+}
+
 void py_process_raise_failure(struct py_process *process)
 {
     PyObject *value = NULL;

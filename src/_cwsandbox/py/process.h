@@ -50,5 +50,9 @@ bool py_process_is_cancelled(const struct py_process *process);
 /* Raises that `len` bytes of a stream are missing. */
 void py_process_raise_gap(struct py_process *process, int which, size_t len);
 
+/* Of one that is done: a new reference to the exception that result() raises, NULL when it has
+ * exited or was cancelled. 0, or -1 with an exception set. */
+int py_process_failure(struct py_process *process, PyObject **out_failure);
+
 /* Of one that is done and has not exited: raises why. */
 void py_process_raise_failure(struct py_process *process);

@@ -38,11 +38,13 @@ static void writer_dealloc(PyObject *self)
 
 /* ---- one write as an operation -------------------------------------------------------------- */
 
-/* Raises what make_write_error makes of `reason`, because of `cause` (may be NULL). Returns
+/* Raises what make_write_error makes of `reason` and of the command's failure (NULL: none). Returns
  * NULL. */
-static PyObject *raise_write_error(struct py_state *state, const char *reason, PyObject *cause)
+static PyObject *raise_write_error(struct py_state *state, const char *reason, PyObject *failure,
+                                   PyObject *cause)
 {
-    PyObject *error = PyObject_CallFunction(state->make_write_error, "s", reason);
+    PyObject *error =
+        PyObject_CallFunction(state->make_write_error, "sO", reason, failure ? failure : Py_None);
     if (!error)
         return NULL;
     if (py_is_exception(error)) {
@@ -62,11 +64,24 @@ static struct cws_future *write_future(void *core)
     return &((struct cws_write *)core)->future;
 }
 
+/* The command is over: why its input cannot be written is why it has ended. */
+static PyObject *raise_ended(struct py_process *process)
+{
+    PyObject *failure;
+    if (py_process_failure(process, &failure) < 0)
+        return NULL;
+    PyObject *nothing = raise_write_error(process->op.state, "failed", failure, NULL);
+    Py_XDECREF(failure);
+    return nothing;
+}
+
 static PyObject *write_take(struct py_operation *op)
 {
     if (((const struct cws_write *)op->core)->how == CWS_OK)
         return Py_NewRef(Py_None);
-    return raise_write_error(op->state, "failed", NULL);
+    if (!op->attached) /* found by the cycle collector, and asked for all the same */
+        return raise_write_error(op->state, "failed", NULL, NULL);
+    return raise_ended((struct py_process *)op->attached);
 }
 
 /* What was queued is sent: giving up waiting for it must not punch a hole into the input. */
@@ -88,6 +103,14 @@ static const struct py_source write_source = {
     .by_io_thread = true,
 };
 
+static PyObject *write_operation(struct py_process *process, struct cws_write *write)
+{
+    struct py_operation *op = py_operation_new(process->op.state, &write_source, write);
+    if (op)
+        op->attached = Py_NewRef((PyObject *)process);
+    return (PyObject *)op;
+}
+
 /* The operation of what the core has queued, or the exception for why it was not. */
 static PyObject *begin_write(struct py_process *process, enum cws_status status,
                              struct cws_write *write)
@@ -95,13 +118,15 @@ static PyObject *begin_write(struct py_process *process, enum cws_status status,
     struct py_state *state = process->op.state;
     switch (status) {
     case CWS_OK:
-        return (PyObject *)py_operation_new(state, &write_source, write);
+        return write_operation(process, write);
     case CWS_NO_MEMORY:
         return PyErr_NoMemory();
     case CWS_CLOSED:
-        return raise_write_error(state, "closed", NULL);
+        return raise_write_error(state, "closed", NULL, NULL);
     default:
-        return raise_write_error(state, "failed", process->stdin_error);
+        if (process->stdin_error)
+            return raise_write_error(state, "failed", NULL, process->stdin_error);
+        return raise_ended(process);
     }
 }
 

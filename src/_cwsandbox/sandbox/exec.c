@@ -89,9 +89,8 @@ static void end_exec(struct cws_exec *exec, enum cws_exec_end end)
     cws_timer_cancel(exec->sandbox->loop, &exec->timer);
     cws_tenant_leave(&exec->tenant);
     count(exec);
-    cws_stdin_end(&exec->stdin_);
     close_call(exec);
-    cws_future_complete(&exec->future);
+    cws_stdin_end(&exec->stdin_, exec->end == CWS_EXEC_STATUS, &exec->future);
     /* After the future: who sees the end of the output can ask how the command ended. */
     cws_output_end(&exec->out);
     cws_output_end(&exec->err);

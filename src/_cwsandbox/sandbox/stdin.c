@@ -8,13 +8,14 @@
 
 /* ---- writes --------------------------------------------------------------------------------- */
 
-static struct cws_write *write_new(void)
+static struct cws_write *write_new(struct cws_stdin *stdin_)
 {
     struct cws_write *write = cws_calloc(1, sizeof(*write));
     if (!write)
         return NULL;
     cws_ref_init(&write->ref);
     cws_future_init(&write->future);
+    write->stdin_ = stdin_;
     cws_list_init(&write->node);
     cws_list_init(&write->blocks);
     return write;
@@ -39,6 +40,9 @@ void cws_write_unref(struct cws_write *write)
 /* Done, and the queue's reference with it. */
 static void write_complete(struct cws_write *write)
 {
+    /* Closing the input of a command that has ended is no failure; bytes it never got are. */
+    if (write->is_close && !write->stdin_->lost)
+        write->how = CWS_OK;
     cws_future_complete(&write->future);
     cws_write_unref(write);
 }
@@ -49,7 +53,11 @@ static void on_block_settled(struct cws_block *block, enum cws_status how)
     cws_free(block);
     if (how != CWS_OK)
         write->how = CWS_CLOSED;
-    if (--write->blocks_left == 0)
+    if (--write->blocks_left > 0)
+        return;
+    if (write->how != CWS_OK && !write->stdin_->ended)
+        cws_list_push_back(&write->stdin_->fallen, &write->node);
+    else
         write_complete(write);
 }
 
@@ -86,7 +94,11 @@ static enum cws_status enqueue(struct cws_stdin *stdin_, struct cws_write *write
     pthread_mutex_lock(&stdin_->lock);
     if (stdin_->failed) {
         status = CWS_CANCELLED;
-        stdin_->closed |= write->is_close;
+        if (write->is_close) {
+            if (stdin_->lost && !stdin_->closed)
+                write->how = CWS_CLOSED;
+            stdin_->closed = true;
+        }
     } else if (stdin_->closed) {
         status = CWS_CLOSED;
     } else {
@@ -107,7 +119,7 @@ static enum cws_status enqueue(struct cws_stdin *stdin_, struct cws_write *write
 enum cws_status cws_stdin_write(struct cws_stdin *stdin_, const uint8_t *data, size_t len,
                                 struct cws_write **out_write)
 {
-    struct cws_write *write = write_new();
+    struct cws_write *write = write_new(stdin_);
     if (!write)
         return CWS_NO_MEMORY;
     enum cws_status status =
@@ -121,7 +133,7 @@ enum cws_status cws_stdin_write(struct cws_stdin *stdin_, const uint8_t *data, s
 
 enum cws_status cws_stdin_close(struct cws_stdin *stdin_, struct cws_write **out_write)
 {
-    struct cws_write *write = write_new();
+    struct cws_write *write = write_new(stdin_);
     if (!write)
         return CWS_NO_MEMORY;
     write->is_close = true;
@@ -130,7 +142,7 @@ enum cws_status cws_stdin_close(struct cws_stdin *stdin_, struct cws_write **out
         return CWS_NO_MEMORY;
     }
     if (enqueue(stdin_, write) != CWS_OK)
-        cws_future_complete(&write->future); /* nothing is left to be done: the input is over */
+        cws_future_complete(&write->future); /* nothing is left to be done */
     *out_write = write;
     return CWS_OK;
 }
@@ -199,20 +211,23 @@ void cws_stdin_open(struct cws_stdin *stdin_, struct cws_call *call)
     drain(stdin_);
 }
 
-void cws_stdin_end(struct cws_stdin *stdin_)
+void cws_stdin_end(struct cws_stdin *stdin_, bool lost, struct cws_future *command)
 {
     struct cws_list writes;
     cws_list_init(&writes);
     stdin_->call = NULL;
+    stdin_->ended = true;
+    cws_list_splice(&writes, &stdin_->fallen);
     pthread_mutex_lock(&stdin_->lock);
     stdin_->failed = true;
+    stdin_->lost = lost;
     cws_list_splice(&writes, &stdin_->queue);
+    cws_future_complete(command);
     pthread_mutex_unlock(&stdin_->lock);
     struct cws_list *node;
     while ((node = cws_list_pop_front(&writes)) != NULL) {
         struct cws_write *write = cws_list_entry(node, struct cws_write, node);
-        /* Closing the input of a command that has ended is no failure; bytes it never got are. */
-        write->how = write->is_close ? CWS_OK : CWS_CLOSED;
+        write->how = CWS_CLOSED;
         write_complete(write);
     }
 }
@@ -223,6 +238,7 @@ void cws_stdin_init(struct cws_stdin *stdin_, struct cws_loop *loop,
     memset(stdin_, 0, sizeof(*stdin_));
     pthread_mutex_init(&stdin_->lock, NULL);
     cws_list_init(&stdin_->queue);
+    cws_list_init(&stdin_->fallen);
     stdin_->task.run = run_task;
     stdin_->loop = loop;
     stdin_->hold = hold;
@@ -231,6 +247,6 @@ void cws_stdin_init(struct cws_stdin *stdin_, struct cws_loop *loop,
 
 void cws_stdin_done(struct cws_stdin *stdin_)
 {
-    assert(cws_list_is_empty(&stdin_->queue));
+    assert(cws_list_is_empty(&stdin_->queue) && cws_list_is_empty(&stdin_->fallen));
     pthread_mutex_destroy(&stdin_->lock);
 }

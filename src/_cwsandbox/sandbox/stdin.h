@@ -13,12 +13,16 @@
 #include "grpc/call.h"
 #include "io/future.h"
 
+struct cws_stdin;
+
 /* One write, or the end of input. */
 struct cws_write {
     struct cws_ref ref;
     struct cws_future future;
     enum cws_status how; /* once done: CWS_OK, or CWS_CLOSED when bytes were dropped because the
-                            command ended */
+                            command ended, or when the call was lost before the end of input was
+                            sent */
+    struct cws_stdin *stdin_;
     struct cws_list node;
     struct cws_list blocks; /* messages, until they are given to the call */
     size_t blocks_left;     /* messages not settled; loop thread */
@@ -26,15 +30,18 @@ struct cws_write {
 };
 
 struct cws_stdin {
-    pthread_mutex_t lock;  /* guards the next four */
+    pthread_mutex_t lock;  /* guards the next five */
     struct cws_list queue; /* writes in order, not yet given to the call */
     bool closed;           /* cws_stdin_close was called */
     bool failed;           /* nothing can be sent any more */
+    bool lost;             /* … because the call has failed: what became of the input is unknown */
     bool posted;           /* the task is under way */
     struct cws_task task;
     struct cws_loop *loop;
     /* The loop thread's: */
-    struct cws_call *call; /* NULL until the command takes input */
+    struct cws_call *call;  /* NULL until the command takes input */
+    bool ended;             /* cws_stdin_end was called */
+    struct cws_list fallen; /* writes the call has dropped: done when the command's end is known */
     void (*hold)(struct cws_stdin
                      *); /* the owner keeps itself alive while a task or a write is under way … */
     void (*drop)(struct cws_stdin *); /* … and lets go */
@@ -61,5 +68,7 @@ void cws_write_unref(struct cws_write *write); /* NULL is allowed */
 
 /* Loop thread: the command is ready, input goes to this call from now on. */
 void cws_stdin_open(struct cws_stdin *stdin_, struct cws_call *call);
-/* Loop thread: the command has ended: what is queued is dropped, its writes end with CWS_CLOSED. */
-void cws_stdin_end(struct cws_stdin *stdin_);
+/* Loop thread: the command has ended. Completes `command`, its future; from that moment on no write
+ * is taken. What is queued is dropped, its writes end with CWS_CLOSED, after the command: who sees
+ * their end can ask for its. `lost`: its call has failed, so that closing the input fails, too. */
+void cws_stdin_end(struct cws_stdin *stdin_, bool lost, struct cws_future *command);

@@ -211,6 +211,23 @@ static void test_after_the_end_nothing_is_taken(void **state)
     exec_bed_close(bed);
 }
 
+static void test_after_a_loss_closing_fails_too(void **state)
+{
+    struct exec_bed *bed = *state;
+    exec_bed_open(bed);
+    struct cws_exec *exec = exec_start(bed, true, -1);
+    struct remote *remote = wait_remote(bed, 0);
+    remote_ready(remote);
+    remote_finish(remote, CWS_GRPC_UNAVAILABLE, "x");
+    exec_wait(bed, exec);
+    settle(bed->client.loop);
+    assert_int_equal(try_write(exec), CWS_CANCELLED);
+    assert_write(close_input(exec), CWS_CLOSED);
+    assert_write(close_input(exec), CWS_OK);
+    cws_exec_unref(exec);
+    exec_bed_close(bed);
+}
+
 static void test_set_failed_refuses_further_writes(void **state)
 {
     struct exec_bed *bed = *state;
@@ -232,7 +249,12 @@ static void test_set_failed_refuses_further_writes(void **state)
 
 /* --- the command ends while writes are under way: each of them ends, too --- */
 
-enum how { BY_EXIT, BY_ERROR_FRAME, BY_STATUS, BY_CANCEL, BY_SANDBOX, HOWS };
+enum how { BY_EXIT, BY_ERROR_FRAME, BY_STATUS, BY_LOSS, BY_CANCEL, BY_SANDBOX, HOWS };
+
+static bool is_lost(enum how how)
+{
+    return how == BY_STATUS || how == BY_LOSS;
+}
 
 static void end_command(struct exec_bed *bed, struct cws_exec *exec, struct remote *remote,
                         enum how how)
@@ -243,11 +265,28 @@ static void end_command(struct exec_bed *bed, struct cws_exec *exec, struct remo
         remote_error(remote, "x", "X");
     else if (how == BY_STATUS)
         remote_finish(remote, CWS_GRPC_INTERNAL, "x");
+    else if (how == BY_LOSS)
+        cws_server_free(bed->client.server);
     else if (how == BY_CANCEL)
         assert_true(cws_exec_cancel(exec));
     else
         assert_int_equal(cws_sandbox_close(bed->sandbox), CWS_OK);
+    if (how == BY_LOSS)
+        bed->client.server = NULL;
     exec_wait(bed, exec);
+}
+
+/* Notes whether the command's end can be asked for at the moment that the write's end is told. */
+struct watcher {
+    struct cws_observer observer;
+    struct cws_exec *exec;
+    bool knows_the_end;
+};
+
+static void on_write_done(struct cws_observer *observer)
+{
+    struct watcher *watcher = cws_container_of(observer, struct watcher, observer);
+    watcher->knows_the_end = cws_future_is_done(&watcher->exec->future);
 }
 
 static void test_writes_before_ready(void **state)
@@ -260,7 +299,8 @@ static void test_writes_before_ready(void **state)
         end_command(bed, exec, wait_remote(bed, 0), how);
         WAIT_FOR(bed->client.loop, write_is_done(write) && write_is_done(end));
         assert_write(write, CWS_CLOSED);
-        assert_write(end, CWS_OK); /* the input is over, as was wished */
+        /* the input is over, as was wished; unless nobody knows what became of it */
+        assert_write(end, is_lost(how) ? CWS_CLOSED : CWS_OK);
         cws_exec_unref(exec);
         exec_bed_close(bed);
     }
@@ -276,11 +316,19 @@ static void test_writes_under_back_pressure(void **state)
         remote_ready(remote);
         struct cws_write *write = exec_write(exec, 0, 1 << 20);
         struct cws_write *second = exec_write(exec, 1 << 20, 100);
+        struct cws_write *end = close_input(exec);
         WAIT_FOR(bed->client.loop, remote->input > 100000);
+        struct watcher watcher = {.observer.notify = on_write_done, .exec = exec};
+        assert_true(cws_future_observe(&write->future, &watcher.observer));
         end_command(bed, exec, remote, how);
-        WAIT_FOR(bed->client.loop, write_is_done(write) && write_is_done(second));
+        WAIT_FOR(bed->client.loop,
+                 write_is_done(write) && write_is_done(second) && write_is_done(end));
+        assert_true(watcher.knows_the_end);
         assert_write(write, CWS_CLOSED);
         assert_write(second, CWS_CLOSED);
+        assert_write(end, is_lost(how) ? CWS_CLOSED : CWS_OK);
+        assert_int_equal(try_write(exec), CWS_CANCELLED);
+        assert_write(close_input(exec), CWS_OK); /* it was closed before: told once is enough */
         cws_exec_unref(exec);
         exec_bed_close(bed);
     }
@@ -423,6 +471,7 @@ int main(void)
         STDIN_TEST(test_back_pressure),
         STDIN_TEST(test_after_the_close_nothing_is_taken),
         STDIN_TEST(test_after_the_end_nothing_is_taken),
+        STDIN_TEST(test_after_a_loss_closing_fails_too),
         STDIN_TEST(test_set_failed_refuses_further_writes),
         STDIN_TEST(test_writes_before_ready),
         STDIN_TEST(test_writes_under_back_pressure),
