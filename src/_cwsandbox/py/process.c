@@ -138,8 +138,7 @@ static bool has_code(const struct py_process *process)
 int py_process_failure(struct py_process *process, PyObject **out_failure)
 {
     *out_failure = NULL;
-    if (process->op.cancelled || py_process_exec(process)->end == CWS_EXEC_EXITED ||
-        py_process_exec(process)->end == CWS_EXEC_CANCELLED)
+    if (py_process_has_exited(process) || py_process_is_cancelled(process))
         return 0;
     if (py_operation_settle(&process->op) < 0)
         return -1;
