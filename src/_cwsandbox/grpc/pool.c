@@ -255,17 +255,19 @@ static void place_calls(struct cws_channel *channel)
     }
 }
 
-/* Connections that may take a call now or later. Those in doubt do not keep others from being
- * opened. */
-static size_t count_trusted(const struct cws_channel *channel)
+/* Whether another connection may be opened for the calls that wait. */
+static bool may_open(const struct cws_channel *channel)
 {
-    size_t n = 0;
+    size_t trusted = 0, shut = 0;
     for (struct cws_list *node = channel->connections.next; node != &channel->connections;
          node = node->next) {
         const struct cws_pool_connection *c = entry_of(node);
-        n += !c->conn || !cws_h2_conn_is_doubted(c->conn);
+        trusted += !c->conn || !cws_h2_conn_is_doubted(c->conn);
+        shut += c->conn && cws_h2_conn_is_shut(c->conn);
     }
-    return n;
+    /* Those in doubt do not keep others from being opened. A peer that allows no stream is asked
+     * once more: behind one address there may be several. */
+    return trusted < channel->max_connections && (shut == 0 || shut + channel->connecting < 2);
 }
 
 static void on_redial_timer(struct cws_timer *timer)
@@ -286,8 +288,7 @@ static void on_pump(struct cws_deferred *deferred)
         return;
     }
     size_t each = channel->streams_expected ? channel->streams_expected : USUAL_MAX_STREAMS;
-    while (channel->queued && count_trusted(channel) < channel->max_connections &&
-           channel->connecting * each < channel->queued) {
+    while (channel->queued && may_open(channel) && channel->connecting * each < channel->queued) {
         size_t before = channel->connection_count;
         open_connection(channel);
         if (channel->connection_count == before)

@@ -320,6 +320,11 @@ size_t cws_h2_conn_free_slots(const struct cws_h2_conn *conn)
     return conn->peer_max_streams - conn->stream_count;
 }
 
+bool cws_h2_conn_is_shut(const struct cws_h2_conn *conn)
+{
+    return conn->ready && !conn->draining && !conn->failed && conn->peer_max_streams == 0;
+}
+
 size_t cws_h2_conn_stream_count(const struct cws_h2_conn *conn)
 {
     return conn->stream_count;

@@ -55,6 +55,8 @@ void cws_h2_conn_free(struct cws_h2_conn *conn);
 
 /* Client: how many streams may be opened now: 0 before on_ready, after GOAWAY and in doubt. */
 size_t cws_h2_conn_free_slots(const struct cws_h2_conn *conn);
+/* Client: the peer takes new streams in principle, and allows none at present. */
+bool cws_h2_conn_is_shut(const struct cws_h2_conn *conn);
 size_t cws_h2_conn_stream_count(const struct cws_h2_conn *conn);
 /* The connection takes no new streams any more (GOAWAY either way, or it is down). */
 bool cws_h2_conn_is_draining(const struct cws_h2_conn *conn);

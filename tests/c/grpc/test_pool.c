@@ -29,6 +29,88 @@ static size_t ended_ok(const struct client_bed *bed)
     return n;
 }
 
+/* --- peers that let no stream through --- */
+
+static void answer(struct h2_record *record, char event)
+{
+    if (event != 'h' || !record->stream)
+        return;
+    struct cws_h2_field fields[] = {
+        cws_h2_field_of(":status", "200"),
+        cws_h2_field_of("content-type", "application/grpc"),
+        cws_h2_field_of("grpc-status", "0"),
+    };
+    assert_int_equal(cws_h2_stream_respond_only(record->stream, fields, 3), CWS_OK);
+}
+
+/* Long enough for any number of connections to be made one after the other. */
+static void settle_connections(struct client_bed *bed)
+{
+    for (int i = 0; i < 10; i++) {
+        pump(bed->loop);
+        settle(bed->loop);
+    }
+}
+
+static void start_calls(struct client_bed *bed, unsigned n)
+{
+    while (n--)
+        rpc_unary(bed, ECHO_PATH, 5);
+}
+
+/* One more than the first at the most; all calls go through once one of them lets streams
+ * through. */
+static void test_no_stream_is_let_through_at_first(void **state)
+{
+    static const unsigned rows[] = {1, 500}; /* calls that wait */
+    struct client_bed *bed = *state;
+    for (size_t i = 0; i < CWS_ARRAY_LEN(rows); i++) {
+        client_bed_open_raw(bed, answer);
+        bed->raw_max_streams = 0;
+        start_calls(bed, rows[i]);
+        WAIT_FOR(bed->loop, bed->accepted);
+        settle_connections(bed);
+        assert_in_range(bed->accepted, 1, 2);
+        assert_in_range(live_connections(bed), 1, 2);
+        bed->raw_max_streams = 100;
+        client_bed_raw_allow(bed, bed->accepted - 1, 100);
+        WAIT_FOR(bed->loop, ended_ok(bed) == rows[i]);
+        client_bed_close(bed);
+    }
+}
+
+/* The same peer was generous before. */
+static void test_no_stream_is_let_through_any_more(void **state)
+{
+    struct client_bed *bed = *state;
+    client_bed_open_raw(bed, answer);
+    start_calls(bed, 1);
+    WAIT_FOR(bed->loop, ended_ok(bed) == 1);
+    bed->raw_max_streams = 0;
+    client_bed_raw_allow(bed, 0, 0);
+    start_calls(bed, 300);
+    settle_connections(bed);
+    assert_int_equal(bed->accepted, 2);
+    client_bed_raw_allow(bed, 0, 100);
+    WAIT_FOR(bed->loop, ended_ok(bed) == 301);
+    client_bed_close(bed);
+}
+
+/* One that lets none through does not keep calls from those that do. */
+static void test_no_stream_is_let_through_by_one_of_several(void **state)
+{
+    struct client_bed *bed = *state;
+    client_bed_open_raw(bed, answer);
+    bed->raw_max_streams = 0;
+    start_calls(bed, 1);
+    WAIT_FOR(bed->loop, bed->accepted);
+    bed->raw_max_streams = 100;
+    WAIT_FOR(bed->loop, ended_ok(bed) == 1);
+    start_calls(bed, 300);
+    WAIT_FOR(bed->loop, ended_ok(bed) == 301);
+    client_bed_close(bed);
+}
+
 /* --- many calls --- */
 
 static void test_a_thousand_calls_at_once(void **state)
@@ -263,6 +345,9 @@ static void test_each_allocation_may_fail(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        POOL_TEST(test_no_stream_is_let_through_at_first),
+        POOL_TEST(test_no_stream_is_let_through_any_more),
+        POOL_TEST(test_no_stream_is_let_through_by_one_of_several),
         POOL_TEST(test_a_thousand_calls_at_once),
         POOL_TEST(test_calls_beyond_all_connections_wait_their_turn),
         POOL_TEST(test_one_at_a_time_needs_one_connection),

@@ -267,15 +267,6 @@ static void exec_bed_open_raw(struct exec_bed *bed)
     exec_bed_open_sandbox(bed);
 }
 
-static void let_streams_through(struct exec_bed *bed, uint32_t n)
-{
-    struct cws_h2_conn *conn = bed->client.raw[0].conn;
-    nghttp2_settings_entry entry = {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, n};
-    assert_int_equal(nghttp2_submit_settings(conn->session, NGHTTP2_FLAG_NONE, &entry, 1), 0);
-    cws_h2_conn_want_flush(conn);
-    settle(bed->client.loop);
-}
-
 /* Refused, it waits for room once more: with all of its time when it gets it. */
 static void test_a_refused_command_has_its_time_for_ready_again(void **state)
 {
@@ -284,13 +275,13 @@ static void test_a_refused_command_has_its_time_for_ready_again(void **state)
     struct cws_exec *exec = exec_start(bed, true, 60);
     struct h2_record *request = nth_request(bed, 0);
     fake_clock_advance(bed->client.loop, 4 * CWS_NS_PER_S);
-    let_streams_through(bed, 0);
+    client_bed_raw_allow(&bed->client, 0, 0);
     h2_reset(request, CWS_H2_REFUSED_STREAM);
     settle(bed->client.loop);
     fake_clock_advance(bed->client.loop, 4 * CWS_NS_PER_S);
     settle(bed->client.loop);
     assert_false(cws_future_is_done(&exec->future));
-    let_streams_through(bed, 1);
+    client_bed_raw_allow(&bed->client, 0, 1);
     nth_request(bed, 1);
     fake_clock_advance(bed->client.loop, 4 * CWS_NS_PER_S);
     settle(bed->client.loop);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/un.h>
 
+#include "h2/conn_private.h"
 #include "io/listen.h"
 #include "support/grpc_peer.h"
 #include "support/h2_peer.h"
@@ -108,6 +109,16 @@ static inline void client_bed_open_raw(struct client_bed *bed,
     bed->raw_hook = hook;
     client_bed_listen(bed);
     client_bed_channel(bed, (struct cws_channel_options){0});
+}
+
+/* The n-th bare connection, from 0, allows so many streams from now on. */
+static inline void client_bed_raw_allow(struct client_bed *bed, unsigned n, uint32_t max_streams)
+{
+    struct cws_h2_conn *conn = bed->raw[n].conn;
+    nghttp2_settings_entry entry = {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, max_streams};
+    assert_int_equal(nghttp2_submit_settings(conn->session, NGHTTP2_FLAG_NONE, &entry, 1), 0);
+    cws_h2_conn_want_flush(conn);
+    settle(bed->loop);
 }
 
 /* The socket takes connections and nobody speaks on them. Returns it, to be closed by the test. */
