@@ -45,6 +45,14 @@ def line_frames(box: Sandbox, count: int) -> None:
     assert sum(1 for _ in process.stdout) == count
 
 
+def awaited_lines(box: Sandbox, count: int) -> None:
+    async def main() -> None:
+        process = box.exec(["lines", str(count), "100", "32768"])
+        assert [None async for _ in process.stdout] == [None] * count
+
+    asyncio.run(main())
+
+
 def writes(box: Sandbox, count: int) -> None:
     process = box.exec(["sink"], stdin=True)
     assert process.stdin is not None
@@ -59,6 +67,7 @@ PARTS: dict[str, tuple[Callable[[Sandbox, int], None], int]] = {
     "exec, 16 awaited at once": (awaits, 480),
     "line, in frames of 32 KiB": (lines, 20_000),
     "line, one a frame": (line_frames, 5000),
+    "line awaited, in frames of 32 KiB": (awaited_lines, 20_000),
     "write of 64 KiB": (writes, 100),
 }
 """Each with how many operations it does."""

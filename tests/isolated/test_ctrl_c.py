@@ -79,3 +79,34 @@ def test_interrupt(wait: str, before: int) -> None:
         assert process.stdout.readline() == "stopped\n"
         assert process.wait(30) == 0
         assert process.stderr.read() == ""
+
+
+ASYNC_SCRIPT = """
+import asyncio, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from cwsandbox import Sandbox
+
+async def main():
+    async with Sandbox.run() as sandbox:
+        count = 0
+        async for line in sandbox.exec(["yes"]).stdout:
+            count += 1
+            if count == 1000:
+                print("reading", flush=True)
+
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_interrupt_of_a_loop_that_reads_without_end() -> None:
+    """asyncio.run() cancels the main task, which has to suspend for that though there is always a line."""
+    env = {**os.environ, "CWSANDBOX_BASE_URL": "local", "CWSANDBOX_DISABLE_SIGNAL_HANDLERS": "1"}
+    with killed_at_the_end([sys.executable, "-c", ASYNC_SCRIPT], env) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "reading\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "interrupted\n"
+        assert process.wait(30) == 0

@@ -1,4 +1,5 @@
 #include "py/await_private.h"
+#include "py/pace.h"
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
@@ -119,6 +120,7 @@ static enum py_poll start_waiting(struct py_awaiter *awaiter, PyObject **out_val
     if (how != PY_POLL_PENDING)
         return how;
     py_letter_hold(&awaiter->letter);
+    py_pace_reset();
     awaiter->phase = PY_AWAITER_WAITING;
     awaiter->blocking = true;
     struct cws_loop *loop = awaiter->waitable->loop(awaiter->subject);
@@ -194,6 +196,19 @@ static int refuse_if_running(const struct py_awaiter *awaiter)
     return -1;
 }
 
+/* Lets the loop have a turn, as asyncio.sleep(0) does; nothing has been taken yet. */
+static PySendResult pause_once(struct py_awaiter *awaiter, PyObject **out_value)
+{
+    struct py_bridge *bridge = py_bridge_of_running_loop(awaiter->state);
+    if (!bridge)
+        return PYGEN_ERROR;
+    Py_DECREF((PyObject *)bridge);
+    py_pace_reset();
+    awaiter->phase = PY_AWAITER_PAUSED;
+    *out_value = Py_NewRef(Py_None);
+    return PYGEN_NEXT;
+}
+
 static PySendResult step(struct py_awaiter *awaiter, PyObject **out_value)
 {
     PyObject *value = NULL;
@@ -211,6 +226,10 @@ static PySendResult step(struct py_awaiter *awaiter, PyObject **out_value)
         py_awaiter_raise_cancelled(awaiter);
         return fail(awaiter);
     case PY_AWAITER_IDLE:
+        if (awaiter->waitable->is_stream && py_pace_is_due())
+            return pause_once(awaiter, out_value);
+        break;
+    case PY_AWAITER_PAUSED:
     case PY_AWAITER_WOKEN:
         break;
     }

@@ -7,6 +7,7 @@
 enum py_awaiter_phase {
     PY_AWAITER_IDLE,      /* not begun */
     PY_AWAITER_RUNNING,   /* polls its subject, which may run Python code */
+    PY_AWAITER_PAUSED,    /* suspended for one turn of the loop before it goes on */
     PY_AWAITER_WAITING,   /* the letter is registered or on its way */
     PY_AWAITER_WOKEN,     /* the letter has come */
     PY_AWAITER_CANCELLED, /* by cancel() */

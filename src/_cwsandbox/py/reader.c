@@ -139,7 +139,8 @@ static struct cws_loop *loop_of(PyObject *self)
 }
 
 /* A cancelled task has taken nothing, and the command goes on. */
-static const struct py_waitable next_item = {.poll = poll_item, .loop = loop_of};
+static const struct py_waitable next_item = {
+    .poll = poll_item, .loop = loop_of, .is_stream = true};
 
 /* ---- methods -------------------------------------------------------------------------------- */
 

@@ -30,6 +30,9 @@ struct py_waitable {
     /* A blocked thread may run that loop meanwhile (io/guest.h). Not for what comes in many pieces:
      * they are better received by one thread while another works on them. */
     bool may_run_loop;
+    /* One of many values, of which the next may be there already, without end: awaiting them lets
+     * the event loop go on from time to time (pace.h). */
+    bool is_stream;
 };
 
 /* Blocks until there is a value or the deadline (monotonic ns) has passed: then TimeoutError.
