@@ -122,24 +122,14 @@ static void leave_making(struct py_operation *op)
     PyThread_release_lock(op->making);
 }
 
-static int take(struct py_operation *op)
-{
-    op->value = op->source->take(op);
-    if (op->value)
-        return 0;
-    if (!PyErr_ExceptionMatches(PyExc_Exception))
-        return -1; /* came from outside, as KeyboardInterrupt does: the next request tries again */
-    op->error = py_exception_take();
-    return 0;
-}
-
 int py_operation_settle(struct py_operation *op)
 {
     if (is_settled(op))
         return 0;
     if (enter_making(op) < 0)
         return -1;
-    int rc = is_settled(op) ? 0 : take(op);
+    int rc = is_settled(op) ? 0 : op->source->take(op);
+    assert(rc < 0 || is_settled(op));
     leave_making(op);
     return rc;
 }

@@ -2,7 +2,9 @@
  * OperationRef: a one-shot result, by result() for threads and by await for event loops.
  *
  * Where the result comes from is the source's affair. Value or exception are made once, at the
- * first request after the end, and kept: everybody gets the same object.
+ * first request after the end, and kept: everybody gets the same object. What goes wrong in making
+ * them (no memory, a signal handler that raises) is no outcome: whoever asked is told, and the next
+ * request makes them.
  */
 #pragma once
 
@@ -16,9 +18,10 @@ struct py_operation;
 struct py_source {
     /* Tells the end of `core`. */
     struct cws_future *(*future)(void *core);
-    /* After the end, once: a new reference to the value, or NULL with the operation's exception
-     * set. Not called when value or error were filled in before the end. */
-    PyObject *(*take)(struct py_operation *op);
+    /* After the end: fills in `value` or `error`, or sets `cancelled`, from what the core says. 0,
+     * or -1 with the exception for why that failed, nothing filled in and the core as it was: it is
+     * called again. Not called when one was filled in before the end. */
+    int (*take)(struct py_operation *op);
     /* Called while not done: ends it. False: it cannot be ended, or has come to an end on its
      * own. */
     bool (*cancel)(struct py_operation *op);
@@ -79,7 +82,7 @@ enum py_poll py_operation_poll(PyObject *self, struct cws_observer *observer,
                                struct cws_waiters **out_waiters, PyObject **out_value);
 
 /* Of one that is done: makes value or error if that has not happened. 0, or -1 with an exception
- * that is not the operation's own (KeyboardInterrupt). */
+ * that is not the operation's own. */
 int py_operation_settle(struct py_operation *op);
 
 /* As _cancel(). */

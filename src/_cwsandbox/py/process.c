@@ -42,24 +42,10 @@ static PyObject *sandbox_failure(const struct py_process *process, enum cws_exec
     return NULL;
 }
 
-/* Raises what a hook has returned. It is stolen. */
-static PyObject *raise_made(PyObject *exception, const char *hook)
-{
-    if (!exception)
-        return NULL;
-    if (py_is_exception(exception))
-        py_exception_raise(exception);
-    else
-        PyErr_Format(PyExc_TypeError, "%s must return an exception instance, not %R", hook,
-                     exception);
-    Py_DECREF(exception);
-    return NULL;
-}
-
-/* Raises what make_error makes of it. */
-static PyObject *raise_error(struct py_process *process, const char *kind,
-                             const struct cws_grpc_status *status, const char *code,
-                             PyObject *failure)
+/* What make_error makes of it. NULL with another exception set. */
+static PyObject *new_error(struct py_process *process, const char *kind,
+                           const struct cws_grpc_status *status, const char *code,
+                           PyObject *failure)
 {
     struct py_state *state = process->op.state;
     PyObject *error = py_rpc_error_new(state, kind, status, code, failure);
@@ -68,19 +54,26 @@ static PyObject *raise_error(struct py_process *process, const char *kind,
     PyObject *made =
         PyObject_CallFunctionObjArgs(state->make_error, (PyObject *)process, error, NULL);
     Py_DECREF(error);
-    return raise_made(made, "make_error");
+    if (!made || py_is_exception(made))
+        return made;
+    PyErr_Format(PyExc_TypeError, "make_error must return an exception instance, not %R", made);
+    Py_DECREF(made);
+    return NULL;
 }
 
-static PyObject *take_failure(struct py_process *process)
+static int take_failure(struct py_process *process)
 {
     const struct cws_exec *exec = py_process_exec(process);
-    if (exec->end == CWS_EXEC_CANCELLED)
-        return py_state_raise_cancelled(process->op.state);
-    return raise_error(process, failure_kind(exec->end), &exec->status, exec->frame_code,
-                       sandbox_failure(process, exec->end));
+    if (exec->end == CWS_EXEC_CANCELLED) {
+        process->op.cancelled = true;
+        return 0;
+    }
+    process->op.error = new_error(process, failure_kind(exec->end), &exec->status, exec->frame_code,
+                                  sandbox_failure(process, exec->end));
+    return process->op.error ? 0 : -1;
 }
 
-static PyObject *exec_take(struct py_operation *op)
+static int exec_take(struct py_operation *op)
 {
     struct py_process *process = (struct py_process *)op;
     const struct cws_exec *exec = op->core;
@@ -88,11 +81,14 @@ static PyObject *exec_take(struct py_operation *op)
         return take_failure(process);
     PyObject *code = PyLong_FromLong(exec->exit_code);
     if (!code)
-        return NULL;
+        return -1;
     PyObject *made = PyObject_CallFunctionObjArgs(op->state->make_result, (PyObject *)process, code,
                                                   process->check ? Py_True : Py_False, NULL);
     Py_DECREF(code);
-    return made && py_is_exception(made) ? raise_made(made, "make_result") : made;
+    if (!made)
+        return -1;
+    *(py_is_exception(made) ? &op->error : &op->value) = made;
+    return 0;
 }
 
 static bool exec_cancel(struct py_operation *op)
@@ -159,7 +155,10 @@ void py_process_raise_gap(struct py_process *process, int which, size_t len)
     cws_grpc_status_set(&status, CWS_GRPC_DATA_LOSS,
                         "%zu bytes of its %s were not read in time and are not kept", len,
                         which == PY_STDOUT ? "stdout" : "stderr");
-    raise_error(process, "gap", &status, NULL, NULL);
+    PyObject *error = new_error(process, "gap", &status, NULL, NULL);
+    if (error)
+        py_exception_raise(error);
+    Py_XDECREF(error);
     cws_grpc_status_done(&status);
 }
 

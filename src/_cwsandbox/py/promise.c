@@ -27,10 +27,10 @@ static void core_release(void *core)
     cws_free(core);
 }
 
-static PyObject *outcome_gone(struct py_operation *Py_UNUSED(op))
+static int outcome_gone(struct py_operation *Py_UNUSED(op))
 {
     PyErr_SetString(PyExc_RuntimeError, "the garbage collector has cleared this operation");
-    return NULL;
+    return -1;
 }
 
 /* Ends the operation with one of the two (stolen references), unless it has ended. */
@@ -58,6 +58,58 @@ static bool complete_cancelled(struct py_operation *op)
 
 /* ---- around a concurrent.futures.Future ----------------------------------------------------- */
 
+static int is_cancelled(PyObject *future)
+{
+    PyObject *cancelled = PyObject_CallMethod(future, "cancelled", NULL);
+    if (!cancelled)
+        return -1;
+    int rc = PyObject_IsTrue(cancelled);
+    Py_DECREF(cancelled);
+    return rc;
+}
+
+static int take_over(struct py_operation *op, PyObject *future)
+{
+    int cancelled = is_cancelled(future);
+    op->cancelled = cancelled > 0;
+    if (cancelled)
+        return cancelled < 0 ? -1 : 0;
+    PyObject *error = PyObject_CallMethod(future, "exception", NULL);
+    if (!error)
+        return -1;
+    if (error != Py_None) {
+        op->error = error;
+        return 0;
+    }
+    Py_DECREF(error);
+    op->value = PyObject_CallMethod(future, "result", NULL);
+    return op->value ? 0 : -1;
+}
+
+static int wrapped_take(struct py_operation *op)
+{
+    PyObject *future = Py_XNewRef(op->attached);
+    int rc = future ? take_over(op, future) : outcome_gone(op);
+    Py_XDECREF(future);
+    return rc;
+}
+
+/* That it was cancelled is seen at once; its value or exception when somebody asks. */
+static PyObject *on_wrapped_done(PyObject *self, PyObject *future)
+{
+    struct py_operation *op = (struct py_operation *)self;
+    if (py_operation_check(op) < 0)
+        return NULL;
+    if (py_operation_is_done(op))
+        Py_RETURN_NONE;
+    int cancelled = is_cancelled(future);
+    op->cancelled = cancelled > 0;
+    cws_future_complete(op->core);
+    if (cancelled < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 static bool wrapped_cancel(struct py_operation *op)
 {
     /* Its callback completes the operation, from inside of this call. */
@@ -70,53 +122,10 @@ static bool wrapped_cancel(struct py_operation *op)
 
 static const struct py_source wrapped_source = {
     .future = core_future,
-    .take = outcome_gone,
+    .take = wrapped_take,
     .cancel = wrapped_cancel,
     .release = core_release,
 };
-
-static int is_cancelled(PyObject *future)
-{
-    PyObject *cancelled = PyObject_CallMethod(future, "cancelled", NULL);
-    if (!cancelled)
-        return -1;
-    int rc = PyObject_IsTrue(cancelled);
-    Py_DECREF(cancelled);
-    return rc;
-}
-
-/* The future is done: hands its outcome on. -1 with an exception set. */
-static int take_over(struct py_operation *op, PyObject *future)
-{
-    int cancelled = is_cancelled(future);
-    if (cancelled > 0)
-        complete_cancelled(op);
-    if (cancelled)
-        return cancelled < 0 ? -1 : 0;
-    PyObject *error = PyObject_CallMethod(future, "exception", NULL);
-    if (!error)
-        return -1;
-    if (error != Py_None) {
-        complete(op, NULL, error);
-        return 0;
-    }
-    Py_DECREF(error);
-    PyObject *value = PyObject_CallMethod(future, "result", NULL);
-    if (!value)
-        return -1;
-    complete(op, value, NULL);
-    return 0;
-}
-
-static PyObject *on_wrapped_done(PyObject *self, PyObject *future)
-{
-    struct py_operation *op = (struct py_operation *)self;
-    if (py_operation_check(op) < 0)
-        return NULL;
-    if (take_over(op, future) < 0)
-        complete(op, NULL, py_exception_take());
-    Py_RETURN_NONE;
-}
 
 static PyMethodDef on_wrapped_done_def = {"_on_done", on_wrapped_done, METH_O, NULL};
 

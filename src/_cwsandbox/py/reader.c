@@ -93,6 +93,8 @@ static enum py_poll poll_end(struct py_reader *reader, struct cws_observer *obse
     enum py_poll how = py_operation_poll_done(&process->op, observer, out_waiters);
     if (how != PY_POLL_READY || py_process_has_exited(process) || py_process_is_cancelled(process))
         return how;
+    if (py_operation_settle(&process->op) < 0)
+        return PY_POLL_ERROR; /* the failure is still to be told */
     stream->has_failed = true;
     py_process_raise_failure(process);
     return PY_POLL_ERROR;
@@ -139,8 +141,7 @@ static struct cws_loop *loop_of(PyObject *self)
 }
 
 /* A cancelled task has taken nothing, and the command goes on. */
-static const struct py_waitable next_item = {
-    .poll = poll_item, .loop = loop_of, .is_stream = true};
+static const struct py_waitable next_item = {.poll = poll_item, .loop = loop_of, .is_stream = true};
 
 /* ---- methods -------------------------------------------------------------------------------- */
 

@@ -11,18 +11,16 @@ static struct cws_future *unary_future(void *core)
     return &((struct cws_unary *)core)->future;
 }
 
-static PyObject *unary_take(struct py_operation *op)
+static int unary_take(struct py_operation *op)
 {
     const struct cws_unary *unary = op->core;
     const ProtobufCMessageDescriptor *reply = op->detail;
-    if (unary->status.code == CWS_GRPC_OK)
-        return py_message_unpack(reply, unary->reply, unary->reply_len);
-    PyObject *error = py_rpc_error_new(op->state, "status", &unary->status, NULL, NULL);
-    if (error) {
-        py_exception_raise(error);
-        Py_DECREF(error);
+    if (unary->status.code != CWS_GRPC_OK) {
+        op->error = py_rpc_error_new(op->state, "status", &unary->status, NULL, NULL);
+        return op->error ? 0 : -1;
     }
-    return NULL;
+    op->value = py_message_unpack(reply, unary->reply, unary->reply_len);
+    return op->value ? 0 : -1;
 }
 
 static bool unary_cancel(struct py_operation *op)

@@ -38,23 +38,40 @@ static void writer_dealloc(PyObject *self)
 
 /* ---- one write as an operation -------------------------------------------------------------- */
 
-/* Raises what make_write_error makes of `reason` and of the command's failure (NULL: none). Returns
- * NULL. */
-static PyObject *raise_write_error(struct py_state *state, const char *reason, PyObject *failure,
-                                   PyObject *cause)
+/* What make_write_error makes of `reason` and of the command's failure (NULL: none). NULL with
+ * another exception set. */
+static PyObject *new_write_error(struct py_state *state, const char *reason, PyObject *failure)
 {
     PyObject *error =
         PyObject_CallFunction(state->make_write_error, "sO", reason, failure ? failure : Py_None);
+    if (!error || py_is_exception(error))
+        return error;
+    PyErr_Format(PyExc_TypeError, "make_write_error must return an exception instance, not %R",
+                 error);
+    Py_DECREF(error);
+    return NULL;
+}
+
+/* The command is over: why its input cannot be written is why it has ended. */
+static PyObject *new_ended_error(struct py_process *process)
+{
+    PyObject *failure;
+    if (py_process_failure(process, &failure) < 0)
+        return NULL;
+    PyObject *error = new_write_error(process->op.state, "failed", failure);
+    Py_XDECREF(failure);
+    return error;
+}
+
+/* Raises `error`, because of `cause` (may be NULL). It is stolen; NULL is a failure that has its
+ * exception already. Returns NULL. */
+static PyObject *raise_made(PyObject *error, PyObject *cause)
+{
     if (!error)
         return NULL;
-    if (py_is_exception(error)) {
-        if (cause)
-            PyException_SetCause(error, Py_NewRef(cause));
-        py_exception_raise(error);
-    } else {
-        PyErr_Format(PyExc_TypeError, "make_write_error must return an exception instance, not %R",
-                     error);
-    }
+    if (cause)
+        PyException_SetCause(error, Py_NewRef(cause));
+    py_exception_raise(error);
     Py_DECREF(error);
     return NULL;
 }
@@ -64,24 +81,15 @@ static struct cws_future *write_future(void *core)
     return &((struct cws_write *)core)->future;
 }
 
-/* The command is over: why its input cannot be written is why it has ended. */
-static PyObject *raise_ended(struct py_process *process)
-{
-    PyObject *failure;
-    if (py_process_failure(process, &failure) < 0)
-        return NULL;
-    PyObject *nothing = raise_write_error(process->op.state, "failed", failure, NULL);
-    Py_XDECREF(failure);
-    return nothing;
-}
-
-static PyObject *write_take(struct py_operation *op)
+static int write_take(struct py_operation *op)
 {
     if (((const struct cws_write *)op->core)->how == CWS_OK)
-        return Py_NewRef(Py_None);
-    if (!op->attached) /* found by the cycle collector, and asked for all the same */
-        return raise_write_error(op->state, "failed", NULL, NULL);
-    return raise_ended((struct py_process *)op->attached);
+        op->value = Py_NewRef(Py_None);
+    else if (op->attached)
+        op->error = new_ended_error((struct py_process *)op->attached);
+    else /* found by the cycle collector, and asked for all the same */
+        op->error = new_write_error(op->state, "failed", NULL);
+    return op->value || op->error ? 0 : -1;
 }
 
 /* What was queued is sent: giving up waiting for it must not punch a hole into the input. */
@@ -122,11 +130,11 @@ static PyObject *begin_write(struct py_process *process, enum cws_status status,
     case CWS_NO_MEMORY:
         return PyErr_NoMemory();
     case CWS_CLOSED:
-        return raise_write_error(state, "closed", NULL, NULL);
+        return raise_made(new_write_error(state, "closed", NULL), NULL);
     default:
         if (process->stdin_error)
-            return raise_write_error(state, "failed", NULL, process->stdin_error);
-        return raise_ended(process);
+            return raise_made(new_write_error(state, "failed", NULL), process->stdin_error);
+        return raise_made(new_ended_error(process), NULL);
     }
 }
 
