@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -15,6 +16,18 @@ from cwsandbox import Sandbox, SandboxError
 from integration.env import Daemon
 
 IN_USER_NAMESPACE = ("unshare", "--user", "--map-root-user")
+# As containers have them, for the names of hosts.
+MOUNT_IN_ETC = 'mount --bind /etc/hosts /etc/hosts && exec "$@"'
+WITH_MOUNT_IN_ETC = (
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "--mount",
+    "sh",
+    "-c",
+    MOUNT_IN_ETC,
+    "sh",
+)
 OTHER_USER = "nobody"
 PROCESSES = 60
 MEBIBYTES = 32
@@ -39,6 +52,8 @@ def prefix_of(mode: str) -> tuple[str, ...]:
         words += as_user()
     if mode.endswith("in user namespace"):
         words += IN_USER_NAMESPACE
+    if mode.endswith("with a mount in /etc"):
+        words += WITH_MOUNT_IN_ETC
     if words and subprocess.run([*words, "true"], capture_output=True).returncode != 0:
         pytest.skip(f"refused on this machine: {' '.join(words)}")
     return words
@@ -46,7 +61,13 @@ def prefix_of(mode: str) -> tuple[str, ...]:
 
 @pytest.fixture(
     scope="module",
-    params=["as we are", "as we are, in user namespace", "user", "user in user namespace"],
+    params=[
+        "as we are",
+        "as we are, in user namespace",
+        "as we are, with a mount in /etc",
+        "user",
+        "user in user namespace",
+    ],
 )
 def anybodys(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
@@ -180,3 +201,53 @@ def test_a_fork_bomb_ends_with_its_sandbox(anybodys: Daemon, inside: Sandbox) ->
     inside.stop().result()
     with pytest.raises(SandboxError):
         bomb.result()
+
+
+LOCK_ALL = """
+import fcntl, os, stat, time
+held = []
+for top in ("/etc", "/usr/share/zoneinfo/Europe"):
+    for folder, folders, files in os.walk(top):
+        for path in [folder] + [folder + "/" + name for name in files]:
+            if os.path.islink(path): continue
+            try: file = os.open(path, os.O_RDONLY)
+            except OSError: continue
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.append(file)
+            print(path)
+print("", flush=True)
+time.sleep(1000)
+"""
+
+
+def test_locks_on_files_of_the_host_are_private(inside: Sandbox) -> None:
+    """All that can be opened below /etc, and some of /usr: the host still gets a lock on each, and so do neighbours."""
+    process = inside.exec(["python3", "-c", LOCK_ALL])
+    paths = []
+    for line in process.stdout:
+        if line == "\n":
+            break
+        paths.append(line.rstrip("\n"))
+    assert {"/etc/ssl/certs", "/etc/alternatives"} <= set(paths)
+    tried = 0
+    for path in paths:
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            continue  # made for the sandbox
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            tried += 1
+        finally:
+            os.close(file)
+    assert tried > 10
+    process.cancel()
+
+
+def test_certificates_can_be_added(inside: Sandbox) -> None:
+    script = (
+        "echo x > /etc/ssl/certs/own && ln -s own /etc/alternatives/own && cat /etc/ssl/certs/own"
+    )
+    result = inside.exec(["sh", "-c", script]).result()
+    assert (result.stdout, result.stderr) == ("x\n", "")
+    assert not os.path.lexists("/etc/ssl/certs/own")

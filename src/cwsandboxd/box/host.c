@@ -174,7 +174,8 @@ enum cws_status cwsd_host_plan(struct cwsd_host *host, enum cwsd_isolation isola
                                           .init_path = host->init_path,
                                           .other_users = host->users != NULL,
                                           .limits = host->limits,
-                                          .read_only = read_only};
+                                          .read_only = read_only,
+                                          .etc_apart = host->etc_apart};
     if (host->process_count != CWSD_COUNT_OWN)
         options.limits.processes = 0;
     cwsd_layout_done(&host->layout);

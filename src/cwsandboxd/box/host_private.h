@@ -14,6 +14,7 @@ struct cwsd_host {
     int init_fd; /* with users: a copy of the init that all of them can execute; else -1 */
     struct cwsd_limits limits; /* of each sandbox */
     enum cwsd_process_count process_count;
+    bool etc_apart;            /* as in cwsd_layout_options */
     struct cwsd_layout layout; /* with CWSD_ISOLATION_NONE only its environment */
     char description[1024];
 };

@@ -32,6 +32,7 @@
 /* Where `python` is put when /usr cannot be written to. */
 #define OWN_BIN "/run/cwsandbox/bin"
 
+const char cwsd_layout_etc[] = HIDDEN_ETC;
 const char *const cwsd_layout_programs[] = {"/usr",   "/opt",   "/bin",    "/sbin", "/lib",
                                             "/lib32", "/lib64", "/libx32", NULL};
 
@@ -48,7 +49,7 @@ static const char *const etc_files[] = {
     "shells",         "ssl/openssl.cnf", "system-release", "timezone",    "ca-certificates.conf"};
 static const struct {
     const char *pattern;
-    bool writable; /* there are programs that write there; an overlay for each is too dear */
+    bool writable; /* there are programs that add files there */
 } etc_dirs[] = {
     {"alternatives", true},
     {"ca-certificates", false},
@@ -250,12 +251,29 @@ static void pick_from_hidden(struct builder *builder)
     }
 }
 
-static void bind_from_hidden(struct builder *builder, const char *path, bool writable)
+/* Locks on the host's files, and watches, would be shared with everybody who has these. One overlay
+ * is cheaper than copies. */
+static void overlay_hidden(struct builder *builder)
+{
+    char upper[PATH_MAX];
+    if (builder->options->etc_apart)
+        return;
+    for (size_t i = 0; i < CWS_ARRAY_LEN(etc_dirs); i++) {
+        snprintf(upper, sizeof(upper), "/etc/%s", etc_dirs[i].pattern);
+        if (!etc_dirs[i].writable || !is_directory(upper))
+            continue;
+        snprintf(upper, sizeof(upper), UPPER "/etc/up/%s", etc_dirs[i].pattern);
+        cwsd_script_mkdir(&builder->layout->before, upper, 0755);
+    }
+    cwsd_script_add(&builder->layout->before, CWSI_STEP_OVERLAY, 0, HIDDEN_ETC, UPPER "/etc");
+}
+
+static void bind_from_hidden(struct builder *builder, const char *path)
 {
     char from[PATH_MAX];
     snprintf(from, sizeof(from), CWSI_HIDDEN "%s", path);
     cwsd_script_add(&builder->layout->before, CWSI_STEP_BIND, CWSI_STEP_IF_EXISTS, from, path);
-    if (writable)
+    if (builder->options->etc_apart)
         add_overlay(builder, path, CWSI_STEP_TRY);
 }
 
@@ -288,7 +306,7 @@ static void add_etc_dirs(struct builder *builder)
             else if (!is_directory(path))
                 continue;
             else if (has_overlay(builder))
-                bind_from_hidden(builder, path, etc_dirs[i].writable);
+                bind_from_hidden(builder, path);
             else
                 words(builder, "--ro-bind-try", path, path);
         }
@@ -315,6 +333,7 @@ static void add_etc(struct builder *builder, const char *path)
     if (has_overlay(builder)) {
         words(builder, "--ro-bind", "/etc", HIDDEN_ETC);
         pick_from_hidden(builder);
+        overlay_hidden(builder);
     } else {
         pick_by_bwrap(builder);
     }

@@ -17,7 +17,12 @@ struct cwsd_layout_options {
     bool other_users;          /* they run as users to whom nothing belongs, with CWSI_PROGRAM */
     struct cwsd_limits limits; /* processes 0: none */
     unsigned read_only;        /* bit i: no overlay on cwsd_layout_programs[i] */
+    bool etc_apart;            /* no overlay on /etc as a whole, but one for each folder */
 };
+
+/* Where the init puts its overlay on the host's /etc: what its report names when that is refused.
+ */
+extern const char cwsd_layout_etc[];
 
 struct cwsd_layout {
     struct cwsd_string_list bwrap_argv;

@@ -107,13 +107,17 @@ static enum cws_status run_probe(const struct cwsd_host *host, const char *new_f
 
 /* ---- from the strongest to the weakest ------------------------------------------------------ */
 
+static bool refused_overlay_on(const struct probe *probe, const char *path)
+{
+    return probe->fault.op == CWSI_FAILED && probe->fault.detail == CWSI_STEP_OVERLAY &&
+           strcmp(path, probe->fault.path) == 0;
+}
+
 /* The bit of the folder on which the init could not mount its overlay; 0: that was not it. */
 static unsigned refused_overlay(const struct probe *probe)
 {
-    if (probe->fault.op != CWSI_FAILED || probe->fault.detail != CWSI_STEP_OVERLAY)
-        return 0;
     for (unsigned i = 0; cwsd_layout_programs[i]; i++)
-        if (strcmp(cwsd_layout_programs[i], probe->fault.path) == 0)
+        if (refused_overlay_on(probe, cwsd_layout_programs[i]))
             return 1u << i;
     return 0;
 }
@@ -125,6 +129,7 @@ static enum cws_status try_isolation(struct cwsd_host *host, enum cwsd_isolation
     char new_file[64];
     struct probe probe;
     unsigned read_only = 0, refused;
+    bool refused_etc;
     snprintf(new_file, sizeof(new_file), "/usr/local/bin/.cwsandbox-probe-%d", (int)getpid());
     enum cws_status status;
     do {
@@ -132,11 +137,13 @@ static enum cws_status try_isolation(struct cwsd_host *host, enum cwsd_isolation
         if (status != CWS_OK)
             return status;
         status = run_probe(host, new_file, &probe, err);
-        /* A folder with mounts of its own below cannot be overlaid; it stays read-only, the others
-         * need not. */
+        /* A folder with mounts of its own below, as containers have them in /etc, cannot be
+         * overlaid; it stays read-only, the others need not. */
         refused = status == CWS_OK ? 0 : refused_overlay(&probe);
         read_only |= refused;
-    } while (refused && !(read_only & 1u));
+        refused_etc = status != CWS_OK && refused_overlay_on(&probe, cwsd_layout_etc);
+        host->etc_apart = host->etc_apart || refused_etc;
+    } while (refused_etc || (refused && !(read_only & 1u)));
     if (status != CWS_OK)
         return status;
     *out_read_only = read_only;
