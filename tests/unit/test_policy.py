@@ -124,3 +124,55 @@ def test_close_cancels_the_rest_and_ends_the_thread(policy: PolicyLoop) -> None:
     assert policy.loop.is_closed()
     with pytest.raises(concurrent.futures.CancelledError):
         operation.result(10)
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, BaseException])
+def test_the_loop_survives_whatever_a_coroutine_raises(
+    policy: PolicyLoop, kind: type[BaseException]
+) -> None:
+    failure = kind("mine")
+
+    async def inner() -> None:
+        await asyncio.sleep(0)
+        raise failure
+
+    async def outer() -> None:
+        await asyncio.gather(*(asyncio.create_task(inner()) for _ in range(3)))
+
+    async def value() -> int:
+        return 7
+
+    for work in (inner, outer):
+        with pytest.raises(kind) as raised:
+            policy.submit(work).result(10)
+        assert raised.value is failure
+    assert policy.submit(value).result(10) == 7
+
+
+def test_nor_does_a_callback_or_a_coroutine_that_is_cancelled_at_the_end_stop_it(
+    policy: PolicyLoop,
+) -> None:
+    ended: list[int] = []
+
+    def leave() -> None:
+        raise SystemExit(1)
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(1)
+            raise SystemExit(1)
+
+    async def begin() -> list[asyncio.Task[None]]:
+        tasks = [asyncio.create_task(stubborn()) for _ in range(3)]
+        await asyncio.sleep(0)
+        return tasks
+
+    policy.call(leave)
+    tasks = policy.submit(begin).result(10)
+    policy.call(leave)
+    policy.close()
+    assert policy.loop.is_closed()
+    assert ended == [1, 1, 1]
+    assert all(isinstance(task.exception(), SystemExit) for task in tasks)

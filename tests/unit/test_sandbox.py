@@ -28,7 +28,7 @@ def discovered(state: str, **message: Any) -> Sandbox:
     status = {"state": SandboxStatus(state).to_proto(), **message.pop("status", {})}
     told = received("Sandbox", {"sandbox_id": "sb-1", "status": status, **message})
     client = Client(connection)
-    asyncio.run(client.channel())
+    asyncio.run(client.channel(20))
     return Sandbox._discovered(connection, client, told)
 
 

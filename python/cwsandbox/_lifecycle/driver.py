@@ -148,8 +148,11 @@ class Driver:
         limit = self._connection.request_timeout if timeout is None else timeout
         was_told_to_stop = self._handle.state.stop_owned
         try:
-            await asyncio.wait_for(self._until_running(), limit)
+            async with asyncio.timeout(limit) as time:
+                await self._until_running()
         except TimeoutError:
+            if not time.expired():
+                raise
             if not lifecycle.has_started(self._handle.state):
                 raise SandboxTimeoutError(
                     f"{self._name()} did not become ready within {limit:g}s"
@@ -172,8 +175,11 @@ class Driver:
         """Wait for the end; ``timeout`` as for ``wait_running``."""
         limit = self._connection.request_timeout if timeout is None else timeout
         try:
-            await asyncio.wait_for(self._until_over(), limit)
+            async with asyncio.timeout(limit) as time:
+                await self._until_over()
         except TimeoutError:
+            if not time.expired():
+                raise
             if not self._handle.state.is_over:
                 raise SandboxTimeoutError(
                     f"{self._name()} did not complete within {limit:g}s"
@@ -216,7 +222,10 @@ class Driver:
         core = self._handle.core
         try:
             await self.wait_running(None)
-        except Exception as failure:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as failure:
+            # Also one that ends a thread: whoever waits for a command is the one to have it.
             core.fail(failure)
             return
         if not core.is_open:
@@ -290,8 +299,11 @@ class Driver:
     async def _await_end(self, seconds: int) -> None:
         limit = seconds + STOP_SLACK
         try:
-            await asyncio.wait_for(self._until_over(), limit)
+            async with asyncio.timeout(limit) as time:
+                await self._until_over()
         except TimeoutError:
+            if not time.expired():
+                raise
             if not self._handle.state.is_over:
                 raise SandboxTerminalStateUnavailableError(
                     f"{self._name()} was told to stop, but its final state was not seen within {limit:g}s"

@@ -7,6 +7,7 @@ so that user code may block, await in any loop, or do both.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 
 from cwsandbox._cwsandbox import Promise
@@ -34,6 +35,7 @@ class PolicyLoop:
         self.loop = asyncio.SelectorEventLoop()
         self._jobs: set[_Job] = set()
         self._urgent: set[_Job] = set()
+        self._is_closing = False
         self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
         self._thread.start()
 
@@ -58,6 +60,7 @@ class PolicyLoop:
         try:
             finishing.result(EXIT_PATIENCE + 1)
         finally:
+            self._is_closing = True
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join(_JOIN_TIMEOUT)
 
@@ -69,15 +72,23 @@ class PolicyLoop:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
-            self.loop.run_forever()
-            rest = asyncio.all_tasks(self.loop)
-            for task in rest:
-                task.cancel()
-            self.loop.run_until_complete(asyncio.gather(*rest, return_exceptions=True))
+            while not self._is_closing:
+                self._survive(self.loop.run_forever)
+            while rest := asyncio.all_tasks(self.loop):
+                self._survive(lambda: self._cancel_all(rest))
         finally:
-            # Lets the idle threads of the default executor end. Waiting for them (shutdown_default_executor) would take
-            # a new thread, which cannot be started while the interpreter ends.
             self.loop.close()
+
+    def _survive(self, run: Callable[[], object]) -> None:
+        # asyncio lets these two out of its loop, once the task that raised them has them as its outcome. They are for
+        # the thread that waits for that, not for this one.
+        with contextlib.suppress(SystemExit, KeyboardInterrupt):
+            run()
+
+    def _cancel_all(self, tasks: set[asyncio.Task[Any]]) -> None:
+        for task in tasks:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
 
     def _track(self, job: _Job) -> None:
         self._jobs.add(job)

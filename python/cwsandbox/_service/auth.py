@@ -37,7 +37,16 @@ def runs_foreign_code(auth: AuthConfig | None) -> bool:
         return _mode is not None
     from cwsandbox._types.auth import AuthHeaders, AuthStrategy
 
-    return not isinstance(auth, (AuthStrategy, AuthHeaders))
+    if type(auth) is AuthHeaders:
+        return type(auth.headers) is not dict
+    return type(auth) is not AuthStrategy
+
+
+def describe(auth: AuthConfig | None) -> str:
+    """Who is asked for credentials, in words."""
+    if auth is not None:
+        return f"auth provider {type(auth).__name__}"
+    return "no auth mode" if _mode is None else f"auth mode {_mode[0]!r}"
 
 
 def metadata(auth: AuthConfig | None, base_url: str) -> Metadata:
@@ -108,5 +117,9 @@ def _checked_value(name: str, value: str) -> str:
     if not isinstance(value, str) or not value.isascii() or not value.isprintable():
         raise CWSandboxAuthenticationError(
             f"auth header {name!r} must be printable ASCII text; a line break at the end of the key is a usual cause"
+        )
+    if value != value.strip(" "):
+        raise CWSandboxAuthenticationError(
+            f"auth header {name!r} must not begin or end with a blank; one at the end of the key is a usual cause"
         )
     return value

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from cwsandbox import _cwsandbox
-from cwsandbox._service import auth as _auth
-from cwsandbox._service import endpoint, errors
-from cwsandbox.exceptions import SandboxProtocolError
+from cwsandbox._service import auth, endpoint, errors
+from cwsandbox._service.rpc import Code, RpcFailure
+from cwsandbox.exceptions import CWSandboxAuthenticationError, SandboxProtocolError
 
 if TYPE_CHECKING:
+    from cwsandbox._runtime.threads import Call
     from cwsandbox._service.auth import Metadata
     from cwsandbox._service.connection import Connection
 
@@ -22,13 +24,20 @@ class Client:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._channel: _cwsandbox.Channel | None = None
+        self._finding: Call[tuple[str, Metadata]] | None = None
 
-    async def channel(self) -> _cwsandbox.Channel:
-        """The native channel. ``ValueError`` for a bad base URL; ``CWSandboxAuthenticationError``."""
+    async def channel(self, timeout: float) -> _cwsandbox.Channel:
+        """The native channel. Raises what a provider of credentials raises, ``RpcFailure`` when it takes too long,
+        ``CWSandboxAuthenticationError`` for what it gives, and ``ValueError`` for a bad base URL.
+        """
         if self._channel is None:
-            url = self._connection.base_url
-            target = await _local_target() if url == endpoint.LOCAL else endpoint.target(url)
-            self._channel = _cwsandbox.Channel(target, metadata=await self._metadata())
+            local = self._connection.base_url == endpoint.LOCAL
+            if local or auth.runs_foreign_code(self._connection.auth):
+                found = await self._find_beside(timeout)
+            else:
+                found = self._find()
+            if self._channel is None:
+                self._channel = _channel(*found)
         return self._channel
 
     @property
@@ -38,9 +47,14 @@ class Client:
         return self._channel
 
     async def call(self, method: str, request: Message, timeout: float) -> Message:
-        """One unary call of ``SandboxService``; ``timeout`` in seconds. Raises ``RpcFailure``."""
-        channel = await self.channel()
-        operation = channel.unary(f"SandboxService/{method}", request, timeout)
+        """One unary call of ``SandboxService``. Raises ``RpcFailure``.
+
+        ``timeout`` in seconds is also for finding the credentials, at the first call.
+        """
+        ends = monotonic() + timeout
+        channel = await self.channel(timeout)
+        left = ends - monotonic()
+        operation = channel.unary(f"SandboxService/{method}", request, max(left, 0.0))
         try:
             return await operation
         except _cwsandbox.RpcError as error:
@@ -51,18 +65,48 @@ class Client:
                 f"{method}: the reply for {subject!r} could not be decoded: {error}"
             ) from error
 
-    async def _metadata(self) -> Metadata:
-        auth, url = self._connection.auth, self._connection.base_url
-        if not _auth.runs_foreign_code(auth):
-            return _auth.metadata(auth, url)
-        import asyncio
+    def _find(self) -> tuple[str, Metadata]:
+        """The address to connect to, and the credentials."""
+        url = self._connection.base_url
+        if url == endpoint.LOCAL:
+            from cwsandbox._service import local
 
-        return await asyncio.to_thread(_auth.metadata, auth, url)
+            target = local.target()
+        else:
+            target = endpoint.target(url)
+        return target, auth.metadata(self._connection.auth, url)
+
+    async def _find_beside(self, timeout: float) -> tuple[str, Metadata]:
+        """As ``_find()``, on another thread. Calls that come meanwhile wait for the same one."""
+        from cwsandbox._runtime.threads import Call
+
+        call = self._finding
+        if call is None or call.is_withdrawn:
+            call = self._finding = Call(self._find)
+        try:
+            return await call.result(timeout)
+        except TimeoutError as error:
+            if call.is_done:
+                raise  # the provider's own
+            raise RpcFailure(
+                Code.DEADLINE_EXCEEDED,
+                Code.DEADLINE_EXCEEDED.name,
+                f"{self._whom()} did not answer within {timeout:g}s",
+            ) from error
+        finally:
+            if call.is_done and self._finding is call:
+                self._finding = None
+
+    def _whom(self) -> str:
+        """Whom a call waits for before it is sent."""
+        if auth.runs_foreign_code(self._connection.auth):
+            return auth.describe(self._connection.auth)
+        return "the local sandbox daemon"
 
 
-async def _local_target() -> str:
-    import asyncio
-
-    from cwsandbox._service import local
-
-    return await asyncio.to_thread(local.target)
+def _channel(target: str, metadata: Metadata) -> _cwsandbox.Channel:
+    try:
+        return _cwsandbox.Channel(target, metadata=metadata)
+    except ValueError as error:
+        _cwsandbox.Channel(target)  # which raises it again if it is about the target
+        raise CWSandboxAuthenticationError(f"the credentials cannot be sent: {error}") from error

@@ -1,0 +1,106 @@
+"""Calls on threads of their own: all at once up to a number, in order beyond, each under its caller's time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from cwsandbox._runtime.threads import THREADS_MAX, Call
+
+
+def running_threads() -> int:
+    return sum(thread.name == "cwsandbox-call" for thread in threading.enumerate())
+
+
+async def test_the_value_comes_from_another_thread() -> None:
+    call = Call(threading.current_thread)
+    thread = await call.result(20)
+    assert thread is not threading.current_thread()
+    assert thread.daemon
+    assert await call.result(20) is thread
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        OSError("x"),
+        TimeoutError("x"),
+        SystemExit(3),
+        KeyboardInterrupt(),
+        GeneratorExit(),
+        BaseException(),
+    ],
+)
+async def test_each_exception_is_passed_on(failure: BaseException) -> None:
+    def fail() -> None:
+        raise failure
+
+    caught: BaseException | None = None
+    try:
+        await Call(fail).result(20)
+    except BaseException as raised:
+        caught = raised
+    assert caught is failure
+
+
+@pytest.mark.parametrize("failure", [StopIteration(1), asyncio.CancelledError()])
+async def test_those_that_mean_something_to_a_coroutine_are_wrapped(failure: BaseException) -> None:
+    def fail() -> None:
+        raise failure
+
+    with pytest.raises(RuntimeError) as raised:
+        await Call(fail).result(20)
+    assert raised.value.__cause__ is failure
+
+
+async def test_many_at_once_and_no_more() -> None:
+    together = threading.Barrier(THREADS_MAX)
+    before = running_threads()
+    calls = [Call(lambda: together.wait(20)) for _ in range(3 * THREADS_MAX)]
+    assert running_threads() - before <= THREADS_MAX
+    await asyncio.gather(*(call.result(20) for call in calls))
+
+
+async def test_those_that_hang_take_no_more_threads_and_the_others_give_up(
+    hang: Callable[[], None],
+) -> None:
+    ran: list[int] = []
+    hanging = [Call(hang) for _ in range(THREADS_MAX)]
+    with pytest.raises(TimeoutError):
+        await hanging[0].result(0)
+    waiting = Call(lambda: ran.append(1))
+    with pytest.raises(TimeoutError):
+        await waiting.result(0.01)
+    assert waiting.is_withdrawn
+    assert not hanging[0].is_withdrawn
+    hang.release.set()  # type: ignore[attr-defined]
+    await asyncio.gather(*(call.result(20) for call in hanging))
+    await Call(lambda: None).result(20)
+    assert ran == []
+
+
+async def test_one_that_gives_up_leaves_it_to_the_others(hang: Callable[[], None]) -> None:
+    blocked = [Call(hang) for _ in range(THREADS_MAX)]
+    shared = Call(lambda: "value")
+    other = asyncio.create_task(shared.result(20))
+    await asyncio.sleep(0)
+    with pytest.raises(TimeoutError):
+        await shared.result(0)
+    hang.release.set()  # type: ignore[attr-defined]
+    assert await other == "value"
+    await asyncio.gather(*(call.result(20) for call in blocked))
+
+
+@pytest.fixture
+def hang() -> Callable[[], None]:
+    """Hangs until its event ``release`` is set."""
+    release = threading.Event()
+
+    def hang() -> None:
+        assert release.wait(20)
+
+    hang.release = release  # type: ignore[attr-defined]
+    return hang
