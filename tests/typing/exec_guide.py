@@ -50,6 +50,19 @@ def streams(process: Process) -> None:
     assert_type(process.wait(timeout=1), int)
     assert_type(process.returncode, int | None)
     assert_type(process.cancel(), bool)
+    for text in process.stdout.chunks():
+        assert_type(text, str)
+
+
+def kept(sandbox: Sandbox) -> None:
+    process = sandbox.exec(["env"], env={"A": "1"}, capture_output=False)
+    assert_type(process, Process)
+    result = sandbox.exec(["seq", "9"], max_output_bytes=4096).result()
+    assert_type(result.stdout_omitted_bytes, int)
+    assert_type(result.stderr_omitted_bytes, int)
+    assert_type(result.output_captured, bool)
+    sandbox.exec(["seq", "9"], max_output_bytes="4k")  # type: ignore[arg-type]
+    sandbox.exec(["env"], env={"A": 1})  # type: ignore[dict-item]
 
 
 def stdin(process: Process) -> None:
@@ -66,6 +79,8 @@ async def asynchronous() -> None:
         process = sandbox.exec(["cat"], stdin=True)
         async for line in process.stdout:
             assert_type(line, str)
+        async for text in process.stdout.chunks():
+            assert_type(text, str)
         assert_type(await process, ProcessResult)
     assert_type(await Sandbox(), Sandbox)
     assert_type(await Sandbox.list(), list[Sandbox])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cwsandbox._messages.command import directory, words_of
+from cwsandbox._messages.command import directory, limit, variables, words_of
 
 
 def test_words() -> None:
@@ -41,3 +41,47 @@ def test_refused_directories(cwd: Any, error: type[Exception], words: str) -> No
 
 def test_directory() -> None:
     assert directory("/with/../dots and blanks") == "/with/../dots and blanks"
+
+
+def test_variables() -> None:
+    given = {"A": "1", "my.var": "", "BASH_FUNC_f%%": "() { :; }", "caf\u00e9": "x=y\n"}
+    copied = variables(given)
+    assert copied == given
+    assert copied is not given
+
+
+@pytest.mark.parametrize(
+    ("env", "error", "words"),
+    [
+        ({"": "1"}, ValueError, "env: a name must not be empty"),
+        ({"A=B": "1"}, ValueError, "'A=B'"),
+        ({"A\0": "1"}, ValueError, "NUL"),
+        ({"A": "1\0"}, ValueError, r"env\['A'\] must not contain NUL"),
+        ({"A": 1}, TypeError, "env must contain only strings, got 'A': 1"),
+        ([("A", "1")], TypeError, "env must be a mapping"),
+        ("A=1", TypeError, "env must be a mapping"),
+    ],
+)
+def test_refused_variables(env: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        variables(env)
+
+
+@pytest.mark.parametrize(
+    ("most", "capture", "error", "words"),
+    [
+        (0, True, ValueError, "max_output_bytes must be at least 1 .* got 0"),
+        (-1, True, ValueError, "got -1"),
+        (10**30, True, ValueError, "at most"),
+        (True, True, TypeError, "max_output_bytes must be an int, got True"),
+        (1.5, True, TypeError, "got 1.5"),
+        (5, False, ValueError, "max_output_bytes=5 .* capture_output=False"),
+    ],
+)
+def test_refused_limits(most: Any, capture: bool, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        limit(most, capture)
+
+
+def test_limit() -> None:
+    assert [limit(1, True), limit(2**40, True)] == [1, 2**40]

@@ -334,6 +334,21 @@ def test_result_hook() -> None:
     assert error.reason is None
 
 
+def test_result_hook_without_output() -> None:
+    made = Hooks(unpack, lambda process, code: ProcessResult("", "", code, output_captured=False))
+    error = made.make_result(PROCESS, 7, True)
+    assert "failed with exit code 7; its output was not captured" in str(error)
+    assert not error.exec_result.output_captured
+
+
+def test_a_gap_in_the_output() -> None:
+    error = hooks().make_error(
+        PROCESS, rpc_error("gap", 15, "12 bytes of its stdout were not read")
+    )
+    assert type(error) is exceptions.SandboxStreamTruncatedError
+    assert "12 bytes of its stdout" in str(error)
+
+
 @pytest.mark.parametrize("kind", ["status", "no_exit", "frame", "closed", "ready_timeout"])
 def test_every_failed_command_carries_its_output(kind: str) -> None:
     error = hooks().make_error(PROCESS, rpc_error(kind, 4))

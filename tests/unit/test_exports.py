@@ -71,6 +71,12 @@ LATER_PARAMETERS = {
     "Sandbox.stop": {"snapshot_on_stop", "wait_for_ready", "request_id"},
 }
 
+# Keywords of our own, behind the published ones.
+OWN_PARAMETERS = {
+    "ProcessResult": {"stdout_omitted_bytes", "stderr_omitted_bytes", "output_captured"},
+    "Sandbox.exec": {"env", "capture_output", "max_output_bytes"},
+}
+
 # Made by the package only; the published ones are built on its own loop's futures and queues.
 NOT_CONSTRUCTED = {"Process", "StreamReader", "StreamWriter"}
 
@@ -164,6 +170,9 @@ def check(name: str, parameters: list[list[str | None]]) -> None:
         for parameter in inspect.signature(target).parameters.values()
         if parameter.name not in ("self", "cls")
     ]
+    own = OWN_PARAMETERS.get(name, set())
+    assert own <= {parameter.name for parameter in actual if parameter.kind.name == "KEYWORD_ONLY"}
+    actual = [parameter for parameter in actual if parameter.name not in own]
     left_out = LATER_PARAMETERS.get(name, set())
     expected = [parameter for parameter in parameters if parameter[0] not in left_out]
     assert [[p.name, p.kind.name, p.default is not p.empty] for p in actual] == [
@@ -213,9 +222,9 @@ def test_attributes(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(API["fields"]) - LATER_NAMES))
 def test_fields(name: str) -> None:
-    assert [field.name for field in resolve(name).__dataclass_fields__.values()] == API["fields"][
-        name
-    ]
+    fields = [field.name for field in resolve(name).__dataclass_fields__.values()]
+    own = OWN_PARAMETERS.get(name, set())
+    assert [field for field in fields if field not in own] == API["fields"][name]
 
 
 @pytest.mark.parametrize("name", sorted(set(API["enums"]) - LATER_NAMES))

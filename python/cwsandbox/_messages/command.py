@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
+from cwsandbox._types import check
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 def words_of(command: Sequence[str]) -> list[str]:
@@ -29,3 +33,31 @@ def directory(cwd: str) -> str:
     if not cwd.startswith("/"):
         raise ValueError(f"cwd must be an absolute path, got {cwd!r}")
     return cwd
+
+
+def variables(env: Mapping[str, str]) -> dict[str, str]:
+    """A copy of the environment variables, which a process can have."""
+    copied = check.string_map(env, "env")
+    for name, value in copied.items():
+        if not name or "=" in name or "\0" in name:
+            raise ValueError(
+                f"env: a name must not be empty and must not contain '=' or NUL, got {name!r}"
+            )
+        if "\0" in value:
+            raise ValueError(f"env[{name!r}] must not contain NUL, got {value!r}")
+    return copied
+
+
+def limit(max_output_bytes: int, capture_output: bool) -> int:
+    """How many bytes of each stream are kept."""
+    most = check.integer(max_output_bytes, "max_output_bytes")
+    if not 1 <= most <= sys.maxsize:
+        raise ValueError(
+            f"max_output_bytes must be at least 1 and at most {sys.maxsize}, got {most}"
+        )
+    if not capture_output:
+        raise ValueError(
+            f"max_output_bytes={most} keeps a part of the output and capture_output=False keeps none: "
+            "give one of them"
+        )
+    return most

@@ -9,7 +9,7 @@ from cwsandbox._lifecycle import lifecycle
 from cwsandbox._lifecycle.handle import Handle
 from cwsandbox._lifecycle.lifecycle import Phase
 from cwsandbox._messages import config, options
-from cwsandbox._messages.command import directory, words_of
+from cwsandbox._messages.command import directory, limit, variables, words_of
 from cwsandbox._runtime import life, loop
 from cwsandbox._sandbox.properties import SandboxProperties
 from cwsandbox._service.connection import connection as connection_of
@@ -386,6 +386,9 @@ class Sandbox(SandboxProperties):
         timeout_seconds: float | None = None,
         stdin: bool = False,
         container: str | None = None,
+        env: Mapping[str, str] | None = None,
+        capture_output: bool = True,
+        max_output_bytes: int | None = None,
     ) -> Process:
         """Start a command in the sandbox and return at once, creating the sandbox if need be.
 
@@ -394,7 +397,14 @@ class Sandbox(SandboxProperties):
         non-zero exit code raises ``SandboxExecutionError`` from ``result()``. ``timeout_seconds`` counts from when the
         command is sent to a running sandbox; None is the request timeout, 300 s by default, ``math.inf`` no limit;
         ``SandboxTimeoutError`` when it is over. ``stdin`` gives the process a writer. ``container`` names one of
-        several containers.
+        several containers. ``env`` are variables for this command; they take precedence over the sandbox's own.
+
+        Output is kept for the result, all of it. With ``max_output_bytes`` only the first and the last half of so many
+        bytes are, for each of the two streams: the result's ``stdout_omitted_bytes`` tells how much lay between, and a
+        reader that did not keep up meets ``SandboxStreamTruncatedError`` there, once. With ``capture_output=False`` the
+        result has none: what was read is let go, the reader's pace holds the command back, and a line of more than
+        512 KiB comes in pieces. Who waits for the end then waits for readers that exist; what comes for a stream
+        without one is dropped, but for its last 256 KiB. docs/output.md says more.
 
         Only faults in the arguments are raised here; all else comes from the process, with the output received
         until then in ``exec_result``.
@@ -403,6 +413,7 @@ class Sandbox(SandboxProperties):
         timeout: float | None = self._connection.request_timeout
         if timeout_seconds is not None:
             timeout = _check.timeout(timeout_seconds, "timeout_seconds")
+        kept = None if max_output_bytes is None else limit(max_output_bytes, capture_output)
         core = self._core if self._handle.state.takes_commands else self._refusing_core()
         process = core.exec(
             words,
@@ -412,6 +423,9 @@ class Sandbox(SandboxProperties):
             timeout=None if timeout == float("inf") else timeout,
             container=(container or "").strip(),
             cwd=None if cwd is None else directory(cwd),
+            env=None if env is None else variables(env),
+            capture_output=capture_output,
+            max_output_bytes=kept,
         )
         if not core.is_open and not core.is_closed:
             driver = self._driving()

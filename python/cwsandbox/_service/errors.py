@@ -186,6 +186,10 @@ def command_exception(
         return exc.SandboxTimeoutError(
             f"Command {name} failed: no ready signal for its standard input in time: {error.message}"
         )
+    if error.kind == "gap":
+        return exc.SandboxStreamTruncatedError(
+            f"Part of the output of command {name} is missing: {error.message}"
+        )
     if error.kind == "frame":
         return _frame_exception(error, name)
     if error.failure is not None:
@@ -242,9 +246,10 @@ class Hooks:
         if not check or returncode == 0:
             return result
         name = repr(process.command[0])
-        return exc.SandboxExecutionError(
-            f"Command {name} failed with exit code {returncode}", exec_result=result
-        )
+        text = f"Command {name} failed with exit code {returncode}"
+        if not result.output_captured:
+            text += "; its output was not captured (capture_output=False)"
+        return exc.SandboxExecutionError(text, exec_result=result)
 
     def make_error(self, process: Process, error: RpcError) -> BaseException:
         raised = command_exception(

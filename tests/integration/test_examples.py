@@ -1,0 +1,35 @@
+"""Each program in examples/ runs against the daemon and prints what it is meant to show."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+PRINTED = {
+    "bounded_output": "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n99998\n99999\n100000\n\n(588855 bytes omitted)\n",
+    "environment": "production eu s3cret\ntest eu \n",
+    "follow_output": (
+        "reached 1000405\nexit code None\n"
+        "-- without a reader the output is dropped, and the result says so\n"
+        "exit code 0, captured: False\n6888896 bytes went by\n"
+    ),
+    "prompt": "name? Ada\ncolour? green\nAda likes green\n",
+}
+ELSEWHERE = {"quickstart"}
+"""test_readme.py compares it with the picture."""
+
+pytestmark = pytest.mark.usefixtures("base_url")
+
+
+def test_none_is_left_out() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(PRINTED) | ELSEWHERE
+
+
+@pytest.mark.parametrize("name", sorted(PRINTED))
+def test_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXAMPLES / f"{name}.py"))
+    assert capsys.readouterr().out == PRINTED[name]
