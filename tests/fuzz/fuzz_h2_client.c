@@ -27,9 +27,16 @@ static void on_field(void *ctx, const char *name, size_t name_len, const char *v
     REQUIRE(strnlen(name, name_len) <= name_len && strnlen(value, value_len) <= value_len);
 }
 
-static void on_block(void *ctx)
+static void on_block(void *ctx, bool is_last)
+{
+    (void)is_last;
+    REQUIRE(((struct request *)ctx)->ended == 0);
+}
+
+static void on_oversized(void *ctx, size_t max_header_list)
 {
     REQUIRE(((struct request *)ctx)->ended == 0);
+    REQUIRE(max_header_list > 0);
 }
 
 static void on_data(void *ctx, const uint8_t *data, size_t len)
@@ -67,6 +74,7 @@ static void on_stream_closed(void *ctx, const struct cws_h2_end *end)
 static const struct cws_h2_stream_events stream_events = {
     .on_field = on_field,
     .on_block = on_block,
+    .on_oversized = on_oversized,
     .on_data = on_data,
     .on_end = on_end,
     .on_drained = on_drained,

@@ -167,22 +167,26 @@ static void on_field(void *ctx, const char *name, size_t name_len, const char *v
     } else if (is_named(name, name_len, "grpc-status")) {
         int code = parse_number(value, value_len);
         call->status.code = code >= 0 ? code : CWS_GRPC_UNKNOWN;
-        call->has_status = true;
+        call->seen_status = true;
     } else if (is_named(name, name_len, "grpc-message")) {
         cws_free(call->status.message);
         call->status.message = cws_percent_decode(value, value_len);
     } else if (is_named(name, name_len, "grpc-status-details-bin")) {
         add_details(call, value, value_len);
-    } else if (call->events->on_header && call->http_status >= 200 && !call->committed) {
+    } else if (call->events->on_header && !call->committed) {
         call->events->on_header(call->ctx, name, name_len, value, value_len);
     }
 }
 
-static void on_block(void *ctx)
+/* Only the block that ends the stream can say how the call has ended. */
+static void on_block(void *ctx, bool is_last)
 {
     struct cws_call *call = ctx;
-    if (call->http_status >= 100 && call->http_status < 200)
-        return; /* an interim response says nothing */
+    if (is_last)
+        call->has_status = call->seen_status;
+    else
+        cws_grpc_status_done(&call->status);
+    call->seen_status = false;
     call->busy++;
     call->committed = true;
     settle_first(call, CWS_OK);
@@ -285,6 +289,9 @@ static void conclude_ended(struct cws_call *call, const struct cws_h2_end *end)
     } else if (end && end->lost) {
         cws_grpc_status_set(&call->status, CWS_GRPC_UNAVAILABLE, "connection lost: %s",
                             end->lost->text);
+    } else if (end && end->code != CWS_H2_NO_ERROR && !end->reset && !end->unprocessed) {
+        cws_grpc_status_set(&call->status, (int)cws_grpc_code_from_h2(end->code),
+                            "the peer's answer is against HTTP/2 (error code %u)", end->code);
     } else if (end && end->code != CWS_H2_NO_ERROR) {
         cws_grpc_status_set(&call->status, (int)cws_grpc_code_from_h2(end->code),
                             "the peer reset the stream with HTTP/2 error code %u", end->code);

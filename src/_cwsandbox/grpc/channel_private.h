@@ -93,7 +93,8 @@ struct cws_call {
     struct cws_grpc_status status;
     int http_status;
     bool grpc_content; /* content-type says application/grpc */
-    bool has_status;   /* grpc-status was seen */
+    bool seen_status;  /* grpc-status is in the block that is coming */
+    bool has_status;   /* it was in the last one: `status` is the call's */
     unsigned busy;     /* events under way */
     bool is_long;      /* its deadline is too far off to wait for on a silent connection */
     bool ended;        /* freed once busy is 0 */

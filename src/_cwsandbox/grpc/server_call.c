@@ -258,9 +258,10 @@ static void begin(struct cws_server_call *call)
 
 /* ---- the stream's events -------------------------------------------------------------------- */
 
-static void on_block(void *ctx)
+static void on_block(void *ctx, bool is_last)
 {
     struct cws_server_call *call = ctx;
+    (void)is_last;
     if (call->got_headers)
         return;
     call->got_headers = true;

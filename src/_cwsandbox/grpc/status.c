@@ -25,7 +25,7 @@ void cws_grpc_status_set(struct cws_grpc_status *status, int code, const char *f
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    cws_free(status->message);
+    cws_grpc_status_done(status);
     status->message = cws_strdup(text);
     status->code = code;
     status->local = true;

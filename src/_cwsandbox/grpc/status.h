@@ -17,8 +17,8 @@ struct cws_grpc_status {
 void cws_grpc_status_init(struct cws_grpc_status *status);
 void cws_grpc_status_done(struct cws_grpc_status *status);
 
-/* Sets code and message (printf); a message that does not fit memory is left out. Marks it
- * local. */
+/* Makes it a local one of this code and message (printf), in place of whatever it was. A message
+ * that does not fit memory is left out. */
 void cws_grpc_status_set(struct cws_grpc_status *status, int code, const char *fmt, ...)
     CWS_PRINTF(3, 4);
 

@@ -50,6 +50,7 @@ struct cws_h2_stream {
     bool responded;    /* server: a body may be sent */
     bool finished;     /* END_STREAM after the queue */
     bool deferred;     /* nghttp2 waits for cws_h2_stream_send */
+    bool is_interim;   /* the block that is coming is a 1xx response's */
     bool peer_reset;   /* RST_STREAM was received */
     bool peer_ended;   /* END_STREAM was received */
     bool headers_sent; /* client: the request's HEADERS have been given to the transport */

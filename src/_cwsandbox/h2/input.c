@@ -21,8 +21,10 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     struct cws_h2_stream *stream = find_stream(session, frame->hd.stream_id);
     if (conn->failed)
         return NGHTTP2_ERR_CALLBACK_FAILURE; /* nothing more of this peer's is begun */
-    if (stream)
+    if (stream) {
         stream->block_size = 0;
+        stream->is_interim = false;
+    }
     if (conn->role != CWS_H2_SERVER || frame->hd.type != NGHTTP2_HEADERS ||
         frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
@@ -36,6 +38,15 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     return 0;
 }
 
+/* A response's status comes before all else of its block. */
+static bool is_interim_status(const uint8_t *name, size_t name_len, const uint8_t *value,
+                              size_t value_len)
+{
+    static const char status[] = ":status";
+    return name_len == sizeof(status) - 1 && memcmp(name, status, name_len) == 0 && value_len > 0 &&
+           value[0] == '1';
+}
+
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *user)
@@ -44,6 +55,9 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     struct cws_h2_conn *conn = user;
     struct cws_h2_stream *stream = find_stream(session, frame->hd.stream_id);
     if (!stream || !stream->events)
+        return 0;
+    stream->is_interim |= is_interim_status(name, name_len, value, value_len);
+    if (stream->is_interim)
         return 0;
     stream->block_size += name_len + value_len + FIELD_OVERHEAD;
     if (stream->block_size <= conn->max_header_list)
@@ -102,12 +116,14 @@ static bool is_too_many_pings(const nghttp2_goaway *goaway)
            memcmp(goaway->opaque_data, text, sizeof(text) - 1) == 0;
 }
 
-static void block_received(struct cws_h2_conn *conn, struct cws_h2_stream *stream)
+static void block_received(struct cws_h2_conn *conn, struct cws_h2_stream *stream, bool is_last)
 {
+    if (stream->is_interim)
+        return;
     if (stream->block_size > conn->max_header_list)
         stream->events->on_oversized(stream->ctx, conn->max_header_list);
     else
-        stream->events->on_block(stream->ctx);
+        stream->events->on_block(stream->ctx, is_last);
 }
 
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *user)
@@ -134,7 +150,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     case NGHTTP2_HEADERS:
         stream = find_stream(session, frame->hd.stream_id);
         if (stream && stream->events)
-            block_received(conn, stream);
+            block_received(conn, stream, frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
         break;
     case NGHTTP2_DATA:
         stream = find_stream(session, frame->hd.stream_id);

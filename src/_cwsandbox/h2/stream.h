@@ -43,8 +43,9 @@ struct cws_h2_stream_events {
     /* One field of the block that on_block will conclude. Valid during the call. */
     void (*on_field)(void *ctx, const char *name, size_t name_len, const char *value,
                      size_t value_len);
-    /* A block of fields is complete: headers, a 1xx response's (its :status tells), or trailers. */
-    void (*on_block)(void *ctx);
+    /* A block of fields is complete: headers or trailers. `is_last`: it ends the stream, on_end
+     * follows. Interim responses (1xx) are dropped as they come. */
+    void (*on_block)(void *ctx, bool is_last);
     /* Instead of on_block: the fields were more than the connection's max_header_list. Only the
      * first of them were passed on. */
     void (*on_oversized)(void *ctx, size_t max_header_list);

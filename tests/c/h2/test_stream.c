@@ -71,6 +71,51 @@ static void test_a_large_frame_does_not_overtake_the_headers(void **state)
     h2_pair_close(pair);
 }
 
+/* They come raw: this side's server sends none. */
+static void test_interim_responses_are_not_told(void **state)
+{
+    struct h2_pair *pair = *state;
+    static const char interim[] = "\0\0\x14\1\4\0\0\0\1"
+                                  "\x08\x03"
+                                  "103"
+                                  "\x00\x0bgrpc-status\x01"
+                                  "0";
+    for (size_t i = 0; i < CWS_ARRAY_LEN(MEMORY_SHAPES); i++) {
+        struct h2_record *client, *server;
+        open_shaped(pair, &MEMORY_SHAPES[i], 0, &client, &server);
+        for (int n = 0; n < 3; n++)
+            feed_raw(pair->client.transport, interim, sizeof(interim) - 1);
+        settle(pair->loop);
+        assert_string_equal(client->events, "");
+        h2_respond(server);
+        settle(pair->loop);
+        assert_string_equal(client->fields, ":status=200;|");
+        assert_int_equal(client->last_blocks, 0);
+        h2_finish_with(server, "grpc-status", "0");
+        cws_h2_stream_finish(client->stream);
+        settle(pair->loop);
+        assert_string_equal(client->fields, ":status=200;|grpc-status=0;|");
+        assert_int_equal(client->last_blocks, 1);
+        h2_pair_close(pair);
+    }
+}
+
+static void test_an_interim_response_cannot_end_a_stream(void **state)
+{
+    struct h2_pair *pair = *state;
+    static const char interim[] = "\0\0\5\1\5\0\0\0\1"
+                                  "\x08\x03"
+                                  "103";
+    struct h2_record *client, *server;
+    open_request(pair, &client, &server);
+    feed_raw(pair->client.transport, interim, sizeof(interim) - 1);
+    settle(pair->loop);
+    assert_string_equal(client->events, "c");
+    assert_int_equal(client->end.code, 1); /* PROTOCOL_ERROR */
+    assert_false(client->end.reset);       /* not by the peer */
+    h2_pair_close(pair);
+}
+
 static void test_an_answer_of_headers_alone(void **state)
 {
     struct h2_pair *pair = *state;
@@ -501,6 +546,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STREAM_TEST(test_headers_body_and_trailers),
         STREAM_TEST(test_a_large_frame_does_not_overtake_the_headers),
+        STREAM_TEST(test_interim_responses_are_not_told),
+        STREAM_TEST(test_an_interim_response_cannot_end_a_stream),
         STREAM_TEST(test_an_answer_of_headers_alone),
         STREAM_TEST(test_no_body_but_trailers),
         STREAM_TEST(test_a_body_that_ends_without_trailers),

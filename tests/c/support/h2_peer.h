@@ -19,7 +19,7 @@ struct h2_record {
     char fields[512]; /* "name=value;" of all blocks, each followed by "|" */
     size_t data_len;
     bool data_differs; /* from fill_pattern */
-    unsigned ends, closes;
+    unsigned last_blocks, ends, closes;
     struct cws_h2_end end; /* `lost` only tells whether */
     char lost[240];
     bool is_reset; /* by the test: no event may come */
@@ -73,10 +73,11 @@ static inline void h2_on_field(void *ctx, const char *name, size_t name_len, con
     h2_after(record, 'f');
 }
 
-static inline void h2_on_block(void *ctx)
+static inline void h2_on_block(void *ctx, bool is_last)
 {
     struct h2_record *record = ctx;
     h2_note(record, 'h');
+    record->last_blocks += is_last;
     size_t n = strlen(record->fields);
     snprintf(record->fields + n, sizeof(record->fields) - n, "|");
     h2_after(record, 'h');
