@@ -102,13 +102,17 @@ def stop_gracefully(sandbox: Sandbox) -> None:
     sandbox.stop(graceful_shutdown_seconds=5).result()
 
 
+def last_command(sandbox: Sandbox, *command: str) -> None:
+    with contextlib.suppress(SandboxNotRunningError):  # it may end with the rest
+        sandbox.exec(command).result()
+
+
 def end_main_command(sandbox: Sandbox) -> None:
-    sandbox.exec(["touch", "/tmp/end"]).result()
+    last_command(sandbox, "touch", "/tmp/end")
 
 
 def kill_main_command(sandbox: Sandbox) -> None:
-    with contextlib.suppress(SandboxNotRunningError):  # it ends with the rest
-        sandbox.exec(["sh", "-c", "kill -KILL $(cat /tmp/pid)"]).result()
+    last_command(sandbox, "sh", "-c", "kill -KILL $(cat /tmp/pid)")
 
 
 def outlive(sandbox: Sandbox) -> None:

@@ -449,8 +449,11 @@ static bool run(struct world *w, struct runner *runner, const char *sandbox_id,
                 const char *container)
 {
     static char *command[] = {(char *)"echo", (char *)"hi"};
-    const struct cwsd_command_request request = {
-        .sandbox_id = sandbox_id, .container = container, .command = command, .command_count = 2};
+    const struct cwsd_command_request request = {.sandbox_id = sandbox_id,
+                                                 .container = container,
+                                                 .command = command,
+                                                 .command_count = 2,
+                                                 .cwd = ""};
     *runner = (struct runner){.exit_code = -1};
     runner->command =
         cwsd_command_start(w->pool, &request, true, &command_events, runner, &runner->fault);
