@@ -188,6 +188,13 @@ enum py_poll py_operation_poll(PyObject *self, struct cws_observer *observer,
     return poll_outcome(self, observer, out_waiters, out_value, py_state_raise_cancelled);
 }
 
+void py_operation_raise_failure(struct py_operation *op)
+{
+    PyObject *value = NULL;
+    py_operation_poll((PyObject *)op, NULL, NULL, &value);
+    assert(!value);
+}
+
 static enum py_poll poll_awaiting(PyObject *self, struct cws_observer *observer,
                                   struct cws_waiters **out_waiters, PyObject **out_value)
 {

@@ -81,6 +81,13 @@ enum py_poll py_operation_poll_done(struct py_operation *op, struct cws_observer
 enum py_poll py_operation_poll(PyObject *self, struct cws_observer *observer,
                                struct cws_waiters **out_waiters, PyObject **out_value);
 
+/* Why the streams of an operation that is done have ended, where that is a failure: a new reference
+ * to the operation's exception; else NULL. 0, or -1 with an exception set. */
+typedef int py_failure_fn(struct py_operation *op, PyObject **out_failure);
+
+/* Of one that is done and has failed: raises why. */
+void py_operation_raise_failure(struct py_operation *op);
+
 /* Of one that is done: makes value or error if that has not happened. 0, or -1 with an exception
  * that is not the operation's own. */
 int py_operation_settle(struct py_operation *op);

@@ -3,9 +3,7 @@
 #include "py/args.h"
 #include "py/errors.h"
 #include "py/output.h"
-#include "py/reader.h"
 #include "py/sandbox.h"
-#include "py/writer.h"
 
 /* ---- the outcome ---------------------------------------------------------------------------- */
 
@@ -109,12 +107,13 @@ static const struct py_source exec_source = {
     .by_io_thread = true,
 };
 
-bool py_process_has_exited(const struct py_process *process)
+/* Of one that is done: it ran to its end, with whatever exit code. */
+static bool has_exited(const struct py_process *process)
 {
     return !process->op.cancelled && py_process_exec(process)->end == CWS_EXEC_EXITED;
 }
 
-bool py_process_is_cancelled(const struct py_process *process)
+static bool is_cancelled(const struct py_process *process)
 {
     return process->op.cancelled || py_process_exec(process)->end == CWS_EXEC_CANCELLED;
 }
@@ -127,40 +126,50 @@ static bool is_done(const struct py_process *process)
 /* The exit code is the answer: the command ran to its end, and that is no failure. */
 static bool has_code(const struct py_process *process)
 {
-    return py_process_has_exited(process) &&
-           !(process->check && py_process_exec(process)->exit_code != 0);
+    return has_exited(process) && !(process->check && py_process_exec(process)->exit_code != 0);
 }
 
-int py_process_failure(struct py_process *process, PyObject **out_failure)
+/* As py_stream_kind.failure. A command that ran to its end has none, whatever result() makes of its
+ * exit code; and who cancelled it knows. */
+static int own_failure(struct py_operation *op, PyObject **out_failure)
 {
+    const struct py_process *process = (const struct py_process *)op;
     *out_failure = NULL;
-    if (py_process_has_exited(process) || py_process_is_cancelled(process))
+    if (has_exited(process) || is_cancelled(process))
         return 0;
-    if (py_operation_settle(&process->op) < 0)
+    if (py_operation_settle(op) < 0)
         return -1;
-    *out_failure = Py_XNewRef(process->op.error);
+    *out_failure = Py_XNewRef(op->error);
     return 0;
 }
 
-void py_process_raise_failure(struct py_process *process)
-{
-    PyObject *value = NULL;
-    py_operation_poll((PyObject *)process, NULL, NULL, &value);
-    assert(!value);
-}
+/* ---- its streams ---------------------------------------------------------------------------- */
 
-void py_process_raise_gap(struct py_process *process, int which, size_t len)
+static void stream_raise_gap(const struct py_stream *stream, size_t len)
 {
+    struct py_process *process = (struct py_process *)stream->op;
     struct cws_grpc_status status = {0};
     cws_grpc_status_set(&status, CWS_GRPC_DATA_LOSS,
                         "%zu bytes of its %s were not read in time and are not kept", len,
-                        which == PY_STDOUT ? "stdout" : "stderr");
+                        stream == &process->streams[PY_STDOUT] ? "stdout" : "stderr");
     PyObject *error = new_error(process, "gap", &status, NULL, NULL);
     if (error)
         py_exception_raise(error);
     Py_XDECREF(error);
     cws_grpc_status_done(&status);
 }
+
+static void stream_close(const struct py_stream *stream)
+{
+    cws_exec_close_output(stream->op->core, stream->output);
+}
+
+static const struct py_stream_kind stream_kind = {
+    .item = &py_item_line,
+    .failure = own_failure,
+    .raise_gap = stream_raise_gap,
+    .close = stream_close,
+};
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
@@ -178,8 +187,9 @@ PyObject *py_process_new(struct py_state *state, struct cws_exec *exec, PyObject
     process->failures = Py_NewRef(failures);
     process->command = Py_NewRef(command);
     process->check = check;
-    process->streams[PY_STDOUT].output = &exec->out;
-    process->streams[PY_STDERR].output = &exec->err;
+    py_stream_init(&process->streams[PY_STDOUT], &stream_kind, &process->op, &exec->out);
+    py_stream_init(&process->streams[PY_STDERR], &stream_kind, &process->op, &exec->err);
+    py_input_init(&process->input, own_failure, &process->op, &exec->stdin_);
     return (PyObject *)process;
 }
 
@@ -189,14 +199,14 @@ static int process_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(process->sandbox);
     Py_VISIT(process->failures);
     Py_VISIT(process->command);
-    Py_VISIT(process->stdin_error);
+    Py_VISIT(process->input.error);
     return py_operation_traverse(self, visit, arg);
 }
 
 static int process_clear(PyObject *self)
 {
     struct py_process *process = (struct py_process *)self;
-    Py_CLEAR(process->stdin_error);
+    Py_CLEAR(process->input.error);
     return py_operation_clear(self);
 }
 
@@ -207,7 +217,7 @@ static void process_dealloc(PyObject *self)
     Py_CLEAR(process->sandbox);
     Py_CLEAR(process->failures);
     Py_CLEAR(process->command);
-    Py_CLEAR(process->stdin_error);
+    Py_CLEAR(process->input.error);
     Py_CLEAR(process->output);
     py_operation_dealloc(self);
 }
@@ -254,11 +264,11 @@ static PyObject *process_poll(PyObject *self, PyObject *Py_UNUSED(ignored))
         return NULL;
     if (!is_done(process))
         Py_RETURN_NONE;
-    if (py_process_has_exited(process))
+    if (has_exited(process))
         return PyLong_FromLong(py_process_exec(process)->exit_code);
-    if (py_process_is_cancelled(process))
+    if (is_cancelled(process))
         Py_RETURN_NONE;
-    py_process_raise_failure(process);
+    py_operation_raise_failure(&process->op);
     return NULL;
 }
 
@@ -282,12 +292,12 @@ static PyObject *process_output(PyObject *self, void *Py_UNUSED(closure))
 
 static PyObject *process_stdout(PyObject *self, void *Py_UNUSED(closure))
 {
-    return py_reader_of((struct py_process *)self, PY_STDOUT);
+    return py_reader_of(&((struct py_process *)self)->streams[PY_STDOUT]);
 }
 
 static PyObject *process_stderr(PyObject *self, void *Py_UNUSED(closure))
 {
-    return py_reader_of((struct py_process *)self, PY_STDERR);
+    return py_reader_of(&((struct py_process *)self)->streams[PY_STDERR]);
 }
 
 static PyObject *process_stdin(PyObject *self, void *Py_UNUSED(closure))
@@ -295,7 +305,8 @@ static PyObject *process_stdin(PyObject *self, void *Py_UNUSED(closure))
     struct py_process *process = (struct py_process *)self;
     if (py_operation_check(&process->op) < 0)
         return NULL;
-    return py_process_exec(process)->with_stdin ? py_writer_of(process) : Py_NewRef(Py_None);
+    return py_process_exec(process)->with_stdin ? py_writer_of(&process->input)
+                                                : Py_NewRef(Py_None);
 }
 
 static PyObject *process_returncode(PyObject *self, void *Py_UNUSED(closure))

@@ -5,38 +5,43 @@
 
 struct py_reader {
     PyObject_HEAD
-    struct py_process *process; /* held */
-    int which;
-    enum cws_output_item item;
-    PyObject *awaiter; /* of the line asked for last, to be used again; NULL before the first */
+    struct py_stream *stream; /* its operation is held */
+    const struct py_item *item;
+    PyObject *awaiter; /* of the item asked for last, to be used again; NULL before the first */
 };
 
-static struct py_stream *stream_of(struct py_reader *reader)
+/* ---- life ----------------------------------------------------------------------------------- */
+
+void py_stream_init(struct py_stream *stream, const struct py_stream_kind *kind,
+                    struct py_operation *op, struct cws_output *output)
 {
-    return &reader->process->streams[reader->which];
+    *stream = (struct py_stream){.kind = kind, .op = op, .output = output};
 }
 
-static PyObject *reader_new(struct py_process *process, int which, enum cws_output_item item)
+static PyObject *op_of(PyObject *self)
 {
-    struct py_stream *stream = &process->streams[which];
+    return (PyObject *)((struct py_reader *)self)->stream->op;
+}
+
+static PyObject *reader_new(struct py_stream *stream, const struct py_item *item)
+{
     struct py_reader *reader =
-        (struct py_reader *)PyType_GenericAlloc(process->op.state->reader_type, 0);
+        (struct py_reader *)PyType_GenericAlloc(stream->op->state->reader_type, 0);
     if (!reader)
         return NULL;
-    reader->process = (struct py_process *)Py_NewRef((PyObject *)process);
-    reader->which = which;
+    Py_INCREF((PyObject *)stream->op);
+    reader->stream = stream;
     reader->item = item;
     if (stream->readers++ == 0)
         cws_output_attach(stream->output);
     return (PyObject *)reader;
 }
 
-PyObject *py_reader_of(struct py_process *process, int which)
+PyObject *py_reader_of(struct py_stream *stream)
 {
-    struct py_stream *stream = &process->streams[which];
     if (stream->reader)
         return Py_NewRef((PyObject *)stream->reader);
-    PyObject *reader = reader_new(process, which, CWS_OUTPUT_LINE);
+    PyObject *reader = reader_new(stream, stream->kind->item);
     stream->reader = (struct py_reader *)reader;
     return reader;
 }
@@ -44,7 +49,8 @@ PyObject *py_reader_of(struct py_process *process, int which)
 static int reader_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT((PyObject *)((struct py_reader *)self)->process);
+    if (((struct py_reader *)self)->stream) /* not yet while it is made */
+        Py_VISIT(op_of(self));
     Py_VISIT(((struct py_reader *)self)->awaiter);
     return 0;
 }
@@ -60,43 +66,48 @@ static void reader_dealloc(PyObject *self)
     struct py_reader *reader = (struct py_reader *)self;
     PyObject_GC_UnTrack(self);
     reader_clear(self);
-    struct py_stream *stream = stream_of(reader);
+    struct py_stream *stream = reader->stream;
     if (stream->reader == reader)
         stream->reader = NULL;
     /* The child of a fork() leaves what was made before it as it is. */
-    if (--stream->readers == 0 && reader->process->op.generation == cws_loop_generation())
+    if (--stream->readers == 0 && stream->op->generation == cws_loop_generation())
         cws_output_detach(stream->output);
-    Py_DECREF((PyObject *)reader->process);
+    Py_DECREF((PyObject *)stream->op);
     py_object_free(self);
 }
 
 /* ---- items ---------------------------------------------------------------------------------- */
 
-/* Items are cut where characters end. */
-static PyObject *make_text(struct cws_output *output, const struct cws_output_line *line)
+/* Both are cut where characters end. */
+const struct py_item py_item_line = {.cut = CWS_OUTPUT_LINE, .make = py_text_of_line};
+const struct py_item py_item_text = {.cut = CWS_OUTPUT_TEXT, .make = py_text_of_line};
+
+static PyObject *make_item(struct py_reader *reader, const struct cws_output_line *taken)
 {
-    PyObject *text = py_text_of_line(line);
-    if (!text) /* out of memory: the line is there for the next request */
-        cws_output_put_back(output);
-    return text;
+    PyObject *made = reader->item->make(taken);
+    if (!made) /* out of memory: it is there for the next request */
+        cws_output_put_back(reader->stream->output);
+    return made;
 }
 
-/* All was handed out. A failure of the process is told once, so that a cut-off output is never
- * taken for a whole one; but who cancelled it knows. */
-static enum py_poll poll_end(struct py_reader *reader, struct cws_observer *observer,
+/* All was handed out. A failure of the operation is told once, so that a cut-off output is never
+ * taken for a whole one. */
+static enum py_poll poll_end(struct py_stream *stream, struct cws_observer *observer,
                              struct cws_waiters **out_waiters)
 {
-    struct py_stream *stream = stream_of(reader);
-    struct py_process *process = reader->process;
     if (stream->output->closed || stream->has_failed)
         return PY_POLL_READY;
-    enum py_poll how = py_operation_poll_done(&process->op, observer, out_waiters);
-    if (how != PY_POLL_READY || py_process_has_exited(process) || py_process_is_cancelled(process))
+    enum py_poll how = py_operation_poll_done(stream->op, observer, out_waiters);
+    if (how != PY_POLL_READY)
         return how;
-    if (py_operation_settle(&process->op) < 0)
+    PyObject *failure;
+    if (stream->kind->failure(stream->op, &failure) < 0)
         return PY_POLL_ERROR; /* the failure is still to be told */
+    if (!failure)
+        return PY_POLL_READY;
+    Py_DECREF(failure);
     stream->has_failed = true;
-    py_process_raise_failure(process);
+    py_operation_raise_failure(stream->op);
     return PY_POLL_ERROR;
 }
 
@@ -104,15 +115,15 @@ static enum py_poll poll_item(PyObject *self, struct cws_observer *observer,
                               struct cws_waiters **out_waiters, PyObject **out_value)
 {
     struct py_reader *reader = (struct py_reader *)self;
-    struct py_stream *stream = stream_of(reader);
+    struct py_stream *stream = reader->stream;
     *out_value = NULL;
-    if (py_operation_check(&reader->process->op) < 0)
+    if (py_operation_check(stream->op) < 0)
         return PY_POLL_ERROR;
-    struct cws_observer *wanted = reader->process->op.state->stopped ? NULL : observer;
+    struct cws_observer *wanted = stream->op->state->stopped ? NULL : observer;
     struct cws_output_line taken;
-    switch (cws_output_take(stream->output, reader->item, &taken, wanted)) {
+    switch (cws_output_take(stream->output, reader->item->cut, &taken, wanted)) {
     case CWS_OUTPUT_TAKEN:
-        *out_value = make_text(stream->output, &taken);
+        *out_value = make_item(reader, &taken);
         return *out_value ? PY_POLL_READY : PY_POLL_ERROR;
     case CWS_OUTPUT_EMPTY:
         if (observer && !wanted) {
@@ -124,7 +135,7 @@ static enum py_poll poll_item(PyObject *self, struct cws_observer *observer,
             *out_waiters = &stream->output->waiters;
         return PY_POLL_PENDING;
     case CWS_OUTPUT_GAP:
-        py_process_raise_gap(reader->process, reader->which, taken.len);
+        stream->kind->raise_gap(stream, taken.len);
         return PY_POLL_ERROR;
     case CWS_OUTPUT_NO_MEMORY:
         PyErr_NoMemory();
@@ -132,12 +143,12 @@ static enum py_poll poll_item(PyObject *self, struct cws_observer *observer,
     case CWS_OUTPUT_END:
         break;
     }
-    return poll_end(reader, observer, out_waiters);
+    return poll_end(stream, observer, out_waiters);
 }
 
 static struct cws_loop *loop_of(PyObject *self)
 {
-    return py_operation_loop((PyObject *)((struct py_reader *)self)->process);
+    return py_operation_loop(op_of(self));
 }
 
 /* A cancelled task has taken nothing, and the command goes on. */
@@ -147,31 +158,29 @@ static const struct py_waitable next_item = {.poll = poll_item, .loop = loop_of,
 
 static PyObject *reader_next(PyObject *self)
 {
-    return py_wait(((struct py_reader *)self)->process->op.state, self, &next_item,
-                   CWS_NO_DEADLINE);
+    struct py_state *state = ((struct py_reader *)self)->stream->op->state;
+    return py_wait(state, self, &next_item, CWS_NO_DEADLINE);
 }
 
 static PyObject *reader_anext(PyObject *self)
 {
     struct py_reader *reader = (struct py_reader *)self;
-    return py_awaiter_again(&reader->awaiter, reader->process->op.state, self, &next_item);
+    return py_awaiter_again(&reader->awaiter, reader->stream->op->state, self, &next_item);
 }
 
 static PyObject *reader_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    struct py_reader *reader = (struct py_reader *)self;
-    if (py_operation_check(&reader->process->op) < 0)
+    struct py_stream *stream = ((struct py_reader *)self)->stream;
+    if (py_operation_check(stream->op) < 0)
         return NULL;
-    cws_exec_close_output(py_process_exec(reader->process), stream_of(reader)->output);
+    stream->kind->close(stream);
     Py_RETURN_NONE;
 }
 
 static PyObject *reader_chunks(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    struct py_reader *reader = (struct py_reader *)self;
-    if (py_operation_check(&reader->process->op) < 0)
-        return NULL;
-    return reader_new(reader->process, reader->which, CWS_OUTPUT_TEXT);
+    struct py_stream *stream = ((struct py_reader *)self)->stream;
+    return py_operation_check(stream->op) < 0 ? NULL : reader_new(stream, &py_item_text);
 }
 
 static PyMethodDef reader_methods[] = {

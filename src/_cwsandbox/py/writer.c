@@ -4,41 +4,50 @@
 
 struct py_writer {
     PyObject_HEAD
-    struct py_process *process; /* held */
+    struct py_input *input; /* its operation is held */
 };
 
-PyObject *py_writer_of(struct py_process *process)
+void py_input_init(struct py_input *input, py_failure_fn *failure, struct py_operation *op,
+                   struct cws_stdin *queue)
 {
-    if (process->writer)
-        return Py_NewRef((PyObject *)process->writer);
+    *input = (struct py_input){.failure = failure, .op = op, .queue = queue};
+}
+
+PyObject *py_writer_of(struct py_input *input)
+{
+    if (input->writer)
+        return Py_NewRef((PyObject *)input->writer);
     struct py_writer *writer =
-        (struct py_writer *)PyType_GenericAlloc(process->op.state->writer_type, 0);
+        (struct py_writer *)PyType_GenericAlloc(input->op->state->writer_type, 0);
     if (!writer)
         return NULL;
-    writer->process = (struct py_process *)Py_NewRef((PyObject *)process);
-    process->writer = writer;
+    Py_INCREF((PyObject *)input->op);
+    writer->input = input;
+    input->writer = writer;
     return (PyObject *)writer;
 }
 
 static int writer_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT((PyObject *)((struct py_writer *)self)->process);
+    struct py_input *input = ((struct py_writer *)self)->input;
+    if (input) /* not yet while it is made */
+        Py_VISIT((PyObject *)input->op);
     return 0;
 }
 
 static void writer_dealloc(PyObject *self)
 {
-    struct py_writer *writer = (struct py_writer *)self;
+    struct py_input *input = ((struct py_writer *)self)->input;
     PyObject_GC_UnTrack(self);
-    writer->process->writer = NULL;
-    Py_DECREF((PyObject *)writer->process);
+    input->writer = NULL;
+    Py_DECREF((PyObject *)input->op);
     py_object_free(self);
 }
 
 /* ---- one write as an operation -------------------------------------------------------------- */
 
-/* What make_write_error makes of `reason` and of the command's failure (NULL: none). NULL with
+/* What make_write_error makes of `reason` and of the operation's failure (NULL: none). NULL with
  * another exception set. */
 static PyObject *new_write_error(struct py_state *state, const char *reason, PyObject *failure)
 {
@@ -52,13 +61,13 @@ static PyObject *new_write_error(struct py_state *state, const char *reason, PyO
     return NULL;
 }
 
-/* The command is over: why its input cannot be written is why it has ended. */
-static PyObject *new_ended_error(struct py_process *process)
+/* The operation is over: why its input cannot be written is why it has ended. */
+static PyObject *new_ended_error(const struct py_input *input)
 {
     PyObject *failure;
-    if (py_process_failure(process, &failure) < 0)
+    if (input->failure(input->op, &failure) < 0)
         return NULL;
-    PyObject *error = new_write_error(process->op.state, "failed", failure);
+    PyObject *error = new_write_error(input->op->state, "failed", failure);
     Py_XDECREF(failure);
     return error;
 }
@@ -86,7 +95,7 @@ static int write_take(struct py_operation *op)
     if (((const struct cws_write *)op->core)->how == CWS_OK)
         op->value = Py_NewRef(Py_None);
     else if (op->attached)
-        op->error = new_ended_error((struct py_process *)op->attached);
+        op->error = new_ended_error(op->detail);
     else /* found by the cycle collector, and asked for all the same */
         op->error = new_write_error(op->state, "failed", NULL);
     return op->value || op->error ? 0 : -1;
@@ -111,55 +120,58 @@ static const struct py_source write_source = {
     .by_io_thread = true,
 };
 
-static PyObject *write_operation(struct py_process *process, struct cws_write *write)
+/* It keeps the operation whose input it is, and with it the input. */
+static PyObject *write_operation(const struct py_input *input, struct cws_write *write)
 {
-    struct py_operation *op = py_operation_new(process->op.state, &write_source, write);
-    if (op)
-        op->attached = Py_NewRef((PyObject *)process);
+    struct py_operation *op = py_operation_new(input->op->state, &write_source, write);
+    if (!op)
+        return NULL;
+    op->attached = Py_NewRef((PyObject *)input->op);
+    op->detail = input;
     return (PyObject *)op;
 }
 
 /* The operation of what the core has queued, or the exception for why it was not. */
-static PyObject *begin_write(struct py_process *process, enum cws_status status,
+static PyObject *begin_write(const struct py_input *input, enum cws_status status,
                              struct cws_write *write)
 {
-    struct py_state *state = process->op.state;
+    struct py_state *state = input->op->state;
     switch (status) {
     case CWS_OK:
-        return write_operation(process, write);
+        return write_operation(input, write);
     case CWS_NO_MEMORY:
         return PyErr_NoMemory();
     case CWS_CLOSED:
         return raise_made(new_write_error(state, "closed", NULL), NULL);
     default:
-        if (process->stdin_error)
-            return raise_made(new_write_error(state, "failed", NULL), process->stdin_error);
-        return raise_made(new_ended_error(process), NULL);
+        if (input->error)
+            return raise_made(new_write_error(state, "failed", NULL), input->error);
+        return raise_made(new_ended_error(input), NULL);
     }
 }
 
-static PyObject *write_bytes(struct py_process *process, const void *data, size_t len)
+static PyObject *write_bytes(const struct py_input *input, const void *data, size_t len)
 {
     struct cws_write *write = NULL;
     enum cws_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = cws_stdin_write(&py_process_exec(process)->stdin_, data, len, &write);
+    status = cws_stdin_write(input->queue, data, len, &write);
     Py_END_ALLOW_THREADS
-    return begin_write(process, status, write);
+    return begin_write(input, status, write);
 }
 
 /* ---- methods -------------------------------------------------------------------------------- */
 
-static struct py_process *process_of(PyObject *self)
+static struct py_input *input_of(PyObject *self)
 {
-    struct py_process *process = ((struct py_writer *)self)->process;
-    return py_operation_check(&process->op) < 0 ? NULL : process;
+    struct py_input *input = ((struct py_writer *)self)->input;
+    return py_operation_check(input->op) < 0 ? NULL : input;
 }
 
 static PyObject *writer_write(PyObject *self, PyObject *data)
 {
-    struct py_process *process = process_of(self);
-    if (!process)
+    struct py_input *input = input_of(self);
+    if (!input)
         return NULL;
     Py_buffer view;
     if (!PyObject_CheckBuffer(data)) {
@@ -169,7 +181,7 @@ static PyObject *writer_write(PyObject *self, PyObject *data)
     }
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
         return NULL;
-    PyObject *op = write_bytes(process, view.buf, (size_t)view.len);
+    PyObject *op = write_bytes(input, view.buf, (size_t)view.len);
     PyBuffer_Release(&view);
     return op;
 }
@@ -180,8 +192,8 @@ static PyObject *writer_writeline(PyObject *self, PyObject *const *args, Py_ssiz
     static const char *const names[] = {"text", "encoding"};
     static const struct py_params params = {"writeline", names, 2, 2, 1};
     PyObject *given[2];
-    struct py_process *process = process_of(self);
-    if (!process || py_args_parse(&params, args, nargs, kwnames, given) < 0)
+    struct py_input *input = input_of(self);
+    if (!input || py_args_parse(&params, args, nargs, kwnames, given) < 0)
         return NULL;
     const char *encoding = given[1] ? py_arg_text(given[1], "encoding", NULL) : "utf-8";
     if (!encoding)
@@ -195,44 +207,44 @@ static PyObject *writer_writeline(PyObject *self, PyObject *const *args, Py_ssiz
     Py_XDECREF(line);
     if (!bytes)
         return NULL;
-    PyObject *op = write_bytes(process, PyBytes_AsString(bytes), (size_t)PyBytes_Size(bytes));
+    PyObject *op = write_bytes(input, PyBytes_AsString(bytes), (size_t)PyBytes_Size(bytes));
     Py_DECREF(bytes);
     return op;
 }
 
 static PyObject *writer_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    struct py_process *process = process_of(self);
-    if (!process)
+    struct py_input *input = input_of(self);
+    if (!input)
         return NULL;
     struct cws_write *write = NULL;
-    enum cws_status status = cws_stdin_close(&py_process_exec(process)->stdin_, &write);
-    return begin_write(process, status, write);
+    enum cws_status status = cws_stdin_close(input->queue, &write);
+    return begin_write(input, status, write);
 }
 
 static PyObject *writer_set_exception(PyObject *self, PyObject *exception)
 {
-    struct py_process *process = process_of(self);
-    if (!process)
+    struct py_input *input = input_of(self);
+    if (!input)
         return NULL;
     if (!py_is_exception(exception)) {
         PyErr_Format(PyExc_TypeError, "set_exception() takes an exception instance, not %R",
                      exception);
         return NULL;
     }
-    PyObject *before = process->stdin_error;
-    process->stdin_error = Py_NewRef(exception);
+    PyObject *before = input->error;
+    input->error = Py_NewRef(exception);
     Py_XDECREF(before);
-    cws_stdin_set_failed(&py_process_exec(process)->stdin_);
+    cws_stdin_set_failed(input->queue);
     Py_RETURN_NONE;
 }
 
 static PyObject *writer_closed(PyObject *self, void *Py_UNUSED(closure))
 {
-    struct py_process *process = process_of(self);
-    if (!process)
+    struct py_input *input = input_of(self);
+    if (!input)
         return NULL;
-    return PyBool_FromLong(cws_stdin_is_closed(&py_process_exec(process)->stdin_));
+    return PyBool_FromLong(cws_stdin_is_closed(input->queue));
 }
 
 static PyMethodDef writer_methods[] = {
