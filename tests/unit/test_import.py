@@ -78,7 +78,7 @@ def test_the_event_loop_is_not_loaded_before_it_is_used(script: str) -> None:
 def test_a_sandbox_without_defaults_does_not_load_their_class() -> None:
     modules = new_modules("import cwsandbox; cwsandbox.Sandbox(tags=['a'])")
     assert "cwsandbox._service.native" in modules
-    assert modules & {"cwsandbox._types.defaults", "cwsandbox._types.auth", "typing"} == set()
+    assert modules & {"cwsandbox._types.defaults", "cwsandbox._types.auth"} == set()
 
 
 def test_what_the_first_operation_does_not_load() -> None:

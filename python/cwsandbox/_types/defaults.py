@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 from cwsandbox._types import check
 from cwsandbox._types.enums import DataPlaneMode, PlacementSpillover
@@ -19,10 +20,7 @@ from cwsandbox._types.standard import (
     DEFAULT_TEMP_DIR,
 )
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from cwsandbox._types.auth import AuthConfig
     from cwsandbox._types.container import Container, SecurityContext
     from cwsandbox._types.enums import PlacementMode

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from cwsandbox._cwsandbox import decode
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from cwsandbox._cwsandbox import Process
 
 _BYTES = ("stdout_bytes", "stderr_bytes")
