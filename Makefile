@@ -7,6 +7,7 @@
 #   make test-c    C tests and fuzz corpora, ASan + UBSan         make tsan      C tests, TSan
 #   make test-py   Python tests on the installed package, which is built first; PYTHON=python3.13: on that interpreter
 #   make test-py-interpreters   the tests of the C types on each other interpreter that is found
+#   make chaos     commands through failing connections for CHAOS_SECONDS (default 600)
 #   make test-py-asan   those of the C types and of the wire with everything of ours under ASan + UBSan
 #   make fuzz      fuzz each target for FUZZ_SECONDS (default 30)
 #   make lint      layers, sizes, generated code, C format, ruff, mypy, stubtest
@@ -214,6 +215,13 @@ test-py-rest:
 	$(call pytest,--ignore=$(CURDIR)/tests/native $(CURDIR)/tests)
 test-py-interpreters:
 	@BUILD='$(BUILD)' VENV='$(VENV)' tools/test_interpreters.sh
+
+# Longer than as a part of test-py, and another storm each time; a failure names its seed.
+.PHONY: chaos
+chaos: export CHAOS_SECONDS ?= 600
+chaos: export CHAOS_SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+chaos: install-dev
+	$(call pytest,-s $(CURDIR)/tests/chaos)
 
 # The extension and the daemon under ASan + UBSan, in front of the installed package.
 asan_libraries = $(foreach name,libasan.so libubsan.so,$(shell $(CC) -print-file-name=$(name)))

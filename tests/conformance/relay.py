@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from conformance.loop_thread import LoopThread
 
@@ -13,26 +14,37 @@ class Way:
 
     def __init__(self, near: asyncio.StreamWriter, far: asyncio.StreamWriter) -> None:
         self.stalled = False
-        self._ends = (near, far)
+        self.ends = (near, far)
 
     async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
                 if not self.stalled:
-                    writer.write(data)
-                    await writer.drain()
+                    await self.forward(data, writer)
         writer.close()
+
+    async def forward(self, data: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(data)
+        await writer.drain()
 
     def cut(self) -> None:
         """Both ends see the connection break."""
-        for end in self._ends:
+        for end in self.ends:
             end.transport.abort()
 
 
 class Relay:
-    """Listens on a free port and passes bytes to ``upstream`` (``http://127.0.0.1:port``) and back."""
+    """Listens on a free port and passes bytes to ``upstream`` (``http://127.0.0.1:port``) and back.
 
-    def __init__(self, upstream: str) -> None:
+    ``make_way`` is called on the relay's event loop for each connection.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        make_way: Callable[[asyncio.StreamWriter, asyncio.StreamWriter], Way] = Way,
+    ) -> None:
+        self._make_way = make_way
         self._port = int(upstream.rpartition(":")[2])
         self.ways: list[Way] = []
         self._thread = LoopThread("relay")
@@ -44,7 +56,7 @@ class Relay:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        way = Way(writer, far_writer)
+        way = self._make_way(writer, far_writer)
         self.ways.append(way)
         await asyncio.gather(way.pump(reader, far_writer), way.pump(far_reader, writer))
 
