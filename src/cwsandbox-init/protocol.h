@@ -102,14 +102,12 @@ enum cwsi_step_op {
     CWSI_STEP_BIND,        /* a on b, with what is mounted below; b is made when missing */
     CWSI_STEP_OVERLAY,    /* upper directory b + "/up" and work directory b + "/work" over directory
                            * a */
-    CWSI_STEP_MOUNT_FILE, /* content b, read-only at path a, whatever is there; needs a step SCRATCH
-                             before */
+    CWSI_STEP_MOUNT_FILE, /* content b, read-only at path a, whatever is there */
     CWSI_STEP_SEAL_PROC,  /* /proc: all but the processes read-only; what is root's alone is
                            * covered */
     CWSI_STEP_SEAL_DEV,   /* /dev: the device nodes read-only; they are the host's own */
     CWSI_STEP_DETACH,     /* what is mounted on a goes out of sight; a itself is removed */
     CWSI_STEP_NO_USERNS,  /* no user namespaces can be made in here */
-    CWSI_STEP_RMDIR,      /* empty directory a */
     CWSI_STEP_RESIZE,     /* the tmpfs mounted on a: b are its limits, as mount takes them */
     CWSI_STEP_LIMIT,      /* resource `mode` (RLIMIT_...): at most the uint64_t in b */
     CWSI_STEP_ENSURE_DIR, /* directory a, made when there is none */

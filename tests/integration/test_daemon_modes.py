@@ -176,6 +176,31 @@ def test_open_files_are_limited(inside: Sandbox) -> None:
     assert inside.exec(["sh", "-c", "ulimit -Hn"]).result().stdout == f"{OPEN_FILES}\n"
 
 
+SEND_DESCRIPTORS = """
+import array, errno, resource, socket, time
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+one, other = socket.socketpair()
+sent = 0
+try:
+    while sent < 40000:
+        one.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [1] * 250))])
+        sent += 250
+except OSError as error: print(errno.errorcode[error.errno], flush=True)
+time.sleep(1000)
+"""
+
+
+def test_descriptors_on_their_way_are_limited(inside: Sandbox) -> None:
+    """The kernel counts them for each user, and the daemon sends some for each command."""
+    process = inside.exec(["python3", "-c", SEND_DESCRIPTORS])
+    assert next(process.stdout) == "ETOOMANYREFS\n"
+    with Sandbox.run() as neighbour:
+        for sandbox in (inside, neighbour):
+            assert sandbox.exec(["echo", "fine"]).result().stdout == "fine\n"
+    process.cancel()
+
+
 def test_processes_are_limited_and_neighbours_go_on(anybodys: Daemon, inside: Sandbox) -> None:
     if "processes are NOT limited: the kernel exempts root" in anybodys.stderr:
         pytest.skip("there is no such limit where a sandbox's root is root, and the daemon says so")
@@ -190,14 +215,16 @@ def test_processes_are_limited_and_neighbours_go_on(anybodys: Daemon, inside: Sa
     bomb.cancel()
 
 
-def test_a_fork_bomb_ends_with_its_sandbox(anybodys: Daemon, inside: Sandbox) -> None:
+def test_a_bomb_and_a_filler_beside_a_neighbour(anybodys: Daemon, inside: Sandbox) -> None:
     if "processes are NOT limited" in anybodys.stderr:
         pytest.skip("it would take the machine")
     fork = "import os, time\nwhile True:\n try: os.fork()\n except OSError: time.sleep(0.1)"
     bomb = inside.exec(["python3", "-c", fork])
-    with Sandbox.run() as neighbour:
+    with Sandbox.run() as filler, Sandbox.run() as neighbour:
+        full = filler.exec(["sh", "-c", "while :; do head -c 1G /dev/zero > /tmp/x; done"])
         for _ in range(20):
             assert neighbour.exec(["echo", "fine"]).result().stdout == "fine\n"
+        full.cancel()
     inside.stop().result()
     with pytest.raises(SandboxError):
         bomb.result()

@@ -37,7 +37,7 @@ static void test_steps_in_order(void **state)
     size_t at = 0;
     cwsd_script_init(&script);
     cwsd_script_add(&script, CWSI_STEP_BIND, CWSI_STEP_TRY | CWSI_STEP_IF_EXISTS, "/a", "/target");
-    cwsd_script_add(&script, CWSI_STEP_RMDIR, 0, "/b", NULL);
+    cwsd_script_add(&script, CWSI_STEP_DETACH, 0, "/b", NULL);
     cwsd_script_mkdir(&script, "/c", 01777);
     cwsd_script_file(&script, CWSI_STEP_FILE, "/d", 0640, "x\0y", 3);
     assert_int_equal(script.status, CWS_OK);
@@ -48,7 +48,7 @@ static void test_steps_in_order(void **state)
     assert_string_equal(a_of(step), "/a");
     assert_string_equal(b_of(step), "/target");
     step = next_step(&script, &at);
-    assert_int_equal(step->op, CWSI_STEP_RMDIR);
+    assert_int_equal(step->op, CWSI_STEP_DETACH);
     assert_int_equal(step->flags, 0);
     assert_string_equal(a_of(step), "/b");
     assert_int_equal(step->b_len, 0);
