@@ -22,7 +22,7 @@ bench-quick:
 setup-bench:
 	@tools/setup_debian.sh build bench
 
-bench-programs: $(BENCH)/server $(BENCH)/floor_client $(BENCH)/spawn
+bench-programs: $(BENCH)/server $(BENCH)/floor_client $(BENCH)/spawn $(BENCH)/bench_spawn
 
 $(BENCH)/server: $(wildcard benchmarks/server/*.go) benchmarks/server/go.mod benchmarks/server/go.sum
 	@mkdir -p $(@D)
@@ -31,6 +31,10 @@ $(BENCH)/server: $(wildcard benchmarks/server/*.go) benchmarks/server/go.mod ben
 $(BENCH)/%: benchmarks/c/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 $(warnings) $(CFLAGS) -o $@ $< $(shell pkg-config --cflags --libs libnghttp2)
+
+$(BENCH)/bench_spawn: benchmarks/c/bench_spawn.c $(OUT)/libtested.a
+	@mkdir -p $(@D)
+	$(CC) $(cflags) $(daemon_include) $(ldflags) -o $@ $^ $(package_libs)
 
 # Each client in an environment of its own: both are called cwsandbox.
 bench-clients: $(BENCH)/ours/bin/python $(BENCH)/published/bin/python

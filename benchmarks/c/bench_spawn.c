@@ -1,11 +1,16 @@
 /*
  * What it costs to run /bin/true in a sandbox, by the ways there are:
  *
- *   bare      posix_spawn and waitpid, without a sandbox: the floor
- *   init      cwsd_exec: asked of the sandbox's init over its socket, output pipes, event loop and
- * all setns     the daemon forks, joins the sandbox by one setns(pidfd), forks again (for the pid
- * namespace), executes; with the same two pipes; the first child waits for the second and passes
- * the exit code on create    a whole sandbox, until its main command runs
+ *   bare     posix_spawn and waitpid, without a sandbox: the floor
+ *
+ *   init     cwsd_exec: asked of the sandbox's init over its socket; output pipes, event loop and
+ * all
+ *
+ *   setns    the daemon forks, joins the sandbox by one setns(pidfd), forks again (a pid namespace
+ * is entered by children only) and executes, with the same two pipes; the first child waits for the
+ * second and passes the exit code on
+ *
+ *   create   a whole sandbox, until its main command runs
  *
  * bench_spawn RUNS HEAP_MIB INIT_PATH: HEAP_MIB of touched memory stand for a daemon with many
  * clients. One line per way: median and 90th percentile of the wall-clock time, in microseconds,
@@ -23,9 +28,9 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "box_private.h"
-#include "exec.h"
-#include "host.h"
+#include "box/box_private.h"
+#include "box/exec.h"
+#include "box/probe.h"
 
 #define NAMESPACES \
     (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
@@ -221,7 +226,7 @@ int main(int argc, char **argv)
     need(heap && runs > 0, "arguments");
     memset(heap, 1, heap_size + 1);
     struct cwsd_host_options options = {.init_path = argv[3]};
-    if (cwsd_host_probe(&options, &bench.host, &err) != CWS_OK ||
+    if (cwsd_probe_host(&options, &bench.host, &err) != CWS_OK ||
         cws_loop_new(&bench.loop, &err) != CWS_OK) {
         fprintf(stderr, "bench_spawn: %s\n", err.text);
         return 1;
