@@ -99,3 +99,47 @@ def test_calls_after_shutdown_fail_cleanly() -> None:
         sandbox.exec(["true"]).result()
     """
     assert run_quietly(script) in {"failed\n", "worked\n"}
+
+
+LATE = """
+    import atexit, os
+
+    def attempt(name, function):
+        try:
+            function()
+        except RuntimeError as error:
+            os.write(1, f"{{name}}: {{error}}\\n".encode())
+
+    def late():
+        attempt("stop", lambda: sandbox.stop())
+        attempt("exec", lambda: sandbox.exec(["true"]).result())
+        {more}
+
+    class AtTheEnd:
+        def __del__(self):
+            late()
+
+    {when}
+    from cwsandbox import Sandbox
+    sandbox = Sandbox()
+    {before}
+"""
+MORE = """attempt("run", lambda: Sandbox.run())
+        attempt("list", lambda: Sandbox.list())"""
+
+
+@pytest.mark.parametrize("before", ["", "sandbox.start().result()"], ids=["first use", "in use"])
+@pytest.mark.parametrize(
+    ("when", "more"),
+    [("last = AtTheEnd()", ""), ("atexit.register(late)", MORE)],
+    ids=["finalizer", "atexit"],
+)
+def test_operations_that_begin_too_late(when: str, more: str, before: str) -> None:
+    """After the package's own end: one clear error, whatever was begun."""
+    said = run_quietly(LATE.format(when=when, more=more, before=before)).splitlines()
+    for name in ("stop", *(("run", "list") if more else ())):
+        assert (
+            f"{name}: the interpreter is ending: no operation on a sandbox can begin"
+            in "\n".join(said)
+        )
+    assert any(line.startswith("exec: ") and "is ending" in line for line in said)

@@ -9,8 +9,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+ENDING = "the interpreter is ending: no operation on a sandbox can begin any more"
+
 _generation = 0
 _installed = False
+_ending = False
 _lock = threading.Lock()
 _at_fork: list[Callable[[], object]] = []
 _at_exit: list[Callable[[], object]] = []
@@ -19,6 +22,11 @@ _at_exit: list[Callable[[], object]] = []
 def generation() -> int:
     """Changes with each ``fork()``: what was made in another generation belongs to another process."""
     return _generation
+
+
+def is_ending() -> bool:
+    """Whether the hooks of ``when_exiting`` were called: whatever is left of the program's end comes after them."""
+    return _ending
 
 
 def lock() -> threading.Lock:
@@ -45,6 +53,8 @@ def _after_fork_in_child() -> None:
 
 
 def _exit() -> None:
+    global _ending
+    _ending = True
     hooks = iter(_at_exit)
 
     def run_rest() -> None:

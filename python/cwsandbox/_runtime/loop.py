@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from cwsandbox._runtime import life
 
 TYPE_CHECKING = False
@@ -20,10 +22,11 @@ _lost: list[PolicyLoop] = []
 
 
 def policy() -> PolicyLoop:
-    """The policy loop, started if needed."""
+    """The policy loop, started if needed. RuntimeError as from ``check``."""
     global _policy
     if _policy is not None:
         return _policy
+    check()
     from cwsandbox._runtime.policy import PolicyLoop
 
     life.install()
@@ -31,6 +34,23 @@ def policy() -> PolicyLoop:
         if _policy is None:
             _policy = PolicyLoop()
         return _policy
+
+
+def check() -> None:
+    """RuntimeError where the loop cannot be started: the interpreter is ending, or its threads are no threads."""
+    if life.is_ending() or sys.is_finalizing():
+        raise RuntimeError(life.ENDING)
+    # Whoever has patched has loaded these.
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    for name, patched in (
+        ("gevent", gevent and any(map(gevent.is_module_patched, ("threading", "socket")))),
+        ("eventlet", eventlet and any(map(eventlet.is_monkey_patched, ("thread", "socket")))),
+    ):
+        if patched:
+            raise RuntimeError(
+                f"{name} has patched the standard library, with which a blocking call of cwsandbox would never return: "
+                "use threads or asyncio (or uvloop), or call cwsandbox in a process of its own that is not patched"
+            )
 
 
 def submit(

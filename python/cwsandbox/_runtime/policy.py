@@ -11,6 +11,7 @@ import contextlib
 import threading
 
 from cwsandbox._cwsandbox import Promise
+from cwsandbox._runtime.life import ENDING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,13 +46,18 @@ class PolicyLoop:
         """Run the coroutine that ``make`` gives, on the loop. Cancelling the operation cancels it.
 
         With ``finish_at_exit`` it goes on when its operation is cancelled, and the end of the process waits for it.
+
+        Raises:
+            RuntimeError: the loop has ended, with the interpreter.
         """
         job = _Job(self, finish_at_exit)
-        self.loop.call_soon_threadsafe(job.begin, make)
+        self.call(lambda: job.begin(make))
         return job.promise
 
     def call(self, function: Callable[[], object]) -> None:
-        """Run a function on the loop, soon."""
+        """Run a function on the loop, soon. RuntimeError as from ``submit``."""
+        if self._is_closing:
+            raise RuntimeError(ENDING)
         self.loop.call_soon_threadsafe(function)
 
     def close(self) -> None:

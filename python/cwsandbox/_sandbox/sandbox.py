@@ -529,6 +529,7 @@ class Sandbox(SandboxProperties):
     def _driving(self) -> Driver:
         """The driver, made at the first operation. ``RuntimeError`` when that was in a process we were forked from."""
         if self._driver is None:
+            loop.check()
             from cwsandbox._service.client import Client
 
             self._generation = life.generation()

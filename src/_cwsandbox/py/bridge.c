@@ -365,13 +365,27 @@ static struct py_bridge *bridge_of(struct py_state *state, PyObject *loop)
     return bridge_new(state, loop);
 }
 
+/* For what asyncio says, which does not help who runs a loop of another kind. */
+static void raise_no_loop(void)
+{
+    if (!PyErr_ExceptionMatches(PyExc_RuntimeError))
+        return;
+    PyErr_Clear();
+    PyErr_SetString(PyExc_RuntimeError,
+                    "no running event loop: await works in asyncio's and in loops that stand in "
+                    "for it, such as uvloop's; elsewhere (in trio, curio or plain threads) call "
+                    "the blocking result() or iterate with a plain for, in a worker thread");
+}
+
 struct py_bridge *py_bridge_of_running_loop(struct py_state *state)
 {
     if (!py_state_import(&state->get_running_loop, "asyncio", "get_running_loop"))
         return NULL;
     PyObject *loop = PyObject_CallNoArgs(state->get_running_loop);
-    if (!loop)
+    if (!loop) {
+        raise_no_loop();
         return NULL;
+    }
     struct py_bridge *bridge = bridge_of(state, loop);
     Py_DECREF(loop);
     return bridge;

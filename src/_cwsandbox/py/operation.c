@@ -147,8 +147,10 @@ enum py_poll py_operation_poll_done(struct py_operation *op, struct cws_observer
     if (!observer)
         return PY_POLL_PENDING;
     if (op->source->by_io_thread && op->state->stopped) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "the operation cannot end: the I/O thread was shut down");
+        PyErr_SetString(
+            PyExc_RuntimeError,
+            "the interpreter is ending: the operation cannot end, as the I/O thread was "
+            "shut down");
         return PY_POLL_ERROR;
     }
     if (!cws_future_observe(future, observer))

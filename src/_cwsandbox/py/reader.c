@@ -127,8 +127,10 @@ static enum py_poll poll_item(PyObject *self, struct cws_observer *observer,
         return *out_value ? PY_POLL_READY : PY_POLL_ERROR;
     case CWS_OUTPUT_EMPTY:
         if (observer && !wanted) {
-            PyErr_SetString(PyExc_RuntimeError,
-                            "no more output can come: the I/O thread was shut down");
+            PyErr_SetString(
+                PyExc_RuntimeError,
+                "the interpreter is ending: no more output can come, as the I/O thread was "
+                "shut down");
             return PY_POLL_ERROR;
         }
         if (observer)
