@@ -43,6 +43,14 @@ static void drop(struct cws_stdin *stdin_)
     cws_exec_unref(cws_container_of(stdin_, struct cws_exec, stdin_));
 }
 
+static const struct cws_stdin_kind stdin_kind = {
+    .hold = hold,
+    .drop = drop,
+    .message_max = CWS_EXEC_STDIN_MAX,
+    .new_message = cws_exec_wire_stdin_block,
+    .new_end = cws_exec_wire_close_block,
+};
+
 /* ---- the end -------------------------------------------------------------------------------- */
 
 static bool has_ended(const struct cws_exec *exec)
@@ -141,7 +149,7 @@ static void on_error_frame(struct cws_exec *exec, const struct cws_exec_frame *f
 
 static void on_ready(struct cws_exec *exec)
 {
-    if (!exec->with_stdin || exec->stdin_.call)
+    if (!exec->with_stdin || exec->stdin_.loop_only.call)
         return;
     cws_timer_cancel(exec->sandbox->loop, &exec->timer);
     cws_stdin_open(&exec->stdin_, exec->call);
@@ -220,7 +228,6 @@ static void on_status(void *ctx, struct cws_grpc_status *status)
         cws_exec_unref(exec); /* the call's */
         return;
     }
-    exec->stdin_.call = NULL;
     bool ok = status->code == CWS_GRPC_OK;
     cws_grpc_status_move(&exec->status, status);
     end_exec(exec, ok ? CWS_EXEC_NO_EXIT : CWS_EXEC_STATUS);
@@ -329,7 +336,7 @@ enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exe
     cws_output_init(&exec->out);
     cws_output_init(&exec->err);
     cws_exec_flow_init(exec, options);
-    cws_stdin_init(&exec->stdin_, sandbox->loop, hold, drop);
+    cws_stdin_init(&exec->stdin_, &stdin_kind, sandbox->loop);
     cws_sandbox_ref(sandbox);
     exec->sandbox = sandbox;
     exec->with_stdin = options->with_stdin;

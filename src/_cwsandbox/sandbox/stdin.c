@@ -4,7 +4,6 @@
 
 #include "base/alloc.h"
 #include "io/guest.h"
-#include "sandbox/exec_wire.h"
 
 /* ---- writes --------------------------------------------------------------------------------- */
 
@@ -40,8 +39,8 @@ void cws_write_unref(struct cws_write *write)
 /* Done, and the queue's reference with it. */
 static void write_complete(struct cws_write *write)
 {
-    /* Closing the input of a command that has ended is no failure; bytes it never got are. */
-    if (write->is_close && !write->stdin_->lost)
+    /* Closing the input of what has ended is no failure; bytes it never got are. */
+    if (write->is_close && !write->stdin_->synced.lost)
         write->how = CWS_OK;
     cws_future_complete(&write->future);
     cws_write_unref(write);
@@ -55,8 +54,8 @@ static void on_block_settled(struct cws_block *block, enum cws_status how)
         write->how = CWS_CLOSED;
     if (--write->blocks_left > 0)
         return;
-    if (write->how != CWS_OK && !write->stdin_->ended)
-        cws_list_push_back(&write->stdin_->fallen, &write->node);
+    if (write->how != CWS_OK && !write->stdin_->loop_only.ended)
+        cws_list_push_back(&write->stdin_->loop_only.fallen, &write->node);
     else
         write_complete(write);
 }
@@ -74,9 +73,10 @@ static bool add_block(struct cws_write *write, struct cws_block *block)
 
 static bool cut_into_blocks(struct cws_write *write, const uint8_t *data, size_t len)
 {
+    const struct cws_stdin_kind *kind = write->stdin_->kind;
     while (len) {
-        size_t n = len < CWS_EXEC_STDIN_MAX ? len : CWS_EXEC_STDIN_MAX;
-        if (!add_block(write, cws_exec_wire_stdin_block(data, n)))
+        size_t n = len < kind->message_max ? len : kind->message_max;
+        if (!add_block(write, kind->new_message(data, n)))
             return false;
         data += n;
         len -= n;
@@ -91,26 +91,26 @@ static enum cws_status enqueue(struct cws_stdin *stdin_, struct cws_write *write
 {
     enum cws_status status = CWS_OK;
     bool post = false;
-    pthread_mutex_lock(&stdin_->lock);
-    if (stdin_->failed) {
+    pthread_mutex_lock(&stdin_->synced.lock);
+    if (stdin_->synced.failed) {
         status = CWS_CANCELLED;
         if (write->is_close) {
-            if (stdin_->lost && !stdin_->closed)
+            if (stdin_->synced.lost && !stdin_->synced.closed)
                 write->how = CWS_CLOSED;
-            stdin_->closed = true;
+            stdin_->synced.closed = true;
         }
-    } else if (stdin_->closed) {
+    } else if (stdin_->synced.closed) {
         status = CWS_CLOSED;
     } else {
-        stdin_->closed = write->is_close;
+        stdin_->synced.closed = write->is_close;
         cws_write_ref(write);
-        cws_list_push_back(&stdin_->queue, &write->node);
-        post = !stdin_->posted;
-        stdin_->posted = true;
+        cws_list_push_back(&stdin_->synced.queue, &write->node);
+        post = !stdin_->synced.posted;
+        stdin_->synced.posted = true;
     }
-    pthread_mutex_unlock(&stdin_->lock);
+    pthread_mutex_unlock(&stdin_->synced.lock);
     if (post) {
-        stdin_->hold(stdin_);
+        stdin_->kind->hold(stdin_);
         cws_loop_post_here(stdin_->loop, &stdin_->task);
     }
     return status;
@@ -137,7 +137,7 @@ enum cws_status cws_stdin_close(struct cws_stdin *stdin_, struct cws_write **out
     if (!write)
         return CWS_NO_MEMORY;
     write->is_close = true;
-    if (!add_block(write, cws_exec_wire_close_block())) {
+    if (!add_block(write, stdin_->kind->new_end())) {
         cws_write_unref(write);
         return CWS_NO_MEMORY;
     }
@@ -149,17 +149,17 @@ enum cws_status cws_stdin_close(struct cws_stdin *stdin_, struct cws_write **out
 
 bool cws_stdin_is_closed(struct cws_stdin *stdin_)
 {
-    pthread_mutex_lock(&stdin_->lock);
-    bool closed = stdin_->closed;
-    pthread_mutex_unlock(&stdin_->lock);
+    pthread_mutex_lock(&stdin_->synced.lock);
+    bool closed = stdin_->synced.closed;
+    pthread_mutex_unlock(&stdin_->synced.lock);
     return closed;
 }
 
 void cws_stdin_set_failed(struct cws_stdin *stdin_)
 {
-    pthread_mutex_lock(&stdin_->lock);
-    stdin_->failed = true;
-    pthread_mutex_unlock(&stdin_->lock);
+    pthread_mutex_lock(&stdin_->synced.lock);
+    stdin_->synced.failed = true;
+    pthread_mutex_unlock(&stdin_->synced.lock);
 }
 
 /* ---- loop thread ---------------------------------------------------------------------------- */
@@ -177,18 +177,18 @@ static void give_to_call(struct cws_stdin *stdin_, struct cws_write *write)
     cws_list_splice(&blocks, &write->blocks);
     struct cws_list *node;
     while ((node = cws_list_pop_front(&blocks)) != NULL)
-        cws_call_send(stdin_->call, cws_list_entry(node, struct cws_block, node));
+        cws_call_send(stdin_->loop_only.call, cws_list_entry(node, struct cws_block, node));
     if (is_close)
-        cws_call_half_close(stdin_->call);
+        cws_call_half_close(stdin_->loop_only.call);
 }
 
 static void drain(struct cws_stdin *stdin_)
 {
     struct cws_list writes;
     cws_list_init(&writes);
-    pthread_mutex_lock(&stdin_->lock);
-    cws_list_splice(&writes, &stdin_->queue);
-    pthread_mutex_unlock(&stdin_->lock);
+    pthread_mutex_lock(&stdin_->synced.lock);
+    cws_list_splice(&writes, &stdin_->synced.queue);
+    pthread_mutex_unlock(&stdin_->synced.lock);
     struct cws_list *node;
     while ((node = cws_list_pop_front(&writes)) != NULL)
         give_to_call(stdin_, cws_list_entry(node, struct cws_write, node));
@@ -197,33 +197,33 @@ static void drain(struct cws_stdin *stdin_)
 static void run_task(struct cws_task *task)
 {
     struct cws_stdin *stdin_ = cws_container_of(task, struct cws_stdin, task);
-    pthread_mutex_lock(&stdin_->lock);
-    stdin_->posted = false;
-    pthread_mutex_unlock(&stdin_->lock);
-    if (stdin_->call)
+    pthread_mutex_lock(&stdin_->synced.lock);
+    stdin_->synced.posted = false;
+    pthread_mutex_unlock(&stdin_->synced.lock);
+    if (stdin_->loop_only.call)
         drain(stdin_);
-    stdin_->drop(stdin_);
+    stdin_->kind->drop(stdin_);
 }
 
 void cws_stdin_open(struct cws_stdin *stdin_, struct cws_call *call)
 {
-    stdin_->call = call;
+    stdin_->loop_only.call = call;
     drain(stdin_);
 }
 
-void cws_stdin_end(struct cws_stdin *stdin_, bool lost, struct cws_future *command)
+void cws_stdin_end(struct cws_stdin *stdin_, bool lost, struct cws_future *owner)
 {
     struct cws_list writes;
     cws_list_init(&writes);
-    stdin_->call = NULL;
-    stdin_->ended = true;
-    cws_list_splice(&writes, &stdin_->fallen);
-    pthread_mutex_lock(&stdin_->lock);
-    stdin_->failed = true;
-    stdin_->lost = lost;
-    cws_list_splice(&writes, &stdin_->queue);
-    cws_future_complete(command);
-    pthread_mutex_unlock(&stdin_->lock);
+    stdin_->loop_only.call = NULL;
+    stdin_->loop_only.ended = true;
+    cws_list_splice(&writes, &stdin_->loop_only.fallen);
+    pthread_mutex_lock(&stdin_->synced.lock);
+    stdin_->synced.failed = true;
+    stdin_->synced.lost = lost;
+    cws_list_splice(&writes, &stdin_->synced.queue);
+    cws_future_complete(owner);
+    pthread_mutex_unlock(&stdin_->synced.lock);
     struct cws_list *node;
     while ((node = cws_list_pop_front(&writes)) != NULL) {
         struct cws_write *write = cws_list_entry(node, struct cws_write, node);
@@ -232,21 +232,21 @@ void cws_stdin_end(struct cws_stdin *stdin_, bool lost, struct cws_future *comma
     }
 }
 
-void cws_stdin_init(struct cws_stdin *stdin_, struct cws_loop *loop,
-                    void (*hold)(struct cws_stdin *), void (*drop)(struct cws_stdin *))
+void cws_stdin_init(struct cws_stdin *stdin_, const struct cws_stdin_kind *kind,
+                    struct cws_loop *loop)
 {
     memset(stdin_, 0, sizeof(*stdin_));
-    pthread_mutex_init(&stdin_->lock, NULL);
-    cws_list_init(&stdin_->queue);
-    cws_list_init(&stdin_->fallen);
+    pthread_mutex_init(&stdin_->synced.lock, NULL);
+    cws_list_init(&stdin_->synced.queue);
+    cws_list_init(&stdin_->loop_only.fallen);
     stdin_->task.run = run_task;
     stdin_->loop = loop;
-    stdin_->hold = hold;
-    stdin_->drop = drop;
+    stdin_->kind = kind;
 }
 
 void cws_stdin_done(struct cws_stdin *stdin_)
 {
-    assert(cws_list_is_empty(&stdin_->queue) && cws_list_is_empty(&stdin_->fallen));
-    pthread_mutex_destroy(&stdin_->lock);
+    assert(cws_list_is_empty(&stdin_->synced.queue) &&
+           cws_list_is_empty(&stdin_->loop_only.fallen));
+    pthread_mutex_destroy(&stdin_->synced.lock);
 }

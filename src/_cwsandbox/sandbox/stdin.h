@@ -1,8 +1,8 @@
 /*
- * Standard input of a command: writes in order, each an operation of its own, sent under flow
- * control.
+ * The input of an operation, such as a command: writes in order, each an operation of its own, sent
+ * under flow control. Whose input it is and what its messages look like is the kind's affair.
  *
- * Writes are cut into messages on the caller's thread, wait here until the command is ready for
+ * Writes are cut into messages on the caller's thread, wait here until the owner is ready for
  * input, and are done when the last of their messages was handed to the connection: that is the
  * back-pressure.
  */
@@ -20,7 +20,7 @@ struct cws_write {
     struct cws_ref ref;
     struct cws_future future;
     enum cws_status how; /* once done: CWS_OK, or CWS_CLOSED when bytes were dropped because the
-                            command ended, or when the call was lost before the end of input was
+                            owner ended, or when the call was lost before the end of input was
                             sent */
     struct cws_stdin *stdin_;
     struct cws_list node;
@@ -29,33 +29,47 @@ struct cws_write {
     bool is_close;
 };
 
-struct cws_stdin {
-    pthread_mutex_t lock;  /* guards the next five */
-    struct cws_list queue; /* writes in order, not yet given to the call */
-    bool closed;           /* cws_stdin_close was called */
-    bool failed;           /* nothing can be sent any more */
-    bool lost;             /* … because the call has failed: what became of the input is unknown */
-    bool posted;           /* the task is under way */
-    struct cws_task task;
-    struct cws_loop *loop;
-    /* The loop thread's: */
-    struct cws_call *call;  /* NULL until the command takes input */
-    bool ended;             /* cws_stdin_end was called */
-    struct cws_list fallen; /* writes the call has dropped: done when the command's end is known */
-    void (*hold)(struct cws_stdin
-                     *); /* the owner keeps itself alive while a task or a write is under way … */
-    void (*drop)(struct cws_stdin *); /* … and lets go */
+/* Any thread may call these. */
+struct cws_stdin_kind {
+    /* The owner keeps itself alive while a task is under way, and lets go. */
+    void (*hold)(struct cws_stdin *stdin_);
+    void (*drop)(struct cws_stdin *stdin_);
+    size_t message_max; /* bytes of input in one message, at most */
+    /* A block for cws_call_send: up to `message_max` bytes of input; the end of the input, which
+     * goes before the half-close. NULL when out of memory. */
+    struct cws_block *(*new_message)(const uint8_t *data, size_t len);
+    struct cws_block *(*new_end)(void);
 };
 
-void cws_stdin_init(struct cws_stdin *stdin_, struct cws_loop *loop,
-                    void (*hold)(struct cws_stdin *), void (*drop)(struct cws_stdin *));
+struct cws_stdin {
+    const struct cws_stdin_kind *kind;
+    struct cws_loop *loop;
+    struct cws_task task;
+    struct {
+        pthread_mutex_t lock;  /* guards the rest; `lost` is written by the loop thread alone */
+        struct cws_list queue; /* writes in order, not yet given to the call */
+        bool closed;           /* cws_stdin_close was called */
+        bool failed;           /* nothing can be sent any more */
+        bool lost;   /* … because the call has failed: what became of the input is unknown */
+        bool posted; /* the task is under way */
+    } synced;
+    struct {
+        struct cws_call *call; /* NULL until the owner takes input */
+        bool ended;            /* cws_stdin_end was called */
+        struct cws_list
+            fallen; /* writes the call has dropped: done when the owner's end is known */
+    } loop_only;
+};
+
+void cws_stdin_init(struct cws_stdin *stdin_, const struct cws_stdin_kind *kind,
+                    struct cws_loop *loop);
 void cws_stdin_done(struct cws_stdin *stdin_);
 
 /* Any thread: queues a copy of the bytes. CWS_CLOSED after cws_stdin_close; CWS_CANCELLED when the
- * command has ended (this one wins); CWS_NO_MEMORY. The caller gets one reference to the write. */
+ * owner has ended (this one wins); CWS_NO_MEMORY. The caller gets one reference to the write. */
 enum cws_status cws_stdin_write(struct cws_stdin *stdin_, const uint8_t *data, size_t len,
                                 struct cws_write **out_write) CWS_MUST_CHECK;
-/* Any thread: end of input after what is queued. Repeating it, or closing after the command's end,
+/* Any thread: end of input after what is queued. Repeating it, or closing after the owner's end,
  * gives a write that is done. */
 enum cws_status cws_stdin_close(struct cws_stdin *stdin_,
                                 struct cws_write **out_write) CWS_MUST_CHECK;
@@ -66,9 +80,9 @@ void cws_stdin_set_failed(struct cws_stdin *stdin_);
 void cws_write_ref(struct cws_write *write);
 void cws_write_unref(struct cws_write *write); /* NULL is allowed */
 
-/* Loop thread: the command is ready, input goes to this call from now on. */
+/* Loop thread: the owner is ready, input goes to this call from now on. */
 void cws_stdin_open(struct cws_stdin *stdin_, struct cws_call *call);
-/* Loop thread: the command has ended. Completes `command`, its future; from that moment on no write
- * is taken. What is queued is dropped, its writes end with CWS_CLOSED, after the command: who sees
- * their end can ask for its. `lost`: its call has failed, so that closing the input fails, too. */
-void cws_stdin_end(struct cws_stdin *stdin_, bool lost, struct cws_future *command);
+/* Loop thread: the owner has ended. Completes `owner`, its future; from that moment on no write is
+ * taken. What is queued is dropped, its writes end with CWS_CLOSED, after the owner: who sees their
+ * end can ask for its. `lost`: its call has failed, so that closing the input fails, too. */
+void cws_stdin_end(struct cws_stdin *stdin_, bool lost, struct cws_future *owner);
