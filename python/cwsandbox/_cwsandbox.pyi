@@ -135,7 +135,6 @@ class SandboxCore:
     def exec(
         self,
         command: list[str],
-        argv: list[str],
         *,
         stdin: bool = False,
         check: bool = False,
@@ -146,8 +145,7 @@ class SandboxCore:
         capture_output: bool = True,
         max_output_bytes: int | None = None,
     ) -> Process:
-        """Start ``argv`` (``command`` is what ``Process.command`` tells) in ``cwd``, an absolute path. Returns at once;
-        never raises for the sandbox's state.
+        """Start the command in ``cwd``, an absolute path. Returns at once; never raises for the sandbox's state.
         ``timeout`` in seconds counts from the moment the exec is sent. ``TypeError`` when an item is not a str."""
     def stats(self) -> tuple[int, int, int, int]:
         """exec_count, completed_ok, completed_nonzero, failures."""

@@ -28,7 +28,7 @@ def commands(peer: GrpcPeer) -> None:
 
 async def finished(sandbox: Any, count: int) -> Any:
     """A command all of whose lines are there: without a rule of its own, nothing in reading them suspends."""
-    process = sandbox.exec(["numbers"], ["numbers", str(count)])
+    process = sandbox.exec(["numbers", str(count)])
     await process
     return process
 

@@ -212,7 +212,7 @@ def test_asked_for_by_what_makes_the_value(peer: GrpcPeer, run: Run) -> None:
     sandbox.open(core.Channel(peer.base_url), "sb-1")
 
     async def main() -> None:
-        awaiters.append(sandbox.exec(["greet"], ["greet"]).__await__())
+        awaiters.append(sandbox.exec(["greet"]).__await__())
         assert await Once(awaiters[0]) == 40
 
     run(main())

@@ -103,7 +103,7 @@ def test_is_kept_until_it_is_woken(sandbox: Any, gate: Gate, run: Run, job: Any)
 
         async def one() -> None:
             nonlocal finished
-            await job(lambda: sandbox.exec(["gated"], ["gated"]))
+            await job(lambda: sandbox.exec(["gated"]))
             finished += 1
             if finished == JOBS:
                 all_finished.set()

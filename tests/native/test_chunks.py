@@ -96,7 +96,7 @@ def test_a_failure_is_raised_once_after_what_came(peer: GrpcPeer, sandbox: Any) 
         await call.out(b"tw")
         await call.error("EXEC_FAILED", "broken")
 
-    process = sandbox.exec(["breaks"], ["breaks"])
+    process = sandbox.exec(["breaks"])
     chunks = process.stdout.chunks()
     assert next(chunks) == "tw"
     with pytest.raises(ExecError):
@@ -113,5 +113,5 @@ def test_text_of_a_bounded_output_is_whole(peer: GrpcPeer, sandbox: Any) -> None
         await call.exit(0)
 
     for options in ({"capture_output": False}, {"max_output_bytes": 100_000}):
-        process = sandbox.exec(["snowmen"], ["snowmen"], **options)
+        process = sandbox.exec(["snowmen"], **options)
         assert "".join(process.stdout.chunks()) == "\N{SNOWMAN}" * 1000

@@ -20,7 +20,7 @@ STAGES = {
     "channel": "channel = core.Channel(sys.argv[1])",
     "sandbox that is not open": """
 sandbox = core.SandboxCore()
-process = sandbox.exec(["hang"], ["hang"])
+process = sandbox.exec(["hang"])
 """,
     "call just made": SETUP
     + "call = channel.unary('SandboxService/GetSandbox', {'sandbox_id': 'a'})",
@@ -29,29 +29,29 @@ process = sandbox.exec(["hang"], ["hang"])
 call = channel.unary("SandboxService/GetSandbox", {"sandbox_id": "a"})
 assert core.wait_many([call], 1, None) == [True]
 """,
-    "exec just made": SETUP + "process = sandbox.exec(['hang'], ['hang'])",
-    "exec running": SETUP + "process = started(sandbox.exec(['hang'], ['hang']))",
+    "exec just made": SETUP + "process = sandbox.exec(['hang'])",
+    "exec running": SETUP + "process = started(sandbox.exec(['hang']))",
     "exec cancelled": SETUP
     + """
-process = started(sandbox.exec(["hang"], ["hang"]))
+process = started(sandbox.exec(["hang"]))
 process.cancel()
 """,
-    "exec done": SETUP + "process = sandbox.exec(['greet'], ['greet']); assert process.wait() == 0",
+    "exec done": SETUP + "process = sandbox.exec(['greet']); assert process.wait() == 0",
     "writes under way": SETUP
     + """
-process = started(sandbox.exec(["stubborn"], ["stubborn"], stdin=True))
+process = started(sandbox.exec(["stubborn"], stdin=True))
 writes = [process.stdin.write(bytes(1 << 20)) for _ in range(32)]
 """,
     "thread that waits": SETUP
     + """
-process = started(sandbox.exec(["hang"], ["hang"]))
+process = started(sandbox.exec(["hang"]))
 threading.excepthook = lambda args: None  # one that starts to wait after the shutdown is told so
 for wait in (process.result, lambda: next(process.stdout), lambda: core.wait_many([process], 1, None)):
     threading.Thread(target=wait, daemon=True).start()
 """,
     "loop in a thread": SETUP
     + """
-process = started(sandbox.exec(["hang"], ["hang"]))
+process = started(sandbox.exec(["hang"]))
 waiting = threading.Event()
 async def wait():
     asyncio.get_running_loop().call_soon(waiting.set)
@@ -61,7 +61,7 @@ waiting.wait()
 """,
     "loop left open": SETUP
     + """
-process = started(sandbox.exec(["hang"], ["hang"]))
+process = started(sandbox.exec(["hang"]))
 async def wait():
     await process
 loop = asyncio.new_event_loop()
@@ -81,9 +81,9 @@ core.keep = promise
     "used in atexit": SETUP
     + """
 import atexit
-process = started(sandbox.exec(["hang"], ["hang"]))
+process = started(sandbox.exec(["hang"]))
 def at_exit():
-    assert sandbox.exec(["greet"], ["greet"]).wait() == 0
+    assert sandbox.exec(["greet"]).wait() == 0
     process.cancel()
     raises(concurrent.futures.CancelledError, "", process.result)
     print("cleaned up")
@@ -92,7 +92,7 @@ atexit.register(at_exit)
     "used after the shutdown": SETUP
     + """
 import atexit
-process = started(sandbox.exec(["hang"], ["hang"]))
+process = started(sandbox.exec(["hang"]))
 core.shutdown()
 raises(RuntimeError, "shut down", process.result)
 raises(RuntimeError, "shut down", next, process.stdout)
@@ -102,7 +102,7 @@ raises(RuntimeError, "the program is ending", core.Channel, sys.argv[1])
 assert process.poll() is None
 core.shutdown()
 process.cancel()
-later = sandbox.exec(["greet"], ["greet"])
+later = sandbox.exec(["greet"])
 raises(RuntimeError, "shut down", later.wait)
 del process, later, sandbox, channel
 """,
@@ -135,7 +135,7 @@ def test_exit_at(peer: GrpcPeer, stage: str) -> None:
 
 
 def test_exit_code_is_the_programs(peer: GrpcPeer) -> None:
-    body = SETUP + "process = started(sandbox.exec(['hang'], ['hang'])); sys.exit(3)"
+    body = SETUP + "process = started(sandbox.exec(['hang'])); sys.exit(3)"
     assert run_script(body, peer.base_url, returncode=3) == ""
 
 
@@ -152,14 +152,14 @@ else:
     import _xxsubinterpreters as interpreters
     there = interpreters.create()
 outer = core.SandboxCore()
-process = outer.exec(["a"], ["a"])
+process = outer.exec(["a"])
 failure = interpreters.run_string(there, '''
 from native.instance import load_configured
 core = load_configured()
 promise = core.Promise()
 promise.set_result(3)
 assert promise.result() == 3
-core.SandboxCore().exec(["a"], ["a"])
+core.SandboxCore().exec(["a"])
 ''')
 assert failure is None, failure
 interpreters.destroy(there)

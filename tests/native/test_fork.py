@@ -39,7 +39,7 @@ def commands(peer: GrpcPeer) -> None:
 
 def test_old_objects_raise_in_the_child(peer: GrpcPeer) -> None:
     body = """
-cat = started(sandbox.exec(["cat"], ["cat"], stdin=True))
+cat = started(sandbox.exec(["cat"], stdin=True))
 write = cat.stdin.write(b"before\\n")
 write.result()
 promise, done = core.Promise(), core.Promise()
@@ -61,7 +61,7 @@ def work():
         call.result, write.result, cat.result, cat.wait, cat.poll, cat.cancel, reader.__next__, reader.close,
         writer.close, lambda: promise.set_result(1), lambda: writer.write(b"x"), lambda: writer.writeline("x"),
         lambda: writer.closed, lambda: cat.returncode, lambda: cat._output.bytes(False), lambda: cat.stdin,
-        lambda: sandbox.exec(["greet"], ["greet"]), lambda: sandbox.open(channel, "sb-1"), sandbox.stats,
+        lambda: sandbox.exec(["greet"]), lambda: sandbox.open(channel, "sb-1"), sandbox.stats,
         lambda: sandbox.fail(KeyError()), lambda: sandbox.close(KeyError()),
         lambda: channel.unary("SandboxService/GetSandbox", {}), lambda: core.wait_many([promise], 1, None),
         lambda: core.SandboxCore().open(channel, "sb-1"),
@@ -85,24 +85,24 @@ print(cat._output.bytes(False))
 
 def test_child_starts_afresh(peer: GrpcPeer) -> None:
     body = """
-assert sandbox.exec(["greet"], ["greet"]).wait() == 0
+assert sandbox.exec(["greet"]).wait() == 0
 
 def work():
     assert core.stats()["connections"] == 0
     channel = core.Channel(sys.argv[1])
     fresh = core.SandboxCore()
     fresh.open(channel, "sb-2")
-    print(list(fresh.exec(["greet"], ["greet"]).stdout))
+    print(list(fresh.exec(["greet"]).stdout))
 
     async def main():
-        return (await fresh.exec(["greet"], ["greet"])).returncode
+        return (await fresh.exec(["greet"])).returncode
 
     print(asyncio.run(main()))
     assert in_child(lambda: raises(RuntimeError, "fork", fresh.exec, ["greet"], ["greet"])) == 0
     assert core.stats()["connections"] == 1
 
 assert in_child(work) == 0
-assert sandbox.exec(["greet"], ["greet"]).wait() == 0
+assert sandbox.exec(["greet"]).wait() == 0
 """
     assert run_script(OPEN_SANDBOX + body, peer.base_url) == "['hello\\n']\n0\n"
 
@@ -112,7 +112,7 @@ def test_unused_handle_survives(peer: GrpcPeer) -> None:
 sandbox = core.SandboxCore()
 
 def work():
-    process = sandbox.exec(["greet"], ["greet"])
+    process = sandbox.exec(["greet"])
     sandbox.open(core.Channel(sys.argv[1]), "sb-1")
     assert process.wait() == 0
 
@@ -125,14 +125,14 @@ work()
 def test_fork_while_threads_and_loops_wait(peer: GrpcPeer) -> None:
     """Locks of the I/O thread may be held at any moment: the child must not touch them."""
     body = """
-hanging = started(sandbox.exec(["hang"], ["hang"]))
+hanging = started(sandbox.exec(["hang"]))
 waiting = concurrent.futures.CancelledError, "", hanging.result
 threads = [threading.Thread(target=raises, args=waiting) for _ in range(4)]
 busy = threading.Event()
 
 def keep_busy():
     while not busy.is_set():
-        assert sandbox.exec(["greet"], ["greet"]).wait() == 0
+        assert sandbox.exec(["greet"]).wait() == 0
 
 threads += [threading.Thread(target=keep_busy) for _ in range(2)]
 for thread in threads:
@@ -149,7 +149,7 @@ async def main():
     await asyncio.sleep(0)
     for _ in range(20):
         assert in_child(lambda: None) == 0
-        assert (await sandbox.exec(["greet"], ["greet"])).returncode == 0
+        assert (await sandbox.exec(["greet"])).returncode == 0
     busy.set()
     hanging.cancel()
     return await task
@@ -164,7 +164,7 @@ for thread in threads:
 def test_child_drops_and_collects_the_old_objects(peer: GrpcPeer) -> None:
     body = """
 import gc
-cat = started(sandbox.exec(["cat"], ["cat"], stdin=True))
+cat = started(sandbox.exec(["cat"], stdin=True))
 promise = core.Promise()
 
 async def main():
@@ -237,7 +237,7 @@ loop.close()
 
 def test_ordinary_exit_of_the_child(peer: GrpcPeer) -> None:
     body = """
-cat = started(sandbox.exec(["cat"], ["cat"], stdin=True))
+cat = started(sandbox.exec(["cat"], stdin=True))
 sys.stdout.flush()
 pid = os.fork()
 if pid == 0:

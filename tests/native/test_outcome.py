@@ -109,7 +109,7 @@ def troubled(trouble: Any, channel: Any) -> tuple[Any, type[Exception]]:
 
 def test_value(troubled: Any) -> None:
     sandbox, raised = troubled
-    process = sandbox.exec(["greet"], ["greet"])
+    process = sandbox.exec(["greet"])
     with pytest.raises(raised):
         process.result(30)
     value = process.result(0)
@@ -120,7 +120,7 @@ def test_value(troubled: Any) -> None:
 def test_value_awaited(troubled: Any, run: Run) -> None:
     async def main() -> None:
         sandbox, raised = troubled
-        process = sandbox.exec(["greet"], ["greet"])
+        process = sandbox.exec(["greet"])
         with pytest.raises(raised):
             await process
         assert (await process).returncode == 3
@@ -130,7 +130,7 @@ def test_value_awaited(troubled: Any, run: Run) -> None:
 
 def test_error(troubled: Any) -> None:
     sandbox, raised = troubled
-    process = sandbox.exec(["error"], ["error"])
+    process = sandbox.exec(["error"])
     with pytest.raises(raised):
         process.result(30)
     with pytest.raises(ExecError) as caught:
@@ -143,7 +143,7 @@ def test_error(troubled: Any) -> None:
 def test_error_at_the_end_of_lines(troubled: Any) -> None:
     """The reader, too, has yet to tell the failure: a cut-off output must not look whole."""
     sandbox, raised = troubled
-    stdout = sandbox.exec(["error"], ["error"]).stdout
+    stdout = sandbox.exec(["error"]).stdout
     assert next(stdout) == "partial\n"
     with pytest.raises(raised):
         next(stdout)
@@ -154,7 +154,7 @@ def test_error_at_the_end_of_lines(troubled: Any) -> None:
 
 def test_write(troubled: Any) -> None:
     sandbox, raised = troubled
-    process = sandbox.exec(["greet"], ["greet"], stdin=True)
+    process = sandbox.exec(["greet"], stdin=True)
     with pytest.raises(raised):
         process.result(30)
     assert process.result(0).returncode == 3
@@ -200,7 +200,7 @@ def test_wrapped_future(core: ModuleType, trouble: Any, run: Run) -> None:
 
 
 def test_stack_that_is_just_too_deep(sandbox: Any) -> None:
-    process = sandbox.exec(["greet"], ["greet"])
+    process = sandbox.exec(["greet"])
     assert list(process.stdout) == ["hello\n"]
     failed = 0
 
@@ -229,7 +229,7 @@ channel = core.Channel(sys.argv[1])
 sandbox = core.SandboxCore()
 sandbox.open(channel, "sb-1")
 expected = b"".join(bytes([n]) * (1 << 20) for n in range(32))
-process = sandbox.exec(["much"], ["much"])
+process = sandbox.exec(["much"])
 output = process._output
 assert process.wait(30) == 0
 

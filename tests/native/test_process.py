@@ -64,7 +64,7 @@ def hanging(sandbox: Sandbox) -> Callable[[], Any]:
     """Processes that have started and run until they are ended."""
 
     def make(**options: Any) -> Any:
-        process = sandbox.exec(["hang"], ["hang"], **options)
+        process = sandbox.exec(["hang"], **options)
         assert next(process.stdout) == "started\n"
         return process
 
@@ -72,14 +72,14 @@ def hanging(sandbox: Sandbox) -> Callable[[], Any]:
 
 
 def test_result(sandbox: Sandbox) -> None:
-    process = sandbox.exec(["what", "is", "told"], ["greet"])
+    process = sandbox.exec(["greet", "what", "is", "told"])
     result = process.result()
     assert result == Result(process, 0, False)
     assert process.result() is result
     assert process.wait() == process.poll() == process.returncode == 0
-    assert process.command == ["what", "is", "told"]
+    assert process.command == ["greet", "what", "is", "told"]
     process.command.append("more")
-    assert process.command == ["what", "is", "told"]
+    assert process.command == ["greet", "what", "is", "told"]
     assert process.cancel() is False
     assert process._cancel() is False
     assert process._output.bytes(False) == b"hello\n"
@@ -88,14 +88,14 @@ def test_result(sandbox: Sandbox) -> None:
 
 
 def test_exit_code(sandbox: Sandbox) -> None:
-    process = sandbox.exec(["exit"], ["exit", "3"])
+    process = sandbox.exec(["exit", "3"])
     assert process.wait(timeout=30) == 3
     assert process.result().returncode == process.returncode == process.poll() == 3
     assert sandbox.stats() == (1, 0, 1, 0)
 
 
 def test_check(sandbox: Sandbox) -> None:
-    process = sandbox.exec(["exit"], ["exit", "3"], check=True)
+    process = sandbox.exec(["exit", "3"], check=True)
     with pytest.raises(CheckError) as caught:
         process.result()
     with pytest.raises(CheckError) as again:
@@ -105,15 +105,15 @@ def test_check(sandbox: Sandbox) -> None:
     assert process.poll() == 3
     assert process.returncode is None
     assert list(process.stdout) == ["partial"]
-    assert sandbox.exec(["exit"], ["exit", "0"], check=True).wait() == 0
+    assert sandbox.exec(["exit", "0"], check=True).wait() == 0
 
 
 def test_await(sandbox: Sandbox, run: Run) -> None:
     async def main() -> None:
-        process = sandbox.exec(["greet"], ["greet"])
+        process = sandbox.exec(["greet"])
         result = await process
         assert result is await process is process.result()
-        processes = [sandbox.exec(["exit"], ["exit", str(n)]) for n in range(50)]
+        processes = [sandbox.exec(["exit", str(n)]) for n in range(50)]
         results = await asyncio.gather(*processes)
         assert [result.returncode for result in results] == list(range(50))
 
@@ -122,7 +122,7 @@ def test_await(sandbox: Sandbox, run: Run) -> None:
 
 def test_argv(sandbox: Sandbox) -> None:
     argv = ["argv", "", "with space", "grüße \N{SNOWMAN} \U0001f40d", *(str(n) for n in range(200))]
-    process = sandbox.exec(argv, argv)
+    process = sandbox.exec(argv)
     process.result()
     assert process._output.bytes(False).decode().split("\n") == argv[1:]
 
@@ -132,7 +132,7 @@ def test_large_output_exists_once(sandbox: Sandbox) -> None:
     for _ in range(
         20
     ):  # asked for at once: the result may be there before the end of the output is told
-        process = sandbox.exec(argv, argv)
+        process = sandbox.exec(argv)
         process.result()
         output = process._output.bytes(False)
         assert output is process._output.bytes(False)
@@ -188,7 +188,7 @@ KINDS = {
 @pytest.mark.parametrize("command", KINDS)
 def test_failures(sandbox: Sandbox, core: ModuleType, command: str) -> None:
     kind, code_name, message, code_text, local = KINDS[command]
-    process = sandbox.exec([command], [command])
+    process = sandbox.exec([command])
     with pytest.raises(ExecError) as caught:
         process.result()
     failed, error = caught.value.args
@@ -213,19 +213,19 @@ def test_failures(sandbox: Sandbox, core: ModuleType, command: str) -> None:
 
 
 def test_deadline(sandbox: Sandbox) -> None:
-    process = sandbox.exec(["hang"], ["hang"], timeout=0.1)
+    process = sandbox.exec(["hang"], timeout=0.1)
     assert process._timeout == 0.1
     with pytest.raises(ExecError) as caught:
         process.result()
     error = caught.value.args[1]
     assert (error.kind, error.code_name, error.code) == ("status", "DEADLINE_EXCEEDED", 4)
-    assert sandbox.exec(["greet"], ["greet"])._timeout is None
+    assert sandbox.exec(["greet"])._timeout is None
 
 
 def test_waits_until_the_sandbox_is_open(core: ModuleType, channel: Any) -> None:
     sandbox = core.SandboxCore()
     assert (sandbox.is_open, sandbox.is_closed, sandbox.stats()) == (False, False, (0, 0, 0, 0))
-    processes = [sandbox.exec(["greet"], ["greet"]) for _ in range(10)]
+    processes = [sandbox.exec(["greet"]) for _ in range(10)]
     assert all(process.poll() is None for process in processes)
     sandbox.open(channel, "sb-9")
     assert (sandbox.is_open, sandbox.is_closed) == (True, False)
@@ -234,11 +234,11 @@ def test_waits_until_the_sandbox_is_open(core: ModuleType, channel: Any) -> None
 
 def test_failed_start_fails_those_that_wait(core: ModuleType, channel: Any) -> None:
     sandbox = core.SandboxCore()
-    first = sandbox.exec(["greet"], ["greet"])
+    first = sandbox.exec(["greet"])
     sandbox.fail(KeyError("first time"))
-    second = sandbox.exec(["greet"], ["greet"])
+    second = sandbox.exec(["greet"])
     sandbox.fail(KeyError("second time"))
-    third = sandbox.exec(["greet"], ["greet"])
+    third = sandbox.exec(["greet"])
     for process, text in ((first, "first time"), (second, "second time")):
         with pytest.raises(ExecError) as caught:
             process.result()
@@ -257,7 +257,7 @@ def test_close_ends_all(hanging: Callable[[], Any], sandbox: Sandbox) -> None:
     sandbox.close(reason)
     sandbox.close(KeyError("again"))
     assert (sandbox.is_open, sandbox.is_closed) == (False, True)
-    later = sandbox.exec(["greet"], ["greet"])
+    later = sandbox.exec(["greet"])
     for process in (running, later):
         with pytest.raises(ExecError) as caught:
             process.result()
@@ -289,7 +289,7 @@ def test_result_is_made_once(core: ModuleType, channel: Any) -> None:
     module.configure(make_result=make_result, make_error=ExecError, make_write_error=ExecError)
     sandbox = module.SandboxCore()
     sandbox.open(module.Channel(channel.target), "sb-1")
-    process = sandbox.exec(["greet"], ["greet"])
+    process = sandbox.exec(["greet"])
     with ThreadPoolExecutor(8) as pool:
         waiting = [pool.submit(process.result, 30) for _ in range(8)]
         assert making.wait(30)
@@ -316,35 +316,37 @@ def test_hooks_that_misbehave(core: ModuleType, channel: Any) -> None:
     module.configure(make_result=make_result, make_error=print, make_write_error=print)
     sandbox = module.SandboxCore()
     sandbox.open(module.Channel(channel.target), "sb-1")
-    process = sandbox.exec(["greet"], ["greet"])
+    process = sandbox.exec(["greet"])
     with pytest.raises(KeyboardInterrupt):
         process.result()
     with pytest.raises(RuntimeError, match="asked for by what makes it"):
         process.result()
-    process = sandbox.exec(["error"], ["error"])
+    process = sandbox.exec(["error"])
     with pytest.raises(TypeError, match="make_error must return an exception instance, not None"):
         process.result()
 
 
 def test_bad_arguments(sandbox: Sandbox, core: ModuleType, channel: Any) -> None:
     with pytest.raises(TypeError, match=r"command\[1\] must be a str, not <class 'int'>"):
-        sandbox.exec([], ["a", 3])
+        sandbox.exec(["a", 3])
     with pytest.raises(ValueError, match=r"command\[2\] is 'b\\x00c', it must not contain a NUL"):
-        sandbox.exec([], ["a", "b", "b\0c"])
+        sandbox.exec(["a", "b", "b\0c"])
     with pytest.raises(UnicodeEncodeError):
-        sandbox.exec([], ["\ud800"])
+        sandbox.exec(["\ud800"])
     with pytest.raises(ValueError, match="must not be empty"):
-        sandbox.exec([], [])
+        sandbox.exec([])
     with pytest.raises(ValueError, match="timeout is -1"):
-        sandbox.exec(["a"], ["a"], timeout=-1)
+        sandbox.exec(["a"], timeout=-1)
     with pytest.raises(ValueError, match="timeout is nan"):
-        sandbox.exec(["a"], ["a"], timeout=float("nan"))
+        sandbox.exec(["a"], timeout=float("nan"))
     with pytest.raises(ValueError, match="container is"):
-        sandbox.exec(["a"], ["a"], container="a\0b")
-    with pytest.raises(TypeError, match="missing the argument 'argv'"):
-        sandbox.exec(["a"])
-    with pytest.raises(TypeError, match="at most 2 positional"):
-        sandbox.exec(["a"], ["a"], True)
+        sandbox.exec(["a"], container="a\0b")
+    with pytest.raises(ValueError, match="cwd is"):
+        sandbox.exec(["a"], cwd="/a\0b")
+    with pytest.raises(TypeError, match="missing the argument 'command'"):
+        sandbox.exec()
+    with pytest.raises(TypeError, match="at most 1 positional"):
+        sandbox.exec(["a"], True)
     with pytest.raises(TypeError, match="a Channel is needed"):
         sandbox.open(3, "sb")
     with pytest.raises(TypeError, match="sandbox_id must be a str"):
@@ -356,17 +358,17 @@ def test_bad_arguments(sandbox: Sandbox, core: ModuleType, channel: Any) -> None
 
 
 def test_process_lives_as_long_as_its_streams_are_used(sandbox: Sandbox) -> None:
-    assert list(sandbox.exec(["greet"], ["greet"]).stdout) == ["hello\n"]
-    process = sandbox.exec(["greet"], ["greet"])
+    assert list(sandbox.exec(["greet"]).stdout) == ["hello\n"]
+    process = sandbox.exec(["greet"])
     assert process.stdout is process.stdout
     assert process.stderr is not process.stdout
     assert process.stdin is None
 
 
 def test_dropped_process_runs_to_its_end(sandbox: Sandbox) -> None:
-    sandbox.exec(["greet"], ["greet"])
+    sandbox.exec(["greet"])
     gc.collect()
-    assert sandbox.exec(["greet"], ["greet"]).wait() == 0
+    assert sandbox.exec(["greet"]).wait() == 0
     deadline = threading.Event()
     while sandbox.stats()[1] < 2:
         assert not deadline.wait(0.001)
@@ -377,13 +379,13 @@ def test_nothing_needs_the_collector(sandbox: Sandbox, core: ModuleType) -> None
     gc.disable()
     try:
         before = core.stats()["operations"]
-        process = sandbox.exec(["greet"], ["greet"], stdin=True)
+        process = sandbox.exec(["greet"], stdin=True)
         readers = process.stdout, process.stderr, process.stdin
         process.result()
         del process, readers
         # The result of the stand-in hook refers to the process; only that cycle is left.
         gc.collect()
-        process = sandbox.exec(["greet"], ["greet"], stdin=True)
+        process = sandbox.exec(["greet"], stdin=True)
         assert next(process.stdout) == "hello\n"
         writer = process.stdin
         process.wait()
@@ -397,7 +399,7 @@ def test_wait_many_of_processes(
     sandbox: Sandbox, core: ModuleType, hanging: Callable[[], Any]
 ) -> None:
     slow = hanging()
-    quick = [sandbox.exec(["greet"], ["greet"]) for _ in range(3)]
+    quick = [sandbox.exec(["greet"]) for _ in range(3)]
     assert core.wait_many([slow, *quick], 3, 30) == [False, True, True, True]
     slow.cancel()
     assert core.wait_many([slow, *quick], 4, 30) == [True] * 4

@@ -42,7 +42,7 @@ class Steps:
                 await call.out(data)
             await call.exit(0)
 
-        self.process = sandbox.exec(["steps"], ["steps"])
+        self.process = sandbox.exec(["steps"])
 
     def _put(self, item: bytes | None) -> None:
         self.peer._thread.loop.call_soon_threadsafe(self.queue.put_nowait, item)
@@ -91,7 +91,7 @@ def steps(peer: GrpcPeer, sandbox: Any) -> Iterator[Steps]:
 
 
 def start(sandbox: Any, *argv: str, **options: Any) -> Any:
-    return sandbox.exec(list(argv), list(argv), **options)
+    return sandbox.exec(list(argv), **options)
 
 
 async def collect(reader: Any) -> list[str]:

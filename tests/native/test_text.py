@@ -78,7 +78,7 @@ def test_decode_takes_bytes(core: ModuleType) -> None:
 
 def run(sandbox: Any, name: str, end: str) -> Any:
     argv = ["output", name, end]
-    return sandbox.exec(argv, argv)
+    return sandbox.exec(argv)
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\nand\nmore"])

@@ -53,7 +53,7 @@ def commands(peer: GrpcPeer) -> None:
 
 
 def start(sandbox: Any, *argv: str) -> Any:
-    return sandbox.exec(list(argv), list(argv), stdin=True)
+    return sandbox.exec(list(argv), stdin=True)
 
 
 def test_write_and_close(sandbox: Any) -> None:

@@ -417,7 +417,6 @@ class Sandbox(SandboxProperties):
         core = self._core if self._handle.state.takes_commands else self._refusing_core()
         process = core.exec(
             words,
-            words,
             stdin=stdin,
             check=check,
             timeout=None if timeout == float("inf") else timeout,

@@ -197,7 +197,7 @@ static int fill_argv(char **texts, PyObject *items, Py_ssize_t count)
     return 0;
 }
 
-/* `items` is the tuple of arguments. NULL with an exception set. */
+/* `items` is the tuple of words. NULL with an exception set. */
 static struct cws_exec *start(struct cws_sandbox *core, PyObject *items,
                               struct cws_exec_options *options)
 {
@@ -288,32 +288,30 @@ static int exec_options(PyObject *const *given, struct cws_exec_options *options
 static PyObject *sandbox_exec(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                               PyObject *kwnames)
 {
-    static const char *const names[] = {
-        "command",   "argv", "stdin", "check",          "timeout",
-        "container", "cwd",  "env",   "capture_output", "max_output_bytes"};
-    static const struct py_params params = {"exec", names, 10, 2, 2};
+    static const char *const names[] = {"command", "stdin",          "check",
+                                        "timeout", "container",      "cwd",
+                                        "env",     "capture_output", "max_output_bytes"};
+    static const struct py_params params = {"exec", names, 9, 1, 1};
     struct py_sandbox *self = (struct py_sandbox *)object;
-    PyObject *given[10];
+    PyObject *given[9];
     struct cws_exec_options options;
     bool check;
     struct cws_sandbox *core = core_of(self);
     if (!core || py_args_parse(&params, args, nargs, kwnames, given) < 0 ||
-        exec_options(given + 2, &options, &check) < 0 ||
-        fill_kept(given[8], given[9], &options) < 0)
+        exec_options(given + 1, &options, &check) < 0 ||
+        fill_kept(given[7], given[8], &options) < 0)
         return NULL;
     options.env = NULL;
-    /* Tuples: no other thread can change them while their texts are in use. */
-    PyObject *argv = PySequence_Tuple(given[1]);
-    PyObject *command = argv ? PySequence_Tuple(given[0]) : NULL;
+    /* A tuple: no other thread can change it while its texts are in use. */
+    PyObject *command = PySequence_Tuple(given[0]);
     PyObject *process = NULL;
     struct cws_exec *exec = NULL;
-    if (command && fill_env(given[7], &options) == 0)
-        exec = start(core, argv, &options);
+    if (command && fill_env(given[6], &options) == 0)
+        exec = start(core, command, &options);
     cws_free((void *)(uintptr_t)options.env);
     if (exec)
         process = py_process_new(self->state, exec, object, self->failures, command, check);
     Py_XDECREF(command);
-    Py_XDECREF(argv);
     return process;
 }
 
@@ -330,9 +328,9 @@ static PyMethodDef sandbox_methods[] = {
                "Stopped: execs that wait or run end with `failure`; later ones fail at once.")},
     {"exec", (PyCFunction)(void (*)(void))sandbox_exec, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR(
-         "exec($self, command, argv, *, stdin=False, check=False, timeout=None, "
-         "container='', cwd=None, env=None, capture_output=True, max_output_bytes=None)\n--\n\n"
-         "Start `argv` (`command` is what Process.command tells). Returns at once.")},
+         "exec($self, command, *, stdin=False, check=False, timeout=None, container='', cwd=None, "
+         "env=None, capture_output=True, max_output_bytes=None)\n--\n\n"
+         "Start the command. Returns at once.")},
     {"stats", sandbox_stats, METH_NOARGS,
      PyDoc_STR("stats($self)\n--\n\nexec_count, completed_ok, completed_nonzero, failures.")},
     {NULL},
