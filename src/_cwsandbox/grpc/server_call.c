@@ -25,6 +25,7 @@ struct cws_server_call {
     const char *header_name, *header_value; /* the method's own of the answer; NULL: none */
     bool got_headers;
     bool no_memory;  /* a header is missing for that */
+    bool not_grpc;   /* answered at its end */
     bool responded;  /* our HEADERS are out */
     bool incomplete; /* a message could not be queued: the answer must not end well */
     bool finished;   /* our trailers are out or queued */
@@ -191,7 +192,8 @@ static bool read_timeout(struct cws_server_call *call)
     return true;
 }
 
-/* To a client that may know nothing of gRPC and would take a status of 200 for success. */
+/* To a client that may know nothing of gRPC: it would take a status of 200 for success, and an
+ * answer before the end of its request for a failure. */
 static void refuse_other_protocol(struct cws_server_call *call)
 {
     static const char text[] = "This is a gRPC service: content-type must be application/grpc.\n";
@@ -231,7 +233,7 @@ static void begin(struct cws_server_call *call)
     const char *type = cws_server_call_header(call, "content-type");
     char text[256];
     if (!call->no_memory && (!path || !type || strncmp(type, "application/grpc", 16) != 0)) {
-        refuse_other_protocol(call);
+        call->not_grpc = true;
         return;
     }
     if (!is_admitted(call))
@@ -351,6 +353,8 @@ static void on_end(void *ctx)
 {
     struct cws_server_call *call = ctx;
     call->busy++;
+    if (call->not_grpc && !call->finished)
+        refuse_other_protocol(call);
     if (call->started && !call->finished && !call->closed) {
         if (cws_frame_is_partial(&call->reader))
             refuse(call, CWS_GRPC_INTERNAL, "the request ended inside a message");

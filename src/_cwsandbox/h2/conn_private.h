@@ -20,6 +20,8 @@ struct cws_h2_conn {
     uint32_t peer_max_streams;
     size_t max_header_list;
     int32_t last_taken; /* server: the newest stream that was not begun in vain */
+    int32_t last_begun; /* server: the newest stream */
+    int32_t begun;      /* server: how many there have been */
     struct cws_deferred flush;
     bool flush_wanted;
     bool in_session; /* inside mem_recv / mem_send */

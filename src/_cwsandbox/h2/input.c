@@ -15,6 +15,18 @@ static struct cws_h2_stream *find_stream(nghttp2_session *session, int32_t strea
     return nghttp2_session_get_stream_user_data(session, stream_id);
 }
 
+/* nghttp2 ignores HEADERS on a stream that is no more, as they may be trailers that have crossed a
+ * reset. Where ids were skipped it may be one of them, and no stream may begin that late. */
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
+{
+    struct cws_h2_conn *conn = user;
+    if (conn->role == CWS_H2_SERVER && hd->type == NGHTTP2_HEADERS && hd->stream_id % 2 == 1 &&
+        hd->stream_id < conn->last_begun && conn->begun < (conn->last_begun + 1) / 2 &&
+        !nghttp2_session_find_stream(session, hd->stream_id))
+        nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR);
+    return 0;
+}
+
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct cws_h2_conn *conn = user;
@@ -28,6 +40,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     if (conn->role != CWS_H2_SERVER || frame->hd.type != NGHTTP2_HEADERS ||
         frame->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
+    conn->last_begun = frame->hd.stream_id;
+    conn->begun++;
     stream = cws_h2_stream_new(conn, frame->hd.stream_id);
     if (!stream)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the stream is reset */
@@ -220,6 +234,7 @@ static ssize_t read_length(nghttp2_session *session, uint8_t frame_type, int32_t
 
 void cws_h2_input_set_callbacks(nghttp2_session_callbacks *callbacks)
 {
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);

@@ -34,8 +34,11 @@ static void test_what_is_no_grpc_request(void **state)
 {
     struct server_bed *bed = *state;
     bed_open(bed);
-    check_refused(bed, h2_request(&bed->client, ECHO_PATH), ":status=415;",
-                  "content-type=text/plain");
+    struct h2_record *first = h2_request(&bed->client, ECHO_PATH);
+    settle(bed->loop);
+    assert_int_equal(first->ends, 0); /* it is still speaking */
+    cws_h2_stream_finish(first->stream);
+    check_refused(bed, first, ":status=415;", "content-type=text/plain");
     bed_open(bed);
     struct cws_h2_field fields[] = {
         cws_h2_field_of(":method", "POST"), cws_h2_field_of(":scheme", "http"),
@@ -44,6 +47,7 @@ static void test_what_is_no_grpc_request(void **state)
     struct h2_record *record = h2_record_new(&bed->client);
     record->stream = cws_h2_conn_open(bed->client.conn, fields, CWS_ARRAY_LEN(fields),
                                       &h2_stream_events, record);
+    cws_h2_stream_finish(record->stream);
     check_refused(bed, record, ":status=415;", "content-type=text/plain");
 }
 
