@@ -9,7 +9,7 @@
 #   make test-py-interpreters   the tests of the C types on each other interpreter that is found
 #   make chaos     commands through failing connections for CHAOS_SECONDS (default 600)
 #   make test-py-asan   those of the C types and of the wire with everything of ours under ASan + UBSan
-#   make fuzz      fuzz each target for FUZZ_SECONDS (default 30)
+#   make fuzz      fuzz each target for FUZZ_SECONDS (default 30)     make h2spec    the daemon against h2spec
 #   make lint      layers, sizes, generated code, C format, ruff, mypy, stubtest
 #   make tidy      clang-tidy                    make format    clang-format, ruff format
 #   make proto     write the generated C from proto/
@@ -234,6 +234,11 @@ test-py-asan:
 		LD_PRELOAD="$(asan_libraries)" ASAN_OPTIONS=detect_leaks=0:strict_string_checks=1 \
 		$(abspath $(VENV))/bin/python -m pytest -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) \
 		-p no:cacheprovider -q $(CURDIR)/tests/native $(CURDIR)/tests/conformance $(PYTEST_ARGS)
+
+# Not among the tests: h2spec has to be on PATH (tools/run_h2spec.py says how it gets there).
+.PHONY: h2spec
+h2spec: daemon
+	$(VENV)/bin/python tools/run_h2spec.py $(OUT)/bin/cwsandboxd
 
 fuzz:
 	+@$(MAKE) FLAVOUR=fuzz CC=clang fuzz-programs
