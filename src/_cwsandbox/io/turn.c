@@ -5,17 +5,17 @@
 
 #include "base/clock.h"
 
-/* How long the turn stays nobody's, at most: so much later, too, is done what nobody waits for. */
+/* How long the turn stays nobody's, at most: what nobody waits for is done that much later. */
 #define VACANCY_NS (2 * CWS_NS_PER_MS)
 
-/* After several have waited at once the owner serves so many more before it steps back. */
+/* After several have waited at once, the owner serves this many more before it steps back. */
 #define COMPANY 32
 
 void cws_turn_init(struct cws_turn *turn)
 {
     pthread_condattr_t attr;
-    *turn = (struct cws_turn){.holder = CWS_TURN_OWNER};
-    pthread_mutex_init(&turn->lock, NULL);
+    *turn = (struct cws_turn){.synced.state = CWS_TURN_OWNER};
+    pthread_mutex_init(&turn->synced.lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&turn->owner_called, &attr);
@@ -25,60 +25,106 @@ void cws_turn_init(struct cws_turn *turn)
 void cws_turn_done(struct cws_turn *turn)
 {
     pthread_cond_destroy(&turn->owner_called);
-    pthread_mutex_destroy(&turn->lock);
+    pthread_mutex_destroy(&turn->synced.lock);
 }
 
-static enum cws_turn_holder holder_of(struct cws_turn *turn)
+/* ---- states --------------------------------------------------------------------------------- */
+
+enum event {
+    EVENT_OFFER, /* the owner steps back */
+    EVENT_ENTER, /* a guest takes the turn */
+    EVENT_LEAVE, /* … and gives it back */
+    EVENT_CALL,  /* there is work, or somebody relies on the owner */
+    EVENT_PAUSE, /* VACANCY_NS have passed, and no guest has come that looks at what comes in */
+    EVENT_TAKE,  /* the owner would like to have it */
+    EVENT_COUNT,
+};
+
+enum effect {
+    IGNORE, /* the event means nothing in this state */
+    MOVE,
+    WAKE, /* move, and wake the owner */
+};
+
+/* What has the turn finds work by itself, at the latest when giving the turn back: so OWNER, GUEST
+ * and STAYED ignore calls. */
+static const struct {
+    enum effect effect;
+    enum cws_turn_state next;
+} transitions[][EVENT_COUNT] = {
+    [CWS_TURN_OWNER] =
+        {
+            [EVENT_OFFER] = {MOVE, CWS_TURN_VACANT},
+        },
+    [CWS_TURN_VACANT] =
+        {
+            [EVENT_ENTER] = {MOVE, CWS_TURN_GUEST},
+            [EVENT_CALL] = {WAKE, CWS_TURN_CALLED},
+            [EVENT_PAUSE] = {MOVE, CWS_TURN_CALLED}, /* it is the owner that has waited */
+        },
+    [CWS_TURN_CALLED] =
+        {
+            [EVENT_TAKE] = {MOVE, CWS_TURN_OWNER},
+        },
+    [CWS_TURN_GUEST] =
+        {
+            [EVENT_LEAVE] = {MOVE, CWS_TURN_VACANT}, /* the owner looks up soon enough */
+            [EVENT_PAUSE] = {MOVE, CWS_TURN_STAYED},
+        },
+    [CWS_TURN_STAYED] =
+        {
+            [EVENT_LEAVE] = {WAKE, CWS_TURN_VACANT}, /* to wait for a while only */
+        },
+};
+
+static enum cws_turn_state state_of(struct cws_turn *turn)
 {
-    return atomic_load_explicit(&turn->holder, memory_order_relaxed);
+    return atomic_load_explicit(&turn->synced.state, memory_order_relaxed);
 }
 
-/* Sequentially consistent, for who leaves work behind and then asks whether somebody has the turn
- * (cws_turn_call). */
-static void set_holder(struct cws_turn *turn, enum cws_turn_holder holder)
+/* False: the event is ignored. The store is sequentially consistent, for who leaves work behind and
+ * then asks whether somebody has the turn (cws_turn_call). */
+static bool happen_lock_held(struct cws_turn *turn, enum event event)
 {
-    atomic_store(&turn->holder, holder);
-}
-
-static void call_owner(struct cws_turn *turn)
-{
-    turn->called = true;
-    pthread_cond_signal(&turn->owner_called);
+    enum cws_turn_state state = state_of(turn);
+    if (transitions[state][event].effect == IGNORE)
+        return false;
+    atomic_store(&turn->synced.state, transitions[state][event].next);
+    if (transitions[state][event].effect == WAKE)
+        pthread_cond_signal(&turn->owner_called);
+    return true;
 }
 
 /* ---- guests --------------------------------------------------------------------------------- */
 
+/* A second post in a row goes to the owner, as one of a batch. */
+static bool may_visit(struct cws_turn *turn, enum cws_visit visit)
+{
+    return visit == CWS_VISIT_WAIT ||
+           !atomic_load_explicit(&turn->has_posted, memory_order_relaxed);
+}
+
 bool cws_turn_enter(struct cws_turn *turn, enum cws_visit visit)
 {
-    bool may_enter = false;
-    if (holder_of(turn) != CWS_TURN_NOBODY)
+    if (state_of(turn) != CWS_TURN_VACANT)
         return false; /* the usual case, without the lock */
-    pthread_mutex_lock(&turn->lock);
-    if (holder_of(turn) == CWS_TURN_NOBODY && !turn->waiting && !turn->called &&
-        !(visit == CWS_VISIT_POST &&
-          atomic_load_explicit(&turn->has_posted, memory_order_relaxed))) {
-        may_enter = true;
-        /* Who only posts does not look at what comes in, so the owner must. */
-        turn->guests += visit == CWS_VISIT_WAIT;
-        set_holder(turn, CWS_TURN_GUEST);
-    }
-    pthread_mutex_unlock(&turn->lock);
-    return may_enter;
+    pthread_mutex_lock(&turn->synced.lock);
+    bool has_entered = may_visit(turn, visit) && happen_lock_held(turn, EVENT_ENTER);
+    /* Who only posts does not look at what comes in, so the owner must. */
+    turn->synced.guests += has_entered && visit == CWS_VISIT_WAIT;
+    pthread_mutex_unlock(&turn->synced.lock);
+    return has_entered;
 }
 
 void cws_turn_leave(struct cws_turn *turn, enum cws_visit visit, bool (*has_work)(void *ctx),
                     void *ctx)
 {
-    pthread_mutex_lock(&turn->lock);
+    pthread_mutex_lock(&turn->synced.lock);
     atomic_store_explicit(&turn->has_posted, visit == CWS_VISIT_POST, memory_order_relaxed);
-    set_holder(turn, CWS_TURN_NOBODY);
-    if (turn->called || turn->waiting || has_work(ctx)) {
-        call_owner(turn);
-    } else if (turn->owner_is_off) { /* it is to take the turn if no other guest comes */
-        turn->owner_is_off = false;
-        pthread_cond_signal(&turn->owner_called);
-    }
-    pthread_mutex_unlock(&turn->lock);
+    happen_lock_held(turn, EVENT_LEAVE);
+    if (turn->synced.waiting || has_work(ctx))
+        happen_lock_held(turn, EVENT_CALL);
+    pthread_mutex_unlock(&turn->synced.lock);
 }
 
 /* ---- the owner ------------------------------------------------------------------------------ */
@@ -89,72 +135,67 @@ static bool sleep_for_vacancy(struct cws_turn *turn)
     uint64_t due_ns = cws_clock_now_ns() + VACANCY_NS;
     struct timespec due = {.tv_sec = (time_t)(due_ns / CWS_NS_PER_S),
                            .tv_nsec = (long)(due_ns % CWS_NS_PER_S)};
-    return pthread_cond_timedwait(&turn->owner_called, &turn->lock, &due) != ETIMEDOUT;
+    return pthread_cond_timedwait(&turn->owner_called, &turn->synced.lock, &due) != ETIMEDOUT;
 }
 
 /* Until the owner is called or no guest has come for a while. */
-static void await_turn(struct cws_turn *turn)
+static void take_lock_held(struct cws_turn *turn)
 {
-    unsigned long seen = turn->guests;
-    while (!turn->called || holder_of(turn) == CWS_TURN_GUEST) {
-        if (turn->owner_is_off || turn->called) {
-            pthread_cond_wait(&turn->owner_called, &turn->lock);
-        } else if (!sleep_for_vacancy(turn)) {
-            if (turn->guests != seen)
-                seen = turn->guests;
-            else if (holder_of(turn) == CWS_TURN_GUEST)
-                turn->owner_is_off = true;
-            else
-                return;
+    unsigned long seen = turn->synced.guests;
+    while (!happen_lock_held(turn, EVENT_TAKE)) {
+        if (state_of(turn) == CWS_TURN_STAYED)
+            pthread_cond_wait(&turn->owner_called, &turn->synced.lock);
+        else if (!sleep_for_vacancy(turn)) {
+            if (turn->synced.guests == seen)
+                happen_lock_held(turn, EVENT_PAUSE);
+            seen = turn->synced.guests;
         }
     }
 }
 
 void cws_turn_offer(struct cws_turn *turn, bool (*has_work)(void *ctx), void *ctx)
 {
-    pthread_mutex_lock(&turn->lock);
-    bool may_offer = turn->has_served && !turn->waiting && !turn->called;
-    turn->has_served = false;
-    if (may_offer && turn->company)
-        turn->company--;
+    pthread_mutex_lock(&turn->synced.lock);
+    bool may_offer = turn->synced.has_served && !turn->synced.waiting;
+    turn->synced.has_served = false;
+    if (may_offer && turn->synced.company)
+        turn->synced.company--;
     else if (may_offer) {
         cws_turn_note_outcome(turn);
-        set_holder(turn, CWS_TURN_NOBODY);
-        if (!has_work(ctx))
-            await_turn(turn);
-        turn->owner_is_off = false;
-        set_holder(turn, CWS_TURN_OWNER);
+        happen_lock_held(turn, EVENT_OFFER);
+        if (has_work(ctx))
+            happen_lock_held(turn, EVENT_CALL);
+        take_lock_held(turn);
     }
-    turn->called = false;
-    pthread_mutex_unlock(&turn->lock);
+    pthread_mutex_unlock(&turn->synced.lock);
 }
 
 /* ---- any thread ----------------------------------------------------------------------------- */
 
 void cws_turn_call(struct cws_turn *turn)
 {
-    if (atomic_load(&turn->holder) != CWS_TURN_NOBODY)
-        return; /* who has the turn finds it, at the latest when giving the turn back */
-    pthread_mutex_lock(&turn->lock);
-    if (holder_of(turn) == CWS_TURN_NOBODY)
-        call_owner(turn);
-    pthread_mutex_unlock(&turn->lock);
+    enum cws_turn_state state = atomic_load(&turn->synced.state);
+    if (state != CWS_TURN_VACANT && state != CWS_TURN_CALLED)
+        return; /* without the lock: the event would be ignored */
+    pthread_mutex_lock(&turn->synced.lock);
+    happen_lock_held(turn, EVENT_CALL);
+    pthread_mutex_unlock(&turn->synced.lock);
 }
 
 void cws_turn_wait_begin(struct cws_turn *turn)
 {
-    pthread_mutex_lock(&turn->lock);
-    if (turn->waiting++ || holder_of(turn) == CWS_TURN_GUEST)
-        turn->company = COMPANY;
-    if (holder_of(turn) == CWS_TURN_NOBODY)
-        call_owner(turn);
-    pthread_mutex_unlock(&turn->lock);
+    pthread_mutex_lock(&turn->synced.lock);
+    enum cws_turn_state state = state_of(turn);
+    if (turn->synced.waiting++ || state == CWS_TURN_GUEST || state == CWS_TURN_STAYED)
+        turn->synced.company = COMPANY;
+    happen_lock_held(turn, EVENT_CALL);
+    pthread_mutex_unlock(&turn->synced.lock);
 }
 
 void cws_turn_wait_end(struct cws_turn *turn, bool served)
 {
-    pthread_mutex_lock(&turn->lock);
-    turn->waiting--;
-    turn->has_served |= served;
-    pthread_mutex_unlock(&turn->lock);
+    pthread_mutex_lock(&turn->synced.lock);
+    turn->synced.waiting--;
+    turn->synced.has_served |= served;
+    pthread_mutex_unlock(&turn->synced.lock);
 }

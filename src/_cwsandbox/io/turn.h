@@ -16,20 +16,27 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum cws_turn_holder { CWS_TURN_OWNER, CWS_TURN_GUEST, CWS_TURN_NOBODY };
+enum cws_turn_state {
+    CWS_TURN_OWNER,  /* the owner's */
+    CWS_TURN_VACANT, /* nobody's: a guest may take it. Nobody relies on the owner */
+    CWS_TURN_CALLED, /* nobody's: the owner is about to take it, so no guest may */
+    CWS_TURN_GUEST,  /* a guest's: the owner looks up from time to time */
+    CWS_TURN_STAYED, /* a guest's who has had it for long: the owner sleeps until it leaves */
+};
 
+/* turn.c has the table of what leads from one state to the next. */
 struct cws_turn {
-    pthread_mutex_t lock;
-    pthread_cond_t owner_called;
-    _Atomic(enum cws_turn_holder) holder; /* changes under the lock */
-    size_t waiting;                       /* threads and event loops that rely on the owner */
-    unsigned company; /* so many services more before the owner steps back: several waited at once
-                         not long ago */
-    unsigned long guests;   /* turns that guests have taken */
-    bool called;            /* the owner is to take the turn as soon as nobody has it */
-    bool owner_is_off;      /* it waits without a limit, as a guest has had the turn for long */
+    pthread_cond_t owner_called; /* the owner sleeps on it */
+    struct {
+        pthread_mutex_t lock; /* guards the rest; `state` may be read without it */
+        _Atomic(enum cws_turn_state) state;
+        size_t waiting;       /* threads and event loops that rely on the owner */
+        unsigned company;     /* services left before the owner steps back: several waited at once
+                                 not long ago */
+        unsigned long guests; /* turns that guests have taken */
+        bool has_served;      /* a thread that could have been a guest was served */
+    } synced;
     atomic_bool has_posted; /* a guest has posted, and nobody has asked for what came of it yet */
-    bool has_served;        /* owner: a thread that could have been a guest was served */
 };
 
 void cws_turn_init(struct cws_turn *turn);

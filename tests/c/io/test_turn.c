@@ -132,6 +132,55 @@ static void test_several_who_waited_at_once_keep_the_owner_for_a_while(void **st
     cws_turn_done(&turn);
 }
 
+/* --- what leads from one state to the next --- */
+
+static void enter_to_wait(struct cws_turn *turn)
+{
+    bool may_enter = atomic_load(&turn->synced.state) == CWS_TURN_VACANT;
+    assert_int_equal(cws_turn_enter(turn, CWS_VISIT_WAIT), may_enter);
+}
+
+static void leave(struct cws_turn *turn)
+{
+    cws_turn_leave(turn, CWS_VISIT_WAIT, no_work, NULL);
+}
+
+static void leave_work(struct cws_turn *turn)
+{
+    cws_turn_leave(turn, CWS_VISIT_WAIT, work, NULL);
+}
+
+static void begin_to_wait(struct cws_turn *turn)
+{
+    cws_turn_wait_begin(turn);
+    cws_turn_wait_end(turn, false); /* who has called the owner cannot take it back */
+}
+
+static void test_states(void **state)
+{
+    (void)state;
+    enum { OWNER, VACANT, CALLED, GUEST, STAYED }; /* as enum cws_turn_state */
+    static const struct {
+        void (*act)(struct cws_turn *turn);
+        int next[5]; /* of each state */
+    } rows[] = {
+        {enter_to_wait, {OWNER, GUEST, CALLED, GUEST, STAYED}},
+        {leave, {OWNER, VACANT, CALLED, VACANT, VACANT}},
+        {leave_work, {OWNER, CALLED, CALLED, CALLED, CALLED}},
+        {cws_turn_call, {OWNER, CALLED, CALLED, GUEST, STAYED}},
+        {begin_to_wait, {OWNER, CALLED, CALLED, GUEST, STAYED}},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+        for (int from = OWNER; from <= STAYED; from++) {
+            struct cws_turn turn;
+            cws_turn_init(&turn);
+            atomic_store(&turn.synced.state, (enum cws_turn_state)from);
+            rows[i].act(&turn);
+            assert_int_equal(atomic_load(&turn.synced.state), rows[i].next[from]);
+            cws_turn_done(&turn);
+        }
+}
+
 static void test_one_guest_at_a_time_and_the_owner_waits(void **state)
 {
     struct owner *owner = *state;
@@ -150,14 +199,8 @@ static void test_the_owner_waits_for_a_guest_that_stays_long(void **state)
     struct owner *owner = *state;
     enter(owner, CWS_VISIT_WAIT);
     size_t offers = atomic_load(&owner->offers);
-    while (true) { /* until the owner has given up looking */
-        pthread_mutex_lock(&owner->turn.lock);
-        bool is_off = owner->turn.owner_is_off;
-        pthread_mutex_unlock(&owner->turn.lock);
-        if (is_off)
-            break;
-        sched_yield();
-    }
+    while (atomic_load(&owner->turn.synced.state) != CWS_TURN_STAYED)
+        sched_yield(); /* until the owner has given up looking */
     assert_int_equal(atomic_load(&owner->offers), offers);
     cws_turn_leave(&owner->turn, CWS_VISIT_WAIT, no_work, NULL);
     await_offer(owner, offers); /* nobody came: it took the turn by itself */
@@ -252,6 +295,7 @@ int main(void)
         UNIT_TEST(test_an_owner_with_work_keeps_the_turn),
         UNIT_TEST(test_an_owner_whom_others_wait_for_keeps_the_turn),
         UNIT_TEST(test_several_who_waited_at_once_keep_the_owner_for_a_while),
+        UNIT_TEST(test_states),
         OWNER_TEST(test_one_guest_at_a_time_and_the_owner_waits),
         OWNER_TEST(test_the_owner_waits_for_a_guest_that_stays_long),
         OWNER_TEST(test_only_the_first_post_is_a_guests),
