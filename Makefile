@@ -44,6 +44,7 @@ test_src := $(wildcard tests/c/*/test_*.c tests/c/daemon/*/test_*.c)
 ifeq ($(FLAVOUR),tsan)
 test_src := $(filter-out tests/c/daemon/%,$(test_src))
 endif
+test_programs = $(test_src:tests/c/%.c=%)
 fuzz_src := $(wildcard tests/fuzz/fuzz_*.c)
 
 objects = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
@@ -59,6 +60,10 @@ WERROR ?= -Werror
 warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings $(WERROR)
 base_cflags := -std=gnu11 -fPIC -fvisibility=hidden -pthread -D_GNU_SOURCE -I src/_cwsandbox \
 	$(warnings) $(package_cflags)
+# From GCC 15 on the initializers that protoc-c writes leave the rest of a union as it was, and protobuf-c then frees what
+# it finds there.
+zero_unions := -fzero-init-padding-bits=unions
+base_cflags += $(shell $(CC) $(zero_unions) -E -x c /dev/null >/dev/null 2>&1 && echo $(zero_unions))
 base_ldflags := -pthread -Wl,-z,relro,-z,now
 
 cflags_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
@@ -192,14 +197,14 @@ test: setup-test
 .PHONY: test-c tsan test-py test-py-asan fuzz lint tidy proto format clean
 test-c:
 	+@$(MAKE) --no-print-directory FLAVOUR=asan test-programs fuzz-programs
-	@tools/run_c_tests.sh $(BUILD)/asan
+	@tools/run_c_tests.sh $(BUILD)/asan $(test_programs)
 
 # Without address randomization where that can be had: with much of it older versions of TSan do not start.
 without_aslr = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 tsan:
 	+@$(MAKE) --no-print-directory FLAVOUR=tsan test-programs fuzz-programs
 	@TSAN_OPTIONS="suppressions=$(CURDIR)/tools/tsan.supp:halt_on_error=1:second_deadlock_stack=1" \
-		$(without_aslr) tools/run_c_tests.sh $(BUILD)/tsan
+		$(without_aslr) tools/run_c_tests.sh $(BUILD)/tsan $(filter-out daemon/%,$(test_programs))
 
 # From an empty folder: nothing but the installed package can be imported. tests/native counts what is left behind, so
 # it has a process of its own. No test at all is fine (5) when some were asked for.
