@@ -125,7 +125,7 @@ class SandboxCore:
     def open(self, channel: Channel, sandbox_id: str) -> None:
         """Known to run: execs that wait are sent, later ones go out at once."""
     def fail(self, failure: BaseException) -> None:
-        """Could not be started this time: execs that wait fail with ``failure``; later ones wait again."""
+        """Not known to run, or not any more: execs that wait fail with ``failure``; later ones wait again."""
     def close(self, failure: BaseException) -> None:
         """Stopped: execs that wait or run end with ``failure`` (running ones keep their partial output); later ones fail at once."""
     @property
@@ -165,6 +165,8 @@ class Process(OperationRef[ProcessResult]):
         """The exit code, None while it runs and after ``cancel()``. Raises the failure of a failed process; never blocks."""
     def wait(self, timeout: float | None = None) -> int: ...
     def cancel(self) -> bool: ...
+    @property
+    def _sandbox(self) -> SandboxCore: ...
     @property
     def _captures_output(self) -> bool: ...
     @property

@@ -17,7 +17,9 @@ from cwsandbox import (
     Process,
     Sandbox,
     SandboxError,
+    SandboxFailedError,
     SandboxNotRunningError,
+    SandboxStatus,
     SandboxTimeoutError,
 )
 from integration.env import Daemon, eventually
@@ -139,6 +141,25 @@ def test_whatever_ends_the_sandbox_its_commands_raise_one_class(
             with pytest.raises(SandboxError) as caught:
                 process.result(20)
             assert type(caught.value) is SandboxNotRunningError, caught.value
+
+
+def test_a_main_command_that_failed_unseen(base_url: str) -> None:
+    with Sandbox.run("false") as sandbox:
+        other = Sandbox.from_id(str(sandbox.sandbox_id)).result()
+        with pytest.raises(SandboxFailedError):
+            other.wait_until_complete(20).result()
+        with pytest.raises(SandboxError) as caught:
+            sandbox.exec(["true"]).result()
+        assert type(caught.value) in (SandboxNotRunningError, SandboxFailedError)
+        with pytest.raises(SandboxFailedError):
+            sandbox.wait(20)
+        assert sandbox.status is SandboxStatus.FAILED
+
+
+def test_leaving_the_block_of_a_sandbox_that_was_deleted(base_url: str) -> None:
+    with Sandbox.run() as sandbox:
+        Sandbox.delete(str(sandbox.sandbox_id)).result()
+    assert sandbox.status is SandboxStatus.TERMINATED
 
 
 def test_readers_of_a_stopped_sandbox_do_not_hang(base_url: str) -> None:

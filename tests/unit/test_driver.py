@@ -116,11 +116,70 @@ def test_bad_ends_of_waiting(status: str, cls: type[Exception]) -> None:
     live(steps, GetSandbox=[sandbox(status)])
 
 
-def test_running_needs_no_look() -> None:
+def test_one_seen_to_run_is_looked_at_again() -> None:
+    async def steps(life: Life) -> None:
+        await asyncio.gather(*(life.driver.wait_running(None) for _ in range(3)))
+
+    assert live(steps, sandbox("running")).methods() == ["Get"]
+    found = live(steps, sandbox("running"), GetSandbox=[sandbox("creating"), sandbox("running")])
+    assert found.methods() == ["Get", "Get"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "cls"),
+    [
+        (sandbox("failed"), exceptions.SandboxFailedError),
+        (sandbox("terminated"), exceptions.SandboxTerminatedError),
+        (NOT_FOUND, exceptions.SandboxNotFoundError),
+    ],
+)
+def test_one_that_ended_unseen(reply: Any, cls: type[Exception]) -> None:
+    async def steps(life: Life) -> None:
+        await life.driver.start()
+        assert life.state.phase is Phase.RUNNING
+        with pytest.raises(cls):
+            await life.driver.wait_running(5)
+
+    live(steps, CreateSandbox=[sandbox("running")], GetSandbox=[reply])
+
+
+def test_a_new_one_that_runs_at_once_needs_no_look() -> None:
     async def steps(life: Life) -> None:
         await life.driver.wait_running(None)
 
-    assert live(steps, sandbox("running")).methods() == []
+    assert live(steps, CreateSandbox=[sandbox("running")]).methods() == ["Create"]
+
+
+def test_the_last_waiter_that_gives_up_ends_the_poll() -> None:
+    async def steps(life: Life) -> None:
+        for wait in (
+            life.driver.wait_running,
+            lambda limit: life.driver.wait_complete(limit, True),
+        ):
+            for limit in (3, 5):
+                with pytest.raises(exceptions.SandboxTimeoutError):
+                    await wait(limit)
+            cancelled = asyncio.create_task(wait(None))
+            await asyncio.sleep(1)
+            cancelled.cancel()
+            await asyncio.sleep(1)
+            looked = len(life.service.sent)
+            await asyncio.sleep(100)
+            assert len(life.service.sent) == looked
+
+    live(steps, GetSandbox=[sandbox("creating")])
+
+
+def test_a_command_s_wait_ends_its_poll_too() -> None:
+    async def steps(life: Life) -> None:
+        life.driver.serve_commands()
+        await asyncio.sleep(301)
+        assert [type(error) for error in life.core.failures] == [exceptions.SandboxTimeoutError]
+        looked = len(life.service.sent)
+        await asyncio.sleep(100)
+        assert len(life.service.sent) == looked
+
+    live(steps, GetSandbox=[sandbox("creating")])
 
 
 def test_waiters_share_one_poll_and_leave_it_to_the_others() -> None:

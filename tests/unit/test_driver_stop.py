@@ -236,6 +236,15 @@ def test_a_record_that_stays_missing() -> None:
     live(steps, sandbox("running"), GetSandbox=[GONE])
 
 
+def test_a_record_that_stays_missing_is_the_end_where_that_is_no_error() -> None:
+    async def steps(life: Life) -> None:
+        await life.driver.stop(10, True)
+        assert life.state.phase is Phase.TERMINAL
+        assert life.core.is_closed
+
+    live(steps, sandbox("running"), GetSandbox=[GONE])
+
+
 def test_a_missing_record_without_a_stop_is_final() -> None:
     async def steps(life: Life) -> None:
         with pytest.raises(exceptions.SandboxNotFoundError):

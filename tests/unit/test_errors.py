@@ -321,7 +321,9 @@ def hooks() -> Hooks:
     )
 
 
-PROCESS: Any = SimpleNamespace(command=["prog"], _timeout=3.0)
+PROCESS: Any = SimpleNamespace(
+    command=["prog"], _timeout=3.0, _sandbox=SimpleNamespace(is_open=False)
+)
 
 
 def test_result_hook() -> None:
@@ -360,6 +362,26 @@ def test_details_reach_the_command_s_exception() -> None:
     raw = rpc_error("status", 14, details=(status(INFO, retry(2)),))
     error: Any = hooks().make_error(PROCESS, raw)
     assert (error.reason, error.retry_delay) == ("CWSANDBOX_X", timedelta(seconds=2))
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "is_open", "is_told"),
+    [
+        ("status", Code.CANCELLED, True, True),
+        ("status", Code.NOT_FOUND, True, True),
+        ("status", Code.CANCELLED, False, False),
+        ("status", Code.UNAVAILABLE, True, False),
+        ("closed", Code.CANCELLED, True, False),
+    ],
+)
+def test_a_service_that_says_not_running_is_asked_by_the_next_command(
+    kind: str, code: Code, is_open: bool, is_told: bool
+) -> None:
+    told: list[BaseException] = []
+    sandbox = SimpleNamespace(is_open=is_open, fail=told.append)
+    process: Any = SimpleNamespace(command=["prog"], _timeout=3.0, _sandbox=sandbox)
+    error = hooks().make_error(process, rpc_error(kind, code))
+    assert told == ([error] if is_told else [])
 
 
 def test_write_errors() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import pickle
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 
 import cwsandbox as cw
 from cwsandbox import Sandbox, SandboxDefaults, SandboxStatus
-from cwsandbox._lifecycle.lifecycle import Source
+from cwsandbox._lifecycle.lifecycle import NEW, Source
 from cwsandbox._runtime import life, loop
 from cwsandbox._service.client import Client
 from cwsandbox._service.connection import connection as connection_of
@@ -372,12 +374,24 @@ def test_others_do_not_warn() -> None:
         gc.collect()
 
 
-def test_handles_are_compared_by_identity_and_not_pickled() -> None:
+def test_handles_are_compared_by_identity() -> None:
     one, two = Sandbox(base_url=NOWHERE), Sandbox(base_url=NOWHERE)
     assert one != two
     assert len({one, two}) == 2
-    with pytest.raises(TypeError):
-        pickle.dumps(one)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+@pytest.mark.parametrize("make", [lambda: Sandbox(base_url=NOWHERE), lambda: discovered("running")])
+def test_handles_are_not_copied(
+    duplicate: Callable[[Any], Any], make: Callable[[], Sandbox]
+) -> None:
+    one = make()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(TypeError, match=r"<Sandbox id=.*cannot be copied or pickled"):
+            duplicate(one)
+        gc.collect()
+    one._handle.state = NEW  # its own end is not what this is about
 
 
 def test_a_handle_of_the_parent_is_refused_after_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,7 @@ class Driver:
         self._creating = _Shared(self._create)
         self._recovering = _Shared(self._recover_token)
         self._running = _Shared(lambda: self._watcher.until(lifecycle.has_started))
+        self._confirming = _Shared(self._watcher.confirm)
         self._ending = _Shared(lambda: self._watcher.until(lambda state: state.is_over))
         self._serving = _Shared(self._serve_commands)
         self._stopping: _Shared | None = None
@@ -167,9 +168,12 @@ class Driver:
     async def _until_running(self) -> None:
         if self._handle.state.phase is Phase.CANCELLED:
             return
+        if self._handle.state.phase is Phase.RUNNING:
+            # It ran when last seen; it may have ended since.
+            await self._confirming.join(abandon=True)
         await self.start()
         while self._running.runs or not lifecycle.has_started(self._handle.state):
-            await self._running.join()
+            await self._running.join(abandon=True)
 
     async def wait_complete(self, timeout: float | None, raise_on_termination: bool) -> None:
         """Wait for the end; ``timeout`` as for ``wait_running``."""
@@ -239,8 +243,11 @@ class Driver:
             self._stopping = _Shared(lambda: self._stop(grace, missing_ok))
         try:
             await self._stopping.join()
-        except SandboxNotFoundError:
-            if not missing_ok:
+        except (SandboxNotFoundError, SandboxTerminalStateUnavailableError) as error:
+            is_gone = isinstance(error, SandboxNotFoundError) or isinstance(
+                error.__cause__, SandboxNotFoundError
+            )
+            if not (missing_ok and is_gone):
                 raise
             self._over()
 

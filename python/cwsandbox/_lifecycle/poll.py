@@ -68,6 +68,11 @@ class Watcher:
             await self._env.sleep(following())
         await self._await_exit_code()
 
+    async def confirm(self) -> None:
+        """Look once, so that what is known is true now."""
+        await self._look()
+        await self._await_exit_code()
+
     async def once(self) -> None:
         """One look without any repetition."""
         timeout = self._connection.poll_rpc_timeout

@@ -20,7 +20,7 @@ from cwsandbox._types.standard import DEFAULT_GRACEFUL_SHUTDOWN_SECONDS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-    from typing import Any, TypeVar
+    from typing import Any, NoReturn, TypeVar
 
     from cwsandbox._cwsandbox import OperationRef, Process, SandboxCore
     from cwsandbox._lifecycle.driver import Driver
@@ -313,12 +313,12 @@ class Sandbox(SandboxProperties):
     def wait(self, timeout: float | None = None) -> Sandbox:
         """Block until the sandbox runs (or has completed), creating it if need be; returns itself.
 
-        ``timeout`` None is the request timeout, 300 s by default. ``SandboxTimeoutError`` when it is over,
-        ``SandboxFailedError``, ``SandboxTerminatedError`` or ``SandboxNotRunningError`` when it will never run.
+        The service is asked, also about a sandbox that was seen to run. ``timeout`` None is the request timeout,
+        300 s by default. ``SandboxTimeoutError`` when it is over; ``SandboxFailedError``, ``SandboxTerminatedError``
+        or ``SandboxNotRunningError`` when the sandbox will never run, or not again.
         """
         limit = None if timeout is None else _check.patience(timeout, "timeout")
-        if self._handle.state.phase is not Phase.RUNNING:
-            _block(self._submit(lambda driver: driver.wait_running(limit)))
+        _block(self._submit(lambda driver: driver.wait_running(limit)))
         return self
 
     def __await__(self) -> Generator[Any, None, Sandbox]:
@@ -327,8 +327,6 @@ class Sandbox(SandboxProperties):
 
     def _running(self) -> OperationRef[Sandbox]:
         """An operation that is done when the sandbox runs."""
-        if self._handle.state.phase is Phase.RUNNING:
-            return loop.done(self)
 
         async def operation(driver: Driver) -> Sandbox:
             await driver.wait_running(None)
@@ -462,11 +460,11 @@ class Sandbox(SandboxProperties):
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: Any
     ) -> None:
-        """Stop the sandbox. Its failure to stop is raised, or only logged if the block raised."""
+        """Stop the sandbox, unless it is gone. A failure to stop is raised, or only logged if the block raised."""
         if not self._is_to_be_stopped():
             return
         try:
-            self.stop().result()
+            self.stop(missing_ok=True).result()
         except Exception as error:
             if exc_val is None:
                 raise
@@ -486,7 +484,7 @@ class Sandbox(SandboxProperties):
         if not self._is_to_be_stopped():
             return
         try:
-            await self.stop()
+            await self.stop(missing_ok=True)
         except Exception as error:
             if exc_val is None:
                 raise
@@ -512,6 +510,12 @@ class Sandbox(SandboxProperties):
         status = self._handle.state.status
         word = self._handle.state.phase.value if status is None else status.value
         return f"<Sandbox id={self.sandbox_id} status={word}>"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            f"{self!r} cannot be copied or pickled: it is one handle on one sandbox; "
+            "Sandbox.from_id() makes another"
+        )
 
     def __del__(self) -> None:
         handle: Handle | None = getattr(self, "_handle", None)

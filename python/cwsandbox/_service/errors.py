@@ -224,6 +224,12 @@ def _of_this_command(failure: BaseException) -> BaseException:
     return own
 
 
+def _says_not_running(failure: BaseException) -> bool:
+    """Whether this is a service's word on the sandbox, and not on itself or the way to it."""
+    kinds = (exc.SandboxNotRunningError, exc.SandboxNotFoundError)
+    return isinstance(failure, kinds) and not isinstance(failure, exc.SandboxUnavailableError)
+
+
 def details_of(error: RpcError, unpack: Unpack) -> ErrorInfo:
     """What the details of an error say, nothing if there are none."""
     return error_info(error.details, unpack) if error.details else NO_INFO
@@ -255,6 +261,9 @@ class Hooks:
         raised = command_exception(
             error, process.command, process._timeout, details_of(error, self._unpack)
         )
+        if error.kind == "status" and _says_not_running(raised) and process._sandbox.is_open:
+            # The next command has it asked first.
+            process._sandbox.fail(raised)
         if isinstance(raised, exc.CWSandboxError):
             raised.exec_result = self._result_of(process, -1)
         return raised

@@ -353,6 +353,11 @@ static PyMethodDef process_methods[] = {
     {NULL},
 };
 
+static PyObject *process_sandbox(PyObject *self, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(((struct py_process *)self)->sandbox);
+}
+
 static PyGetSetDef process_getset[] = {
     {"stdout", process_stdout, NULL, PyDoc_STR("Standard output, line by line."), NULL},
     {"stderr", process_stderr, NULL, PyDoc_STR("Standard error, line by line."), NULL},
@@ -363,6 +368,7 @@ static PyGetSetDef process_getset[] = {
      NULL},
     {"_output", process_output, NULL,
      PyDoc_STR("What it has printed: an Output, which does not keep this object."), NULL},
+    {"_sandbox", process_sandbox, NULL, PyDoc_STR("The SandboxCore it was started by."), NULL},
     {"_captures_output", process_captures_output, NULL, PyDoc_STR("Whether result() has output."),
      NULL},
     {"_timeout", process_timeout, NULL, PyDoc_STR("The time limit in seconds, None without one."),

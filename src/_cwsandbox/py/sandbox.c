@@ -321,8 +321,8 @@ static PyMethodDef sandbox_methods[] = {
                "Known to run: execs that wait are sent, later ones go out at once.")},
     {"fail", sandbox_fail, METH_O,
      PyDoc_STR("fail($self, failure)\n--\n\n"
-               "Could not be started this time: execs that wait fail with `failure`; later ones "
-               "wait again.")},
+               "Not known to run, or not any more: execs that wait fail with `failure`; later "
+               "ones wait again.")},
     {"close", sandbox_close, METH_O,
      PyDoc_STR("close($self, failure)\n--\n\n"
                "Stopped: execs that wait or run end with `failure`; later ones fail at once.")},

@@ -125,6 +125,8 @@ static void apply_open(struct change *change)
 
 static void apply_fail(struct change *change)
 {
+    if (change->sandbox->state == CWS_SANDBOX_OPEN)
+        change->sandbox->state = CWS_SANDBOX_WAITING;
     end_all(&change->sandbox->waiting, CWS_EVICTION_NOT_OPEN);
 }
 

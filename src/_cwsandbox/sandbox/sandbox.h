@@ -43,7 +43,8 @@ void cws_sandbox_unref(struct cws_sandbox *sandbox); /* NULL is allowed */
  * stays closed. */
 enum cws_status cws_sandbox_open(struct cws_sandbox *sandbox, struct cws_channel *channel,
                                  const char *id) CWS_MUST_CHECK;
-/* Could not be started: tenants that wait end with CWS_EVICTION_NOT_OPEN, later ones wait again. */
+/* Not known to run, or not any more: tenants that wait end with CWS_EVICTION_NOT_OPEN, later ones
+ * wait again. Those that run are left alone. */
 enum cws_status cws_sandbox_fail(struct cws_sandbox *sandbox) CWS_MUST_CHECK;
 /* Stopped: tenants that wait or run end with CWS_EVICTION_CLOSED, later ones at once. */
 enum cws_status cws_sandbox_close(struct cws_sandbox *sandbox) CWS_MUST_CHECK;

@@ -74,10 +74,16 @@ static void test_failing_an_open_one_leaves_what_runs(void **state)
     struct cws_exec *exec = exec_named(bed, "a");
     struct remote *remote = wait_remote(bed, 0);
     assert_int_equal(cws_sandbox_fail(bed->sandbox), CWS_OK);
+    struct cws_exec *later = exec_named(bed, "later");
     settle(bed->client.loop);
     assert_false(cws_future_is_done(&exec->future));
+    assert_false(cws_future_is_done(&later->future));
     remote_end(remote, 0);
     assert_ended(bed, exec, CWS_EXEC_EXITED);
+    assert_ptr_equal(bed->remotes.next, bed->remotes.prev); /* the later one was not sent */
+    exec_bed_open_sandbox(bed);
+    remote_end(wait_remote(bed, 1), 0);
+    assert_ended(bed, later, CWS_EXEC_EXITED);
     exec_bed_close(bed);
 }
 
