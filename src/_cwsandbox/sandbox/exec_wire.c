@@ -18,6 +18,7 @@ enum {
     TAG_ENV = 6 << 3 | 2, /* of entries with name and value */
     TAG_NAME = 1 << 3 | 2,
     TAG_VALUE = 2 << 3 | 2,
+    TAG_CONTAINER = 7 << 3 | 2,
     TAG_CWD = 1000 << 3 | 2,
 };
 
@@ -76,37 +77,40 @@ static size_t variable_size(const struct cws_exec_variable *variable)
     return text_size(TAG_NAME, variable->name) + text_size(TAG_VALUE, variable->value);
 }
 
-static size_t variables_size(const struct cws_exec_wire_command *command)
+static size_t init_size(const struct cws_exec_wire_command *command)
 {
     size_t size = 0;
+    for (size_t i = 0; i < command->argc; i++)
+        size += text_size(TAG_COMMAND, command->argv[i]);
     for (size_t i = 0; i < command->env_count; i++) {
         size_t len = variable_size(&command->env[i]);
         size += header_size(TAG_ENV, len) + len;
     }
+    if (command->container && *command->container)
+        size += text_size(TAG_CONTAINER, command->container);
     return size;
 }
 
 enum cws_status cws_exec_wire_init(const struct cws_exec_wire_command *command, uint8_t **out_init,
                                    size_t *out_len)
 {
-    Coreweave__Sandbox__V1__ExecStreamInit init = COREWEAVE__SANDBOX__V1__EXEC_STREAM_INIT__INIT;
-    init.n_command = command->argc;
-    init.command = command->argv;
-    if (command->container && *command->container)
-        init.container = (char *)(uintptr_t)command->container; /* only read */
-    size_t len = coreweave__sandbox__v1__exec_stream_init__get_packed_size(&init);
-    uint8_t *bytes = cws_malloc(len + variables_size(command) + 1);
+    size_t size = init_size(command);
+    uint8_t *bytes = cws_malloc(size + 1);
     if (!bytes)
         return CWS_NO_MEMORY;
-    coreweave__sandbox__v1__exec_stream_init__pack(&init, bytes);
-    uint8_t *at = bytes + len;
+    uint8_t *at = bytes;
+    for (size_t i = 0; i < command->argc; i++)
+        at = put_text(at, TAG_COMMAND, command->argv[i]);
     for (size_t i = 0; i < command->env_count; i++) {
         at = put_header(at, TAG_ENV, variable_size(&command->env[i]));
         at = put_text(at, TAG_NAME, command->env[i].name);
         at = put_text(at, TAG_VALUE, command->env[i].value);
     }
-    *out_len = (size_t)(at - bytes);
+    if (command->container && *command->container)
+        at = put_text(at, TAG_CONTAINER, command->container);
+    assert(at == bytes + size);
     *out_init = bytes;
+    *out_len = size;
     return CWS_OK;
 }
 
