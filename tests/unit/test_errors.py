@@ -306,13 +306,45 @@ def test_a_failed_start_is_copied_for_each_command() -> None:
         assert raised.__cause__ is failed
 
 
+def of_command(failure: BaseException) -> BaseException:
+    return command_exception(rpc_error("not_open", failure=failure), ["x"], None, NO_INFO)
+
+
+def test_a_failure_of_any_class_is_copied() -> None:
+    class Odd(Exception):
+        def __init__(self, *, code: int) -> None:
+            super().__init__(f"code {code}")
+            self.code = code
+
+    odd = Odd(code=3)
+    own: Any = of_command(odd)
+    assert own is not odd
+    assert (type(own), str(own), own.code, own.__cause__) == (Odd, "code 3", 3, odd)
+
+
 def test_a_failure_that_cannot_be_copied_is_told_as_it_is() -> None:
     class Odd(Exception):
-        def __reduce__(self) -> Any:
-            raise RuntimeError("no copy")
+        def __new__(cls, *args: object) -> Odd:
+            if args:
+                raise TypeError("no copy")
+            return super().__new__(cls)
 
     odd = Odd()
-    assert command_exception(rpc_error("not_open", failure=odd), ["x"], None, NO_INFO) is odd
+    odd.args = ("one",)
+    assert of_command(odd) is odd
+
+
+def test_what_interrupts_the_copying_is_not_hidden() -> None:
+    class Interrupted(Exception):
+        def __new__(cls, *args: object) -> Interrupted:
+            if args:
+                raise MemoryError
+            return super().__new__(cls)
+
+    failure = Interrupted()
+    failure.args = ("one",)
+    with pytest.raises(MemoryError):
+        of_command(failure)
 
 
 def hooks() -> Hooks:

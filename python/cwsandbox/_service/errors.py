@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
-
 from cwsandbox import exceptions as exc
 from cwsandbox._service.rpc import NO_INFO, Code, ErrorInfo, RpcFailure, error_info
 
@@ -216,10 +214,13 @@ def _frame_exception(error: RpcError, name: str) -> exc.SandboxError:
 def _of_this_command(failure: BaseException) -> BaseException:
     # All commands that waited for the sandbox get the same failure; each needs one that can carry its own output.
     # Each write of a command that has failed gets the command's, and a traceback of its own.
+    cls = type(failure)
     try:
-        own = copy(failure)
-    except Exception:
+        # Not copy(), which calls __init__: that may want other arguments than those an exception keeps.
+        own = cls.__new__(cls, *failure.args)
+    except TypeError:
         return failure
+    own.__dict__.update(failure.__dict__)
     own.__cause__ = failure
     return own
 
