@@ -6,7 +6,7 @@ there raises ``RuntimeError`` ("made before fork").
 
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from types import GenericAlias
-from typing import Any, ClassVar, Generic, TypeVar, final
+from typing import Any, ClassVar, Generic, Literal, TypeVar, final, overload
 
 from typing_extensions import disjoint_base
 
@@ -16,18 +16,27 @@ _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
 _S = TypeVar("_S")
 
+@overload
 def configure(
+    kind: Literal["exec"],
     *,
-    make_result: Callable[[Process, int, bool], Any],
+    make_value: Callable[[Process, int, bool], Any],
     make_error: Callable[[Process, RpcError], BaseException],
-    make_write_error: Callable[[str, BaseException | None], BaseException],
+) -> None: ...
+@overload
+def configure(
+    kind: Literal["write"],
+    *,
+    make_value: None = None,
+    make_error: Callable[[str, BaseException | None], BaseException],
 ) -> None:
-    """Install the hooks by which the C types make the package's own results and exceptions.
+    """Install what makes the values and exceptions of operations of one kind.
 
-    ``make_result(process, returncode, check)`` returns the ``ProcessResult`` or *returns* an exception instance to
-    raise (``check`` with a non-zero code). ``make_error(process, error)`` turns a failure of an exec into the exception to
-    raise. ``make_write_error(reason, failure)`` makes the exception for a write that cannot be done: reason is "closed"
-    or "failed", ``failure`` what the command's own result raises if it has failed. Each is called at most once per process object / failed write, with the GIL, on the thread that asks.
+    For an exec ``make_value(process, returncode, check)`` returns the ``ProcessResult`` or *returns* an exception
+    instance to raise (``check`` with a non-zero code), and ``make_error(process, error)`` the exception for one that
+    failed. For a write that cannot be done ``make_error(reason, failure)`` does so: reason is "closed" or "failed",
+    ``failure`` what the command's own result raises if it has failed. Each is called with the GIL, on the thread that
+    asks, until it has returned once; what it raises is raised to that thread.
     """
 
 def after_fork_in_child() -> None: ...

@@ -48,5 +48,6 @@ def load() -> ModuleType:
 
 def load_configured() -> ModuleType:
     module = load()
-    module.configure(make_result=make_result, make_error=ExecError, make_write_error=WriteError)
+    module.configure("exec", make_value=make_result, make_error=ExecError)
+    module.configure("write", make_error=WriteError)
     return module

@@ -11,7 +11,7 @@ import pytest
 
 from conformance.grpc_peer import Call, GrpcPeer
 from native.conftest import Run
-from native.instance import ExecError, WriteError, load
+from native.instance import ExecError, load
 from native.tasks import Once, complete_together, pause, wait, waiting
 
 
@@ -207,7 +207,7 @@ def test_asked_for_by_what_makes_the_value(peer: GrpcPeer, run: Run) -> None:
         assert not awaiter.cancel()
         return returncode + 40
 
-    core.configure(make_result=make_result, make_error=ExecError, make_write_error=WriteError)
+    core.configure("exec", make_value=make_result, make_error=ExecError)
     sandbox = core.SandboxCore()
     sandbox.open(core.Channel(peer.base_url), "sb-1")
 

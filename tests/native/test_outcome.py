@@ -99,9 +99,8 @@ def troubled(trouble: Any, channel: Any) -> tuple[Any, type[Exception]]:
     """A SandboxCore whose results cannot be made at first, and what is raised then."""
     module = load()
     makers = Makers(trouble[0])
-    module.configure(
-        make_result=makers.result, make_error=makers.error, make_write_error=makers.write_error
-    )
+    module.configure("exec", make_value=makers.result, make_error=makers.error)
+    module.configure("write", make_error=makers.write_error)
     sandbox = module.SandboxCore()
     sandbox.open(module.Channel(channel.target), "sb-1")
     return sandbox, trouble[1]

@@ -286,7 +286,7 @@ def test_result_is_made_once(core: ModuleType, channel: Any) -> None:
         made.append(object())
         return made[-1]
 
-    module.configure(make_result=make_result, make_error=ExecError, make_write_error=ExecError)
+    module.configure("exec", make_value=make_result, make_error=ExecError)
     sandbox = module.SandboxCore()
     sandbox.open(module.Channel(channel.target), "sb-1")
     process = sandbox.exec(["greet"])
@@ -304,7 +304,13 @@ def test_hooks_that_misbehave(core: ModuleType, channel: Any) -> None:
     with pytest.raises(RuntimeError, match="configure"):
         module.SandboxCore()
     with pytest.raises(TypeError, match="make_error must be callable"):
-        module.configure(make_result=print, make_error=3, make_write_error=print)
+        module.configure("exec", make_value=print, make_error=3)
+    with pytest.raises(TypeError, match="kind 'exec' needs make_value"):
+        module.configure("exec", make_error=print)
+    with pytest.raises(TypeError, match="kind 'write' has no make_value"):
+        module.configure("write", make_value=print, make_error=print)
+    with pytest.raises(ValueError, match="kind is 'read', but there is no such kind"):
+        module.configure("read", make_error=print)
     calls = []
 
     def make_result(process: Any, returncode: int, check: bool) -> object:
@@ -313,7 +319,7 @@ def test_hooks_that_misbehave(core: ModuleType, channel: Any) -> None:
             raise KeyboardInterrupt
         return process.result()
 
-    module.configure(make_result=make_result, make_error=print, make_write_error=print)
+    module.configure("exec", make_value=make_result, make_error=print)
     sandbox = module.SandboxCore()
     sandbox.open(module.Channel(channel.target), "sb-1")
     process = sandbox.exec(["greet"])
@@ -322,7 +328,9 @@ def test_hooks_that_misbehave(core: ModuleType, channel: Any) -> None:
     with pytest.raises(RuntimeError, match="asked for by what makes it"):
         process.result()
     process = sandbox.exec(["error"])
-    with pytest.raises(TypeError, match="make_error must return an exception instance, not None"):
+    with pytest.raises(
+        TypeError, match="make_error of 'exec' must return an exception instance, not None"
+    ):
         process.result()
 
 

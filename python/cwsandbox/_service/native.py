@@ -15,10 +15,7 @@ from cwsandbox._types.result import ProcessResult
 __all__ = ["Promise", "SandboxCore"]
 
 _hooks = Hooks(_cwsandbox._message_unpack, ProcessResult._of)
-_cwsandbox.configure(
-    make_result=_hooks.make_result,
-    make_error=_hooks.make_error,
-    make_write_error=_hooks.make_write_error,
-)
+_cwsandbox.configure("exec", make_value=_hooks.make_result, make_error=_hooks.make_error)
+_cwsandbox.configure("write", make_error=_hooks.make_write_error)
 life.install()
 life.when_exiting(_cwsandbox.shutdown)

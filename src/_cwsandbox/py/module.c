@@ -3,6 +3,7 @@
 #include "py/bridge.h"
 #include "py/channel.h"
 #include "py/errors.h"
+#include "py/kind.h"
 #include "py/many.h"
 #include "py/message.h"
 #include "py/output.h"
@@ -15,32 +16,6 @@
 #include "py/writer.h"
 
 /* ---- functions ------------------------------------------------------------------------------ */
-
-static void replace(PyObject **slot, PyObject *value)
-{
-    PyObject *before = *slot;
-    *slot = Py_NewRef(value);
-    Py_XDECREF(before);
-}
-
-static PyObject *configure(PyObject *module, PyObject *const *args, Py_ssize_t nargs,
-                           PyObject *kwnames)
-{
-    static const char *const names[] = {"make_result", "make_error", "make_write_error"};
-    static const struct py_params params = {"configure", names, 3, 0, 3};
-    PyObject *hooks[3];
-    if (py_args_parse(&params, args, nargs, kwnames, hooks) < 0)
-        return NULL;
-    for (int i = 0; i < 3; i++)
-        if (!PyCallable_Check(hooks[i]))
-            return PyErr_Format(PyExc_TypeError, "%s must be callable, not %R", names[i],
-                                Py_TYPE(hooks[i]));
-    struct py_state *state = py_state_of_module(module);
-    replace(&state->make_result, hooks[0]);
-    replace(&state->make_error, hooks[1]);
-    replace(&state->make_write_error, hooks[2]);
-    Py_RETURN_NONE;
-}
 
 static PyObject *after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
@@ -75,10 +50,9 @@ static PyObject *stats(PyObject *module, PyObject *Py_UNUSED(ignored))
 }
 
 static PyMethodDef module_methods[] = {
-    {"configure", (PyCFunction)(void (*)(void))configure, METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR(
-         "configure(*, make_result, make_error, make_write_error)\n--\n\n"
-         "Install the hooks by which the C types make the package's own results and exceptions.")},
+    {"configure", (PyCFunction)(void (*)(void))py_kind_configure, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("configure(kind, *, make_value=None, make_error)\n--\n\n"
+               "Install what makes the values and exceptions of operations of one kind.")},
     {"after_fork_in_child", after_fork_in_child, METH_NOARGS,
      PyDoc_STR("after_fork_in_child()\n--\n\nForget what belongs to the parent. Registered with "
                "os.register_at_fork.")},
@@ -223,9 +197,6 @@ static PyObject **reference(PyObject *module, size_t index)
         (PyObject **)&state->awaiter_type,
         (PyObject **)&state->bridge_type,
         &state->rpc_error,
-        &state->make_result,
-        &state->make_error,
-        &state->make_write_error,
         &state->future_class,
         &state->cancelled_error,
         &state->task_cancelled_error,
@@ -233,7 +204,13 @@ static PyObject **reference(PyObject *module, size_t index)
         &state->name_run,
         &state->name_get_debug,
     };
-    return index < CWS_ARRAY_LEN(all) ? all[index] : NULL;
+    if (index < CWS_ARRAY_LEN(all))
+        return all[index];
+    index -= CWS_ARRAY_LEN(all);
+    if (index >= 2 * (size_t)PY_KINDS)
+        return NULL;
+    struct py_makers *makers = &state->makers[index / 2];
+    return index % 2 ? &makers->error : &makers->value;
 }
 
 static int module_traverse(PyObject *module, visitproc visit, void *arg)

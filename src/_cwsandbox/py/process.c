@@ -2,6 +2,7 @@
 
 #include "py/args.h"
 #include "py/errors.h"
+#include "py/kind.h"
 #include "py/output.h"
 #include "py/sandbox.h"
 
@@ -40,7 +41,7 @@ static PyObject *sandbox_failure(const struct py_process *process, enum cws_exec
     return NULL;
 }
 
-/* What make_error makes of it. NULL with another exception set. */
+/* NULL with another exception set. */
 static PyObject *new_error(struct py_process *process, const char *kind,
                            const struct cws_grpc_status *status, const char *code,
                            PyObject *failure)
@@ -49,14 +50,9 @@ static PyObject *new_error(struct py_process *process, const char *kind,
     PyObject *error = py_rpc_error_new(state, kind, status, code, failure);
     if (!error)
         return NULL;
-    PyObject *made =
-        PyObject_CallFunctionObjArgs(state->make_error, (PyObject *)process, error, NULL);
+    PyObject *made = py_kind_make_error(state, PY_KIND_EXEC, (PyObject *)process, error);
     Py_DECREF(error);
-    if (!made || py_is_exception(made))
-        return made;
-    PyErr_Format(PyExc_TypeError, "make_error must return an exception instance, not %R", made);
-    Py_DECREF(made);
-    return NULL;
+    return made;
 }
 
 static int take_failure(struct py_process *process)
@@ -80,8 +76,9 @@ static int exec_take(struct py_operation *op)
     PyObject *code = PyLong_FromLong(exec->exit_code);
     if (!code)
         return -1;
-    PyObject *made = PyObject_CallFunctionObjArgs(op->state->make_result, (PyObject *)process, code,
-                                                  process->check ? Py_True : Py_False, NULL);
+    PyObject *made =
+        PyObject_CallFunctionObjArgs(op->state->makers[PY_KIND_EXEC].value, (PyObject *)process,
+                                     code, process->check ? Py_True : Py_False, NULL);
     Py_DECREF(code);
     if (!made)
         return -1;
@@ -235,7 +232,7 @@ static enum py_poll poll_code(PyObject *self, struct cws_observer *observer,
         how = py_operation_poll(self, NULL, NULL, out_value);
         if (how != PY_POLL_READY)
             return how;
-        Py_DECREF(*out_value); /* make_result does not mind the exit code */
+        Py_DECREF(*out_value); /* make_value does not mind the exit code */
     }
     *out_value = PyLong_FromLong(py_process_exec(process)->exit_code);
     return *out_value ? PY_POLL_READY : PY_POLL_ERROR;

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "py/args.h"
 #include "py/channel.h"
+#include "py/kind.h"
 #include "py/process.h"
 #include "sandbox/exec_wire.h"
 #include "sandbox/sandbox.h"
@@ -46,10 +47,8 @@ static PyObject *sandbox_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     struct py_state *state = py_state_of_type(type);
     if (!state)
         return NULL;
-    if (!state->make_result) {
-        PyErr_SetString(PyExc_RuntimeError, "configure() was not called");
+    if (py_kind_check(state, PY_KIND_EXEC) < 0)
         return NULL;
-    }
     struct py_sandbox *self = (struct py_sandbox *)PyType_GenericAlloc(type, 0);
     if (!self)
         return NULL;

@@ -8,6 +8,15 @@
 #include "io/loop.h"
 #include "py/compat.h"
 
+/* Kinds of operations whose results Python code makes (kind.h). */
+enum py_kind { PY_KIND_EXEC, PY_KIND_WRITE, PY_KINDS };
+
+/* What makes them; NULL: not configured, or the kind has no such. */
+struct py_makers {
+    PyObject *value;
+    PyObject *error;
+};
+
 struct py_state {
     Py_ssize_t refs; /* the module's and each object's */
 
@@ -23,10 +32,7 @@ struct py_state {
     PyTypeObject *bridge_type;
     PyObject *rpc_error;
 
-    /* configure() */
-    PyObject *make_result;
-    PyObject *make_error;
-    PyObject *make_write_error;
+    struct py_makers makers[PY_KINDS]; /* configure() */
 
     /* Taken from the standard library at first use (importing asyncio is slow). */
     PyObject *future_class;         /* concurrent.futures.Future */

@@ -1,6 +1,7 @@
 #include "py/writer.h"
 
 #include "py/args.h"
+#include "py/kind.h"
 
 struct py_writer {
     PyObject_HEAD
@@ -47,18 +48,15 @@ static void writer_dealloc(PyObject *self)
 
 /* ---- one write as an operation -------------------------------------------------------------- */
 
-/* What make_write_error makes of `reason` and of the operation's failure (NULL: none). NULL with
- * another exception set. */
+/* For `reason` and the operation's failure (NULL: none). NULL with another exception set. */
 static PyObject *new_write_error(struct py_state *state, const char *reason, PyObject *failure)
 {
-    PyObject *error =
-        PyObject_CallFunction(state->make_write_error, "sO", reason, failure ? failure : Py_None);
-    if (!error || py_is_exception(error))
-        return error;
-    PyErr_Format(PyExc_TypeError, "make_write_error must return an exception instance, not %R",
-                 error);
-    Py_DECREF(error);
-    return NULL;
+    PyObject *text = PyUnicode_FromString(reason);
+    if (!text)
+        return NULL;
+    PyObject *error = py_kind_make_error(state, PY_KIND_WRITE, text, failure ? failure : Py_None);
+    Py_DECREF(text);
+    return error;
 }
 
 /* The operation is over: why its input cannot be written is why it has ended. */
