@@ -144,7 +144,6 @@ class SandboxCore:
     def exec(
         self,
         command: list[str],
-        *,
         stdin: bool = False,
         check: bool = False,
         timeout: float | None = None,
@@ -177,8 +176,6 @@ class Process(OperationRef[ProcessResult]):
     @property
     def _sandbox(self) -> SandboxCore: ...
     @property
-    def _captures_output(self) -> bool: ...
-    @property
     def _timeout(self) -> float | None: ...
     @property
     def _output(self) -> Output: ...
@@ -189,6 +186,9 @@ class Output:
 
     def bytes(self, stderr: bool, /) -> bytes:
         """What has been received so far. After the end large output is moved, not copied: the same object each time."""
+    @property
+    def captured(self) -> bool:
+        """False where nothing is kept for ``bytes()``."""
     def omitted(self, stderr: bool, /) -> tuple[int, int]:
         """How many bytes that were received are missing in ``bytes()``, and how many are in front of them there."""
 

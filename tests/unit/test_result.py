@@ -21,6 +21,7 @@ class Output:
     def __init__(self, stdout: bytes, stderr: bytes, omitted: tuple[int, int] | None) -> None:
         self._streams = {False: stdout, True: stderr}
         self._omitted = omitted
+        self.captured = True
         self.copies = 0
 
     def omitted(self, stderr: bool) -> tuple[int, int]:
@@ -43,7 +44,7 @@ class Process:
         captures: bool = True,
     ) -> None:
         self._output = Output(stdout, stderr, omitted)
-        self._captures_output = captures
+        self._output.captured = captures
         self.command = ["prog", "arg"]
         self.result: Any = None
 

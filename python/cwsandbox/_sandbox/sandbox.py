@@ -413,16 +413,16 @@ class Sandbox(SandboxProperties):
             timeout = _check.timeout(timeout_seconds, "timeout_seconds")
         kept = None if max_output_bytes is None else limit(max_output_bytes, capture_output)
         core = self._core if self._handle.state.takes_commands else self._refusing_core()
-        process = core.exec(
+        process = core.exec(  # by position: names would cost as much as the rest of this
             words,
-            stdin=stdin,
-            check=check,
-            timeout=None if timeout == float("inf") else timeout,
-            container=(container or "").strip(),
-            cwd=None if cwd is None else directory(cwd),
-            env=None if env is None else variables(env),
-            capture_output=capture_output,
-            max_output_bytes=kept,
+            stdin,
+            check,
+            None if timeout == float("inf") else timeout,
+            (container or "").strip(),
+            None if cwd is None else directory(cwd),
+            None if env is None else variables(env),
+            capture_output,
+            kept,
         )
         if not core.is_open and not core.is_closed:
             driver = self._driving()

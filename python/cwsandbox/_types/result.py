@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _BYTES = ("stdout_bytes", "stderr_bytes")
 _OMITTED = ("stdout_omitted_bytes", "stderr_omitted_bytes")
+_MADE = {*_BYTES, *_OMITTED, "output_captured"}
 
 
 @dataclass
@@ -45,8 +46,6 @@ class ProcessResult:
         values["returncode"] = returncode
         values["command"] = process.command
         values["_output"] = process._output
-        if not process._captures_output:
-            values["output_captured"] = False
         return result
 
     def __getattr__(self, name: str) -> Any:
@@ -55,10 +54,11 @@ class ProcessResult:
         if name in ("stdout", "stderr"):
             return values.setdefault(name, self._text(name))
         output = values.get("_output")
-        if output is None or name not in _BYTES + _OMITTED:
+        if output is None or name not in _MADE:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         is_stderr = name.startswith("stderr")
         omitted, before = output.omitted(is_stderr)
+        values.setdefault("output_captured", output.captured)
         values.setdefault(_OMITTED[is_stderr], omitted)
         values.setdefault(_before(is_stderr), before)
         if name in _BYTES:
@@ -95,3 +95,4 @@ def _before(is_stderr: bool) -> str:
 # Class attributes would stand in for what __getattr__ makes.
 del ProcessResult.stdout_bytes, ProcessResult.stderr_bytes
 del ProcessResult.stdout_omitted_bytes, ProcessResult.stderr_omitted_bytes
+del ProcessResult.output_captured

@@ -96,9 +96,21 @@ static PyMethodDef output_methods[] = {
     {NULL},
 };
 
+static PyObject *output_captured(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((struct py_output *)object)->exec->out.kept != CWS_OUTPUT_UNREAD);
+}
+
+static PyGetSetDef output_getset[] = {
+    {"captured", output_captured, NULL, PyDoc_STR("False where nothing is kept for bytes()."),
+     NULL},
+    {NULL},
+};
+
 static PyType_Slot output_slots[] = {
     {Py_tp_doc, (void *)PyDoc_STR("What a command has printed.")},
     {Py_tp_methods, output_methods},
+    {Py_tp_getset, output_getset},
     {Py_tp_dealloc, output_dealloc},
     {0, NULL},
 };

@@ -332,12 +332,6 @@ static PyObject *process_timeout(PyObject *self, void *Py_UNUSED(closure))
     return PyFloat_FromDouble(timeout_s);
 }
 
-static PyObject *process_captures_output(PyObject *self, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(py_process_exec((struct py_process *)self)->out.kept !=
-                           CWS_OUTPUT_UNREAD);
-}
-
 static PyMethodDef process_methods[] = {
     {"poll", process_poll, METH_NOARGS,
      PyDoc_STR("poll($self)\n--\n\nThe exit code, None while it runs and after cancel(). Raises "
@@ -366,8 +360,6 @@ static PyGetSetDef process_getset[] = {
     {"_output", process_output, NULL,
      PyDoc_STR("What it has printed: an Output, which does not keep this object."), NULL},
     {"_sandbox", process_sandbox, NULL, PyDoc_STR("The SandboxCore it was started by."), NULL},
-    {"_captures_output", process_captures_output, NULL, PyDoc_STR("Whether result() has output."),
-     NULL},
     {"_timeout", process_timeout, NULL, PyDoc_STR("The time limit in seconds, None without one."),
      NULL},
     {NULL},

@@ -290,7 +290,7 @@ static PyObject *sandbox_exec(PyObject *object, PyObject *const *args, Py_ssize_
     static const char *const names[] = {"command", "stdin",          "check",
                                         "timeout", "container",      "cwd",
                                         "env",     "capture_output", "max_output_bytes"};
-    static const struct py_params params = {"exec", names, 9, 1, 1};
+    static const struct py_params params = {"exec", names, 9, 9, 1};
     struct py_sandbox *self = (struct py_sandbox *)object;
     PyObject *given[9];
     struct cws_exec_options options;
@@ -327,7 +327,7 @@ static PyMethodDef sandbox_methods[] = {
                "Stopped: execs that wait or run end with `failure`; later ones fail at once.")},
     {"exec", (PyCFunction)(void (*)(void))sandbox_exec, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR(
-         "exec($self, command, *, stdin=False, check=False, timeout=None, container='', cwd=None, "
+         "exec($self, command, stdin=False, check=False, timeout=None, container='', cwd=None, "
          "env=None, capture_output=True, max_output_bytes=None)\n--\n\n"
          "Start the command. Returns at once.")},
     {"stats", sandbox_stats, METH_NOARGS,

@@ -120,9 +120,8 @@ static void fill(struct cws_output_chunk *chunk, const uint8_t *data, size_t len
 
 /* ---- the tail ------------------------------------------------------------------------------- */
 
-static bool has_ring(struct cws_output *output)
+static bool has_ring(struct cws_output_tail *tail)
 {
-    struct cws_output_tail *tail = &output->tail;
     if (!tail->data && tail->max)
         tail->data = cws_malloc(tail->max);
     return tail->data || !tail->max;
@@ -168,12 +167,10 @@ enum cws_status cws_output_append(struct cws_output *output, const uint8_t *data
     struct cws_output_chunk *chunk = NULL;
     size_t room = output->last ? output->last->cap - cws_output_used(output->last) : 0;
     size_t head = output->head_max - output->head_len;
-    if (output->discards)
-        head = 0;
     if (head > len)
         head = len;
     size_t n = head < room ? head : room;
-    if (head < len && !output->discards && !has_ring(output))
+    if (head < len && !has_ring(&output->tail))
         return CWS_NO_MEMORY;
     if (n < head) { /* before anything is stored: all of it is appended or nothing */
         chunk = new_chunk(output, head - n, output->size + n);
@@ -191,7 +188,7 @@ enum cws_status cws_output_append(struct cws_output *output, const uint8_t *data
     }
     output->head_len += head;
     output->size += len;
-    if (head < len && !output->discards)
+    if (head < len)
         put_into_ring(&output->tail, data + head, len - head);
     if (is_wanted(output, data, len)) {
         output->wants_bytes = false;
@@ -225,20 +222,21 @@ void cws_output_limit(struct cws_output *output, size_t max)
 void cws_output_discard(struct cws_output *output)
 {
     cws_waiters_lock(&output->waiters);
-    output->discards = true;
     free_all(output);
+    output->discards = true;
+    output->head_max = 0;
+    output->tail.max = 0;
     cws_waiters_unlock(&output->waiters);
 }
 
-bool cws_output_let_go(struct cws_output *output, size_t max)
+/* The lock is held. */
+static void drop_oldest(struct cws_output *output, size_t max)
 {
-    cws_waiters_lock(&output->waiters);
-    bool free_to_go = !output->has_reader;
     struct cws_output_chunk *chunk = atomic_load(&output->first);
     size_t unread = output->size - atomic_load(&output->taken);
     size_t skipped = 0;
     bool is_taken = output->cursor.chunk != NULL; /* chunks in front of the cursor's are */
-    while (free_to_go && unread - skipped > max && chunk != output->last) {
+    while (unread - skipped > max && chunk != output->last) {
         size_t n = cws_output_used(chunk);
         if (chunk == output->cursor.chunk) {
             n -= output->cursor.offset;
@@ -247,14 +245,21 @@ bool cws_output_let_go(struct cws_output *output, size_t max)
         skipped += is_taken ? 0 : n;
         chunk = cws_output_free_chunk(chunk);
     }
-    if (skipped) {
-        atomic_store(&output->first, chunk);
-        output->cursor = output->before = output->scan = (struct cws_output_place){chunk, 0};
-        output->line_len = 0;
-        output->dropped += skipped;
-        output->untold += skipped;
-        atomic_fetch_add(&output->taken, skipped);
-    }
+    if (skipped == 0)
+        return;
+    atomic_store(&output->first, chunk);
+    output->cursor = output->before = output->scan = (struct cws_output_place){chunk, 0};
+    output->line_len = 0;
+    output->untold += skipped;
+    atomic_fetch_add(&output->taken, skipped);
+}
+
+bool cws_output_let_go(struct cws_output *output, size_t max)
+{
+    cws_waiters_lock(&output->waiters);
+    bool free_to_go = !output->has_reader;
+    if (free_to_go)
+        drop_oldest(output, max);
     cws_waiters_unlock(&output->waiters);
     return free_to_go;
 }

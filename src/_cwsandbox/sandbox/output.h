@@ -68,8 +68,7 @@ struct cws_output {
     bool wants_bytes; /* a reader waits for any byte, not for a line */
     bool discards;    /* nothing is kept any more */
     bool has_reader;
-    size_t dropped;      /* UNREAD: bytes that were let go unread, all in all … */
-    size_t untold;       /* … and since a reader was last told of it */
+    size_t untold;       /* UNREAD: bytes that were let go unread since a reader was last told */
     atomic_size_t taken; /* UNREAD: bytes that readers have taken or that were let go */
     void (*on_taken)(struct cws_output *output); /* UNREAD: any thread; see cws_output_bound */
     struct cws_output_tail tail;                 /* ENDS */
@@ -78,7 +77,7 @@ struct cws_output {
     struct cws_output_place before; /* of the line taken last */
     struct cws_output_place scan;   /* up to here there is no LF after the cursor */
     size_t line_len;                /* bytes between the two */
-    size_t taken_len;               /* of the line taken last */
+    size_t taken_len;               /* UNREAD: of the line taken last */
     size_t unreported;              /* UNREAD: bytes taken since on_taken */
     size_t read_at, read_before;    /* ENDS: the same places, counted from the stream's start */
     size_t scan_at;

@@ -46,6 +46,7 @@ static void let_go_of_taken(struct cws_output *output)
     while (chunk != output->before.chunk)
         chunk = cws_output_free_chunk(chunk);
     atomic_store_explicit(&output->first, chunk, memory_order_relaxed);
+    output->taken_len = output->line_len;
     atomic_fetch_add(&output->taken, output->taken_len);
     output->unreported += output->taken_len;
     if (output->unreported >= CWS_OUTPUT_REPORT) {
@@ -64,10 +65,9 @@ static void take(struct cws_output *output, struct cws_output_line *out_line)
     *out_line = (struct cws_output_line){chunk->data + offset, n, output->line_len - n, chunk};
     output->before = output->cursor;
     output->cursor = output->scan;
-    output->taken_len = output->line_len;
-    output->line_len = 0;
     if (output->kept == CWS_OUTPUT_UNREAD)
         let_go_of_taken(output);
+    output->line_len = 0;
 }
 
 bool cws_output_next_piece(struct cws_output_line *line)
@@ -149,12 +149,11 @@ static bool find_end(struct cws_output *output, enum cws_output_item item, bool 
     if (item == CWS_OUTPUT_TEXT)
         return find_text_end(output, CWS_OUTPUT_TEXT_MAX, false) ||
                (ended && find_text_end(output, CWS_OUTPUT_TEXT_MAX, true));
-    if (find_line_end(output))
-        return output->kept != CWS_OUTPUT_UNREAD || output->line_len <= CWS_OUTPUT_LINE_MAX ||
-               find_text_end(output, CWS_OUTPUT_LINE_MAX, false);
-    if (output->kept == CWS_OUTPUT_UNREAD && output->line_len >= CWS_OUTPUT_LINE_MAX)
-        return find_text_end(output, CWS_OUTPUT_LINE_MAX, false);
-    return ended && output->line_len > 0;
+    bool found = find_line_end(output);
+    if (output->line_len <= CWS_OUTPUT_LINE_MAX - found || output->kept != CWS_OUTPUT_UNREAD)
+        return found || (ended && output->line_len > 0);
+    /* The end of a line that is too long is not waited for. */
+    return find_text_end(output, CWS_OUTPUT_LINE_MAX, false);
 }
 
 static enum cws_output_next take_if_there(struct cws_output *output, enum cws_output_item item,
@@ -184,10 +183,12 @@ enum cws_output_next cws_output_take(struct cws_output *output, enum cws_output_
                                      struct cws_output_line *out_line,
                                      struct cws_observer *observer)
 {
-    if (output->kept == CWS_OUTPUT_ENDS)
-        return cws_output_take_of_ends(output, item, out_line, observer);
-    if (output->kept == CWS_OUTPUT_UNREAD && take_gap(output, out_line))
-        return CWS_OUTPUT_GAP;
+    if (output->kept != CWS_OUTPUT_ALL) {
+        if (output->kept == CWS_OUTPUT_ENDS)
+            return cws_output_take_of_ends(output, item, out_line, observer);
+        if (take_gap(output, out_line))
+            return CWS_OUTPUT_GAP;
+    }
     /* Without the lock: nearly always the line is there. */
     enum cws_output_next next = take_if_there(output, item, out_line);
     if (next != CWS_OUTPUT_EMPTY || !observer)
