@@ -353,8 +353,17 @@ def test_bad_arguments(sandbox: Sandbox, core: ModuleType, channel: Any) -> None
         sandbox.exec(["a"], cwd="/a\0b")
     with pytest.raises(TypeError, match="missing the argument 'command'"):
         sandbox.exec()
-    with pytest.raises(TypeError, match="at most 1 positional"):
-        sandbox.exec(["a"], True)
+    with pytest.raises(TypeError, match="at most 9 positional"):
+        sandbox.exec(["a"], *[None] * 9)
+    with pytest.raises(TypeError, match=r"env must be a dict, not \[\]"):
+        sandbox.exec(["a"], env=[])
+    with pytest.raises(ValueError, match="a name in env is 'a\\\\x00', it must not contain a NUL"):
+        sandbox.exec(["a"], env={"a\0": "b"})
+    with pytest.raises(TypeError, match="a value in env must be a str"):
+        sandbox.exec(["a"], env={"a": 3})
+    for options in ({"max_output_bytes": 0}, {"max_output_bytes": 1, "capture_output": False}):
+        with pytest.raises(ValueError, match="max_output_bytes must be positive, with capture"):
+            sandbox.exec(["a"], **options)
     with pytest.raises(TypeError, match="a Channel is needed"):
         sandbox.open(3, "sb")
     with pytest.raises(TypeError, match="sandbox_id must be a str"):
