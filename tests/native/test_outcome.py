@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -222,6 +223,8 @@ def test_output_is_whole_after_memory_ran_out(
     # What is freed goes back to the system, and nothing is reserved: so that the limit is one.
     monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "131072")
     monkeypatch.setenv("MALLOC_ARENA_MAX", "1")
+    options = os.environ.get("ASAN_OPTIONS", "")
+    monkeypatch.setenv("ASAN_OPTIONS", f"{options}:allocator_may_return_null=1".lstrip(":"))
     body = """
 import resource
 channel = core.Channel(sys.argv[1])
