@@ -140,10 +140,10 @@ void cws_pages_free(uint8_t *pages, size_t size)
     cws_alloc_uncount_pages();
 }
 
-bool cws_pages_give(uint8_t *pages, size_t size, size_t at, size_t len, uint8_t *to)
+enum cws_pages_given cws_pages_give(uint8_t *pages, size_t size, size_t at, size_t len, uint8_t *to)
 {
     if (!cws_shortcut_is_on(CWS_SHORTCUT_PAGES))
-        return false;
+        return CWS_PAGES_KEPT;
     if (mremap(pages + at, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED) {
         /* Not in one go: another thread may have got what was in between. */
         if (at > 0)
@@ -151,14 +151,17 @@ bool cws_pages_give(uint8_t *pages, size_t size, size_t at, size_t len, uint8_t 
         if (at + len < size)
             munmap(pages + at + len, size - at - len);
         cws_alloc_uncount_pages();
-        return true;
+        return CWS_PAGES_GIVEN;
     }
     if (msync(to, len, MS_ASYNC) == 0) /* refused before anything was done */
-        return false;
+        return CWS_PAGES_KEPT;
     /* It failed after the kernel had taken away what was at `to`: others' memory must not be left
      * with a hole. */
     int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
-    if (mmap(to, len, PROT_READ | PROT_WRITE, flags, -1, 0) != to)
-        abort();
-    return false;
+    void *filled = mmap(to, len, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (filled == to)
+        return CWS_PAGES_KEPT;
+    if (filled != MAP_FAILED) /* a kernel that takes the address for a wish */
+        munmap(filled, len);
+    return CWS_PAGES_LOST;
 }

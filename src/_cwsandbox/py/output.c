@@ -69,7 +69,8 @@ static PyObject *output_bytes(PyObject *object, PyObject *is_stderr)
     uint8_t *to = (uint8_t *)PyBytes_AsString(bytes);
     if (ended && size >= MOVE_FROM) {
         /* With the GIL: no other thread may look at the old memory meanwhile. */
-        cws_output_move(output, to);
+        if (cws_output_move(output, to) != CWS_OK)
+            return PyErr_NoMemory(); /* the bytes object must never be freed */
         self->moved[which] = Py_NewRef(bytes);
         return bytes;
     }

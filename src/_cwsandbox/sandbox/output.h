@@ -180,8 +180,13 @@ size_t cws_output_omitted(struct cws_output *output, size_t *out_before);
 /* Any thread: a copy of the first `len` bytes kept. */
 void cws_output_copy(struct cws_output *output, uint8_t *to, size_t len);
 
-/* After the last append, once: moves all bytes kept to `to`, which has room for cws_output_size of
- * them and stands in for the output's own memory from then on: it must stay as it is as long as the
- * output lives. The own memory is given up piece by piece on the way, so that there are never two
- * copies of large output. No other thread may be using the output or a line of it. */
-void cws_output_move(struct cws_output *output, uint8_t *to);
+/* After the last append, until it succeeds: moves all bytes kept to `to`, which has room for
+ * cws_output_size of them and stands in for the output's own memory from then on: it must stay as
+ * it is as long as the output lives. The own memory is given up piece by piece on the way, so that
+ * there are never two copies of large output. No other thread may be using the output or a line of
+ * it.
+ *
+ * CWS_NO_MEMORY, which hardly ever comes: `to` is damaged and must stay allocated for ever, as a
+ * part of it may be the output's, and another part somebody else's (CWS_PAGES_LOST). The output is
+ * whole and may be moved again, to other memory. */
+enum cws_status cws_output_move(struct cws_output *output, uint8_t *to) CWS_MUST_CHECK;

@@ -75,7 +75,7 @@ static size_t position_of(struct cws_output *output, const struct cws_output_pla
 }
 
 /* Moves the bytes of a chunk to where they are wanted and frees it: whole pages by giving them away
- * where both lie alike. */
+ * where both lie alike. The next one, or the same if what it is wanted in was lost. */
 static struct cws_output_chunk *move_chunk(struct cws_output_chunk *chunk, uint8_t *to)
 {
     struct cws_output_chunk *next = cws_output_next_of(chunk);
@@ -89,12 +89,17 @@ static struct cws_output_chunk *move_chunk(struct cws_output_chunk *chunk, uint8
     }
     memcpy(to, chunk->data, head);
     memcpy(to + head + pages, chunk->data + head + pages, n - head - pages);
-    if (!cws_pages_give(chunk->data - lead, lead + chunk->cap, lead + head, pages, to + head)) {
+    switch (cws_pages_give(chunk->data - lead, lead + chunk->cap, lead + head, pages, to + head)) {
+    case CWS_PAGES_GIVEN:
+        cws_free(chunk);
+        return next;
+    case CWS_PAGES_KEPT:
         memcpy(to + head, chunk->data + head, pages);
         return cws_output_free_chunk(chunk);
+    case CWS_PAGES_LOST:
+        break;
     }
-    cws_free(chunk);
-    return next;
+    return chunk;
 }
 
 static void move_ring(struct cws_output_tail *tail, uint8_t *to)
@@ -107,34 +112,55 @@ static void move_ring(struct cws_output_tail *tail, uint8_t *to)
         .max = tail->len, .data = to, .len = tail->len, .is_foreign = true};
 }
 
-void cws_output_move(struct cws_output *output, uint8_t *to)
+/* From the beginning up to the chunk that could not be moved (NULL: none); how much that was. */
+static size_t move_chunks(struct cws_output *output, uint8_t *to,
+                          struct cws_output_chunk **out_left)
 {
-    struct cws_output_chunk *whole = cws_malloc(sizeof(*whole));
-    if (!whole) { /* without memory for it this is just a copy */
-        cws_output_copy(output, to, output->head_len + output->tail.len);
-        return;
-    }
-    cws_waiters_lock(&output->waiters);
-    size_t cursor = position_of(output, &output->cursor);
-    size_t before = position_of(output, &output->before);
-    size_t scan = position_of(output, &output->scan);
     struct cws_output_chunk *chunk = atomic_load(&output->first);
     size_t moved = 0;
     while (chunk) {
         size_t n = cws_output_used(chunk);
-        chunk = move_chunk(chunk, to + moved);
+        struct cws_output_chunk *next = move_chunk(chunk, to + moved);
+        if (next == chunk)
+            break;
+        chunk = next;
         moved += n;
     }
-    move_ring(&output->tail, to + moved);
-    atomic_init(&whole->next, NULL);
+    *out_left = chunk;
+    return moved;
+}
+
+enum cws_status cws_output_move(struct cws_output *output, uint8_t *to)
+{
+    struct cws_output_chunk *left, *whole = cws_malloc(sizeof(*whole));
+    if (!whole) { /* without memory for it this is just a copy */
+        cws_output_copy(output, to, output->head_len + output->tail.len);
+        return CWS_OK;
+    }
+    struct cws_output_place *places[] = {&output->cursor, &output->before, &output->scan};
+    size_t positions[CWS_ARRAY_LEN(places)];
+    cws_waiters_lock(&output->waiters);
+    for (size_t i = 0; i < CWS_ARRAY_LEN(places); i++)
+        positions[i] = position_of(output, places[i]);
+    size_t moved = move_chunks(output, to, &left);
+    if (left && moved == 0) {
+        cws_waiters_unlock(&output->waiters);
+        cws_free(whole);
+        return CWS_NO_MEMORY;
+    }
+    if (!left)
+        move_ring(&output->tail, to + moved);
+    atomic_init(&whole->next, left);
     whole->cap = moved;
     whole->memory = FOREIGN;
     whole->data = to;
     atomic_init(&whole->used, moved);
     atomic_store(&output->first, whole);
-    output->last = whole;
-    output->cursor = (struct cws_output_place){whole, cursor};
-    output->before = (struct cws_output_place){whole, before};
-    output->scan = (struct cws_output_place){whole, scan};
+    if (!left)
+        output->last = whole;
+    for (size_t i = 0; i < CWS_ARRAY_LEN(places); i++)
+        if (positions[i] <= moved) /* else it is in what is left */
+            *places[i] = (struct cws_output_place){whole, positions[i]};
     cws_waiters_unlock(&output->waiters);
+    return left ? CWS_NO_MEMORY : CWS_OK;
 }

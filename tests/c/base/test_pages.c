@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,7 +19,8 @@ static struct {
     uint64_t each_ns;   /* … and a huge page adds to that */
     size_t huge;        /* blocks asked for as huge pages */
     size_t populated;   /* bytes */
-    enum { REAL, REFUSES, LEAVES_A_HOLE } mremap;
+    enum { REAL, REFUSES, LEAVES_A_HOLE, LEAVES_A_HOLE_FOR_GOOD } mremap;
+    struct rlimit as; /* to go back to */
 } fake;
 
 int clock_gettime(clockid_t clock, struct timespec *time)
@@ -51,8 +53,10 @@ void *mremap(void *from, size_t old_len, size_t len, int flags, ...)
     va_end(args);
     if (fake.mremap == REAL)
         return (void *)syscall(SYS_mremap, from, old_len, len, flags, to);
-    if (fake.mremap == LEAVES_A_HOLE)
+    if (fake.mremap != REFUSES)
         assert_int_equal(munmap(to, len), 0);
+    if (fake.mremap == LEAVES_A_HOLE_FOR_GOOD) /* nothing new can be mapped */
+        assert_int_equal(setrlimit(RLIMIT_AS, &(struct rlimit){0, fake.as.rlim_max}), 0);
     errno = ENOMEM;
     return MAP_FAILED;
 }
@@ -203,7 +207,8 @@ static bool give(size_t first, bool *out_arrived)
         mmap(NULL, (GIVEN + 2) * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_true(to != MAP_FAILED);
     memset(to, 0x11, (GIVEN + 2) * PAGE);
-    bool given = cws_pages_give(pages, sizeof(expected), first * PAGE, GIVEN * PAGE, to + PAGE);
+    bool given = cws_pages_give(pages, sizeof(expected), first * PAGE, GIVEN * PAGE, to + PAGE) ==
+                 CWS_PAGES_GIVEN;
     assert_int_equal(cws_alloc_live(), given ? before : before + 1);
     if (!given) {
         assert_memory_equal(pages, expected, sizeof(expected)); /* as before */
@@ -242,6 +247,26 @@ static void test_pages_that_cannot_be_given(void **state)
     assert_true(arrived);
 }
 
+static void test_a_hole_that_cannot_be_filled(void **state)
+{
+    (void)state;
+    enum { SIZE = 4 * 4096 };
+    memset(&fake, 0, sizeof(fake));
+    fake.mremap = LEAVES_A_HOLE_FOR_GOOD;
+    assert_int_equal(getrlimit(RLIMIT_AS, &fake.as), 0);
+    uint8_t expected[SIZE];
+    fill(expected, SIZE);
+    uint8_t *pages = cws_pages_new(SIZE);
+    memcpy(pages, expected, SIZE);
+    uint8_t *to = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(to != MAP_FAILED);
+    enum cws_pages_given given = cws_pages_give(pages, SIZE, 0, SIZE, to);
+    setrlimit(RLIMIT_AS, &fake.as);
+    assert_int_equal(given, CWS_PAGES_LOST);
+    assert_memory_equal(pages, expected, SIZE);
+    cws_pages_free(pages, SIZE);
+}
+
 static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_sizes_are_rounded_up),
     UNIT_TEST(test_pages_are_zeros_of_ones_own),
@@ -250,6 +275,7 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_preparing_changes_nothing),
     UNIT_TEST(test_pages_are_given_away),
     UNIT_TEST(test_pages_that_cannot_be_given),
+    UNIT_TEST(test_a_hole_that_cannot_be_filled),
 };
 
 UNIT_MAIN(tests)

@@ -1,6 +1,7 @@
 /* sandbox/output: its bytes moved into other memory, and lines put back. */
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -9,6 +10,8 @@
 /* Stands in for the system's, to see what it is asked for and to refuse. */
 static size_t bytes_given;
 static bool refuses;
+static int lost_after; /* so many pieces; 0: never */
+static struct rlimit address_space;
 
 void *mremap(void *from, size_t old_len, size_t len, int flags, ...)
 {
@@ -18,6 +21,13 @@ void *mremap(void *from, size_t old_len, size_t len, int flags, ...)
     va_end(args);
     if (refuses) {
         errno = EPERM;
+        return MAP_FAILED;
+    }
+    if (lost_after > 0 && --lost_after == 0) {
+        /* What was there is gone, and nothing can be put in its place. */
+        assert_int_equal(munmap(to, len), 0);
+        assert_int_equal(setrlimit(RLIMIT_AS, &(struct rlimit){0, address_space.rlim_max}), 0);
+        errno = ENOMEM;
         return MAP_FAILED;
     }
     bytes_given += len;
@@ -66,7 +76,7 @@ static void check_lines_go_on(size_t phase, size_t piece)
             assert_line(&output, text.bytes + n * 1000, 1000);
         uint8_t *to = new_memory(text.len + 4, phase);
         bytes_given = 0;
-        cws_output_move(&output, to);
+        assert_int_equal(cws_output_move(&output, to), CWS_OK);
         if (alike && !refuses) /* all but what was in small chunks, and a page or two at the ends of
                                   each chunk of pages */
             assert_true(bytes_given > text.len - (1 << 20));
@@ -117,7 +127,7 @@ static void test_moves_of_each_length(void **state)
             cws_output_end(&output);
             uint8_t *to = new_memory(len + 1, CWS_OUTPUT_PHASE);
             to[len] = 0x5a;
-            cws_output_move(&output, to);
+            assert_int_equal(cws_output_move(&output, to), CWS_OK);
             assert_memory_equal(to, text.bytes, len);
             assert_int_equal(to[len], 0x5a);
             cws_output_done(&output);
@@ -137,13 +147,58 @@ static void test_a_move_without_memory_is_a_copy(void **state)
     cws_output_end(&output);
     uint8_t *to = new_memory(text.len, CWS_OUTPUT_PHASE);
     cws_alloc_fail_at(1);
-    cws_output_move(&output, to);
+    assert_int_equal(cws_output_move(&output, to), CWS_OK);
     assert_memory_equal(to, text.bytes, text.len);
     memset(to, 0, text.len); /* nobody's but ours */
     for (size_t n = 0; n < 6000; n++)
         assert_line(&output, text.bytes + n * 1000, 1000);
     cws_output_done(&output);
     free_memory(to);
+    test_free(text.bytes);
+}
+
+/* The first, a middle and the last piece of pages find their place taken away: nothing of the
+ * output is lost, and the next move is a whole one. */
+static void test_a_move_into_memory_that_is_lost(void **state)
+{
+    (void)state;
+    struct text text = large_text();
+    static const size_t taken_before[] = {0, 1, 263, 3000, 5999, 6000};
+    assert_int_equal(getrlimit(RLIMIT_AS, &address_space), 0);
+    for (int nth = 1; nth <= 4; nth++) {
+        for (size_t i = 0; i < CWS_ARRAY_LEN(taken_before); i++) {
+            struct cws_output output;
+            cws_output_init(&output);
+            for (size_t at = 0; at < text.len; at += 30000)
+                append(&output, text.bytes + at, text.len - at < 30000 ? text.len - at : 30000);
+            cws_output_end(&output);
+            for (size_t n = 0; n < taken_before[i]; n++)
+                assert_line(&output, text.bytes + n * 1000, 1000);
+            size_t room = CWS_OUTPUT_PHASE + text.len + 4096;
+            uint8_t *lost =
+                mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            assert_true(lost != MAP_FAILED);
+            lost_after = nth;
+            enum cws_status how = cws_output_move(&output, lost + CWS_OUTPUT_PHASE);
+            setrlimit(RLIMIT_AS, &address_space);
+            assert_int_equal(how, CWS_NO_MEMORY);
+            assert_int_equal(lost_after, 0);
+            assert_int_equal(cws_output_size(&output), text.len);
+            if (taken_before[i] > 0) {
+                cws_output_put_back(&output);
+                assert_line(&output, text.bytes + (taken_before[i] - 1) * 1000, 1000);
+            }
+            uint8_t *to = new_memory(text.len, CWS_OUTPUT_PHASE);
+            assert_int_equal(cws_output_move(&output, to), CWS_OK);
+            munmap(lost, room);
+            assert_memory_equal(to, text.bytes, text.len);
+            for (size_t n = taken_before[i]; n < 6000; n++)
+                assert_line(&output, text.bytes + n * 1000, 1000);
+            assert_next(&output, CWS_OUTPUT_END);
+            cws_output_done(&output);
+            free_memory(to);
+        }
+    }
     test_free(text.bytes);
 }
 
@@ -158,7 +213,7 @@ static void test_a_move_gives_the_memory_up(void **state)
     append(&output, text.bytes + text.len / 2, text.len / 2);
     cws_output_end(&output);
     uint8_t *to = new_memory(text.len, CWS_OUTPUT_PHASE);
-    cws_output_move(&output, to);
+    assert_int_equal(cws_output_move(&output, to), CWS_OK);
     assert_int_equal(cws_alloc_live(), before + 1); /* what stands for the new memory */
     cws_output_done(&output);
     assert_int_equal(cws_alloc_live(), before);
@@ -195,9 +250,12 @@ static void test_a_line_put_back_is_next_again(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    UNIT_TEST(test_lines_go_on_after_a_move),        UNIT_TEST(test_moves_of_each_length),
-    UNIT_TEST(test_a_move_without_memory_is_a_copy), UNIT_TEST(test_a_move_gives_the_memory_up),
+    UNIT_TEST(test_lines_go_on_after_a_move),
+    UNIT_TEST(test_moves_of_each_length),
+    UNIT_TEST(test_a_move_without_memory_is_a_copy),
+    UNIT_TEST(test_a_move_gives_the_memory_up),
     UNIT_TEST(test_a_line_put_back_is_next_again),
+    UNIT_TEST(test_a_move_into_memory_that_is_lost),
 };
 
 UNIT_MAIN(tests)
