@@ -258,16 +258,22 @@ static void place_calls(struct cws_channel *channel)
 /* Whether another connection may be opened for the calls that wait. */
 static bool may_open(const struct cws_channel *channel)
 {
-    size_t trusted = 0, shut = 0;
+    size_t trusted = 0, shut = 0, shut_from_the_start = 0;
     for (struct cws_list *node = channel->connections.next; node != &channel->connections;
          node = node->next) {
         const struct cws_pool_connection *c = entry_of(node);
         trusted += !c->conn || !cws_h2_conn_is_doubted(c->conn);
-        shut += c->conn && cws_h2_conn_is_shut(c->conn);
+        if (c->conn && cws_h2_conn_is_shut(c->conn)) {
+            shut++;
+            shut_from_the_start += !c->used;
+        }
     }
-    /* Those in doubt do not keep others from being opened. A peer that allows no stream is asked
-     * once more: behind one address there may be several. */
-    return trusted < channel->max_connections && (shut == 0 || shut + channel->connecting < 2);
+    /* Those in doubt do not keep others from being opened. */
+    if (trusted >= channel->max_connections)
+        return false;
+    /* Where streams are not allowed any more, the next connection may allow some: they are tried
+     * one by one, until the second one in vain. */
+    return shut == 0 || (channel->connecting == 0 && (shut_from_the_start == 0 || shut < 2));
 }
 
 static void on_redial_timer(struct cws_timer *timer)

@@ -96,6 +96,28 @@ static void test_no_stream_is_let_through_any_more(void **state)
     client_bed_close(bed);
 }
 
+static void answer_once(struct h2_record *record, char event)
+{
+    struct client_bed *bed = record->side->hook_ctx;
+    if (event == 'h' && record->stream)
+        client_bed_raw_limit(&bed->raw[bed->accepted - 1], 0);
+    answer(record, event);
+}
+
+/* Each connection takes one call and then no more. */
+static void test_no_stream_is_let_through_after_one(void **state)
+{
+    struct client_bed *bed = *state;
+    client_bed_open_raw(bed, answer_once);
+    for (unsigned n = 1; n <= 5; n++) {
+        start_calls(bed, 1);
+        WAIT_FOR(bed->loop, ended_ok(bed) == n);
+        assert_int_equal(bed->accepted, n);
+        settle_connections(bed);
+    }
+    client_bed_close(bed);
+}
+
 /* One that lets none through does not keep calls from those that do. */
 static void test_no_stream_is_let_through_by_one_of_several(void **state)
 {
@@ -347,6 +369,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         POOL_TEST(test_no_stream_is_let_through_at_first),
         POOL_TEST(test_no_stream_is_let_through_any_more),
+        POOL_TEST(test_no_stream_is_let_through_after_one),
         POOL_TEST(test_no_stream_is_let_through_by_one_of_several),
         POOL_TEST(test_a_thousand_calls_at_once),
         POOL_TEST(test_calls_beyond_all_connections_wait_their_turn),

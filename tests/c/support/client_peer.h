@@ -111,13 +111,18 @@ static inline void client_bed_open_raw(struct client_bed *bed,
     client_bed_channel(bed, (struct cws_channel_options){0});
 }
 
-/* The n-th bare connection, from 0, allows so many streams from now on. */
+/* A bare connection allows so many streams from now on. */
+static inline void client_bed_raw_limit(struct h2_side *side, uint32_t max_streams)
+{
+    nghttp2_settings_entry entry = {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, max_streams};
+    assert_int_equal(nghttp2_submit_settings(side->conn->session, NGHTTP2_FLAG_NONE, &entry, 1), 0);
+    cws_h2_conn_want_flush(side->conn);
+}
+
+/* The same for the n-th, from 0; the client knows when it returns. */
 static inline void client_bed_raw_allow(struct client_bed *bed, unsigned n, uint32_t max_streams)
 {
-    struct cws_h2_conn *conn = bed->raw[n].conn;
-    nghttp2_settings_entry entry = {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, max_streams};
-    assert_int_equal(nghttp2_submit_settings(conn->session, NGHTTP2_FLAG_NONE, &entry, 1), 0);
-    cws_h2_conn_want_flush(conn);
+    client_bed_raw_limit(&bed->raw[n], max_streams);
     settle(bed->loop);
 }
 
