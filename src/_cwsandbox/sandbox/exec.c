@@ -27,8 +27,8 @@ void cws_exec_unref(struct cws_exec *exec)
     cws_stdin_done(&exec->stdin_);
     cws_grpc_status_done(&exec->status);
     cws_free(exec->frame_code);
-    cws_free(exec->init);
-    cws_free(exec->cwd);
+    cws_free(exec->loop_only.init);
+    cws_free(exec->loop_only.cwd);
     cws_future_done(&exec->future);
     cws_free(exec);
 }
@@ -71,20 +71,20 @@ static void count(struct cws_exec *exec)
 
 static void close_call(struct cws_exec *exec)
 {
-    struct cws_call *call = exec->call;
+    struct cws_call *call = exec->loop_only.call;
     if (!call)
         return;
     if (exec->end == CWS_EXEC_EXITED) {
         /* The stream is left to end in good order: a reset for each exec would look like an
          * attack. */
         cws_call_half_close(call);
-        if (cws_timer_set(exec->sandbox->loop, &exec->timer, cws_clock_now_ns() + LINGER_NS) ==
-            CWS_OK) {
+        if (cws_timer_set(exec->sandbox->loop, &exec->loop_only.timer,
+                          cws_clock_now_ns() + LINGER_NS) == CWS_OK) {
             cws_exec_ref(exec); /* for the call, until on_status or the timer */
             return;
         }
     }
-    exec->call = NULL;
+    exec->loop_only.call = NULL;
     cws_call_cancel(call);
 }
 
@@ -93,9 +93,9 @@ static void end_exec(struct cws_exec *exec, enum cws_exec_end end)
 {
     if (has_ended(exec))
         return;
-    exec->end = cws_phase_end(&exec->phase) ? CWS_EXEC_CANCELLED : end;
-    cws_timer_cancel(exec->sandbox->loop, &exec->timer);
-    cws_tenant_leave(&exec->tenant);
+    exec->end = cws_phase_end(&exec->shared.phase) ? CWS_EXEC_CANCELLED : end;
+    cws_timer_cancel(exec->sandbox->loop, &exec->loop_only.timer);
+    cws_tenant_leave(&exec->loop_only.tenant);
     count(exec);
     close_call(exec);
     cws_stdin_end(&exec->stdin_, exec->end == CWS_EXEC_STATUS, &exec->future);
@@ -107,16 +107,16 @@ static void end_exec(struct cws_exec *exec, enum cws_exec_end end)
 
 static void on_timer(struct cws_timer *timer)
 {
-    struct cws_exec *exec = cws_container_of(timer, struct cws_exec, timer);
-    if (!has_ended(exec) && !cws_call_is_open(exec->call))
+    struct cws_exec *exec = cws_container_of(timer, struct cws_exec, loop_only.timer);
+    if (!has_ended(exec) && !cws_call_is_open(exec->loop_only.call))
         return; /* waits for a stream again: set anew when there is one */
     if (!has_ended(exec)) {
-        cws_call_suspect(exec->call);
+        cws_call_suspect(exec->loop_only.call);
         end_exec(exec, CWS_EXEC_READY_TIMEOUT);
         return;
     }
-    struct cws_call *call = exec->call;
-    exec->call = NULL;
+    struct cws_call *call = exec->loop_only.call;
+    exec->loop_only.call = NULL;
     cws_call_cancel(call);
     cws_exec_unref(exec); /* the call's */
 }
@@ -151,8 +151,8 @@ static void on_ready(struct cws_exec *exec)
 {
     if (!exec->with_stdin || exec->stdin_.loop_only.call)
         return;
-    cws_timer_cancel(exec->sandbox->loop, &exec->timer);
-    cws_stdin_open(&exec->stdin_, exec->call);
+    cws_timer_cancel(exec->sandbox->loop, &exec->loop_only.timer);
+    cws_stdin_open(&exec->stdin_, exec->loop_only.call);
 }
 
 static void on_message(void *ctx, const uint8_t *data, size_t len)
@@ -202,29 +202,29 @@ static bool on_begun(void *ctx, const uint8_t *data, size_t len, size_t message_
     struct cws_exec_frame frame;
     if (has_ended(exec) || !cws_exec_frame_begin(data, len, message_len, &frame))
         return false;
-    exec->piecewise = frame.kind == CWS_EXEC_FRAME_STDERR ? &exec->err : &exec->out;
-    exec->head_len = len - frame.len;
+    exec->loop_only.piecewise = frame.kind == CWS_EXEC_FRAME_STDERR ? &exec->err : &exec->out;
+    exec->loop_only.head_len = len - frame.len;
     return true;
 }
 
 static void on_piece(void *ctx, const uint8_t *data, size_t len)
 {
     struct cws_exec *exec = ctx;
-    size_t head_len = exec->head_len;
-    exec->head_len = 0;
+    size_t head_len = exec->loop_only.head_len;
+    exec->loop_only.head_len = 0;
     if (has_ended(exec))
         return;
     cws_exec_ref(exec);
-    on_output(exec, exec->piecewise, data + head_len, len - head_len);
+    on_output(exec, exec->loop_only.piecewise, data + head_len, len - head_len);
     cws_exec_unref(exec);
 }
 
 static void on_status(void *ctx, struct cws_grpc_status *status)
 {
     struct cws_exec *exec = ctx;
-    exec->call = NULL;
+    exec->loop_only.call = NULL;
     if (has_ended(exec)) { /* after the exit frame: what the stream ends with matters no more */
-        cws_timer_cancel(exec->sandbox->loop, &exec->timer);
+        cws_timer_cancel(exec->sandbox->loop, &exec->loop_only.timer);
         cws_exec_unref(exec); /* the call's */
         return;
     }
@@ -241,7 +241,8 @@ static void on_open(void *ctx)
         return;
     double limit = exec->timeout_s >= 0 && exec->timeout_s < READY_TIMEOUT_S ? exec->timeout_s
                                                                              : READY_TIMEOUT_S;
-    if (cws_timer_set(exec->sandbox->loop, &exec->timer, cws_clock_deadline_ns(limit)) != CWS_OK)
+    if (cws_timer_set(exec->sandbox->loop, &exec->loop_only.timer, cws_clock_deadline_ns(limit)) !=
+        CWS_OK)
         fail_locally(exec, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for a call");
 }
 
@@ -257,7 +258,7 @@ static const struct cws_call_events call_events = {
 
 static void send_tenant(struct cws_tenant *tenant)
 {
-    struct cws_exec *exec = cws_container_of(tenant, struct cws_exec, tenant);
+    struct cws_exec *exec = cws_container_of(tenant, struct cws_exec, loop_only.tenant);
     struct cws_sandbox *sandbox = exec->sandbox;
     struct cws_call_options options = {
         .path = CWS_EXEC_PATH,
@@ -266,31 +267,33 @@ static void send_tenant(struct cws_tenant *tenant)
         .holds_back = exec->out.kept == CWS_OUTPUT_UNREAD,
     };
     const struct cws_exec_wire_target target = {
-        .sandbox_id = sandbox->id,
-        .cwd = exec->cwd,
-        .extensions = cws_channel_extensions(sandbox->channel),
+        .sandbox_id = sandbox->loop_only.id,
+        .cwd = exec->loop_only.cwd,
+        .extensions = cws_channel_extensions(sandbox->loop_only.channel),
     };
-    struct cws_block *block = cws_exec_wire_init_block(exec->init, exec->init_len, &target);
+    struct cws_block *block =
+        cws_exec_wire_init_block(exec->loop_only.init, exec->loop_only.init_len, &target);
     if (block)
-        exec->call = cws_call_start(sandbox->channel, &options, &call_events, exec);
-    if (!block || !exec->call) {
+        exec->loop_only.call =
+            cws_call_start(sandbox->loop_only.channel, &options, &call_events, exec);
+    if (!block || !exec->loop_only.call) {
         if (block)
             cws_block_settle(block, CWS_CLOSED);
         fail_locally(exec, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for a call");
         return;
     }
-    cws_free(exec->init);
-    cws_free(exec->cwd);
-    exec->init = NULL;
-    exec->cwd = NULL;
-    cws_call_send(exec->call, block);
+    cws_free(exec->loop_only.init);
+    cws_free(exec->loop_only.cwd);
+    exec->loop_only.init = NULL;
+    exec->loop_only.cwd = NULL;
+    cws_call_send(exec->loop_only.call, block);
     if (!exec->with_stdin)
-        cws_call_half_close(exec->call);
+        cws_call_half_close(exec->loop_only.call);
 }
 
 static void end_tenant(struct cws_tenant *tenant, enum cws_eviction why)
 {
-    end_exec(cws_container_of(tenant, struct cws_exec, tenant),
+    end_exec(cws_container_of(tenant, struct cws_exec, loop_only.tenant),
              why == CWS_EVICTION_CLOSED ? CWS_EXEC_CLOSED : CWS_EXEC_NOT_OPEN);
 }
 
@@ -299,7 +302,7 @@ static const struct cws_tenant_kind tenant_kind = {.send = send_tenant, .end = e
 static void run_start(struct cws_task *task)
 {
     struct cws_exec *exec = cws_container_of(task, struct cws_exec, start_task);
-    cws_sandbox_admit(exec->sandbox, &exec->tenant);
+    cws_sandbox_admit(exec->sandbox, &exec->loop_only.tenant);
 }
 
 static void run_cancel(struct cws_task *task)
@@ -322,11 +325,12 @@ enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exe
         .env = options->env,
         .env_count = options->env_count,
     };
-    enum cws_status status = cws_exec_wire_init(&command, &exec->init, &exec->init_len);
-    if (status == CWS_OK && options->cwd && !(exec->cwd = cws_strdup(options->cwd)))
+    enum cws_status status =
+        cws_exec_wire_init(&command, &exec->loop_only.init, &exec->loop_only.init_len);
+    if (status == CWS_OK && options->cwd && !(exec->loop_only.cwd = cws_strdup(options->cwd)))
         status = CWS_NO_MEMORY;
     if (status != CWS_OK) {
-        cws_free(exec->init);
+        cws_free(exec->loop_only.init);
         cws_free(exec);
         return status;
     }
@@ -343,9 +347,9 @@ enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exe
     exec->timeout_s = options->timeout_s;
     exec->start_task.run = run_start;
     exec->cancel_task.run = run_cancel;
-    cws_tenant_init(&exec->tenant, &tenant_kind);
-    cws_timer_init(&exec->timer, on_timer);
-    atomic_init(&exec->phase, CWS_PHASE_LIVE);
+    cws_tenant_init(&exec->loop_only.tenant, &tenant_kind);
+    cws_timer_init(&exec->loop_only.timer, on_timer);
+    atomic_init(&exec->shared.phase, CWS_PHASE_LIVE);
     atomic_fetch_add(&sandbox->exec_count, 1);
     *out_exec = exec;
     cws_loop_post_here(sandbox->loop, &exec->start_task);
@@ -355,7 +359,7 @@ enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exe
 bool cws_exec_cancel(struct cws_exec *exec)
 {
     bool first;
-    bool cancelled = cws_phase_cancel(&exec->phase, &first);
+    bool cancelled = cws_phase_cancel(&exec->shared.phase, &first);
     if (first) {
         cws_exec_ref(exec);
         cws_loop_post(exec->sandbox->loop, &exec->cancel_task);

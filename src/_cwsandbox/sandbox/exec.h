@@ -36,10 +36,7 @@ struct cws_exec {
     struct cws_output out;
     struct cws_output err;
     struct cws_stdin stdin_; /* used when with_stdin */
-
-    atomic_int keepers;      /* who may still ask for the output */
-    atomic_bool flow_posted; /* flow_task is under way */
-    atomic_size_t held;      /* bytes of output that hold the command back */
+    struct cws_task start_task, cancel_task, flow_task;
 
     /* Fixed at start: */
     struct cws_sandbox *sandbox; /* a reference */
@@ -52,17 +49,22 @@ struct cws_exec {
     struct cws_grpc_status status;
     char *frame_code; /* NULL: none */
 
-    /* The loop thread's: */
-    struct cws_task start_task, cancel_task, flow_task;
-    struct cws_tenant tenant;
-    struct cws_call *call;
-    struct cws_output *piecewise; /* where the pieces of the message that is coming go */
-    size_t head_len;              /* bytes in front of the first of them */
-    uint8_t *init;                /* the init message without the sandbox's id, until sent */
-    size_t init_len;
-    char *cwd;              /* until sent; NULL: none was asked for */
-    struct cws_timer timer; /* ready gate, then the wait for the peer to end the stream */
-    atomic_int phase;       /* enum cws_phase */
+    struct {
+        atomic_int phase;        /* enum cws_phase */
+        atomic_int keepers;      /* who may still ask for the output */
+        atomic_bool flow_posted; /* flow_task is under way */
+        atomic_size_t held;      /* bytes of output that hold the command back */
+    } shared;                    /* any thread's, without a lock */
+    struct {
+        struct cws_tenant tenant;
+        struct cws_call *call;
+        struct cws_output *piecewise; /* where the pieces of the message that is coming go */
+        size_t head_len;              /* bytes in front of the first of them */
+        uint8_t *init;                /* the init message without the sandbox's id, until sent */
+        size_t init_len;
+        char *cwd;              /* until sent; NULL: none was asked for */
+        struct cws_timer timer; /* ready gate, then the wait for the peer to end the stream */
+    } loop_only;
 };
 
 struct cws_exec_options {

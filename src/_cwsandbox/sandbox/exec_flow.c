@@ -11,7 +11,7 @@
 
 static void post(struct cws_exec *exec)
 {
-    if (cws_future_is_done(&exec->future) || atomic_exchange(&exec->flow_posted, true))
+    if (cws_future_is_done(&exec->future) || atomic_exchange(&exec->shared.flow_posted, true))
         return;
     cws_exec_ref(exec);
     cws_loop_post(exec->sandbox->loop, &exec->flow_task);
@@ -62,11 +62,11 @@ static void hold_back(struct cws_exec *exec)
     do { /* who begins to wait meanwhile has still looked at the old number */
         before = waiting;
         held = held_by_both(exec, waiting);
-        atomic_store(&exec->held, held);
+        atomic_store(&exec->shared.held, held);
         waiting = waits_for(exec);
     } while (waiting & ~before);
-    if (exec->call)
-        cws_call_set_held(exec->call, held);
+    if (exec->loop_only.call)
+        cws_call_set_held(exec->loop_only.call, held);
 }
 
 void cws_exec_flow_update(struct cws_exec *exec)
@@ -74,11 +74,11 @@ void cws_exec_flow_update(struct cws_exec *exec)
     struct cws_output *out = &exec->out, *err = &exec->err;
     if (exec->end != CWS_EXEC_RUNNING)
         return;
-    if (atomic_load(&exec->keepers) == 0) {
+    if (atomic_load(&exec->shared.keepers) == 0) {
         cws_output_discard(out);
         cws_output_discard(err);
-        if (keeps_unread(exec) && exec->call)
-            cws_call_set_held(exec->call, 0);
+        if (keeps_unread(exec) && exec->loop_only.call)
+            cws_call_set_held(exec->loop_only.call, 0);
     } else if (keeps_unread(exec)) {
         hold_back(exec);
     } else if (out->kept == CWS_OUTPUT_ALL && is_closed(out) && is_closed(err)) {
@@ -90,7 +90,7 @@ void cws_exec_flow_update(struct cws_exec *exec)
 static void run_flow(struct cws_task *task)
 {
     struct cws_exec *exec = cws_container_of(task, struct cws_exec, flow_task);
-    atomic_store(&exec->flow_posted, false);
+    atomic_store(&exec->shared.flow_posted, false);
     cws_exec_flow_update(exec);
     cws_exec_unref(exec); /* the task's */
 }
@@ -98,7 +98,7 @@ static void run_flow(struct cws_task *task)
 /* As long as little is held, the window has room whoever waits. */
 static void update_if_held(struct cws_exec *exec)
 {
-    if (atomic_load(&exec->held) >= CWS_OUTPUT_REPORT)
+    if (atomic_load(&exec->shared.held) >= CWS_OUTPUT_REPORT)
         post(exec);
 }
 
@@ -119,9 +119,9 @@ static void on_observed(struct cws_future *future)
 
 void cws_exec_flow_init(struct cws_exec *exec, const struct cws_exec_options *options)
 {
-    atomic_init(&exec->keepers, 1);
-    atomic_init(&exec->flow_posted, false);
-    atomic_init(&exec->held, 0);
+    atomic_init(&exec->shared.keepers, 1);
+    atomic_init(&exec->shared.flow_posted, false);
+    atomic_init(&exec->shared.held, 0);
     exec->flow_task.run = run_flow;
     if (options->kept == CWS_OUTPUT_UNREAD) {
         cws_output_keep_unread(&exec->out, on_taken_of_out);
@@ -136,12 +136,12 @@ void cws_exec_flow_init(struct cws_exec *exec, const struct cws_exec_options *op
 void cws_exec_keep(struct cws_exec *exec)
 {
     cws_exec_ref(exec);
-    atomic_fetch_add(&exec->keepers, 1);
+    atomic_fetch_add(&exec->shared.keepers, 1);
 }
 
 void cws_exec_let_go(struct cws_exec *exec)
 {
-    if (atomic_fetch_sub(&exec->keepers, 1) == 1)
+    if (atomic_fetch_sub(&exec->shared.keepers, 1) == 1)
         post(exec);
     cws_exec_unref(exec);
 }

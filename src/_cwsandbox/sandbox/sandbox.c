@@ -9,8 +9,8 @@ enum cws_status cws_sandbox_new(struct cws_loop *loop, struct cws_sandbox **out_
         return CWS_NO_MEMORY;
     cws_ref_init(&sandbox->ref);
     sandbox->loop = loop;
-    cws_list_init(&sandbox->waiting);
-    cws_list_init(&sandbox->running);
+    cws_list_init(&sandbox->loop_only.waiting);
+    cws_list_init(&sandbox->loop_only.running);
     *out_sandbox = sandbox;
     return CWS_OK;
 }
@@ -25,8 +25,8 @@ void cws_sandbox_unref(struct cws_sandbox *sandbox)
     if (!sandbox || !cws_ref_put(&sandbox->ref))
         return;
     /* Every tenant holds a reference, so there is none left. */
-    cws_channel_unref(sandbox->channel);
-    cws_free(sandbox->id);
+    cws_channel_unref(sandbox->loop_only.channel);
+    cws_free(sandbox->loop_only.id);
     cws_free(sandbox);
 }
 
@@ -37,7 +37,7 @@ void cws_sandbox_unref(struct cws_sandbox *sandbox)
 static void send_one(struct cws_sandbox *sandbox, struct cws_tenant *tenant)
 {
     cws_list_remove(&tenant->node);
-    cws_list_push_back(&sandbox->running, &tenant->node);
+    cws_list_push_back(&sandbox->loop_only.running, &tenant->node);
     tenant->kind->send(tenant);
 }
 
@@ -52,9 +52,9 @@ static void end_all(struct cws_list *tenants, enum cws_eviction why)
 
 void cws_sandbox_admit(struct cws_sandbox *sandbox, struct cws_tenant *tenant)
 {
-    switch (sandbox->state) {
+    switch (sandbox->loop_only.state) {
     case CWS_SANDBOX_WAITING:
-        cws_list_push_back(&sandbox->waiting, &tenant->node);
+        cws_list_push_back(&sandbox->loop_only.waiting, &tenant->node);
         break;
     case CWS_SANDBOX_OPEN:
         send_one(sandbox, tenant);
@@ -110,31 +110,31 @@ static enum cws_status post_change(struct cws_sandbox *sandbox, void (*apply)(st
 static void apply_open(struct change *change)
 {
     struct cws_sandbox *sandbox = change->sandbox;
-    if (sandbox->state == CWS_SANDBOX_CLOSED)
+    if (sandbox->loop_only.state == CWS_SANDBOX_CLOSED)
         return;
-    cws_channel_unref(sandbox->channel);
-    cws_free(sandbox->id);
-    sandbox->channel = change->channel;
-    sandbox->id = change->id;
+    cws_channel_unref(sandbox->loop_only.channel);
+    cws_free(sandbox->loop_only.id);
+    sandbox->loop_only.channel = change->channel;
+    sandbox->loop_only.id = change->id;
     change->channel = NULL;
     change->id = NULL;
-    sandbox->state = CWS_SANDBOX_OPEN;
-    while (!cws_list_is_empty(&sandbox->waiting))
-        send_one(sandbox, cws_list_entry(sandbox->waiting.next, struct cws_tenant, node));
+    sandbox->loop_only.state = CWS_SANDBOX_OPEN;
+    while (!cws_list_is_empty(&sandbox->loop_only.waiting))
+        send_one(sandbox, cws_list_entry(sandbox->loop_only.waiting.next, struct cws_tenant, node));
 }
 
 static void apply_fail(struct change *change)
 {
-    if (change->sandbox->state == CWS_SANDBOX_OPEN)
-        change->sandbox->state = CWS_SANDBOX_WAITING;
-    end_all(&change->sandbox->waiting, CWS_EVICTION_NOT_OPEN);
+    if (change->sandbox->loop_only.state == CWS_SANDBOX_OPEN)
+        change->sandbox->loop_only.state = CWS_SANDBOX_WAITING;
+    end_all(&change->sandbox->loop_only.waiting, CWS_EVICTION_NOT_OPEN);
 }
 
 static void apply_close(struct change *change)
 {
-    change->sandbox->state = CWS_SANDBOX_CLOSED;
-    end_all(&change->sandbox->waiting, CWS_EVICTION_CLOSED);
-    end_all(&change->sandbox->running, CWS_EVICTION_CLOSED);
+    change->sandbox->loop_only.state = CWS_SANDBOX_CLOSED;
+    end_all(&change->sandbox->loop_only.waiting, CWS_EVICTION_CLOSED);
+    end_all(&change->sandbox->loop_only.running, CWS_EVICTION_CLOSED);
 }
 
 enum cws_status cws_sandbox_open(struct cws_sandbox *sandbox, struct cws_channel *channel,

@@ -21,15 +21,14 @@ enum cws_sandbox_state {
 struct cws_sandbox {
     struct cws_ref ref;
     struct cws_loop *loop;
-    /* Counted by execs: */
-    atomic_long exec_count, completed_ok, completed_nonzero, failures;
-
-    /* The loop thread's: */
-    enum cws_sandbox_state state;
-    struct cws_channel *channel; /* when open; a reference */
-    char *id;                    /* when open */
-    struct cws_list waiting;     /* struct cws_tenant: not sent yet */
-    struct cws_list running;     /* sent and not gone */
+    atomic_long exec_count, completed_ok, completed_nonzero, failures; /* counted by execs */
+    struct {
+        enum cws_sandbox_state state;
+        struct cws_channel *channel; /* when open; a reference */
+        char *id;                    /* when open */
+        struct cws_list waiting;     /* struct cws_tenant: not sent yet */
+        struct cws_list running;     /* sent and not gone */
+    } loop_only;
 };
 
 /* One reference for the caller. */

@@ -17,8 +17,8 @@ void cws_unary_unref(struct cws_unary *unary)
     if (!unary || !cws_ref_put(&unary->ref))
         return;
     cws_channel_unref(unary->channel);
-    if (unary->request)
-        cws_block_settle(unary->request, CWS_CLOSED);
+    if (unary->loop_only.request)
+        cws_block_settle(unary->loop_only.request, CWS_CLOSED);
     cws_grpc_status_done(&unary->status);
     cws_free(unary->reply);
     cws_future_done(&unary->future);
@@ -45,13 +45,13 @@ static void on_header(void *ctx, const char *name, size_t name_len, const char *
     struct cws_unary *unary = ctx;
     if (name_len == strlen(CWS_EXTENSIONS_HEADER) &&
         memcmp(name, CWS_EXTENSIONS_HEADER, name_len) == 0)
-        unary->extensions |= cws_extensions_parse(value, value_len);
+        unary->loop_only.extensions |= cws_extensions_parse(value, value_len);
 }
 
 static void on_message(void *ctx, const uint8_t *data, size_t len)
 {
     struct cws_unary *unary = ctx;
-    if (unary->replies++) /* against the protocol: on_status tells */
+    if (unary->loop_only.replies++) /* against the protocol: on_status tells */
         return;
     unary->reply = cws_malloc(len + 1); /* an empty message is a reply, too */
     unary->reply_len = len;
@@ -62,13 +62,13 @@ static void on_message(void *ctx, const uint8_t *data, size_t len)
 static void on_status(void *ctx, struct cws_grpc_status *status)
 {
     struct cws_unary *unary = ctx;
-    unary->call = NULL;
+    unary->loop_only.call = NULL;
     cws_grpc_status_move(&unary->status, status);
     if (unary->status.code == CWS_GRPC_OK)
-        cws_channel_set_extensions(unary->channel, unary->extensions);
-    if (unary->status.code == CWS_GRPC_OK && unary->replies != 1)
+        cws_channel_set_extensions(unary->channel, unary->loop_only.extensions);
+    if (unary->status.code == CWS_GRPC_OK && unary->loop_only.replies != 1)
         cws_grpc_status_set(&unary->status, CWS_GRPC_INTERNAL, "the peer sent %s reply message",
-                            unary->replies ? "more than one" : "no");
+                            unary->loop_only.replies ? "more than one" : "no");
     else if (unary->status.code == CWS_GRPC_OK && !unary->reply)
         cws_grpc_status_set(&unary->status, CWS_GRPC_RESOURCE_EXHAUSTED,
                             "out of memory for the reply");
@@ -86,25 +86,25 @@ static void run_start(struct cws_task *task)
         .deadline_ns =
             unary->timeout_s < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(unary->timeout_s),
     };
-    unary->call = cws_call_start(unary->channel, &options, &call_events, unary);
-    if (!unary->call) {
+    unary->loop_only.call = cws_call_start(unary->channel, &options, &call_events, unary);
+    if (!unary->loop_only.call) {
         cws_grpc_status_set(&unary->status, CWS_GRPC_RESOURCE_EXHAUSTED,
                             "out of memory for a call");
         conclude(unary);
         return;
     }
-    struct cws_block *request = unary->request;
-    unary->request = NULL;
-    cws_call_send(unary->call, request);
-    cws_call_half_close(unary->call);
+    struct cws_block *request = unary->loop_only.request;
+    unary->loop_only.request = NULL;
+    cws_call_send(unary->loop_only.call, request);
+    cws_call_half_close(unary->loop_only.call);
 }
 
 static void run_cancel(struct cws_task *task)
 {
     struct cws_unary *unary = cws_container_of(task, struct cws_unary, cancel_task);
-    if (unary->call) {
-        struct cws_call *call = unary->call;
-        unary->call = NULL;
+    if (unary->loop_only.call) {
+        struct cws_call *call = unary->loop_only.call;
+        unary->loop_only.call = NULL;
         cws_call_cancel(call);
         conclude(unary);
     }
@@ -126,7 +126,7 @@ enum cws_status cws_unary_start(struct cws_channel *channel, const char *path,
     cws_channel_ref(channel);
     unary->channel = channel;
     unary->timeout_s = timeout_s;
-    unary->request = request;
+    unary->loop_only.request = request;
     unary->start_task.run = run_start;
     unary->cancel_task.run = run_cancel;
     atomic_init(&unary->phase, CWS_PHASE_LIVE);

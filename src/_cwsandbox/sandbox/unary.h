@@ -18,16 +18,20 @@ struct cws_unary {
     uint8_t *reply;                /* serialized message; NULL unless status.code is 0 */
     size_t reply_len;
 
-    /* The loop thread's: */
+    struct cws_task start_task, cancel_task;
+    atomic_int phase; /* any thread's: enum cws_phase */
+
+    /* Fixed at start: */
     struct cws_channel *channel; /* a reference */
     double timeout_s;
-    struct cws_block *request; /* until sent */
-    struct cws_call *call;
-    struct cws_task start_task, cancel_task;
-    atomic_int phase;    /* enum cws_phase */
-    size_t replies;      /* received: one is right */
-    unsigned extensions; /* which the answer names: a set of enum cws_extension */
-    char path[];         /* NUL-terminated */
+
+    struct {
+        struct cws_block *request; /* until sent */
+        struct cws_call *call;
+        size_t replies;      /* received: one is right */
+        unsigned extensions; /* which the answer names: a set of enum cws_extension */
+    } loop_only;
+    char path[]; /* NUL-terminated; fixed at start */
 };
 
 /* `path` is copied; `request` has CWS_CALL_PREFIX bytes of room in front and is taken over on

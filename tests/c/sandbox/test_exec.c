@@ -316,7 +316,7 @@ static void test_a_stream_that_does_not_end_by_itself(void **state)
     assert_end(exec, CWS_EXEC_EXITED);
     WAIT_FOR(bed->client.loop, remote->half_closed); /* our side has ended */
     assert_false(remote->gone);
-    assert_int_equal(cws_timer_set(bed->client.loop, &exec->timer, 0),
+    assert_int_equal(cws_timer_set(bed->client.loop, &exec->loop_only.timer, 0),
                      CWS_OK); /* the while is over */
     cws_exec_unref(exec);
     WAIT_FOR(bed->client.loop, remote->gone);
@@ -384,7 +384,7 @@ static void test_the_end_overtakes_the_wish(void **state)
         struct cws_exec *exec = exec_start(bed, false, -1);
         struct remote *remote = wait_remote(bed, 0);
         /* what cws_exec_cancel does first, on a thread that is then held up */
-        assert_true(cws_phase_cancel(&exec->phase, &first));
+        assert_true(cws_phase_cancel(&exec->shared.phase, &first));
         if (how == 0)
             remote_end(remote, 0);
         else if (how == 1)

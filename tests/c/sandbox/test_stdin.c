@@ -72,9 +72,11 @@ static void test_ready_does_not_come_in_time(void **state)
     struct cws_exec *exec = exec_start(bed, true, -1);
     struct cws_write *write = exec_write(exec, 0, 10);
     struct remote *remote = wait_remote(bed, 0);
-    assert_true(exec->timer.index > 0);
-    assert_in_range(exec->timer.due_ns, cws_clock_now_ns(), cws_clock_now_ns() + 5 * CWS_NS_PER_S);
-    assert_int_equal(cws_timer_set(bed->client.loop, &exec->timer, 0), CWS_OK); /* the time is up */
+    assert_true(exec->loop_only.timer.index > 0);
+    assert_in_range(exec->loop_only.timer.due_ns, cws_clock_now_ns(),
+                    cws_clock_now_ns() + 5 * CWS_NS_PER_S);
+    assert_int_equal(cws_timer_set(bed->client.loop, &exec->loop_only.timer, 0),
+                     CWS_OK); /* the time is up */
     exec_wait(bed, exec);
     assert_int_equal(exec->end, CWS_EXEC_READY_TIMEOUT);
     assert_write(write, CWS_CLOSED);
@@ -105,7 +107,7 @@ static void test_no_gate_without_input(void **state)
     exec_bed_open(bed);
     struct cws_exec *exec = exec_start(bed, false, -1);
     struct remote *remote = wait_remote(bed, 0);
-    assert_int_equal(exec->timer.index, 0);
+    assert_int_equal(exec->loop_only.timer.index, 0);
     remote_end(remote, 0);
     exec_wait(bed, exec);
     cws_exec_unref(exec);
@@ -347,7 +349,7 @@ static void test_a_stuck_write_ends_with_the_stream(void **state)
     remote_exit(remote, 0);
     exec_wait(bed, exec);
     assert_int_equal(exec->end, CWS_EXEC_EXITED);
-    assert_int_equal(cws_timer_set(bed->client.loop, &exec->timer, 0),
+    assert_int_equal(cws_timer_set(bed->client.loop, &exec->loop_only.timer, 0),
                      CWS_OK); /* the stream's time is up */
     WAIT_FOR(bed->client.loop, write_is_done(write));
     assert_write(write, CWS_CLOSED);

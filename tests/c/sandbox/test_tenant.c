@@ -155,7 +155,7 @@ static void logs_send(struct cws_tenant *tenant)
     Coreweave__Sandbox__V1__StreamLogsRequest request =
         COREWEAVE__SANDBOX__V1__STREAM_LOGS_REQUEST__INIT;
     logs->sent++;
-    request.sandbox_id = logs->sandbox->id;
+    request.sandbox_id = logs->sandbox->loop_only.id;
     request.container = logs->container;
     request.follow = true;
     size_t len = coreweave__sandbox__v1__stream_logs_request__get_packed_size(&request);
@@ -165,7 +165,7 @@ static void logs_send(struct cws_tenant *tenant)
         return;
     }
     coreweave__sandbox__v1__stream_logs_request__pack(&request, block->data + CWS_CALL_PREFIX);
-    logs->call = cws_call_start(logs->sandbox->channel, &options, &logs_events, logs);
+    logs->call = cws_call_start(logs->sandbox->loop_only.channel, &options, &logs_events, logs);
     assert_non_null(logs->call);
     cws_call_send(logs->call, block);
     cws_call_half_close(logs->call);
