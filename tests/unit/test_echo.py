@@ -8,8 +8,10 @@ from typing import Any
 import cwsandbox as cw
 from cwsandbox._lifecycle.lifecycle import Observation
 from cwsandbox._messages import echo as _echo
+from cwsandbox._messages import values
 from cwsandbox._messages.config import workload
 from cwsandbox._messages.echo import Echo
+from cwsandbox._messages.parts import resource_gpu, resource_side
 from cwsandbox._messages.wire import create_request
 from unit.service import received, sandbox
 
@@ -90,7 +92,7 @@ def test_https_endpoints() -> None:
         service(5, endpoint={**HTTPS, "auth": 9}),
         service(6, endpoint=PASSTHROUGH),
     ]
-    found = _echo.service_endpoints(status(services=services))
+    found = values.service_endpoints(status(services=services))
     assert [(row.port, row.auth, row.request_timeout_seconds) for row in found] == [
         (1, cw.EndpointAuth.OPEN, 15),
         (2, cw.EndpointAuth.SHARE_TOKEN, 60),
@@ -146,15 +148,15 @@ def test_resources() -> None:
         "limits": {"cpu": "2", "gpu": {"count": 1, "type": "A"}},
     }
     known = echo(sandbox("running", effective_resource_requirements=both), sandbox("running"))
-    assert _echo.resource_side(known.resources, "requests") == {"cpu": "1", "memory": "1Gi"}
-    assert _echo.resource_side(known.resources, "limits") == {"cpu": "2"}
-    assert _echo.resource_gpu(known.resources) == {"count": 1, "type": "A"}
+    assert resource_side(known.resources, "requests") == {"cpu": "1", "memory": "1Gi"}
+    assert resource_side(known.resources, "limits") == {"cpu": "2"}
+    assert resource_gpu(known.resources) == {"count": 1, "type": "A"}
     older = echo(sandbox("running", effective_resources={"cpu": "3"}))
-    assert _echo.resource_side(older.resources, "requests") == {"cpu": "3"}
-    assert _echo.resource_side(older.resources, "limits") == {"cpu": "3"}
+    assert resource_side(older.resources, "requests") == {"cpu": "3"}
+    assert resource_side(older.resources, "limits") == {"cpu": "3"}
     nothing = echo(sandbox("running"))
-    assert _echo.resource_side(nothing.resources, "limits") is None
-    assert _echo.resource_gpu(nothing.resources) is None
+    assert resource_side(nothing.resources, "limits") is None
+    assert resource_gpu(nothing.resources) is None
 
 
 def test_containers_come_back_as_they_were_asked_for() -> None:
@@ -186,14 +188,14 @@ def test_containers_come_back_as_they_were_asked_for() -> None:
     made = workload({"containers": asked}, cw.SandboxDefaults())
     spec = create_request(made, made.placement, "id")["sandbox"]["spec"]
     told = received("Sandbox", {"spec": spec})
-    assert _echo.containers(told["spec"]) == asked
+    assert values.containers(told["spec"]) == asked
 
 
 def test_the_first_container_is_primary_if_none_is() -> None:
     told = received(
         "SandboxSpec", {"containers": [{"name": "Any_Name", "image": ""}, {"name": "b"}]}
     )
-    found = _echo.containers(told)
+    found = values.containers(told)
     assert [(row.name, row.primary) for row in found] == [("Any_Name", True), ("b", False)]
 
 
@@ -203,7 +205,7 @@ def test_container_statuses() -> None:
         {"name": "b", "state": 3, "exit_code": 0},
         {"name": "c", "state": 4, "exit_code": 7},
     ]
-    found = _echo.container_statuses(status(container_statuses=rows))
+    found = values.container_statuses(status(container_statuses=rows))
     assert [(row.name, row.state.value, row.exit_code, row.restart_count) for row in found] == [
         ("a", "running", None, 1),
         ("b", "completed", 0, 0),
@@ -226,7 +228,7 @@ def test_rules_in_effect() -> None:
         {},
     ]
     told = status(effective_egress=egress, effective_ingress=[{"any": True}, {"tenant": 1}])
-    assert _echo.egress_rules(told) == (
+    assert values.egress_rules(told) == (
         cw.EgressRule(dns_name="a.com"),
         cw.EgressRule(
             cidr={"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]},
@@ -236,7 +238,7 @@ def test_rules_in_effect() -> None:
         cw.EgressRule(selector={"pod_labels": {"a": "b"}}),
         cw.EgressRule(any=True),
     )
-    assert _echo.ingress_rules(told) == (
+    assert values.ingress_rules(told) == (
         cw.IngressRule(any=True),
         cw.IngressRule(tenant="same_user"),
     )

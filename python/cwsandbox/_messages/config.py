@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cwsandbox._messages.options import SINGLE_CONTAINER
 from cwsandbox._types import check as _check
+from cwsandbox._types.coerce import instance
 from cwsandbox._types.enums import PlacementMode, PlacementSpillover
 from cwsandbox._types.record import Record
 from cwsandbox._types.settings import settings
@@ -182,7 +183,8 @@ def _single(given: Mapping[str, Any], defaults: SandboxDefaults | None) -> Singl
     )
 
 
-# The option types are loaded only when something is given for them: most sandboxes need none.
+# The option types are loaded only when something is given for them: most sandboxes need none, and one dataclass takes
+# longer than all else that `from cwsandbox import Sandbox` loads.
 
 
 def _resources(value: Any) -> ResourceOptions | None:
@@ -212,7 +214,6 @@ def _secrets(inherited: Any, values: Any) -> Sequence[Secret]:
 def _pull_credentials(value: Any) -> ImagePullCredentials | None:
     if value is None:
         return None
-    from cwsandbox._types.coerce import instance
     from cwsandbox._types.secret import ImagePullCredentials
 
     return instance(value, ImagePullCredentials, "image_pull_credentials")
@@ -221,7 +222,6 @@ def _pull_credentials(value: Any) -> ImagePullCredentials | None:
 def _security_context(value: Any) -> SecurityContext | None:
     if value is None:
         return None
-    from cwsandbox._types.coerce import instance
     from cwsandbox._types.container import SecurityContext
 
     return instance(value, SecurityContext, "security_context")
@@ -230,7 +230,6 @@ def _security_context(value: Any) -> SecurityContext | None:
 def _services(values: Any) -> tuple[Service, ...]:
     if not values:
         return ()
-    from cwsandbox._types.coerce import instance
     from cwsandbox._types.service import Service
 
     if not isinstance(values, (list, tuple)):
@@ -241,7 +240,6 @@ def _services(values: Any) -> tuple[Service, ...]:
 def _volumes(values: Any, snapshot: Any) -> tuple[AnyVolume, ...]:
     if not values and snapshot is None:
         return ()
-    from cwsandbox._types.coerce import instance
     from cwsandbox._types.volume import FileSystemSnapshotOptions, volumes
 
     declared = volumes(values or (), "volumes")
@@ -256,7 +254,6 @@ def _volumes(values: Any, snapshot: Any) -> tuple[AnyVolume, ...]:
 def _network(value: Any) -> NetworkOptions | None:
     if value is None:
         return None
-    from cwsandbox._types.coerce import instance
     from cwsandbox._types.network import NetworkOptions
 
     return instance(value, NetworkOptions, "network")
@@ -265,7 +262,6 @@ def _network(value: Any) -> NetworkOptions | None:
 def _object_storage_access(value: Any) -> ObjectStorageAccess | None:
     if value is None:
         return None
-    from cwsandbox._types.coerce import instance
     from cwsandbox._types.secret import ObjectStorageAccess
 
     return instance(value, ObjectStorageAccess, "object_storage_access")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
 from cwsandbox._types.record import Record
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from datetime import datetime
-    from typing import Any
 
     Call = Callable[[str, dict[str, Any], float], Awaitable[dict[str, Any]]]
 
@@ -23,11 +25,7 @@ class Environment(Record):
 
 
 def real() -> Environment:
-    """Those of the world. Call it where the policy loop, and so asyncio, is needed anyway."""
-    import asyncio
-    import time
-    from datetime import UTC, datetime
-
+    """Those of the world."""
     return Environment(time.monotonic, asyncio.sleep, _uniform, lambda: datetime.now(UTC))
 
 

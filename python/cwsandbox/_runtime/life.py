@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 
@@ -76,8 +77,6 @@ def install() -> None:
     with _lock:
         if _installed:
             return
-        import atexit
-
         os.register_at_fork(after_in_child=_after_fork_in_child)
         atexit.register(_exit)
         _installed = True

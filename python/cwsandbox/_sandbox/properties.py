@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cwsandbox._messages import echo
+from cwsandbox._messages.parts import resource_gpu, resource_side
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,12 +89,16 @@ class SandboxProperties:
     @property
     def containers(self) -> tuple[Container, ...]:
         """The containers as the server has them."""
-        return echo.containers(self._handle.echo.spec)
+        from cwsandbox._messages import values
+
+        return values.containers(self._handle.echo.spec)
 
     @property
     def container_statuses(self) -> tuple[ContainerStatus, ...]:
         """The observed state of each container."""
-        return echo.container_statuses(self._handle.echo.status)
+        from cwsandbox._messages import values
+
+        return values.container_statuses(self._handle.echo.status)
 
     @property
     def effective_runtime_class(self) -> str | None:
@@ -113,7 +118,9 @@ class SandboxProperties:
     @property
     def service_endpoints(self) -> tuple[HttpsEndpointStatus, ...]:
         """The HTTPS endpoints in effect."""
-        return echo.service_endpoints(self._handle.echo.status)
+        from cwsandbox._messages import values
+
+        return values.service_endpoints(self._handle.echo.status)
 
     @property
     def service_addresses(self) -> tuple[TlsPassthroughEndpointStatus, ...]:
@@ -138,24 +145,28 @@ class SandboxProperties:
     @property
     def effective_egress(self) -> tuple[EgressRule, ...]:
         """The outbound rules in effect."""
-        return echo.egress_rules(self._handle.echo.status)
+        from cwsandbox._messages import values
+
+        return values.egress_rules(self._handle.echo.status)
 
     @property
     def effective_ingress(self) -> tuple[IngressRule, ...]:
         """The inbound rules in effect."""
-        return echo.ingress_rules(self._handle.echo.status)
+        from cwsandbox._messages import values
+
+        return values.ingress_rules(self._handle.echo.status)
 
     @property
     def resource_limits(self) -> dict[str, str] | None:
         """The cpu and memory limits in effect, as quantities."""
-        return echo.resource_side(self._handle.echo.resources, "limits")
+        return resource_side(self._handle.echo.resources, "limits")
 
     @property
     def resource_requests(self) -> dict[str, str] | None:
         """The guaranteed cpu and memory, as quantities."""
-        return echo.resource_side(self._handle.echo.resources, "requests")
+        return resource_side(self._handle.echo.resources, "requests")
 
     @property
     def resource_gpu(self) -> dict[str, Any] | None:
         """The gpu grant: count, and type or memory_gb."""
-        return echo.resource_gpu(self._handle.echo.resources)
+        return resource_gpu(self._handle.echo.resources)

@@ -218,13 +218,9 @@ class Sandbox(SandboxProperties):
             filters["show_terminated"] = True
 
         async def operation() -> builtins.list[Sandbox]:
-            from cwsandbox._lifecycle import directory as _directory
-            from cwsandbox._runtime import environment
-            from cwsandbox._service.client import Client
+            from cwsandbox._sandbox import others
 
-            client = Client(connection)
-            env = environment.real()
-            messages = await _directory.find(client.call, env, filters, connection.request_timeout)
+            client, messages = await others.find(connection, filters)
             return [cls._discovered(connection, client, message) for message in messages]
 
         return loop.submit(operation)
@@ -253,11 +249,9 @@ class Sandbox(SandboxProperties):
         _check.text(sandbox_id, "sandbox_id")
 
         async def operation() -> Sandbox:
-            from cwsandbox._lifecycle import directory as _directory
-            from cwsandbox._service.client import Client
+            from cwsandbox._sandbox import others
 
-            client = Client(connection)
-            message = await _directory.get(client.call, sandbox_id, connection.request_timeout)
+            client, message = await others.get(connection, sandbox_id)
             return cls._discovered(connection, client, message)
 
         return loop.submit(operation)
@@ -279,14 +273,9 @@ class Sandbox(SandboxProperties):
         _check.text(sandbox_id, "sandbox_id")
 
         async def operation() -> None:
-            from cwsandbox._lifecycle import directory as _directory
-            from cwsandbox._runtime import environment
-            from cwsandbox._service.client import Client
+            from cwsandbox._sandbox import others
 
-            env = environment.real()
-            timeout = connection.request_timeout
-            call = Client(connection).call
-            await _directory.delete(call, env, sandbox_id, missing_ok=missing_ok, timeout=timeout)
+            await others.delete(connection, sandbox_id, missing_ok)
 
         return loop.submit(operation)
 

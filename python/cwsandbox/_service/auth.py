@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+from cwsandbox._types.auth import AuthHeaders, AuthProvider, AuthStrategy
 from cwsandbox.exceptions import CWSandboxAuthenticationError
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from cwsandbox._types.auth import AuthConfig, AuthHeaders
+    from cwsandbox._types.auth import AuthConfig
 
     Metadata = tuple[tuple[str, str], ...]
 
@@ -35,8 +36,6 @@ def runs_foreign_code(auth: AuthConfig | None) -> bool:
     """Whether resolving may call code that is not ours, and so may block."""
     if auth is None:
         return _mode is not None
-    from cwsandbox._types.auth import AuthHeaders, AuthStrategy
-
     if type(auth) is AuthHeaders:
         return type(auth.headers) is not dict
     return type(auth) is not AuthStrategy
@@ -62,8 +61,6 @@ def _of_process() -> Mapping[str, str]:
 
 
 def _resolve(auth: AuthConfig, base_url: str) -> Mapping[str, str]:
-    from cwsandbox._types.auth import AuthHeaders, AuthProvider, AuthStrategy
-
     if isinstance(auth, AuthHeaders):
         return auth.headers
     if isinstance(auth, AuthStrategy):
@@ -81,8 +78,6 @@ def _resolve(auth: AuthConfig, base_url: str) -> Mapping[str, str]:
 
 
 def _from_mode(name: str, get_auth: Callable[[], AuthHeaders]) -> Mapping[str, str]:
-    from cwsandbox._types.auth import AuthHeaders
-
     found = get_auth()
     if not isinstance(found, AuthHeaders):
         raise CWSandboxAuthenticationError(f"auth mode {name!r} returned no credentials")

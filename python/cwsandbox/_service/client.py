@@ -6,12 +6,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from cwsandbox import _cwsandbox
+from cwsandbox._runtime.threads import Call
 from cwsandbox._service import auth, endpoint, errors
 from cwsandbox._service.rpc import Code, RpcFailure
 from cwsandbox.exceptions import CWSandboxAuthenticationError, SandboxProtocolError
 
 if TYPE_CHECKING:
-    from cwsandbox._runtime.threads import Call
     from cwsandbox._service.auth import Metadata
     from cwsandbox._service.connection import Connection
 
@@ -78,8 +78,6 @@ class Client:
 
     async def _find_beside(self, timeout: float) -> tuple[str, Metadata]:
         """As ``_find()``, on another thread. Calls that come meanwhile wait for the same one."""
-        from cwsandbox._runtime.threads import Call
-
         call = self._finding
         if call is None or call.is_withdrawn:
             call = self._finding = Call(self._find)

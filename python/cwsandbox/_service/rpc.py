@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import IntEnum
+from typing import TYPE_CHECKING, Any
 
+from cwsandbox._types.error import FieldViolation
 from cwsandbox._types.record import Record
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from datetime import timedelta
-    from typing import Any
-
-    from cwsandbox._types.error import FieldViolation
 
     Unpack = Callable[[str, bytes], dict[str, Any]]
 
@@ -119,8 +117,6 @@ def _details(status: Mapping[str, Any], unpack: Unpack) -> Iterable[tuple[str, d
 def _delay(duration: Mapping[str, int] | None) -> timedelta | None:
     if duration is None:
         return None
-    from datetime import timedelta
-
     try:
         return timedelta(seconds=duration["seconds"], microseconds=duration["nanos"] / 1000)
     except OverflowError:
@@ -128,8 +124,6 @@ def _delay(duration: Mapping[str, int] | None) -> timedelta | None:
 
 
 def _violations(detail: Mapping[str, Any]) -> Iterable[FieldViolation]:
-    from cwsandbox._types.error import FieldViolation
-
     for violation in detail["field_violations"]:
         localized = violation.get("localized_message") or {}
         text = violation["description"] or localized.get("message") or violation["reason"]

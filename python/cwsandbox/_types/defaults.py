@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cwsandbox._types import check
-from cwsandbox._types.enums import DataPlaneMode, PlacementSpillover
+from cwsandbox._types.auth import AuthConfig
+from cwsandbox._types.coerce import instance
+from cwsandbox._types.container import Container, SecurityContext, containers
+from cwsandbox._types.enums import DataPlaneMode, PlacementMode, PlacementSpillover
+from cwsandbox._types.network import NetworkOptions
+from cwsandbox._types.resources import ResourceOptions
+from cwsandbox._types.secret import ObjectStorageAccess, Secret, secrets
+from cwsandbox._types.service import Service
 from cwsandbox._types.standard import (
     DEFAULT_ARGS,
     DEFAULT_BASE_URL,
@@ -19,20 +26,12 @@ from cwsandbox._types.standard import (
     DEFAULT_REQUEST_TIMEOUT_SECONDS,
     DEFAULT_TEMP_DIR,
 )
-
-if TYPE_CHECKING:
-    from cwsandbox._types.auth import AuthConfig
-    from cwsandbox._types.container import Container, SecurityContext
-    from cwsandbox._types.enums import PlacementMode
-    from cwsandbox._types.network import NetworkOptions
-    from cwsandbox._types.resources import ResourceOptions
-    from cwsandbox._types.secret import ObjectStorageAccess, Secret
-    from cwsandbox._types.service import Service
-    from cwsandbox._types.volume import (
-        FileSystemSnapshotOptions,
-        RegisteredVolumeOptions,
-        ScratchVolumeOptions,
-    )
+from cwsandbox._types.volume import (
+    FileSystemSnapshotOptions,
+    RegisteredVolumeOptions,
+    ScratchVolumeOptions,
+    volumes,
+)
 
 # Keys that from_dict refuses, since dropping them would place sandboxes elsewhere than meant.
 _REMOVED_KEYS = ("profile_ids", "profile_names")
@@ -140,13 +139,6 @@ def _from_plain(name: str, value: Any) -> Any:
 
 
 def _coercions() -> dict[str, Any]:
-    from cwsandbox._types.coerce import instance
-    from cwsandbox._types.container import SecurityContext, containers
-    from cwsandbox._types.network import NetworkOptions
-    from cwsandbox._types.secret import ObjectStorageAccess, secrets
-    from cwsandbox._types.service import Service
-    from cwsandbox._types.volume import FileSystemSnapshotOptions, volumes
-
     return {
         "network": lambda value: instance(value, NetworkOptions, "network"),
         "security_context": lambda value: instance(value, SecurityContext, "security_context"),
