@@ -100,6 +100,11 @@ def lines() -> dict[str, bytes]:
         "empty-lines": b"\n\n\n",
         "long": b"x" * 70000 + b"\n" + b"y" * 20,
         "empty": b"",
+        # The first byte chooses what is kept: ends of 11 bytes, of 1, what is unread.
+        "ends": b"\x20one\ntwo\nthree\nfour\nfive\n",
+        "no-ends": b"\x02one\ntwo\n",
+        "unread": b"\x01one\ntwo\nthree\n" * 40,
+        "characters": "gr\u00fc\u00df \u2603\U0001f40d\n".encode() * 9,
     }
 
 
