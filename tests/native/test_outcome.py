@@ -152,6 +152,20 @@ def test_error_at_the_end_of_lines(troubled: Any) -> None:
     assert list(stdout) == []
 
 
+def test_gap_in_lines(troubled: Any) -> None:
+    """Output with a gap must not look whole, either."""
+    sandbox, raised = troubled
+    process = sandbox.exec(["much"], max_output_bytes=100)
+    assert process.wait(30) == 0
+    stdout = process.stdout
+    assert next(stdout) == "\0" * 50
+    with pytest.raises(raised):
+        next(stdout)
+    with pytest.raises(ExecError):
+        next(stdout)
+    assert list(stdout) == ["\x1f" * 50]
+
+
 def test_write(troubled: Any) -> None:
     sandbox, raised = troubled
     process = sandbox.exec(["greet"], stdin=True)

@@ -142,7 +142,7 @@ static int own_failure(struct py_operation *op, PyObject **out_failure)
 
 /* ---- its streams ---------------------------------------------------------------------------- */
 
-static void stream_raise_gap(const struct py_stream *stream, size_t len)
+static PyObject *stream_gap_error(const struct py_stream *stream, size_t len)
 {
     struct py_process *process = (struct py_process *)stream->op;
     struct cws_grpc_status status = {0};
@@ -150,10 +150,8 @@ static void stream_raise_gap(const struct py_stream *stream, size_t len)
                         "%zu bytes of its %s were not read in time and are not kept", len,
                         stream == &process->streams[PY_STDOUT] ? "stdout" : "stderr");
     PyObject *error = new_error(process, "gap", &status, NULL, NULL);
-    if (error)
-        py_exception_raise(error);
-    Py_XDECREF(error);
     cws_grpc_status_done(&status);
+    return error;
 }
 
 static void stream_close(const struct py_stream *stream)
@@ -164,7 +162,7 @@ static void stream_close(const struct py_stream *stream)
 static const struct py_stream_kind stream_kind = {
     .item = &py_item_line,
     .failure = own_failure,
-    .raise_gap = stream_raise_gap,
+    .gap_error = stream_gap_error,
     .close = stream_close,
 };
 

@@ -111,6 +111,19 @@ static enum py_poll poll_end(struct py_stream *stream, struct cws_observer *obse
     return PY_POLL_ERROR;
 }
 
+/* Unless it cannot be told: then the next request tries again, as output with a gap must not look
+ * whole. */
+static enum py_poll tell_gap(struct py_stream *stream)
+{
+    PyObject *error = stream->kind->gap_error(stream, stream->gap);
+    if (error) {
+        stream->gap = 0;
+        py_exception_raise(error);
+        Py_DECREF(error);
+    }
+    return PY_POLL_ERROR;
+}
+
 static enum py_poll poll_item(PyObject *self, struct cws_observer *observer,
                               struct cws_waiters **out_waiters, PyObject **out_value)
 {
@@ -119,6 +132,8 @@ static enum py_poll poll_item(PyObject *self, struct cws_observer *observer,
     *out_value = NULL;
     if (py_operation_check(stream->op) < 0)
         return PY_POLL_ERROR;
+    if (stream->gap)
+        return tell_gap(stream);
     struct cws_observer *wanted = stream->op->state->stopped ? NULL : observer;
     struct cws_output_line taken;
     switch (cws_output_take(stream->output, reader->item->cut, &taken, wanted)) {
@@ -137,8 +152,8 @@ static enum py_poll poll_item(PyObject *self, struct cws_observer *observer,
             *out_waiters = &stream->output->waiters;
         return PY_POLL_PENDING;
     case CWS_OUTPUT_GAP:
-        stream->kind->raise_gap(stream, taken.len);
-        return PY_POLL_ERROR;
+        stream->gap = taken.len;
+        return tell_gap(stream);
     case CWS_OUTPUT_NO_MEMORY:
         PyErr_NoMemory();
         return PY_POLL_ERROR;

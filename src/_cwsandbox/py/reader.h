@@ -28,8 +28,8 @@ struct py_stream;
 struct py_stream_kind {
     const struct py_item *item; /* of the stream's own reader */
     py_failure_fn *failure;
-    /* Raises that `len` bytes are missing. */
-    void (*raise_gap)(const struct py_stream *stream, size_t len);
+    /* A new exception that says that `len` bytes are missing. NULL with another exception set. */
+    PyObject *(*gap_error)(const struct py_stream *stream, size_t len);
     /* Ends the readers' side. */
     void (*close)(const struct py_stream *stream);
 };
@@ -43,6 +43,7 @@ struct py_stream {
     struct py_reader *reader; /* borrowed: the stream's own in existence, if any */
     unsigned readers;         /* in existence, whatever of */
     bool has_failed;          /* the operation's failure was raised by a reader */
+    size_t gap;               /* bytes that are missing here, which no reader has raised yet */
 };
 
 extern PyType_Spec py_reader_spec;
