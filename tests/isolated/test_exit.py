@@ -25,6 +25,13 @@ STAGES = {
         "from cwsandbox import Sandbox\ns = Sandbox.run()\n"
         "p = s.exec(['cat'], stdin=True)\np.stdin.write(b'x').result()"
     ),
+    "after a list alone": "from cwsandbox import Sandbox\nSandbox.list().result()",
+    "with a provider of credentials that hangs": (
+        "import threading\nfrom cwsandbox import Sandbox\nbegun = threading.Event()\n"
+        "class Provider:\n    def resolve_auth(self, *, base_url):\n"
+        "        begun.set()\n        threading.Event().wait()\n"
+        "starting = Sandbox(auth=Provider()).start()\nassert begun.wait(20)"
+    ),
     "with a thread blocked in result": (
         "import threading\nfrom cwsandbox import Sandbox\ns = Sandbox.run()\n"
         "p = s.exec(['sh', '-c', 'echo begun; sleep 300'])\nnext(p.stdout)\n"

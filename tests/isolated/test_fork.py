@@ -148,3 +148,33 @@ with Sandbox.run() as mine:
         print(pool.map(work, range(4)))
 """
     assert run_quietly(body) == "['0\\n', '1\\n', '2\\n', '3\\n']\n"
+
+
+def test_while_providers_of_credentials_hang() -> None:
+    """The child has threads for its own, however many of the parent's are taken."""
+    body = """
+import threading
+from cwsandbox import AuthHeaders
+together, release = threading.Barrier(65), threading.Event()
+class Provider:
+    def resolve_auth(self, *, base_url):
+        if os.getpid() == parent:
+            together.wait(30)
+            release.wait(30)
+        return AuthHeaders({}, "none")
+parent = os.getpid()
+starting = [Sandbox(auth=Provider()) for _ in range(64)]
+starts = [one.start() for one in starting]
+together.wait(30)
+def work():
+    with Sandbox(auth=Provider()) as own:
+        print(own.exec(["echo", "child"]).result().stdout, end="")
+assert in_child(work) == 0
+release.set()
+for start in starts:
+    start.result(30)
+for stop in [one.stop(graceful_shutdown_seconds=0) for one in starting]:
+    stop.result(30)
+sandbox.stop().result()
+"""
+    assert run_quietly(script(body)) == "child\n"
