@@ -13,7 +13,8 @@ import pytest
 
 from conformance.h2_peer import H2Peer, Stream
 from cwsandbox import Sandbox, SandboxError, SandboxTimeoutError, SandboxUnavailableError
-from cwsandbox._cwsandbox import Channel, RpcError
+from cwsandbox._cwsandbox import Channel, RpcError, stats
+from integration.env import eventually
 
 Hostile = Callable[..., tuple[H2Peer, Sandbox]]
 SettingCodes = h2.settings.SettingCodes
@@ -138,7 +139,10 @@ def test_connection_closed_between_calls_is_opened_again(hostile: Hostile) -> No
             for connection in peer.connections:
                 connection.drop()
 
+        fewer = range(stats()["connections"])
         peer.thread.run(drop_all())
+        # Until the client knows, what it sends may be lost.
+        eventually(lambda fewer=fewer: stats()["connections"] in fewer, "the client has noticed")
     assert len(peer.execs) == 3
     assert len({id(stream.connection) for stream in peer.execs}) == 3
 
