@@ -110,7 +110,7 @@ def test_too_slow(core: ModuleType, timeout: float) -> None:
 
 def test_bad_arguments(core: ModuleType) -> None:
     promise = core.Promise()
-    with pytest.raises(ValueError, match="timeout is nan"):
+    with pytest.raises(ValueError, match="timeout must be a number of seconds >= 0, got nan"):
         promise.result(math.nan)
     with pytest.raises(TypeError):
         promise.result("1")
@@ -120,7 +120,7 @@ def test_bad_arguments(core: ModuleType) -> None:
         promise.result(time=1)
     with pytest.raises(TypeError, match="multiple values for argument 'timeout'"):
         promise.result(1, timeout=1)
-    with pytest.raises(TypeError, match="exception instance, not <class 'ValueError'>"):
+    with pytest.raises(TypeError, match="exception instance, got <class 'ValueError'>"):
         promise.set_exception(ValueError)
     with pytest.raises(TypeError, match="StopIteration"):
         promise.set_exception(StopIteration())
@@ -284,7 +284,7 @@ def test_wrapped_future_that_runs_cannot_be_cancelled(core: ModuleType) -> None:
 
 
 def test_wraps_only_futures(core: ModuleType) -> None:
-    with pytest.raises(TypeError, match=r"concurrent\.futures\.Future, not <class 'int'>"):
+    with pytest.raises(TypeError, match=r"concurrent\.futures\.Future, got \d"):
         core.OperationRef(3)
     with pytest.raises(TypeError, match="missing the argument 'future'"):
         core.OperationRef()
@@ -331,8 +331,8 @@ def test_is_no_data(core: ModuleType) -> None:
     assert hash(promise) == hash(promise)
 
 
-def test_types_cannot_be_changed(core: ModuleType) -> None:
-    for each in (core.OperationRef, core.Promise, core.Process, core.StreamReader, core.Channel):
+def test_private_types_cannot_be_changed(core: ModuleType) -> None:
+    for each in (core.Channel, core.SandboxCore):
         with pytest.raises(TypeError):
             each.result = None
 

@@ -329,42 +329,44 @@ def test_hooks_that_misbehave(core: ModuleType, channel: Any) -> None:
         process.result()
     process = sandbox.exec(["error"])
     with pytest.raises(
-        TypeError, match="make_error of 'exec' must return an exception instance, not None"
+        TypeError, match="make_error of 'exec' must return an exception instance, got None"
     ):
         process.result()
 
 
 def test_bad_arguments(sandbox: Sandbox, core: ModuleType, channel: Any) -> None:
-    with pytest.raises(TypeError, match=r"command\[1\] must be a str, not <class 'int'>"):
+    with pytest.raises(TypeError, match=r"command\[1\] must be a str, got \d"):
         sandbox.exec(["a", 3])
-    with pytest.raises(ValueError, match=r"command\[2\] is 'b\\x00c', it must not contain a NUL"):
+    with pytest.raises(
+        ValueError, match=r"command\[2\] must not contain a NUL character, got 'b\\x00c'"
+    ):
         sandbox.exec(["a", "b", "b\0c"])
     with pytest.raises(UnicodeEncodeError):
         sandbox.exec(["\ud800"])
     with pytest.raises(ValueError, match="must not be empty"):
         sandbox.exec([])
-    with pytest.raises(ValueError, match="timeout is -1"):
+    with pytest.raises(ValueError, match="timeout must be a number of seconds >= 0, got -1"):
         sandbox.exec(["a"], timeout=-1)
-    with pytest.raises(ValueError, match="timeout is nan"):
+    with pytest.raises(ValueError, match="timeout must be a number of seconds >= 0, got nan"):
         sandbox.exec(["a"], timeout=float("nan"))
-    with pytest.raises(ValueError, match="container is"):
+    with pytest.raises(ValueError, match="container must not contain a NUL"):
         sandbox.exec(["a"], container="a\0b")
-    with pytest.raises(ValueError, match="cwd is"):
+    with pytest.raises(ValueError, match="cwd must not contain a NUL"):
         sandbox.exec(["a"], cwd="/a\0b")
     with pytest.raises(TypeError, match="missing the argument 'command'"):
         sandbox.exec()
     with pytest.raises(TypeError, match="at most 9 positional"):
         sandbox.exec(["a"], *[None] * 9)
-    with pytest.raises(TypeError, match=r"env must be a dict, not \[\]"):
+    with pytest.raises(TypeError, match=r"env must be a dict, got \[\]"):
         sandbox.exec(["a"], env=[])
-    with pytest.raises(ValueError, match="a name in env is 'a\\\\x00', it must not contain a NUL"):
+    with pytest.raises(ValueError, match="a name in env must not contain a NUL"):
         sandbox.exec(["a"], env={"a\0": "b"})
     with pytest.raises(TypeError, match="a value in env must be a str"):
         sandbox.exec(["a"], env={"a": 3})
     for options in ({"max_output_bytes": 0}, {"max_output_bytes": 1, "capture_output": False}):
         with pytest.raises(ValueError, match="max_output_bytes must be positive, with capture"):
             sandbox.exec(["a"], **options)
-    with pytest.raises(TypeError, match="a Channel is needed"):
+    with pytest.raises(TypeError, match="channel must be a Channel, got"):
         sandbox.open(3, "sb")
     with pytest.raises(TypeError, match="sandbox_id must be a str"):
         sandbox.open(channel, 3)

@@ -3,8 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/clock.h"
-
 /* Callers name arguments in their order, mostly: the search begins behind the one found last. */
 static int index_of(const struct py_params *params, PyObject *name, int from)
 {
@@ -94,24 +92,23 @@ int py_arg_seconds(PyObject *value, const char *name, bool negative_is_zero, dou
     if (!value || value == Py_None)
         return 0;
     double seconds = PyFloat_AsDouble(value);
-    if (seconds == -1.0 && PyErr_Occurred())
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        if (PyErr_ExceptionMatches(PyExc_TypeError))
+            PyErr_Format(PyExc_TypeError, "%s must be a number of seconds, got %.200R", name,
+                         value);
         return -1;
+    }
     if (isnan(seconds) || (seconds < 0 && !negative_is_zero)) {
-        PyErr_Format(PyExc_ValueError, "%s is %R, it must be a number of seconds not below 0", name,
-                     value);
+        PyErr_Format(PyExc_ValueError, "%s must be a number of seconds >= 0, got %R", name, value);
         return -1;
     }
     *out_s = seconds > 0 ? seconds : 0;
     return 0;
 }
 
-int py_arg_deadline(PyObject *value, uint64_t *out_ns)
+int py_arg_timeout(PyObject *value, double *out_s)
 {
-    double seconds;
-    if (py_arg_seconds(value, "timeout", true, &seconds) < 0)
-        return -1;
-    *out_ns = seconds < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(seconds);
-    return 0;
+    return py_arg_seconds(value, "timeout", true, out_s);
 }
 
 /* The text, or NULL without an exception when it is no str or has a NUL in it. */
@@ -133,10 +130,10 @@ static void raise_not_clean(PyObject *value, PyObject *name)
     if (!name)
         return;
     if (PyUnicode_Check(value))
-        PyErr_Format(PyExc_ValueError, "%U is %R, it must not contain a NUL character", name,
+        PyErr_Format(PyExc_ValueError, "%U must not contain a NUL character, got %.200R", name,
                      value);
     else
-        PyErr_Format(PyExc_TypeError, "%U must be a str, not %R", name, Py_TYPE(value));
+        PyErr_Format(PyExc_TypeError, "%U must be a str, got %.200R", name, value);
     Py_DECREF(name);
 }
 

@@ -24,8 +24,8 @@ int py_args_parse_call(const struct py_params *params, PyObject *args, PyObject 
  * unless `negative_is_zero`, for a negative number. */
 int py_arg_seconds(PyObject *value, const char *name, bool negative_is_zero, double *out_s);
 
-/* As py_arg_seconds with negative_is_zero, as a time on the monotonic clock. */
-int py_arg_deadline(PyObject *value, uint64_t *out_ns);
+/* How long to wait: as py_arg_seconds of "timeout" with negative_is_zero. */
+int py_arg_timeout(PyObject *value, double *out_s);
 
 /* A str without NUL characters, as UTF-8 owned by the str. TypeError, ValueError. NULL on
  * failure. `out_len` may be NULL. */

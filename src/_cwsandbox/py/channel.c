@@ -16,7 +16,7 @@ struct py_channel {
 struct cws_channel *py_channel_of(struct py_state *state, PyObject *object)
 {
     if (!PyObject_TypeCheck(object, state->channel_type)) {
-        PyErr_Format(PyExc_TypeError, "a Channel is needed, not %R", Py_TYPE(object));
+        PyErr_Format(PyExc_TypeError, "channel must be a Channel, got %.200R", object);
         return NULL;
     }
     struct py_channel *self = (struct py_channel *)object;
@@ -106,7 +106,7 @@ static int pem_option(PyObject *value, const char *name, const char **out_pem, s
     if (!value || value == Py_None)
         return 0;
     if (!PyBytes_Check(value)) {
-        PyErr_Format(PyExc_TypeError, "%s must be bytes or None, not %R", name, Py_TYPE(value));
+        PyErr_Format(PyExc_TypeError, "%s must be bytes or None, got %.200R", name, value);
         return -1;
     }
     if (PyBytes_AsStringAndSize(value, &bytes, &len) < 0)
@@ -140,7 +140,7 @@ static int ping_interval_option(PyObject *value, uint64_t *out_ns)
         return -1;
     /* Of a day at most: nobody waits longer for a dead connection's end. */
     if (seconds < 0.001 || seconds > 86400) {
-        PyErr_Format(PyExc_ValueError, "ping_interval is %R, it must be 0.001 to 86400 seconds",
+        PyErr_Format(PyExc_ValueError, "ping_interval must be 0.001 to 86400 seconds, got %R",
                      value);
         return -1;
     }

@@ -34,7 +34,7 @@ static int check_maker(int kind, PyObject *maker, const char *name, bool is_want
     else if (!maker)
         PyErr_Format(PyExc_TypeError, "kind '%s' needs %s", kinds[kind].name, name);
     else if (!PyCallable_Check(maker))
-        PyErr_Format(PyExc_TypeError, "%s must be callable, not %R", name, Py_TYPE(maker));
+        PyErr_Format(PyExc_TypeError, "%s must be callable, got %.200R", name, maker);
     else
         return 0;
     return -1;
@@ -83,7 +83,8 @@ PyObject *py_kind_make_error(struct py_state *state, enum py_kind kind, PyObject
     PyObject *made = PyObject_CallFunctionObjArgs(state->makers[kind].error, what, why, NULL);
     if (!made || py_is_exception(made))
         return made;
-    PyErr_Format(PyExc_TypeError, "make_error of '%s' must return an exception instance, not %R",
+    PyErr_Format(PyExc_TypeError,
+                 "make_error of '%s' must return an exception instance, got %.200R",
                  kinds[kind].name, made);
     Py_DECREF(made);
     return NULL;

@@ -85,8 +85,8 @@ static int check_operations(struct py_state *state, PyObject *operations)
     for (Py_ssize_t i = 0; i < PyTuple_Size(operations); i++) {
         PyObject *item = PyTuple_GetItem(operations, i);
         if (!PyObject_TypeCheck(item, state->operation_type)) {
-            PyErr_Format(PyExc_TypeError, "operations[%zd] must be an OperationRef, not %R", i,
-                         Py_TYPE(item));
+            PyErr_Format(PyExc_TypeError, "operations[%zd] must be an OperationRef, got %R", i,
+                         item);
             return -1;
         }
         if (py_operation_check((struct py_operation *)item) < 0)
@@ -130,13 +130,13 @@ PyObject *py_wait_many(PyObject *module, PyObject *const *args, Py_ssize_t nargs
     static const char *const names[] = {"operations", "count", "timeout"};
     static const struct py_params params = {"wait_many", names, 3, 3, 3};
     PyObject *given[3];
-    uint64_t deadline_ns;
+    double timeout_s;
     if (py_args_parse(&params, args, nargs, kwnames, given) < 0)
         return NULL;
     Py_ssize_t count = PyNumber_AsSsize_t(given[1], PyExc_OverflowError);
     if (count == -1 && PyErr_Occurred())
         return NULL;
-    if (py_arg_deadline(given[2], &deadline_ns) < 0)
+    if (py_arg_timeout(given[2], &timeout_s) < 0)
         return NULL;
     PyObject *operations = PySequence_Tuple(given[0]);
     if (!operations)
@@ -147,7 +147,8 @@ PyObject *py_wait_many(PyObject *module, PyObject *const *args, Py_ssize_t nargs
                      "count is %zd, it must be between 0 and the number of operations, %zd", count,
                      PyTuple_Size(operations));
     else if (check_operations(py_state_of_module(module), operations) == 0)
-        result = wait_for(py_state_of_module(module), operations, (size_t)count, deadline_ns);
+        result = wait_for(py_state_of_module(module), operations, (size_t)count,
+                          py_deadline_ns(timeout_s));
     Py_DECREF(operations);
     return result;
 }

@@ -6,9 +6,8 @@
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
-PyObject *py_operation_alloc(PyTypeObject *type, struct py_state *state)
+PyObject *py_operation_alloc(PyTypeObject *type, struct py_state *state, allocfunc alloc)
 {
-    allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     struct py_operation *op = (struct py_operation *)alloc(type, 0);
     if (!op)
         return NULL;
@@ -27,7 +26,7 @@ void py_operation_begin(struct py_operation *op, const struct py_source *source,
 struct py_operation *py_operation_new(struct py_state *state, const struct py_source *source,
                                       void *core)
 {
-    PyObject *self = py_operation_alloc(state->operation_type, state);
+    PyObject *self = py_operation_alloc(state->operation_type, state, PyType_GenericAlloc);
     if (!self) {
         source->release(core);
         return NULL;
@@ -250,7 +249,9 @@ static PyObject *operation_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
                                PyObject *Py_UNUSED(kwargs))
 {
     struct py_state *state = py_state_of_type(type);
-    return state ? py_operation_alloc(type, state) : NULL;
+    if (!state)
+        return NULL;
+    return py_operation_alloc(type, state, (allocfunc)PyType_GetSlot(type, Py_tp_alloc));
 }
 
 static PyObject *operation_result(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -259,11 +260,11 @@ static PyObject *operation_result(PyObject *self, PyObject *const *args, Py_ssiz
     static const char *const names[] = {"timeout"};
     static const struct py_params params = {"result", names, 1, 1, 0};
     PyObject *timeout;
-    uint64_t deadline_ns;
+    double timeout_s;
     if (py_args_parse(&params, args, nargs, kwnames, &timeout) < 0 ||
-        py_arg_deadline(timeout, &deadline_ns) < 0)
+        py_arg_timeout(timeout, &timeout_s) < 0)
         return NULL;
-    return py_wait(((struct py_operation *)self)->state, self, &outcome_blocking, deadline_ns);
+    return py_wait(((struct py_operation *)self)->state, self, &outcome_blocking, timeout_s);
 }
 
 static PyObject *operation_await(PyObject *self)
@@ -288,6 +289,24 @@ static PyObject *operation_cancel(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (py_operation_check(op) < 0)
         return NULL;
     return PyBool_FromLong(py_operation_cancel(op));
+}
+
+/* Says what is known, and neither waits nor has the outcome made. */
+static PyObject *operation_repr(PyObject *self)
+{
+    const struct py_operation *op = (const struct py_operation *)self;
+    const char *state = "pending";
+    if (!op->source)
+        state = "not initialized";
+    else if (op->generation != cws_loop_generation())
+        state = "made before fork";
+    else if (op->cancelled)
+        state = "cancelled";
+    else if (op->error)
+        state = "failed";
+    else if (py_operation_is_done(op))
+        state = "done";
+    return py_repr(self, "state=%s", state);
 }
 
 static PyMethodDef operation_methods[] = {
@@ -320,6 +339,7 @@ static PyType_Slot operation_slots[] = {
     {Py_tp_new, operation_new},
     {Py_tp_init, operation_init},
     {Py_am_await, operation_await},
+    {Py_tp_repr, operation_repr},
     {Py_tp_methods, operation_methods},
     {Py_tp_members, operation_members},
     {Py_tp_traverse, py_operation_traverse},
@@ -331,7 +351,6 @@ static PyType_Slot operation_slots[] = {
 PyType_Spec py_operation_spec = {
     .name = "cwsandbox.OperationRef",
     .basicsize = sizeof(struct py_operation),
-    .flags =
-        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = operation_slots,
 };

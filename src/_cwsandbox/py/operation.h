@@ -50,8 +50,9 @@ struct py_operation {
 
 extern PyType_Spec py_operation_spec;
 
-/* Slots of the types derived from OperationRef. */
-PyObject *py_operation_alloc(PyTypeObject *type, struct py_state *state);
+/* Slots of the types derived from OperationRef. They can be changed by Python code, as tests that
+ * patch a method do: nothing here relies on what a type's methods are. */
+PyObject *py_operation_alloc(PyTypeObject *type, struct py_state *state, allocfunc alloc);
 int py_operation_traverse(PyObject *self, visitproc visit, void *arg);
 int py_operation_clear(PyObject *self);
 void py_operation_dealloc(PyObject *self);

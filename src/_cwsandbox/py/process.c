@@ -172,7 +172,7 @@ PyObject *py_process_new(struct py_state *state, struct cws_exec *exec, PyObject
                          PyObject *failures, PyObject *command, bool check)
 {
     struct py_process *process =
-        (struct py_process *)py_operation_alloc(state->process_type, state);
+        (struct py_process *)py_operation_alloc(state->process_type, state, PyType_GenericAlloc);
     if (!process) {
         cws_exec_let_go(exec);
         return NULL;
@@ -182,8 +182,8 @@ PyObject *py_process_new(struct py_state *state, struct cws_exec *exec, PyObject
     process->failures = Py_NewRef(failures);
     process->command = Py_NewRef(command);
     process->check = check;
-    py_stream_init(&process->streams[PY_STDOUT], &stream_kind, &process->op, &exec->out);
-    py_stream_init(&process->streams[PY_STDERR], &stream_kind, &process->op, &exec->err);
+    py_stream_init(&process->streams[PY_STDOUT], &stream_kind, "stdout", &process->op, &exec->out);
+    py_stream_init(&process->streams[PY_STDERR], &stream_kind, "stderr", &process->op, &exec->err);
     py_input_init(&process->input, own_failure, &process->op, &exec->stdin_);
     return (PyObject *)process;
 }
@@ -245,11 +245,11 @@ static PyObject *process_wait(PyObject *self, PyObject *const *args, Py_ssize_t 
     static const char *const names[] = {"timeout"};
     static const struct py_params params = {"wait", names, 1, 1, 0};
     PyObject *timeout;
-    uint64_t deadline_ns;
+    double timeout_s;
     if (py_args_parse(&params, args, nargs, kwnames, &timeout) < 0 ||
-        py_arg_deadline(timeout, &deadline_ns) < 0)
+        py_arg_timeout(timeout, &timeout_s) < 0)
         return NULL;
-    return py_wait(((struct py_process *)self)->op.state, self, &exit_code, deadline_ns);
+    return py_wait(((struct py_process *)self)->op.state, self, &exit_code, timeout_s);
 }
 
 static PyObject *process_poll(PyObject *self, PyObject *Py_UNUSED(ignored))
@@ -330,6 +330,45 @@ static PyObject *process_timeout(PyObject *self, void *Py_UNUSED(closure))
     return PyFloat_FromDouble(timeout_s);
 }
 
+/* Of a long command so many characters are shown. */
+enum { REPR_COMMAND_MAX = 200 };
+
+static PyObject *command_text(const struct py_process *process)
+{
+    PyObject *list = PySequence_List(process->command);
+    PyObject *text = list ? PyObject_Repr(list) : NULL;
+    Py_XDECREF(list);
+    if (!text || PyUnicode_GetLength(text) <= REPR_COMMAND_MAX)
+        return text;
+    PyObject *head = PyUnicode_Substring(text, 0, REPR_COMMAND_MAX);
+    PyObject *cut = head ? PyUnicode_FromFormat("%U...", head) : NULL;
+    Py_XDECREF(head);
+    Py_DECREF(text);
+    return cut;
+}
+
+/* Says what is known, and neither waits nor has the result made. */
+static PyObject *process_repr(PyObject *self)
+{
+    const struct py_process *process = (const struct py_process *)self;
+    PyObject *command = command_text(process);
+    if (!command)
+        return NULL;
+    PyObject *text;
+    if (process->op.generation != cws_loop_generation())
+        text = py_repr(self, "command=%U state=made before fork", command);
+    else if (!is_done(process))
+        text = py_repr(self, "command=%U state=running", command);
+    else if (has_exited(process))
+        text = py_repr(self, "command=%U state=exited returncode=%d", command,
+                       py_process_exec(process)->exit_code);
+    else
+        text = py_repr(self, "command=%U state=%s", command,
+                       is_cancelled(process) ? "cancelled" : "failed");
+    Py_DECREF(command);
+    return text;
+}
+
 static PyMethodDef process_methods[] = {
     {"poll", process_poll, METH_NOARGS,
      PyDoc_STR("poll($self)\n--\n\nThe exit code, None while it runs and after cancel(). Raises "
@@ -365,10 +404,12 @@ static PyGetSetDef process_getset[] = {
 
 static PyType_Slot process_slots[] = {
     {Py_tp_doc, (void *)PyDoc_STR("A running command.")},
+    {Py_tp_repr, process_repr},
     {Py_tp_methods, process_methods},
     {Py_tp_getset, process_getset},
     {Py_tp_traverse, process_traverse},
     {Py_tp_clear, process_clear},
+    {Py_tp_alloc, py_refuse_alloc},
     {Py_tp_dealloc, process_dealloc},
     {0, NULL},
 };
@@ -376,7 +417,6 @@ static PyType_Slot process_slots[] = {
 PyType_Spec py_process_spec = {
     .name = "cwsandbox.Process",
     .basicsize = sizeof(struct py_process),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
-             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = process_slots,
 };

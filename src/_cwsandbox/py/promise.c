@@ -138,8 +138,8 @@ int py_promise_wrap(struct py_operation *op, PyObject *future)
     if (fits < 0)
         return -1;
     if (!fits) {
-        PyErr_Format(PyExc_TypeError, "OperationRef takes a concurrent.futures.Future, not %R",
-                     Py_TYPE(future));
+        PyErr_Format(PyExc_TypeError, "future must be a concurrent.futures.Future, got %.200R",
+                     future);
         return -1;
     }
     if (op->source) {
@@ -193,7 +193,7 @@ static PyObject *promise_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
     struct cws_future *core = core_new();
     if (!core)
         return NULL;
-    PyObject *self = py_operation_alloc(type, state);
+    PyObject *self = py_operation_alloc(type, state, (allocfunc)PyType_GetSlot(type, Py_tp_alloc));
     if (self)
         py_operation_begin((struct py_operation *)self, &promise_source, core);
     else
@@ -210,8 +210,7 @@ static int promise_init(PyObject *self, PyObject *args, PyObject *kwargs)
     if (py_args_parse_call(&params, args, kwargs, &on_cancel) < 0)
         return -1;
     if (on_cancel && on_cancel != Py_None && !PyCallable_Check(on_cancel)) {
-        PyErr_Format(PyExc_TypeError, "on_cancel must be callable or None, not %R",
-                     Py_TYPE(on_cancel));
+        PyErr_Format(PyExc_TypeError, "on_cancel must be callable or None, got %.200R", on_cancel);
         return -1;
     }
     PyObject *before = op->attached;
@@ -238,7 +237,7 @@ static PyObject *promise_set_result(PyObject *self, PyObject *value)
 static PyObject *promise_set_exception(PyObject *self, PyObject *exception)
 {
     if (!py_is_exception(exception)) {
-        PyErr_Format(PyExc_TypeError, "set_exception() takes an exception instance, not %R",
+        PyErr_Format(PyExc_TypeError, "exception must be an exception instance, got %.200R",
                      exception);
         return NULL;
     }
@@ -276,7 +275,6 @@ static PyType_Slot promise_slots[] = {
 PyType_Spec py_promise_spec = {
     .name = "cwsandbox.Promise",
     .basicsize = sizeof(struct py_operation),
-    .flags =
-        Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = promise_slots,
 };

@@ -12,10 +12,10 @@ struct py_reader {
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
-void py_stream_init(struct py_stream *stream, const struct py_stream_kind *kind,
+void py_stream_init(struct py_stream *stream, const struct py_stream_kind *kind, const char *name,
                     struct py_operation *op, struct cws_output *output)
 {
-    *stream = (struct py_stream){.kind = kind, .op = op, .output = output};
+    *stream = (struct py_stream){.kind = kind, .name = name, .op = op, .output = output};
 }
 
 static PyObject *op_of(PyObject *self)
@@ -176,7 +176,7 @@ static const struct py_waitable next_item = {.poll = poll_item, .loop = loop_of,
 static PyObject *reader_next(PyObject *self)
 {
     struct py_state *state = ((struct py_reader *)self)->stream->op->state;
-    return py_wait(state, self, &next_item, CWS_NO_DEADLINE);
+    return py_wait(state, self, &next_item, -1);
 }
 
 static PyObject *reader_anext(PyObject *self)
@@ -200,6 +200,14 @@ static PyObject *reader_chunks(PyObject *self, PyObject *Py_UNUSED(ignored))
     return py_operation_check(stream->op) < 0 ? NULL : reader_new(stream, &py_item_text);
 }
 
+static PyObject *reader_repr(PyObject *self)
+{
+    const struct py_reader *reader = (const struct py_reader *)self;
+    const struct py_stream *stream = reader->stream;
+    return py_repr(self, "%s%s of %R%s", reader->item == &py_item_text ? "chunks of " : "",
+                   stream->name, op_of(self), stream->output->closed ? " closed" : "");
+}
+
 static PyMethodDef reader_methods[] = {
     {"chunks", reader_chunks, METH_NOARGS,
      PyDoc_STR("chunks($self)\n--\n\nIterate the text as it arrives, without waiting for the end "
@@ -220,6 +228,7 @@ static PyType_Slot reader_slots[] = {
      (void *)PyDoc_STR(
          "Iterates lines as they arrive: `for` from threads, `async for` from any event loop;\n"
          "one shared cursor.")},
+    {Py_tp_repr, reader_repr},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, reader_next},
     {Py_am_aiter, PyObject_SelfIter},
@@ -227,6 +236,7 @@ static PyType_Slot reader_slots[] = {
     {Py_tp_methods, reader_methods},
     {Py_tp_traverse, reader_traverse},
     {Py_tp_clear, reader_clear},
+    {Py_tp_alloc, py_refuse_alloc},
     {Py_tp_dealloc, reader_dealloc},
     {0, NULL},
 };
@@ -234,7 +244,6 @@ static PyType_Slot reader_slots[] = {
 PyType_Spec py_reader_spec = {
     .name = "cwsandbox.StreamReader",
     .basicsize = sizeof(struct py_reader),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE |
-             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = reader_slots,
 };

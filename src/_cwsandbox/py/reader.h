@@ -38,6 +38,7 @@ struct py_stream_kind {
  * go. */
 struct py_stream {
     const struct py_stream_kind *kind;
+    const char *name;        /* "stdout"; for repr() */
     struct py_operation *op; /* the object that this is embedded in; `output` lives as long */
     struct cws_output *output;
     struct py_reader *reader; /* borrowed: the stream's own in existence, if any */
@@ -48,7 +49,7 @@ struct py_stream {
 
 extern PyType_Spec py_reader_spec;
 
-void py_stream_init(struct py_stream *stream, const struct py_stream_kind *kind,
+void py_stream_init(struct py_stream *stream, const struct py_stream_kind *kind, const char *name,
                     struct py_operation *op, struct cws_output *output);
 
 /* A new reference to the stream's own reader. The reader holds the operation, which does not hold

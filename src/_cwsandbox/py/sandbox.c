@@ -116,7 +116,7 @@ static int check_failure(PyObject *failure, const char *method)
 {
     if (py_is_exception(failure))
         return 0;
-    PyErr_Format(PyExc_TypeError, "%s() takes an exception instance, not %R", method, failure);
+    PyErr_Format(PyExc_TypeError, "%s() takes an exception instance, got %.200R", method, failure);
     return -1;
 }
 
@@ -229,7 +229,7 @@ static int fill_env(PyObject *env, struct cws_exec_options *options)
     if (!env || env == Py_None)
         return 0;
     if (!PyDict_Check(env)) {
-        PyErr_Format(PyExc_TypeError, "env must be a dict, not %R", env);
+        PyErr_Format(PyExc_TypeError, "env must be a dict, got %.200R", env);
         return -1;
     }
     struct cws_exec_variable *variables =

@@ -57,6 +57,25 @@ struct py_state *py_state_of_type(PyTypeObject *type)
     return NULL;
 }
 
+PyObject *py_repr(PyObject *self, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    PyObject *what = PyUnicode_FromFormatV(format, arguments);
+    va_end(arguments);
+    PyObject *name = what ? PyType_GetName(Py_TYPE(self)) : NULL;
+    PyObject *text = name ? PyUnicode_FromFormat("<%U %U>", name, what) : NULL;
+    Py_XDECREF(name);
+    Py_XDECREF(what);
+    return text;
+}
+
+PyObject *py_refuse_alloc(PyTypeObject *type, Py_ssize_t Py_UNUSED(count))
+{
+    PyErr_Format(PyExc_TypeError, "cannot create instances of %R", type);
+    return NULL;
+}
+
 int py_state_check_fork(unsigned generation, const char *what)
 {
     if (generation == cws_loop_generation())

@@ -66,6 +66,13 @@ void py_state_unref(struct py_state *state); /* NULL is allowed */
 /* What the module's own memory holds is the pointer. Borrowed. */
 struct py_state *py_state_of_module(PyObject *module);
 
+/* "<Name ...>", with the name of the object's type and what the format and its arguments give. */
+PyObject *py_repr(PyObject *self, const char *format, ...);
+
+/* Py_tp_alloc of the types whose objects are made by this module only, whatever somebody has put in
+ * the place of their __new__: always NULL with TypeError. */
+PyObject *py_refuse_alloc(PyTypeObject *type, Py_ssize_t count);
+
 /* The state behind `type`, also for classes derived from ours in Python. NULL with an exception
  * set. */
 struct py_state *py_state_of_type(PyTypeObject *type);

@@ -69,7 +69,7 @@ PyObject *py_unary_start(struct py_state *state, struct cws_channel *channel, Py
     const ProtobufCMethodDescriptor *desc = cws_proto_method_path(name, len, path);
     if (!desc) {
         PyErr_Format(PyExc_ValueError,
-                     "method is %R, it must be one of the service's, as \"Service/Method\"",
+                     "method must be one of the service's, as \"Service/Method\", got %.200R",
                      method);
         return NULL;
     }

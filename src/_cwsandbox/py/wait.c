@@ -153,14 +153,24 @@ static int wait_once(PyObject *subject, const struct py_waitable *waitable, uint
     return rc;
 }
 
-static void raise_timeout(void)
+uint64_t py_deadline_ns(double timeout_s)
 {
-    PyErr_SetString(PyExc_TimeoutError, "the timeout has passed before the operation was done");
+    return timeout_s < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(timeout_s);
+}
+
+static void raise_timeout(PyObject *subject, double timeout_s)
+{
+    char *seconds = PyOS_double_to_string(timeout_s, 'g', 6, 0, NULL);
+    if (!seconds)
+        return;
+    PyErr_Format(PyExc_TimeoutError, "not done within %s s: %R", seconds, subject);
+    PyMem_Free(seconds);
 }
 
 PyObject *py_wait(struct py_state *state, PyObject *subject, const struct py_waitable *waitable,
-                  uint64_t deadline_ns)
+                  double timeout_s)
 {
+    uint64_t deadline_ns = py_deadline_ns(timeout_s);
     PyObject *value = NULL;
     struct cws_waiters *waiters;
     struct cws_loop *loop;
@@ -185,6 +195,6 @@ PyObject *py_wait(struct py_state *state, PyObject *subject, const struct py_wai
     if (rc == 2)
         return value;
     if (rc == 0)
-        raise_timeout();
+        raise_timeout(subject, timeout_s);
     return NULL;
 }

@@ -35,11 +35,14 @@ struct py_waitable {
     bool is_stream;
 };
 
-/* Blocks until there is a value or the deadline (monotonic ns) has passed: then TimeoutError.
- * Signals are handled at once, so KeyboardInterrupt ends it, taking nothing. NULL without an
- * exception: the end of an iteration. */
+/* Blocks until there is a value or `timeout_s` seconds have passed: then TimeoutError, which says
+ * what `subject` is and does. Below 0: no limit. Signals are handled at once, so KeyboardInterrupt
+ * ends it, taking nothing. NULL without an exception: the end of an iteration. */
 PyObject *py_wait(struct py_state *state, PyObject *subject, const struct py_waitable *waitable,
-                  uint64_t deadline_ns);
+                  double timeout_s);
+
+/* When a wait of `timeout_s` seconds that begins now ends, in monotonic ns; below 0: never. */
+uint64_t py_deadline_ns(double timeout_s);
 
 /* Frees what py_wait keeps in the state for the next wait. */
 void py_wait_free_spare(struct py_state *state);

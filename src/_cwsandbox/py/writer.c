@@ -173,8 +173,8 @@ static PyObject *writer_write(PyObject *self, PyObject *data)
         return NULL;
     Py_buffer view;
     if (!PyObject_CheckBuffer(data)) {
-        PyErr_Format(PyExc_TypeError, "write() takes bytes, bytearray or memoryview, not %R",
-                     Py_TYPE(data));
+        PyErr_Format(PyExc_TypeError, "data must be bytes, bytearray or memoryview, got %.200R",
+                     data);
         return NULL;
     }
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
@@ -197,7 +197,7 @@ static PyObject *writer_writeline(PyObject *self, PyObject *const *args, Py_ssiz
     if (!encoding)
         return NULL;
     if (!PyUnicode_Check(given[0])) {
-        PyErr_Format(PyExc_TypeError, "writeline() takes a str, not %R", Py_TYPE(given[0]));
+        PyErr_Format(PyExc_TypeError, "text must be a str, got %.200R", given[0]);
         return NULL;
     }
     PyObject *line = PyUnicode_FromFormat("%U\n", given[0]);
@@ -226,7 +226,7 @@ static PyObject *writer_set_exception(PyObject *self, PyObject *exception)
     if (!input)
         return NULL;
     if (!py_is_exception(exception)) {
-        PyErr_Format(PyExc_TypeError, "set_exception() takes an exception instance, not %R",
+        PyErr_Format(PyExc_TypeError, "exception must be an exception instance, got %.200R",
                      exception);
         return NULL;
     }
@@ -243,6 +243,14 @@ static PyObject *writer_closed(PyObject *self, void *Py_UNUSED(closure))
     if (!input)
         return NULL;
     return PyBool_FromLong(cws_stdin_is_closed(input->queue));
+}
+
+static PyObject *writer_repr(PyObject *self)
+{
+    const struct py_input *input = ((struct py_writer *)self)->input;
+    bool known = input->op->generation == cws_loop_generation();
+    return py_repr(self, "stdin of %R%s", (PyObject *)input->op,
+                   known && cws_stdin_is_closed(input->queue) ? " closed" : "");
 }
 
 static PyMethodDef writer_methods[] = {
@@ -268,9 +276,11 @@ static PyGetSetDef writer_getset[] = {
 
 static PyType_Slot writer_slots[] = {
     {Py_tp_doc, (void *)PyDoc_STR("Standard input of a command.")},
+    {Py_tp_repr, writer_repr},
     {Py_tp_methods, writer_methods},
     {Py_tp_getset, writer_getset},
     {Py_tp_traverse, writer_traverse},
+    {Py_tp_alloc, py_refuse_alloc},
     {Py_tp_dealloc, writer_dealloc},
     {0, NULL},
 };
@@ -278,7 +288,6 @@ static PyType_Slot writer_slots[] = {
 PyType_Spec py_writer_spec = {
     .name = "cwsandbox.StreamWriter",
     .basicsize = sizeof(struct py_writer),
-    /* Not immutable: module_exec gives it QUEUE_SIZE. */
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = writer_slots,
 };
