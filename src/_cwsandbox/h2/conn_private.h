@@ -4,6 +4,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include "h2/conn.h"
+#include "h2/stream_state.h"
 
 struct cws_h2_conn {
     struct cws_loop *loop;
@@ -48,14 +49,10 @@ struct cws_h2_stream {
     size_t pending;        /* bytes in them */
     nghttp2_nv *trailers;  /* cws_malloc'ed with their texts behind them */
     size_t trailer_count;
-    bool manual_credit;
-    bool responded;    /* server: a body may be sent */
-    bool finished;     /* END_STREAM after the queue */
-    bool deferred;     /* nghttp2 waits for cws_h2_stream_send */
-    bool is_interim;   /* the block that is coming is a 1xx response's */
-    bool peer_reset;   /* RST_STREAM was received */
-    bool peer_ended;   /* END_STREAM was received */
+    enum cws_h2_sending sending;
+    enum cws_h2_receiving receiving;
     bool headers_sent; /* client: the request's HEADERS have been given to the transport */
+    bool manual_credit;
 };
 
 /* Sees that a flush happens before the loop next waits. */

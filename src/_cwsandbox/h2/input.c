@@ -27,6 +27,17 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
     return 0;
 }
 
+/* What nghttp2 lets through and the table does not would be an error in one of the two. */
+static void receive_event(struct cws_h2_stream *stream, enum cws_h2_receive_event event)
+{
+    enum cws_h2_receiving next = cws_h2_receiving_after(stream->receiving, event);
+    if (next == CWS_H2_RECEIVING_NONE)
+        cws_h2_conn_fail(stream->conn, CWS_PROTOCOL, "a frame out of place on stream %d",
+                         (int)stream->id);
+    else
+        stream->receiving = next;
+}
+
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
     struct cws_h2_conn *conn = user;
@@ -35,7 +46,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
         return NGHTTP2_ERR_CALLBACK_FAILURE; /* nothing more of this peer's is begun */
     if (stream) {
         stream->block_size = 0;
-        stream->is_interim = false;
+        receive_event(stream, CWS_H2_RECEIVE_BLOCK);
     }
     if (conn->role != CWS_H2_SERVER || frame->hd.type != NGHTTP2_HEADERS ||
         frame->headers.cat != NGHTTP2_HCAT_REQUEST)
@@ -70,9 +81,12 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     struct cws_h2_stream *stream = find_stream(session, frame->hd.stream_id);
     if (!stream || !stream->events)
         return 0;
-    stream->is_interim |= is_interim_status(name, name_len, value, value_len);
-    if (stream->is_interim)
+    if (stream->receiving == CWS_H2_RECEIVING_INTERIM)
         return 0;
+    if (is_interim_status(name, name_len, value, value_len)) {
+        receive_event(stream, CWS_H2_RECEIVE_INTERIM);
+        return 0;
+    }
     stream->block_size += name_len + value_len + FIELD_OVERHEAD;
     if (stream->block_size <= conn->max_header_list)
         stream->events->on_field(stream->ctx, (const char *)name, name_len, (const char *)value,
@@ -132,7 +146,7 @@ static bool is_too_many_pings(const nghttp2_goaway *goaway)
 
 static void block_received(struct cws_h2_conn *conn, struct cws_h2_stream *stream, bool is_last)
 {
-    if (stream->is_interim)
+    if (stream->receiving == CWS_H2_RECEIVING_INTERIM)
         return;
     if (stream->block_size > conn->max_header_list)
         stream->events->on_oversized(stream->ctx, conn->max_header_list);
@@ -159,7 +173,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
     case NGHTTP2_RST_STREAM:
         stream = find_stream(session, frame->hd.stream_id);
         if (stream)
-            stream->peer_reset = true;
+            receive_event(stream, CWS_H2_RECEIVE_RESET);
         return 0;
     case NGHTTP2_HEADERS:
         stream = find_stream(session, frame->hd.stream_id);
@@ -173,7 +187,7 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         return 0;
     }
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) && stream) {
-        stream->peer_ended = true;
+        receive_event(stream, CWS_H2_RECEIVE_END);
         if (stream->events)
             stream->events->on_end(stream->ctx);
     }
@@ -189,7 +203,7 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
     struct cws_h2_end end = {
         .code = code,
         .unprocessed = code == NGHTTP2_REFUSED_STREAM,
-        .reset = stream->peer_reset,
+        .reset = stream->receiving == CWS_H2_RECEIVING_RESET,
     };
     cws_h2_stream_close(stream, &end);
     return 0;

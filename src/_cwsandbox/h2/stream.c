@@ -11,6 +11,8 @@ struct cws_h2_stream *cws_h2_stream_new(struct cws_h2_conn *conn, int32_t id)
     stream->conn = conn;
     stream->id = id;
     stream->window = conn->stream_window;
+    stream->sending = conn->role == CWS_H2_CLIENT ? CWS_H2_SENDING_OPEN : CWS_H2_SENDING_AWAITED;
+    stream->receiving = CWS_H2_RECEIVING_OPEN;
     cws_list_init(&stream->queue);
     cws_list_push_back(&conn->streams, &stream->node);
     conn->stream_count++;
@@ -93,6 +95,12 @@ static size_t fill_from_queue(struct cws_h2_stream *stream, uint8_t *to, size_t 
     return filled;
 }
 
+static void send_event(struct cws_h2_stream *stream, enum cws_h2_send_event event)
+{
+    stream->sending = cws_h2_sending_after(stream->sending, event);
+    assert(stream->sending != CWS_H2_SENDING_NONE);
+}
+
 static ssize_t read_body(nghttp2_session *session, int32_t stream_id, uint8_t *to, size_t room,
                          uint32_t *data_flags, nghttp2_data_source *source, void *conn)
 {
@@ -105,7 +113,7 @@ static ssize_t read_body(nghttp2_session *session, int32_t stream_id, uint8_t *t
         stream->events->on_drained(stream->ctx); /* may queue more */
         empty = cws_list_is_empty(&stream->queue);
     }
-    if (empty && stream->finished) {
+    if (empty && stream->sending == CWS_H2_SENDING_FINISHED) {
         *data_flags |= NGHTTP2_DATA_FLAG_EOF;
         if (stream->trailers) {
             *data_flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
@@ -116,7 +124,7 @@ static ssize_t read_body(nghttp2_session *session, int32_t stream_id, uint8_t *t
         return (ssize_t)filled;
     }
     if (filled == 0) {
-        stream->deferred = true;
+        send_event(stream, CWS_H2_SEND_RAN_DRY);
         return NGHTTP2_ERR_DEFERRED;
     }
     return (ssize_t)filled;
@@ -128,21 +136,20 @@ nghttp2_data_provider cws_h2_stream_provider(struct cws_h2_stream *stream)
 }
 
 /* There is something to send: lets nghttp2 ask for it. */
-static void resume(struct cws_h2_stream *stream)
+static void resume_with(struct cws_h2_stream *stream, enum cws_h2_send_event event)
 {
-    if (stream->deferred) {
-        stream->deferred = false;
+    bool was_parked = stream->sending == CWS_H2_SENDING_PARKED;
+    send_event(stream, event);
+    if (was_parked)
         nghttp2_session_resume_data(stream->conn->session, stream->id);
-    }
     cws_h2_conn_want_flush(stream->conn);
 }
 
 void cws_h2_stream_send(struct cws_h2_stream *stream, struct cws_block *block)
 {
-    assert(!stream->finished);
     cws_list_push_back(&stream->queue, &block->node);
     stream->pending += block->len - block->off;
-    resume(stream);
+    resume_with(stream, CWS_H2_SEND_BYTES);
 }
 
 size_t cws_h2_stream_pending(const struct cws_h2_stream *stream)
@@ -152,8 +159,7 @@ size_t cws_h2_stream_pending(const struct cws_h2_stream *stream)
 
 void cws_h2_stream_finish(struct cws_h2_stream *stream)
 {
-    stream->finished = true;
-    resume(stream);
+    resume_with(stream, CWS_H2_SEND_END);
 }
 
 /* A copy of the fields with their texts in one allocation; NULL when out of memory. */
@@ -182,7 +188,6 @@ static nghttp2_nv *copy_fields(const struct cws_h2_field *fields, size_t count)
 enum cws_status cws_h2_stream_finish_with(struct cws_h2_stream *stream,
                                           const struct cws_h2_field *trailers, size_t count)
 {
-    assert(!stream->trailers && stream->responded);
     stream->trailers = copy_fields(trailers, count);
     if (!stream->trailers)
         return CWS_NO_MEMORY;
@@ -200,11 +205,11 @@ static enum cws_status submit_response(struct cws_h2_stream *stream,
                                        const nghttp2_data_provider *provider)
 {
     nghttp2_nv nv[MAX_RESPONSE_FIELDS];
-    assert(count <= MAX_RESPONSE_FIELDS && !stream->responded);
+    assert(count <= MAX_RESPONSE_FIELDS);
     cws_h2_fields_to_nv(fields, count, nv);
     if (nghttp2_submit_response(stream->conn->session, stream->id, nv, count, provider) != 0)
         return CWS_NO_MEMORY;
-    stream->responded = true;
+    send_event(stream, provider ? CWS_H2_SEND_RESPONSE : CWS_H2_SEND_BARE);
     cws_h2_conn_want_flush(stream->conn);
     return CWS_OK;
 }
@@ -219,7 +224,6 @@ enum cws_status cws_h2_stream_respond(struct cws_h2_stream *stream,
 enum cws_status cws_h2_stream_respond_only(struct cws_h2_stream *stream,
                                            const struct cws_h2_field *fields, size_t count)
 {
-    stream->finished = true;
     return submit_response(stream, fields, count, NULL);
 }
 
@@ -230,7 +234,7 @@ void cws_h2_stream_reset(struct cws_h2_stream *stream, uint32_t code)
     drop_queue(stream);
     if (conn->failed)
         return; /* the connection's end will free it */
-    if (stream->peer_ended &&
+    if (stream->receiving == CWS_H2_RECEIVING_ENDED &&
         nghttp2_session_get_stream_local_close(conn->session, stream->id) == 1)
         return; /* both sides have ended: nghttp2 is about to close it by itself */
     nghttp2_submit_rst_stream(conn->session, NGHTTP2_FLAG_NONE, stream->id, code);
