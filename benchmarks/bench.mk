@@ -52,8 +52,8 @@ GUARD_PYTHON ?= /usr/bin/python3
 GUARD_ARGS ?=
 
 .PHONY: guard guard-update
-guard: $(BENCH)/guard_mark.so
-	$(VENV)/bin/python benchmarks/guard/guard.py --python $(GUARD_PYTHON) --mark $< \
+guard: install $(BENCH)/guard_mark.so
+	$(VENV)/bin/python benchmarks/guard/guard.py --python $(GUARD_PYTHON) --mark $(BENCH)/guard_mark.so \
 		--path $(wildcard $(VENV)/lib/python3*/site-packages) $(GUARD_ARGS)
 
 guard-update:
