@@ -110,6 +110,7 @@ def test_cancel(channel: Any, answer: Any, peer: GrpcPeer, run: Run) -> None:
         cancelled.clear()
         awaited = channel.unary(GET, {})
         task = asyncio.ensure_future(awaited)
+        await asyncio.sleep(0)  # so that it awaits when it is cancelled
         await asyncio.to_thread(arrived.wait, 30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

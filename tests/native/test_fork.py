@@ -207,6 +207,8 @@ async def main():
         await promises[0]
         woken.append(os.fork())
         if woken == [0]:
+            # Since 3.14 a forked event loop says itself that it is nobody's running loop any more.
+            loop.set_exception_handler(lambda loop, context: None)
             loop.stop()
 
     async def other(promise):
