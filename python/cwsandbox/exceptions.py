@@ -47,6 +47,8 @@ raises the builtin ``TimeoutError``, a cancelled operation ``concurrent.futures.
 
 from __future__ import annotations
 
+from cwsandbox._types.annotations import on_demand
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -462,3 +464,9 @@ class FunctionError(CWSandboxError):
 
 class AsyncFunctionError(FunctionError):
     """Async functions cannot be remote functions."""
+
+
+for _class in list(vars().values()):
+    if isinstance(_class, type):
+        on_demand(_class)
+del _class

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cwsandbox._messages import echo
 from cwsandbox._messages.parts import resource_gpu, resource_side
+from cwsandbox._types.annotations import on_demand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     )
 
 
+@on_demand
 class SandboxProperties:
     """Values from the server's latest answer. Reading one never blocks and never sends anything."""
 
-    _handle: Handle
-    _workload: Workload | None
+    if TYPE_CHECKING:
+        _handle: Handle
+        _workload: Workload | None
 
     @property
     def sandbox_id(self) -> str | None:

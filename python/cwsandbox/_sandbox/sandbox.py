@@ -14,6 +14,7 @@ from cwsandbox._runtime import life, loop
 from cwsandbox._sandbox.properties import SandboxProperties
 from cwsandbox._service.connection import connection as connection_of
 from cwsandbox._types import check as _check
+from cwsandbox._types.annotations import on_demand
 from cwsandbox._types.enums import DataPlaneMode, SandboxStatus, number
 from cwsandbox._types.standard import DEFAULT_GRACEFUL_SHUTDOWN_SECONDS
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
 
 
+@on_demand
 class Sandbox(SandboxProperties):
     """One sandbox: create it, run commands in it, stop it.
 

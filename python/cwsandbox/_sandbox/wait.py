@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from collections.abc import Sequence
+from typing import Any, TypeVar, overload
 
 from cwsandbox import _cwsandbox
 from cwsandbox._cwsandbox import OperationRef, Process
 from cwsandbox._sandbox.sandbox import Sandbox
 from cwsandbox._types import check
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 Waitable = Sandbox | OperationRef[Any] | Process
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from cwsandbox._types.auth import AuthHeaders, AuthProvider, AuthStrategy
 from cwsandbox.exceptions import CWSandboxAuthenticationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from cwsandbox._types.auth import AuthConfig
 
     Metadata = tuple[tuple[str, str], ...]
