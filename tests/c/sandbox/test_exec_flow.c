@@ -1,6 +1,8 @@
 /* sandbox/exec_flow: how much of a command's output is kept, and when it is held back. */
 #include "support/exec_peer.h"
 
+#include <semaphore.h>
+
 enum {
     MESSAGE = 32 * 1024,
     WINDOW = 1024 * 1024,
@@ -222,6 +224,126 @@ static void test_with_both_readers_closed_the_ends_are_kept(void **state)
     exec_bed_close(bed);
 }
 
+/* --- readers beside the loop's thread --- */
+
+enum { SOME = 3 * WINDOW };
+
+static void send_some(struct remote *remote, char event)
+{
+    if (event != 'b')
+        return;
+    remote_lines(remote, true, SOME);
+    remote_lines(remote, false, SOME);
+    remote_end(remote, 0);
+}
+
+struct sleeper {
+    struct cws_observer observer;
+    sem_t woken;
+};
+
+static void wake(struct cws_observer *observer)
+{
+    sem_post(&cws_container_of(observer, struct sleeper, observer)->woken);
+}
+
+static void sleeper_init(struct sleeper *sleeper)
+{
+    *sleeper = (struct sleeper){.observer.notify = wake};
+    cws_list_init(&sleeper->observer.node);
+    sem_init(&sleeper->woken, 0, 0);
+}
+
+/* Bytes that were taken or told to be missing, up to about `most`. */
+static size_t read_up_to(struct cws_output *output, size_t most)
+{
+    struct sleeper sleeper;
+    size_t read = 0;
+    sleeper_init(&sleeper);
+    cws_output_attach(output);
+    while (read < most) {
+        struct cws_output_line line;
+        enum cws_output_next next =
+            cws_output_take(output, CWS_OUTPUT_LINE, &line, &sleeper.observer);
+        if (next == CWS_OUTPUT_END)
+            break;
+        if (next == CWS_OUTPUT_EMPTY) {
+            sem_wait(&sleeper.woken);
+            cws_waiters_remove(&output->waiters, &sleeper.observer);
+        } else {
+            read += line.len + line.rest;
+        }
+    }
+    cws_output_detach(output);
+    sem_destroy(&sleeper.woken);
+    return read;
+}
+
+static void wait_for_end(struct cws_exec *exec)
+{
+    struct sleeper sleeper;
+    sleeper_init(&sleeper);
+    if (cws_future_observe(&exec->future, &sleeper.observer)) {
+        sem_wait(&sleeper.woken);
+        cws_future_unobserve(&exec->future, &sleeper.observer);
+    }
+    sem_destroy(&sleeper.woken);
+    assert_int_equal(exec->end, CWS_EXEC_EXITED);
+}
+
+static void *use_in_each_way(void *arg)
+{
+    struct exec_bed *bed = arg;
+    for (int i = 0; i < 12; i++) {
+        struct cws_exec *exec = start(bed, i % 6 == 5 ? CWS_OUTPUT_ALL : CWS_OUTPUT_UNREAD);
+        switch (i % 6) {
+        case 0: /* one stream, then what is left of the other */
+            assert_int_equal(read_up_to(&exec->out, SIZE_MAX), SOME);
+            assert_int_equal(read_up_to(&exec->err, SIZE_MAX), SOME);
+            break;
+        case 1:
+            wait_for_end(exec);
+            break;
+        case 2: /* a part, then the end */
+            assert_true(read_up_to(&exec->out, SOME / 2) >= SOME / 2);
+            wait_for_end(exec);
+            assert_true(read_up_to(&exec->out, SIZE_MAX) <= SOME / 2);
+            break;
+        case 3: /* one stream without the other */
+            cws_exec_close_output(exec, &exec->err);
+            assert_int_equal(read_up_to(&exec->out, SIZE_MAX), SOME);
+            break;
+        case 4:
+        case 5: /* the handle is dropped amid it all */
+            read_up_to(&exec->out, WINDOW / 2);
+            cws_exec_ref(exec);
+            cws_exec_let_go(exec);
+            wait_for_end(exec);
+            cws_exec_unref(exec);
+            continue;
+        }
+        wait_for_end(exec);
+        cws_exec_let_go(exec);
+    }
+    return NULL;
+}
+
+static void test_readers_on_many_threads(void **state)
+{
+    struct exec_bed *bed = *state;
+    pthread_t users[3];
+    struct cws_error err = {0};
+    exec_bed_open(bed);
+    bed->hook = send_some;
+    assert_int_equal(cws_loop_start(bed->client.loop, &err), CWS_OK);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&users[i], NULL, use_in_each_way, bed), 0);
+    for (int i = 0; i < 3; i++)
+        pthread_join(users[i], NULL);
+    client_bed_stop_thread(&bed->client);
+    exec_bed_close(bed);
+}
+
 #define EXEC_TEST(function) TEST_WITH(struct exec_bed, function)
 
 int main(void)
@@ -234,6 +356,7 @@ int main(void)
         EXEC_TEST(test_closed_streams_are_discarded),
         EXEC_TEST(test_what_nobody_can_ask_for_is_discarded),
         EXEC_TEST(test_with_both_readers_closed_the_ends_are_kept),
+        EXEC_TEST(test_readers_on_many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
