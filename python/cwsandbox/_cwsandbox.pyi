@@ -154,7 +154,10 @@ class SandboxCore:
         max_output_bytes: int | None = None,
     ) -> Process:
         """Start the command in ``cwd``, an absolute path. Returns at once; never raises for the sandbox's state.
-        ``timeout`` in seconds counts from the moment the exec is sent. ``TypeError`` when an item is not a str."""
+        ``timeout`` in seconds counts from the moment the exec is sent. ``TypeError`` when an item is not a str.
+
+        ``env`` are variables of this command. Without ``capture_output`` only unread output is kept and holds the command
+        back; ``max_output_bytes`` keeps the first and the last half of so many bytes of each stream."""
     def stats(self) -> tuple[int, int, int, int]:
         """exec_count, completed_ok, completed_nonzero, failures."""
 
