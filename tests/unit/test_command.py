@@ -31,7 +31,7 @@ def test_empty(command: Any) -> None:
     [
         ("", ValueError, "cwd cannot be empty string"),
         ("relative", ValueError, "cwd must be an absolute path"),
-        (5, TypeError, "cwd must be a string"),
+        (5, TypeError, "cwd must be a str, got 5"),
     ],
 )
 def test_refused_directories(cwd: Any, error: type[Exception], words: str) -> None:

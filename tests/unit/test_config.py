@@ -116,6 +116,18 @@ def test_with_overrides() -> None:
         defaults.with_overrides(profile_ids=["x"])
 
 
+def test_from_dict_takes_rows_that_only_a_sandbox_checks() -> None:
+    rows = [{"image": "a", "name": "main", "primary": True}, {"image": "b", "name": "c"}]
+    made = SandboxDefaults.from_dict({"containers": rows})
+    assert made.containers == (
+        cw.Container(image="a", name="main", primary=True),
+        cw.Container(image="b", name="c"),
+    )
+    with pytest.raises(ValueError, match="needs resources; 'main' has none"):
+        workload({}, made)
+    assert SandboxDefaults.from_dict({"containers": []}).containers == ()
+
+
 def test_from_dict() -> None:
     assert SandboxDefaults.from_dict(None) == SandboxDefaults()
     assert (

@@ -168,6 +168,16 @@ def test_field_violations() -> None:
     assert "field violations: spec.image: is bad; all wrong" in str(error)
 
 
+def test_what_the_message_says_already_is_said_once() -> None:
+    text = "container: 'x' is not in sandbox sb-1"
+    violations = (FieldViolation("container", "'x' is not in sandbox sb-1"),)
+    refused = RpcFailure(3, "INVALID_ARGUMENT", text, ErrorInfo(field_violations=violations))
+    error = to_exception(refused, operation="Command 'a'")
+    assert str(error) == f"Command 'a' failed, INVALID_ARGUMENT: {text}"
+    assert isinstance(error, exceptions.SandboxValidationError)
+    assert error.field_violations == violations
+
+
 # ---- the details of a status ----
 
 

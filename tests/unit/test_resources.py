@@ -160,7 +160,7 @@ def test_sides_are_separate_copies() -> None:
         ({"requests": {"gpu": 1}}, ValueError, "unrecognized keys in requests"),
         ({"limits": {"disk": "1"}}, ValueError, "unrecognized keys in limits"),
         ("1", TypeError, "resources must be"),
-        ({"cpu": 1}, TypeError, "must be a string"),
+        ({"cpu": 1}, TypeError, "must be a str"),
         ({"cpu": "1x"}, ValueError, "unrecognized quantity"),
         (
             {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}},

@@ -56,7 +56,7 @@ def test_construction_sends_nothing_and_starts_nothing() -> None:
         ({"tags": "bare"}, TypeError, "tags must be a sequence of strings"),
         ({"defaults": {"tags": ["a"]}}, TypeError, "from_dict"),
         ({"poll_rpc_timeout_seconds": 0}, ValueError, "poll_rpc_timeout_seconds"),
-        ({"resources": {"cpu": 1}}, TypeError, "must be a string"),
+        ({"resources": {"cpu": 1}}, TypeError, "must be a str"),
         ({"data_plane_mode": "direct"}, ValueError, "not available"),
         ({"base_url": 5}, TypeError, "base_url"),
     ],

@@ -98,7 +98,7 @@ REFUSED: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
         "Endpoint or dict",
     ),
     (cw.EndpointShareToken, {"value": ""}, ValueError, "empty"),
-    (cw.EndpointShareToken, {"value": b"x"}, TypeError, "string"),
+    (cw.EndpointShareToken, {"value": b"x"}, TypeError, "must be a str, got b'x'"),
     (cw.ScratchVolumeOptions, {"name": ""}, ValueError, "ScratchVolumeOptions.name"),
     (cw.ScratchVolumeOptions, {"name": "v", "mount_path": "data"}, ValueError, "absolute"),
     (cw.ScratchVolumeOptions, {"name": "v", "mount_path": "/"}, ValueError, "root"),
@@ -135,7 +135,7 @@ REFUSED: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     (
         cw.Container,
         {"image": "i", "mounted_files": [{"mount_path": "/a"}]},
-        KeyError,
+        ValueError,
         "file_content",
     ),
     (cw.Container, {"image": "i", "environment_variables": {"A": 1}}, TypeError, "only strings"),
@@ -256,6 +256,7 @@ def test_volumes_from_dicts() -> None:
 def test_share_token_never_shows() -> None:
     token = cw.EndpointShareToken("secret-value")
     assert "secret-value" not in f"{token} {token!r} {[token]}"
+    assert (str(token), repr(token)) == ("<redacted>", "EndpointShareToken(<redacted>)")
     assert token.get_secret_value() == "secret-value"
     assert token.as_headers() == {"X-Sandbox-Share-Token": "secret-value"}
 
@@ -291,6 +292,10 @@ def rows(*names: str, primary: int = 0, **more: Any) -> list[dict[str, Any]]:
 
 def test_one_container_needs_little() -> None:
     assert containers([{"image": "i"}]) == (cw.Container(image="i"),)
+
+
+def test_an_empty_name_is_none() -> None:
+    assert cw.Container(image="i", name="").name is None
 
 
 def test_several_containers() -> None:

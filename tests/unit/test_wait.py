@@ -54,7 +54,9 @@ def test_nothing_to_wait_for() -> None:
 
 @pytest.mark.parametrize("item", [None, 5, "text", Future()])
 def test_what_cannot_be_waited_for(item: Any) -> None:
-    with pytest.raises(TypeError, match="cannot wait for"):
+    with pytest.raises(
+        TypeError, match=r"waitables\[1\] must be a Sandbox, OperationRef or Process, got"
+    ):
         cwsandbox.wait([finished(1), item])
 
 

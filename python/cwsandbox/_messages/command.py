@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 
 from cwsandbox._types import check
 
@@ -18,6 +19,8 @@ def words_of(command: Sequence[str]) -> list[str]:
             f"command must be a sequence of strings, not {command!r}: "
             "pass a list such as ['echo', 'hi'], or ['/bin/sh', '-c', text] for shell text"
         )
+    if not isinstance(command, Iterable):
+        raise TypeError(f"command must be a sequence of strings, got {command!r}")
     words = list(command)
     if not words:
         raise ValueError("Command cannot be empty")
@@ -27,12 +30,17 @@ def words_of(command: Sequence[str]) -> list[str]:
 def directory(cwd: str) -> str:
     """The directory to start a command in."""
     if not isinstance(cwd, str):
-        raise TypeError(f"cwd must be a string, got {cwd!r}")
+        raise TypeError(f"cwd must be a str, got {cwd!r}")
     if not cwd:
         raise ValueError("cwd cannot be empty string")
     if not cwd.startswith("/"):
         raise ValueError(f"cwd must be an absolute path, got {cwd!r}")
     return cwd
+
+
+def container_name(container: str | None) -> str:
+    """The name of the container to run a command in; empty: the only or primary one."""
+    return (check.optional_text(container, "container") or "").strip()
 
 
 def variables(env: Mapping[str, str]) -> dict[str, str]:

@@ -50,7 +50,13 @@ WORKLOAD = (
 )
 
 # Still taken, so that whoever gives one is told what has taken its place.
-REMOVED = ("profile_ids", "profile_names", "s3_mount", "ports", "max_timeout_seconds")
+REMOVED = {
+    "profile_ids": "runner_ids",
+    "profile_names": "runner_ids",
+    "s3_mount": "object_storage_access",
+    "ports": "services",
+    "max_timeout_seconds": "request_timeout_seconds",
+}
 
 SANDBOX = (*CONNECTION, *SINGLE_CONTAINER, *WORKLOAD, *REMOVED)
 # Those of Sandbox.run(): its command and arguments are positional, its service is that of the environment.
@@ -64,8 +70,6 @@ def pick(names: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
 
 def refuse_removed(given: Mapping[str, Any]) -> None:
     """``TypeError`` for parameters that are gone, whatever their value but None."""
-    for name in REMOVED:
+    for name, instead in REMOVED.items():
         if given.get(name) is not None:
-            raise TypeError(
-                f"{name!r} is no longer supported; see runner_ids, services and volumes"
-            )
+            raise TypeError(f"{name!r} is no longer supported: use {instead}")

@@ -9,7 +9,7 @@ from cwsandbox._lifecycle import lifecycle
 from cwsandbox._lifecycle.handle import Handle
 from cwsandbox._lifecycle.lifecycle import Phase
 from cwsandbox._messages import config, options
-from cwsandbox._messages.command import directory, limit, variables, words_of
+from cwsandbox._messages.command import container_name, directory, limit, variables, words_of
 from cwsandbox._runtime import life, loop
 from cwsandbox._sandbox.properties import SandboxProperties
 from cwsandbox._service.connection import connection as connection_of
@@ -409,7 +409,7 @@ class Sandbox(SandboxProperties):
             stdin,
             check,
             None if timeout == float("inf") else timeout,
-            (container or "").strip(),
+            container_name(container),
             None if cwd is None else directory(cwd),
             None if env is None else variables(env),
             capture_output,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar, overload
 
 from cwsandbox import _cwsandbox
@@ -24,7 +24,17 @@ def results(refs: OperationRef[_T] | Sequence[OperationRef[_T]], /) -> _T | list
     """Block for the value of one operation, or for those of several, in order. The first failure in order is raised."""
     if isinstance(refs, OperationRef):
         return refs.result()
-    return [ref.result() for ref in refs]
+    items = _items(refs, "refs", "an OperationRef or a sequence of them")
+    for at, ref in enumerate(items):
+        if not isinstance(ref, OperationRef):
+            raise TypeError(f"refs[{at}] must be an OperationRef or Process, got {ref!r}")
+    return [ref.result() for ref in items]
+
+
+def _items(values: object, what: str, rule: str) -> list[Any]:
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{what} must be {rule}, got {values!r}")
+    return list(values)
 
 
 def wait(
@@ -40,19 +50,21 @@ def wait(
     if num_returns is not None and check.integer(num_returns, "num_returns") < 1:
         raise ValueError(f"num_returns must be at least 1, got {num_returns}")
     limit = None if timeout is None else max(0.0, check.number(timeout, "timeout"))
-    items = list(waitables)
+    items = _items(waitables, "waitables", "a sequence of Sandbox, OperationRef or Process")
     if not items:
         return [], []
     count = len(items) if num_returns is None else min(num_returns, len(items))
-    flags = _cwsandbox.wait_many([_operation(item) for item in items], count, limit)
+    flags = _cwsandbox.wait_many(
+        [_operation(item, at) for at, item in enumerate(items)], count, limit
+    )
     done = [item for item, flag in zip(items, flags, strict=True) if flag]
     others = [item for item, flag in zip(items, flags, strict=True) if not flag]
     return done[:count], done[count:] + others
 
 
-def _operation(item: object) -> OperationRef[Any]:
+def _operation(item: object, at: int) -> OperationRef[Any]:
     if isinstance(item, Sandbox):
         return item._running()
     if isinstance(item, OperationRef):
         return item
-    raise TypeError(f"cannot wait for {item!r}: it is no Sandbox, OperationRef or Process")
+    raise TypeError(f"waitables[{at}] must be a Sandbox, OperationRef or Process, got {item!r}")

@@ -16,7 +16,7 @@ LOCAL = "local"
 def base_url(argument: str | None, default: str = DEFAULT_BASE_URL) -> str:
     """The URL to use: the argument, else ``CWSANDBOX_BASE_URL``, else the default. A trailing slash is dropped."""
     if argument is not None and not isinstance(argument, str):
-        raise TypeError(f"base_url must be a string, got {argument!r}")
+        raise TypeError(f"base_url must be a str, got {argument!r}")
     url = argument or os.environ.get("CWSANDBOX_BASE_URL") or default
     return url if url.startswith("unix:") else url.rstrip("/")
 

@@ -156,11 +156,16 @@ def _message(failure: RpcFailure, operation: str, sandbox_id: str | None) -> str
     parts = [f"{subject} {words}"]
     if failure.message:
         parts.append(failure.message)
-    if failure.info.field_violations:
-        parts.append(
-            "field violations: " + "; ".join(map(_violation_text, failure.info.field_violations))
-        )
+    told = failure.message or ""
+    untold = [one for one in failure.info.field_violations if not _is_told(one, told)]
+    if untold:
+        parts.append("field violations: " + "; ".join(map(_violation_text, untold)))
     return ": ".join(parts)
+
+
+def _is_told(violation: FieldViolation, text: str) -> bool:
+    """Whether the server has put the violation into its message, too."""
+    return violation.field in text and violation.description in text
 
 
 def _violation_text(violation: FieldViolation) -> str:

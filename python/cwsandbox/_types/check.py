@@ -41,7 +41,7 @@ def string_map(value: Any, what: str) -> dict[str, str]:
 def text(value: Any, what: str) -> str:
     """A string that is not empty."""
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be a string, got {value!r}")
+        raise TypeError(f"{what} must be a str, got {value!r}")
     if not value:
         raise ValueError(f"{what} must not be empty")
     return value
@@ -52,8 +52,20 @@ def optional_text(value: Any, what: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be a string, got {value!r}")
+        raise TypeError(f"{what} must be a str, got {value!r}")
     return value or None
+
+
+def keys(
+    given: Iterable[object],
+    known: Iterable[str],
+    what: str,
+    error: type[Exception] = ValueError,
+) -> None:
+    """Refuses keys that mean nothing, and lists those that do."""
+    extra = sorted(str(key) for key in set(given) - set(known))
+    if extra:
+        raise error(f"{what}: {', '.join(extra)}; valid keys: {', '.join(sorted(known))}")
 
 
 def number(value: Any, what: str) -> float:
@@ -111,7 +123,7 @@ def choice(value: Any, enum: type[_E], what: str) -> _E:
     if isinstance(value, enum):
         return value
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be a {enum.__name__} or a string, got {value!r}")
+        raise TypeError(f"{what} must be a {enum.__name__} or a str, got {value!r}")
     try:
         return enum(value.strip().lower())
     except ValueError:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cwsandbox._types import check
-from cwsandbox._types.coerce import instance, optional
+from cwsandbox._types.coerce import instance, instances, optional
 from cwsandbox._types.enums import SandboxStatus
 from cwsandbox._types.resources import ResourceOptions, normalize
 from cwsandbox._types.secret import ImagePullCredentials, Secret, merge, secrets
@@ -84,6 +84,8 @@ class Container:
 
     def __post_init__(self) -> None:
         check.text(self.image, "Container.image")
+        if self.name == "":
+            object.__setattr__(self, "name", None)
         if self.name is not None:
             _check_name(self.name)
         check.optional_text(self.command, "Container.command")
@@ -140,9 +142,7 @@ class ContainerStatus:
 
 def containers(values: object, what: str = "containers") -> tuple[Container, ...]:
     """The rows of a sandbox with several containers, checked together."""
-    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Sequence):
-        raise TypeError(f"{what} must be a sequence of Container or dict, got {values!r}")
-    rows = tuple(instance(value, Container, what) for value in values)
+    rows = instances(values, Container, what)
     if not rows:
         raise ValueError(f"{what} must not be empty")
     if len(rows) > 1:
@@ -179,21 +179,20 @@ def mounted_files(values: object, what: str = "mounted_files") -> tuple[Mapping[
         values = [{"mount_path": path, "file_content": content} for path, content in values.items()]
     if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
         raise TypeError(f"{what} must be a sequence of dicts, got {values!r}")
-    return tuple(_mounted_file(value, what) for value in values)
+    return tuple(_mounted_file(value, f"{what}[{at}]") for at, value in enumerate(values))
 
 
 def _mounted_file(value: object, what: str) -> dict[str, Any]:
+    needed = "mount_path and file_content"
     if not isinstance(value, Mapping):
-        raise TypeError(
-            f"{what} must contain dicts with mount_path and file_content, got {value!r}"
-        )
-    for key in ("mount_path", "file_content"):
-        if key not in value:
-            raise KeyError(f"{what}: an entry lacks {key!r}; it has {sorted(map(str, value))}")
+        raise TypeError(f"{what} must be a dict with {needed}, got {value!r}")
+    if not {"mount_path", "file_content"} <= value.keys():
+        given = ", ".join(sorted(map(str, value))) or "nothing"
+        raise ValueError(f"{what} needs {needed}; given: {given}")
     content = value["file_content"]
     if isinstance(content, str):
         content = content.encode()
     if not isinstance(content, (bytes, bytearray, memoryview)):
-        raise TypeError(f"{what}: file_content must be bytes or str, got {type(content).__name__}")
+        raise TypeError(f"{what}: file_content must be bytes or str, got {content!r}")
     path = check.text(value["mount_path"], f"{what}: mount_path")
     return {"mount_path": path, "file_content": bytes(content)}

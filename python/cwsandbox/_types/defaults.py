@@ -8,8 +8,8 @@ from typing import Any
 
 from cwsandbox._types import check
 from cwsandbox._types.auth import AuthConfig
-from cwsandbox._types.coerce import instance
-from cwsandbox._types.container import Container, SecurityContext, containers
+from cwsandbox._types.coerce import instance, instances
+from cwsandbox._types.container import Container, SecurityContext
 from cwsandbox._types.enums import DataPlaneMode, PlacementMode, PlacementSpillover
 from cwsandbox._types.network import NetworkOptions
 from cwsandbox._types.resources import ResourceOptions
@@ -107,6 +107,13 @@ class SandboxDefaults:
 
     def with_overrides(self, **kwargs: Any) -> SandboxDefaults:
         """A copy with some fields replaced; ``TypeError`` for an unknown one."""
+        known = [item.name for item in fields(self)]
+        unknown = [name for name in kwargs if name not in known]
+        if unknown:
+            raise TypeError(
+                f"SandboxDefaults has no field {', '.join(unknown)}; "
+                f"its fields: {', '.join(sorted(known))}"
+            )
         return replace(self, **kwargs)
 
     @classmethod
@@ -148,8 +155,9 @@ def _coercions() -> dict[str, Any]:
         "file_system_snapshot": lambda value: instance(
             value, FileSystemSnapshotOptions, "file_system_snapshot"
         ),
-        "services": lambda value: tuple(instance(item, Service, "services") for item in value),
-        "containers": lambda value: containers(list(value)),
+        "services": lambda value: instances(value, Service, "services"),
+        # How they go together is checked when a sandbox is made of them.
+        "containers": lambda value: instances(value, Container, "containers"),
         "volumes": lambda value: volumes(value, "volumes"),
         "secrets": lambda value: secrets(value, "secrets"),
     }

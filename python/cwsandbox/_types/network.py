@@ -170,7 +170,7 @@ def _cidr(value: CidrBlock | Mapping[str, Any] | str, what: str) -> CidrBlock:
     if isinstance(value, Mapping) and "except" in value:
         fields = dict(value)
         fields["except_cidrs"] = fields.pop("except")
-        return CidrBlock(**fields)
+        return instance(fields, CidrBlock, what)
     return instance(value, CidrBlock, what)
 
 
@@ -185,7 +185,7 @@ def _ports(values: Any, what: str) -> tuple[PortRange, ...]:
 
 def _dns_name(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"EgressRule.dns_name must be a string, got {value!r}")
+        raise TypeError(f"EgressRule.dns_name must be a str, got {value!r}")
     name = value.strip().lower()
     if not name:
         raise ValueError("EgressRule.dns_name cannot be empty")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Any
 
+from cwsandbox._types import check
+
 _SIDE_KEYS = frozenset({"cpu", "memory"})
 _FLAT_KEYS = _SIDE_KEYS | {"gpu"}
 _NESTED_KEYS = frozenset({"requests", "limits", "gpu"})
@@ -81,9 +83,10 @@ def normalize(
         return _nested(value, what)
     if not _FLAT_KEYS & value.keys():
         raise TypeError(
-            f"{what}: unrecognized resources dict keys {sorted(value)}: use cpu, memory, gpu or requests, limits"
+            f"{what}: unrecognized resources dict keys: {', '.join(map(str, value)) or 'none at all'}; "
+            "valid keys: cpu, memory, gpu or requests, limits, gpu"
         )
-    _refuse_extra(value, _FLAT_KEYS, f"{what}: unrecognized resource keys")
+    check.keys(value, _FLAT_KEYS, f"{what}: unrecognized resource keys")
     side = {key: value[key] for key in ("cpu", "memory") if value.get(key) is not None}
     gpu: Any = value.get("gpu")
     if gpu is not None and not isinstance(gpu, Mapping):
@@ -92,20 +95,13 @@ def normalize(
 
 
 def _nested(value: Mapping[str, Any], what: str) -> ResourceOptions:
-    _refuse_extra(value, _NESTED_KEYS, f"{what}: unrecognized resource keys")
-    for side in ("requests", "limits"):
-        if isinstance(value.get(side), Mapping):
-            _refuse_extra(value[side], _SIDE_KEYS, f"{what}: unrecognized keys in {side}")
+    check.keys(value, _NESTED_KEYS, f"{what}: unrecognized resource keys")
     return _filled(ResourceOptions(**value), what)
 
 
-def _refuse_extra(value: Mapping[str, Any], known: frozenset[str], message: str) -> None:
-    extra = sorted(str(key) for key in value.keys() - known)
-    if extra:
-        raise ValueError(f"{message}: {', '.join(extra)}")
-
-
 def _filled(options: ResourceOptions, what: str) -> ResourceOptions:
+    for side in ("requests", "limits"):
+        check.keys(getattr(options, side) or (), _SIDE_KEYS, f"{what}: unrecognized keys in {side}")
     requests = options.requests or options.limits
     limits = options.limits or options.requests
     _compare(requests or {}, limits or {}, what)
@@ -122,7 +118,7 @@ def _compare(requests: Mapping[str, str], limits: Mapping[str, str], what: str) 
         for side in (requests, limits):
             if key in side and not isinstance(side[key], str):
                 raise TypeError(
-                    f"{what}: {key} must be a string such as '500m' or '2Gi', got {side[key]!r}"
+                    f"{what}: {key} must be a str such as '500m' or '2Gi', got {side[key]!r}"
                 )
         if (
             key in requests
@@ -137,7 +133,7 @@ def _compare(requests: Mapping[str, str], limits: Mapping[str, str], what: str) 
 def _check_gpu(gpu: Mapping[str, Any] | None, what: str) -> None:
     if gpu is None:
         return
-    _refuse_extra(gpu, _GPU_KEYS, f"{what}: unrecognized GPU keys")
+    check.keys(gpu, _GPU_KEYS, f"{what}: unrecognized GPU keys")
     for key in ("count", "memory_gb"):
         amount = gpu.get(key)
         if amount is not None and (
@@ -145,6 +141,6 @@ def _check_gpu(gpu: Mapping[str, Any] | None, what: str) -> None:
         ):
             raise ValueError(f"{what}: gpu {key} must be a positive int, got {amount!r}")
     if gpu.get("type") is not None and not isinstance(gpu["type"], str):
-        raise ValueError(f"{what}: gpu type must be a string, got {gpu['type']!r}")
+        raise ValueError(f"{what}: gpu type must be a str, got {gpu['type']!r}")
     if gpu.get("type") is not None and gpu.get("memory_gb") is not None:
         raise ValueError(f"{what}: gpu is chosen by type or by memory_gb, not by both")

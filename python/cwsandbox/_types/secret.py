@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cwsandbox._types import check
-from cwsandbox._types.coerce import instance
+from cwsandbox._types.coerce import instances
 from cwsandbox._types.enums import ObjectStoragePermission
 
 
@@ -25,7 +25,7 @@ class Secret:
         check.text(self.store, "Secret.store")
         check.text(self.name, "Secret.name")
         if not isinstance(self.field, str):
-            raise TypeError(f"Secret.field must be a string, got {self.field!r}")
+            raise TypeError(f"Secret.field must be a str, got {self.field!r}")
         if self.env_var is None:
             object.__setattr__(self, "env_var", self.name)
         check.text(self.env_var, "Secret.env_var")
@@ -45,7 +45,7 @@ class ImagePullCredentials:
         check.text(self.store, "ImagePullCredentials.store")
         check.text(self.name, "ImagePullCredentials.name")
         if not isinstance(self.field, str):
-            raise TypeError(f"ImagePullCredentials.field must be a string, got {self.field!r}")
+            raise TypeError(f"ImagePullCredentials.field must be a str, got {self.field!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +76,7 @@ class ObjectStorageAccess:
 
 def secrets(values: object, what: str) -> tuple[Secret, ...]:
     """The items of a sequence of secrets, each a ``Secret`` or a dict of its fields."""
-    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
-        raise TypeError(f"{what} must be a sequence of Secret or dict, got {values!r}")
-    return tuple(instance(value, Secret, what) for value in values)
+    return instances(values, Secret, what)
 
 
 def merge(first: Sequence[Secret], second: Sequence[Secret]) -> tuple[Secret, ...]:

@@ -110,16 +110,16 @@ class EndpointShareToken:
 
     def __init__(self, value: str) -> None:
         if not isinstance(value, str):
-            raise TypeError(f"EndpointShareToken needs a string, got {type(value).__name__}")
+            raise TypeError(f"EndpointShareToken must be a str, got {value!r}")
         if not value:
             raise ValueError("EndpointShareToken must not be empty")
         self._value = value
 
     def __repr__(self) -> str:
-        return "EndpointShareToken('**********')"
+        return "EndpointShareToken(<redacted>)"
 
     def __str__(self) -> str:
-        return "**********"
+        return "<redacted>"
 
     def get_secret_value(self) -> str:
         """The credential itself."""

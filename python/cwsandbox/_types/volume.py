@@ -139,5 +139,6 @@ def _volume(value: object, what: str) -> AnyVolume:
     if "volume_id" not in value:
         return instance(value, ScratchVolumeOptions, what)
     if value.get("mount_path") is None:
-        return DeclaredVolume(**{key: item for key, item in value.items() if key != "mount_path"})
+        fields = {key: item for key, item in value.items() if key != "mount_path"}
+        return instance(fields, DeclaredVolume, what)
     return instance(value, RegisteredVolumeOptions, what)
