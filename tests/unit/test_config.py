@@ -124,7 +124,7 @@ def test_from_dict_takes_rows_that_only_a_sandbox_checks() -> None:
         cw.Container(image="b", name="c"),
     )
     with pytest.raises(ValueError, match="needs resources; 'main' has none"):
-        workload({}, made)
+        workload(made)
     assert SandboxDefaults.from_dict({"containers": []}).containers == ()
 
 
