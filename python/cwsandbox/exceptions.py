@@ -134,7 +134,37 @@ class SandboxUnavailableError(SandboxNotRunningError):
 
 
 class SandboxTimeoutError(SandboxError):
-    """A wait or a command took longer than its time limit."""
+    """A wait or a command took longer than its time limit.
+
+    ``timeout`` is that limit in seconds, None when it is not known or was another's. Of a command there are also
+    ``cmd``, its argv, and what it printed until then, as text: ``stdout``, which ``output`` is another name for, and
+    ``stderr``. They are those of ``exec_result``, under the names that ``subprocess.TimeoutExpired`` has, and None
+    where no command was run::
+
+        try:
+            sandbox.exec(["make"], timeout_seconds=60).result()
+        except SandboxTimeoutError as error:
+            print(f"{error.cmd} was ended after {error.timeout} s, its last words:", error.output[-1000:])
+    """
+
+    timeout: float | None = None
+
+    @property
+    def cmd(self) -> list[str] | None:
+        """The command that was run."""
+        return None if self.exec_result is None else self.exec_result.command
+
+    @property
+    def stdout(self) -> str | None:
+        """What the command wrote to standard output until then."""
+        return None if self.exec_result is None else self.exec_result.stdout
+
+    output = stdout
+
+    @property
+    def stderr(self) -> str | None:
+        """What the command wrote to standard error until then."""
+        return None if self.exec_result is None else self.exec_result.stderr
 
 
 class SandboxRequestTimeoutError(SandboxTimeoutError):

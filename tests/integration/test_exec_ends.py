@@ -73,6 +73,15 @@ def test_deadline_kills_the_process_group(sandbox: Sandbox) -> None:
     assert sandbox.exec(["echo", "healthy"]).result().stdout == "healthy\n"
 
 
+def test_a_timeout_has_the_output_until_then(sandbox: Sandbox) -> None:
+    command = ["sh", "-c", "echo so far; echo bad >&2; sleep 60"]
+    with pytest.raises(SandboxTimeoutError) as caught:
+        sandbox.exec(command, timeout_seconds=1.5).result()
+    error = caught.value
+    assert (error.cmd, error.timeout) == (command, 1.5)
+    assert (error.output, error.stdout, error.stderr) == ("so far\n", "so far\n", "bad\n")
+
+
 def test_stop_during_an_exec_raises_with_the_partial_output(base_url: str) -> None:
     mark = Mark()
     with Sandbox.run() as sandbox:

@@ -84,8 +84,11 @@ def test_a_daemon_on_this_host_is_asked_more_often(url: str) -> None:
 
 def test_polling_slows_down_after_the_start() -> None:
     async def steps(life: Life) -> None:
-        with pytest.raises(exceptions.SandboxTimeoutError, match="did not become ready within 30s"):
+        with pytest.raises(exceptions.SandboxTimeoutError, match="ready within 30s") as caught:
             await life.driver.wait_running(30)
+        late = caught.value
+        assert late.timeout == 30
+        assert (late.cmd, late.output, late.stdout, late.stderr) == (None, None, None, None)
 
     times = live(steps, GetSandbox=[sandbox("creating")]).service.times("GetSandbox")
     pauses = [round(later - earlier, 3) for earlier, later in pairwise(times)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import pickle
+import subprocess
 from datetime import timedelta
 from typing import Any
 
@@ -98,3 +100,15 @@ def test_partial_output_may_be_on_any_error(name: str) -> None:
 def test_the_tree_in_the_docstring_names_every_class() -> None:
     documented = exceptions.__doc__ or ""
     assert [name for name in ALL if name not in documented] == []
+
+
+def test_a_timeout_has_what_that_of_subprocess_has() -> None:
+    expired = subprocess.TimeoutExpired(["make"], 60, output="out", stderr="err")
+    error = exceptions.SandboxTimeoutError("timed out")
+    names = ("cmd", "timeout", "output", "stdout", "stderr")
+    assert [getattr(error, name) for name in names] == [None] * 5
+    error.exec_result = ProcessResult("out", "err", -1, b"out", b"err", ["make"])
+    error.timeout = 60
+    for one in (error, pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        for name in names:
+            assert getattr(one, name) == getattr(expired, name)

@@ -155,9 +155,7 @@ class Driver:
             if not time.expired():
                 raise
             if not lifecycle.has_started(self._handle.state):
-                raise SandboxTimeoutError(
-                    f"{self._name()} did not become ready within {limit:g}s"
-                ) from None
+                raise self._late("become ready", limit) from None
         state, sandbox_id = self._handle.state, self._handle.sandbox_id
         if state.stop_owned and not was_told_to_stop:
             raise lifecycle.stopped_error(sandbox_id)
@@ -185,9 +183,7 @@ class Driver:
             if not time.expired():
                 raise
             if not self._handle.state.is_over:
-                raise SandboxTimeoutError(
-                    f"{self._name()} did not complete within {limit:g}s"
-                ) from None
+                raise self._late("complete", limit) from None
         failure = lifecycle.completion_failure(
             self._handle.state, self._handle.sandbox_id, raise_on_termination
         )
@@ -315,6 +311,11 @@ class Driver:
                 raise SandboxTerminalStateUnavailableError(
                     f"{self._name()} was told to stop, but its final state was not seen within {limit:g}s"
                 ) from None
+
+    def _late(self, what: str, limit: float) -> SandboxTimeoutError:
+        error = SandboxTimeoutError(f"{self._name()} did not {what} within {limit:g}s")
+        error.timeout = limit
+        return error
 
     def _name(self) -> str:
         return f"Sandbox {self._handle.sandbox_id!r}" if self._handle.sandbox_id else "Sandbox"

@@ -272,6 +272,8 @@ class Hooks:
             process._sandbox.fail(raised)
         if isinstance(raised, exc.CWSandboxError):
             raised.exec_result = self._result_of(process, -1)
+        if isinstance(raised, exc.SandboxTimeoutError) and error.failure is None:
+            raised.timeout = process._timeout
         return raised
 
     def make_write_error(self, reason: str, failure: BaseException | None) -> BaseException:
