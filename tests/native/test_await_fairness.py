@@ -124,10 +124,10 @@ def test_cancelled_one_has_taken_nothing(sandbox: Any, run: Run) -> None:
 def test_two_tasks_take_turns(sandbox: Any, run: Run) -> None:
     async def main() -> None:
         order: list[int] = []
+        processes = [await finished(sandbox, MANY) for _ in range(2)]
 
         async def read(which: int) -> None:
-            process = await finished(sandbox, MANY)
-            async for _ in process.stdout:
+            async for _ in processes[which].stdout:
                 if not order or order[-1] != which:
                     order.append(which)
 

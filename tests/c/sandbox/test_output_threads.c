@@ -113,6 +113,7 @@ static int number_of(const struct cws_output_line *line)
     uint8_t *bytes = line_bytes(*line, &len);
     assert_int_equal(len, LINE);
     assert_int_equal(bytes[LINE - 1], '\n');
+    bytes[LINE - 1] = '\0';
     int number = atoi((char *)bytes);
     free(bytes);
     return number;
