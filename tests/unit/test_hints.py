@@ -37,7 +37,7 @@ def functions_of(cls: type) -> Iterator[tuple[str, Any]]:
                 continue
             for found in (member, *(getattr(member, at, None) for at in ("__func__", "fget"))):
                 if inspect.isfunction(found) and found.__module__.startswith("cwsandbox"):
-                    yield f"{base.__name__}.{name}", found
+                    yield f"{cls.__name__}.{name}", found
 
 
 def everything() -> dict[str, Any]:
@@ -66,7 +66,7 @@ def test_the_walk_finds_what_there_is() -> None:
         "results",
     }
     expected |= {
-        "SandboxProperties.status",
+        "Sandbox.status",
         "set_auth_mode",
         "SandboxFailedError.__init__",
         "Process",

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import builtins
-import warnings
 
 from cwsandbox._lifecycle import lifecycle
-from cwsandbox._lifecycle.handle import Handle
-from cwsandbox._lifecycle.lifecycle import Phase
-from cwsandbox._messages import config, options
+from cwsandbox._messages import options
 from cwsandbox._messages.command import container_name, directory, limit, variables, words_of
 from cwsandbox._runtime import life, loop
-from cwsandbox._sandbox.properties import SandboxProperties
+from cwsandbox._sandbox.creation import SandboxCreation, Unless
 from cwsandbox._service.connection import connection as connection_of
 from cwsandbox._types import check as _check
 from cwsandbox._types.annotations import on_demand
@@ -20,33 +17,20 @@ from cwsandbox._types.standard import DEFAULT_GRACEFUL_SHUTDOWN_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-    from typing import Any, NoReturn, TypeVar
+    from collections.abc import Generator, Mapping, Sequence
+    from typing import Any, TypeVar
 
     from cwsandbox._cwsandbox import OperationRef, Process, SandboxCore
     from cwsandbox._lifecycle.driver import Driver
-    from cwsandbox._messages.config import Workload
     from cwsandbox._service.client import Client
     from cwsandbox._service.connection import Connection
     from cwsandbox._types.auth import AuthConfig
-    from cwsandbox._types.container import Container, SecurityContext
-    from cwsandbox._types.defaults import SandboxDefaults
-    from cwsandbox._types.enums import PlacementMode, PlacementSpillover
-    from cwsandbox._types.network import NetworkOptions
-    from cwsandbox._types.resources import ResourceOptions
-    from cwsandbox._types.secret import ImagePullCredentials, ObjectStorageAccess, Secret
-    from cwsandbox._types.service import Service
-    from cwsandbox._types.volume import (
-        FileSystemSnapshotOptions,
-        RegisteredVolumeOptions,
-        ScratchVolumeOptions,
-    )
 
     _T = TypeVar("_T")
 
 
 @on_demand
-class Sandbox(SandboxProperties):
+class Sandbox(SandboxCreation):
     """One sandbox: create it, run commands in it, stop it.
 
     ``Sandbox(...)`` sends nothing; the sandbox is created by ``start()``, by entering it as a context manager, or by
@@ -56,123 +40,6 @@ class Sandbox(SandboxProperties):
     Methods that return an ``OperationRef`` return at once; ``.result()`` blocks for the outcome, ``await`` awaits it in
     any event loop. All methods may be used from any thread. All times are in seconds.
     """
-
-    def __init__(
-        self,
-        *,
-        command: str | None = None,
-        args: builtins.list[str] | None = None,
-        defaults: SandboxDefaults | None = None,
-        auth: AuthConfig | None = None,
-        container_image: str | None = None,
-        tags: builtins.list[str] | None = None,
-        base_url: str | None = None,
-        request_timeout_seconds: float | None = None,
-        create_retry_budget_seconds: float | None = None,
-        poll_retry_budget_seconds: float | None = None,
-        poll_rpc_timeout_seconds: float | None = None,
-        max_lifetime_seconds: float | None = None,
-        profile_ids: builtins.list[str] | None = None,
-        profile_names: builtins.list[str] | None = None,
-        runner_ids: builtins.list[str] | None = None,
-        resources: ResourceOptions | dict[str, Any] | None = None,
-        mounted_files: builtins.list[dict[str, Any]] | None = None,
-        s3_mount: dict[str, Any] | None = None,
-        ports: builtins.list[dict[str, Any]] | None = None,
-        network: NetworkOptions | dict[str, Any] | None = None,
-        file_system_snapshot: FileSystemSnapshotOptions | dict[str, Any] | None = None,
-        max_timeout_seconds: int | None = None,
-        placement_mode: PlacementMode | str | None = None,
-        placement_spillover: PlacementSpillover | str | None = None,
-        services: builtins.list[Service] | tuple[Service, ...] | None = None,
-        volumes: builtins.list[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any]]
-        | tuple[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any], ...]
-        | None = None,
-        image_pull_credentials: ImagePullCredentials | dict[str, Any] | None = None,
-        runtime_class: str | None = None,
-        security_context: SecurityContext | dict[str, Any] | None = None,
-        working_dir: str | None = None,
-        object_storage_access: ObjectStorageAccess | dict[str, Any] | None = None,
-        environment_variables: dict[str, str] | None = None,
-        annotations: dict[str, str] | None = None,
-        secrets: Sequence[Secret | dict[str, Any]] | None = None,
-        data_plane_mode: DataPlaneMode | str | None = None,
-        containers: Sequence[Container | Mapping[str, Any]] | None = None,
-    ) -> None:
-        """Describe a sandbox; what is not given comes from ``defaults``.
-
-        ``command`` and ``args`` are the main process, whose end ends the sandbox. ``command`` alone still gets the
-        default ``args``, which keep the default command alive; give ``args=[]`` for none. ``profile_ids``,
-        ``profile_names``, ``s3_mount``, ``ports`` and ``max_timeout_seconds`` are gone and must not be given.
-        """
-        given = options.pick(options.SANDBOX, locals())
-        defaults = config.checked_defaults(defaults)
-        options.refuse_removed(given)
-        self._setup(connection_of(given, defaults), config.workload(given, defaults))
-
-    def _setup(self, connection: Connection, workload: Workload | None) -> None:
-        from cwsandbox._service.native import SandboxCore
-
-        self._connection = connection
-        self._workload = workload
-        self._core = SandboxCore()
-        self._refusing: SandboxCore | None = None
-        self._driver: Driver | None = None
-        self._generation = life.generation()
-        self._handle = Handle(self._core)
-
-    @classmethod
-    def run(
-        cls,
-        *args: str,
-        container_image: str | None = None,
-        defaults: SandboxDefaults | None = None,
-        auth: AuthConfig | None = None,
-        request_timeout_seconds: float | None = None,
-        create_retry_budget_seconds: float | None = None,
-        poll_retry_budget_seconds: float | None = None,
-        poll_rpc_timeout_seconds: float | None = None,
-        max_lifetime_seconds: float | None = None,
-        tags: builtins.list[str] | None = None,
-        profile_ids: builtins.list[str] | None = None,
-        profile_names: builtins.list[str] | None = None,
-        runner_ids: builtins.list[str] | None = None,
-        resources: ResourceOptions | dict[str, Any] | None = None,
-        mounted_files: builtins.list[dict[str, Any]] | None = None,
-        s3_mount: dict[str, Any] | None = None,
-        ports: builtins.list[dict[str, Any]] | None = None,
-        network: NetworkOptions | dict[str, Any] | None = None,
-        file_system_snapshot: FileSystemSnapshotOptions | dict[str, Any] | None = None,
-        max_timeout_seconds: int | None = None,
-        placement_mode: PlacementMode | str | None = None,
-        placement_spillover: PlacementSpillover | str | None = None,
-        services: builtins.list[Service] | tuple[Service, ...] | None = None,
-        volumes: builtins.list[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any]]
-        | tuple[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any], ...]
-        | None = None,
-        image_pull_credentials: ImagePullCredentials | dict[str, Any] | None = None,
-        runtime_class: str | None = None,
-        security_context: SecurityContext | dict[str, Any] | None = None,
-        working_dir: str | None = None,
-        object_storage_access: ObjectStorageAccess | dict[str, Any] | None = None,
-        environment_variables: dict[str, str] | None = None,
-        annotations: dict[str, str] | None = None,
-        secrets: Sequence[Secret | dict[str, Any]] | None = None,
-        data_plane_mode: DataPlaneMode | str | None = None,
-        containers: Sequence[Container | Mapping[str, Any]] | None = None,
-    ) -> Sandbox:
-        """Create a sandbox and return once the service has accepted it; it may not run yet.
-
-        The first positional argument is the command, the others its arguments; with exactly one, the default
-        arguments are used, as for the constructor. Blocks, also inside an event loop: ``async with Sandbox(...)``
-        does not.
-        """
-        given = options.pick(options.RUN, locals())
-        command, rest = (args[0], list(args[1:])) if args else (None, [])
-        sandbox = cls(command=command, args=rest or None, defaults=defaults, **given)
-        with _Unless(sandbox._abandon):
-            sandbox.start().result()
-        return sandbox
 
     # ---- finding sandboxes ----
 
@@ -194,10 +61,31 @@ class Sandbox(SandboxProperties):
         data_plane_mode: DataPlaneMode | str = DataPlaneMode.AUTO,
         volume_ids: builtins.list[str] | tuple[str, ...] | None = None,
     ) -> OperationRef[builtins.list[Sandbox]]:
-        """The sandboxes that have all ``tags``, are in ``status``, and are on one of ``runner_ids``.
+        """Find sandboxes; the operation gives them in the service's order.
 
-        Only active ones, unless ``show_terminated`` or a final ``status`` asks for others. ``timeout_seconds`` is for
-        all pages together.
+        - ``tags``: only those that have all of these.
+        - ``status``: only those in this state, such as "running" (``SandboxStatus``).
+        - ``runner_ids``: only those on one of these runners.
+        - ``volume_ids``: only those with one of these registered volumes.
+        - ``show_terminated``: also those that have ended. Without it only active ones are found, unless ``status`` is
+          a final one.
+        - ``base_url``: the service's address. Default: ``CWSANDBOX_BASE_URL`` of the environment, else the published
+          service.
+        - ``auth``: credentials: ``AuthStrategy``, ``AuthHeaders`` or an object with ``resolve_auth``. Default: those
+          of ``set_auth_mode()``, else the key in ``CWSANDBOX_API_KEY`` of the environment.
+        - ``timeout_seconds``: limit of the requests for all pages together. Default: 300.
+        - ``poll_retry_budget_seconds``: as for ``Sandbox(...)``, for the sandboxes that are found. Default: 30.
+        - ``poll_rpc_timeout_seconds``: likewise. Default: 15.
+        - ``data_plane_mode``: likewise: "auto" or "gateway".
+
+        ``profile_ids`` and ``profile_names`` are no longer supported: use ``runner_ids``. What is found is not
+        stopped when the block or the program ends. ``TypeError`` and ``ValueError`` for wrong arguments are raised
+        here, all else by the operation.
+
+        ::
+
+            for sandbox in Sandbox.list(tags=["job-7"]).result():
+                sandbox.stop().result()
         """
         connection = _class_connection(
             base_url=base_url,
@@ -239,7 +127,20 @@ class Sandbox(SandboxProperties):
         poll_rpc_timeout_seconds: float | None = None,
         data_plane_mode: DataPlaneMode | str = DataPlaneMode.AUTO,
     ) -> OperationRef[Sandbox]:
-        """The sandbox with this id, also one that has ended. ``SandboxNotFoundError`` if there is none."""
+        """Get hold of a sandbox that is there, also of one that has ended. The operation gives the sandbox.
+
+        - ``sandbox_id``: its id, as in ``Sandbox.sandbox_id``.
+        - ``base_url``: the service's address. Default: ``CWSANDBOX_BASE_URL`` of the environment, else the published
+          service.
+        - ``auth``: credentials: ``AuthStrategy``, ``AuthHeaders`` or an object with ``resolve_auth``. Default: those
+          of ``set_auth_mode()``, else the key in ``CWSANDBOX_API_KEY`` of the environment.
+        - ``timeout_seconds``: limit of the request. Default: 300; ``math.inf``: no limit.
+        - ``poll_retry_budget_seconds``: as for ``Sandbox(...)``, for the sandboxes that are found. Default: 30.
+        - ``poll_rpc_timeout_seconds``: likewise. Default: 15.
+        - ``data_plane_mode``: likewise: "auto" or "gateway".
+
+        The operation fails with ``SandboxNotFoundError`` if there is none.
+        """
         connection = _class_connection(
             base_url=base_url,
             auth=auth,
@@ -268,7 +169,16 @@ class Sandbox(SandboxProperties):
         timeout_seconds: float | None = None,
         missing_ok: bool = False,
     ) -> OperationRef[None]:
-        """Kill the sandbox with this id at once. Done when the service has accepted that, not when it is gone."""
+        """Kill a sandbox at once. Done when the service has accepted that, not when it is gone.
+
+        - ``sandbox_id``: its id.
+        - ``base_url``: the service's address. Default: ``CWSANDBOX_BASE_URL`` of the environment, else the published
+          service.
+        - ``auth``: credentials: ``AuthStrategy``, ``AuthHeaders`` or an object with ``resolve_auth``. Default: those
+          of ``set_auth_mode()``, else the key in ``CWSANDBOX_API_KEY`` of the environment.
+        - ``timeout_seconds``: limit of the request. Default: 300; ``math.inf``: no limit.
+        - ``missing_ok``: it is no error that there is none. Default: ``SandboxNotFoundError``.
+        """
         connection = _class_connection(
             base_url=base_url, auth=auth, timeout_seconds=timeout_seconds
         )
@@ -293,13 +203,6 @@ class Sandbox(SandboxProperties):
         return sandbox
 
     # ---- its life ----
-
-    def start(self) -> OperationRef[None]:
-        """Have the sandbox created, if it is not. Done when the service has accepted it.
-
-        Cancelling the operation does not take the create back; ``stop()`` does.
-        """
-        return self._submit(lambda driver: driver.start())
 
     def wait(self, timeout: float | None = None) -> Sandbox:
         """Block until the sandbox runs (or has completed), creating it if need be; returns itself.
@@ -381,22 +284,35 @@ class Sandbox(SandboxProperties):
     ) -> Process:
         """Start a command in the sandbox and return at once, creating the sandbox if need be.
 
-        ``cwd`` is an absolute path to start in; where it cannot be entered, the command ends with a message and exit
-        code 126 (of services other than ``cwsandboxd``: with what ``/bin/sh`` makes of that). With ``check`` a
-        non-zero exit code raises ``SandboxExecutionError`` from ``result()``. ``timeout_seconds`` counts from when the
-        command is sent to a running sandbox; None is the request timeout, 300 s by default, ``math.inf`` no limit;
-        ``SandboxTimeoutError`` when it is over. ``stdin`` gives the process a writer. ``container`` names one of
-        several containers. ``env`` are variables for this command; they take precedence over the sandbox's own.
+        - ``command``: the program and its arguments, as a sequence of str. No shell is involved: for shell text pass
+          ``["/bin/sh", "-c", text]``.
+        - ``cwd``: an absolute path to start in. Default: the container's. Where it cannot be entered, the command
+          ends with a message and exit code 126 (of services other than ``cwsandboxd``: with what ``/bin/sh`` makes of
+          that).
+        - ``check``: a non-zero exit code raises ``SandboxExecutionError`` from ``result()``.
+        - ``timeout_seconds``: limit for the command, counted from when it is sent to a running sandbox. When it is
+          over, the command is ended, and ``result()`` raises ``SandboxTimeoutError``. Default: the request timeout,
+          300; ``math.inf``: no limit.
+        - ``stdin``: whether the process has a ``StreamWriter`` as ``stdin``. Without it the command's input is empty
+          and ``process.stdin`` is None.
+        - ``container``: the name of the container to start it in. Default: the only or primary one.
+        - ``env``: variables for this command, as a dict; they take precedence over the sandbox's own.
+        - ``capture_output``: whether the result has the output. With False what was read is let go, the reader's pace
+          holds the command back, and a line of more than 512 KiB comes in pieces. Who waits for the end then waits
+          for readers that exist; what comes for a stream without one is dropped, but for its last 256 KiB.
+        - ``max_output_bytes``: keep only the first and the last half of so many bytes of each stream. The result's
+          ``stdout_omitted_bytes`` tells how much lay between, and a reader that did not keep up meets
+          ``SandboxStreamTruncatedError`` there, once. Default: all is kept.
 
-        Output is kept for the result, all of it. With ``max_output_bytes`` only the first and the last half of so many
-        bytes are, for each of the two streams: the result's ``stdout_omitted_bytes`` tells how much lay between, and a
-        reader that did not keep up meets ``SandboxStreamTruncatedError`` there, once. With ``capture_output=False`` the
-        result has none: what was read is let go, the reader's pace holds the command back, and a line of more than
-        512 KiB comes in pieces. Who waits for the end then waits for readers that exist; what comes for a stream
-        without one is dropped, but for its last 256 KiB. docs/output.md says more.
+        Only faults in the arguments are raised here (``TypeError``, ``ValueError``); all else comes from the process,
+        with the output received until then in ``exec_result``. docs/output.md says more about output.
 
-        Only faults in the arguments are raised here; all else comes from the process, with the output received
-        until then in ``exec_result``.
+        ::
+
+            process = sandbox.exec(["make", "test"], cwd="/src", timeout_seconds=600)
+            for line in process.stdout:
+                print(line, end="")
+            print(process.result().returncode)
         """
         words = words_of(command)
         timeout: float | None = self._connection.request_timeout
@@ -444,7 +360,7 @@ class Sandbox(SandboxProperties):
     def __enter__(self) -> Sandbox:
         """Create the sandbox if it is not; does not wait for it to run."""
         if self.sandbox_id is None:
-            with _Unless(self._abandon):
+            with Unless(self._abandon):
                 self.start().result()
         return self
 
@@ -464,7 +380,7 @@ class Sandbox(SandboxProperties):
     async def __aenter__(self) -> Sandbox:
         """As ``__enter__``, without blocking the event loop."""
         if self.sandbox_id is None:
-            with _Unless(self._abandon):
+            with Unless(self._abandon):
                 await self.start()
         return self
 
@@ -490,88 +406,6 @@ class Sandbox(SandboxProperties):
         from logging import getLogger
 
         getLogger("cwsandbox").warning("could not stop sandbox %s: %s", self.sandbox_id, error)
-
-    def _abandon(self) -> None:
-        """Stop it in the background, since nobody else will."""
-        self._submit(lambda driver: driver.stop(0.0, True), finish_at_exit=True)
-
-    # ---- the rest ----
-
-    def __repr__(self) -> str:
-        status = self._handle.state.status
-        word = self._handle.state.phase.value if status is None else status.value
-        return f"<Sandbox id={self.sandbox_id} status={word}>"
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError(
-            f"{self!r} cannot be copied or pickled: it is one handle on one sandbox; "
-            "Sandbox.from_id() makes another"
-        )
-
-    def __del__(self) -> None:
-        handle: Handle | None = getattr(self, "_handle", None)
-        if handle is None or self._generation != life.generation():
-            return
-        if handle.state.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING):
-            warnings.warn(
-                f"Sandbox {handle.sandbox_id} was not stopped",
-                ResourceWarning,
-                source=self,
-                stacklevel=2,
-            )
-
-    def _driving(self) -> Driver:
-        """The driver, made at the first operation. ``RuntimeError`` when that was in a process we were forked from."""
-        if self._driver is None:
-            loop.check()
-            from cwsandbox._service.client import Client
-
-            self._generation = life.generation()
-            return self._drive(Client(self._connection))
-        if self._generation != life.generation():
-            raise RuntimeError(f"{self!r} was made before fork: it belongs to the parent process")
-        return self._driver
-
-    def _drive(self, client: Client) -> Driver:
-        from cwsandbox._lifecycle.driver import Driver
-        from cwsandbox._runtime import environment
-
-        env = environment.real()
-        core, handle = self._core, self._handle
-
-        def on_running() -> None:
-            if not core.is_closed:
-                assert handle.sandbox_id is not None
-                core.open(client.opened, handle.sandbox_id)
-
-        with life.lock():
-            if self._driver is None:
-                handle.now = env.now
-                handle.on_running = on_running
-                self._driver = Driver(handle, self._connection, self._workload, client.call, env)
-            return self._driver
-
-    def _submit(
-        self, make: Callable[[Driver], Coroutine[Any, Any, _T]], *, finish_at_exit: bool = False
-    ) -> OperationRef[_T]:
-        driver = self._driving()
-        return loop.submit(lambda: make(driver), finish_at_exit=finish_at_exit)
-
-
-class _Unless:
-    """Does something when its block is left by an exception."""
-
-    def __init__(self, rescue: Callable[[], object]) -> None:
-        self._rescue = rescue
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc_val: object, exc_tb: object
-    ) -> None:
-        if exc_type is not None and not issubclass(exc_type, Exception):
-            self._rescue()
 
 
 def _block(operation: OperationRef[_T]) -> _T:

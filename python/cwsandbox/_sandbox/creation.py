@@ -1,0 +1,379 @@
+"""How a sandbox comes to be: described, created, and driven from then on."""
+
+from __future__ import annotations
+
+import warnings
+
+from cwsandbox._lifecycle.handle import Handle
+from cwsandbox._lifecycle.lifecycle import Phase
+from cwsandbox._messages import config, options
+from cwsandbox._runtime import life, loop
+from cwsandbox._sandbox.properties import SandboxProperties
+from cwsandbox._service.connection import connection as connection_of
+from cwsandbox._types.annotations import on_demand
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from typing import Any, NoReturn, Self, TypeVar
+
+    from cwsandbox._cwsandbox import OperationRef, SandboxCore
+    from cwsandbox._lifecycle.driver import Driver
+    from cwsandbox._messages.config import Workload
+    from cwsandbox._service.client import Client
+    from cwsandbox._service.connection import Connection
+    from cwsandbox._types.auth import AuthConfig
+    from cwsandbox._types.container import Container, SecurityContext
+    from cwsandbox._types.defaults import SandboxDefaults
+    from cwsandbox._types.enums import DataPlaneMode, PlacementMode, PlacementSpillover
+    from cwsandbox._types.network import NetworkOptions
+    from cwsandbox._types.resources import ResourceOptions
+    from cwsandbox._types.secret import ImagePullCredentials, ObjectStorageAccess, Secret
+    from cwsandbox._types.service import Service
+    from cwsandbox._types.volume import (
+        FileSystemSnapshotOptions,
+        RegisteredVolumeOptions,
+        ScratchVolumeOptions,
+    )
+
+    _T = TypeVar("_T")
+
+
+@on_demand
+class SandboxCreation(SandboxProperties):
+    """What every ``Sandbox`` begins with."""
+
+    def __init__(
+        self,
+        *,
+        command: str | None = None,
+        args: list[str] | None = None,
+        defaults: SandboxDefaults | None = None,
+        auth: AuthConfig | None = None,
+        container_image: str | None = None,
+        tags: list[str] | None = None,
+        base_url: str | None = None,
+        request_timeout_seconds: float | None = None,
+        create_retry_budget_seconds: float | None = None,
+        poll_retry_budget_seconds: float | None = None,
+        poll_rpc_timeout_seconds: float | None = None,
+        max_lifetime_seconds: float | None = None,
+        profile_ids: list[str] | None = None,
+        profile_names: list[str] | None = None,
+        runner_ids: list[str] | None = None,
+        resources: ResourceOptions | dict[str, Any] | None = None,
+        mounted_files: list[dict[str, Any]] | None = None,
+        s3_mount: dict[str, Any] | None = None,
+        ports: list[dict[str, Any]] | None = None,
+        network: NetworkOptions | dict[str, Any] | None = None,
+        file_system_snapshot: FileSystemSnapshotOptions | dict[str, Any] | None = None,
+        max_timeout_seconds: int | None = None,
+        placement_mode: PlacementMode | str | None = None,
+        placement_spillover: PlacementSpillover | str | None = None,
+        services: list[Service] | tuple[Service, ...] | None = None,
+        volumes: list[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any]]
+        | tuple[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any], ...]
+        | None = None,
+        image_pull_credentials: ImagePullCredentials | dict[str, Any] | None = None,
+        runtime_class: str | None = None,
+        security_context: SecurityContext | dict[str, Any] | None = None,
+        working_dir: str | None = None,
+        object_storage_access: ObjectStorageAccess | dict[str, Any] | None = None,
+        environment_variables: dict[str, str] | None = None,
+        annotations: dict[str, str] | None = None,
+        secrets: Sequence[Secret | dict[str, Any]] | None = None,
+        data_plane_mode: DataPlaneMode | str | None = None,
+        containers: Sequence[Container | Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Describe a sandbox, and check the description. Nothing is sent.
+
+        Everything is optional. What is not given, or None, comes from ``defaults``, a ``SandboxDefaults``; times are
+        in seconds. ``TypeError`` and ``ValueError`` name the argument, what it must be and what was given.
+
+        Its container:
+
+        - ``command``: the program whose end ends the sandbox. Alone it still gets the default ``args``, which belong
+          to the default command: give ``args=[]`` for none. Default: a shell that waits to be stopped.
+        - ``args``: the arguments of ``command``.
+        - ``container_image``: the image to run, "python:3.11" by default.
+        - ``environment_variables``: variables of the main process and of all commands, as a dict; added to those of
+          ``defaults``.
+        - ``working_dir``: the directory that the main process starts in. Default: the image's.
+        - ``mounted_files``: files that are there before the main process starts: dicts with ``mount_path`` and
+          ``file_content`` (bytes, or a str that is sent as UTF-8), or a mapping from path to content.
+        - ``resources``: CPU, memory and GPU, as ``{"cpu": "500m", "memory": "1Gi"}`` or ``ResourceOptions``. Default:
+          the service's.
+        - ``secrets``: ``Secret`` or dicts of its fields: put into environment variables; added to those of
+          ``defaults``. Two that differ for one variable are a ``ValueError``.
+        - ``image_pull_credentials``: ``ImagePullCredentials`` or a dict, for an image in a private registry.
+        - ``security_context``: ``SecurityContext`` or a dict: user, group and rights of the processes.
+        - ``containers``: several containers in the place of one, as ``Container`` or dicts of its fields. None of the
+          options above can stand beside it: they are set in each container. Exactly one of several is ``primary``.
+
+        The sandbox:
+
+        - ``tags``: labels by which ``Sandbox.list()`` finds it; added to those of ``defaults``.
+        - ``annotations``: texts by name that the service keeps with it; added to those of ``defaults``.
+        - ``max_lifetime_seconds``: when it has existed for so long, the service ends it. Default: the service's
+          limit.
+        - ``network``: ``NetworkOptions`` or a dict: where it may connect to, and who may connect to it. Default: the
+          service's rules.
+        - ``services``: ``Service`` or dicts: ports it listens on, and who may reach them. Default: none.
+        - ``volumes``: ``ScratchVolumeOptions``, ``RegisteredVolumeOptions`` or dicts. Default: none.
+        - ``file_system_snapshot``: ``FileSystemSnapshotOptions`` or a dict: one more scratch volume, filled from a
+          snapshot.
+        - ``object_storage_access``: ``ObjectStorageAccess`` or a dict: credentials for buckets that its containers
+          are given.
+        - ``runner_ids``: the only runners it may run on; ``[]`` for any, where ``defaults`` name some.
+        - ``placement_mode``: "serverless" or "cks": the kind of runner. Default: the service's choice.
+        - ``placement_spillover``: whether a create that finds no room may try the other kind: "strict" (no, the
+          default), "cks_then_serverless" or "serverless_then_cks".
+        - ``runtime_class``: the name of the runtime that isolates it. Default: the service's.
+
+        The service, and patience with it:
+
+        - ``base_url``: the service's address. Default: ``CWSANDBOX_BASE_URL`` of the environment, then that of
+          ``defaults``; "local" is a daemon on this host, started when needed.
+        - ``auth``: credentials: ``AuthStrategy``, ``AuthHeaders`` or an object with ``resolve_auth``. Default: those
+          of ``set_auth_mode()``, else the key in ``CWSANDBOX_API_KEY`` of the environment.
+        - ``request_timeout_seconds``: limit of each call to the service, and of commands and waits that are given
+          none. Default: 300; ``math.inf``: no limit.
+        - ``create_retry_budget_seconds``: how long to repeat a create that found no room. Default: 0, not at all.
+        - ``poll_retry_budget_seconds``: how long to repeat status requests that fail. Default: 30.
+        - ``poll_rpc_timeout_seconds``: limit of one status request. Default: 15.
+        - ``data_plane_mode``: how commands reach the sandbox: "auto" or "gateway", which are the same in this
+          release.
+
+        No longer supported, a ``TypeError``: ``profile_ids`` and ``profile_names`` (use ``runner_ids``), ``ports``
+        (``services``), ``s3_mount`` (``object_storage_access``), ``max_timeout_seconds``
+        (``request_timeout_seconds``).
+
+        ::
+
+            sandbox = Sandbox(container_image="python:3.12", resources={"cpu": "1", "memory": "2Gi"}, tags=["job-7"])
+            with sandbox:
+                print(sandbox.exec(["python", "--version"]).result().stdout)
+        """
+        given = options.pick(options.SANDBOX, locals())
+        defaults = config.checked_defaults(defaults)
+        options.refuse_removed(given)
+        self._setup(connection_of(given, defaults), config.workload(given, defaults))
+
+    def _setup(self, connection: Connection, workload: Workload | None) -> None:
+        from cwsandbox._service.native import SandboxCore
+
+        self._connection = connection
+        self._workload = workload
+        self._core = SandboxCore()
+        self._refusing: SandboxCore | None = None
+        self._driver: Driver | None = None
+        self._generation = life.generation()
+        self._handle = Handle(self._core)
+
+    @classmethod
+    def run(
+        cls,
+        *args: str,
+        container_image: str | None = None,
+        defaults: SandboxDefaults | None = None,
+        auth: AuthConfig | None = None,
+        request_timeout_seconds: float | None = None,
+        create_retry_budget_seconds: float | None = None,
+        poll_retry_budget_seconds: float | None = None,
+        poll_rpc_timeout_seconds: float | None = None,
+        max_lifetime_seconds: float | None = None,
+        tags: list[str] | None = None,
+        profile_ids: list[str] | None = None,
+        profile_names: list[str] | None = None,
+        runner_ids: list[str] | None = None,
+        resources: ResourceOptions | dict[str, Any] | None = None,
+        mounted_files: list[dict[str, Any]] | None = None,
+        s3_mount: dict[str, Any] | None = None,
+        ports: list[dict[str, Any]] | None = None,
+        network: NetworkOptions | dict[str, Any] | None = None,
+        file_system_snapshot: FileSystemSnapshotOptions | dict[str, Any] | None = None,
+        max_timeout_seconds: int | None = None,
+        placement_mode: PlacementMode | str | None = None,
+        placement_spillover: PlacementSpillover | str | None = None,
+        services: list[Service] | tuple[Service, ...] | None = None,
+        volumes: list[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any]]
+        | tuple[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any], ...]
+        | None = None,
+        image_pull_credentials: ImagePullCredentials | dict[str, Any] | None = None,
+        runtime_class: str | None = None,
+        security_context: SecurityContext | dict[str, Any] | None = None,
+        working_dir: str | None = None,
+        object_storage_access: ObjectStorageAccess | dict[str, Any] | None = None,
+        environment_variables: dict[str, str] | None = None,
+        annotations: dict[str, str] | None = None,
+        secrets: Sequence[Secret | dict[str, Any]] | None = None,
+        data_plane_mode: DataPlaneMode | str | None = None,
+        containers: Sequence[Container | Mapping[str, Any]] | None = None,
+    ) -> Self:
+        """Create a sandbox and return once the service has accepted it; it may not run yet.
+
+        The first of ``args`` is the main process's command, the others are its arguments; with exactly one, the
+        default arguments are used, as for ``Sandbox(command=...)``. Without any, the sandbox waits for commands until
+        it is stopped.
+
+        Blocks, also inside an event loop: ``async with Sandbox(...)`` does not. Raises ``TypeError`` and
+        ``ValueError`` for wrong arguments, and what the create fails with, such as ``SandboxUnavailableError`` or
+        ``CWSandboxAuthenticationError``.
+
+        All else is optional. What is not given, or None, comes from ``defaults``, a ``SandboxDefaults``; times are in
+        seconds. The service's address is that of ``defaults``, unless the environment's ``CWSANDBOX_BASE_URL`` names
+        another.
+
+        Its container:
+
+        - ``container_image``: the image to run, "python:3.11" by default.
+        - ``environment_variables``: variables of the main process and of all commands, as a dict; added to those of
+          ``defaults``.
+        - ``working_dir``: the directory that the main process starts in. Default: the image's.
+        - ``mounted_files``: files that are there before the main process starts: dicts with ``mount_path`` and
+          ``file_content`` (bytes, or a str that is sent as UTF-8), or a mapping from path to content.
+        - ``resources``: CPU, memory and GPU, as ``{"cpu": "500m", "memory": "1Gi"}`` or ``ResourceOptions``. Default:
+          the service's.
+        - ``secrets``: ``Secret`` or dicts of its fields: put into environment variables; added to those of
+          ``defaults``. Two that differ for one variable are a ``ValueError``.
+        - ``image_pull_credentials``: ``ImagePullCredentials`` or a dict, for an image in a private registry.
+        - ``security_context``: ``SecurityContext`` or a dict: user, group and rights of the processes.
+        - ``containers``: several containers in the place of one, as ``Container`` or dicts of its fields. None of the
+          options above can stand beside it: they are set in each container. Exactly one of several is ``primary``.
+
+        The sandbox:
+
+        - ``tags``: labels by which ``Sandbox.list()`` finds it; added to those of ``defaults``.
+        - ``annotations``: texts by name that the service keeps with it; added to those of ``defaults``.
+        - ``max_lifetime_seconds``: when it has existed for so long, the service ends it. Default: the service's
+          limit.
+        - ``network``: ``NetworkOptions`` or a dict: where it may connect to, and who may connect to it. Default: the
+          service's rules.
+        - ``services``: ``Service`` or dicts: ports it listens on, and who may reach them. Default: none.
+        - ``volumes``: ``ScratchVolumeOptions``, ``RegisteredVolumeOptions`` or dicts. Default: none.
+        - ``file_system_snapshot``: ``FileSystemSnapshotOptions`` or a dict: one more scratch volume, filled from a
+          snapshot.
+        - ``object_storage_access``: ``ObjectStorageAccess`` or a dict: credentials for buckets that its containers
+          are given.
+        - ``runner_ids``: the only runners it may run on; ``[]`` for any, where ``defaults`` name some.
+        - ``placement_mode``: "serverless" or "cks": the kind of runner. Default: the service's choice.
+        - ``placement_spillover``: whether a create that finds no room may try the other kind: "strict" (no, the
+          default), "cks_then_serverless" or "serverless_then_cks".
+        - ``runtime_class``: the name of the runtime that isolates it. Default: the service's.
+
+        The service, and patience with it:
+
+        - ``auth``: credentials: ``AuthStrategy``, ``AuthHeaders`` or an object with ``resolve_auth``. Default: those
+          of ``set_auth_mode()``, else the key in ``CWSANDBOX_API_KEY`` of the environment.
+        - ``request_timeout_seconds``: limit of each call to the service, and of commands and waits that are given
+          none. Default: 300; ``math.inf``: no limit.
+        - ``create_retry_budget_seconds``: how long to repeat a create that found no room. Default: 0, not at all.
+        - ``poll_retry_budget_seconds``: how long to repeat status requests that fail. Default: 30.
+        - ``poll_rpc_timeout_seconds``: limit of one status request. Default: 15.
+        - ``data_plane_mode``: how commands reach the sandbox: "auto" or "gateway", which are the same in this
+          release.
+
+        No longer supported, a ``TypeError``: ``profile_ids`` and ``profile_names`` (use ``runner_ids``), ``ports``
+        (``services``), ``s3_mount`` (``object_storage_access``), ``max_timeout_seconds``
+        (``request_timeout_seconds``).
+
+        ::
+
+            with Sandbox.run(container_image="python:3.12", max_lifetime_seconds=3600) as sandbox:
+                print(sandbox.exec(["python", "--version"]).result().stdout)
+        """
+        given = options.pick(options.RUN, locals())
+        command, rest = (args[0], list(args[1:])) if args else (None, [])
+        sandbox = cls(command=command, args=rest or None, defaults=defaults, **given)
+        with Unless(sandbox._abandon):
+            sandbox.start().result()
+        return sandbox
+
+    def start(self) -> OperationRef[None]:
+        """Have the sandbox created, if it is not. Done when the service has accepted it.
+
+        Cancelling the operation does not take the create back; ``stop()`` does.
+        """
+        return self._submit(lambda driver: driver.start())
+
+    def _abandon(self) -> None:
+        """Stop it in the background, since nobody else will."""
+        self._submit(lambda driver: driver.stop(0.0, True), finish_at_exit=True)
+
+    # ---- the rest ----
+
+    def __repr__(self) -> str:
+        status = self._handle.state.status
+        word = self._handle.state.phase.value if status is None else status.value
+        return f"<Sandbox id={self.sandbox_id} status={word}>"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            f"{self!r} cannot be copied or pickled: it is one handle on one sandbox; "
+            "Sandbox.from_id() makes another"
+        )
+
+    def __del__(self) -> None:
+        handle: Handle | None = getattr(self, "_handle", None)
+        if handle is None or self._generation != life.generation():
+            return
+        if handle.state.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING):
+            warnings.warn(
+                f"Sandbox {handle.sandbox_id} was not stopped",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+
+    def _driving(self) -> Driver:
+        """The driver, made at the first operation. ``RuntimeError`` when that was in a process we were forked from."""
+        if self._driver is None:
+            loop.check()
+            from cwsandbox._service.client import Client
+
+            self._generation = life.generation()
+            return self._drive(Client(self._connection))
+        if self._generation != life.generation():
+            raise RuntimeError(f"{self!r} was made before fork: it belongs to the parent process")
+        return self._driver
+
+    def _drive(self, client: Client) -> Driver:
+        from cwsandbox._lifecycle.driver import Driver
+        from cwsandbox._runtime import environment
+
+        env = environment.real()
+        core, handle = self._core, self._handle
+
+        def on_running() -> None:
+            if not core.is_closed:
+                assert handle.sandbox_id is not None
+                core.open(client.opened, handle.sandbox_id)
+
+        with life.lock():
+            if self._driver is None:
+                handle.now = env.now
+                handle.on_running = on_running
+                self._driver = Driver(handle, self._connection, self._workload, client.call, env)
+            return self._driver
+
+    def _submit(
+        self, make: Callable[[Driver], Coroutine[Any, Any, _T]], *, finish_at_exit: bool = False
+    ) -> OperationRef[_T]:
+        driver = self._driving()
+        return loop.submit(lambda: make(driver), finish_at_exit=finish_at_exit)
+
+
+class Unless:
+    """Does something when its block is left by an exception."""
+
+    def __init__(self, rescue: Callable[[], object]) -> None:
+        self._rescue = rescue
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc_val: object, exc_tb: object
+    ) -> None:
+        if exc_type is not None and not issubclass(exc_type, Exception):
+            self._rescue()
