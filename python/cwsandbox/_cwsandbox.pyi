@@ -168,6 +168,7 @@ class Process(OperationRef[ProcessResult]):
     stdout: StreamReader[str]
     stderr: StreamReader[str]
     stdin: StreamWriter | None
+    """None unless ``exec`` was given ``stdin=True``."""
     @property
     def returncode(self) -> int | None: ...
     @property

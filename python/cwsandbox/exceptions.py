@@ -184,7 +184,7 @@ class SandboxTerminatedError(SandboxError):
 
 
 class SandboxFailedError(SandboxError):
-    """The sandbox failed; ``status_reason`` is what the server says about it."""
+    """The sandbox with ``sandbox_id`` failed; ``status_reason`` is what the server says about it."""
 
     sandbox_id: str | None
     status_reason: str | None
@@ -209,7 +209,7 @@ class SandboxTerminalStateUnavailableError(SandboxError):
 
 
 class SandboxNotFoundError(SandboxError):
-    """There is no such sandbox."""
+    """There is no sandbox with this ``sandbox_id`` (any more)."""
 
     sandbox_id: str | None
 
@@ -257,6 +257,8 @@ class SandboxExecutionError(SandboxError):
 
 
 class _StreamError(SandboxExecutionError):
+    """What the server says of a stream, with ``stream_code``, its code for it."""
+
     stream_code: str | None
 
     def __init__(
@@ -282,11 +284,14 @@ class _StreamError(SandboxExecutionError):
 
 
 class SandboxStreamBackpressureError(_StreamError):
-    """The server ended the stream since its output was read too slowly; part of it is lost."""
+    """The server ended the stream since its output was read too slowly; part of it is lost.
+
+    ``stream_code`` is the server's code for that.
+    """
 
 
 class SandboxStreamTruncatedError(_StreamError):
-    """Part of the output was lost on the way."""
+    """Part of the output was lost on the way; ``stream_code`` is the server's code for that, if it came from there."""
 
 
 class SandboxFileError(SandboxError):
@@ -308,7 +313,7 @@ class SandboxFileError(SandboxError):
 
 
 class SandboxSnapshotError(SandboxError):
-    """A snapshot operation failed."""
+    """A snapshot operation failed; ``file_system_snapshot_id`` names the snapshot if known."""
 
     file_system_snapshot_id: str | None
 
@@ -424,7 +429,7 @@ class VolumeRunnerUnavailableError(VolumeError, SandboxUnavailableError):
 
 
 class VolumeWaitTimeoutError(SandboxTimeoutError):
-    """The volume was not ready in time."""
+    """The volume was not ready in time; ``volume_id`` names it if known."""
 
     volume_id: str | None
 
@@ -450,7 +455,7 @@ class DiscoveryValidationError(DiscoveryError, CWSandboxValidationError):
 
 
 class RunnerNotFoundError(DiscoveryError):
-    """There is no such runner."""
+    """There is no runner with this ``runner_id``."""
 
     runner_id: str
 
@@ -468,7 +473,7 @@ class RunnerNotFoundError(DiscoveryError):
 
 
 class ProfileNotFoundError(DiscoveryError):
-    """Never raised any more; kept for programs that catch it."""
+    """Never raised any more; kept for programs that catch it, with ``profile_name`` and ``runner_id``."""
 
     profile_name: str
     runner_id: str | None

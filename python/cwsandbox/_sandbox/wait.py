@@ -21,7 +21,16 @@ def results(refs: OperationRef[_T], /) -> _T: ...
 @overload
 def results(refs: Sequence[OperationRef[_T]], /) -> list[_T]: ...
 def results(refs: OperationRef[_T] | Sequence[OperationRef[_T]], /) -> _T | list[_T]:
-    """Block for the value of one operation, or for those of several, in order. The first failure in order is raised."""
+    """Block for the value of one operation, or for a list of those of several.
+
+    ``refs`` is an ``OperationRef`` or ``Process``, or a sequence of them. Values come in the order given; the first
+    failure in that order is raised, and the other operations go on. ``TypeError`` for anything else, before the first
+    wait.
+
+    ::
+
+        first, second = results([sandbox.exec(["ls", "/a"]), sandbox.exec(["ls", "/b"])])
+    """
     if isinstance(refs, OperationRef):
         return refs.result()
     items = _items(refs, "refs", "an OperationRef or a sequence of them")
@@ -40,12 +49,20 @@ def _items(values: object, what: str, rule: str) -> list[Any]:
 def wait(
     waitables: Sequence[_W], num_returns: int | None = None, timeout: float | None = None
 ) -> tuple[list[_W], list[_W]]:
-    """Block until ``num_returns`` of the items are done (None: all), or ``timeout`` seconds have passed.
+    """Block until some of several sandboxes, operations and processes are done; returns those and the others.
 
-    An operation is done when it has ended, well or not; a sandbox, which is created if need be, when it runs or has
-    failed to. Returns the items that are done, at most ``num_returns``, and the others, both in the order given;
-    what was done beyond that number comes first among the others. Nothing is raised for failed items, and nothing is
+    - ``waitables``: a sequence of ``Sandbox``, ``OperationRef`` and ``Process``. An operation is done when it has
+      ended, well or not; a sandbox, which is created if need be, when it runs or has failed to.
+    - ``num_returns``: how many to wait for, at least 1. Default: all.
+    - ``timeout``: how many seconds to wait at most; 0 only looks. Default: no limit.
+
+    Both lists are in the order given, the first has at most ``num_returns`` items; what was done beyond that number
+    comes first among the others. Nothing is raised for failed items or when the time is over, and nothing is
     cancelled.
+
+    ::
+
+        done, running = wait([sandbox.exec(["make", part]) for part in parts], num_returns=1)
     """
     if num_returns is not None and check.integer(num_returns, "num_returns") < 1:
         raise ValueError(f"num_returns must be at least 1, got {num_returns}")

@@ -16,9 +16,12 @@ class AuthStrategy(StrEnum):
 
 @dataclass(frozen=True)
 class AuthHeaders:
-    """Header names and values to send with every call, and a label saying how they were found.
+    """What to send with every call as credentials.
 
     False in a condition when there is no header.
+
+    - ``headers``: names and values, printable ASCII without blanks at the ends.
+    - ``strategy``: a label that says how they were found.
     """
 
     headers: dict[str, str]

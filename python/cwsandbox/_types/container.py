@@ -30,7 +30,19 @@ _ID_MAX = 2**32 - 1
 
 @dataclass(frozen=True, kw_only=True)
 class SecurityContext:
-    """Rights of the container's processes. None leaves what the image or the service says; False is sent."""
+    """Rights of the container's processes.
+
+    None leaves what the image or the service says; False is sent.
+
+    - ``run_as_user``: the user id of the processes, 0 to 4294967295.
+    - ``run_as_group``: their group id, likewise.
+    - ``privileged``: whether they have all rights on the runner.
+    - ``allow_privilege_escalation``: whether they may gain rights that their parents do not have.
+    - ``read_only_root_filesystem``: whether only volumes can be written to.
+    - ``capabilities_add``: names of capabilities that they have besides, such as ["NET_ADMIN"].
+    - ``capabilities_drop``: names of capabilities that they do not have.
+    - ``seccomp_profile``: the name of the filter for their system calls.
+    """
 
     run_as_user: int | None = None
     run_as_group: int | None = None
@@ -65,8 +77,23 @@ class SecurityContext:
 class Container:
     """One container of a sandbox that has several.
 
-    ``command`` is the executable (None: the image's entry point), ``args`` the rest. ``mounted_files`` are dicts with
-    ``mount_path`` and ``file_content``. ``primary`` marks the container that decides the sandbox's outcome.
+    Wrong values raise ``TypeError`` or ``ValueError``; how the containers go together is checked by ``Sandbox``.
+
+    - ``image``: the image to run.
+    - ``name``: by which ``exec(container=...)`` and the statuses call it: lower-case letters, digits and hyphens, at
+      most 63. Needed where there are several; the empty string is none.
+    - ``command``: the executable. Default: the image's entry point.
+    - ``args``: its arguments.
+    - ``environment_variables``: variables of its processes, as a dict.
+    - ``resources``: CPU, memory and GPU, as ``{"cpu": "500m", "memory": "1Gi"}`` or ``ResourceOptions``. Needed where
+      there are several containers; only the primary one may have a GPU.
+    - ``mounted_files``: files that are there before it starts: dicts with ``mount_path`` and ``file_content`` (bytes,
+      or a str that is sent as UTF-8), or a mapping from path to content.
+    - ``volume_mounts``: ``VolumeMount`` or dicts: which of the sandbox's volumes it sees, and where.
+    - ``secrets``: ``Secret`` or dicts, put into environment variables.
+    - ``working_dir``: an absolute path to start in. Default: the image's.
+    - ``image_pull_credentials``: ``ImagePullCredentials`` or a dict, for an image in a private registry.
+    - ``primary``: whether its end decides the outcome of the sandbox. True for exactly one of several.
     """
 
     image: str
@@ -132,7 +159,13 @@ def _check_name(name: Any) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerStatus:
-    """The observed state of one container; ``exit_code`` is there once that state is terminal."""
+    """The observed state of one container.
+
+    - ``name``: of the container.
+    - ``state``: where it is in its life.
+    - ``exit_code``: of its main process, once the state is a final one.
+    - ``restart_count``: how often it was started again.
+    """
 
     name: str
     state: SandboxStatus

@@ -41,11 +41,53 @@ _REMOVED_KEYS = ("profile_ids", "profile_names")
 class SandboxDefaults:
     """Settings for sandboxes whose own arguments do not say otherwise.
 
-    ``base_url`` is weaker than the environment's ``CWSANDBOX_BASE_URL``. ``request_timeout_seconds`` limits each
-    call to the service and is also the time limit of commands and waits that are given none.
-    ``create_retry_budget_seconds`` is how long to repeat a create that found no capacity (0: not at all),
-    ``poll_retry_budget_seconds`` how long failing status requests are repeated, ``poll_rpc_timeout_seconds`` the
-    limit of one. ``max_lifetime_seconds`` is enforced by the service (None: its default).
+    Times are in seconds. Immutable: ``with_overrides()`` makes a copy. Wrong values raise ``TypeError`` or
+    ``ValueError``, here or where a sandbox is made of them.
+
+    - ``container_image``: the image to run, "python:3.11" by default.
+    - ``command``: the program whose end ends a sandbox. Default: a shell that waits to be stopped.
+    - ``args``: the arguments of ``command``, also where a sandbox names another command and no arguments.
+    - ``base_url``: the service's address, weaker than the environment's ``CWSANDBOX_BASE_URL``; "local" is a daemon
+      on this host, started when needed. Default: "https://api.cwsandbox.com".
+    - ``auth``: credentials: ``AuthStrategy``, ``AuthHeaders`` or an object with ``resolve_auth``. Default: those of
+      ``set_auth_mode()``, else the key in ``CWSANDBOX_API_KEY`` of the environment.
+    - ``request_timeout_seconds``: limit of each call to the service, and of commands and waits that are given none.
+      Default: 300; ``math.inf``: no limit.
+    - ``create_retry_budget_seconds``: how long to repeat a create that found no room. Default: 0, not at all.
+    - ``poll_retry_budget_seconds``: how long to repeat status requests that fail. Default: 30.
+    - ``poll_rpc_timeout_seconds``: limit of one status request. Default: 15.
+    - ``max_lifetime_seconds``: when it has existed for so long, the service ends it. Default: the service's limit.
+    - ``temp_dir``: where in a sandbox the package's temporary files go. Default: "/tmp".
+    - ``tags``: labels by which ``Sandbox.list()`` finds it; a sandbox's own are added.
+    - ``runner_ids``: the only runners that sandboxes may run on. Default: any.
+    - ``placement_mode``: "serverless" or "cks": the kind of runner. Default: the service's choice.
+    - ``placement_spillover``: whether a create that finds no room may try the other kind: "strict" (no, the default),
+      "cks_then_serverless" or "serverless_then_cks".
+    - ``resources``: CPU, memory and GPU, as ``{"cpu": "500m", "memory": "1Gi"}`` or ``ResourceOptions``. Default: the
+      service's.
+    - ``network``: ``NetworkOptions`` or a dict: where it may connect to, and who may connect to it. Default: the
+      service's rules.
+    - ``services``: ``Service`` or dicts: ports it listens on, and who may reach them. Default: none.
+    - ``volumes``: ``ScratchVolumeOptions``, ``RegisteredVolumeOptions`` or dicts. Default: none.
+    - ``runtime_class``: the name of the runtime that isolates it. Default: the service's.
+    - ``security_context``: ``SecurityContext`` or a dict: user, group and rights of the processes.
+    - ``working_dir``: the directory that the main process starts in. Default: the image's.
+    - ``object_storage_access``: ``ObjectStorageAccess`` or a dict: credentials for buckets that its containers are
+      given.
+    - ``file_system_snapshot``: ``FileSystemSnapshotOptions`` or a dict: one more scratch volume, filled from a
+      snapshot.
+    - ``containers``: several ``Container`` objects in the place of one; see ``Sandbox``.
+    - ``secrets``: ``Secret`` objects: put into environment variables; a sandbox's own are added.
+    - ``environment_variables``: variables of the main process and of all commands, as a dict; a sandbox's own are
+      added.
+    - ``annotations``: texts by name that the service keeps with it; a sandbox's own are added.
+    - ``data_plane_mode``: how commands reach the sandbox: "auto" or "gateway", which are the same in this release.
+
+    ::
+
+        defaults = SandboxDefaults(container_image="python:3.12", tags=("nightly",))
+        with Sandbox.run(defaults=defaults, tags=["job-7"]) as sandbox:  # has both tags
+            ...
     """
 
     container_image: str = DEFAULT_CONTAINER_IMAGE
@@ -94,19 +136,19 @@ class SandboxDefaults:
         object.__setattr__(self, "data_plane_mode", check.data_plane_mode(self.data_plane_mode))
 
     def merge_tags(self, additional: Iterable[str] | None) -> list[str]:
-        """Own tags, then the additional ones."""
+        """Own tags, then the ``additional`` ones. ``TypeError`` for a bare string."""
         return [*self.tags, *check.strings(additional if additional is not None else (), "tags")]
 
     def merge_environment_variables(self, additional: dict[str, str] | None) -> dict[str, str]:
-        """Own variables, overlaid by the additional ones."""
+        """Own variables, overlaid by the ``additional`` ones."""
         return {**self.environment_variables, **(additional or {})}
 
     def merge_annotations(self, additional: dict[str, str] | None) -> dict[str, str]:
-        """Own annotations, overlaid by the additional ones."""
+        """Own annotations, overlaid by the ``additional`` ones."""
         return {**self.annotations, **(additional or {})}
 
     def with_overrides(self, **kwargs: Any) -> SandboxDefaults:
-        """A copy with some fields replaced; ``TypeError`` for an unknown one."""
+        """A copy in which the fields of ``kwargs`` have other values; ``TypeError`` for an unknown field."""
         known = [item.name for item in fields(self)]
         unknown = [name for name in kwargs if name not in known]
         if unknown:
@@ -118,7 +160,7 @@ class SandboxDefaults:
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any] | None) -> SandboxDefaults:
-        """Defaults from a mapping such as a parsed configuration file.
+        """Defaults from a mapping ``d``, such as a parsed configuration file.
 
         Unknown keys are ignored, None means the field's default. Lists become tuples, nested mappings the option types.
         """

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FieldViolation:
-    """One refused field: its path in the request, and why."""
+    """One field of a request that the server refused.
+
+    - ``field``: its path in the request.
+    - ``description``: why it was refused.
+    """
 
     field: str = ""
     description: str = ""

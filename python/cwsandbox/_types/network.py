@@ -19,7 +19,11 @@ _HTTPS_PORT = 443
 
 @dataclass(frozen=True, kw_only=True)
 class CidrBlock:
-    """An address range in CIDR notation, with sub-ranges taken out of it."""
+    """A range of addresses.
+
+    - ``cidr``: in CIDR notation, such as "10.0.0.0/8".
+    - ``except_cidrs``: ranges that are taken out of it.
+    """
 
     cidr: str
     except_cidrs: Sequence[str] = ()
@@ -33,7 +37,12 @@ class CidrBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class PortRange:
-    """One port, or the ports from ``port`` to ``end_port``; ``protocol`` is "TCP" (the default), "UDP" or "SCTP"."""
+    """One port, or several in a row.
+
+    - ``port``: the first, 1 to 65535.
+    - ``end_port``: the last. Default: only ``port``.
+    - ``protocol``: "TCP" (the default), "UDP" or "SCTP".
+    """
 
     port: int
     end_port: int | None = None
@@ -53,7 +62,11 @@ class PortRange:
 
 @dataclass(frozen=True, kw_only=True)
 class SelectorBlock:
-    """Cluster workloads chosen by their labels."""
+    """Workloads of the cluster, chosen by their labels.
+
+    - ``pod_labels``: labels that a pod must have, at least one.
+    - ``namespace_labels``: labels that its namespace must have. Default: the service's rule.
+    """
 
     pod_labels: Mapping[str, str]
     namespace_labels: Mapping[str, str] | None = None
@@ -72,8 +85,13 @@ class SelectorBlock:
 class EgressRule:
     """One allowed destination: exactly one of ``dns_name``, ``cidr``, ``tenant``, ``any=True``, ``selector``.
 
-    ``dns_name`` is a host name, or one with a leading ``*.`` label, and allows HTTPS (TCP 443) only. ``ports``
-    narrows the other forms; its items are ``PortRange``, dict or int.
+    - ``dns_name``: a host name, or one with a leading ``*.`` label; allows HTTPS (TCP 443) only.
+    - ``cidr``: ``CidrBlock``, a dict, or a str in CIDR notation.
+    - ``tenant``: sandboxes by their relation to this one, a ``TenantScope``.
+    - ``any``: every destination.
+    - ``selector``: ``SelectorBlock`` or a dict.
+    - ``ports``: narrows all forms but ``dns_name``: ``PortRange``, dicts or port numbers. Default: every port.
+    - ``dns_name_except``: only in rules that the service tells of.
     """
 
     dns_name: str | None = None
@@ -100,7 +118,13 @@ class EgressRule:
 
 @dataclass(frozen=True, kw_only=True)
 class IngressRule:
-    """One allowed source: exactly one of ``cidr``, ``tenant``, ``any=True``; ``ports`` as for ``EgressRule``."""
+    """One allowed source: exactly one of ``cidr``, ``tenant``, ``any=True``.
+
+    - ``cidr``: ``CidrBlock``, a dict, or a str in CIDR notation.
+    - ``tenant``: sandboxes by their relation to this one, a ``TenantScope``.
+    - ``any``: every source.
+    - ``ports``: the ports that it may connect to, as for ``EgressRule``.
+    """
 
     cidr: CidrBlock | Mapping[str, Any] | str | None = None
     tenant: TenantScope | str | None = None
@@ -116,7 +140,14 @@ class IngressRule:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """Network access of a sandbox: deny flags (None leaves the service's default) and allowed rules."""
+    """Network access of a sandbox.
+
+    - ``deny_egress``: whether connections from it are refused. Default: the service's rule. True cannot stand beside
+      ``egress``.
+    - ``deny_ingress``: whether connections to it are refused. Default: the service's rule.
+    - ``egress``: allowed destinations: ``EgressRule`` or dicts.
+    - ``ingress``: allowed sources: ``IngressRule`` or dicts.
+    """
 
     deny_egress: bool | None = None
     deny_ingress: bool | None = None

@@ -47,10 +47,14 @@ def parse_quantity(text: str) -> Decimal:
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceOptions:
-    """What a container is guaranteed (``requests``) and may use at most (``limits``).
+    """What a container is guaranteed and may use at most.
 
-    Both are dicts with the keys ``cpu`` and ``memory`` and Kubernetes quantities as texts; ``gpu`` is a dict with
-    ``count`` and ``type`` or ``memory_gb``.
+    A side that is missing is copied from the other one.
+
+    - ``requests``: what it is guaranteed: a dict with ``cpu`` and ``memory``, Kubernetes quantities as str, such as
+      "500m" and "1.5Gi".
+    - ``limits``: what it may use at most, likewise.
+    - ``gpu``: a dict with ``count``, and ``type`` or ``memory_gb``.
     """
 
     requests: dict[str, str] | None = None

@@ -14,7 +14,13 @@ from cwsandbox._types.enums import ObjectStoragePermission
 
 @dataclass(frozen=True, kw_only=True)
 class Secret:
-    """A secret of a store, put into the environment variable ``env_var`` (default: the secret's name)."""
+    """A secret of a store, put into an environment variable.
+
+    - ``store``: the name of the store.
+    - ``name``: the name of the secret there.
+    - ``field``: which part of the secret, where it has several.
+    - ``env_var``: the variable. Default: the secret's name.
+    """
 
     store: str
     name: str
@@ -33,7 +39,13 @@ class Secret:
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePullCredentials:
-    """A secret with user name and password for a private image registry."""
+    """A secret with user name and password for a private image registry.
+
+    - ``registry``: the registry's host name.
+    - ``store``: the name of the store.
+    - ``name``: the name of the secret there.
+    - ``field``: which part of the secret, where it has several.
+    """
 
     registry: str
     store: str
@@ -52,7 +64,9 @@ class ImagePullCredentials:
 class ObjectStorageAccess:
     """Temporary credentials for buckets, given to all containers of a sandbox.
 
-    ``object_prefix`` narrows them to keys that start with it.
+    - ``buckets``: names of buckets, at least one.
+    - ``permission``: "read" or "read_write". Default: the service's.
+    - ``object_prefix``: narrows them to keys that start with it.
     """
 
     buckets: Sequence[str] = ()

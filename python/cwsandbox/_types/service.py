@@ -14,8 +14,11 @@ from cwsandbox._types.enums import EndpointAuth, EndpointKind, ServiceProtocol, 
 class Endpoint:
     """The public endpoint wanted for a service.
 
-    An HTTPS endpoint needs ``auth``; ``request_timeout_seconds`` limits its requests (0 and None: the platform's
-    default). TLS passthrough has neither.
+    - ``kind``: "https" or "tls_passthrough".
+    - ``auth``: who may call an HTTPS endpoint: "open" (everyone) or "share_token". Needed for HTTPS, refused for TLS
+      passthrough.
+    - ``request_timeout_seconds``: limit of a request to an HTTPS endpoint, in seconds. 0 and None: the platform's
+      default.
     """
 
     kind: EndpointKind | str
@@ -45,7 +48,14 @@ class Endpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """A port the workload listens on, and who may reach it. An endpoint needs public visibility and TCP."""
+    """A port the workload listens on, and who may reach it.
+
+    - ``port``: 1 to 65535.
+    - ``name``: of the service. Default: none.
+    - ``protocol``: "tcp" (the default), "udp" or "sctp".
+    - ``visibility``: "public", "private" or "custom". Default: the service's.
+    - ``endpoint``: ``Endpoint`` or a dict: a public endpoint in front of it. Needs public visibility and TCP.
+    """
 
     port: int
     name: str | None = None
@@ -83,7 +93,15 @@ class Service:
 
 @dataclass(frozen=True, kw_only=True)
 class HttpsEndpointStatus:
-    """An HTTPS endpoint as the server set it up; ``request_timeout_seconds`` is the limit in effect."""
+    """An HTTPS endpoint as the server set it up.
+
+    - ``port``: of the service behind it.
+    - ``name``: of that service.
+    - ``kind``: ``EndpointKind.HTTPS``.
+    - ``auth``: who may call it.
+    - ``url``: its address.
+    - ``request_timeout_seconds``: the limit of a request in effect, in seconds.
+    """
 
     port: int
     name: str
@@ -95,7 +113,13 @@ class HttpsEndpointStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class TlsPassthroughEndpointStatus:
-    """A TLS passthrough endpoint as the server set it up; ``address`` is host and port."""
+    """A TLS passthrough endpoint as the server set it up.
+
+    - ``port``: of the service behind it.
+    - ``name``: of that service.
+    - ``kind``: ``EndpointKind.TLS_PASSTHROUGH``.
+    - ``address``: host and port to connect to.
+    """
 
     port: int
     name: str
@@ -104,7 +128,7 @@ class TlsPassthroughEndpointStatus:
 
 
 class EndpointShareToken:
-    """The credential for a sandbox's share-token endpoints. Its text form never shows the value."""
+    """The credential for a sandbox's share-token endpoints. Its text form never shows the ``value``."""
 
     __slots__ = ("_value",)
 

@@ -16,8 +16,14 @@ from cwsandbox._types.enums import StorageMedium
 class ScratchVolumeOptions:
     """A volume that lives as long as the sandbox.
 
-    ``size`` is a quantity such as "10Gi" (None: the platform's default), ``restore_from_snapshot_id`` fills it from a
-    snapshot. Without ``mount_path`` it is declared for ``Container.volume_mounts`` only.
+    - ``name``: by which ``VolumeMount`` refers to it.
+    - ``mount_path``: an absolute path where the (primary) container sees it. Default: it is only declared, for
+      ``Container.volume_mounts``.
+    - ``size``: a quantity such as "10Gi". Default: the platform's.
+    - ``restore_from_snapshot_id``: the snapshot to fill it from. Default: it is empty.
+    - ``medium``: "disk" or "memory". Default: the platform's.
+    - ``sub_path``: the folder of the volume that is mounted, as a relative path. Default: all of it.
+    - ``read_only``: whether it can only be read there.
     """
 
     name: str
@@ -46,7 +52,14 @@ class ScratchVolumeOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RegisteredVolumeOptions:
-    """A mount of a volume that is registered with the service."""
+    """A mount of a volume that is registered with the service.
+
+    - ``name``: by which ``VolumeMount`` refers to it.
+    - ``volume_id``: the service's id of it.
+    - ``mount_path``: an absolute path where the (primary) container sees it.
+    - ``sub_path``: the folder of the volume that is mounted, as a relative path. Default: all of it.
+    - ``read_only``: whether it can only be read there.
+    """
 
     name: str
     volume_id: str
@@ -78,7 +91,13 @@ class DeclaredVolume:
 
 @dataclass(frozen=True, kw_only=True)
 class VolumeMount:
-    """A mount of a sandbox's volume in one container."""
+    """A mount of a sandbox's volume in one container.
+
+    - ``volume``: the volume's name.
+    - ``mount_path``: an absolute path where the container sees it.
+    - ``read_only``: whether it can only be read there.
+    - ``sub_path``: the folder of the volume that is mounted, as a relative path. Default: all of it.
+    """
 
     volume: str
     mount_path: str
@@ -94,7 +113,13 @@ class VolumeMount:
 
 @dataclass(frozen=True, kw_only=True)
 class FileSystemSnapshotOptions:
-    """A scratch volume, filled from a snapshot if ``file_system_snapshot_id`` names one."""
+    """A scratch volume, filled from a snapshot.
+
+    - ``mount_path``: an absolute path where the (primary) container sees it. Default: it is only declared.
+    - ``size``: a quantity such as "10Gi". Default: the platform's.
+    - ``file_system_snapshot_id``: the snapshot. Default: it is empty.
+    - ``name``: by which ``VolumeMount`` refers to it.
+    """
 
     mount_path: str | None = None
     size: str | None = None

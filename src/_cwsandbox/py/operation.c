@@ -333,7 +333,9 @@ static PyMemberDef operation_members[] = {
 static PyType_Slot operation_slots[] = {
     {Py_tp_doc,
      (void *)PyDoc_STR(
+         "OperationRef(future)\n--\n\n"
          "One-shot result of an operation that runs in the background.\n\n"
+         "`future` is the concurrent.futures.Future whose outcome it is.\n"
          "The value stays: it can be taken any number of times, by result() from threads\n"
          "and by await from any event loop.")},
     {Py_tp_new, operation_new},

@@ -374,7 +374,9 @@ static PyMethodDef process_methods[] = {
      PyDoc_STR("poll($self)\n--\n\nThe exit code, None while it runs and after cancel(). Raises "
                "the failure of a failed process; never blocks.")},
     {"wait", (PyCFunction)(void (*)(void))process_wait, METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("wait($self, timeout=None)\n--\n\nBlock for the exit code; as result() otherwise.")},
+     PyDoc_STR(
+         "wait($self, timeout=None)\n--\n\nBlock for the exit code, at most `timeout` seconds; "
+         "as result() otherwise.")},
     {"cancel", process_cancel, METH_NOARGS,
      PyDoc_STR("cancel($self)\n--\n\nEnd the command: True, also when repeated; False when it had "
                "ended before.")},
@@ -389,7 +391,8 @@ static PyObject *process_sandbox(PyObject *self, void *Py_UNUSED(closure))
 static PyGetSetDef process_getset[] = {
     {"stdout", process_stdout, NULL, PyDoc_STR("Standard output, line by line."), NULL},
     {"stderr", process_stderr, NULL, PyDoc_STR("Standard error, line by line."), NULL},
-    {"stdin", process_stdin, NULL, PyDoc_STR("Standard input, None unless asked for."), NULL},
+    {"stdin", process_stdin, NULL,
+     PyDoc_STR("Standard input, a StreamWriter; None without exec(..., stdin=True)."), NULL},
     {"returncode", process_returncode, NULL,
      PyDoc_STR("The exit code, None while it runs and after a failure."), NULL},
     {"command", process_command, NULL, PyDoc_STR("A copy of the command it was started with."),

@@ -255,12 +255,15 @@ static PyObject *writer_repr(PyObject *self)
 
 static PyMethodDef writer_methods[] = {
     {"write", writer_write, METH_O,
-     PyDoc_STR("write($self, data)\n--\n\n"
-               "Queue bytes; the operation is done when they were handed to the connection under "
-               "flow control.")},
-    {"writeline", (PyCFunction)(void (*)(void))writer_writeline, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR(
-         "writeline($self, text, encoding='utf-8')\n--\n\nQueue a line: the text and a newline.")},
+         "write($self, data)\n--\n\n"
+         "Queue `data`, which is bytes, a bytearray or a memoryview.\n\n"
+         "The operation is done when they were handed to the connection under flow control. "
+         "TypeError for a str;\nSandboxExecutionError when the input is closed or the command "
+         "has ended, and what the command\nfailed with if it has failed.")},
+    {"writeline", (PyCFunction)(void (*)(void))writer_writeline, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("writeline($self, text, encoding='utf-8')\n--\n\nQueue a line: `text`, a str, and a "
+               "newline, in `encoding`. Otherwise as write().")},
     {"close", writer_close, METH_NOARGS,
      PyDoc_STR("close($self)\n--\n\nEnd the input after what is queued.")},
     {"set_exception", writer_set_exception, METH_O,
