@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 
 from cwsandbox._types import check
 
@@ -19,9 +18,10 @@ def words_of(command: Sequence[str]) -> list[str]:
             f"command must be a sequence of strings, not {command!r}: "
             "pass a list such as ['echo', 'hi'], or ['/bin/sh', '-c', text] for shell text"
         )
-    if not isinstance(command, Iterable):
-        raise TypeError(f"command must be a sequence of strings, got {command!r}")
-    words = list(command)
+    try:
+        words = list(command)
+    except TypeError:
+        raise TypeError(f"command must be a sequence of strings, got {command!r}") from None
     if not words:
         raise ValueError("Command cannot be empty")
     return words
@@ -38,7 +38,7 @@ def directory(cwd: str) -> str:
     return cwd
 
 
-def container_name(container: str | None) -> str:
+def container_name(container: str) -> str:
     """The name of the container to run a command in; empty: the only or primary one."""
     return (check.optional_text(container, "container") or "").strip()
 

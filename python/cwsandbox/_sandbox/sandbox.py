@@ -325,7 +325,7 @@ class Sandbox(SandboxCreation):
             stdin,
             check,
             None if timeout == float("inf") else timeout,
-            container_name(container),
+            "" if container is None else container_name(container),
             None if cwd is None else directory(cwd),
             None if env is None else variables(env),
             capture_output,
