@@ -223,7 +223,7 @@ def test_bad_calls(channel: Any) -> None:
         ({"metadata": [("name",)]}, TypeError, "pairs of name and value"),
         ({"metadata": [("name", 3)]}, TypeError, "bytes"),
         ({"metadata": 3}, TypeError, "not iterable"),
-        ({"roots_pem": "text"}, TypeError, "roots_pem must be bytes or None"),
+        ({"roots_pem": "text"}, TypeError, "roots_pem must be bytes or None, got str$"),
         ({"target": "https://host", "roots_pem": b"no certificate"}, ValueError, "certificate"),
         ({"max_receive_bytes": 0}, ValueError, "max_receive_bytes is 0, it must be above 0"),
         ({"max_receive_bytes": "1"}, TypeError, "integer"),

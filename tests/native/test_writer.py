@@ -183,13 +183,13 @@ def test_set_exception(sandbox: Any) -> None:
 
 def test_bad_arguments(sandbox: Any) -> None:
     process = start(sandbox, "cat")
-    with pytest.raises(TypeError, match="data must be bytes, bytearray or memoryview, got '"):
+    with pytest.raises(TypeError, match=r"data must be bytes, bytearray or memoryview, got str$"):
         process.stdin.write("text")
-    with pytest.raises(TypeError, match="memoryview, got 3"):
+    with pytest.raises(TypeError, match=r"memoryview, got int$"):
         process.stdin.write(3)
     with pytest.raises(BufferError):
         process.stdin.write(memoryview(b"abcd")[::2])
-    with pytest.raises(TypeError, match="text must be a str, got b'"):
+    with pytest.raises(TypeError, match=r"text must be a str, got bytes$"):
         process.stdin.writeline(b"text")
     with pytest.raises(UnicodeEncodeError):
         process.stdin.writeline("ü", "ascii")

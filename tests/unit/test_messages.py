@@ -79,7 +79,7 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: Sandbox(mounted_files=[{**ROW, "file_content": 5}]),
         TypeError,
-        "mounted_files[0]: file_content must be bytes or str, got 5",
+        "mounted_files[0]: file_content must be bytes or str, got int",
     ),
     (
         lambda: Sandbox(mounted_files=[{**ROW, "mount_path": 5}]),
@@ -120,7 +120,7 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     # One voice.
     (lambda: Sandbox(base_url=5), TypeError, "base_url must be a str, got 5"),
     (lambda: Sandbox(working_dir=5), TypeError, "working_dir must be a str, got 5"),
-    (lambda: cw.EndpointShareToken(5), TypeError, "EndpointShareToken must be a str, got 5"),
+    (lambda: cw.EndpointShareToken(5), TypeError, "EndpointShareToken must be a str, got int"),
     (lambda: Sandbox.from_id(5), TypeError, "sandbox_id must be a str, got 5"),
     (lambda: Sandbox(services=[5]), TypeError, "services must be Service or dict, got 5"),
     (
@@ -154,6 +154,22 @@ def test_what_is_gone_sends_to_one_place(name: str) -> None:
     others = set(REMOVED.values()) - {REMOVED[name]}
     assert f"{name!r} is no longer supported: use {REMOVED[name]}" in str(caught.value)
     assert not any(other in str(caught.value) for other in others)
+
+
+SECRET = ["hunter2"]
+
+CONFIDENTIAL: list[Callable[[], Any]] = [
+    lambda: cw.EndpointShareToken(SECRET),  # type: ignore[arg-type]
+    lambda: Sandbox(mounted_files=[{**ROW, "file_content": SECRET}]),
+]
+
+
+@pytest.mark.parametrize("call", CONFIDENTIAL)
+def test_what_may_be_a_secret_is_not_repeated(call: Callable[[], Any]) -> None:
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert "hunter2" not in str(caught.value)
+    assert str(caught.value).endswith("got list")
 
 
 def test_results_are_not_waited_for_when_one_of_them_is_none() -> None:

@@ -98,7 +98,7 @@ REFUSED: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
         "Endpoint or dict",
     ),
     (cw.EndpointShareToken, {"value": ""}, ValueError, "empty"),
-    (cw.EndpointShareToken, {"value": b"x"}, TypeError, "must be a str, got b'x'"),
+    (cw.EndpointShareToken, {"value": b"x"}, TypeError, "must be a str, got bytes"),
     (cw.ScratchVolumeOptions, {"name": ""}, ValueError, "ScratchVolumeOptions.name"),
     (cw.ScratchVolumeOptions, {"name": "v", "mount_path": "data"}, ValueError, "absolute"),
     (cw.ScratchVolumeOptions, {"name": "v", "mount_path": "/"}, ValueError, "root"),

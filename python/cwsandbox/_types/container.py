@@ -226,6 +226,7 @@ def _mounted_file(value: object, what: str) -> dict[str, Any]:
     if isinstance(content, str):
         content = content.encode()
     if not isinstance(content, (bytes, bytearray, memoryview)):
-        raise TypeError(f"{what}: file_content must be bytes or str, got {content!r}")
+        # Not the content itself: files hold secrets.
+        raise TypeError(f"{what}: file_content must be bytes or str, got {type(content).__name__}")
     path = check.text(value["mount_path"], f"{what}: mount_path")
     return {"mount_path": path, "file_content": bytes(content)}

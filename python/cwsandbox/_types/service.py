@@ -134,7 +134,8 @@ class EndpointShareToken:
 
     def __init__(self, value: str) -> None:
         if not isinstance(value, str):
-            raise TypeError(f"EndpointShareToken must be a str, got {value!r}")
+            # Whatever it is, it may hold the credential.
+            raise TypeError(f"EndpointShareToken must be a str, got {type(value).__name__}")
         if not value:
             raise ValueError("EndpointShareToken must not be empty")
         self._value = value

@@ -86,6 +86,15 @@ int py_args_parse_call(const struct py_params *params, PyObject *args, PyObject 
     return check_required(params, out);
 }
 
+void py_arg_refuse_secret(const char *name, const char *rule, PyObject *value)
+{
+    PyObject *type = PyType_GetName(Py_TYPE(value));
+    if (!type)
+        return;
+    PyErr_Format(PyExc_TypeError, "%s must be %s, got %U", name, rule, type);
+    Py_DECREF(type);
+}
+
 int py_arg_seconds(PyObject *value, const char *name, bool negative_is_zero, double *out_s)
 {
     *out_s = -1;

@@ -20,6 +20,10 @@ int py_args_parse(const struct py_params *params, PyObject *const *args, Py_ssiz
 int py_args_parse_call(const struct py_params *params, PyObject *args, PyObject *kwargs,
                        PyObject **out);
 
+/* TypeError for a value that may be a secret: says "`name` must be `rule`, got" and its type's name
+ * only. */
+void py_arg_refuse_secret(const char *name, const char *rule, PyObject *value);
+
 /* Seconds; -1 when not given or None: no limit. -1 with TypeError, or ValueError for NaN and,
  * unless `negative_is_zero`, for a negative number. */
 int py_arg_seconds(PyObject *value, const char *name, bool negative_is_zero, double *out_s);

@@ -106,7 +106,7 @@ static int pem_option(PyObject *value, const char *name, const char **out_pem, s
     if (!value || value == Py_None)
         return 0;
     if (!PyBytes_Check(value)) {
-        PyErr_Format(PyExc_TypeError, "%s must be bytes or None, got %.200R", name, value);
+        py_arg_refuse_secret(name, "bytes or None", value);
         return -1;
     }
     if (PyBytes_AsStringAndSize(value, &bytes, &len) < 0)

@@ -173,8 +173,7 @@ static PyObject *writer_write(PyObject *self, PyObject *data)
         return NULL;
     Py_buffer view;
     if (!PyObject_CheckBuffer(data)) {
-        PyErr_Format(PyExc_TypeError, "data must be bytes, bytearray or memoryview, got %.200R",
-                     data);
+        py_arg_refuse_secret("data", "bytes, bytearray or memoryview", data);
         return NULL;
     }
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
@@ -197,7 +196,7 @@ static PyObject *writer_writeline(PyObject *self, PyObject *const *args, Py_ssiz
     if (!encoding)
         return NULL;
     if (!PyUnicode_Check(given[0])) {
-        PyErr_Format(PyExc_TypeError, "text must be a str, got %.200R", given[0]);
+        py_arg_refuse_secret("text", "a str", given[0]);
         return NULL;
     }
     PyObject *line = PyUnicode_FromFormat("%U\n", given[0]);
