@@ -6,15 +6,19 @@ import asyncio
 import gc
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from cwsandbox import (
+    OperationRef,
+    Process,
     Sandbox,
     SandboxExecutionError,
     SandboxStreamTruncatedError,
+    StreamWriter,
 )
 from integration import host
 from integration.env import eventually
@@ -198,6 +202,49 @@ def test_output_of_a_dropped_handle(sandbox: Sandbox) -> None:
     with bounded_memory() as memory:
         sandbox.exec(["sh", "-c", f"{PRINT_MUCH}; touch /tmp/done"])
         wait_for_file(sandbox, "/tmp/done", memory)
+
+
+def stdin_of(process: Process) -> StreamWriter:
+    assert process.stdin is not None
+    return process.stdin
+
+
+def a_write(process: Process) -> OperationRef[None]:
+    return stdin_of(process).write(b"x" * MIB)
+
+
+def an_awaiter(process: Process) -> Generator[Any, None, None]:
+    return a_write(process).__await__()
+
+
+def a_failed_write(process: Process) -> BaseException:
+    stdin_of(process).close()
+    try:
+        a_write(process)
+    except SandboxExecutionError as error:
+        return error.with_traceback(None)
+    raise AssertionError("written after the end of input")
+
+
+@pytest.mark.parametrize("keep", [stdin_of, a_write, an_awaiter, a_failed_write])
+def test_who_writes_does_not_keep_the_output(
+    sandbox: Sandbox, keep: Callable[[Process], object]
+) -> None:
+    with bounded_memory() as memory:
+        kept = keep(sandbox.exec(["sh", "-c", f"{PRINT_MUCH}; touch /tmp/done"], stdin=True))
+        wait_for_file(sandbox, "/tmp/done", memory)
+    assert kept is not None
+
+
+def test_the_output_goes_with_the_handle_after_the_end(sandbox: Sandbox) -> None:
+    process = sandbox.exec(["sh", "-c", PRINT_MUCH], stdin=True)
+    assert process.wait() == 0
+    writer = stdin_of(process)
+    gc.collect()
+    before = host.resident_bytes(os.getpid())
+    del process
+    assert host.resident_bytes(os.getpid()) < before - MUCH // 2
+    assert writer.close().result() is None
 
 
 def test_output_whose_readers_are_closed(sandbox: Sandbox) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import weakref
 from types import ModuleType
 from typing import Any
 
@@ -235,6 +236,44 @@ def test_a_write_fails_of_what_the_command_failed_of(sandbox: Any, run: Run) -> 
         process.stdin.write(b"x")
     assert failed.value.args == expected
     assert process.stdin.close().result() is None  # it was said once
+
+
+def test_a_write_fails_of_it_also_when_the_process_is_gone(sandbox: Any) -> None:
+    process = start(sandbox, "breaks_off")
+    write = process.stdin.write(bytes(1 << 25))
+    close = process.stdin.close()
+    writer, gone = process.stdin, weakref.ref(process)
+    del process
+    assert gone() is None
+    with pytest.raises(WriteError, match="failed") as failed:
+        write.result(30)
+    reason, failure = failed.value.args
+    assert (reason, type(failure)) == ("failed", ExecError)
+    command, error = failure.args
+    assert (error.kind, error.code_name, error.message) == ("status", "UNAVAILABLE", "lost")
+    assert command.command == ["breaks_off"]
+    assert command._output.bytes(False) == command._output.bytes(True) == b""
+    assert not command._output.captured
+    with pytest.raises(RuntimeError, match="the output was let go with the Process"):
+        _ = command.stdout
+    assert command.stdin is writer
+    with pytest.raises(WriteError) as failed:
+        close.result()
+    assert failed.value.args == (reason, failure)  # one failure for all that ask
+
+
+def test_output_that_is_gone_is_counted(sandbox: Any) -> None:
+    process = start(sandbox, "stubborn")
+    assert next(process.stdout) == "ready\n"
+    write = process.stdin.write(bytes(1 << 25))
+    sandbox.close(KeyError("stopped"))
+    del process
+    with pytest.raises(WriteError) as failed:
+        write.result(30)
+    command, error = failed.value.args[1].args
+    assert error.kind == "closed"
+    assert command._output.omitted(False) == (6, 0)
+    assert (command._output.bytes(False), command._output.captured) == (b"", False)
 
 
 def test_closing_after_the_command_has_failed(sandbox: Any) -> None:

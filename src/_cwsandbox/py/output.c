@@ -9,6 +9,7 @@ enum { MOVE_FROM = 64 * 1024 };
 struct py_output {
     PyObject_HEAD
     struct cws_exec *exec; /* a reference */
+    bool keeps;            /* is a keeper of the exec's output; else it was let go before */
     PyObject
         *moved[2]; /* bytes objects that hold the memory of stdout, stderr; NULL: the exec does */
     unsigned generation;
@@ -19,7 +20,9 @@ PyObject *py_output_new(struct py_state *state, struct cws_exec *exec)
     struct py_output *self = (struct py_output *)PyType_GenericAlloc(state->output_type, 0);
     if (!self)
         return NULL;
-    cws_exec_keep(exec);
+    self->keeps = cws_exec_keep(exec);
+    if (!self->keeps)
+        cws_exec_ref(exec);
     self->exec = exec;
     self->generation = cws_loop_generation();
     return (PyObject *)self;
@@ -31,7 +34,7 @@ static void output_dealloc(PyObject *object)
     /* The exec first: until then it may look at the bytes. Lines are read by way of a Process,
      * which keeps this object. */
     if (self->generation == cws_loop_generation())
-        cws_exec_let_go(self->exec);
+        (self->keeps ? cws_exec_let_go : cws_exec_unref)(self->exec);
     Py_CLEAR(self->moved[0]);
     Py_CLEAR(self->moved[1]);
     py_object_free(object);
@@ -59,6 +62,8 @@ static PyObject *output_bytes(PyObject *object, PyObject *is_stderr)
         return NULL;
     if (self->moved[which])
         return Py_NewRef(self->moved[which]);
+    if (!self->keeps)
+        return PyBytes_FromStringAndSize(NULL, 0);
     struct cws_output *output = stream_of(self, which);
     /* Asked first: of a command that has not ended only what is there by then is taken. */
     bool ended = cws_future_is_done(&self->exec->future);
@@ -84,7 +89,8 @@ static PyObject *output_omitted(PyObject *object, PyObject *is_stderr)
     int which = which_stream(self, is_stderr);
     if (which < 0)
         return NULL;
-    size_t before, omitted = cws_output_omitted(stream_of(self, which), &before);
+    size_t before = 0, omitted = self->keeps ? cws_output_omitted(stream_of(self, which), &before)
+                                             : cws_output_received(stream_of(self, which));
     return Py_BuildValue("(KK)", (unsigned long long)omitted, (unsigned long long)before);
 }
 
@@ -99,7 +105,8 @@ static PyMethodDef output_methods[] = {
 
 static PyObject *output_captured(PyObject *object, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(((struct py_output *)object)->exec->out.kept != CWS_OUTPUT_UNREAD);
+    const struct py_output *self = (const struct py_output *)object;
+    return PyBool_FromLong(self->keeps && self->exec->out.kept != CWS_OUTPUT_UNREAD);
 }
 
 static PyGetSetDef output_getset[] = {

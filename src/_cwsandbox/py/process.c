@@ -104,6 +104,19 @@ static const struct py_source exec_source = {
     .by_io_thread = true,
 };
 
+static void stand_in_release(void *core)
+{
+    cws_exec_unref(core);
+}
+
+static const struct py_source stand_in_source = {
+    .future = exec_future,
+    .take = exec_take,
+    .cancel = exec_cancel,
+    .release = stand_in_release,
+    .by_io_thread = true,
+};
+
 /* Of one that is done: it ran to its end, with whatever exit code. */
 static bool has_exited(const struct py_process *process)
 {
@@ -168,24 +181,70 @@ static const struct py_stream_kind stream_kind = {
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
+/* `how` says whether it keeps the output; takes over a reference on `exec` of that kind, also on
+ * failure. NULL with an exception set. */
+static struct py_process *process_make(struct py_state *state, const struct py_source *how,
+                                       struct cws_exec *exec)
+{
+    PyObject *made = py_operation_alloc(state->process_type, state, PyType_GenericAlloc);
+    if (!made) {
+        how->release(exec);
+        return NULL;
+    }
+    py_operation_begin((struct py_operation *)made, how, exec);
+    return (struct py_process *)made;
+}
+
 PyObject *py_process_new(struct py_state *state, struct cws_exec *exec, PyObject *sandbox,
                          PyObject *failures, PyObject *command, bool check)
 {
-    struct py_process *process =
-        (struct py_process *)py_operation_alloc(state->process_type, state, PyType_GenericAlloc);
-    if (!process) {
-        cws_exec_let_go(exec);
+    struct py_process *process = process_make(state, &exec_source, exec);
+    if (!process)
         return NULL;
-    }
-    py_operation_begin(&process->op, &exec_source, exec);
     process->sandbox = Py_NewRef(sandbox);
     process->failures = Py_NewRef(failures);
     process->command = Py_NewRef(command);
     process->check = check;
     py_stream_init(&process->streams[PY_STDOUT], &stream_kind, "stdout", &process->op, &exec->out);
     py_stream_init(&process->streams[PY_STDERR], &stream_kind, "stderr", &process->op, &exec->err);
-    py_input_init(&process->input, own_failure, &process->op, &exec->stdin_);
     return (PyObject *)process;
+}
+
+/* The principal's own exception while there is one, so that all who ask get the same. */
+static int stand_in_failure(struct py_operation *op, PyObject **out_failure)
+{
+    struct py_process *principal = ((struct py_process *)op)->principal;
+    if (!principal)
+        return own_failure(op, out_failure);
+    Py_INCREF((PyObject *)principal);
+    int rc = own_failure(&principal->op, out_failure);
+    Py_DECREF((PyObject *)principal);
+    return rc;
+}
+
+static bool is_stand_in(const struct py_process *process)
+{
+    return process->op.source == &stand_in_source;
+}
+
+/* Borrowed, made if need be. NULL with an exception set. */
+static struct py_process *stand_in_for(struct py_process *process)
+{
+    if (process->stand_in || is_stand_in(process))
+        return process->stand_in ? process->stand_in : process;
+    struct cws_exec *exec = process->op.core;
+    cws_exec_ref(exec);
+    struct py_process *made = process_make(process->op.state, &stand_in_source, exec);
+    if (!made)
+        return NULL;
+    made->sandbox = Py_NewRef(process->sandbox);
+    made->failures = Py_NewRef(process->failures);
+    made->command = Py_NewRef(process->command);
+    made->check = process->check;
+    py_input_init(&made->input, stand_in_failure, &made->op, &exec->stdin_);
+    made->principal = process;
+    process->stand_in = made;
+    return made;
 }
 
 static int process_traverse(PyObject *self, visitproc visit, void *arg)
@@ -194,6 +253,7 @@ static int process_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(process->sandbox);
     Py_VISIT(process->failures);
     Py_VISIT(process->command);
+    Py_VISIT((PyObject *)process->stand_in);
     Py_VISIT(process->input.error);
     return py_operation_traverse(self, visit, arg);
 }
@@ -209,6 +269,9 @@ static void process_dealloc(PyObject *self)
 {
     struct py_process *process = (struct py_process *)self;
     PyObject_GC_UnTrack(self);
+    if (process->stand_in)
+        process->stand_in->principal = NULL;
+    Py_XDECREF((PyObject *)process->stand_in);
     Py_CLEAR(process->sandbox);
     Py_CLEAR(process->failures);
     Py_CLEAR(process->command);
@@ -285,14 +348,24 @@ static PyObject *process_output(PyObject *self, void *Py_UNUSED(closure))
     return Py_XNewRef(process->output);
 }
 
+/* A stand-in is seen only by what makes the failure of a write whose Process is gone. */
+static PyObject *reader_of(PyObject *self, int which)
+{
+    struct py_process *process = (struct py_process *)self;
+    if (!is_stand_in(process))
+        return py_reader_of(&process->streams[which]);
+    PyErr_SetString(PyExc_RuntimeError, "the output was let go with the Process");
+    return NULL;
+}
+
 static PyObject *process_stdout(PyObject *self, void *Py_UNUSED(closure))
 {
-    return py_reader_of(&((struct py_process *)self)->streams[PY_STDOUT]);
+    return reader_of(self, PY_STDOUT);
 }
 
 static PyObject *process_stderr(PyObject *self, void *Py_UNUSED(closure))
 {
-    return py_reader_of(&((struct py_process *)self)->streams[PY_STDERR]);
+    return reader_of(self, PY_STDERR);
 }
 
 static PyObject *process_stdin(PyObject *self, void *Py_UNUSED(closure))
@@ -300,8 +373,10 @@ static PyObject *process_stdin(PyObject *self, void *Py_UNUSED(closure))
     struct py_process *process = (struct py_process *)self;
     if (py_operation_check(&process->op) < 0)
         return NULL;
-    return py_process_exec(process)->with_stdin ? py_writer_of(&process->input)
-                                                : Py_NewRef(Py_None);
+    if (!py_process_exec(process)->with_stdin)
+        Py_RETURN_NONE;
+    struct py_process *stand_in = stand_in_for(process);
+    return stand_in ? py_writer_of(&stand_in->input) : NULL;
 }
 
 static PyObject *process_returncode(PyObject *self, void *Py_UNUSED(closure))

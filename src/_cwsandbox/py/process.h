@@ -16,7 +16,11 @@ struct py_process {
     PyObject *output;       /* Output, once asked for */
     bool check;
     struct py_stream streams[2];
-    struct py_input input;
+    /* What writes the input must not keep the output. So writers hold a second object in the place
+     * of this one, which tells them of the command and is no keeper of what it prints. */
+    struct py_process *stand_in;  /* for its writers; NULL before the first */
+    struct py_process *principal; /* borrowed: of a stand-in, what it stands in for; NULL: gone */
+    struct py_input input;        /* of a stand-in */
 };
 
 extern PyType_Spec py_process_spec;

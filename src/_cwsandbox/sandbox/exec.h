@@ -51,7 +51,7 @@ struct cws_exec {
 
     struct {
         atomic_int phase;        /* enum cws_phase */
-        atomic_int keepers;      /* who may still ask for the output */
+        atomic_int keepers;      /* who may still ask for the output; stays 0 once it is */
         atomic_bool flow_posted; /* flow_task is under way */
         atomic_size_t held;      /* bytes of output that hold the command back */
     } shared;                    /* any thread's, without a lock */
@@ -92,8 +92,10 @@ void cws_exec_unref(struct cws_exec *exec); /* NULL is allowed */
 bool cws_exec_cancel(struct cws_exec *exec);
 
 /* Any thread: one more, or one less, that may ask for the output. With the last one gone, output is
- * discarded; the command goes on. Each keeper holds a reference of its own. */
-void cws_exec_keep(struct cws_exec *exec);
+ * discarded for good; the command goes on. Each keeper holds a reference of its own: keep takes it,
+ * let_go gives it up. Keep needs a reference of the caller's, and takes none and returns false where
+ * the last keeper is gone. */
+bool cws_exec_keep(struct cws_exec *exec) CWS_MUST_CHECK;
 void cws_exec_let_go(struct cws_exec *exec);
 
 /* Any thread, as cws_output_close of `out` or `err`. Where only unread output is kept, that of a

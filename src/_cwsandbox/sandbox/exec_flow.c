@@ -11,10 +11,16 @@
 
 static void post(struct cws_exec *exec)
 {
-    if (cws_future_is_done(&exec->future) || atomic_exchange(&exec->shared.flow_posted, true))
+    if (atomic_exchange(&exec->shared.flow_posted, true))
         return;
     cws_exec_ref(exec);
     cws_loop_post(exec->sandbox->loop, &exec->flow_task);
+}
+
+static void post_while_running(struct cws_exec *exec)
+{
+    if (!cws_future_is_done(&exec->future))
+        post(exec);
 }
 
 static bool keeps_unread(const struct cws_exec *exec)
@@ -69,16 +75,21 @@ static void hold_back(struct cws_exec *exec)
         cws_call_set_held(exec->loop_only.call, held);
 }
 
+static void discard_both(struct cws_exec *exec)
+{
+    cws_output_discard(&exec->out);
+    cws_output_discard(&exec->err);
+}
+
 void cws_exec_flow_update(struct cws_exec *exec)
 {
     struct cws_output *out = &exec->out, *err = &exec->err;
-    if (exec->end != CWS_EXEC_RUNNING)
-        return;
     if (atomic_load(&exec->shared.keepers) == 0) {
-        cws_output_discard(out);
-        cws_output_discard(err);
+        discard_both(exec);
         if (keeps_unread(exec) && exec->loop_only.call)
             cws_call_set_held(exec->loop_only.call, 0);
+    } else if (exec->end != CWS_EXEC_RUNNING) {
+        return;
     } else if (keeps_unread(exec)) {
         hold_back(exec);
     } else if (out->kept == CWS_OUTPUT_ALL && is_closed(out) && is_closed(err)) {
@@ -99,7 +110,7 @@ static void run_flow(struct cws_task *task)
 static void update_if_held(struct cws_exec *exec)
 {
     if (atomic_load(&exec->shared.held) >= CWS_OUTPUT_REPORT)
-        post(exec);
+        post_while_running(exec);
 }
 
 static void on_taken_of_out(struct cws_output *output)
@@ -114,7 +125,7 @@ static void on_taken_of_err(struct cws_output *output)
 
 static void on_observed(struct cws_future *future)
 {
-    post(cws_container_of(future, struct cws_exec, future));
+    post_while_running(cws_container_of(future, struct cws_exec, future));
 }
 
 void cws_exec_flow_init(struct cws_exec *exec, const struct cws_exec_options *options)
@@ -133,15 +144,23 @@ void cws_exec_flow_init(struct cws_exec *exec, const struct cws_exec_options *op
     }
 }
 
-void cws_exec_keep(struct cws_exec *exec)
+bool cws_exec_keep(struct cws_exec *exec)
 {
+    int keepers = atomic_load(&exec->shared.keepers);
+    do {
+        if (keepers == 0)
+            return false;
+    } while (!atomic_compare_exchange_weak(&exec->shared.keepers, &keepers, keepers + 1));
     cws_exec_ref(exec);
-    atomic_fetch_add(&exec->shared.keepers, 1);
+    return true;
 }
 
 void cws_exec_let_go(struct cws_exec *exec)
 {
-    if (atomic_fetch_sub(&exec->shared.keepers, 1) == 1)
+    bool is_last = atomic_fetch_sub(&exec->shared.keepers, 1) == 1;
+    if (is_last && cws_future_is_done(&exec->future))
+        discard_both(exec); /* nothing is added to it any more */
+    else if (is_last)
         post(exec);
     cws_exec_unref(exec);
 }
@@ -150,5 +169,5 @@ void cws_exec_close_output(struct cws_exec *exec, struct cws_output *output)
 {
     cws_output_close(output);
     if (keeps_unread(exec) || (is_closed(&exec->out) && is_closed(&exec->err)))
-        post(exec);
+        post_while_running(exec);
 }

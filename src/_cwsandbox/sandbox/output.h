@@ -174,6 +174,8 @@ void cws_output_close(struct cws_output *output);
 
 /* Any thread: bytes kept so far for cws_output_copy (none of CWS_OUTPUT_UNREAD's). */
 size_t cws_output_size(struct cws_output *output);
+/* Any thread: bytes received, kept or not. */
+size_t cws_output_received(struct cws_output *output);
 /* Any thread: bytes received that are not among them, and how many of those kept are in front of
  * them. */
 size_t cws_output_omitted(struct cws_output *output, size_t *out_before);

@@ -11,6 +11,14 @@ size_t cws_output_size(struct cws_output *output)
     return size;
 }
 
+size_t cws_output_received(struct cws_output *output)
+{
+    cws_waiters_lock(&output->waiters);
+    size_t size = output->size;
+    cws_waiters_unlock(&output->waiters);
+    return size;
+}
+
 size_t cws_output_omitted(struct cws_output *output, size_t *out_before)
 {
     cws_waiters_lock(&output->waiters);

@@ -181,12 +181,13 @@ static void test_what_nobody_can_ask_for_is_discarded(void **state)
         struct remote *remote = wait_remote(bed, i);
         remote_lines(remote, false, WINDOW / 2);
         WAIT_FOR(bed->client.loop, exec->out.size == WINDOW / 2);
-        cws_exec_keep(exec); /* a result's, which is dropped later */
+        assert_true(cws_exec_keep(exec)); /* a result's, which is dropped later */
         cws_exec_let_go(exec);
         settle(bed->client.loop);
         assert_int_equal(exec->out.head_len, WINDOW / 2);
         cws_exec_ref(exec); /* this test's, to look at it */
         cws_exec_let_go(exec);
+        assert_false(cws_exec_keep(exec)); /* what it would keep is being freed */
         remote_lines(remote, false, MUCH);
         remote_lines(remote, true, MUCH);
         WAIT_FOR(bed->client.loop, exec->err.size == MUCH);
@@ -197,6 +198,26 @@ static void test_what_nobody_can_ask_for_is_discarded(void **state)
         assert_int_equal(exec->end, CWS_EXEC_EXITED);
         cws_exec_unref(exec);
     }
+    exec_bed_close(bed);
+}
+
+/* … and of what has ended, though somebody still refers to the command, as a write does. */
+static void test_what_nobody_can_ask_for_after_the_end_is_freed(void **state)
+{
+    struct exec_bed *bed = *state;
+    exec_bed_open(bed);
+    struct cws_exec *exec = start(bed, CWS_OUTPUT_ALL);
+    struct remote *remote = wait_remote(bed, 0);
+    remote_lines(remote, false, MUCH);
+    remote_end(remote, 0);
+    exec_wait(bed, exec);
+    assert_int_equal(exec->out.head_len, MUCH);
+    cws_exec_ref(exec);
+    cws_exec_let_go(exec);
+    assert_int_equal(exec->out.head_len, 0);
+    assert_int_equal(cws_output_received(&exec->out), MUCH);
+    assert_false(cws_exec_keep(exec));
+    cws_exec_unref(exec);
     exec_bed_close(bed);
 }
 
@@ -355,6 +376,7 @@ int main(void)
         EXEC_TEST(test_a_reader_that_leaves),
         EXEC_TEST(test_closed_streams_are_discarded),
         EXEC_TEST(test_what_nobody_can_ask_for_is_discarded),
+        EXEC_TEST(test_what_nobody_can_ask_for_after_the_end_is_freed),
         EXEC_TEST(test_with_both_readers_closed_the_ends_are_kept),
         EXEC_TEST(test_readers_on_many_threads),
     };
