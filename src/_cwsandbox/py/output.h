@@ -7,7 +7,7 @@
 
 extern PyType_Spec py_output_spec;
 
-/* A new reference; takes a reference of its own on `exec`. When the last one that kept its output is
- * gone already, there is nothing left to keep: this one counts all of it as omitted. NULL with an
- * exception set. */
+/* A new reference; takes a reference of its own on `exec`. When the last one that kept its output
+ * is gone already, there is nothing left to keep: this one counts all of it as omitted. NULL with
+ * an exception set. */
 PyObject *py_output_new(struct py_state *state, struct cws_exec *exec);

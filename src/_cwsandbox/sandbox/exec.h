@@ -93,8 +93,8 @@ bool cws_exec_cancel(struct cws_exec *exec);
 
 /* Any thread: one more, or one less, that may ask for the output. With the last one gone, output is
  * discarded for good; the command goes on. Each keeper holds a reference of its own: keep takes it,
- * let_go gives it up. Keep needs a reference of the caller's, and takes none and returns false where
- * the last keeper is gone. */
+ * let_go gives it up. Keep needs a reference of the caller's, and takes none and returns false
+ * where the last keeper is gone. */
 bool cws_exec_keep(struct cws_exec *exec) CWS_MUST_CHECK;
 void cws_exec_let_go(struct cws_exec *exec);
 
