@@ -138,6 +138,32 @@ def test_message(call: Callable[[], Any], error: type[Exception], text: str) -> 
     assert str(caught.value).startswith(text)
 
 
+LONG = "x" * 1_000_000
+
+LENGTHY: list[Callable[[], Any]] = [
+    lambda: Sandbox().exec(LONG),
+    lambda: Sandbox().exec(["a"], cwd=LONG),
+    lambda: Sandbox().exec(["a"], env={LONG: 5}),  # type: ignore[dict-item]
+    lambda: Sandbox().exec(["a"], timeout_seconds=LONG),  # type: ignore[arg-type]
+    lambda: Sandbox().exec(["a", LONG.encode()]),  # type: ignore[list-item]
+    lambda: Sandbox(tags=LONG),
+    lambda: Sandbox(placement_mode=LONG),
+    lambda: Sandbox(mounted_files=[LONG]),
+    lambda: Sandbox(containers=[LONG]),
+    lambda: Sandbox(network={"egress": [{"dns_name": LONG}]}),
+    lambda: Sandbox(resources=LONG),
+    lambda: cw.results([LONG]),
+]
+
+
+@pytest.mark.parametrize("call", LENGTHY)
+def test_a_long_value_is_cut(call: Callable[[], Any]) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call()
+    assert "xxx" in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
 REMOVED = {
     "ports": "services",
     "profile_ids": "runner_ids",

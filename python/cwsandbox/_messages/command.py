@@ -15,13 +15,15 @@ def words_of(command: Sequence[str]) -> list[str]:
     """A copy of the command. Its items are checked where they are sent."""
     if isinstance(command, (str, bytes)):
         raise TypeError(
-            f"command must be a sequence of strings, not {command!r}: "
+            f"command must be a sequence of strings, not {check.shown(command)}: "
             "pass a list such as ['echo', 'hi'], or ['/bin/sh', '-c', text] for shell text"
         )
     try:
         words = list(command)
     except TypeError:
-        raise TypeError(f"command must be a sequence of strings, got {command!r}") from None
+        raise TypeError(
+            f"command must be a sequence of strings, got {check.shown(command)}"
+        ) from None
     if not words:
         raise ValueError("Command cannot be empty")
     return words
@@ -30,11 +32,11 @@ def words_of(command: Sequence[str]) -> list[str]:
 def directory(cwd: str) -> str:
     """The directory to start a command in."""
     if not isinstance(cwd, str):
-        raise TypeError(f"cwd must be a str, got {cwd!r}")
+        raise TypeError(f"cwd must be a str, got {check.shown(cwd)}")
     if not cwd:
         raise ValueError("cwd cannot be empty string")
     if not cwd.startswith("/"):
-        raise ValueError(f"cwd must be an absolute path, got {cwd!r}")
+        raise ValueError(f"cwd must be an absolute path, got {check.shown(cwd)}")
     return cwd
 
 
@@ -49,10 +51,10 @@ def variables(env: Mapping[str, str]) -> dict[str, str]:
     for name, value in copied.items():
         if not name or "=" in name or "\0" in name:
             raise ValueError(
-                f"env: a name must not be empty and must not contain '=' or NUL, got {name!r}"
+                f"env: a name must not be empty and must not contain '=' or NUL, got {check.shown(name)}"
             )
         if "\0" in value:
-            raise ValueError(f"env[{name!r}] must not contain NUL, got {value!r}")
+            raise ValueError(f"env[{name!r}] must not contain NUL, got {check.shown(value)}")
     return copied
 
 

@@ -82,7 +82,7 @@ def checked_defaults(value: Any) -> SandboxDefaults | None:
 
     if not isinstance(value, SandboxDefaults):
         raise TypeError(
-            f"defaults must be SandboxDefaults, got {value!r}; see SandboxDefaults.from_dict"
+            f"defaults must be SandboxDefaults, got {_check.shown(value)}; see SandboxDefaults.from_dict"
         )
     return value
 
@@ -233,7 +233,9 @@ def _services(values: Any) -> tuple[Service, ...]:
     from cwsandbox._types.service import Service
 
     if not isinstance(values, (list, tuple)):
-        raise TypeError(f"services must be a list or tuple of Service or dict, got {values!r}")
+        raise TypeError(
+            f"services must be a list or tuple of Service or dict, got {_check.shown(values)}"
+        )
     return tuple(instance(value, Service, "services") for value in values)
 
 

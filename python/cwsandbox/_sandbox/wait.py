@@ -36,13 +36,15 @@ def results(refs: OperationRef[_T] | Sequence[OperationRef[_T]], /) -> _T | list
     items = _items(refs, "refs", "an OperationRef or a sequence of them")
     for at, ref in enumerate(items):
         if not isinstance(ref, OperationRef):
-            raise TypeError(f"refs[{at}] must be an OperationRef or Process, got {ref!r}")
+            raise TypeError(
+                f"refs[{at}] must be an OperationRef or Process, got {check.shown(ref)}"
+            )
     return [ref.result() for ref in items]
 
 
 def _items(values: object, what: str, rule: str) -> list[Any]:
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise TypeError(f"{what} must be {rule}, got {values!r}")
+        raise TypeError(f"{what} must be {rule}, got {check.shown(values)}")
     return list(values)
 
 
@@ -84,4 +86,6 @@ def _operation(item: object, at: int) -> OperationRef[Any]:
         return item._running()
     if isinstance(item, OperationRef):
         return item
-    raise TypeError(f"waitables[{at}] must be a Sandbox, OperationRef or Process, got {item!r}")
+    raise TypeError(
+        f"waitables[{at}] must be a Sandbox, OperationRef or Process, got {check.shown(item)}"
+    )

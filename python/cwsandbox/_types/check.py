@@ -15,33 +15,43 @@ if TYPE_CHECKING:
     _E = TypeVar("_E", bound=StrEnum)
 
 
+# Of a long value so many characters are shown.
+_SHOWN_MAX = 200
+
+
+def shown(value: object) -> str:
+    """A value as it stands in a message."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..."
+
+
 def strings(value: Any, what: str) -> tuple[str, ...]:
     """The items of an iterable of strings; a bare string is refused."""
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise TypeError(
-            f"{what} must be a sequence of strings, not a bare string or other value: {value!r}"
+            f"{what} must be a sequence of strings, not a bare string or other value: {shown(value)}"
         )
     items = tuple(value)
     for item in items:
         if not isinstance(item, str):
-            raise TypeError(f"{what} must contain only strings, got {item!r}")
+            raise TypeError(f"{what} must contain only strings, got {shown(item)}")
     return items
 
 
 def string_map(value: Any, what: str) -> dict[str, str]:
     """A copy of a mapping from strings to strings."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{what} must be a mapping of strings to strings, got {value!r}")
+        raise TypeError(f"{what} must be a mapping of strings to strings, got {shown(value)}")
     for key, item in value.items():
         if not isinstance(key, str) or not isinstance(item, str):
-            raise TypeError(f"{what} must contain only strings, got {key!r}: {item!r}")
+            raise TypeError(f"{what} must contain only strings, got {shown(key)}: {shown(item)}")
     return dict(value)
 
 
 def text(value: Any, what: str) -> str:
     """A string that is not empty."""
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be a str, got {value!r}")
+        raise TypeError(f"{what} must be a str, got {shown(value)}")
     if not value:
         raise ValueError(f"{what} must not be empty")
     return value
@@ -52,7 +62,7 @@ def optional_text(value: Any, what: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be a str, got {value!r}")
+        raise TypeError(f"{what} must be a str, got {shown(value)}")
     return value or None
 
 
@@ -70,7 +80,7 @@ def keys(
 
 def number(value: Any, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{what} must be a number of seconds, got {value!r}")
+        raise TypeError(f"{what} must be a number of seconds, got {shown(value)}")
     return float(value)
 
 
@@ -78,7 +88,7 @@ def timeout(value: Any, what: str) -> float:
     """A positive number of seconds; infinity means no limit."""
     seconds = number(value, what)
     if isnan(seconds) or seconds <= 0:
-        raise ValueError(f"{what} must be a positive number of seconds, got {value!r}")
+        raise ValueError(f"{what} must be a positive number of seconds, got {shown(value)}")
     return seconds
 
 
@@ -86,7 +96,7 @@ def patience(value: Any, what: str) -> float:
     """How long to wait: zero for not at all, infinity for no limit."""
     seconds = number(value, what)
     if isnan(seconds) or seconds < 0:
-        raise ValueError(f"{what} must be a number of seconds >= 0, got {value!r}")
+        raise ValueError(f"{what} must be a number of seconds >= 0, got {shown(value)}")
     return seconds
 
 
@@ -94,7 +104,7 @@ def budget(value: Any, what: str) -> float:
     """A finite number of seconds, zero allowed."""
     seconds = number(value, what)
     if not isfinite(seconds) or seconds < 0:
-        raise ValueError(f"{what} must be finite and >= 0, got {value!r}")
+        raise ValueError(f"{what} must be finite and >= 0, got {shown(value)}")
     return seconds
 
 
@@ -102,19 +112,19 @@ def rpc_timeout(value: Any, what: str) -> float:
     """A finite, positive number of seconds."""
     seconds = number(value, what)
     if not isfinite(seconds) or seconds <= 0:
-        raise ValueError(f"{what} must be finite and > 0, got {value!r}")
+        raise ValueError(f"{what} must be finite and > 0, got {shown(value)}")
     return seconds
 
 
 def boolean(value: Any, what: str) -> bool:
     if not isinstance(value, bool):
-        raise TypeError(f"{what} must be a bool, got {value!r}")
+        raise TypeError(f"{what} must be a bool, got {shown(value)}")
     return value
 
 
 def integer(value: Any, what: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{what} must be an int, got {value!r}")
+        raise TypeError(f"{what} must be an int, got {shown(value)}")
     return value
 
 
@@ -123,13 +133,13 @@ def choice(value: Any, enum: type[_E], what: str) -> _E:
     if isinstance(value, enum):
         return value
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be a {enum.__name__} or a str, got {value!r}")
+        raise TypeError(f"{what} must be a {enum.__name__} or a str, got {shown(value)}")
     try:
         return enum(value.strip().lower())
     except ValueError:
         names = ", ".join(member.value for member in enum)
         raise ValueError(
-            f"{what}: {value!r} is not a valid {enum.__name__} (one of: {names})"
+            f"{what}: {shown(value)} is not a valid {enum.__name__} (one of: {names})"
         ) from None
 
 
@@ -147,7 +157,7 @@ def mount_path(value: Any, what: str) -> str:
     """An absolute path other than the root."""
     path = text(value, what)
     if not path.startswith("/"):
-        raise ValueError(f"{what} must be an absolute path, got {value!r}")
+        raise ValueError(f"{what} must be an absolute path, got {shown(value)}")
     if path == "/":
         raise ValueError(f"{what} must not be the root directory")
     return path
@@ -160,6 +170,6 @@ def sub_path(value: Any, what: str) -> str | None:
         return None
     if path.startswith("/") or any(part in ("", ".", "..") for part in path.split("/")):
         raise ValueError(
-            f"{what} must be a relative path without empty, '.' or '..' parts, got {value!r}"
+            f"{what} must be a relative path without empty, '.' or '..' parts, got {shown(value)}"
         )
     return path

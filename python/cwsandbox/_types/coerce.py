@@ -18,7 +18,7 @@ def instance(value: object, cls: type[_T], what: str) -> _T:
     if isinstance(value, cls):
         return value
     if not isinstance(value, Mapping):
-        raise TypeError(f"{what} must be {cls.__name__} or dict, got {value!r}")
+        raise TypeError(f"{what} must be {cls.__name__} or dict, got {check.shown(value)}")
     given: Mapping[str, Any] = value
     fields: dict[str, Any] = vars(cls)["__dataclass_fields__"]
     check.keys(given, fields, f"{what}: unrecognized keys of {cls.__name__}", TypeError)
@@ -33,7 +33,9 @@ def instance(value: object, cls: type[_T], what: str) -> _T:
 def instances(values: object, cls: type[_T], what: str) -> tuple[_T, ...]:
     """``instance`` of each of a sequence."""
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Sequence):
-        raise TypeError(f"{what} must be a sequence of {cls.__name__} or dict, got {values!r}")
+        raise TypeError(
+            f"{what} must be a sequence of {cls.__name__} or dict, got {check.shown(values)}"
+        )
     return tuple(instance(value, cls, what) for value in values)
 
 

@@ -151,7 +151,7 @@ def _check_name(name: Any) -> None:
     check.text(name, "Container.name")
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"Container.name {name!r} must be a DNS-1123 label of at most 63 characters"
+            f"Container.name {check.shown(name)} must be a DNS-1123 label of at most 63 characters"
         )
     if name in _RESERVED_NAMES or name.startswith(_RESERVED_PREFIX):
         raise ValueError(f"Container.name {name!r} is reserved")
@@ -211,14 +211,14 @@ def mounted_files(values: object, what: str = "mounted_files") -> tuple[Mapping[
     if isinstance(values, Mapping):
         values = [{"mount_path": path, "file_content": content} for path, content in values.items()]
     if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
-        raise TypeError(f"{what} must be a sequence of dicts, got {values!r}")
+        raise TypeError(f"{what} must be a sequence of dicts, got {check.shown(values)}")
     return tuple(_mounted_file(value, f"{what}[{at}]") for at, value in enumerate(values))
 
 
 def _mounted_file(value: object, what: str) -> dict[str, Any]:
     needed = "mount_path and file_content"
     if not isinstance(value, Mapping):
-        raise TypeError(f"{what} must be a dict with {needed}, got {value!r}")
+        raise TypeError(f"{what} must be a dict with {needed}, got {check.shown(value)}")
     if not {"mount_path", "file_content"} <= value.keys():
         given = ", ".join(sorted(map(str, value))) or "nothing"
         raise ValueError(f"{what} needs {needed}; given: {given}")

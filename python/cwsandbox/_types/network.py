@@ -169,7 +169,9 @@ class NetworkOptions:
 
 def _rules(values: Any, rule: type[EgressRule] | type[IngressRule], what: str) -> tuple[Any, ...]:
     if isinstance(values, (str, bytes, Mapping)):
-        raise TypeError(f"{what} must be a sequence of rules, not a string or one rule: {values!r}")
+        raise TypeError(
+            f"{what} must be a sequence of rules, not a string or one rule: {check.shown(values)}"
+        )
     return tuple(instance(value, rule, what) for value in values)
 
 
@@ -207,7 +209,9 @@ def _cidr(value: CidrBlock | Mapping[str, Any] | str, what: str) -> CidrBlock:
 
 def _ports(values: Any, what: str) -> tuple[PortRange, ...]:
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Sequence):
-        raise TypeError(f"{what} must be a sequence of PortRange, dict or int, got {values!r}")
+        raise TypeError(
+            f"{what} must be a sequence of PortRange, dict or int, got {check.shown(values)}"
+        )
     return tuple(
         PortRange(port=value) if isinstance(value, int) else instance(value, PortRange, what)
         for value in values
@@ -216,7 +220,7 @@ def _ports(values: Any, what: str) -> tuple[PortRange, ...]:
 
 def _dns_name(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"EgressRule.dns_name must be a str, got {value!r}")
+        raise TypeError(f"EgressRule.dns_name must be a str, got {check.shown(value)}")
     name = value.strip().lower()
     if not name:
         raise ValueError("EgressRule.dns_name cannot be empty")
@@ -226,7 +230,7 @@ def _dns_name(value: Any) -> str:
         )
     if len(name) > _DNS_NAME_MAX or not _DNS_NAME.fullmatch(name):
         raise ValueError(
-            f"EgressRule.dns_name {value!r} must be a DNS-1123 name, at most one leading '*.' label"
+            f"EgressRule.dns_name {check.shown(value)} must be a DNS-1123 name, at most one leading '*.' label"
         )
     return name
 

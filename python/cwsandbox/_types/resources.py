@@ -35,12 +35,14 @@ def parse_quantity(text: str) -> Decimal:
     if not stripped:
         raise ValueError("empty quantity")
     if stripped.startswith("-"):
-        raise ValueError(f"negative quantities are not allowed: {text!r}")
+        raise ValueError(f"negative quantities are not allowed: {check.shown(text)}")
     match = _QUANTITY.fullmatch(stripped)
     if match is None:
         if _EXPONENT_AND_SUFFIX.fullmatch(stripped):
-            raise ValueError(f"scientific notation with suffix is not allowed: {text!r}")
-        raise ValueError(f"unrecognized quantity {text!r}: write it as '2', '500m' or '1.5Gi'")
+            raise ValueError(f"scientific notation with suffix is not allowed: {check.shown(text)}")
+        raise ValueError(
+            f"unrecognized quantity {check.shown(text)}: write it as '2', '500m' or '1.5Gi'"
+        )
     amount = Decimal(match["number"] + (match["exponent"] or ""))
     return _EXACT.multiply(amount, _SUFFIXES.get(match["suffix"], Decimal(1)))
 
@@ -65,7 +67,7 @@ class ResourceOptions:
         for name in ("requests", "limits", "gpu"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, Mapping):
-                raise TypeError(f"ResourceOptions.{name} must be a dict, got {value!r}")
+                raise TypeError(f"ResourceOptions.{name} must be a dict, got {check.shown(value)}")
             object.__setattr__(self, name, dict(value) if value else None)
 
 
@@ -82,7 +84,7 @@ def normalize(
     if isinstance(value, ResourceOptions):
         return _filled(value, what)
     if not isinstance(value, Mapping):
-        raise TypeError(f"{what} must be ResourceOptions or dict, got {value!r}")
+        raise TypeError(f"{what} must be ResourceOptions or dict, got {check.shown(value)}")
     if {"requests", "limits"} & value.keys():
         return _nested(value, what)
     if not _FLAT_KEYS & value.keys():
@@ -122,7 +124,7 @@ def _compare(requests: Mapping[str, str], limits: Mapping[str, str], what: str) 
         for side in (requests, limits):
             if key in side and not isinstance(side[key], str):
                 raise TypeError(
-                    f"{what}: {key} must be a str such as '500m' or '2Gi', got {side[key]!r}"
+                    f"{what}: {key} must be a str such as '500m' or '2Gi', got {check.shown(side[key])}"
                 )
         if (
             key in requests
@@ -143,8 +145,8 @@ def _check_gpu(gpu: Mapping[str, Any] | None, what: str) -> None:
         if amount is not None and (
             isinstance(amount, bool) or not isinstance(amount, int) or amount < 1
         ):
-            raise ValueError(f"{what}: gpu {key} must be a positive int, got {amount!r}")
+            raise ValueError(f"{what}: gpu {key} must be a positive int, got {check.shown(amount)}")
     if gpu.get("type") is not None and not isinstance(gpu["type"], str):
-        raise ValueError(f"{what}: gpu type must be a str, got {gpu['type']!r}")
+        raise ValueError(f"{what}: gpu type must be a str, got {check.shown(gpu['type'])}")
     if gpu.get("type") is not None and gpu.get("memory_gb") is not None:
         raise ValueError(f"{what}: gpu is chosen by type or by memory_gb, not by both")

@@ -31,7 +31,7 @@ class Secret:
         check.text(self.store, "Secret.store")
         check.text(self.name, "Secret.name")
         if not isinstance(self.field, str):
-            raise TypeError(f"Secret.field must be a str, got {self.field!r}")
+            raise TypeError(f"Secret.field must be a str, got {check.shown(self.field)}")
         if self.env_var is None:
             object.__setattr__(self, "env_var", self.name)
         check.text(self.env_var, "Secret.env_var")
@@ -57,7 +57,9 @@ class ImagePullCredentials:
         check.text(self.store, "ImagePullCredentials.store")
         check.text(self.name, "ImagePullCredentials.name")
         if not isinstance(self.field, str):
-            raise TypeError(f"ImagePullCredentials.field must be a str, got {self.field!r}")
+            raise TypeError(
+                f"ImagePullCredentials.field must be a str, got {check.shown(self.field)}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +79,7 @@ class ObjectStorageAccess:
         buckets = check.strings(self.buckets, "ObjectStorageAccess.buckets")
         if not buckets or "" in buckets:
             raise ValueError(
-                f"ObjectStorageAccess.buckets must be non-empty names, at least one: {buckets!r}"
+                f"ObjectStorageAccess.buckets must be non-empty names, at least one: {check.shown(buckets)}"
             )
         object.__setattr__(self, "buckets", buckets)
         if self.permission is not None:

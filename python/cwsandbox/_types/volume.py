@@ -150,7 +150,9 @@ AnyVolume = ScratchVolumeOptions | RegisteredVolumeOptions | DeclaredVolume
 def volumes(values: object, what: str) -> tuple[AnyVolume, ...]:
     """The items of a sequence of volume options; dicts with ``volume_id`` are registered volumes, others scratch."""
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Sequence):
-        raise TypeError(f"{what} must be a sequence of volume options or dicts, got {values!r}")
+        raise TypeError(
+            f"{what} must be a sequence of volume options or dicts, got {check.shown(values)}"
+        )
     return tuple(_volume(value, what) for value in values)
 
 
@@ -159,7 +161,7 @@ def _volume(value: object, what: str) -> AnyVolume:
         return value
     if not isinstance(value, Mapping):
         raise TypeError(
-            f"{what} must contain ScratchVolumeOptions, RegisteredVolumeOptions or dict, got {value!r}"
+            f"{what} must contain ScratchVolumeOptions, RegisteredVolumeOptions or dict, got {check.shown(value)}"
         )
     if "volume_id" not in value:
         return instance(value, ScratchVolumeOptions, what)
