@@ -4,27 +4,29 @@
  * already (mounts, modules, tracing the init) is not repeated here.
  */
 #include <linux/audit.h>
+#include <linux/falloc.h>
 #include <linux/filter.h>
+#include <linux/mman.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
 
 #include "init.h"
 
-/* Keyrings are not namespaced: the daemon's session keyring would be the commands' too. The others
- * are large parts of the kernel that ordinary programs do not need, and that ways out of sandboxes
- * have been found in. */
+/* Keyrings are not namespaced: the daemon's session keyring would be the commands' too. Nor is the
+ * kernel's log (syslog). The others are large parts of the kernel that ordinary programs do not
+ * need, and that ways out of sandboxes have been found in. */
 static const uint32_t own_calls[] = {
     __NR_add_key,           __NR_request_key, __NR_keyctl,         __NR_bpf,
     __NR_perf_event_open,   __NR_userfaultfd, __NR_io_uring_setup, __NR_io_uring_enter,
-    __NR_io_uring_register,
+    __NR_io_uring_register, __NR_syslog,
 };
 
 /* The same for 32-bit programs, in the same order; their numbers are not in our headers. */
 static const uint32_t compat_calls[] = {
 #if defined(__x86_64__)
-    286, 287, 288, 357, 336, 374, 425, 426, 427,
+    286, 287, 288, 357, 336, 374, 425, 426, 427, 103,
 #elif defined(__aarch64__)
-    309, 310, 311, 386, 364, 388, 425, 426, 427,
+    309, 310, 311, 386, 364, 388, 425, 426, 427, 103,
 #endif
 };
 
@@ -44,19 +46,23 @@ struct entry {
     uint32_t last_call;      /* what is above are other ways to the same calls */
     const uint32_t *refused; /* CALLS of them */
     uint32_t socket, socketpair;
+    uint32_t fallocate, madvise;
     uint32_t socketcall; /* makes a socket from arguments in memory, which cannot be looked at */
 };
 
-#define NO_SUCH_CALL 0xfffffffeu
+#define NO_SUCH_CALL    0xfffffffeu
+#define PROCESS_MADVISE 440 /* everywhere; it may be done to oneself since Linux 6.13 */
 
 static const struct entry entries[] = {
 #if defined(__x86_64__)
     /* Above: the x32 calls. */
-    {AUDIT_ARCH_X86_64, 0x3fffffffu, own_calls, __NR_socket, __NR_socketpair, NO_SUCH_CALL},
-    {AUDIT_ARCH_I386, 0xffffffffu, compat_calls, 359, 360, 102},
+    {AUDIT_ARCH_X86_64, 0x3fffffffu, own_calls, __NR_socket, __NR_socketpair, __NR_fallocate,
+     __NR_madvise, NO_SUCH_CALL},
+    {AUDIT_ARCH_I386, 0xffffffffu, compat_calls, 359, 360, 324, 219, 102},
 #elif defined(__aarch64__)
-    {AUDIT_ARCH_AARCH64, 0xffffffffu, own_calls, __NR_socket, __NR_socketpair, NO_SUCH_CALL},
-    {AUDIT_ARCH_ARM, 0xffffffffu, compat_calls, 281, 288, NO_SUCH_CALL},
+    {AUDIT_ARCH_AARCH64, 0xffffffffu, own_calls, __NR_socket, __NR_socketpair, __NR_fallocate,
+     __NR_madvise, NO_SUCH_CALL},
+    {AUDIT_ARCH_ARM, 0xffffffffu, compat_calls, 281, 288, 352, 220, NO_SUCH_CALL},
 #endif
 };
 
@@ -67,7 +73,7 @@ static const struct entry entries[] = {
 #define CALL_SOCKETPAIR 8
 
 struct program {
-    struct sock_filter code[ENTRIES * (2 * CALLS + 2 * FAMILIES + 16) + 2];
+    struct sock_filter code[ENTRIES * (2 * CALLS + 2 * FAMILIES + 31) + 2];
     unsigned short len;
 };
 
@@ -95,10 +101,36 @@ static void answer_if(struct program *program, uint32_t value, uint32_t action)
 
 #define REFUSED        (SECCOMP_RET_ERRNO | ENOSYS)
 #define UNKNOWN_FAMILY (SECCOMP_RET_ERRNO | EAFNOSUPPORT)
-/* Of the first argument, an int. The kernel and its callers agree that the rest does not count. */
-#define FIRST_ARGUMENT offsetof(struct seccomp_data, args[0])
+#define NO_HOLES       (SECCOMP_RET_ERRNO | EOPNOTSUPP)
+/* The half of an argument that is an int. The kernel and its callers agree that the rest does not
+ * count. */
+#define ARGUMENT(i)    offsetof(struct seccomp_data, args[i])
+#define FIRST_ARGUMENT ARGUMENT(0)
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "its low half comes first");
+
+/* `call` with an argument that the comparison `jump` finds to be as `value`. */
+static void add_hole(struct program *program, uint32_t call, size_t argument, uint16_t jump,
+                     uint32_t value)
+{
+    add(program, BPF_JMP | BPF_JEQ | BPF_K, call, 0, 4);
+    load(program, argument);
+    add(program, BPF_JMP | jump | BPF_K, value, 0, 1);
+    answer(program, NO_HOLES);
+    answer(program, SECCOMP_RET_ALLOW);
+}
+
+/*
+ * While a hole is made in a file in memory, whoever touches the file waits, in the middle of a
+ * write to a pipe, too, and with the pipe locked: the daemon, which reads it, would wait as well,
+ * for seconds if the file is mapped often enough. It is as if tmpfs could make none.
+ */
+static void add_holes(struct program *program, const struct entry *entry)
+{
+    add_hole(program, entry->fallocate, ARGUMENT(1), BPF_JSET, FALLOC_FL_PUNCH_HOLE);
+    add_hole(program, entry->madvise, ARGUMENT(2), BPF_JEQ, MADV_REMOVE);
+    add_hole(program, PROCESS_MADVISE, ARGUMENT(3), BPF_JEQ, MADV_REMOVE);
+}
 
 /* Goes on behind itself for calls that are not made this way. */
 static void add_entry(struct program *program, const struct entry *entry)
@@ -110,6 +142,7 @@ static void add_entry(struct program *program, const struct entry *entry)
     answer(program, REFUSED);
     for (size_t i = 0; i < CALLS; i++)
         answer_if(program, entry->refused[i], REFUSED);
+    add_holes(program, entry);
     /* Any other call jumps over what looks at the argument. */
     add(program, BPF_JMP | BPF_JEQ | BPF_K, entry->socketcall, 0, 6);
     load(program, FIRST_ARGUMENT);

@@ -107,8 +107,8 @@ enum cwsi_step_op {
                            * covered */
     CWSI_STEP_SEAL_DEV,   /* /dev: the device nodes read-only; they are the host's own */
     CWSI_STEP_DETACH,     /* what is mounted on a goes out of sight; a itself is removed */
-    CWSI_STEP_NO_USERNS,  /* no user namespaces can be made in here */
-    CWSI_STEP_RESIZE,     /* the tmpfs mounted on a: b are its limits, as mount takes them */
+    CWSI_STEP_SETTING,    /* the kernel's setting in file a is b */
+    CWSI_STEP_RESIZE,     /* the file system mounted on a: b are its limits, as mount takes them */
     CWSI_STEP_LIMIT,      /* resource `mode` (RLIMIT_...): at most the uint64_t in b */
     CWSI_STEP_ENSURE_DIR, /* directory a, made when there is none */
 };

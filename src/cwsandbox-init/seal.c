@@ -56,6 +56,12 @@ static int make_read_only(const char *path)
     return rc < 0 ? (int)rc : set_read_only(path, AT_RECURSIVE);
 }
 
+/* Keyrings belong to users, and commands have none: their calls are filtered. */
+static bool lists_keys(const char *path)
+{
+    return text_starts(path, "/proc/key");
+}
+
 /*
  * It matters most when the daemon is root: root in the sandbox is then root for these files'
  * permission bits, and a write to /proc/sys/kernel/core_pattern or /proc/sysrq-trigger asks for
@@ -70,7 +76,7 @@ static int seal_proc_entry(const char *path, unsigned type)
     if (type == DT_DIR)
         return make_read_only(path);
     long rc = SYS5(statx, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_MODE, &status);
-    if (rc == 0 && !(status.stx_mode & 0004))
+    if (rc == 0 && (!(status.stx_mode & 0004) || lists_keys(path)))
         rc = SYS5(mount, "/dev/null", path, NULL, MS_BIND, NULL);
     else if (rc == 0 && status.stx_mode & 0222)
         rc = make_read_only(path);

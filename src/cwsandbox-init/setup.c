@@ -1,4 +1,5 @@
 /* The daemon's steps: what the file system of this sandbox looks like. */
+#include <asm/statfs.h>
 #include <linux/fcntl.h>
 #include <linux/limits.h>
 #include <linux/mount.h>
@@ -222,19 +223,25 @@ static int detach(const char *path)
     return (int)rc;
 }
 
-static int forbid_user_namespaces(void)
+static int set(const char *setting, const char *value, uint64_t len)
 {
-    long fd = SYS4(openat, AT_FDCWD, "/proc/sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC, 0);
+    long fd = SYS4(openat, AT_FDCWD, setting, O_WRONLY | O_CLOEXEC, 0);
     if (fd < 0)
         return (int)fd;
-    int rc = write_all(fd, "0", 1);
+    int rc = write_all(fd, value, len);
     SYS1(close, fd);
     return rc;
 }
 
+/* What else the mount forbids stays as it is. */
 static int resize(const char *path, const char *limits)
 {
-    return (int)SYS5(mount, NULL, path, NULL, MS_REMOUNT | MS_NOSUID | MS_NODEV, limits);
+    struct statfs status;
+    long rc = SYS2(statfs, path, &status);
+    if (rc < 0)
+        return (int)rc;
+    unsigned long kept = status.f_flags & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    return (int)SYS5(mount, NULL, path, NULL, MS_REMOUNT | kept, limits);
 }
 
 static int limit_resource(uint32_t resource, const char *value, uint64_t len)
@@ -274,8 +281,8 @@ static int run_step(const struct cwsi_step *step, char *a, char *b)
         return seal_dev();
     case CWSI_STEP_DETACH:
         return detach(a);
-    case CWSI_STEP_NO_USERNS:
-        return forbid_user_namespaces();
+    case CWSI_STEP_SETTING:
+        return set(a, b, step->b_len);
     case CWSI_STEP_RESIZE:
         return resize(a, b);
     case CWSI_STEP_LIMIT:

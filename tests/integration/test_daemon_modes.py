@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import pwd
@@ -228,6 +229,78 @@ def test_a_bomb_and_a_filler_beside_a_neighbour(anybodys: Daemon, inside: Sandbo
     inside.stop().result()
     with pytest.raises(SandboxError):
         bomb.result()
+
+
+# As many as can be had of what the kernel counts for each user, or for all users together.
+TAKE = """
+import ctypes, os, signal, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])
+mode = ctypes.c_uint(0o600)
+ways = {
+    "inotify": lambda i: libc.inotify_init1(0),
+    "fanotify": lambda i: libc.fanotify_init(0x200, 0),  # FAN_REPORT_FID, for those without privileges
+    "locked": lambda i: libc.shmctl(libc.shmget(0, 1 << 16, 0o600), 11, None),  # SHM_LOCK
+    "queue": lambda i: libc.mq_open(b"/cws%d" % i, os.O_CREAT | os.O_RDWR, mode, None),
+    "signal": lambda i: libc.sigqueue(os.getpid(), int(signal.SIGRTMIN), None),
+    "terminal": lambda i: libc.open(b"/dev/ptmx", os.O_RDWR | os.O_NOCTTY),
+}
+count, most = 0, int(sys.argv[2])
+while count < most and ways[sys.argv[1]](count) >= 0: count += 1
+print(count, flush=True)
+time.sleep(1000)
+"""
+TERMINALS = 64
+
+
+@pytest.mark.parametrize("what", ["inotify", "fanotify", "locked", "queue", "signal", "terminal"])
+def test_counts_of_the_kernel_are_not_used_up(inside: Sandbox, what: str) -> None:
+    """By one sandbox, so that others of the same user, and that user's programs on the host, still get some."""
+    greedy = inside.exec(["python3", "-c", TAKE, what, "1000000"])
+    taken = int(next(greedy.stdout))
+    assert taken >= 2
+    if what == "terminal":
+        assert taken == TERMINALS
+    with Sandbox.run() as neighbour:
+        modest = neighbour.exec(["python3", "-c", TAKE, what, "2"])
+        assert int(next(modest.stdout)) == 2
+        modest.cancel()
+    greedy.cancel()
+
+
+def test_keys_of_the_host_are_not_listed(inside: Sandbox) -> None:
+    result = inside.exec(["cat", "/proc/keys", "/proc/key-users"]).result()
+    assert result.stdout == ""
+
+
+# What a kernel answers whose tmpfs has no holes. Making one holds up whoever touches the file, and with it
+# whoever shares a pipe with that one, such as the daemon.
+HOLES = """
+import ctypes, mmap, os
+libc = ctypes.CDLL(None, use_errno=True)
+libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+file = os.memfd_create("x")
+os.ftruncate(file, 1 << 20)
+memory = mmap.mmap(file, 1 << 20)
+start = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(memory)))
+def answer(value): return "done" if value == 0 else os.strerror(ctypes.get_errno())
+print(answer(libc.fallocate(file, 0, 0, 1 << 20)))  # space
+print(answer(libc.fallocate(file, 1 | 2, 0, 1 << 20)))  # KEEP_SIZE | PUNCH_HOLE
+print(answer(libc.madvise(start, 1 << 20, 9)))  # MADV_REMOVE
+print(answer(libc.madvise(start, 1 << 20, 4)))  # MADV_DONTNEED
+"""
+
+
+def test_files_in_memory_have_no_holes(inside: Sandbox) -> None:
+    result = inside.exec(["python3", "-c", HOLES]).result()
+    refused = os.strerror(errno.EOPNOTSUPP)
+    assert result.stdout.splitlines() == ["done", refused, refused, "done"], result.stderr
+
+
+def test_the_kernels_log_is_not_there(inside: Sandbox) -> None:
+    """Whatever kernel.dmesg_restrict says."""
+    code = "import ctypes; l = ctypes.CDLL(None, use_errno=True); l.klogctl(10, None, 0); print(ctypes.get_errno())"
+    assert int(inside.exec(["python3", "-c", code]).result().stdout) == errno.ENOSYS
 
 
 LOCK_ALL = """

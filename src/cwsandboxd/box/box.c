@@ -88,8 +88,8 @@ static const char *step_name(uint32_t op)
         return "limiting";
     case CWSI_STEP_DETACH:
         return "taking away";
-    case CWSI_STEP_NO_USERNS:
-        return "turning off user namespaces by";
+    case CWSI_STEP_SETTING:
+        return "changing the setting";
     default:
         return "setting up";
     }

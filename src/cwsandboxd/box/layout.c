@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "box/share.h"
 #include "box/skeleton.h"
 
 /* In sight of bubblewrap and the init only; gone when commands start. One mount, so that it goes in
@@ -25,6 +26,8 @@
 /* For a few names that programs make there: a log's socket, links. */
 #define DEV_BYTES (64u << 10)
 #define DEV_FILES 64
+/* As bubblewrap mounts them, and how many there can be. The kernel has 3072 for all sandboxes. */
+#define TERMINALS "ptmxmode=0666,mode=620,max=64"
 /* Files that a sandbox can have on an average of so many bytes each. */
 #define BYTES_A_FILE 8192
 
@@ -388,6 +391,8 @@ static void add_limits(struct builder *builder)
         resize(builder, "/", bytes / 2, bytes / 2 / BYTES_A_FILE, CWSI_STEP_TRY);
         resize(builder, "/dev/shm", bytes / 4, bytes / 4 / BYTES_A_FILE, CWSI_STEP_TRY);
     }
+    cwsd_script_add(script, CWSI_STEP_RESIZE, has_overlay(builder) ? 0 : CWSI_STEP_TRY, "/dev/pts",
+                    TERMINALS);
     if (limits->processes)
         cwsd_script_limit(script, RLIMIT_NPROC, "processes", limits->processes);
     cwsd_script_limit(script, RLIMIT_NOFILE, "open files", limits->open_files);
@@ -412,7 +417,9 @@ static void add_after(struct builder *builder)
     struct cwsd_script *script = &builder->layout->after;
     unsigned flags = try_unless_needed(builder);
     add_limits(builder);
-    cwsd_script_add(script, CWSI_STEP_NO_USERNS, flags, "/proc/sys/user/max_user_namespaces", NULL);
+    cwsd_script_add(script, CWSI_STEP_SETTING, flags, "/proc/sys/user/max_user_namespaces", "0");
+    if (!builder->options->other_users)
+        cwsd_share_add(script);
     /* The devices first: files of /proc are covered with one of them. */
     cwsd_script_add(script, CWSI_STEP_SEAL_DEV, flags, "/dev", NULL);
     cwsd_script_add(script, CWSI_STEP_SEAL_PROC, flags, "/proc", NULL);
