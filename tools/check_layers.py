@@ -51,7 +51,6 @@ CIRCLES = {
     "come back to it",
     ("_cwsandbox/py/wait", "_cwsandbox/py/state"): "the state makes the locks of waiting threads",
     ("_cwsandbox/py/operation", "_cwsandbox/py/promise"): "an operation may be a promise",
-    ("_cwsandbox/py/process", "_cwsandbox/py/sandbox"): "to be untied",
 }
 
 # Third-party header -> places (path prefixes under src/) that may include it.

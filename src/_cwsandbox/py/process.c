@@ -4,7 +4,6 @@
 #include "py/errors.h"
 #include "py/kind.h"
 #include "py/output.h"
-#include "py/sandbox.h"
 
 /* ---- the outcome ---------------------------------------------------------------------------- */
 
@@ -34,10 +33,11 @@ static const char *failure_kind(enum cws_exec_end end)
 /* Borrowed: the exception that Python gave to fail() or close(); NULL for other ends. */
 static PyObject *sandbox_failure(const struct py_process *process, enum cws_exec_end end)
 {
+    const struct py_process_home *home = &process->home;
     if (end == CWS_EXEC_CLOSED)
-        return py_sandbox_closed_by(process->sandbox);
-    if (end == CWS_EXEC_NOT_OPEN && PyList_Size(process->failures) > 0)
-        return PyList_GetItem(process->failures, 0);
+        return home->closed_by(home->sandbox);
+    if (end == CWS_EXEC_NOT_OPEN && PyList_Size(home->failures) > 0)
+        return PyList_GetItem(home->failures, 0);
     return NULL;
 }
 
@@ -184,26 +184,29 @@ static const struct py_stream_kind stream_kind = {
 /* `how` says whether it keeps the output; takes over a reference on `exec` of that kind, also on
  * failure. NULL with an exception set. */
 static struct py_process *process_make(struct py_state *state, const struct py_source *how,
-                                       struct cws_exec *exec)
+                                       struct cws_exec *exec, const struct py_process_home *home,
+                                       PyObject *command)
 {
     PyObject *made = py_operation_alloc(state->process_type, state, PyType_GenericAlloc);
     if (!made) {
         how->release(exec);
         return NULL;
     }
-    py_operation_begin((struct py_operation *)made, how, exec);
-    return (struct py_process *)made;
+    struct py_process *process = (struct py_process *)made;
+    py_operation_begin(&process->op, how, exec);
+    process->home = *home;
+    Py_INCREF(home->sandbox);
+    Py_INCREF(home->failures);
+    process->command = Py_NewRef(command);
+    return process;
 }
 
-PyObject *py_process_new(struct py_state *state, struct cws_exec *exec, PyObject *sandbox,
-                         PyObject *failures, PyObject *command, bool check)
+PyObject *py_process_new(struct py_state *state, struct cws_exec *exec,
+                         const struct py_process_home *home, PyObject *command, bool check)
 {
-    struct py_process *process = process_make(state, &exec_source, exec);
+    struct py_process *process = process_make(state, &exec_source, exec, home, command);
     if (!process)
         return NULL;
-    process->sandbox = Py_NewRef(sandbox);
-    process->failures = Py_NewRef(failures);
-    process->command = Py_NewRef(command);
     process->check = check;
     py_stream_init(&process->streams[PY_STDOUT], &stream_kind, "stdout", &process->op, &exec->out);
     py_stream_init(&process->streams[PY_STDERR], &stream_kind, "stderr", &process->op, &exec->err);
@@ -234,13 +237,10 @@ static struct py_process *stand_in_for(struct py_process *process)
         return process->stand_in ? process->stand_in : process;
     struct cws_exec *exec = process->op.core;
     cws_exec_ref(exec);
-    struct py_process *made = process_make(process->op.state, &stand_in_source, exec);
+    struct py_process *made =
+        process_make(process->op.state, &stand_in_source, exec, &process->home, process->command);
     if (!made)
         return NULL;
-    made->sandbox = Py_NewRef(process->sandbox);
-    made->failures = Py_NewRef(process->failures);
-    made->command = Py_NewRef(process->command);
-    made->check = process->check;
     py_input_init(&made->input, stand_in_failure, &made->op, &exec->stdin_);
     made->principal = process;
     process->stand_in = made;
@@ -250,8 +250,8 @@ static struct py_process *stand_in_for(struct py_process *process)
 static int process_traverse(PyObject *self, visitproc visit, void *arg)
 {
     struct py_process *process = (struct py_process *)self;
-    Py_VISIT(process->sandbox);
-    Py_VISIT(process->failures);
+    Py_VISIT(process->home.sandbox);
+    Py_VISIT(process->home.failures);
     Py_VISIT(process->command);
     Py_VISIT((PyObject *)process->stand_in);
     Py_VISIT(process->input.error);
@@ -272,8 +272,8 @@ static void process_dealloc(PyObject *self)
     if (process->stand_in)
         process->stand_in->principal = NULL;
     Py_XDECREF((PyObject *)process->stand_in);
-    Py_CLEAR(process->sandbox);
-    Py_CLEAR(process->failures);
+    Py_CLEAR(process->home.sandbox);
+    Py_CLEAR(process->home.failures);
     Py_CLEAR(process->command);
     Py_CLEAR(process->input.error);
     Py_CLEAR(process->output);
@@ -460,7 +460,7 @@ static PyMethodDef process_methods[] = {
 
 static PyObject *process_sandbox(PyObject *self, void *Py_UNUSED(closure))
 {
-    return Py_NewRef(((struct py_process *)self)->sandbox);
+    return Py_NewRef(((struct py_process *)self)->home.sandbox);
 }
 
 static PyGetSetDef process_getset[] = {

@@ -8,12 +8,19 @@
 
 enum { PY_STDOUT, PY_STDERR };
 
+/* Where a command runs, as far as it has to know. */
+struct py_process_home {
+    PyObject *sandbox;  /* the object that started it */
+    PyObject *failures; /* a list: if the sandbox cannot be started, why is its first item */
+    /* Borrowed: the exception that the sandbox was closed with; NULL while it was not. */
+    PyObject *(*closed_by)(PyObject *sandbox);
+};
+
 struct py_process {
     struct py_operation op; /* core: struct cws_exec */
-    PyObject *sandbox;      /* SandboxCore */
-    PyObject *failures;     /* the sandbox's list of the time: holds the exception of fail() */
-    PyObject *command;      /* tuple */
-    PyObject *output;       /* Output, once asked for */
+    struct py_process_home home;
+    PyObject *command; /* tuple */
+    PyObject *output;  /* Output, once asked for */
     bool check;
     struct py_stream streams[2];
     /* What writes the input must not keep the output. So writers hold a second object in the place
@@ -25,9 +32,10 @@ struct py_process {
 
 extern PyType_Spec py_process_spec;
 
-/* Takes over the reference on `exec`, also on failure. NULL with an exception set. */
-PyObject *py_process_new(struct py_state *state, struct cws_exec *exec, PyObject *sandbox,
-                         PyObject *failures, PyObject *command, bool check);
+/* Takes over the reference on `exec`, also on failure, and references of its own on the rest. NULL
+ * with an exception set. */
+PyObject *py_process_new(struct py_state *state, struct cws_exec *exec,
+                         const struct py_process_home *home, PyObject *command, bool check);
 
 static inline struct cws_exec *py_process_exec(const struct py_process *process)
 {

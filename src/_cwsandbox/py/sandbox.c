@@ -18,11 +18,6 @@ struct py_sandbox {
     bool is_open;
 };
 
-PyObject *py_sandbox_closed_by(PyObject *sandbox)
-{
-    return ((struct py_sandbox *)sandbox)->closed_by;
-}
-
 /* Borrowed, made if need be. NULL with an exception set. */
 static struct cws_sandbox *core_of(struct py_sandbox *self)
 {
@@ -180,6 +175,12 @@ static PyObject *sandbox_stats(PyObject *object, PyObject *Py_UNUSED(ignored))
                          atomic_load(&core->completed_nonzero), atomic_load(&core->failures));
 }
 
+/* As py_process_home.closed_by. */
+static PyObject *closed_by(PyObject *sandbox)
+{
+    return ((struct py_sandbox *)sandbox)->closed_by;
+}
+
 /* ---- exec ----------------------------------------------------------------------------------- */
 
 /* More arguments than this take memory from the heap. */
@@ -309,7 +310,9 @@ static PyObject *sandbox_exec(PyObject *object, PyObject *const *args, Py_ssize_
         exec = start(core, command, &options);
     cws_free((void *)(uintptr_t)options.env);
     if (exec)
-        process = py_process_new(self->state, exec, object, self->failures, command, check);
+        process = py_process_new(self->state, exec,
+                                 &(struct py_process_home){object, self->failures, closed_by},
+                                 command, check);
     Py_XDECREF(command);
     return process;
 }
