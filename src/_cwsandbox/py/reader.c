@@ -95,7 +95,7 @@ static PyObject *make_item(struct py_reader *reader, const struct cws_output_lin
 static enum py_poll poll_end(struct py_stream *stream, struct cws_observer *observer,
                              struct cws_waiters **out_waiters)
 {
-    if (stream->output->closed || stream->has_failed)
+    if (stream->output->shared.closed || stream->has_failed)
         return PY_POLL_READY;
     enum py_poll how = py_operation_poll_done(stream->op, observer, out_waiters);
     if (how != PY_POLL_READY)
@@ -205,7 +205,7 @@ static PyObject *reader_repr(PyObject *self)
     const struct py_reader *reader = (const struct py_reader *)self;
     const struct py_stream *stream = reader->stream;
     return py_repr(self, "%s%s of %R%s", reader->item == &py_item_text ? "chunks of " : "",
-                   stream->name, op_of(self), stream->output->closed ? " closed" : "");
+                   stream->name, op_of(self), stream->output->shared.closed ? " closed" : "");
 }
 
 static PyMethodDef reader_methods[] = {

@@ -30,7 +30,7 @@ static bool keeps_unread(const struct cws_exec *exec)
 
 static bool is_closed(const struct cws_output *output)
 {
-    return atomic_load(&output->closed);
+    return atomic_load(&output->shared.closed);
 }
 
 enum { OUT_READER = 1, ERR_READER = 2, END_WAITER = 4 };

@@ -18,7 +18,7 @@ void cws_output_init(struct cws_output *output)
 {
     memset(output, 0, sizeof(*output));
     cws_waiters_init(&output->waiters);
-    output->head_max = SIZE_MAX;
+    output->synced.head_max = SIZE_MAX;
 }
 
 void cws_output_keep_unread(struct cws_output *output, void (*on_taken)(struct cws_output *))
@@ -30,31 +30,32 @@ void cws_output_keep_unread(struct cws_output *output, void (*on_taken)(struct c
 void cws_output_keep_ends(struct cws_output *output, size_t max)
 {
     output->kept = CWS_OUTPUT_ENDS;
-    output->head_max = max - max / 2;
-    output->tail.max = max / 2;
+    output->synced.head_max = max - max / 2;
+    output->synced.tail.max = max / 2;
 }
 
 /* Frees what is kept. The lock is held, or there is nobody else. */
 static void free_all(struct cws_output *output)
 {
-    struct cws_output_chunk *chunk = atomic_load(&output->first);
+    struct cws_output_chunk *chunk = atomic_load(&output->shared.first);
     while (chunk)
         chunk = cws_output_free_chunk(chunk);
-    atomic_store(&output->first, NULL);
-    output->last = NULL;
-    output->head_len = 0;
-    if (!output->tail.is_foreign)
-        cws_free(output->tail.data);
-    output->tail.data = NULL;
-    output->tail.len = 0;
-    output->cursor = output->before = output->scan = (struct cws_output_place){0};
-    output->line_len = 0;
+    atomic_store(&output->shared.first, NULL);
+    output->synced.last = NULL;
+    output->synced.head_len = 0;
+    if (!output->synced.tail.is_foreign)
+        cws_free(output->synced.tail.data);
+    output->synced.tail.data = NULL;
+    output->synced.tail.len = 0;
+    output->reader_only.cursor = output->reader_only.before = output->reader_only.scan =
+        (struct cws_output_place){0};
+    output->reader_only.line_len = 0;
 }
 
 void cws_output_done(struct cws_output *output)
 {
     free_all(output);
-    cws_free(output->copy);
+    cws_free(output->reader_only.copy);
     cws_waiters_done(&output->waiters);
 }
 
@@ -86,11 +87,11 @@ static struct cws_output_chunk *new_chunk(const struct cws_output *output, size_
                                           size_t position)
 {
     size_t largest = output->kept == CWS_OUTPUT_UNREAD ? LARGEST_UNREAD : LARGEST_CHUNK;
-    size_t cap = output->last ? output->last->cap * 2 + 64 : FIRST_CHUNK;
+    size_t cap = output->synced.last ? output->synced.last->cap * 2 + 64 : FIRST_CHUNK;
     if (cap > largest)
         cap = largest;
-    if (cap > output->head_max - position)
-        cap = output->head_max - position;
+    if (cap > output->synced.head_max - position)
+        cap = output->synced.head_max - position;
     if (cap < len)
         cap = len;
     bool own_pages = cap >= PAGES_FROM;
@@ -155,9 +156,9 @@ static bool is_wanted(struct cws_output *output, const uint8_t *data, size_t len
 {
     if (cws_list_is_empty(&output->waiters.observers))
         return false;
-    return output->wants_bytes || memchr(data, '\n', len) ||
+    return output->synced.wants_bytes || memchr(data, '\n', len) ||
            (output->kept == CWS_OUTPUT_UNREAD &&
-            output->size - atomic_load(&output->taken) >= CWS_OUTPUT_LINE_MAX);
+            output->synced.size - atomic_load(&output->shared.taken) >= CWS_OUTPUT_LINE_MAX);
 }
 
 enum cws_status cws_output_append(struct cws_output *output, const uint8_t *data, size_t len)
@@ -165,33 +166,35 @@ enum cws_status cws_output_append(struct cws_output *output, const uint8_t *data
     if (len == 0)
         return CWS_OK;
     struct cws_output_chunk *chunk = NULL;
-    size_t room = output->last ? output->last->cap - cws_output_used(output->last) : 0;
-    size_t head = output->head_max - output->head_len;
+    size_t room =
+        output->synced.last ? output->synced.last->cap - cws_output_used(output->synced.last) : 0;
+    size_t head = output->synced.head_max - output->synced.head_len;
     if (head > len)
         head = len;
     size_t n = head < room ? head : room;
-    if (head < len && !has_ring(&output->tail))
+    if (head < len && !has_ring(&output->synced.tail))
         return CWS_NO_MEMORY;
     if (n < head) { /* before anything is stored: all of it is appended or nothing */
-        chunk = new_chunk(output, head - n, output->size + n);
+        chunk = new_chunk(output, head - n, output->synced.size + n);
         if (!chunk)
             return CWS_NO_MEMORY;
         fill(chunk, data + n, head - n);
     }
     if (n)
-        fill(output->last, data, n);
+        fill(output->synced.last, data, n);
     cws_waiters_lock(&output->waiters);
     if (chunk) {
-        atomic_store_explicit(output->last ? &output->last->next : &output->first, chunk,
-                              memory_order_release);
-        output->last = chunk;
+        atomic_store_explicit(output->synced.last ? &output->synced.last->next
+                                                  : &output->shared.first,
+                              chunk, memory_order_release);
+        output->synced.last = chunk;
     }
-    output->head_len += head;
-    output->size += len;
+    output->synced.head_len += head;
+    output->synced.size += len;
     if (head < len)
-        put_into_ring(&output->tail, data + head, len - head);
+        put_into_ring(&output->synced.tail, data + head, len - head);
     if (is_wanted(output, data, len)) {
-        output->wants_bytes = false;
+        output->synced.wants_bytes = false;
         cws_waiters_notify_lock_held(&output->waiters);
     }
     cws_waiters_unlock(&output->waiters);
@@ -201,7 +204,7 @@ enum cws_status cws_output_append(struct cws_output *output, const uint8_t *data
 void cws_output_end(struct cws_output *output)
 {
     cws_waiters_lock(&output->waiters);
-    atomic_store_explicit(&output->ended, true, memory_order_release);
+    atomic_store_explicit(&output->shared.ended, true, memory_order_release);
     cws_waiters_notify_lock_held(&output->waiters);
     cws_waiters_unlock(&output->waiters);
 }
@@ -210,12 +213,12 @@ void cws_output_end(struct cws_output *output)
 
 void cws_output_limit(struct cws_output *output, size_t max)
 {
-    assert(output->kept == CWS_OUTPUT_ALL && atomic_load(&output->closed));
+    assert(output->kept == CWS_OUTPUT_ALL && atomic_load(&output->shared.closed));
     cws_waiters_lock(&output->waiters);
-    output->head_max = max - max / 2;
-    if (output->head_max < output->head_len)
-        output->head_max = output->head_len;
-    output->tail.max = max / 2;
+    output->synced.head_max = max - max / 2;
+    if (output->synced.head_max < output->synced.head_len)
+        output->synced.head_max = output->synced.head_len;
+    output->synced.tail.max = max / 2;
     cws_waiters_unlock(&output->waiters);
 }
 
@@ -223,23 +226,24 @@ void cws_output_discard(struct cws_output *output)
 {
     cws_waiters_lock(&output->waiters);
     free_all(output);
-    output->discards = true;
-    output->head_max = 0;
-    output->tail.max = 0;
+    output->synced.discards = true;
+    output->synced.head_max = 0;
+    output->synced.tail.max = 0;
     cws_waiters_unlock(&output->waiters);
 }
 
 /* The lock is held. */
 static void drop_oldest(struct cws_output *output, size_t max)
 {
-    struct cws_output_chunk *chunk = atomic_load(&output->first);
-    size_t unread = output->size - atomic_load(&output->taken);
+    struct cws_output_chunk *chunk = atomic_load(&output->shared.first);
+    size_t unread = output->synced.size - atomic_load(&output->shared.taken);
     size_t skipped = 0;
-    bool is_taken = output->cursor.chunk != NULL; /* chunks in front of the cursor's are */
-    while (unread - skipped > max && chunk != output->last) {
+    bool is_taken =
+        output->reader_only.cursor.chunk != NULL; /* chunks in front of the cursor's are */
+    while (unread - skipped > max && chunk != output->synced.last) {
         size_t n = cws_output_used(chunk);
-        if (chunk == output->cursor.chunk) {
-            n -= output->cursor.offset;
+        if (chunk == output->reader_only.cursor.chunk) {
+            n -= output->reader_only.cursor.offset;
             is_taken = false;
         }
         skipped += is_taken ? 0 : n;
@@ -247,17 +251,18 @@ static void drop_oldest(struct cws_output *output, size_t max)
     }
     if (skipped == 0)
         return;
-    atomic_store(&output->first, chunk);
-    output->cursor = output->before = output->scan = (struct cws_output_place){chunk, 0};
-    output->line_len = 0;
-    output->untold += skipped;
-    atomic_fetch_add(&output->taken, skipped);
+    atomic_store(&output->shared.first, chunk);
+    output->reader_only.cursor = output->reader_only.before = output->reader_only.scan =
+        (struct cws_output_place){chunk, 0};
+    output->reader_only.line_len = 0;
+    output->synced.untold += skipped;
+    atomic_fetch_add(&output->shared.taken, skipped);
 }
 
 bool cws_output_let_go(struct cws_output *output, size_t max)
 {
     cws_waiters_lock(&output->waiters);
-    bool free_to_go = !output->has_reader;
+    bool free_to_go = !output->synced.has_reader;
     if (free_to_go)
         drop_oldest(output, max);
     cws_waiters_unlock(&output->waiters);
@@ -276,8 +281,8 @@ size_t cws_output_held(struct cws_output *output)
 {
     cws_waiters_lock(&output->waiters);
     bool reader_waits = !cws_list_is_empty(&output->waiters.observers);
-    size_t unread = output->size - atomic_load(&output->taken);
-    if (output->discards || reader_waits)
+    size_t unread = output->synced.size - atomic_load(&output->shared.taken);
+    if (output->synced.discards || reader_waits)
         unread = 0;
     cws_waiters_unlock(&output->waiters);
     return unread;
@@ -286,7 +291,7 @@ size_t cws_output_held(struct cws_output *output)
 void cws_output_close(struct cws_output *output)
 {
     cws_waiters_lock(&output->waiters);
-    atomic_store_explicit(&output->closed, true, memory_order_release);
+    atomic_store_explicit(&output->shared.closed, true, memory_order_release);
     cws_waiters_notify_lock_held(&output->waiters);
     cws_waiters_unlock(&output->waiters);
 }
@@ -296,7 +301,7 @@ static void set_reader(struct cws_output *output, bool has_reader)
     if (output->kept != CWS_OUTPUT_UNREAD)
         return;
     cws_waiters_lock(&output->waiters);
-    output->has_reader = has_reader;
+    output->synced.has_reader = has_reader;
     cws_waiters_unlock(&output->waiters);
 }
 

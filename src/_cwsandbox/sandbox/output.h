@@ -55,34 +55,43 @@ struct cws_output_tail {
 };
 
 struct cws_output {
-    struct cws_waiters waiters; /* notified of what readers wait for and of the end; guards all up
-                                   to the reader's own, but for reading atomics */
-    enum cws_output_kept kept;  /* fixed at the start */
-    struct cws_output_chunk *_Atomic first;
-    atomic_bool ended;  /* nothing more will come */
-    atomic_bool closed; /* the reader has closed its side: iteration is over */
-    struct cws_output_chunk *last;
-    size_t size;      /* bytes received */
-    size_t head_max;  /* so many of them go into chunks */
-    size_t head_len;  /* bytes in chunks */
-    bool wants_bytes; /* a reader waits for any byte, not for a line */
-    bool discards;    /* nothing is kept any more */
-    bool has_reader;
-    size_t untold;       /* UNREAD: bytes that were let go unread since a reader was last told */
-    atomic_size_t taken; /* UNREAD: bytes that readers have taken or that were let go */
-    void (*on_taken)(struct cws_output *output); /* UNREAD: any thread; see cws_output_bound */
-    struct cws_output_tail tail;                 /* ENDS */
-    /* The reader's whose turn it is: */
-    struct cws_output_place cursor; /* of the next line */
-    struct cws_output_place before; /* of the line taken last */
-    struct cws_output_place scan;   /* up to here there is no LF after the cursor */
-    size_t line_len;                /* bytes between the two */
-    size_t taken_len;               /* UNREAD: of the line taken last */
-    size_t unreported;              /* UNREAD: bytes taken since on_taken */
-    size_t read_at, read_before;    /* ENDS: the same places, counted from the stream's start */
-    size_t scan_at;
-    uint8_t *copy; /* ENDS: the line taken last */
-    size_t copy_cap;
+    struct cws_waiters waiters; /* notified of what readers wait for and of the end; its lock guards
+                                   `synced` */
+    /* Fixed at the start: */
+    enum cws_output_kept kept;
+    void (*on_taken)(struct cws_output *output); /* UNREAD: any thread */
+    struct {
+        struct cws_output_chunk *_Atomic first; /* written under the lock, or by a reader of UNREAD
+                                                   whose turn it is */
+        atomic_bool ended;                      /* nothing more will come */
+        atomic_bool closed;  /* the reader has closed its side: iteration is over */
+        atomic_size_t taken; /* UNREAD: bytes that readers have taken or that were let go */
+    } shared;                /* any thread's, without a lock */
+    struct {
+        /* The first five are written by the loop thread alone, but for the end of it all, and read
+         * by it without the lock. */
+        struct cws_output_chunk *last;
+        size_t size;                 /* bytes received */
+        size_t head_max;             /* so many of them go into chunks */
+        size_t head_len;             /* bytes in chunks */
+        struct cws_output_tail tail; /* ENDS */
+        bool wants_bytes;            /* a reader waits for any byte, not for a line */
+        bool discards;               /* nothing is kept any more */
+        bool has_reader;
+        size_t untold; /* UNREAD: bytes that were let go unread since a reader was last told */
+    } synced;
+    struct {
+        struct cws_output_place cursor; /* of the next line */
+        struct cws_output_place before; /* of the line taken last */
+        struct cws_output_place scan;   /* up to here there is no LF after the cursor */
+        size_t line_len;                /* bytes between the two */
+        size_t taken_len;               /* UNREAD: of the line taken last */
+        size_t unreported;              /* UNREAD: bytes taken since on_taken */
+        size_t read_at, read_before;    /* ENDS: the same places, counted from the stream's start */
+        size_t scan_at;
+        uint8_t *copy; /* ENDS: the line taken last */
+        size_t copy_cap;
+    } reader_only; /* the reader's whose turn it is; the loop thread's when there is none */
 };
 
 /* Keeps everything, until told otherwise. */

@@ -14,8 +14,8 @@ struct span {
 /* The bytes from this place on that lie in a row. There is one at least. */
 static struct span span_at(struct cws_output *output, size_t at)
 {
-    if (at < output->head_len) {
-        struct cws_output_chunk *chunk = atomic_load(&output->first);
+    if (at < output->synced.head_len) {
+        struct cws_output_chunk *chunk = atomic_load(&output->shared.first);
         size_t used;
         while (at >= (used = cws_output_used(chunk))) {
             at -= used;
@@ -23,7 +23,7 @@ static struct span span_at(struct cws_output *output, size_t at)
         }
         return (struct span){chunk->data + at, used - at};
     }
-    const struct cws_output_tail *tail = &output->tail;
+    const struct cws_output_tail *tail = &output->synced.tail;
     size_t offset = at - cws_output_tail_at(output);
     size_t from = (tail->start + offset) % tail->max;
     size_t left = tail->len - offset;
@@ -33,7 +33,9 @@ static struct span span_at(struct cws_output *output, size_t at)
 /* Behind the first LF in front of `end`, else `end`; *out_found tells which. */
 static size_t line_end(struct cws_output *output, size_t end, bool *out_found)
 {
-    size_t at = output->scan_at < output->read_at ? output->read_at : output->scan_at;
+    size_t at = output->reader_only.scan_at < output->reader_only.read_at
+                    ? output->reader_only.read_at
+                    : output->reader_only.scan_at;
     while (at < end) {
         struct span span = span_at(output, at);
         size_t n = span.len < end - at ? span.len : end - at;
@@ -50,7 +52,7 @@ static size_t line_end(struct cws_output *output, size_t end, bool *out_found)
 
 static size_t text_end(struct cws_output *output, size_t end, bool all)
 {
-    size_t at = output->read_at;
+    size_t at = output->reader_only.read_at;
     if (end - at > CWS_OUTPUT_TEXT_MAX) {
         end = at + CWS_OUTPUT_TEXT_MAX;
         all = false;
@@ -65,17 +67,17 @@ static size_t text_end(struct cws_output *output, size_t end, bool all)
 /* From read_at up to `end`. */
 static bool copy_out(struct cws_output *output, size_t end, struct cws_output_line *out_line)
 {
-    size_t len = end - output->read_at;
-    if (len > output->copy_cap || output->copy_cap > CWS_OUTPUT_TEXT_MAX) {
-        cws_free(output->copy);
-        output->copy = cws_malloc(len);
-        output->copy_cap = output->copy ? len : 0;
-        if (!output->copy)
+    size_t len = end - output->reader_only.read_at;
+    if (len > output->reader_only.copy_cap || output->reader_only.copy_cap > CWS_OUTPUT_TEXT_MAX) {
+        cws_free(output->reader_only.copy);
+        output->reader_only.copy = cws_malloc(len);
+        output->reader_only.copy_cap = output->reader_only.copy ? len : 0;
+        if (!output->reader_only.copy)
             return false;
     }
-    uint8_t *to = output->copy;
+    uint8_t *to = output->reader_only.copy;
     *out_line = (struct cws_output_line){.data = to, .len = len};
-    for (size_t at = output->read_at; at < end;) {
+    for (size_t at = output->reader_only.read_at; at < end;) {
         struct span span = span_at(output, at);
         size_t n = span.len < end - at ? span.len : end - at;
         memcpy(to, span.data, n);
@@ -88,28 +90,30 @@ static bool copy_out(struct cws_output *output, size_t end, struct cws_output_li
 static enum cws_output_next take_locked(struct cws_output *output, enum cws_output_item item,
                                         struct cws_output_line *out_line)
 {
-    if (atomic_load(&output->closed))
+    if (atomic_load(&output->shared.closed))
         return CWS_OUTPUT_END;
     size_t tail_at = cws_output_tail_at(output);
-    if (output->read_at >= output->head_len && output->read_at < tail_at) {
-        *out_line = (struct cws_output_line){.len = tail_at - output->read_at};
-        output->read_at = tail_at;
+    if (output->reader_only.read_at >= output->synced.head_len &&
+        output->reader_only.read_at < tail_at) {
+        *out_line = (struct cws_output_line){.len = tail_at - output->reader_only.read_at};
+        output->reader_only.read_at = tail_at;
         return CWS_OUTPUT_GAP;
     }
     /* What is there from the cursor on without a gap; `is_whole`: and what nothing is added to. */
-    bool has_gap = output->read_at < output->head_len && output->head_len < tail_at;
-    bool is_whole = has_gap || atomic_load(&output->ended);
-    size_t end = has_gap ? output->head_len : output->size;
+    bool has_gap =
+        output->reader_only.read_at < output->synced.head_len && output->synced.head_len < tail_at;
+    bool is_whole = has_gap || atomic_load(&output->shared.ended);
+    size_t end = has_gap ? output->synced.head_len : output->synced.size;
     bool found = false;
     size_t stop =
         item == CWS_OUTPUT_LINE ? line_end(output, end, &found) : text_end(output, end, is_whole);
-    output->scan_at = item == CWS_OUTPUT_LINE && !found ? end : 0;
-    if (stop == output->read_at || (item == CWS_OUTPUT_LINE && !found && !is_whole))
+    output->reader_only.scan_at = item == CWS_OUTPUT_LINE && !found ? end : 0;
+    if (stop == output->reader_only.read_at || (item == CWS_OUTPUT_LINE && !found && !is_whole))
         return is_whole ? CWS_OUTPUT_END : CWS_OUTPUT_EMPTY;
     if (!copy_out(output, stop, out_line))
         return CWS_OUTPUT_NO_MEMORY;
-    output->read_before = output->read_at;
-    output->read_at = stop;
+    output->reader_only.read_before = output->reader_only.read_at;
+    output->reader_only.read_at = stop;
     return CWS_OUTPUT_TAKEN;
 }
 
@@ -121,7 +125,7 @@ enum cws_output_next cws_output_take_of_ends(struct cws_output *output, enum cws
     enum cws_output_next next = take_locked(output, item, out_line);
     if (next == CWS_OUTPUT_EMPTY && observer) {
         cws_waiters_add_lock_held(&output->waiters, observer);
-        output->wants_bytes |= item == CWS_OUTPUT_TEXT;
+        output->synced.wants_bytes |= item == CWS_OUTPUT_TEXT;
     }
     cws_waiters_unlock(&output->waiters);
     return next;

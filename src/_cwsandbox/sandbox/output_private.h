@@ -43,7 +43,7 @@ static inline struct cws_output_chunk *cws_output_free_chunk(struct cws_output_c
 /* Bytes up to the tail's first; the lock is held. */
 static inline size_t cws_output_tail_at(const struct cws_output *output)
 {
-    return output->size - output->tail.len;
+    return output->synced.size - output->synced.tail.len;
 }
 
 /* output_ends.c: cws_output_take of CWS_OUTPUT_ENDS. */

@@ -9,7 +9,7 @@ static void step_over(struct cws_output *output, struct cws_output_place *place)
     /* The link is looked at first: who has seen it sees all that the chunk will ever hold. */
     struct cws_output_chunk *next = place->chunk ? cws_output_next_of(place->chunk) : NULL;
     if (!place->chunk) {
-        place->chunk = atomic_load_explicit(&output->first, memory_order_acquire);
+        place->chunk = atomic_load_explicit(&output->shared.first, memory_order_acquire);
         place->offset = 0;
     } else if (next && place->offset == cws_output_used(place->chunk)) {
         place->chunk = next;
@@ -20,7 +20,7 @@ static void step_over(struct cws_output *output, struct cws_output_place *place)
 /* Moves `scan` behind the next LF; false when there is none yet. */
 static bool find_line_end(struct cws_output *output)
 {
-    struct cws_output_place *scan = &output->scan;
+    struct cws_output_place *scan = &output->reader_only.scan;
     for (;;) {
         step_over(output, scan);
         if (!scan->chunk)
@@ -33,7 +33,7 @@ static bool find_line_end(struct cws_output *output)
         if (lf)
             n = (size_t)(lf - from) + 1;
         scan->offset += n;
-        output->line_len += n;
+        output->reader_only.line_len += n;
         if (lf)
             return true;
     }
@@ -42,15 +42,16 @@ static bool find_line_end(struct cws_output *output)
 /* What was taken before the cursor's last step is not looked at any more. */
 static void let_go_of_taken(struct cws_output *output)
 {
-    struct cws_output_chunk *chunk = atomic_load_explicit(&output->first, memory_order_relaxed);
-    while (chunk != output->before.chunk)
+    struct cws_output_chunk *chunk =
+        atomic_load_explicit(&output->shared.first, memory_order_relaxed);
+    while (chunk != output->reader_only.before.chunk)
         chunk = cws_output_free_chunk(chunk);
-    atomic_store_explicit(&output->first, chunk, memory_order_relaxed);
-    output->taken_len = output->line_len;
-    atomic_fetch_add(&output->taken, output->taken_len);
-    output->unreported += output->taken_len;
-    if (output->unreported >= CWS_OUTPUT_REPORT) {
-        output->unreported = 0;
+    atomic_store_explicit(&output->shared.first, chunk, memory_order_relaxed);
+    output->reader_only.taken_len = output->reader_only.line_len;
+    atomic_fetch_add(&output->shared.taken, output->reader_only.taken_len);
+    output->reader_only.unreported += output->reader_only.taken_len;
+    if (output->reader_only.unreported >= CWS_OUTPUT_REPORT) {
+        output->reader_only.unreported = 0;
         output->on_taken(output);
     }
 }
@@ -58,16 +59,18 @@ static void let_go_of_taken(struct cws_output *output)
 /* What lies between cursor and scan, which moves the cursor. */
 static void take(struct cws_output *output, struct cws_output_line *out_line)
 {
-    step_over(output, &output->cursor);
-    struct cws_output_chunk *chunk = output->cursor.chunk;
-    size_t offset = output->cursor.offset;
-    size_t n = chunk == output->scan.chunk ? output->line_len : cws_output_used(chunk) - offset;
-    *out_line = (struct cws_output_line){chunk->data + offset, n, output->line_len - n, chunk};
-    output->before = output->cursor;
-    output->cursor = output->scan;
+    step_over(output, &output->reader_only.cursor);
+    struct cws_output_chunk *chunk = output->reader_only.cursor.chunk;
+    size_t offset = output->reader_only.cursor.offset;
+    size_t n = chunk == output->reader_only.scan.chunk ? output->reader_only.line_len
+                                                       : cws_output_used(chunk) - offset;
+    *out_line =
+        (struct cws_output_line){chunk->data + offset, n, output->reader_only.line_len - n, chunk};
+    output->reader_only.before = output->reader_only.cursor;
+    output->reader_only.cursor = output->reader_only.scan;
     if (output->kept == CWS_OUTPUT_UNREAD)
         let_go_of_taken(output);
-    output->line_len = 0;
+    output->reader_only.line_len = 0;
 }
 
 bool cws_output_next_piece(struct cws_output_line *line)
@@ -84,11 +87,11 @@ bool cws_output_next_piece(struct cws_output_line *line)
 
 void cws_output_put_back(struct cws_output *output)
 {
-    output->cursor = output->scan = output->before;
-    output->line_len = 0;
-    output->read_at = output->scan_at = output->read_before;
+    output->reader_only.cursor = output->reader_only.scan = output->reader_only.before;
+    output->reader_only.line_len = 0;
+    output->reader_only.read_at = output->reader_only.scan_at = output->reader_only.read_before;
     if (output->kept == CWS_OUTPUT_UNREAD)
-        atomic_fetch_sub(&output->taken, output->taken_len);
+        atomic_fetch_sub(&output->shared.taken, output->reader_only.taken_len);
 }
 
 /* ---- text ----------------------------------------------------------------------------------- */
@@ -111,17 +114,17 @@ size_t cws_output_unfinished(const uint8_t *last, size_t len)
  * unless `all` is wanted; false when no byte is left between the two. */
 static bool find_text_end(struct cws_output *output, size_t max, bool all)
 {
-    struct cws_output_place places[4] = {0}, *scan = &output->scan;
+    struct cws_output_place places[4] = {0}, *scan = &output->reader_only.scan;
     uint8_t last[4] = {0}; /* the bytes in front of `scan`, of which places[] are the beginnings */
     size_t kept = 0;
-    step_over(output, &output->cursor);
-    *scan = output->cursor;
-    output->line_len = 0;
-    while (scan->chunk && output->line_len < max) {
+    step_over(output, &output->reader_only.cursor);
+    *scan = output->reader_only.cursor;
+    output->reader_only.line_len = 0;
+    while (scan->chunk && output->reader_only.line_len < max) {
         step_over(output, scan);
         size_t n = cws_output_used(scan->chunk) - scan->offset;
-        if (n > max - output->line_len)
-            n = max - output->line_len;
+        if (n > max - output->reader_only.line_len)
+            n = max - output->reader_only.line_len;
         if (n == 0)
             break;
         for (size_t i = n > 4 ? n - 4 : 0; i < n; i++) {
@@ -132,14 +135,14 @@ static bool find_text_end(struct cws_output *output, size_t max, bool all)
             kept += kept < 4;
         }
         scan->offset += n;
-        output->line_len += n;
+        output->reader_only.line_len += n;
     }
     size_t back = all ? 0 : cws_output_unfinished(last + 4 - kept, kept);
     if (back) {
         *scan = places[4 - back];
-        output->line_len -= back;
+        output->reader_only.line_len -= back;
     }
-    return output->line_len > 0;
+    return output->reader_only.line_len > 0;
 }
 
 /* ---- taking --------------------------------------------------------------------------------- */
@@ -150,8 +153,9 @@ static bool find_end(struct cws_output *output, enum cws_output_item item, bool 
         return find_text_end(output, CWS_OUTPUT_TEXT_MAX, false) ||
                (ended && find_text_end(output, CWS_OUTPUT_TEXT_MAX, true));
     bool found = find_line_end(output);
-    if (output->line_len <= CWS_OUTPUT_LINE_MAX - found || output->kept != CWS_OUTPUT_UNREAD)
-        return found || (ended && output->line_len > 0);
+    if (output->reader_only.line_len <= CWS_OUTPUT_LINE_MAX - found ||
+        output->kept != CWS_OUTPUT_UNREAD)
+        return found || (ended && output->reader_only.line_len > 0);
     /* The end of a line that is too long is not waited for. */
     return find_text_end(output, CWS_OUTPUT_LINE_MAX, false);
 }
@@ -159,10 +163,10 @@ static bool find_end(struct cws_output *output, enum cws_output_item item, bool 
 static enum cws_output_next take_if_there(struct cws_output *output, enum cws_output_item item,
                                           struct cws_output_line *out_line)
 {
-    if (atomic_load_explicit(&output->closed, memory_order_acquire))
+    if (atomic_load_explicit(&output->shared.closed, memory_order_acquire))
         return CWS_OUTPUT_END;
     /* Asked before the search: what was appended before the end is found by it. */
-    bool ended = atomic_load_explicit(&output->ended, memory_order_acquire);
+    bool ended = atomic_load_explicit(&output->shared.ended, memory_order_acquire);
     if (!find_end(output, item, ended))
         return ended ? CWS_OUTPUT_END : CWS_OUTPUT_EMPTY;
     take(output, out_line);
@@ -173,8 +177,8 @@ static enum cws_output_next take_if_there(struct cws_output *output, enum cws_ou
 static bool take_gap(struct cws_output *output, struct cws_output_line *out_line)
 {
     cws_waiters_lock(&output->waiters);
-    *out_line = (struct cws_output_line){.len = output->untold};
-    output->untold = 0;
+    *out_line = (struct cws_output_line){.len = output->synced.untold};
+    output->synced.untold = 0;
     cws_waiters_unlock(&output->waiters);
     return out_line->len > 0;
 }
@@ -197,7 +201,7 @@ enum cws_output_next cws_output_take(struct cws_output *output, enum cws_output_
     next = take_if_there(output, item, out_line);
     if (next == CWS_OUTPUT_EMPTY) {
         cws_waiters_add_lock_held(&output->waiters, observer);
-        output->wants_bytes |= item == CWS_OUTPUT_TEXT;
+        output->synced.wants_bytes |= item == CWS_OUTPUT_TEXT;
     }
     cws_waiters_unlock(&output->waiters);
     if (next == CWS_OUTPUT_EMPTY && output->on_taken)

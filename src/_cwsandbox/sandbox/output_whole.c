@@ -6,7 +6,8 @@
 size_t cws_output_size(struct cws_output *output)
 {
     cws_waiters_lock(&output->waiters);
-    size_t size = output->kept == CWS_OUTPUT_UNREAD ? 0 : output->head_len + output->tail.len;
+    size_t size =
+        output->kept == CWS_OUTPUT_UNREAD ? 0 : output->synced.head_len + output->synced.tail.len;
     cws_waiters_unlock(&output->waiters);
     return size;
 }
@@ -14,7 +15,7 @@ size_t cws_output_size(struct cws_output *output)
 size_t cws_output_received(struct cws_output *output)
 {
     cws_waiters_lock(&output->waiters);
-    size_t size = output->size;
+    size_t size = output->synced.size;
     cws_waiters_unlock(&output->waiters);
     return size;
 }
@@ -23,8 +24,9 @@ size_t cws_output_omitted(struct cws_output *output, size_t *out_before)
 {
     cws_waiters_lock(&output->waiters);
     bool keeps_none = output->kept == CWS_OUTPUT_UNREAD;
-    size_t omitted = output->size - (keeps_none ? 0 : output->head_len + output->tail.len);
-    *out_before = keeps_none ? 0 : output->head_len;
+    size_t omitted =
+        output->synced.size - (keeps_none ? 0 : output->synced.head_len + output->synced.tail.len);
+    *out_before = keeps_none ? 0 : output->synced.head_len;
     cws_waiters_unlock(&output->waiters);
     return omitted;
 }
@@ -58,12 +60,12 @@ static void copy_chunks(struct cws_output_chunk *chunk, const struct cws_output_
 void cws_output_copy(struct cws_output *output, uint8_t *to, size_t len)
 {
     cws_waiters_lock(&output->waiters);
-    assert(len <= output->head_len + output->tail.len);
-    size_t head = len < output->head_len ? len : output->head_len;
-    struct cws_output_chunk *chunk = atomic_load(&output->first);
-    struct cws_output_chunk *last = output->last;
+    assert(len <= output->synced.head_len + output->synced.tail.len);
+    size_t head = len < output->synced.head_len ? len : output->synced.head_len;
+    struct cws_output_chunk *chunk = atomic_load(&output->shared.first);
+    struct cws_output_chunk *last = output->synced.last;
     if (head < len)
-        copy_ring(&output->tail, to + head, len - head);
+        copy_ring(&output->synced.tail, to + head, len - head);
     cws_waiters_unlock(&output->waiters);
     /* Outside the lock: up to `last` no link changes any more, and the bytes stay where they
      * are. */
@@ -76,7 +78,7 @@ static size_t position_of(struct cws_output *output, const struct cws_output_pla
     size_t position = place->offset;
     if (!place->chunk)
         return 0;
-    for (struct cws_output_chunk *chunk = atomic_load(&output->first); chunk != place->chunk;
+    for (struct cws_output_chunk *chunk = atomic_load(&output->shared.first); chunk != place->chunk;
          chunk = cws_output_next_of(chunk))
         position += cws_output_used(chunk);
     return position;
@@ -124,7 +126,7 @@ static void move_ring(struct cws_output_tail *tail, uint8_t *to)
 static size_t move_chunks(struct cws_output *output, uint8_t *to,
                           struct cws_output_chunk **out_left)
 {
-    struct cws_output_chunk *chunk = atomic_load(&output->first);
+    struct cws_output_chunk *chunk = atomic_load(&output->shared.first);
     size_t moved = 0;
     while (chunk) {
         size_t n = cws_output_used(chunk);
@@ -142,10 +144,11 @@ enum cws_status cws_output_move(struct cws_output *output, uint8_t *to)
 {
     struct cws_output_chunk *left, *whole = cws_malloc(sizeof(*whole));
     if (!whole) { /* without memory for it this is just a copy */
-        cws_output_copy(output, to, output->head_len + output->tail.len);
+        cws_output_copy(output, to, output->synced.head_len + output->synced.tail.len);
         return CWS_OK;
     }
-    struct cws_output_place *places[] = {&output->cursor, &output->before, &output->scan};
+    struct cws_output_place *places[] = {&output->reader_only.cursor, &output->reader_only.before,
+                                         &output->reader_only.scan};
     size_t positions[CWS_ARRAY_LEN(places)];
     cws_waiters_lock(&output->waiters);
     for (size_t i = 0; i < CWS_ARRAY_LEN(places); i++)
@@ -157,15 +160,15 @@ enum cws_status cws_output_move(struct cws_output *output, uint8_t *to)
         return CWS_NO_MEMORY;
     }
     if (!left)
-        move_ring(&output->tail, to + moved);
+        move_ring(&output->synced.tail, to + moved);
     atomic_init(&whole->next, left);
     whole->cap = moved;
     whole->memory = FOREIGN;
     whole->data = to;
     atomic_init(&whole->used, moved);
-    atomic_store(&output->first, whole);
+    atomic_store(&output->shared.first, whole);
     if (!left)
-        output->last = whole;
+        output->synced.last = whole;
     for (size_t i = 0; i < CWS_ARRAY_LEN(places); i++)
         if (positions[i] <= moved) /* else it is in what is left */
             *places[i] = (struct cws_output_place){whole, positions[i]};

@@ -12,7 +12,8 @@ static void assert_end(struct cws_exec *exec, enum cws_exec_end end)
     if (exec->end != end)
         fail_msg("end %d (%s), not %d", (int)exec->end,
                  exec->status.message ? exec->status.message : "", (int)end);
-    assert_true(exec->out.ended && exec->err.ended); /* whoever reads lines comes to an end, too */
+    assert_true(exec->out.shared.ended &&
+                exec->err.shared.ended); /* whoever reads lines comes to an end, too */
 }
 
 /* --- ends --- */

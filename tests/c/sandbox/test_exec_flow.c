@@ -56,9 +56,9 @@ static void test_a_reader_that_sleeps_holds_the_command_back(void **state)
     remote_lines(remote, false, MUCH / 2);
     remote_lines(remote, true, MUCH / 2);
     remote_end(remote, 0);
-    WAIT_FOR(bed->client.loop, exec->out.size > WINDOW - 2 * MESSAGE);
+    WAIT_FOR(bed->client.loop, exec->out.synced.size > WINDOW - 2 * MESSAGE);
     settle(bed->client.loop);
-    assert_true(exec->out.size <= WINDOW);
+    assert_true(exec->out.synced.size <= WINDOW);
     assert_true(is_held_back(remote));
     size_t out = 0, err = 0, most = 0;
     while (out + err < MUCH) { /* a step at a time: what is held never comes to more */
@@ -86,10 +86,10 @@ static void test_a_stream_without_a_reader_does_not_hold_back_the_other(void **s
     struct remote *remote = wait_remote(bed, 0);
     remote_lines(remote, true, MUCH);
     remote_output(remote, false, "done\n");
-    WAIT_FOR(bed->client.loop, exec->err.size > WINDOW - 2 * MESSAGE);
+    WAIT_FOR(bed->client.loop, exec->err.synced.size > WINDOW - 2 * MESSAGE);
     settle(bed->client.loop);
     assert_true(is_held_back(remote)); /* nobody waits yet: both may still be read */
-    assert_int_equal(cws_output_held(&exec->err), exec->err.size);
+    assert_int_equal(cws_output_held(&exec->err), exec->err.synced.size);
     struct cws_observer observer = {.notify = never};
     struct cws_output_line line;
     cws_list_init(&observer.node);
@@ -117,7 +117,7 @@ static void test_who_waits_for_the_end_does_not_wait_for_readers(void **state)
     remote_lines(remote, false, MUCH);
     remote_lines(remote, true, MUCH);
     remote_end(remote, 0);
-    WAIT_FOR(bed->client.loop, exec->out.size > WINDOW - 2 * MESSAGE);
+    WAIT_FOR(bed->client.loop, exec->out.synced.size > WINDOW - 2 * MESSAGE);
     struct cws_observer observer = {.notify = never};
     assert_true(cws_future_observe(&exec->future, &observer));
     exec_wait(bed, exec);
@@ -141,7 +141,7 @@ static void test_a_reader_that_leaves(void **state)
     assert_true(cws_future_observe(&exec->future, &observer));
     remote_lines(remote, false, MUCH);
     remote_end(remote, 0);
-    WAIT_FOR(bed->client.loop, exec->out.size > WINDOW - 2 * MESSAGE);
+    WAIT_FOR(bed->client.loop, exec->out.synced.size > WINDOW - 2 * MESSAGE);
     settle(bed->client.loop);
     assert_true(is_held_back(remote));
     cws_output_detach(&exec->out);
@@ -160,10 +160,10 @@ static void test_closed_streams_are_discarded(void **state)
     cws_output_attach(&exec->err);
     remote_lines(remote, true, MUCH);
     remote_output(remote, false, "done\n");
-    WAIT_FOR(bed->client.loop, exec->err.size > WINDOW - 2 * MESSAGE);
+    WAIT_FOR(bed->client.loop, exec->err.synced.size > WINDOW - 2 * MESSAGE);
     cws_exec_close_output(exec, &exec->err);
-    WAIT_FOR(bed->client.loop, exec->out.size > 0);
-    assert_int_equal(exec->err.head_len, 0);
+    WAIT_FOR(bed->client.loop, exec->out.synced.size > 0);
+    assert_int_equal(exec->err.synced.head_len, 0);
     remote_end(remote, 0);
     exec_wait(bed, exec);
     cws_exec_let_go(exec);
@@ -180,19 +180,19 @@ static void test_what_nobody_can_ask_for_is_discarded(void **state)
         struct cws_exec *exec = start(bed, kepts[i]);
         struct remote *remote = wait_remote(bed, i);
         remote_lines(remote, false, WINDOW / 2);
-        WAIT_FOR(bed->client.loop, exec->out.size == WINDOW / 2);
+        WAIT_FOR(bed->client.loop, exec->out.synced.size == WINDOW / 2);
         assert_true(cws_exec_keep(exec)); /* a result's, which is dropped later */
         cws_exec_let_go(exec);
         settle(bed->client.loop);
-        assert_int_equal(exec->out.head_len, WINDOW / 2);
+        assert_int_equal(exec->out.synced.head_len, WINDOW / 2);
         cws_exec_ref(exec); /* this test's, to look at it */
         cws_exec_let_go(exec);
         assert_false(cws_exec_keep(exec)); /* what it would keep is being freed */
         remote_lines(remote, false, MUCH);
         remote_lines(remote, true, MUCH);
-        WAIT_FOR(bed->client.loop, exec->err.size == MUCH);
-        assert_int_equal(exec->out.size, MUCH + WINDOW / 2);
-        assert_int_equal(exec->out.head_len + exec->err.head_len, 0);
+        WAIT_FOR(bed->client.loop, exec->err.synced.size == MUCH);
+        assert_int_equal(exec->out.synced.size, MUCH + WINDOW / 2);
+        assert_int_equal(exec->out.synced.head_len + exec->err.synced.head_len, 0);
         remote_end(remote, 0);
         exec_wait(bed, exec);
         assert_int_equal(exec->end, CWS_EXEC_EXITED);
@@ -211,10 +211,10 @@ static void test_what_nobody_can_ask_for_after_the_end_is_freed(void **state)
     remote_lines(remote, false, MUCH);
     remote_end(remote, 0);
     exec_wait(bed, exec);
-    assert_int_equal(exec->out.head_len, MUCH);
+    assert_int_equal(exec->out.synced.head_len, MUCH);
     cws_exec_ref(exec);
     cws_exec_let_go(exec);
-    assert_int_equal(exec->out.head_len, 0);
+    assert_int_equal(exec->out.synced.head_len, 0);
     assert_int_equal(cws_output_received(&exec->out), MUCH);
     assert_false(cws_exec_keep(exec));
     cws_exec_unref(exec);
@@ -229,7 +229,7 @@ static void test_with_both_readers_closed_the_ends_are_kept(void **state)
     struct remote *remote = wait_remote(bed, 0);
     remote_lines(remote, false, MUCH);
     cws_exec_close_output(exec, &exec->out);
-    WAIT_FOR(bed->client.loop, exec->out.size == MUCH);
+    WAIT_FOR(bed->client.loop, exec->out.synced.size == MUCH);
     assert_int_equal(cws_output_size(&exec->out), MUCH); /* one of them: all is kept */
     cws_exec_close_output(exec, &exec->err);
     settle(bed->client.loop);

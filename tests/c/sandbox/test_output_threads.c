@@ -232,7 +232,7 @@ static void test_readers_that_come_and_go(void **state)
                 at += line.len;
                 break;
             default:
-                is_over = atomic_load(&shared.output.ended) && at == (size_t)LINES * LINE;
+                is_over = atomic_load(&shared.output.shared.ended) && at == (size_t)LINES * LINE;
             }
         }
         cws_output_detach(&shared.output);
