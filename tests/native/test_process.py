@@ -341,10 +341,12 @@ def test_bad_arguments(sandbox: Sandbox, core: ModuleType, channel: Any) -> None
         ValueError, match=r"command\[2\] must not contain a NUL character, got 'b\\x00c'"
     ):
         sandbox.exec(["a", "b", "b\0c"])
-    with pytest.raises(UnicodeEncodeError):
+    with pytest.raises(ValueError, match=r"command\[0\] must not contain a lone surrogate"):
         sandbox.exec(["\ud800"])
     with pytest.raises(ValueError, match="must not be empty"):
         sandbox.exec([])
+    with pytest.raises(ValueError, match="timeout must be a number of seconds that a float can"):
+        sandbox.exec(["a"], timeout=10**400)
     with pytest.raises(ValueError, match="timeout must be a number of seconds >= 0, got -1"):
         sandbox.exec(["a"], timeout=-1)
     with pytest.raises(ValueError, match="timeout must be a number of seconds >= 0, got nan"):

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -16,6 +16,8 @@ from cwsandbox._service.rpc import NO_INFO, Code, ErrorInfo, RpcFailure, error_i
 from cwsandbox._types.error import FieldViolation
 from cwsandbox._types.result import ProcessResult
 from unit.service import failure
+
+_E = TypeVar("_E", bound=BaseException)
 
 pack, unpack = _cwsandbox._message_pack, _cwsandbox._message_unpack
 
@@ -284,7 +286,7 @@ def test_commands(error: Any, cls: str, words: str) -> None:
     raised = command_exception(error, ["prog", "arg"], 2.5, NO_INFO)
     assert type(raised).__name__ == cls
     assert words in str(raised)
-    assert "'prog'" in str(raised)
+    assert "ommand prog arg " in str(raised)
 
 
 def test_stream_code_and_reason_of_frames() -> None:
@@ -300,9 +302,16 @@ def test_stream_code_and_reason_of_frames() -> None:
     assert bare.reason is None
 
 
+def raised_by_somebody(failure: _E) -> _E:
+    try:
+        raise failure
+    except type(failure):
+        return failure
+
+
 def test_a_failed_start_is_copied_for_each_command() -> None:
-    failed = exceptions.SandboxFailedError(
-        "failed to start", sandbox_id="sb-1", status_reason="why"
+    failed = raised_by_somebody(
+        exceptions.SandboxFailedError("failed to start", sandbox_id="sb-1", status_reason="why")
     )
     first, second = (
         command_exception(rpc_error("not_open", failure=failed), ["x"], None, NO_INFO)
@@ -326,10 +335,18 @@ def test_a_failure_of_any_class_is_copied() -> None:
             super().__init__(f"code {code}")
             self.code = code
 
-    odd = Odd(code=3)
+    odd = raised_by_somebody(Odd(code=3))
     own: Any = of_command(odd)
     assert own is not odd
     assert (type(own), str(own), own.code, own.__cause__) == (Odd, "code 3", 3, odd)
+
+
+def test_a_failure_that_nobody_has_raised_is_told_once() -> None:
+    stopped = exceptions.SandboxNotRunningError("has been stopped")
+    assert of_command(stopped).__cause__ is None
+    refusal = RuntimeError("refused")
+    stopped.__cause__ = refusal
+    assert of_command(stopped).__cause__ is refusal
 
 
 def test_a_failure_that_cannot_be_copied_is_told_as_it_is() -> None:
@@ -373,9 +390,30 @@ def test_result_hook() -> None:
     assert hooks().make_result(PROCESS, 0, True).returncode == 0
     error = hooks().make_result(PROCESS, 7, True)
     assert type(error) is exceptions.SandboxExecutionError
-    assert "failed with exit code 7" in str(error)
+    assert str(error) == "Command prog failed with exit code 7"
     assert error.exec_result == ProcessResult("so far", "", 7, command=["prog"])
     assert error.reason is None
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        (["sh", "-c", "exit 7"], "sh -c 'exit 7'"),
+        (["a b", "", "c'd", "\u00e9"], "'a b' '' 'c'\"'\"'d' '\u00e9'"),
+        (
+            ["python", "-c", "import sys\nsys.exit(7)\x1b"],
+            r"python -c 'import sys\nsys.exit(7)\x1b'",
+        ),
+        (["a", "x" * 1_000_000], "a " + "x" * 195 + "..."),
+        (["\n"] * 1_000_000, r"'\n' " * 39 + r"'\..."),
+    ],
+)
+def test_a_failure_shows_the_command_in_one_line_of_bounded_length(
+    command: list[str], shown: str
+) -> None:
+    process = SimpleNamespace(command=command)
+    assert str(hooks().make_result(process, 7, True)) == f"Command {shown} failed with exit code 7"
+    assert len(shown) <= 200
 
 
 def test_result_hook_without_output() -> None:
@@ -435,7 +473,7 @@ def test_write_errors() -> None:
 
 
 def test_a_write_fails_of_what_the_command_failed_of() -> None:
-    lost = exceptions.SandboxUnavailableError("connection lost")
+    lost = raised_by_somebody(exceptions.SandboxUnavailableError("connection lost"))
     error = hooks().make_write_error("failed", lost)
     assert type(error) is exceptions.SandboxUnavailableError
     assert error is not lost

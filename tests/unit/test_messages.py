@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -116,6 +117,36 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
     ),
     (lambda: Sandbox().exec(["a"], cwd=5), TypeError, "cwd must be a str, got 5"),
     (lambda: Sandbox().exec(["a", 5]), TypeError, "command[1] must be a str, got 5"),
+    (
+        lambda: Sandbox().exec(["a", "\udc80"]),
+        ValueError,
+        "command[1] must not contain a lone surrogate, which UTF-8 cannot carry, got '\\udc80'",
+    ),
+    (
+        lambda: Sandbox().exec(["a"], cwd="/\udc80"),
+        ValueError,
+        "cwd must not contain a lone surrogate, which UTF-8 cannot carry, got '/\\udc80'",
+    ),
+    (
+        lambda: Sandbox().exec(["a"], env={"A": "\udc80"}),
+        ValueError,
+        "a value in env must not contain a lone surrogate, which UTF-8 cannot carry, got '\\udc80'",
+    ),
+    (
+        lambda: Sandbox().exec(["a"], stdin=b"data"),
+        TypeError,
+        "stdin must be a bool, got b'data': pass stdin=True and write the input to process.stdin",
+    ),
+    (
+        lambda: Sandbox().exec(["a"], stdin=io.StringIO),
+        TypeError,
+        "stdin must be a bool, got <class '_io.StringIO'>: pass stdin=True and write",
+    ),
+    (
+        lambda: Sandbox().exec(["a"], timeout_seconds=10**400),
+        ValueError,
+        "timeout_seconds must be a number of seconds that a float can hold: use math.inf for no limit",
+    ),
     (lambda: Sandbox().exec(5), TypeError, "command must be a sequence of strings, got 5"),
     # One voice.
     (lambda: Sandbox(base_url=5), TypeError, "base_url must be a str, got 5"),

@@ -358,7 +358,7 @@ def test_a_bad_url_comes_out_of_the_operation(url: str) -> None:
 @pytest.mark.parametrize("state", ["creating", "running", "terminating"])
 def test_a_dropped_live_handle_warns(state: str) -> None:
     sandbox = discovered(state)
-    with pytest.warns(ResourceWarning, match="sb-1 was not stopped"):
+    with pytest.warns(ResourceWarning, match="sb-1 was not stopped: .* `with`"):
         del sandbox
 
 

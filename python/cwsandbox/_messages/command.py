@@ -29,6 +29,15 @@ def words_of(command: Sequence[str]) -> list[str]:
     return words
 
 
+def wants_stdin(stdin: object) -> bool:
+    """Whether standard input is asked for. The input itself is refused: it would be lost, and the command wait."""
+    if stdin is not None and not isinstance(stdin, int):
+        raise TypeError(
+            f"stdin must be a bool, got {check.shown(stdin)}: pass stdin=True and write the input to process.stdin"
+        )
+    return bool(stdin)
+
+
 def directory(cwd: str) -> str:
     """The directory to start a command in."""
     if not isinstance(cwd, str):

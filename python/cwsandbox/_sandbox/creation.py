@@ -319,7 +319,8 @@ class SandboxCreation(SandboxProperties):
             return
         if handle.state.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING):
             warnings.warn(
-                f"Sandbox {handle.sandbox_id} was not stopped",
+                f"Sandbox {handle.sandbox_id} was not stopped: call `sandbox.stop().result()`, "
+                "or use it in a `with` block",
                 ResourceWarning,
                 source=self,
                 stacklevel=2,

@@ -6,7 +6,14 @@ import builtins
 
 from cwsandbox._lifecycle import lifecycle
 from cwsandbox._messages import options
-from cwsandbox._messages.command import container_name, directory, limit, variables, words_of
+from cwsandbox._messages.command import (
+    container_name,
+    directory,
+    limit,
+    variables,
+    wants_stdin,
+    words_of,
+)
 from cwsandbox._runtime import life, loop
 from cwsandbox._sandbox.creation import SandboxCreation, Unless
 from cwsandbox._service.connection import connection as connection_of
@@ -322,7 +329,7 @@ class Sandbox(SandboxCreation):
         core = self._core if self._handle.state.takes_commands else self._refusing_core()
         process = core.exec(  # by position: names would cost as much as the rest of this
             words,
-            stdin,
+            stdin if stdin is False or stdin is True else wants_stdin(stdin),
             check,
             None if timeout == float("inf") else timeout,
             "" if container is None else container_name(container),

@@ -174,6 +174,22 @@ def _violation_text(violation: FieldViolation) -> str:
 
 # ---- commands ----
 
+_LONGEST_SHOWN = 200
+
+
+def _shown(command: list[str]) -> str:
+    """The command as one would type it into a shell, in one line of bounded length."""
+    from shlex import quote
+
+    text = ""
+    for word in command:
+        quoted = quote(word[:_LONGEST_SHOWN])
+        visible = "".join(c if c.isprintable() else repr(c)[1:-1] for c in quoted)
+        text += f" {visible}" if text else visible
+        if len(text) > _LONGEST_SHOWN:
+            return text[: _LONGEST_SHOWN - 3] + "..."
+    return text
+
 
 def command_exception(
     error: RpcError, command: list[str], timeout: float | None, info: ErrorInfo
@@ -182,7 +198,7 @@ def command_exception(
 
     A new object on each call: it is going to carry the command's own output.
     """
-    name = repr(command[0]) if command else "command"
+    name = _shown(command)
     if error.kind == "no_exit":
         return exc.SandboxExecutionError(f"Command {name} ended without an exit status")
     if error.kind == "ready_timeout":
@@ -226,7 +242,8 @@ def _of_this_command(failure: BaseException) -> BaseException:
     except TypeError:
         return failure
     own.__dict__.update(failure.__dict__)
-    own.__cause__ = failure
+    # One that nobody has raised has no traceback to add, and would only be told twice.
+    own.__cause__ = failure if failure.__traceback__ else failure.__cause__
     return own
 
 
@@ -257,8 +274,7 @@ class Hooks:
         result = self._result_of(process, returncode)
         if not check or returncode == 0:
             return result
-        name = repr(process.command[0])
-        text = f"Command {name} failed with exit code {returncode}"
+        text = f"Command {_shown(process.command)} failed with exit code {returncode}"
         if not result.output_captured:
             text += "; its output was not captured (capture_output=False)"
         return exc.SandboxExecutionError(text, exec_result=result)

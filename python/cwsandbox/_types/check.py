@@ -81,7 +81,12 @@ def keys(
 def number(value: Any, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{what} must be a number of seconds, got {shown(value)}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(
+            f"{what} must be a number of seconds that a float can hold: use math.inf for no limit"
+        ) from None
 
 
 def timeout(value: Any, what: str) -> float:

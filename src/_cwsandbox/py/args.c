@@ -105,6 +105,11 @@ int py_arg_seconds(PyObject *value, const char *name, bool negative_is_zero, dou
         if (PyErr_ExceptionMatches(PyExc_TypeError))
             PyErr_Format(PyExc_TypeError, "%s must be a number of seconds, got %.200R", name,
                          value);
+        else if (PyErr_ExceptionMatches(PyExc_OverflowError))
+            PyErr_Format(PyExc_ValueError,
+                         "%s must be a number of seconds that a float can hold: use math.inf "
+                         "for no limit",
+                         name);
         return -1;
     }
     if (isnan(seconds) || (seconds < 0 && !negative_is_zero)) {
@@ -132,13 +137,26 @@ static const char *clean_text(PyObject *value, size_t *out_len)
     return text;
 }
 
-/* Says what is wrong with a value that clean_text refused. `name` is a str (stolen), NULL if an
- * exception is set: text that is no UTF-8 has its UnicodeEncodeError. */
-static void raise_not_clean(PyObject *value, PyObject *name)
+/* Clears the UnicodeEncodeError that clean_text left, if it did. */
+static bool clear_not_utf8(void)
+{
+    bool is_set = PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_UnicodeEncodeError);
+    if (is_set)
+        PyErr_Clear();
+    return is_set;
+}
+
+/* Says what is wrong with a value that clean_text refused. `name` is a str (stolen), or NULL with
+ * an exception set. */
+static void raise_not_clean(PyObject *value, PyObject *name, bool is_not_utf8)
 {
     if (!name)
         return;
-    if (PyUnicode_Check(value))
+    if (is_not_utf8)
+        PyErr_Format(PyExc_ValueError,
+                     "%U must not contain a lone surrogate, which UTF-8 cannot carry, got %.200A",
+                     name, value);
+    else if (PyUnicode_Check(value))
         PyErr_Format(PyExc_ValueError, "%U must not contain a NUL character, got %.200R", name,
                      value);
     else
@@ -149,16 +167,21 @@ static void raise_not_clean(PyObject *value, PyObject *name)
 const char *py_arg_text(PyObject *value, const char *name, size_t *out_len)
 {
     const char *text = clean_text(value, out_len);
-    if (!text)
-        raise_not_clean(value, PyErr_Occurred() ? NULL : PyUnicode_FromString(name));
+    if (!text) {
+        bool is_not_utf8 = clear_not_utf8();
+        raise_not_clean(value, PyErr_Occurred() ? NULL : PyUnicode_FromString(name), is_not_utf8);
+    }
     return text;
 }
 
 const char *py_arg_item_text(PyObject *value, const char *name, Py_ssize_t index)
 {
     const char *text = clean_text(value, NULL);
-    if (!text)
+    if (!text) {
+        bool is_not_utf8 = clear_not_utf8();
         raise_not_clean(value,
-                        PyErr_Occurred() ? NULL : PyUnicode_FromFormat("%s[%zd]", name, index));
+                        PyErr_Occurred() ? NULL : PyUnicode_FromFormat("%s[%zd]", name, index),
+                        is_not_utf8);
+    }
     return text;
 }
