@@ -30,5 +30,6 @@ bool cwsd_auth_check(const struct cws_server_call *call, const char *token,
     }
     return cwsd_fault_set(
         fault, CWS_GRPC_UNAUTHENTICATED, CWSD_REASON_UNAUTHENTICATED,
-        "this daemon wants its token: authorization: Bearer <what is in its --token-file>");
+        "this daemon wants the token in its --token-file: set CWSANDBOX_API_KEY to it (the header "
+        "is authorization: Bearer TOKEN)");
 }

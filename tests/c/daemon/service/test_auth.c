@@ -34,8 +34,10 @@ static bool admitted(const char *name, const char *value)
     header_value = value;
     bool fine = cwsd_auth_check(NULL, TOKEN, &fault);
     assert_int_equal(fault.code, fine ? CWS_GRPC_OK : CWS_GRPC_UNAUTHENTICATED);
-    if (!fine)
+    if (!fine) {
         assert_null(strstr(fault.message, TOKEN)); /* told to nobody */
+        assert_non_null(strstr(fault.message, "set CWSANDBOX_API_KEY"));
+    }
     return fine;
 }
 
