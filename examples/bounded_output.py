@@ -1,4 +1,4 @@
-"""Keep the beginning and the end of a long output: what an agent or a log wants to see of a build."""
+"""Keep only the beginning and the end of a long output, such as an agent or a log needs of a build."""
 
 from cwsandbox import Sandbox
 

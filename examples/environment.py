@@ -1,4 +1,4 @@
-"""Give a command variables of its own, beside those that the sandbox has."""
+"""Set variables for one command, on top of those that the sandbox has."""
 
 from cwsandbox import Sandbox
 

@@ -1,4 +1,4 @@
-"""Follow a command that prints without end: what was read is let go, and the reader sets the pace."""
+"""Follow a command that prints without end: memory stays bounded, and the reader sets the pace."""
 
 from cwsandbox import Sandbox
 
@@ -11,7 +11,7 @@ with Sandbox.run() as sandbox:
             break
     print("reached", total)
 
-    # The command has been held back since; nobody wants the rest.
+    # The command has been held back since then, and nobody wants the rest.
     process.cancel()
     print("exit code", process.poll())
 

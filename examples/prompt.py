@@ -1,4 +1,4 @@
-"""Answer a prompt: it is no line, so text is taken as it arrives."""
+"""Answer prompts: they end without a newline, so read text as it arrives instead of lines."""
 
 from cwsandbox import Sandbox
 
