@@ -10,7 +10,7 @@
 #   make chaos     commands through failing connections for CHAOS_SECONDS (default 600)
 #   make test-py-asan   those of the C types and of the wire with everything of ours under ASan + UBSan
 #   make fuzz      fuzz each target for FUZZ_SECONDS (default 30)     make h2spec    the daemon against h2spec
-#   make lint      layers, sizes, generated code, C format, ruff, mypy, stubtest
+#   make lint      layers, sizes, documents, generated code, C format, ruff, mypy, stubtest
 #   make tidy      clang-tidy                    make format    clang-format, ruff format
 #   make proto     write the generated C from proto/
 #   make bench     measure against the published SDK (benchmarks/bench.mk)      make guard     costs against their budget
@@ -254,6 +254,7 @@ lint: lint-own lint-proto lint-c-format lint-ruff lint-types lint-stubs
 lint-own:
 	$(VENV)/bin/python tools/check_layers.py
 	$(VENV)/bin/python tools/check_sizes.py
+	$(VENV)/bin/python tools/check_docs.py
 lint-proto:
 	tools/gen_proto.sh --check
 # Every C file that is written by hand.

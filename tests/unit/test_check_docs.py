@@ -1,0 +1,69 @@
+"""The checker of documents, on small ones: it sees what is too wide or leads nowhere, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+WIDE = "x " * 61
+
+Check = Callable[[str], list[str]]
+
+
+@pytest.fixture
+def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Check]:
+    """Writes a document and gives the offences found in it."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import check_docs
+
+    def check(text: str) -> list[str]:
+        path = tmp_path / "page.md"
+        path.write_text(text)
+        return list(check_docs.faults(path, tmp_path))
+
+    yield check
+    sys.modules.pop("check_docs", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 120,
+        "µ" * 120,
+        f"| {WIDE} |",
+        f"  | {WIDE} |",
+        f"```\n{WIDE}\n```",
+        f"````text\n```\n{WIDE}\n````",
+        f"~~~\n```\n{WIDE}\n~~~",
+        "[this page](page.md#part), [elsewhere](https://example.com/page), [below](#part)",
+        "```\n[none](none.md)\n```",
+    ],
+)
+def test_good(check: Check, text: str) -> None:
+    assert check(f"# Page\n\n{text}\n") == []
+
+
+@pytest.mark.parametrize(
+    "text", [WIDE[:121], f"- {WIDE}", f"    {WIDE}", f"a | {WIDE}", f"`{WIDE}`"]
+)
+def test_a_line_that_is_too_wide(check: Check, text: str) -> None:
+    assert check(f"# Page\n\n{text}\n") == [
+        f"page.md:3: {len(text)} columns, at most 120 are allowed"
+    ]
+
+
+def test_what_comes_after_a_code_block_counts(check: Check) -> None:
+    assert check(f"```sh\nls\n```\n{WIDE}\n") == ["page.md:4: 122 columns, at most 120 are allowed"]
+
+
+@pytest.mark.parametrize("link", ["none.md", "none.md#part", "../page.md", "none/"])
+def test_a_link_that_leads_nowhere(check: Check, link: str) -> None:
+    assert check(f"See\n[a page]({link}).\n") == [f"page.md:2: there is no {link.split('#')[0]}"]
+
+
+def test_a_link_in_a_table(check: Check) -> None:
+    assert check("| [a](none.svg) |\n") == ["page.md:1: there is no none.svg"]

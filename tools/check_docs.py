@@ -1,0 +1,73 @@
+"""Fails for a line of a document (*.md) of more than 120 columns, or a link to a file that is not there.
+
+Tables and fenced code blocks may be wider: a row cannot be split, and code is shown as it is.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MAX_COLUMNS = 120
+PLACES = (
+    "*.md",
+    "docs/**/*.md",
+    "examples/**/*.md",
+    "benchmarks/**/*.md",
+    "src/**/*.md",
+    "tests/**/*.md",
+)
+FENCE = re.compile(r"\s*(```+|~~~+)")
+LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
+
+
+def prose(text: str) -> Iterator[tuple[int, str]]:
+    """Number and text of each line outside of code blocks."""
+    fence = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        found = FENCE.match(line)
+        if fence:
+            if found and found[1].startswith(fence) and line.strip() == found[1]:
+                fence = ""
+        elif found:
+            fence = found[1]
+        else:
+            yield number, line
+
+
+def is_table(line: str) -> bool:
+    return line.lstrip().startswith("|")
+
+
+def is_missing(link: str, folder: Path) -> bool:
+    return "://" not in link and not link.startswith("mailto:") and not (folder / link).exists()
+
+
+def faults(path: Path, root: Path = ROOT) -> Iterator[str]:
+    name = path.relative_to(root)
+    for number, line in prose(path.read_text()):
+        if len(line) > MAX_COLUMNS and not is_table(line):
+            yield f"{name}:{number}: {len(line)} columns, at most {MAX_COLUMNS} are allowed"
+        for link in LINK.findall(line):
+            if is_missing(link, path.parent):
+                yield f"{name}:{number}: there is no {link}"
+
+
+def main() -> int:
+    paths = sorted(path for place in PLACES for path in ROOT.glob(place))
+    if not paths:
+        print("check_docs: no files found", file=sys.stderr)
+        return 1
+    found = [fault for path in paths for fault in faults(path)]
+    print(
+        "\n".join(found)
+        or f"documents: {len(paths)} within {MAX_COLUMNS} columns, links lead somewhere"
+    )
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
