@@ -1,7 +1,7 @@
 /*
- * From a host name, port and wishes to a connected transport: look-up off the loop thread, every
- * address in turn, HTTP CONNECT through a proxy where the environment says so, TLS where asked.
- * Loop thread.
+ * Turns a host name and port into a connected transport. The name is looked up off the loop thread
+ * and its addresses are tried in turn; an HTTP CONNECT proxy and TLS are used if the options ask
+ * for them. Loop thread.
  */
 #pragma once
 
@@ -21,14 +21,14 @@ struct cws_dial;
 typedef void (*cws_dial_done_fn)(void *ctx, struct cws_transport *transport,
                                  const struct cws_error *err);
 
-/* Copies the options. `done` comes once, never from inside this call: with a transport the
- * receiver owns, or with NULL and *err (CWS_INVALID, CWS_RESOLVE, CWS_CONNECT, CWS_PROXY,
- * CWS_TLS, CWS_TIMED_OUT, CWS_NO_MEMORY; the text names host and port, or the path). A name's
- * addresses are tried in the order the resolver gives, the next one as soon as one fails or
- * after 250 ms without an answer; the first that connects is taken. NULL when out of memory,
- * then `done` is not called. */
+/* Copies the options. `done` is called once, never from inside this call: with a transport, which
+ * the receiver then owns, or with NULL and *err (CWS_INVALID, CWS_RESOLVE, CWS_CONNECT, CWS_PROXY,
+ * CWS_TLS, CWS_TIMED_OUT or CWS_NO_MEMORY; the text names host and port, or the path). A name's
+ * addresses are tried in the resolver's order. The next attempt starts when one fails, or after 250
+ * ms without an answer; the first to connect wins. Returns NULL when out of memory; `done` is not
+ * called then. */
 struct cws_dial *cws_dial_start(struct cws_loop *loop, const struct cws_dial_options *options,
                                 cws_dial_done_fn done, void *ctx);
 
-/* Until `done` was called: it will not be. */
+/* Only before `done` has been called, and prevents that call. */
 void cws_dial_cancel(struct cws_dial *dial);

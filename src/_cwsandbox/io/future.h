@@ -1,5 +1,5 @@
 /*
- * A one-shot "it is done", embedded in the operation whose result it announces.
+ * A one-shot completion flag, embedded in the operation whose result it announces.
  *
  * The producer writes the result into the operation, then completes the future; who sees
  * cws_future_is_done true sees the result. The producer must hold a reference of its own to the

@@ -7,26 +7,27 @@ struct cws_listener;
 typedef void (*cws_accept_fn)(void *ctx, struct cws_transport *transport);
 
 struct cws_listen_options {
-    const char *unix_path; /* a Unix socket, 0600 from birth; a stale socket file is replaced */
-    const char *host;      /* else an IP literal */
-    uint16_t port;         /* 0: any free one (cws_listener_port) */
+    const char
+        *unix_path;   /* a Unix socket, created with mode 0600; a stale socket file is replaced */
+    const char *host; /* otherwise: an IP literal */
+    uint16_t port;    /* 0: any free one (cws_listener_port) */
     struct cws_tls_config *tls; /* server config, or NULL; counted */
     uint64_t handshake_ns;      /* how long a TLS handshake may take; 0: 30 s */
 };
 
-/* So many TLS handshakes may be under way; one more ends the oldest. */
+/* At most this many TLS handshakes are in progress; one more drops the oldest. */
 #define CWS_LISTEN_MAX_HANDSHAKES 64
 
-/* `accept` gets each connection, with its TLS handshake finished (one that takes
- * too long is dropped), and owns it; never from inside this call. CWS_INVALID: host is no IP
- * literal, unix_path is empty or too long; CWS_IO: the address cannot be bound ("in use by a live
- * server" is told apart from stale); CWS_NO_MEMORY. */
+/* `accept` is called with each connection once its TLS handshake is finished, and owns it; never
+ * from inside this function. A handshake that takes too long is dropped. CWS_INVALID: `host` is not
+ * an IP literal, or `unix_path` is empty or too long. CWS_IO: the address cannot be bound; a Unix
+ * socket with a live server is refused, a stale one is replaced. CWS_NO_MEMORY. */
 enum cws_status cws_listener_new(struct cws_loop *loop, const struct cws_listen_options *options,
                                  cws_accept_fn accept, void *ctx,
                                  struct cws_listener **out_listener,
                                  struct cws_error *err) CWS_MUST_CHECK;
 uint16_t cws_listener_port(const struct cws_listener *listener);
 
-/* Stops accepting, drops handshakes under way, unlinks the Unix socket if it still is this
- * listener's, frees. Allowed inside `accept`. NULL is allowed. */
+/* Stops accepting, drops unfinished handshakes, unlinks the Unix socket if it is still this
+ * listener's, and frees the listener. Allowed inside `accept`. NULL is allowed. */
 void cws_listener_free(struct cws_listener *listener);

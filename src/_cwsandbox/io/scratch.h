@@ -1,7 +1,8 @@
 /*
- * Scratch memory of the loop, so that thousands of idle connections need none of their own, and
- * threads with small stacks can run the loop. Each use has its own; the content is good until the
- * function or callback that filled it returns or calls out, unless it says otherwise. Loop thread.
+ * The loop's scratch memory. It spares thousands of idle connections buffers of their own, and lets
+ * threads with small stacks run the loop. Each use has its own buffer. Its content is valid until
+ * the function or callback that filled it returns or calls other code, unless noted below. Loop
+ * thread.
  */
 #pragma once
 
@@ -10,7 +11,8 @@
 enum cws_scratch {
     CWS_SCRATCH_RECEIVED, /* sock: bytes from a peer, while on_data runs */
     CWS_SCRATCH_PLAIN,    /* tls: decrypted bytes, while on_data runs */
-    CWS_SCRATCH_CIPHER,   /* tls: encrypted bytes on their way down; never while an owner runs */
+    CWS_SCRATCH_CIPHER,   /* tls: encrypted bytes on their way down; never while an owner's callback
+                             runs */
     CWS_SCRATCH_FRAMES,   /* h2: frames that leave in one write, while nghttp2 makes more */
     CWS_SCRATCH_COUNT,
 };

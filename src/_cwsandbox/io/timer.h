@@ -1,6 +1,6 @@
 /*
- * Deadlines on a loop: a heap over one libuv timer, so that thousands of calls can carry a deadline
- * each without a handle to close for each. Loop thread.
+ * Deadlines on a loop: one heap over one libuv timer. So thousands of calls can each have a
+ * deadline without a libuv handle to close. Loop thread.
  */
 #pragma once
 

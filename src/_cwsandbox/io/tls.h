@@ -1,6 +1,5 @@
 /*
- * TLS 1.2 or newer over another transport, by OpenSSL: steps prepare, handshake, verify; ALPN "h2";
- * both roles.
+ * TLS 1.2 or newer over another transport, by OpenSSL. ALPN "h2"; client and server.
  */
 #pragma once
 
@@ -10,10 +9,10 @@
 
 struct cws_tls_config;
 
-/* PEM texts, NULL = not given. Lengths without a terminator. */
+/* PEM texts; NULL: not given. Lengths do not count a terminator. */
 struct cws_tls_options {
-    /* Client: trust these alone; not given: see below.
-     * Server: demand a client certificate signed by one of these; not given: demand none. */
+    /* Client: trusts only these; if not given, see below. Server: demands a client certificate
+     * signed by one of these; if not given, demands none. */
     const char *roots_pem;
     size_t roots_len;
     const char *cert_pem; /* own chain, leaf first (client optional, server required) */
@@ -24,10 +23,10 @@ struct cws_tls_options {
 };
 
 /*
- * Any thread. Client without roots_pem: GRPC_DEFAULT_SSL_ROOTS_FILE_PATH if set, else
- * SSL_CERT_FILE / SSL_CERT_DIR if set, else the system's trust store (Debian's and the other usual
- * places). CWS_TLS with *err naming what could not be used (which PEM, which file); CWS_NO_MEMORY.
- * Counted.
+ * Any thread. A client without roots_pem trusts the first of these that is set:
+ * GRPC_DEFAULT_SSL_ROOTS_FILE_PATH, SSL_CERT_FILE or SSL_CERT_DIR, the system's trust store (in
+ * Debian's or another usual place). CWS_TLS: *err names the PEM or file that could not be used.
+ * CWS_NO_MEMORY. Reference-counted; the caller gets one reference.
  */
 enum cws_status cws_tls_config_new(const struct cws_tls_options *options,
                                    struct cws_tls_config **out_config,
@@ -37,15 +36,15 @@ void cws_tls_config_unref(struct cws_tls_config *config); /* NULL is allowed */
 
 /*
  * Loop thread. Begins the handshake over `below`, which is taken over in every case (closed on
- * failure). `done` is called once, never from inside cws_tls_start: with the TLS transport,
- * handshake finished, peer verified against `host` (name or IP literal without brackets; SNI is
- * sent for names; NULL in the server role), ALPN "h2" agreed; or with NULL and *err. Returns a
- * handle for cws_tls_cancel, valid until `done`; NULL when out of memory (then `done` is not
- * called).
+ * failure). `done` is called once, never from inside cws_tls_start. On success it gets the TLS
+ * transport: the handshake is finished, the peer is verified against `host`, and ALPN has agreed on
+ * "h2". On failure it gets NULL and *err. `host` is a name, which is also sent as SNI, or an IP
+ * literal without brackets; NULL in the server role. Returns a handle for cws_tls_cancel, valid
+ * until `done`; NULL when out of memory (`done` is not called then).
  *
- * Of the transport's end: on_closed with CWS_OK only after the peer's close_notify; CWS_IO when
- * the connection ended without; CWS_TLS for an alert (a server may refuse the client certificate
- * this late).
+ * How the transport reports its end: on_closed gets CWS_OK only after the peer's close_notify,
+ * CWS_IO if the connection ended without one, and CWS_TLS for an alert (a server may refuse the
+ * client certificate this late).
  */
 struct cws_tls_start;
 typedef void (*cws_tls_done_fn)(void *ctx, struct cws_transport *transport,

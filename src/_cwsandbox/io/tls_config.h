@@ -1,4 +1,4 @@
-/* The inside of struct cws_tls_config. io/tls*.c only. */
+/* The fields of struct cws_tls_config. io/tls*.c only. */
 #pragma once
 
 #include "base/ref.h"

@@ -1,11 +1,11 @@
 /*
- * The seam between a protocol and the bytes under it: TCP, Unix socket, TLS over either, or memory
- * in tests.
+ * The interface between a protocol and the byte stream under it: TCP, a Unix socket, TLS over
+ * either, or memory in tests.
  *
  * A transport is connected and idle when it is handed over. Its owner calls cws_transport_start
- * once and then gets events. Loop thread only. cws_transport_close ends it: no event comes after
- * the call and the memory goes when the descriptor is closed; it must be called exactly once, also
- * after on_closed.
+ * once and then gets events. cws_transport_close ends it: no event comes after that call, and the
+ * memory is freed once the descriptor is closed. It must be called exactly once, even after
+ * on_closed. Loop thread only.
  */
 #pragma once
 
@@ -16,10 +16,12 @@ struct cws_transport;
 struct cws_transport_events {
     /* Bytes from the peer; valid during the call. */
     void (*on_data)(void *ctx, const uint8_t *data, size_t len);
-    /* The kernel has taken all that was written, after cws_transport_pending had been above 0. */
+    /* The kernel has taken everything that was written, after cws_transport_pending had been above
+     * 0. */
     void (*on_drained)(void *ctx);
-    /* Last event: err->status is CWS_OK for an orderly end by the peer, else says why. Not called
-     * for the owner's own cws_transport_close. The owner still has to call cws_transport_close. */
+    /* The last event. err->status is CWS_OK if the peer ended the connection in good order;
+     * otherwise *err says why it ended. Not called for the owner's own cws_transport_close, which
+     * the owner must still call. */
     void (*on_closed)(void *ctx, const struct cws_error *err);
 };
 
@@ -29,8 +31,7 @@ struct cws_transport_ops {
     size_t (*pending)(const struct cws_transport *t);
     void (*pause)(struct cws_transport *t, bool paused);
     void (*close)(struct cws_transport *t);
-    const char *(*alpn)(
-        const struct cws_transport *t); /* NULL op or NULL result: no TLS or none chosen */
+    const char *(*alpn)(const struct cws_transport *t); /* may be NULL */
 };
 
 /* First member of every transport. */
@@ -44,10 +45,11 @@ static inline void cws_transport_start(struct cws_transport *t,
     t->ops->start(t, events, ctx);
 }
 
-/* Takes all bytes: what the kernel does not take now is copied and follows. CWS_NO_MEMORY;
- * CWS_TOO_LARGE when more than 256 MiB would be pending; CWS_CLOSED after the connection broke
- * (on_closed says why). After any failure part of the bytes may be out: close. Keep
- * cws_transport_pending small: write more when it is 0 or after on_drained. */
+/* Takes all bytes: those that the kernel does not take now are copied and written later.
+ * CWS_NO_MEMORY; CWS_TOO_LARGE when more than 256 MiB would be pending; CWS_CLOSED once the
+ * connection is broken (on_closed says why). After a failure some of the bytes may have been sent,
+ * so close the transport. Keep cws_transport_pending small: write more when it is 0, or after
+ * on_drained. */
 CWS_MUST_CHECK static inline enum cws_status cws_transport_write(struct cws_transport *t,
                                                                  const uint8_t *data, size_t len)
 {

@@ -1,9 +1,9 @@
 /*
- * Who waits for something: a list of observers under a lock, each notified once and then off the
- * list.
+ * A list of observers that wait for something, under a lock. Each is notified once, and is then off
+ * the list.
  *
- * The common ground of futures (done, once) and streams (readable, many times). The owner of the
- * list keeps its state under the same lock, so that "check the state, else wait" cannot miss a
+ * Futures (done, once) and streams (readable, many times) are both built on it. The owner of the
+ * list keeps its state under the same lock, so that "check the state, or else wait" cannot miss a
  * change. Any thread.
  */
 #pragma once
@@ -12,9 +12,9 @@
 
 #include "base/list.h"
 
-/* Embedded in what waits. `notify` is called once, with the list's lock held, on the thread that
- * made the change: it may only release a lock or put something into a mailbox, and must not touch
- * the list. */
+/* Embedded in the object that waits. `notify` is called once, with the list's lock held, on the
+ * thread that made the change. It may only release a lock or put a letter into a mailbox, and must
+ * not touch the list. */
 struct cws_observer {
     struct cws_list node;
     void (*notify)(struct cws_observer *observer);
@@ -41,5 +41,6 @@ static inline void cws_waiters_unlock(struct cws_waiters *waiters)
 void cws_waiters_add_lock_held(struct cws_waiters *waiters, struct cws_observer *observer);
 void cws_waiters_notify_lock_held(struct cws_waiters *waiters);
 
-/* Takes the observer off. After the return it is not notified any more (nor being notified). */
+/* Takes the observer off the list. Once this has returned, the observer is not being notified and
+ * will not be. */
 void cws_waiters_remove(struct cws_waiters *waiters, struct cws_observer *observer);
