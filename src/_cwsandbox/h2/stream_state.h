@@ -1,7 +1,7 @@
 /*
- * The states of a stream's two sides, and what leads from one to the next. What the peer may send
- * is nghttp2's to check; these tables say what the owner may do, and what may follow what it is
- * told.
+ * The states of a stream's two sides, and the transitions between them. nghttp2 checks what the
+ * peer may send. These tables say what the owner may do, and which events it may get next. Pure
+ * functions; any thread.
  */
 #pragma once
 
@@ -9,7 +9,7 @@
 
 /* Our side. */
 enum cws_h2_sending {
-    CWS_H2_SENDING_NONE,     /* of the table: the event is not allowed */
+    CWS_H2_SENDING_NONE,     /* not a state: the event is not allowed */
     CWS_H2_SENDING_AWAITED,  /* server: the response has not begun */
     CWS_H2_SENDING_OPEN,     /* a body may be sent */
     CWS_H2_SENDING_PARKED,   /* the same, and nghttp2 waits to be told of more */
@@ -28,7 +28,7 @@ enum cws_h2_send_event {
 
 /* The peer's side. */
 enum cws_h2_receiving {
-    CWS_H2_RECEIVING_NONE,    /* of the table: the event is not allowed */
+    CWS_H2_RECEIVING_NONE,    /* not a state: the event is not allowed */
     CWS_H2_RECEIVING_OPEN,    /* more may come */
     CWS_H2_RECEIVING_INTERIM, /* inside a 1xx response, which nobody is told of */
     CWS_H2_RECEIVING_ENDED,   /* END_STREAM has come */
