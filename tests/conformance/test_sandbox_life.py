@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -15,6 +18,7 @@ from cwsandbox import (
     SandboxStatus,
     SandboxTerminalStateUnavailableError,
 )
+from integration.env import eventually
 
 
 def runs_at_once(peer: GrpcPeer) -> None:
@@ -131,3 +135,34 @@ async def test_leaving_it_without_blocking(grpc_peer: GrpcPeer) -> None:
     async with Sandbox() as sandbox:
         await Sandbox.delete(str(sandbox.sandbox_id))
     assert sandbox.status is SandboxStatus.TERMINATED
+
+
+class _AlarmError(Exception):
+    """What a signal handler raises."""
+
+
+@pytest.mark.parametrize(
+    "create",
+    [Sandbox.run, lambda: Sandbox().__enter__()],
+    ids=["run", "with"],
+)
+def test_a_handler_that_raises_leaves_no_sandbox(
+    create: Callable[[], Sandbox], grpc_peer: GrpcPeer
+) -> None:
+    """The create goes on while the exception is raised, and nobody else could stop the sandbox."""
+
+    def handle(number: int, frame: object) -> None:
+        raise _AlarmError
+
+    async def interrupt(request: Any, context: Any) -> Any:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        return await grpc_peer._create(request, context)
+
+    grpc_peer.overrides["CreateSandbox"] = interrupt
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        with pytest.raises(_AlarmError):
+            create()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    eventually(lambda: len(grpc_peer.deleted) == 1, "the sandbox is stopped")

@@ -15,6 +15,7 @@ import pytest
 
 import cwsandbox as cw
 from cwsandbox import Sandbox, SandboxDefaults, SandboxStatus
+from cwsandbox._cwsandbox import Promise
 from cwsandbox._lifecycle.lifecycle import NEW, Source
 from cwsandbox._runtime import life, loop
 from cwsandbox._service.client import Client
@@ -232,13 +233,18 @@ def test_a_wait_without_patience() -> None:
 
 
 class Interrupting(Sandbox):
-    """Its start is interrupted from outside; notes whether it is given up for good."""
+    """Its start is interrupted from outside, or refused; notes whether it is given up for good."""
 
     interruption: BaseException = KeyboardInterrupt()
+    refusal: BaseException | None = None
     abandoned = 0
 
     def start(self) -> Any:
-        raise self.interruption
+        if self.refusal is None:
+            raise self.interruption
+        refused: Promise[None] = Promise()
+        refused.set_exception(self.refusal)
+        return refused
 
     def _abandon(self) -> None:
         type(self).abandoned += 1
@@ -250,10 +256,16 @@ def interrupting(monkeypatch: pytest.MonkeyPatch) -> type[Interrupting]:
     return Interrupting
 
 
-def test_an_interrupted_create_is_taken_back(interrupting: type[Interrupting]) -> None:
-    with pytest.raises(KeyboardInterrupt):
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit, TimeoutError])
+def test_an_interrupted_create_is_taken_back(
+    interruption: type[BaseException],
+    interrupting: type[Interrupting],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(interrupting, "interruption", interruption())
+    with pytest.raises(interruption):
         interrupting.run()
-    with pytest.raises(KeyboardInterrupt), interrupting():
+    with pytest.raises(interruption), interrupting():
         raise AssertionError("not reached")
     assert interrupting.abandoned == 2
 
@@ -268,12 +280,17 @@ async def test_a_cancelled_create_is_taken_back(
     assert interrupting.abandoned == 1
 
 
-def test_a_failed_create_leaves_nothing_to_take_back(
+async def test_a_refused_create_leaves_nothing_to_take_back(
     interrupting: type[Interrupting], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interrupting, "interruption", cw.SandboxUnavailableError("no"))
+    monkeypatch.setattr(interrupting, "refusal", cw.SandboxUnavailableError("no"))
     with pytest.raises(cw.SandboxUnavailableError):
         interrupting.run()
+    with pytest.raises(cw.SandboxUnavailableError), interrupting():
+        raise AssertionError("not reached")
+    with pytest.raises(cw.SandboxUnavailableError):
+        async with interrupting():
+            raise AssertionError("not reached")
     assert interrupting.abandoned == 0
 
 

@@ -285,8 +285,8 @@ class SandboxCreation(SandboxProperties):
         given = options.pick(options.RUN, locals())
         command, rest = (args[0], list(args[1:])) if args else (None, [])
         sandbox = cls(command=command, args=rest or None, defaults=defaults, **given)
-        with Unless(sandbox._abandon):
-            sandbox.start().result()
+        with Creating(sandbox) as creating:
+            creating.start().result()
         return sandbox
 
     def start(self) -> OperationRef[None]:
@@ -364,17 +364,40 @@ class SandboxCreation(SandboxProperties):
         return loop.submit(lambda: make(driver), finish_at_exit=finish_at_exit)
 
 
-class Unless:
-    """Does something when its block is left by an exception."""
+class Creating:
+    """The block in which a sandbox is created. If an exception leaves it, nobody has a handle to stop the sandbox with.
 
-    def __init__(self, rescue: Callable[[], object]) -> None:
-        self._rescue = rescue
+    So the sandbox is stopped here, unless it is the service that has refused to create it. The exception says little
+    about that: the create goes on whatever a signal handler raises.
+    """
 
-    def __enter__(self) -> None:
-        return None
+    def __init__(self, sandbox: SandboxCreation) -> None:
+        self._sandbox = sandbox
+        self._operation: OperationRef[None] | None = None
+
+    def start(self) -> OperationRef[None]:
+        self._operation = self._sandbox.start()
+        return self._operation
+
+    def __enter__(self) -> Creating:
+        return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_val: object, exc_tb: object
     ) -> None:
-        if exc_type is not None and not issubclass(exc_type, Exception):
-            self._rescue()
+        if exc_type is None or self._was_refused(exc_type):
+            return
+        try:
+            self._sandbox._abandon()
+        except RuntimeError:
+            # No operation can begin here, so the create has not begun either.
+            return
+
+    def _was_refused(self, exc_type: type[BaseException]) -> bool:
+        # An operation that was cancelled is done as well, while its create goes on.
+        return (
+            issubclass(exc_type, Exception)
+            and self._operation is not None
+            and self._operation._done()
+            and self._sandbox.sandbox_id is None
+        )

@@ -15,7 +15,7 @@ from cwsandbox._messages.command import (
     words_of,
 )
 from cwsandbox._runtime import life, loop
-from cwsandbox._sandbox.creation import SandboxCreation, Unless
+from cwsandbox._sandbox.creation import Creating, SandboxCreation
 from cwsandbox._service.connection import connection as connection_of
 from cwsandbox._types import check as _check
 from cwsandbox._types.annotations import on_demand
@@ -367,8 +367,8 @@ class Sandbox(SandboxCreation):
     def __enter__(self) -> Sandbox:
         """Create the sandbox if it is not; does not wait for it to run."""
         if self.sandbox_id is None:
-            with Unless(self._abandon):
-                self.start().result()
+            with Creating(self) as creating:
+                creating.start().result()
         return self
 
     def __exit__(
@@ -387,8 +387,8 @@ class Sandbox(SandboxCreation):
     async def __aenter__(self) -> Sandbox:
         """As ``__enter__``, without blocking the event loop."""
         if self.sandbox_id is None:
-            with Unless(self._abandon):
-                await self.start()
+            with Creating(self) as creating:
+                await creating.start()
         return self
 
     async def __aexit__(
