@@ -146,6 +146,17 @@ def test_one_that_ended_unseen(reply: Any, cls: type[Exception]) -> None:
     live(steps, CreateSandbox=[sandbox("running")], GetSandbox=[reply])
 
 
+@pytest.mark.parametrize("look", [LOST, after(60, sandbox("running"))], ids=["lost", "late"])
+def test_one_that_cannot_be_asked_is_not_said_to_run(look: Any) -> None:
+    async def steps(life: Life) -> None:
+        with pytest.raises(exceptions.SandboxTimeoutError, match="still runs within 5s") as caught:
+            await life.driver.wait_running(5)
+        assert caught.value.timeout == 5
+        assert life.state.phase is Phase.RUNNING
+
+    live(steps, sandbox("running"), GetSandbox=[look])
+
+
 def test_a_new_one_that_runs_at_once_needs_no_look() -> None:
     async def steps(life: Life) -> None:
         await life.driver.wait_running(None)

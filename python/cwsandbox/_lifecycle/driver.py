@@ -147,7 +147,8 @@ class Driver:
     async def wait_running(self, timeout: float | None) -> None:
         """Wait until it runs or did run; ``timeout`` in seconds (None: the request timeout) covers the create too."""
         limit = self._connection.request_timeout if timeout is None else timeout
-        was_told_to_stop = self._handle.state.stop_owned
+        before = self._handle.state
+        was_told_to_stop = before.stop_owned
         try:
             async with asyncio.timeout(limit) as time:
                 await self._until_running()
@@ -156,6 +157,9 @@ class Driver:
                 raise
             if not lifecycle.has_started(self._handle.state):
                 raise self._late("become ready", limit) from None
+            if self._handle.state is before:
+                # It ran once, and nobody could be asked whether it still does.
+                raise self._late("show that it still runs", limit) from None
         state, sandbox_id = self._handle.state, self._handle.sandbox_id
         if state.stop_owned and not was_told_to_stop:
             raise lifecycle.stopped_error(sandbox_id)
