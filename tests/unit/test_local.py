@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -153,6 +155,46 @@ def test_a_broken_daemon(body: str, words: str, install: Install, short_base: Pa
     install(body)
     with pytest.raises(SandboxUnavailableError, match=words):
         _local.target()
+    assert list(short_base.iterdir()) == []
+
+
+@pytest.mark.parametrize("free", range(10))
+def test_without_descriptors_nothing_is_left(free: int, install: Install, short_base: Path) -> None:
+    """Whichever call is the first that finds none."""
+    install(READY)
+    taken = set(os.listdir("/proc/self/fd"))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    fillers = []
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                fillers.append(os.open(os.devnull, os.O_RDONLY))
+        for _ in range(free):
+            os.close(fillers.pop())
+        with contextlib.suppress(OSError, SandboxUnavailableError):
+            _local.target()
+    finally:
+        for fd in fillers:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    _local._end()
+    assert list(short_base.iterdir()) == []
+    assert set(os.listdir("/proc/self/fd")) == taken
+
+
+def test_an_end_that_is_interrupted_leaves_nothing(
+    install: Install, monkeypatch: pytest.MonkeyPatch, short_base: Path
+) -> None:
+    install(READY)
+    _local.target()
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_local, "_is_readable_within", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        _local._end()
     assert list(short_base.iterdir()) == []
 
 

@@ -39,7 +39,11 @@ class _Directory:
     def __init__(self, base: str) -> None:
         for _ in range(_LOCK_ATTEMPTS):
             path = tempfile.mkdtemp(prefix=_PREFIX, dir=base)
-            fd = _lock_directory(path)
+            try:
+                fd = _lock_directory(path)
+            except OSError:
+                os.rmdir(path)
+                raise
             if fd is not None:
                 self.path, self._fd = Path(path), fd
                 return
@@ -97,11 +101,13 @@ class _Daemon:
 
     def end(self) -> None:
         """Have it stop its sandboxes and end; no longer in good order if that takes too long."""
-        with contextlib.suppress(OSError):
-            self._line.send(b"e", socket.MSG_NOSIGNAL)
-            self.wait(END_TIMEOUT)
-        self._line.close()
-        self.directory.remove()
+        try:
+            with contextlib.suppress(OSError):
+                self._line.send(b"e", socket.MSG_NOSIGNAL)
+                self.wait(END_TIMEOUT)
+        finally:
+            self._line.close()
+            self.directory.remove()
 
     def leave(self) -> None:
         """Give up this process's hold on it: it is another's."""
@@ -144,24 +150,23 @@ def _program() -> str:
 def _start() -> _Daemon:
     program = _program()
     _sweep(_base())
-    directory = _Directory(_base())
-    ours, theirs = socket.socketpair()
-    for end in (ours, theirs):
-        end.settimeout(None)  # whatever the program has made the default
-    daemon = _Daemon(directory, ours)
-    ready, ready_in_daemon = os.pipe()
-    try:
-        try:
-            _spawn(program, daemon, theirs.fileno(), ready_in_daemon)
-        finally:
-            theirs.close()
-            os.close(ready_in_daemon)
+    with contextlib.ExitStack() as closing, contextlib.ExitStack() as undoing:
+        # Descriptors come first: where there are none left, no directory is left behind.
+        ours, theirs = socket.socketpair()
+        undoing.callback(ours.close)
+        with theirs:
+            for end in (ours, theirs):
+                end.settimeout(None)  # whatever the program has made the default
+            ready, ready_in_daemon = os.pipe()
+            closing.callback(os.close, ready)
+            try:
+                daemon = _Daemon(_Directory(_base()), ours)
+                undoing.callback(daemon.end)
+                _spawn(program, daemon, theirs.fileno(), ready_in_daemon)
+            finally:
+                os.close(ready_in_daemon)
         _await_ready(daemon, ready)
-    except BaseException:
-        daemon.end()
-        raise
-    finally:
-        os.close(ready)
+        undoing.pop_all()
     return daemon
 
 
@@ -232,11 +237,14 @@ def _failed(daemon: _Daemon, what: str) -> SandboxUnavailableError:
 
 
 def _lock_directory(path: str) -> int | None:
-    """A descriptor that holds the lock; None when another process has it, or the directory is gone."""
+    """A descriptor that holds the lock; None when another process has it, or the directory is gone.
+
+    ``OSError`` when it cannot be opened for another reason, such as too many open files.
+    """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         fd = os.open(path, flags)
-    except OSError:
+    except FileNotFoundError:
         return None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -253,7 +261,7 @@ def _sweep(base: str) -> None:
     for entry in os.scandir(base):
         if not entry.name.startswith(_PREFIX) or not entry.is_dir(follow_symlinks=False):
             continue
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             if entry.stat(follow_symlinks=False).st_uid != os.geteuid():
                 continue
             fd = _lock_directory(entry.path)
