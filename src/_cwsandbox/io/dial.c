@@ -286,11 +286,16 @@ static int attempt_start(struct cws_dial *dial, const struct sockaddr *addr)
     else
         rc = uv_tcp_connect(&attempt->req, (uv_tcp_t *)cws_sock_stream(sock), addr, on_connected);
     if (rc == 0) {
-        cws_list_push_back(&dial->attempts, &attempt->node);
-        return 0;
+        rc = cws_loop_reserve_handle(dial->loop, (const uv_handle_t *)cws_sock_stream(sock));
+        if (rc == 0)
+            cws_list_push_back(&dial->attempts, &attempt->node);
+        else
+            attempt->dial = NULL; /* given up, as soon as libuv tells so */
+    } else {
+        cws_free(attempt);
     }
-    cws_free(attempt);
-    cws_transport_close(cws_sock_transport(sock));
+    if (rc != 0)
+        cws_transport_close(cws_sock_transport(sock));
     return rc;
 }
 

@@ -291,6 +291,8 @@ enum cws_status cws_listener_new(struct cws_loop *loop, const struct cws_listen_
                                  : open_tcp(listener, options->host, options->port, err);
     if (status == CWS_OK) {
         int rc = uv_listen(&listener->uv.stream, BACKLOG, on_connection);
+        if (rc == 0)
+            rc = cws_loop_reserve_handle(loop, &listener->uv.handle);
         if (rc != 0)
             status = cws_error_set(err, CWS_IO, "cannot listen on %s port %u: %s",
                                    options->unix_path ? options->unix_path : options->host,

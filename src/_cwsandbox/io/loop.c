@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -49,6 +50,21 @@ enum cws_status cws_error_set_uv(struct cws_error *err, enum cws_status status, 
 uv_loop_t *cws_loop_uv(struct cws_loop *loop)
 {
     return &loop->uv;
+}
+
+int cws_loop_reserve(struct cws_loop *loop, int fd)
+{
+    /* libuv finds the descriptor registered, which it is ready for, and only changes what for. */
+    struct epoll_event nothing = {.data.fd = fd};
+    if (epoll_ctl(uv_backend_fd(&loop->uv), EPOLL_CTL_ADD, fd, &nothing) == 0 || errno == EEXIST)
+        return 0;
+    return uv_translate_sys_error(errno);
+}
+
+int cws_loop_reserve_handle(struct cws_loop *loop, const uv_handle_t *handle)
+{
+    uv_os_fd_t fd;
+    return uv_fileno(handle, &fd) == 0 ? cws_loop_reserve(loop, fd) : 0;
 }
 
 uint8_t *cws_loop_scratch(struct cws_loop *loop, enum cws_scratch which)
@@ -186,6 +202,15 @@ void cws_loop_timers_changed(struct cws_loop *loop)
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
+/* What libuv watches for itself: wake-ups and signals. */
+static int reserve_own(struct cws_loop *loop)
+{
+    int rc = cws_loop_reserve(loop, loop->uv.async_io_watcher.fd);
+    if (rc == 0 && loop->uv.signal_pipefd[0] >= 0)
+        rc = cws_loop_reserve(loop, loop->uv.signal_pipefd[0]);
+    return rc;
+}
+
 enum cws_status cws_loop_new(struct cws_loop **out_loop, struct cws_error *err)
 {
     struct cws_loop *loop = cws_calloc(1, sizeof(*loop));
@@ -196,7 +221,9 @@ enum cws_status cws_loop_new(struct cws_loop **out_loop, struct cws_error *err)
         cws_free(loop);
         return cws_error_set_uv(err, CWS_SYSTEM, rc, "event loop");
     }
-    rc = uv_async_init(&loop->uv, &loop->wakeup, on_wakeup);
+    rc = reserve_own(loop);
+    if (rc == 0)
+        rc = uv_async_init(&loop->uv, &loop->wakeup, on_wakeup);
     if (rc < 0) {
         uv_loop_close(&loop->uv);
         cws_free(loop);

@@ -109,7 +109,9 @@ static void update_reading(struct cws_sock *sock)
         uv_read_stop(&sock->uv.stream);
         return;
     }
-    int rc = uv_read_start(&sock->uv.stream, on_alloc, on_read);
+    int rc = cws_loop_reserve_handle(sock->loop, &sock->uv.handle);
+    if (rc == 0)
+        rc = uv_read_start(&sock->uv.stream, on_alloc, on_read);
     if (rc == 0)
         return;
     sock->reading = false;
@@ -185,7 +187,9 @@ static void fly(struct cws_sock *sock)
 {
     struct cws_buf *out = &sock->flying;
     uv_buf_t piece = uv_buf_init((char *)out->data + out->head, (unsigned)out->len);
-    int rc = uv_write(&sock->write, &sock->uv.stream, &piece, 1, on_written);
+    int rc = cws_loop_reserve_handle(sock->loop, &sock->uv.handle);
+    if (rc == 0)
+        rc = uv_write(&sock->write, &sock->uv.stream, &piece, 1, on_written);
     if (rc != 0) {
         drop_pending(sock);
         set_broken_uv(sock, rc);

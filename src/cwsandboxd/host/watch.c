@@ -2,6 +2,25 @@
 
 #include <unistd.h>
 
+#define RETRY_NS (10 * CWS_NS_PER_MS)
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+/* Whatever the kernel had for it before, libuv gives back first. Without memory for a retry it is
+ * left to libuv. */
+static void start(struct cwsd_watch *watch)
+{
+    uv_poll_start(&watch->poll, watch->wanted, on_poll);
+    if (cws_loop_reserve(watch->loop, watch->fd) != 0 &&
+        cws_timer_set(watch->loop, &watch->retry, cws_clock_now_ns() + RETRY_NS) == CWS_OK)
+        uv_poll_stop(&watch->poll);
+}
+
+static void on_retry(struct cws_timer *retry)
+{
+    start(cws_container_of(retry, struct cwsd_watch, retry));
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct cwsd_watch *watch = cws_container_of(poll, struct cwsd_watch, poll);
@@ -9,7 +28,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
      * the handle because of it, but one read need not take all that is left behind the error. */
     if (status < 0) {
         events = UV_READABLE | UV_WRITABLE;
-        uv_poll_start(poll, watch->wanted, on_poll);
+        start(watch);
     }
     watch->ready(watch, events);
 }
@@ -23,6 +42,8 @@ enum cws_status cwsd_watch_open(struct cws_loop *loop, struct cwsd_watch *watch,
     watch->busy = false;
     if (rc < 0)
         return cws_error_set_uv(err, CWS_SYSTEM, rc, "watching a descriptor");
+    watch->loop = loop;
+    cws_timer_init(&watch->retry, on_retry);
     watch->fd = fd;
     watch->wanted = 0;
     watch->busy = true;
@@ -35,9 +56,9 @@ void cwsd_watch_for(struct cwsd_watch *watch, int events)
     if (watch->fd < 0 || watch->wanted == events)
         return;
     watch->wanted = events;
-    /* Neither can fail on a handle that is open. */
+    cws_timer_cancel(watch->loop, &watch->retry);
     if (events)
-        uv_poll_start(&watch->poll, events, on_poll);
+        start(watch);
     else
         uv_poll_stop(&watch->poll);
 }
@@ -55,6 +76,7 @@ int cwsd_watch_take(struct cwsd_watch *watch, void (*closed)(struct cwsd_watch *
     if (fd < 0)
         return fd;
     watch->closed = closed;
+    cws_timer_cancel(watch->loop, &watch->retry);
     uv_close((uv_handle_t *)&watch->poll, on_close);
     watch->fd = -1;
     return fd;

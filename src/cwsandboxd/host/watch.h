@@ -4,11 +4,14 @@
  */
 #pragma once
 
+#include "io/timer.h"
 #include "io/uv.h"
 
 struct cwsd_watch {
+    struct cws_loop *loop;
     uv_poll_t poll;
-    int fd; /* -1: not open */
+    struct cws_timer retry; /* set while the kernel has no watch left for it */
+    int fd;                 /* -1: not open */
     int wanted;
     bool busy; /* the memory is still in use, also for a while after the close */
     /* `events` has UV_READABLE, UV_WRITABLE, or both when the descriptor is broken or its peer is
@@ -23,7 +26,8 @@ enum cws_status cwsd_watch_open(struct cws_loop *loop, struct cwsd_watch *watch,
                                 struct cws_error *err) CWS_MUST_CHECK;
 
 /* What to watch for from now on: UV_READABLE, UV_WRITABLE, both or 0. Nothing happens when it is
- * not open. */
+ * not open. Where the kernel refuses it is tried again until it does not: others of this user may
+ * have taken all the watches, for a while. */
 void cwsd_watch_for(struct cwsd_watch *watch, int events);
 
 /* Closes the descriptor at once; `closed` is called later, never from inside, when the memory is
