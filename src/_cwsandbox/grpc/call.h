@@ -1,9 +1,9 @@
 /*
  * One gRPC call on the client's side: unary, server-streaming or bidirectional. Loop thread only.
  *
- * States: queued (waits for a connection) → open (stream exists) → closed. on_status is the last
- * event, always comes exactly once unless the call is cancelled by its owner, and frees the call
- * after it returns.
+ * States: queued (waits for a connection) → open (has a stream) → closed. on_status is the last
+ * event. It comes exactly once, unless the owner cancels the call; the call is freed when it
+ * returns.
  */
 #pragma once
 
@@ -14,58 +14,58 @@
 struct cws_call;
 
 struct cws_call_events {
-    /* A field of the answer's headers that gRPC itself has no use for; its bytes are valid during
-     * the call. May be NULL. */
+    /* May be NULL. A response header that gRPC itself does not use. The bytes are valid during the
+     * call. */
     void (*on_header)(void *ctx, const char *name, size_t name_len, const char *value,
                       size_t value_len);
     /* One whole message; `data` is valid during the call. */
     void (*on_message)(void *ctx, const uint8_t *data, size_t len);
-    /* Both may be NULL. A message of `message_len` bytes has begun with these: true if it is wanted
-     * by on_piece as it comes, from these bytes on, instead of whole. A call that ends amid the
-     * pieces ends with a failure. */
+    /* Both may be NULL. A message of `message_len` bytes begins with `data`. If on_begun returns
+     * true, on_piece gets the message as it arrives, starting with these bytes; otherwise
+     * on_message gets it whole. A call that ends in the middle of such a message fails. */
     bool (*on_begun)(void *ctx, const uint8_t *data, size_t len, size_t message_len);
     void (*on_piece)(void *ctx, const uint8_t *data, size_t len);
-    /* May be NULL. The call has got a stream: what waits for an answer may count from now on. Comes
-     * again when the call is sent again elsewhere. */
+    /* May be NULL. The call has got a stream, so a time limit for an answer may start here. Comes
+     * again if the call is sent again on another connection. */
     void (*on_open)(void *ctx);
-    /* Last. `status` may be moved from. */
+    /* The last event. `status` may be moved from (cws_grpc_status_move). */
     void (*on_status)(void *ctx, struct cws_grpc_status *status);
 };
 
 struct cws_call_options {
     const char *path;     /* static memory */
-    uint64_t deadline_ns; /* absolute, CWS_NO_DEADLINE: none. Ends the call by an own timer, and is
-                             sent as grpc-timeout */
-    bool holds_back;      /* the peer's window follows cws_call_set_held; it does not grow */
+    uint64_t deadline_ns; /* absolute; CWS_NO_DEADLINE: none. Enforced by a timer here, and sent as
+                             grpc-timeout */
+    bool holds_back;      /* the peer's window depends on cws_call_set_held, and does not grow */
 };
 
-/* Bytes in front of a message in its block (the gRPC prefix), filled in by cws_call_send. */
+/* Bytes in front of a message in its block: the gRPC prefix, which cws_call_send fills in. */
 #define CWS_CALL_PREFIX 5
 
 /* Starts the call. `events` are never called from inside. NULL when out of memory. */
 struct cws_call *cws_call_start(struct cws_channel *channel, const struct cws_call_options *options,
                                 const struct cws_call_events *events, void *ctx);
 
-/* Queues one message: block->data has CWS_CALL_PREFIX bytes, then the message. Taken over; settled
- * with CWS_OK once handed to the connection under flow control (for the first message: once the
- * call can no longer be sent again elsewhere), or with CWS_CLOSED. Settling may happen at any later
- * time on the loop thread, also from inside this call. */
+/* Queues one message: block->data holds CWS_CALL_PREFIX bytes, then the message. Takes the block
+ * over. It is settled with CWS_OK once flow control has let it pass to the connection; the first
+ * message is settled only when the call can no longer be sent again elsewhere. Otherwise it is
+ * settled with CWS_CLOSED. Either may happen from inside this call or later, on the loop thread. */
 void cws_call_send(struct cws_call *call, struct cws_block *message);
 
-/* No more messages after those queued. */
+/* Ends the request after the messages that are queued. */
 void cws_call_half_close(struct cws_call *call);
 
-/* Whether it has a stream now; before it is queued, perhaps for the second time. */
+/* Whether it has a stream now. A call without one is queued, perhaps for the second time. */
 bool cws_call_is_open(const struct cws_call *call);
 
-/* The call has been waited for in vain: its connection is put to the test if nothing has come on it
- * since the call was sent. A call's deadline does this by itself. */
+/* The owner has waited for this call in vain. Tests its connection (liveness.c) if nothing has
+ * arrived on that since the call was sent. A deadline that passes does the same. */
 void cws_call_suspect(struct cws_call *call);
 
-/* A call that holds back: its owner still has `held` bytes of what it was handed. As many of those
- * received do not count as used up, so that the peer may only send what the window has beside
- * them. 0 at first. */
+/* For a call with `holds_back`: its owner still holds `held` of the bytes that it was given. These
+ * are not returned to the peer's flow-control window, so that the peer can send only what else the
+ * window allows. 0 at first. */
 void cws_call_set_held(struct cws_call *call, size_t held);
 
-/* Resets the stream (CANCEL) and frees the call; no event comes any more. */
+/* Resets the stream (CANCEL) and frees the call. No more events come. */
 void cws_call_cancel(struct cws_call *call);

@@ -1,5 +1,5 @@
-/* What channel.c (the shared object), pool.c (its connections) and call.c share. Loop thread,
- * except where said. */
+/* Shared by channel.c (the shared object), pool.c (its connections), liveness.c and call.c. Loop
+ * thread, unless noted. */
 #pragma once
 
 #include "base/ref.h"
@@ -12,7 +12,7 @@
 struct cws_channel {
     /* Any thread, fixed: */
     struct cws_loop *loop;
-    char *key; /* equal options have equal keys */
+    char *key; /* made of the options: equal options have equal keys */
     struct cws_target target;
     struct cws_metadata metadata;
     struct cws_tls_config *tls;
@@ -31,14 +31,14 @@ struct cws_channel {
     struct cws_list queue; /* calls that wait for a stream, in order */
     size_t queued;
     size_t call_count;             /* queued and open */
-    uint64_t no_dial_before_ns;    /* after a failed dial while other connections live */
-    size_t streams_expected;       /* what a new connection is expected to take */
-    struct cws_timer idle_timer;   /* closes connections that are not needed any more */
-    struct cws_timer redial_timer; /* at no_dial_before_ns, for calls that wait */
+    uint64_t no_dial_before_ns;    /* set after a failed dial while other connections live */
+    size_t streams_expected;       /* how many streams a new connection is expected to take */
+    struct cws_timer idle_timer;   /* closes connections that are no longer needed */
+    struct cws_timer redial_timer; /* fires at no_dial_before_ns if calls wait */
     uint64_t ping_interval_ns;     /* as in the options; doubles when a peer complains */
     size_t long_calls;             /* see cws_call.is_long */
-    struct cws_timer sweep_timer;  /* looks for silent connections while there are such calls */
-    unsigned fruitless;            /* connections in a row that closed before they took a call */
+    struct cws_timer sweep_timer;  /* looks for silent connections while there are long calls */
+    unsigned fruitless; /* how many connections in a row closed before they took a call */
     struct cws_deferred pump;
     bool pump_wanted;
     unsigned extensions;
@@ -49,16 +49,16 @@ struct cws_pool_connection {
     struct cws_channel *channel;
     struct cws_dial *dial;    /* while connecting */
     struct cws_h2_conn *conn; /* from then on */
-    bool ready;               /* SETTINGS are in: counted no more as connecting */
+    bool ready;               /* SETTINGS have arrived: no longer counted as connecting */
     bool used;                /* has taken a call */
     struct cws_timer settings_timer;
     uint64_t idle_since_ns; /* 0: has streams */
 
     /* liveness.c's: */
     uint64_t arrivals_at_sweep;
-    unsigned quiet_sweeps;        /* in a row that saw it with streams, since the last arrival */
-    bool asked;                   /* in doubt, and a PING is under way */
-    uint64_t may_ask_ns;          /* no PING before */
+    unsigned quiet_sweeps; /* sweeps in a row, since the last arrival, that found it with streams */
+    bool asked;            /* in doubt, and a PING has been sent */
+    uint64_t may_ask_ns;   /* no PING before this time */
     struct cws_timer doubt_timer; /* in doubt: until a PING is allowed, then until its answer */
 };
 
@@ -67,7 +67,7 @@ struct cws_call {
     struct cws_channel *channel;
     struct cws_h2_stream *stream;           /* NULL: queued or ended */
     struct cws_pool_connection *connection; /* of `stream` */
-    uint64_t arrivals_before;               /* on it, when the stream was opened */
+    uint64_t arrivals_before; /* the connection's arrivals when the stream was opened */
     const char *path;
     uint64_t deadline_ns;
     struct cws_timer deadline;
@@ -75,32 +75,34 @@ struct cws_call {
     const struct cws_call_events *events;
     void *ctx;
 
-    struct cws_list unsent;  /* messages that wait for the stream */
-    struct cws_block *first; /* the first message, kept while the call may have to be sent again */
-    void (*first_settled)(struct cws_block *block, enum cws_status how); /* its own, while kept */
+    struct cws_list unsent; /* messages that wait for the stream */
+    struct cws_block
+        *first; /* the first message, kept as long as the call may have to be sent again */
+    void (*first_settled)(struct cws_block *block,
+                          enum cws_status how); /* the block's own callback, saved meanwhile */
     void *first_owner;
-    bool has_first; /* the first message was given to us */
-    bool sent_more; /* a further message is on its way: no sending again */
+    bool has_first; /* cws_call_send was called for the first message */
+    bool sent_more; /* a second message has been sent: the call cannot be sent again */
     bool half_closed;
     bool committed; /* the peer has answered */
     unsigned attempts;
 
     bool holds_back;
-    size_t held;   /* bytes that the owner has */
-    size_t unpaid; /* bytes received that the peer's window has not got back */
+    size_t held;   /* bytes that the owner holds */
+    size_t unpaid; /* bytes received but not yet returned to the peer's window */
 
     struct cws_frame_reader reader;
     struct cws_grpc_status status;
     int http_status;
     bool grpc_content; /* content-type says application/grpc */
-    bool seen_status;  /* grpc-status is in the block that is coming */
-    bool has_status;   /* it was in the last one: `status` is the call's */
-    unsigned busy;     /* events under way */
-    bool is_long;      /* its deadline is too far off to wait for on a silent connection */
+    bool seen_status;  /* the block that is arriving has grpc-status */
+    bool has_status;   /* the final block had it: `status` is the call's */
+    unsigned busy;     /* events that are running */
+    bool is_long;      /* its deadline is none, or too far off to wait for on a silent connection */
     bool ended;        /* freed once busy is 0 */
 };
 
-/* Sees that queued calls get streams, or connections are opened for them. */
+/* Makes sure that queued calls get streams, or that connections are opened for them. */
 void cws_channel_want_pump(struct cws_channel *channel);
 
 /* call.c, for the pool: */
@@ -114,15 +116,15 @@ void cws_liveness_init(struct cws_channel *channel);
 void cws_liveness_init_connection(struct cws_pool_connection *c);
 /* A long call has got a stream. */
 void cws_liveness_watch(struct cws_channel *channel);
-/* A call has waited long enough, and its connection has received nothing since it was sent. */
+/* A call has waited long enough, and nothing has arrived on its connection since it was sent. */
 void cws_liveness_suspect(struct cws_pool_connection *c);
-/* The connection has room, perhaps since its peer has given a sign of life. */
+/* The connection has room, perhaps because its peer has shown a sign of life. */
 void cws_liveness_on_room(struct cws_pool_connection *c);
 void cws_liveness_on_too_many_pings(struct cws_channel *channel);
 
 /* pool.c, for channel.c and call.c: */
 void cws_pool_init(struct cws_channel *channel);
-/* Closes every connection; calls still open end as UNAVAILABLE. */
+/* Closes every connection. Calls that are still open end as UNAVAILABLE. */
 void cws_pool_close(struct cws_channel *channel);
 /* Puts a call into the queue: at the end, or at the front when it is sent again. */
 void cws_pool_enqueue(struct cws_channel *channel, struct cws_call *call, bool front);

@@ -1,4 +1,5 @@
-/* gRPC status codes, and what HTTP and HTTP/2 failures mean in them. Values only; any thread. */
+/* gRPC status codes, and the codes that stand for HTTP and HTTP/2 failures. Values only; any
+ * thread. */
 #pragma once
 
 #include "base/status.h"
@@ -28,11 +29,11 @@ enum cws_grpc_code {
 #undef CWS_GRPC_CODE_ENUM
 };
 
-/* "UNAVAILABLE"; "UNKNOWN" for numbers that are no code. */
+/* The code's name, such as "UNAVAILABLE"; "UNKNOWN" for a number that is not a code. */
 const char *cws_grpc_code_name(int code);
 
-/* For a reply whose HTTP status is not 200 and that carries no grpc-status. */
+/* The code for a reply whose HTTP status is not 200 and that has no grpc-status. */
 enum cws_grpc_code cws_grpc_code_from_http(int http_status);
 
-/* For a stream the peer reset with this HTTP/2 error code. */
+/* The code for a stream that the peer has reset with this HTTP/2 error code. */
 enum cws_grpc_code cws_grpc_code_from_h2(uint32_t h2_error);

@@ -1,30 +1,33 @@
 /*
- * The end of a call: code, message, and the serialized google.rpc.Status that may come with it.
- * Owned memory; not thread-safe (the operation that carries it is handed over whole).
+ * How a call ended: code, message, and the serialized google.rpc.Status that may come with them.
+ * Owns its memory. Not thread-safe: it is handed from thread to thread with its operation.
  */
 #pragma once
 
 #include "grpc/code.h"
 
 struct cws_grpc_status {
-    int code;         /* as received: numbers outside enum cws_grpc_code are kept */
-    char *message;    /* percent-decoded, invalid UTF-8 left as it is; NULL: none */
-    uint8_t *details; /* the values of grpc-status-details-bin: see cws_grpc_status_add_details */
+    int code;         /* as received, even if it is not in enum cws_grpc_code */
+    char *message;    /* percent-decoded; invalid UTF-8 is left as it is; NULL: none */
+    uint8_t *details; /* the values of grpc-status-details-bin; for the form see
+                         cws_grpc_status_add_details */
     size_t details_len;
-    bool local; /* made on this side (deadline, lost connection, limits), not received */
+    bool local; /* made on this side (deadline, lost connection, limits) rather than received */
 };
 
 void cws_grpc_status_init(struct cws_grpc_status *status);
 void cws_grpc_status_done(struct cws_grpc_status *status);
 
-/* Makes it a local one of this code and message (printf), in place of whatever it was. A message
- * that does not fit memory is left out. */
+/* Replaces it by a local status with this code and message (printf). When out of memory the message
+ * is left out. */
 void cws_grpc_status_set(struct cws_grpc_status *status, int code, const char *fmt, ...)
     CWS_PRINTF(3, 4);
 
-/* Details are kept as a sequence of {uint32 big-endian length, bytes}, one per value received. */
+/* Appends one received value to the details, which are a sequence of {uint32 big-endian length,
+ * bytes}. CWS_NO_MEMORY. */
 enum cws_status cws_grpc_status_add_details(struct cws_grpc_status *status, const uint8_t *bytes,
                                             size_t len) CWS_MUST_CHECK;
 
-/* Moves; `from` is as after init. `to` must be initialised or done. */
+/* Moves `from` to `to`; `from` is then as after init. `to` must hold nothing (after init or
+ * done). */
 void cws_grpc_status_move(struct cws_grpc_status *to, struct cws_grpc_status *from);
