@@ -7,7 +7,7 @@
     with Sandbox.run() as sandbox:
         print(sandbox.exec(["echo", "Hello, World!"]).result().stdout)
 
-Each public name is loaded when it is first used, so that importing the package costs next to nothing.
+Each public name is loaded when it is first used, so importing the package costs next to nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Typed face of the C extension. Checked against the built module by stubtest.
 
-Everything here may be used from any thread. What was made before a ``fork()`` is lost to the child: using it
-there raises ``RuntimeError`` ("made before fork").
+Everything here may be used from any thread. Objects made before a ``fork()`` are lost to the child: using one there
+raises ``RuntimeError`` ("made before fork").
 """
 
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
@@ -32,11 +32,13 @@ def configure(
 ) -> None:
     """Install what makes the values and exceptions of operations of one kind.
 
-    For an exec ``make_value(process, returncode, check)`` returns the ``ProcessResult`` or *returns* an exception
-    instance to raise (``check`` with a non-zero code), and ``make_error(process, error)`` the exception for one that
-    failed. For a write that cannot be done ``make_error(reason, failure)`` does so: reason is "closed" or "failed",
-    ``failure`` what the command's own result raises if it has failed. Each is called with the GIL, on the thread that
-    asks, until it has returned once; what it raises is raised to that thread.
+    For an exec, ``make_value(process, returncode, check)`` returns the ``ProcessResult``, or *returns* an exception
+    instance to raise (``check`` with a non-zero code). ``make_error(process, error)`` returns the exception for an exec
+    that failed. For a write that cannot be done, ``make_error(reason, failure)`` returns the exception: reason is
+    "closed" or "failed", and ``failure`` is what the command's own result raises if the command has failed.
+
+    Each is called with the GIL held, on the thread that asks, until it has returned once. What it raises is raised in
+    that thread.
     """
 
 def after_fork_in_child() -> None: ...
@@ -44,7 +46,7 @@ def shutdown() -> None:
     """Stop and join the I/O thread. Later calls raise ``RuntimeError``. Idempotent."""
 
 def decode(data: bytes, /) -> str:
-    """Output as text: ``data.decode("utf-8", "replace")``, quicker where there is much of it."""
+    """Output as text: ``data.decode("utf-8", "replace")``, but faster for large output."""
 
 def stats() -> dict[str, int]:
     """Live counts for leak tests: ``allocations``, ``operations``, ``connections``, ``streams``, ``mailboxes``."""
@@ -55,11 +57,17 @@ def wait_many(
     """Block until ``count`` of the operations are done or ``timeout`` seconds have passed; one flag per operation."""
 
 class RpcError(Exception):
-    """A call or exec that failed, before the Python layer has given it its class.
+    """A call or exec that failed, before the Python layer has chosen its public exception.
 
-    ``kind`` is one of: ``"status"`` (gRPC status, received or made locally), ``"no_exit"`` (the stream ended without exit
-    status), ``"frame"`` (in-band ExecStreamError; ``code_text`` holds its code), ``"ready_timeout"`` (no ready
-    frame in time for stdin), ``"gap"`` (output that was not read in time and is not kept), ``"closed"`` (SandboxCore.close), ``"not_open"`` (SandboxCore.fail; ``failure`` holds the exception).
+    ``kind`` is one of:
+
+    - ``"status"``: a gRPC status, received or made locally
+    - ``"no_exit"``: the stream ended without an exit status
+    - ``"frame"``: an in-band ExecStreamError; ``code_text`` holds its code
+    - ``"ready_timeout"``: no ready frame came in time for stdin
+    - ``"gap"``: output that was not read in time and is not kept
+    - ``"closed"``: SandboxCore.close
+    - ``"not_open"``: SandboxCore.fail; ``failure`` holds the exception
     """
 
     kind: str
@@ -73,33 +81,37 @@ class RpcError(Exception):
 
 @disjoint_base
 class OperationRef(Generic[_T_co]):
-    """One-shot result of an operation that runs in the background.
+    """The result of an operation that runs in the background.
 
-    ``OperationRef(future)`` wraps a ``concurrent.futures.Future``. The value stays: it can be taken any number
-    of times, by ``result()`` from threads and by ``await`` from any event loop.
+    ``OperationRef(future)`` wraps a ``concurrent.futures.Future``. The value stays: it can be retrieved any number of
+    times, with ``result()`` from threads and with ``await`` from any event loop.
     """
 
     def __init__(self, future: Any) -> None: ...
     def result(self, timeout: float | None = None) -> _T_co:
-        """Block for the value (the GIL released, Ctrl-C at once). Raises the operation's exception, ``TimeoutError`` when
-        ``timeout`` seconds pass first (the operation goes on), ``concurrent.futures.CancelledError`` when it was cancelled."""
+        """Block for the value. The GIL is released meanwhile, and Ctrl-C works at once.
+
+        Raises the operation's exception; ``TimeoutError`` when ``timeout`` seconds pass first (the operation goes on);
+        ``concurrent.futures.CancelledError`` when the operation was cancelled."""
     def __await__(self) -> Generator[Any, None, _T_co]: ...
     def _done(self) -> bool: ...
     def _cancel(self) -> bool:
-        """Cancel if not done: True when this ended it or it was cancelled before, False when it was finished."""
+        """Cancel it if it is not done. True if this call or an earlier one cancelled it, False if it had finished."""
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
 
 class Promise(OperationRef[_T_co]):
-    """An operation completed by Python code. ``on_cancel`` is called once, on the cancelling thread, if it is cancelled."""
+    """An operation completed by Python code. ``on_cancel`` is called once, on the cancelling thread, if it is
+    cancelled."""
 
     def __init__(self, on_cancel: Callable[[], object] | None = None) -> None: ...
     def set_result(self, value: Any) -> bool:
-        """False when it was done or cancelled already (then nothing changes)."""
+        """False if it was already done or cancelled; then nothing changes."""
     def set_exception(self, exception: BaseException) -> bool: ...
 
 @final
 class Channel:
-    """The connections to one authority, shared by all channels of equal settings in the process. Making one does no I/O."""
+    """The connections to one authority, shared by all channels of the process with equal settings. Making one does no
+    I/O."""
 
     def __new__(
         cls,
@@ -112,31 +124,35 @@ class Channel:
         max_receive_bytes: int = 104857600,
         ping_interval: float = 300.0,
     ) -> Channel:
-        """``target``: ``http://host[:port]``, ``https://host[:port]`` or ``unix:///path``. ``ValueError`` names value and rule.
+        """``target``: ``http://host[:port]``, ``https://host[:port]`` or ``unix:///path``. ``ValueError`` names value
+        and rule.
 
-        ``ping_interval``: so many seconds of silence under a command without a time limit lead to a PING.
+        ``ping_interval``: after this many seconds of silence during a command without a time limit, a PING is sent.
         """
     def unary(
         self, method: str, request: Mapping[str, Any], timeout: float | None = None
     ) -> OperationRef[dict[str, Any]]:
-        """Call ``"Service/Method"`` with the request as a dict of its fields; the reply as a dict. Fails with ``RpcError``.
+        """Call ``"Service/Method"`` with the request as a dict of its fields. The reply is a dict, too; failures are
+        ``RpcError``.
 
-        ``ValueError``/``TypeError`` at once when the request does not fit the message.
+        Raises ``ValueError`` or ``TypeError`` at once if the request does not fit the message.
         """
     @property
     def target(self) -> str: ...
 
 @final
 class SandboxCore:
-    """The native side of one sandbox: lets execs wait until it is known to run, then sends them, and ends them with it."""
+    """The native side of one sandbox: execs wait until it is known to run, are sent then, and end with it."""
 
     def __init__(self) -> None: ...
     def open(self, channel: Channel, sandbox_id: str) -> None:
-        """Known to run: execs that wait are sent, later ones go out at once."""
+        """The sandbox is known to run: waiting execs are sent, later ones are sent at once."""
     def fail(self, failure: BaseException) -> None:
-        """Not known to run, or not any more: execs that wait fail with ``failure``; later ones wait again."""
+        """The sandbox is not, or no longer, known to run: waiting execs fail with ``failure``; later ones wait
+        again."""
     def close(self, failure: BaseException) -> None:
-        """Stopped: execs that wait or run end with ``failure`` (running ones keep their partial output); later ones fail at once."""
+        """The sandbox was stopped: waiting and running execs end with ``failure`` (running ones keep their partial
+        output); later ones fail at once."""
     @property
     def is_open(self) -> bool: ...
     @property
@@ -153,11 +169,11 @@ class SandboxCore:
         capture_output: bool = True,
         max_output_bytes: int | None = None,
     ) -> Process:
-        """Start the command in ``cwd``, an absolute path. Returns at once; never raises for the sandbox's state.
-        ``timeout`` in seconds counts from the moment the exec is sent. ``TypeError`` when an item is not a str.
+        """Start the command in ``cwd``, an absolute path. Returns at once; never raises because of the sandbox's state.
 
-        ``env`` are variables of this command. Without ``capture_output`` only unread output is kept and holds the command
-        back; ``max_output_bytes`` keeps the first and the last half of so many bytes of each stream."""
+        ``timeout``, in seconds, counts from the moment the exec is sent. ``TypeError`` if an item is not a str.
+        ``env`` sets variables for this command. Without ``capture_output``, only unread output is kept, and it holds
+        the command back. ``max_output_bytes=N`` keeps the first and the last half of N bytes of each stream."""
     def stats(self) -> tuple[int, int, int, int]:
         """exec_count, completed_ok, completed_nonzero, failures."""
 
@@ -174,7 +190,8 @@ class Process(OperationRef[ProcessResult]):
     @property
     def command(self) -> list[str]: ...
     def poll(self) -> int | None:
-        """The exit code, None while it runs and after ``cancel()``. Raises the failure of a failed process; never blocks."""
+        """The exit code; None while it runs and after ``cancel()``. Raises the failure of a failed process. Never
+        blocks."""
     def wait(self, timeout: float | None = None) -> int: ...
     def cancel(self) -> bool: ...
     @property
@@ -186,23 +203,24 @@ class Process(OperationRef[ProcessResult]):
 
 @final
 class Output:
-    """What a command has printed. Does not keep its Process alive, so that the result a process holds can hold this."""
+    """What a command has printed. It does not keep its Process alive, so a process's own result can hold it."""
 
     def bytes(self, stderr: bool, /) -> bytes:
-        """What has been received so far. After the end large output is moved, not copied: the same object each time."""
+        """What has been received so far. After the end, large output is moved, not copied: the same object each
+        time."""
     @property
     def captured(self) -> bool:
-        """False where nothing is kept for ``bytes()``."""
+        """False if nothing is kept for ``bytes()``."""
     def omitted(self, stderr: bool, /) -> tuple[int, int]:
-        """How many bytes that were received are missing in ``bytes()``, and how many are in front of them there."""
+        """How many received bytes are missing from ``bytes()``, and at which offset."""
 
 @final
 class StreamReader(Generic[_S]):
-    """Iterates lines as they arrive: ``for`` from threads, ``async for`` from any event loop; one shared cursor.
+    """Iterates lines as they arrive: ``for`` in threads, ``async for`` in any event loop. The cursor is shared.
 
-    After what has come, a failure of the command is raised once; when somebody cancels the command, the iteration just
-    ends. Where part of the output is not kept and was not read in time, ``SandboxStreamTruncatedError`` is raised in its
-    place, once: the iteration can be taken up again behind it.
+    If the command fails, the failure is raised once, after the output that has arrived. If somebody cancels the
+    command, the iteration just ends. Where output is not kept and was not read in time, ``SandboxStreamTruncatedError``
+    is raised in its place, once; iterating again continues after the gap.
     """
 
     def __iter__(self) -> StreamReader[_S]: ...
@@ -210,13 +228,14 @@ class StreamReader(Generic[_S]):
     def __aiter__(self) -> StreamReader[_S]: ...
     def __anext__(self) -> Awaitable[_S]: ...
     def chunks(self) -> StreamReader[_S]:
-        """Iterates the text as it arrives, at most 64 KiB at once, without waiting for the end of a line: what a prompt
-        needs. Characters are whole. It shares the cursor with the iteration of lines."""
+        """Iterates the text as it arrives, at most 64 KiB at a time, without waiting for the end of a line: for
+        prompts. Characters are never split. It shares the cursor with the iteration of lines."""
     def close(self) -> None:
-        """End the iteration, also for who waits in it; the command goes on. ``result()`` still has the output. With
-        both streams closed, of what is yet to come it has the first and the last 4 MiB of each; how much lies between
-        is in ``stdout_omitted_bytes`` and ``stderr_omitted_bytes``. With ``capture_output=False``, what comes for a
-        closed stream is discarded."""
+        """End the iteration, even for those who wait in it; the command goes on. ``result()`` still has the output.
+
+        With both streams closed, ``result()`` has the first and the last 4 MiB of what each receives from then on;
+        ``stdout_omitted_bytes`` and ``stderr_omitted_bytes`` say how much is missing in between. With
+        ``capture_output=False``, later output of a closed stream is discarded."""
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
 
 @final
@@ -225,7 +244,8 @@ class StreamWriter:
 
     QUEUE_SIZE: ClassVar[int]
     def write(self, data: bytes | bytearray | memoryview) -> OperationRef[None]:
-        """Queue bytes; the operation completes when they were handed to the connection under flow control. ``TypeError`` for str."""
+        """Queue bytes. The operation completes when flow control has let all of them pass to the connection.
+        ``TypeError`` for a str."""
     def writeline(self, text: str, encoding: str = "utf-8") -> OperationRef[None]: ...
     def close(self) -> OperationRef[None]: ...
     def set_exception(self, exception: BaseException) -> None: ...

@@ -8,16 +8,16 @@
     ├ SandboxError
     │ ├ SandboxValidationError (also CWSandboxValidationError)
     │ ├ SandboxNotRunningError
-    │ │ └ SandboxUnavailableError                    worth another try
+    │ │ └ SandboxUnavailableError                    worth retrying
     │ │   ├ SnapshotBackendThrottledError            (also SandboxSnapshotError)
     │ │   ├ SnapshotBucketProvisioningError          (also SandboxSnapshotError)
     │ │   └ VolumeRunnerUnavailableError             (also VolumeError)
     │ ├ SandboxTimeoutError
-    │ │ ├ SandboxRequestTimeoutError                 worth another try
+    │ │ ├ SandboxRequestTimeoutError                 worth retrying
     │ │ ├ SandboxCommandTimeoutError
     │ │ ├ SnapshotWaitTimeoutError                   (also SandboxSnapshotError)
     │ │ └ VolumeWaitTimeoutError
-    │ ├ SandboxResourceExhaustedError                worth another try
+    │ ├ SandboxResourceExhaustedError                worth retrying
     │ ├ SandboxTerminatedError
     │ ├ SandboxFailedError
     │ ├ SandboxTerminalStateUnavailableError
@@ -41,8 +41,9 @@
     └ FunctionError
       └ AsyncFunctionError
 
-Wrong arguments raise the builtin ``ValueError`` and ``TypeError``. ``result(timeout)`` that is not ready in time
-raises the builtin ``TimeoutError``, a cancelled operation ``concurrent.futures.CancelledError``.
+Wrong arguments raise the built-in ``ValueError`` and ``TypeError``. ``result(timeout)`` raises the built-in
+``TimeoutError`` when the result is not ready in time. A cancelled operation raises
+``concurrent.futures.CancelledError``.
 """
 
 from __future__ import annotations
@@ -66,11 +67,12 @@ def _rebuild(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
 class CWSandboxError(Exception):
     """Base of all exceptions of the package.
 
-    ``reason`` is the server's reason code, ``metadata`` what it said beside it (empty if nothing), ``retry_delay``
-    how long it asks to wait before another try.
+    ``reason`` is the server's reason code, ``metadata`` the details that came with it (empty if there were none), and
+    ``retry_delay`` how long the server asks to wait before a retry.
 
-    ``exec_result`` is set on every failure of a command: a ``ProcessResult`` with the output received until then. Its
-    ``returncode`` is the command's exit code, or -1 when none was received (time limit, lost connection, ``stop()``).
+    ``exec_result`` is set on every failure of a command. It is a ``ProcessResult`` with the output received until
+    then. Its ``returncode`` is the command's exit code, or -1 if none was received (time limit, lost connection,
+    ``stop()``).
     """
 
     reason: str | None
@@ -130,21 +132,21 @@ class SandboxNotRunningError(SandboxError):
 
 
 class SandboxUnavailableError(SandboxNotRunningError):
-    """The service or the sandbox's runner cannot be reached now. Worth another try."""
+    """The service or the sandbox's runner cannot be reached at the moment. Worth retrying."""
 
 
 class SandboxTimeoutError(SandboxError):
     """A wait or a command took longer than its time limit.
 
-    ``timeout`` is that limit in seconds, None when it is not known or was another's. Of a command there are also
-    ``cmd``, its argv, and what it printed until then, as text: ``stdout``, which ``output`` is another name for, and
-    ``stderr``. They are those of ``exec_result``, under the names that ``subprocess.TimeoutExpired`` has, and None
-    where no command was run::
+    ``timeout`` is that limit in seconds, or None if the limit is unknown or was somebody else's. For a command there
+    are also ``cmd``, its argv, and what it had printed, as text: ``stdout`` (``output`` is the same) and ``stderr``.
+    They come from ``exec_result``, under the names that ``subprocess.TimeoutExpired`` uses, and are None if no command
+    was run::
 
         try:
             sandbox.exec(["make"], timeout_seconds=60).result()
         except SandboxTimeoutError as error:
-            print(f"{error.cmd} was ended after {error.timeout} s, its last words:", error.output[-1000:])
+            print(f"{error.cmd} was ended after {error.timeout} s; its last output:", error.output[-1000:])
     """
 
     timeout: float | None = None
@@ -156,27 +158,27 @@ class SandboxTimeoutError(SandboxError):
 
     @property
     def stdout(self) -> str | None:
-        """What the command wrote to standard output until then."""
+        """What the command had written to standard output."""
         return None if self.exec_result is None else self.exec_result.stdout
 
     output = stdout
 
     @property
     def stderr(self) -> str | None:
-        """What the command wrote to standard error until then."""
+        """What the command had written to standard error."""
         return None if self.exec_result is None else self.exec_result.stderr
 
 
 class SandboxRequestTimeoutError(SandboxTimeoutError):
-    """A call to the service took longer than its deadline. Worth another try."""
+    """A call to the service took longer than its deadline. Worth retrying."""
 
 
 class SandboxCommandTimeoutError(SandboxTimeoutError):
-    """The server ended the command because of a time limit of its own."""
+    """The server ended the command because of the server's own time limit."""
 
 
 class SandboxResourceExhaustedError(SandboxError):
-    """The service is out of some resource. Worth another try."""
+    """The service is out of some resource. Worth retrying."""
 
 
 class SandboxTerminatedError(SandboxError):
@@ -184,7 +186,7 @@ class SandboxTerminatedError(SandboxError):
 
 
 class SandboxFailedError(SandboxError):
-    """The sandbox with ``sandbox_id`` failed; ``status_reason`` is what the server says about it."""
+    """The sandbox ``sandbox_id`` failed; ``status_reason`` is the server's explanation."""
 
     sandbox_id: str | None
     status_reason: str | None
@@ -205,11 +207,11 @@ class SandboxFailedError(SandboxError):
 
 
 class SandboxTerminalStateUnavailableError(SandboxError):
-    """The sandbox was told to stop, but its final state was not seen in time."""
+    """The sandbox was told to stop, but its final state could not be observed in time."""
 
 
 class SandboxNotFoundError(SandboxError):
-    """There is no sandbox with this ``sandbox_id`` (any more)."""
+    """There is no sandbox with this ``sandbox_id``, or no longer."""
 
     sandbox_id: str | None
 
@@ -257,7 +259,7 @@ class SandboxExecutionError(SandboxError):
 
 
 class _StreamError(SandboxExecutionError):
-    """What the server says of a stream, with ``stream_code``, its code for it."""
+    """The server reported a fault of a stream; ``stream_code`` is its code for that."""
 
     stream_code: str | None
 
@@ -284,18 +286,21 @@ class _StreamError(SandboxExecutionError):
 
 
 class SandboxStreamBackpressureError(_StreamError):
-    """The server ended the stream since its output was read too slowly; part of it is lost.
+    """The server ended the stream because its output was read too slowly; part of it is lost.
 
     ``stream_code`` is the server's code for that.
     """
 
 
 class SandboxStreamTruncatedError(_StreamError):
-    """Part of the output was lost on the way; ``stream_code`` is the server's code for that, if it came from there."""
+    """Part of the output is missing here: it was lost in transit, or not kept because nobody read it in time.
+
+    ``stream_code`` is the server's code, if the server reported the loss.
+    """
 
 
 class SandboxFileError(SandboxError):
-    """A file operation failed; ``filepath`` is the path it was about."""
+    """A file operation on ``filepath`` failed."""
 
     filepath: str | None
 
@@ -355,15 +360,15 @@ class SnapshotBucketMismatchError(SandboxSnapshotError):
 
 
 class SnapshotOnStopConflictError(SandboxSnapshotError):
-    """A snapshot on stop was asked for too late."""
+    """A snapshot on stop was requested too late."""
 
 
 class SnapshotBackendThrottledError(SandboxUnavailableError, SandboxSnapshotError):
-    """The snapshot backend is busy. Worth another try."""
+    """The snapshot backend is busy. Worth retrying."""
 
 
 class SnapshotBucketProvisioningError(SandboxUnavailableError, SandboxSnapshotError):
-    """The snapshot bucket is still being set up. Worth another try."""
+    """The snapshot bucket is still being set up. Worth retrying."""
 
 
 class SnapshotWaitTimeoutError(SandboxTimeoutError, SandboxSnapshotError):
@@ -371,7 +376,7 @@ class SnapshotWaitTimeoutError(SandboxTimeoutError, SandboxSnapshotError):
 
 
 class VolumeError(SandboxError):
-    """A registered volume cannot be used as asked; ``volume_id`` names it if known."""
+    """A registered volume cannot be used as requested; ``volume_id`` names it if known."""
 
     volume_id: str | None
 
@@ -425,7 +430,7 @@ class VolumeQuotaExceededError(VolumeError):
 
 
 class VolumeRunnerUnavailableError(VolumeError, SandboxUnavailableError):
-    """The volume's runner is away for now. Worth another try."""
+    """The volume's runner is temporarily unavailable. Worth retrying."""
 
 
 class VolumeWaitTimeoutError(SandboxTimeoutError):
@@ -473,7 +478,7 @@ class RunnerNotFoundError(DiscoveryError):
 
 
 class ProfileNotFoundError(DiscoveryError):
-    """Never raised any more; kept for programs that catch it, with ``profile_name`` and ``runner_id``."""
+    """No longer raised; kept, with ``profile_name`` and ``runner_id``, for programs that catch it."""
 
     profile_name: str
     runner_id: str | None

@@ -1,4 +1,4 @@
-"""What a sandbox's public object tells without asking the server."""
+"""What a sandbox's public object knows without asking the server."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ class SandboxProperties:
 
     @property
     def sandbox_id(self) -> str | None:
-        """The server's id, None before the create was accepted."""
+        """The server's id; None until the server has accepted the create."""
         return self._handle.sandbox_id
 
     @property
     def status(self) -> SandboxStatus | None:
-        """The last known status, None before the create was accepted."""
+        """The last known status; None until the server has accepted the create."""
         return self._handle.state.status
 
     @property
     def status_updated_at(self) -> datetime | None:
-        """When the status was last confirmed, aware UTC."""
+        """When the status was last confirmed, as an aware datetime in UTC."""
         return self._handle.state.confirmed_at
 
     @property
     def status_reason(self) -> str | None:
-        """The server's words on the status."""
+        """The server's explanation of the status."""
         return self._handle.echo.status.get("state_reason") or None
 
     @property
@@ -68,25 +68,25 @@ class SandboxProperties:
 
     @property
     def created_at(self) -> datetime | None:
-        """When the server created it, aware UTC."""
+        """When the server created the sandbox, as an aware datetime in UTC."""
         return self._handle.echo.created_at
 
     @property
     def started_at(self) -> datetime | None:
-        """When it started to run: UTC, but naive (without a time zone), unlike the other times."""
+        """When the sandbox started to run: in UTC, but naive (without a time zone), unlike the other times."""
         started = self._handle.echo.started_at
         return None if started is None else started.replace(tzinfo=None)
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Its labels: those asked for, later those the server tells."""
+        """Its labels: first those requested, later those the server reports."""
         if self._handle.echo.spec:
             return tuple(self._handle.echo.spec["tags"])
         return () if self._workload is None else self._workload.tags
 
     @property
     def control(self) -> SandboxControl | None:
-        """Who manages the containers, None before any answer."""
+        """Who manages the containers; None before the first answer."""
         return echo.control(self._handle.echo.message)
 
     @property
@@ -127,22 +127,22 @@ class SandboxProperties:
 
     @property
     def service_addresses(self) -> tuple[TlsPassthroughEndpointStatus, ...]:
-        """The TLS passthrough endpoints in effect, while the sandbox comes up or runs."""
+        """The TLS passthrough endpoints in effect, while the sandbox starts or runs."""
         return self._handle.echo.service_addresses
 
     @property
     def endpoint_share_token(self) -> EndpointShareToken | None:
-        """The credential for share-token endpoints. Only on the object that created the sandbox."""
+        """The credential for share-token endpoints. Only the object that created the sandbox has it."""
         return self._handle.echo.share_token
 
     @property
     def exposed_ports(self) -> tuple[tuple[int, str], ...] | None:
-        """(port, name) of services that something outside can reach; None before the server told of any."""
+        """(port, name) of services that can be reached from outside; None until the server has reported any."""
         return self._handle.echo.exposed_ports
 
     @property
     def dns_egress_names(self) -> tuple[str, ...]:
-        """Host names that may be connected to."""
+        """Host names that the sandbox may connect to."""
         return self._handle.echo.dns_egress_names
 
     @property

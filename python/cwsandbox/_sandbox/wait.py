@@ -21,11 +21,11 @@ def results(refs: OperationRef[_T], /) -> _T: ...
 @overload
 def results(refs: Sequence[OperationRef[_T]], /) -> list[_T]: ...
 def results(refs: OperationRef[_T] | Sequence[OperationRef[_T]], /) -> _T | list[_T]:
-    """Block for the value of one operation, or for a list of those of several.
+    """Block until one operation has its value, or several have theirs, and return that value or a list.
 
-    ``refs`` is an ``OperationRef`` or ``Process``, or a sequence of them. Values come in the order given; the first
-    failure in that order is raised, and the other operations go on. ``TypeError`` for anything else, before the first
-    wait.
+    ``refs`` is an ``OperationRef`` or ``Process``, or a sequence of them. Values come in the order given. The first
+    failure in that order is raised; the other operations go on. Anything else is a ``TypeError``, raised before the
+    first wait.
 
     ::
 
@@ -51,16 +51,15 @@ def _items(values: object, what: str, rule: str) -> list[Any]:
 def wait(
     waitables: Sequence[_W], num_returns: int | None = None, timeout: float | None = None
 ) -> tuple[list[_W], list[_W]]:
-    """Block until some of several sandboxes, operations and processes are done; returns those and the others.
+    """Block until some of several sandboxes, operations and processes are done; return those and the others.
 
     - ``waitables``: a sequence of ``Sandbox``, ``OperationRef`` and ``Process``. An operation is done when it has
-      ended, well or not; a sandbox, which is created if need be, when it runs or has failed to.
+      ended, successfully or not. A sandbox is created if need be, and is done when it runs or has failed to.
     - ``num_returns``: how many to wait for, at least 1. Default: all.
-    - ``timeout``: how many seconds to wait at most; 0 only looks. Default: no limit.
+    - ``timeout``: how many seconds to wait at most; 0 only checks. Default: no limit.
 
-    Both lists are in the order given, the first has at most ``num_returns`` items; what was done beyond that number
-    comes first among the others. Nothing is raised for failed items or when the time is over, and nothing is
-    cancelled.
+    Both lists are in the order given. The first has at most ``num_returns`` items; further items that are done come
+    first in the second. Nothing is raised for failed items or when the time is up, and nothing is cancelled.
 
     ::
 

@@ -22,8 +22,8 @@ _mode: tuple[str, Callable[[], AuthHeaders]] | None = None
 def set_auth_mode(name: str, get_auth: Callable[[], AuthHeaders]) -> None:
     """Replace the process-wide source of credentials.
 
-    ``get_auth`` is called, on a worker thread, whenever a sandbox without an ``auth`` of its own needs credentials;
-    ``name`` stands in error messages. The last call wins.
+    ``get_auth`` is called on a worker thread whenever a sandbox without an ``auth`` of its own needs credentials.
+    ``name`` appears in error messages. The last call wins.
     """
     if not callable(get_auth):
         raise TypeError(f"get_auth must be callable, got {get_auth!r}")

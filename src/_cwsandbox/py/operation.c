@@ -314,13 +314,13 @@ static PyMethodDef operation_methods[] = {
      PyDoc_STR("result($self, timeout=None)\n--\n\n"
                "Block for the value, at most `timeout` seconds (then TimeoutError; the operation "
                "goes on).\n\n"
-               "Raises the operation's exception, concurrent.futures.CancelledError when it was "
+               "Raises the operation's exception; concurrent.futures.CancelledError when it was "
                "cancelled.")},
     {"_done", operation_done, METH_NOARGS,
      PyDoc_STR("_done($self)\n--\n\nWhether result() would return or raise without waiting.")},
     {"_cancel", operation_cancel, METH_NOARGS,
-     PyDoc_STR("_cancel($self)\n--\n\nCancel if not done: True when this ended it or it was "
-               "cancelled before.")},
+     PyDoc_STR("_cancel($self)\n--\n\nCancel it if it is not done. True if this call or an "
+               "earlier one cancelled it.")},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
     {NULL},
 };
@@ -331,13 +331,12 @@ static PyMemberDef operation_members[] = {
 };
 
 static PyType_Slot operation_slots[] = {
-    {Py_tp_doc,
-     (void *)PyDoc_STR(
-         "OperationRef(future)\n--\n\n"
-         "One-shot result of an operation that runs in the background.\n\n"
-         "`future` is the concurrent.futures.Future whose outcome it is.\n"
-         "The value stays: it can be taken any number of times, by result() from threads\n"
-         "and by await from any event loop.")},
+    {Py_tp_doc, (void *)PyDoc_STR(
+                    "OperationRef(future)\n--\n\n"
+                    "The result of an operation that runs in the background.\n\n"
+                    "`future` is the concurrent.futures.Future whose outcome it is.\n"
+                    "The value stays: it can be retrieved any number of times, with result() from\n"
+                    "threads and with await from any event loop.")},
     {Py_tp_new, operation_new},
     {Py_tp_init, operation_init},
     {Py_am_await, operation_await},

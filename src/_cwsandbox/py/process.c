@@ -446,15 +446,15 @@ static PyObject *process_repr(PyObject *self)
 
 static PyMethodDef process_methods[] = {
     {"poll", process_poll, METH_NOARGS,
-     PyDoc_STR("poll($self)\n--\n\nThe exit code, None while it runs and after cancel(). Raises "
-               "the failure of a failed process; never blocks.")},
+     PyDoc_STR("poll($self)\n--\n\nThe exit code; None while it runs and after cancel(). Raises "
+               "the failure of a failed process. Never blocks.")},
     {"wait", (PyCFunction)(void (*)(void))process_wait, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR(
          "wait($self, timeout=None)\n--\n\nBlock for the exit code, at most `timeout` seconds; "
-         "as result() otherwise.")},
+         "otherwise like result().")},
     {"cancel", process_cancel, METH_NOARGS,
-     PyDoc_STR("cancel($self)\n--\n\nEnd the command: True, also when repeated; False when it had "
-               "ended before.")},
+     PyDoc_STR("cancel($self)\n--\n\nEnd the command. True, even when repeated; False if it had "
+               "already ended.")},
     {NULL},
 };
 
@@ -469,9 +469,8 @@ static PyGetSetDef process_getset[] = {
     {"stdin", process_stdin, NULL,
      PyDoc_STR("Standard input, a StreamWriter; None without exec(..., stdin=True)."), NULL},
     {"returncode", process_returncode, NULL,
-     PyDoc_STR("The exit code, None while it runs and after a failure."), NULL},
-    {"command", process_command, NULL, PyDoc_STR("A copy of the command it was started with."),
-     NULL},
+     PyDoc_STR("The exit code; None while it runs and after a failure."), NULL},
+    {"command", process_command, NULL, PyDoc_STR("A copy of the command that it runs."), NULL},
     {"_output", process_output, NULL,
      PyDoc_STR("What it has printed: an Output, which does not keep this object."), NULL},
     {"_sandbox", process_sandbox, NULL, PyDoc_STR("The SandboxCore it was started by."), NULL},

@@ -211,14 +211,15 @@ static PyObject *reader_repr(PyObject *self)
 static PyMethodDef reader_methods[] = {
     {"chunks", reader_chunks, METH_NOARGS,
      PyDoc_STR("chunks($self)\n--\n\nIterate the text as it arrives, without waiting for the end "
-               "of a line: characters are whole.\n\nIt shares the cursor with the iteration of "
-               "lines, which can be taken up again at any time.")},
+               "of a line. Characters are never split.\n\nIt shares the cursor with the iteration "
+               "of lines, which can be resumed at any time.")},
     {"close", reader_close, METH_NOARGS,
-     PyDoc_STR("close($self)\n--\n\nEnd the iteration, also for who waits in it. The command is "
-               "not affected.\n\n"
-               "result() still has the output. With both streams closed, of what is yet to come it "
-               "has the first\nand the last 4 MiB of each; how much lies between is in "
-               "stdout_omitted_bytes and stderr_omitted_bytes.")},
+     PyDoc_STR(
+         "close($self)\n--\n\nEnd the iteration, even for those who wait in it. The command is "
+         "not affected.\n\n"
+         "result() still has the output. With both streams closed, it has the first and the\n"
+         "last 4 MiB of what each receives from then on; stdout_omitted_bytes and\n"
+         "stderr_omitted_bytes say how much is missing in between.")},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
     {NULL},
 };
@@ -226,8 +227,8 @@ static PyMethodDef reader_methods[] = {
 static PyType_Slot reader_slots[] = {
     {Py_tp_doc,
      (void *)PyDoc_STR(
-         "Iterates lines as they arrive: `for` from threads, `async for` from any event loop;\n"
-         "one shared cursor.")},
+         "Iterates lines as they arrive: with `for` from threads, with `async for` from any\n"
+         "event loop. The cursor is shared.")},
     {Py_tp_repr, reader_repr},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, reader_next},

@@ -257,22 +257,22 @@ static PyMethodDef writer_methods[] = {
      PyDoc_STR(
          "write($self, data)\n--\n\n"
          "Queue `data`, which is bytes, a bytearray or a memoryview.\n\n"
-         "The operation is done when they were handed to the connection under flow control. "
-         "TypeError for a str;\nSandboxExecutionError when the input is closed or the command "
-         "has ended, and what the command\nfailed with if it has failed.")},
+         "The operation is done when flow control has let all of them pass to the connection.\n"
+         "TypeError for a str; SandboxExecutionError if the input is closed or the command has\n"
+         "ended; if the command has failed, its failure.")},
     {"writeline", (PyCFunction)(void (*)(void))writer_writeline, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("writeline($self, text, encoding='utf-8')\n--\n\nQueue a line: `text`, a str, and a "
-               "newline, in `encoding`. Otherwise as write().")},
+               "newline, in `encoding`. Otherwise like write().")},
     {"close", writer_close, METH_NOARGS,
-     PyDoc_STR("close($self)\n--\n\nEnd the input after what is queued.")},
+     PyDoc_STR("close($self)\n--\n\nEnd the input once everything queued has been sent.")},
     {"set_exception", writer_set_exception, METH_O,
-     PyDoc_STR("set_exception($self, exception)\n--\n\nLet all later writes fail because of "
+     PyDoc_STR("set_exception($self, exception)\n--\n\nMake all later writes fail because of "
                "`exception`.")},
     {NULL},
 };
 
 static PyGetSetDef writer_getset[] = {
-    {"closed", writer_closed, NULL, PyDoc_STR("close() was called."), NULL},
+    {"closed", writer_closed, NULL, PyDoc_STR("Whether close() was called."), NULL},
     {NULL},
 };
 
