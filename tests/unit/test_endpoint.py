@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cwsandbox import _cwsandbox
-from cwsandbox._service.endpoint import target
+from cwsandbox._service.endpoint import base_url, target
 
 GOOD = [
     "https://h",
@@ -27,6 +27,7 @@ BAD = {
     "unix:relative": "unix:///path",
     "https://h/v1": "does not support URL paths",
     "https://": "must have a hostname",
+    "https:///": "must have a hostname",
     "https://:443": "must have a hostname",
     "https://h:99999": "port '99999' must be a number from 0 to 65535",
     "https://h:x": "port 'x' must be a number from 0 to 65535",
@@ -46,3 +47,6 @@ def test_bad(url: str) -> None:
     with pytest.raises(ValueError, match=BAD[url]) as raised:
         _cwsandbox.Channel(target(url))
     assert repr(url) in str(raised.value)
+    if url:  # else the default is used
+        with pytest.raises(ValueError, match=BAD[url]):
+            _cwsandbox.Channel(target(base_url(url)))

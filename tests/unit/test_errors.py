@@ -428,7 +428,7 @@ def test_a_gap_in_the_output() -> None:
         PROCESS, rpc_error("gap", 15, "12 bytes of its stdout were not read")
     )
     assert type(error) is exceptions.SandboxStreamTruncatedError
-    assert "12 bytes of its stdout" in str(error)
+    assert "12 bytes of its stdout were not read; iterate again" in str(error)
 
 
 @pytest.mark.parametrize("kind", ["status", "no_exit", "frame", "closed", "ready_timeout"])

@@ -18,7 +18,8 @@ def base_url(argument: str | None, default: str = DEFAULT_BASE_URL) -> str:
     if argument is not None and not isinstance(argument, str):
         raise TypeError(f"base_url must be a str, got {argument!r}")
     url = argument or os.environ.get("CWSANDBOX_BASE_URL") or default
-    return url if url.startswith("unix:") else url.rstrip("/")
+    stripped = url.rstrip("/")
+    return url if url.startswith("unix:") or stripped.endswith(":") else stripped
 
 
 def target(url: str) -> str:

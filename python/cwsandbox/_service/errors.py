@@ -207,7 +207,7 @@ def command_exception(
         )
     if error.kind == "gap":
         return exc.SandboxStreamTruncatedError(
-            f"Part of the output of command {name} is missing: {error.message}"
+            f"Part of the output of command {name} is missing: {error.message}; iterate again to go on behind it"
         )
     if error.kind == "frame":
         return _frame_exception(error, name)
