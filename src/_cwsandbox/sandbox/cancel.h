@@ -1,6 +1,7 @@
 /*
- * The race between an operation's end and the wish to cancel it, settled by one atomic: who comes
- * first wins, and a cancel that was told "yes" is never followed by a result. Any thread.
+ * Decides the race between an operation's end and a cancellation with one atomic. Whichever comes
+ * first wins. A cancellation that got "yes" is never followed by a result. Any thread, unless
+ * noted.
  */
 #pragma once
 
@@ -10,12 +11,13 @@
 
 enum cws_phase {
     CWS_PHASE_LIVE,
-    CWS_PHASE_CANCELLED, /* wished for; the end has not come yet */
+    CWS_PHASE_CANCELLED, /* asked for; the end has not come yet */
     CWS_PHASE_ENDED,
     CWS_PHASE_ENDED_CANCELLED,
 };
 
-/* True: it ends, or ended, as cancelled; *out_first tells the one caller that has to see to it. */
+/* True: the operation ends, or has ended, as cancelled. *out_first is true for exactly one caller,
+ * who must then end the operation. */
 static inline bool cws_phase_cancel(atomic_int *phase, bool *out_first)
 {
     int expected = CWS_PHASE_LIVE;
@@ -23,7 +25,8 @@ static inline bool cws_phase_cancel(atomic_int *phase, bool *out_first)
     return *out_first || expected != CWS_PHASE_ENDED;
 }
 
-/* Loop thread, once: true when the operation has to end as cancelled, whatever came. */
+/* Loop thread, once, when the operation ends. True: it must end as cancelled, whatever its result
+ * was. */
 static inline bool cws_phase_end(atomic_int *phase)
 {
     int expected = CWS_PHASE_LIVE;

@@ -20,11 +20,11 @@ struct cws_exec_variable; /* exec_wire.h */
 
 enum cws_exec_end {
     CWS_EXEC_RUNNING,
-    CWS_EXEC_EXITED,        /* exit_code holds */
-    CWS_EXEC_STATUS,        /* gRPC status: `status` */
-    CWS_EXEC_FRAME,         /* in-band error: status.message, frame_code */
+    CWS_EXEC_EXITED,        /* exited; see exit_code */
+    CWS_EXEC_STATUS,        /* the call failed; see status */
+    CWS_EXEC_FRAME,         /* the service sent an error frame; see status.message and frame_code */
     CWS_EXEC_NO_EXIT,       /* the stream ended OK without an exit status */
-    CWS_EXEC_READY_TIMEOUT, /* stdin: no ready frame in time */
+    CWS_EXEC_READY_TIMEOUT, /* with stdin: no ready frame arrived in time */
     CWS_EXEC_NOT_OPEN,      /* the sandbox could not be started (cws_sandbox_fail) */
     CWS_EXEC_CLOSED,        /* the sandbox was stopped (cws_sandbox_close) */
     CWS_EXEC_CANCELLED,     /* cws_exec_cancel */
@@ -51,19 +51,20 @@ struct cws_exec {
 
     struct {
         atomic_int phase;        /* enum cws_phase */
-        atomic_int keepers;      /* who may still ask for the output; stays 0 once it is */
-        atomic_bool flow_posted; /* flow_task is under way */
+        atomic_int keepers;      /* how many may still ask for the output; once 0, it stays 0 */
+        atomic_bool flow_posted; /* flow_task has been posted and has not run yet */
         atomic_size_t held;      /* bytes of output that hold the command back */
     } shared;                    /* any thread's, without a lock */
     struct {
         struct cws_tenant tenant;
         struct cws_call *call;
-        struct cws_output *piecewise; /* where the pieces of the message that is coming go */
-        size_t head_len;              /* bytes in front of the first of them */
+        struct cws_output *piecewise; /* where the pieces of the message that is arriving go */
+        size_t head_len;              /* bytes of that message in front of its data */
         uint8_t *init;                /* the init message without the sandbox's id, until sent */
         size_t init_len;
         char *cwd;              /* until sent; NULL: none was asked for */
-        struct cws_timer timer; /* ready gate, then the wait for the peer to end the stream */
+        struct cws_timer timer; /* the time limit first for the ready frame, then for the peer to
+                                   end the stream */
     } loop_only;
 };
 
@@ -77,41 +78,41 @@ struct cws_exec_options {
     const struct cws_exec_variable *env;
     size_t env_count;
     enum cws_output_kept kept;
-    size_t output_max; /* CWS_OUTPUT_ENDS: bytes kept of each stream */
+    size_t output_max; /* CWS_OUTPUT_ENDS: how many bytes of each stream are kept */
 };
 
-/* Starts the command, or lets it wait for the sandbox. Copies the options. The caller gets one
- * reference and is a keeper. */
+/* Starts the command, or makes it wait for the sandbox. Copies the options. The caller gets one
+ * reference and is a keeper (see below). CWS_NO_MEMORY. Any thread. */
 enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exec_options *options,
                                struct cws_exec **out_exec) CWS_MUST_CHECK;
 void cws_exec_ref(struct cws_exec *exec);
 void cws_exec_unref(struct cws_exec *exec); /* NULL is allowed */
 
-/* True: it ends with CWS_EXEC_CANCELLED (now or by an earlier call) and its stream is reset; false:
- * it was done already. */
+/* Any thread. True: the exec ends with CWS_EXEC_CANCELLED, because of this call or an earlier one,
+ * and its stream is reset. False: it had ended already. */
 bool cws_exec_cancel(struct cws_exec *exec);
 
-/* Any thread: one more, or one less, that may ask for the output. With the last one gone, output is
- * discarded for good; the command goes on. Each keeper holds a reference of its own: keep takes it,
- * let_go gives it up. Keep needs a reference of the caller's, and takes none and returns false
- * where the last keeper is gone. */
+/* Any thread. A keeper is a user who may still ask for the output. When the last keeper has let go,
+ * output is discarded for good; the command goes on. Each keeper has a reference of its own: keep
+ * takes it, let_go drops it. The caller of keep must hold a reference. Keep returns false, and
+ * takes none, if the last keeper has let go already. */
 bool cws_exec_keep(struct cws_exec *exec) CWS_MUST_CHECK;
 void cws_exec_let_go(struct cws_exec *exec);
 
-/* Any thread, as cws_output_close of `out` or `err`. Where only unread output is kept, that of a
- * closed stream is discarded; else, with both closed, only the ends of what is yet to come are kept
- * (CWS_EXEC_CLOSED_MAX). */
+/* Any thread: cws_output_close of `out` or `err`. With CWS_OUTPUT_UNREAD the closed stream's output
+ * is discarded. With CWS_OUTPUT_ALL, once both streams are closed, only the first and last bytes of
+ * each are kept (CWS_EXEC_CLOSED_MAX). */
 void cws_exec_close_output(struct cws_exec *exec, struct cws_output *output);
 
-/* Bytes of each stream that are kept for the result when both readers were closed. */
+/* How many bytes of each stream are kept for the result once both readers were closed. */
 #define CWS_EXEC_CLOSED_MAX ((size_t)8 * 1024 * 1024)
-/* CWS_OUTPUT_UNREAD: bytes that are kept of a stream without a reader while somebody waits for the
- * end or for the other stream. */
+/* CWS_OUTPUT_UNREAD: how many bytes are kept of a stream that has no reader while somebody waits
+ * for the end or for the other stream. */
 #define CWS_EXEC_UNREAD_MAX ((size_t)256 * 1024)
 
 /* ---- for exec.c, on the loop thread --------------------------------------------------------- */
 
-/* Before the start. */
+/* Sets up how output is kept, before the exec starts. */
 void cws_exec_flow_init(struct cws_exec *exec, const struct cws_exec_options *options);
-/* Output has come. */
+/* Output has arrived: decides anew what is kept and whether the command is held back. */
 void cws_exec_flow_update(struct cws_exec *exec);

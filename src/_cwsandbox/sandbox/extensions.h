@@ -1,8 +1,8 @@
 /*
- * What a service may be able to do beyond its published messages. It is asked for in fields with
- * numbers from 1000 on, which a service that does not know them skips without a word: so each is
- * used only after the service has named it in the header CWS_EXTENSIONS_HEADER of an answer.
- * docs/wire.md has this table, too; the daemon's is in cwsandboxd/values/extensions.h.
+ * What a service may support beyond its published messages. Extensions use fields with numbers from
+ * 1000 on. A service that does not know such a field ignores it silently. So an extension is used
+ * only after the service has named it in the header CWS_EXTENSIONS_HEADER of an answer.
+ * docs/wire.md repeats this table; the daemon's is in cwsandboxd/values/extensions.h.
  */
 #pragma once
 
@@ -15,6 +15,6 @@ enum cws_extension {
     CWS_EXTENSION_CWD = 1u << 0,
 };
 
-/* The extensions named in a header's value, separated by commas and perhaps blanks; a set of enum
- * cws_extension. Names that are not known here are skipped. */
+/* The set (of enum cws_extension) named in a header's value. Names are separated by commas and
+ * optional blanks; unknown names are skipped. Any thread. */
 unsigned cws_extensions_parse(const char *value, size_t len);

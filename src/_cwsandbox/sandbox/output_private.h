@@ -1,4 +1,4 @@
-/* What the parts of an output share: the memory its bytes lie in. */
+/* Shared by output*.c: the memory that an output's bytes lie in. */
 #pragma once
 
 #include "base/alloc.h"
@@ -6,7 +6,7 @@
 #include "sandbox/output.h"
 
 struct cws_output_chunk {
-    struct cws_output_chunk *_Atomic next; /* set once nothing more is put into this one */
+    struct cws_output_chunk *_Atomic next; /* set once nothing more is appended to this one */
     atomic_size_t used;                    /* grows; bytes below it never change */
     size_t cap;
     enum { WITH_CHUNK, OWN_PAGES, FOREIGN } memory; /* where `data` lies */
@@ -23,13 +23,13 @@ static inline struct cws_output_chunk *cws_output_next_of(struct cws_output_chun
     return atomic_load_explicit(&chunk->next, memory_order_acquire);
 }
 
-/* Of a chunk with own pages: bytes of its first page that are in front of its data. */
+/* For a chunk with OWN_PAGES: how many bytes of its first page precede its data. */
 static inline size_t cws_output_lead(const struct cws_output_chunk *chunk)
 {
     return (uintptr_t)chunk->data % CWS_PAGE;
 }
 
-/* Returns the next one. */
+/* Frees the chunk and returns the next one. */
 static inline struct cws_output_chunk *cws_output_free_chunk(struct cws_output_chunk *chunk)
 {
     struct cws_output_chunk *next = cws_output_next_of(chunk);
@@ -40,7 +40,7 @@ static inline struct cws_output_chunk *cws_output_free_chunk(struct cws_output_c
     return next;
 }
 
-/* Bytes up to the tail's first; the lock is held. */
+/* The position in the stream of the tail's first byte. The lock is held. */
 static inline size_t cws_output_tail_at(const struct cws_output *output)
 {
     return output->synced.size - output->synced.tail.len;
@@ -51,6 +51,6 @@ enum cws_output_next cws_output_take_of_ends(struct cws_output *output, enum cws
                                              struct cws_output_line *out_line,
                                              struct cws_observer *observer);
 
-/* Bytes at the end that begin a UTF-8 character and do not finish it: 0 to 3. `last` are the last
- * `len` bytes, four of them are enough. */
+/* How many bytes at the end begin a UTF-8 character without finishing it: 0 to 3. `last` is the
+ * last `len` bytes; four are enough. */
 size_t cws_output_unfinished(const uint8_t *last, size_t len);

@@ -1,8 +1,8 @@
 /*
- * The core's side of one sandbox: where its tenants wait until it is known to run, and end with it.
+ * The core's side of one sandbox. Its tenants wait here until it is known to run, and end with it.
  *
- * Any thread may call the functions, but for cws_sandbox_admit; what they ask for happens on the
- * loop thread, in the order of the calls.
+ * Any thread may call these functions, except cws_sandbox_admit. What they ask for is done on the
+ * loop thread, in the order of the calls. CWS_NO_MEMORY is their only error.
  */
 #pragma once
 
@@ -31,23 +31,24 @@ struct cws_sandbox {
     } loop_only;
 };
 
-/* One reference for the caller. */
+/* The caller gets one reference. */
 enum cws_status cws_sandbox_new(struct cws_loop *loop,
                                 struct cws_sandbox **out_sandbox) CWS_MUST_CHECK;
 void cws_sandbox_ref(struct cws_sandbox *sandbox);
 void cws_sandbox_unref(struct cws_sandbox *sandbox); /* NULL is allowed */
 
-/* Known to run under this id: tenants that wait are sent in the order in which they were admitted,
- * later ones at once. Opening an open one replaces channel and id for later tenants; a closed one
- * stays closed. */
+/* The sandbox is known to run under this id. Waiting tenants are sent in the order in which they
+ * were admitted, later ones at once. Opening it again replaces channel and id for later tenants. A
+ * closed sandbox stays closed. */
 enum cws_status cws_sandbox_open(struct cws_sandbox *sandbox, struct cws_channel *channel,
                                  const char *id) CWS_MUST_CHECK;
-/* Not known to run, or not any more: tenants that wait end with CWS_EVICTION_NOT_OPEN, later ones
- * wait again. Those that run are left alone. */
+/* The sandbox is not, or no longer, known to run. Waiting tenants end with CWS_EVICTION_NOT_OPEN;
+ * later ones wait again. Running ones are left alone. */
 enum cws_status cws_sandbox_fail(struct cws_sandbox *sandbox) CWS_MUST_CHECK;
-/* Stopped: tenants that wait or run end with CWS_EVICTION_CLOSED, later ones at once. */
+/* The sandbox was stopped. Waiting and running tenants end with CWS_EVICTION_CLOSED, later ones at
+ * once. */
 enum cws_status cws_sandbox_close(struct cws_sandbox *sandbox) CWS_MUST_CHECK;
 
-/* Loop thread: lets the tenant wait, sends it or ends it, as the sandbox's state says. The tenant
- * may be gone when this returns. */
+/* Loop thread: makes the tenant wait, sends it or ends it, depending on the sandbox's state. The
+ * tenant may be gone when this returns. */
 void cws_sandbox_admit(struct cws_sandbox *sandbox, struct cws_tenant *tenant);

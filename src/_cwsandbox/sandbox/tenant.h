@@ -1,10 +1,10 @@
 /*
- * A tenant of a sandbox: what waits for the sandbox to run, is sent to it and ends with it. A
- * command is one; a stream of logs or a terminal would be others.
+ * A tenant of a sandbox waits for the sandbox to run, is sent to it, and ends with it. A command is
+ * a tenant; a log stream or a terminal would be others.
  *
  *   cws_sandbox_admit → waiting → sent → gone
  *
- * Embedded in an operation. All of it belongs to the loop thread.
+ * Embedded in an operation. Loop thread only.
  */
 #pragma once
 
@@ -18,15 +18,16 @@ enum cws_eviction {
 
 struct cws_tenant;
 
-/* What a tenant is told, each at most once. It may leave, and free itself, inside of either. */
+/* A tenant's events, each called at most once. The tenant may leave, and free itself, inside
+ * either. */
 struct cws_tenant_kind {
-    /* The sandbox is open: its `id` and `channel` are for the tenant's request. */
+    /* The sandbox is open: send the request, with the sandbox's `id` and `channel`. */
     void (*send)(struct cws_tenant *tenant);
-    /* The tenant is on no list any more and is not told anything again. */
+    /* The sandbox ends the tenant. The tenant is off its list and gets no more events. */
     void (*end)(struct cws_tenant *tenant, enum cws_eviction why);
 };
 
-/* The sandbox does not own its tenants. Each holds a reference on the sandbox, and stays alive
+/* The sandbox does not own its tenants. Each holds a reference to the sandbox, and must stay alive
  * until it has left or was ended. */
 struct cws_tenant {
     const struct cws_tenant_kind *kind;
@@ -39,7 +40,8 @@ static inline void cws_tenant_init(struct cws_tenant *tenant, const struct cws_t
     cws_list_init(&tenant->node);
 }
 
-/* It has come to an end by itself. Harmless when it has left, was ended, or was never admitted. */
+/* The tenant has ended by itself. Harmless if it has left already, was ended, or was never
+ * admitted. */
 static inline void cws_tenant_leave(struct cws_tenant *tenant)
 {
     cws_list_remove(&tenant->node);

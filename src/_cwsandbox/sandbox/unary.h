@@ -1,6 +1,6 @@
 /*
- * A unary call as an operation: started on any thread, driven by the loop thread, its result taken
- * on any thread.
+ * A unary call as an operation. It is started on any thread and driven by the loop thread; any
+ * thread may take its result.
  */
 #pragma once
 
@@ -14,7 +14,7 @@ struct cws_unary {
     struct cws_future future;
 
     /* Valid once the future is done: */
-    struct cws_grpc_status status; /* CANCELLED and local: by cws_unary_cancel */
+    struct cws_grpc_status status; /* cancelled by cws_unary_cancel: CANCELLED and local */
     uint8_t *reply;                /* serialized message; NULL unless status.code is 0 */
     size_t reply_len;
 
@@ -28,19 +28,21 @@ struct cws_unary {
     struct {
         struct cws_block *request; /* until sent */
         struct cws_call *call;
-        size_t replies;      /* received: one is right */
-        unsigned extensions; /* which the answer names: a set of enum cws_extension */
+        size_t replies;      /* replies received; exactly one is correct */
+        unsigned extensions; /* those the answer names: a set of enum cws_extension */
     } loop_only;
     char path[]; /* NUL-terminated; fixed at start */
 };
 
-/* `path` is copied; `request` has CWS_CALL_PREFIX bytes of room in front and is taken over on
- * success. `timeout_s` counts from now; negative: none. The caller gets one reference. */
+/* Starts the call. `path` is copied. `request` has CWS_CALL_PREFIX bytes of room in front, and is
+ * taken over on success. `timeout_s` counts from now; negative: none. The caller gets one
+ * reference. CWS_NO_MEMORY. Any thread. */
 enum cws_status cws_unary_start(struct cws_channel *channel, const char *path,
                                 struct cws_block *request, double timeout_s,
                                 struct cws_unary **out_unary) CWS_MUST_CHECK;
 void cws_unary_ref(struct cws_unary *unary);
 void cws_unary_unref(struct cws_unary *unary); /* NULL is allowed */
 
-/* True: the operation ends as cancelled (now or by an earlier call); false: it was done already. */
+/* Any thread. True: the operation ends as cancelled, because of this call or an earlier one. False:
+ * it had ended already. */
 bool cws_unary_cancel(struct cws_unary *unary);
