@@ -1,10 +1,10 @@
 /*
- * A block: one run of bytes on its way out, owned by whoever holds the pointer and handed on whole.
+ * A block is a run of bytes to be sent. Whoever holds the pointer owns it, and passes it on whole.
  *
  * Blocks carry gRPC messages from the thread that made them down to the connection without another
- * copy. Whoever ends a block's way calls cws_block_settle: `settled` then learns whether the bytes
- * were handed to the connection (CWS_OK) or dropped (any other status) and takes the block back
- * (the default frees it).
+ * copy. The last owner calls cws_block_settle. That calls `settled` with CWS_OK if the bytes were
+ * handed to the connection, or with another status if they were dropped. `settled` takes the block
+ * over; without one, the block is freed.
  */
 #pragma once
 
@@ -12,7 +12,7 @@
 #include "base/status.h"
 
 struct cws_block {
-    struct cws_list node;                                          /* for the queue it is in */
+    struct cws_list node;                                          /* in the queue of its owner */
     void (*settled)(struct cws_block *block, enum cws_status how); /* NULL: free the block */
     void *owner;                                                   /* for `settled` */
     size_t len;
@@ -20,7 +20,7 @@ struct cws_block {
     uint8_t data[];
 };
 
-/* NULL when out of memory. */
+/* A block with room for `len` bytes. NULL when out of memory. */
 struct cws_block *cws_block_new(size_t len);
-/* Ends the block's way; see above. Loop thread, or the sole owner's thread. */
+/* Ends the block's journey; see above. Loop thread, or the thread of a sole owner. */
 void cws_block_settle(struct cws_block *block, enum cws_status how);

@@ -1,6 +1,7 @@
 /*
- * A growable byte buffer with a ceiling: appended at the end, consumed from the front.
- * Caller's memory; not thread-safe. A failed call leaves the buffer as it was.
+ * A growable byte buffer with a maximum size: bytes are appended at the end and consumed from the
+ * front. The struct is the caller's memory. Not thread-safe. A call that fails leaves the buffer
+ * unchanged.
  */
 #pragma once
 
@@ -15,17 +16,17 @@ struct cws_buf {
 };
 
 void cws_buf_init(struct cws_buf *buf, size_t ceiling);
-/* Frees the memory; the buffer is as after init. */
+/* Frees the memory. The buffer is then as after init. */
 void cws_buf_done(struct cws_buf *buf);
 
-/* NULL while there never was a byte. */
+/* The content; NULL if the buffer has never held a byte. */
 static inline const uint8_t *cws_buf_bytes(const struct cws_buf *buf)
 {
     return buf->data ? buf->data + buf->head : NULL; /* NULL + 0 is undefined in C */
 }
 
-/* Room for `more` bytes after the content: CWS_OK, CWS_TOO_LARGE (ceiling) or CWS_NO_MEMORY.
- * *out_tail points at the room; fill it and call cws_buf_commit with what was written. */
+/* Makes room for `more` bytes after the content. CWS_TOO_LARGE (above the ceiling), CWS_NO_MEMORY.
+ * Write to *out_tail, then call cws_buf_commit with the number of bytes written. */
 enum cws_status cws_buf_reserve(struct cws_buf *buf, size_t more,
                                 uint8_t **out_tail) CWS_MUST_CHECK;
 void cws_buf_commit(struct cws_buf *buf, size_t written);

@@ -26,12 +26,12 @@ static inline void cws_list_push_back(struct cws_list *list, struct cws_list *no
     list->prev = node;
 }
 
-/* Takes the node out of whatever list it is in; harmless when it is in none. */
 static inline void cws_list_push_front(struct cws_list *list, struct cws_list *node)
 {
     cws_list_push_back(list->next, node);
 }
 
+/* Takes the node out of the list it is in; harmless if it is in none. */
 static inline void cws_list_remove(struct cws_list *node)
 {
     node->prev->next = node->next;

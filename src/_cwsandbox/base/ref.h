@@ -19,7 +19,7 @@ static inline void cws_ref_get(struct cws_ref *ref)
     atomic_fetch_add_explicit(&ref->count, 1, memory_order_relaxed);
 }
 
-/* True when this was the last reference: the caller frees. */
+/* True if this was the last reference: the caller then frees the struct. */
 static inline bool cws_ref_put(struct cws_ref *ref)
 {
     return atomic_fetch_sub_explicit(&ref->count, 1, memory_order_acq_rel) == 1;

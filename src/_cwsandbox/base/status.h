@@ -1,10 +1,10 @@
 /*
  * Status codes of the core's own functions, and the error value that carries the detail.
  *
- * A function that can fail returns `enum cws_status`; CWS_OK is 0. The same function takes a
- * `struct cws_error *err` when there is a detail worth telling a person: it is filled on failure
- * only, once, where the failure happened, and may get context put in front of it on the way up
- * (cws_error_wrap). `err` may be NULL. Values only: nothing to free, safe on any thread.
+ * A function that can fail returns `enum cws_status`; CWS_OK is 0. It also takes a `struct
+ * cws_error *err` if there is a detail worth telling a person. *err is filled only on failure,
+ * once, where the failure happened. Callers may put context in front of its text (cws_error_wrap).
+ * `err` may be NULL. Values only: nothing to free; any thread.
  */
 #pragma once
 
@@ -37,10 +37,10 @@ struct cws_error {
     char text[240]; /* one line, no newline, always terminated */
 };
 
-/* The constant's name in lower case words ("out of memory"). Never NULL. */
+/* The status in words, such as "out of memory". Never NULL. */
 const char *cws_status_text(enum cws_status status);
 
-/* Fills *err (may be NULL) and returns `status`, so that a failing function can `return
+/* Fills *err (`err` may be NULL) and returns `status`, so that a failing function can `return
  * cws_error_set(...)`. */
 enum cws_status cws_error_set(struct cws_error *err, enum cws_status status, const char *fmt, ...)
     CWS_PRINTF(3, 4);
@@ -49,5 +49,5 @@ enum cws_status cws_error_set(struct cws_error *err, enum cws_status status, con
 enum cws_status cws_error_set_errno(struct cws_error *err, enum cws_status status, int errnum,
                                     const char *fmt, ...) CWS_PRINTF(4, 5);
 
-/* Puts "context: " in front of the text of *err; returns its status. */
+/* Puts the formatted context and ": " in front of the text of *err. Returns its status. */
 enum cws_status cws_error_wrap(struct cws_error *err, const char *fmt, ...) CWS_PRINTF(2, 3);

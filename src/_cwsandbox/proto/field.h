@@ -1,4 +1,5 @@
-/* What a descriptor means for the memory of a message, where protobuf-c keeps it to itself. */
+/* What a descriptor says about a message's layout in memory, as far as protobuf-c has no public
+ * function for it. Pure functions; any thread. */
 #pragma once
 
 #include <protobuf-c/protobuf-c.h>
@@ -9,5 +10,5 @@
 bool cws_proto_is_map(const ProtobufCMessageDescriptor *desc,
                       const ProtobufCFieldDescriptor *field);
 
-/* Bytes that one value takes, in the message or in the array of a repeated field. */
+/* The size of one value, in the message or in the array of a repeated field. */
 size_t cws_proto_value_size(ProtobufCType type);

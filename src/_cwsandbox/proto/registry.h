@@ -1,7 +1,7 @@
 /*
- * Names to descriptors, over everything generated into this folder.
+ * Finds descriptors by name, among everything in generated/.
  *
- * Descriptors are constants: what these functions return is never freed and is for any thread.
+ * Descriptors are constants: never free what these functions return. Any thread.
  */
 #pragma once
 
@@ -19,8 +19,9 @@
 const ProtobufCMethodDescriptor *cws_proto_method(const char *name, size_t len);
 
 /*
- * As cws_proto_method, and writes the path a call of it has on the wire, for example
- * "/coreweave.sandbox.v1.SandboxService/CreateSandbox"; the empty string when NULL is returned.
+ * As cws_proto_method, but also writes the method's path on the wire, for example
+ * "/coreweave.sandbox.v1.SandboxService/CreateSandbox"; the empty string if there is no such
+ * method.
  */
 const ProtobufCMethodDescriptor *cws_proto_method_path(const char *name, size_t len,
                                                        char out_path[CWS_PROTO_PATH_MAX]);
