@@ -153,7 +153,11 @@ static bool check_container(const struct cwsd_command_request *request,
 /* Whether it is there, the command finds out. */
 static bool check_cwd(const char *cwd, struct cwsd_fault *fault)
 {
-    if (cwd[0] == '\0' || cwd[0] == '/')
+    size_t len = strlen(cwd);
+    if (len > CWSD_MAX_PATH_BYTES)
+        return cwsd_fault_set_invalid(fault, "cwd", "has %zu bytes; the kernel takes at most %d",
+                                      len, CWSD_MAX_PATH_BYTES);
+    if (len == 0 || cwd[0] == '/')
         return true;
     return cwsd_fault_set_invalid(fault, "cwd", "\"%s\" must be an absolute path",
                                   cwsd_text_short(cwd).text);

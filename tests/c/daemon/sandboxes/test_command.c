@@ -4,6 +4,7 @@
 #include "support/box_world.h"
 #include "support/daemon_help.h"
 #include "support/failing.h"
+#include "values/bounds.h"
 
 /* A pool with one sandbox, and what the one command in it told. */
 struct world {
@@ -229,6 +230,13 @@ static void test_what_is_refused_at_once(void **state)
     assert_null(start_request(world, &request, false));
     assert_invalid(&world->fault, "cwd");
     assert_non_null(strstr(world->fault.message, "\"relative\" must be an absolute path"));
+    char endless[CWSD_MAX_PATH_BYTES + 2];
+    memset(endless, '/', sizeof(endless));
+    endless[sizeof(endless) - 1] = '\0';
+    request.cwd = endless;
+    assert_null(start_request(world, &request, false));
+    assert_invalid(&world->fault, "cwd");
+    assert_non_null(strstr(world->fault.message, "has 4096 bytes; the kernel takes at most 4095"));
 }
 
 /* Held until the sandbox runs, then run with its environment. */
