@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "io/sock.h"
 #include "io/timer.h"
+#include "io/uv_socket.h"
 
 #define BACKLOG 4096 /* the kernel lowers it to net.core.somaxconn */
 
@@ -24,12 +25,7 @@
 #define RETRY_NS (100 * CWS_NS_PER_MS)
 
 struct cws_listener {
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } uv;
+    union cws_uv_socket uv;
     struct cws_loop *loop;
     cws_accept_fn accept;
     void *ctx;
@@ -279,12 +275,7 @@ enum cws_status cws_listener_new(struct cws_loop *loop, const struct cws_listen_
     listener->family = options->unix_path ? AF_UNIX : AF_INET;
     cws_list_init(&listener->handshakes);
     cws_timer_init(&listener->retry, on_retry);
-    /* Neither of the two fails without a descriptor to make. */
-    if (options->unix_path)
-        (void)uv_pipe_init(cws_loop_uv(loop), &listener->uv.pipe, 0);
-    else
-        (void)uv_tcp_init(cws_loop_uv(loop), &listener->uv.tcp);
-    listener->uv.handle.data = listener;
+    cws_uv_socket_init(&listener->uv, loop, options->unix_path != NULL, listener);
 
     enum cws_status status = options->unix_path
                                  ? open_unix(listener, options->unix_path, err)

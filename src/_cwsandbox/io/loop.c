@@ -20,7 +20,7 @@ struct cws_loop {
     uv_timer_t timer;  /* the earliest deadline */
     uv_prepare_t before_poll;
 
-    _Atomic(struct cws_task *) tasks; /* newest first */
+    struct cws_stack tasks;
     atomic_bool stopping;
     _Atomic(pthread_t) runner; /* whose loop thread this is; valid while running */
     atomic_bool running;
@@ -100,28 +100,16 @@ static void wake(struct cws_loop *loop)
 
 void cws_loop_post(struct cws_loop *loop, struct cws_task *task)
 {
-    struct cws_task *top = atomic_load_explicit(&loop->tasks, memory_order_relaxed);
-    do
-        task->next = top;
-    while (!atomic_compare_exchange_weak(&loop->tasks, &top,
-                                         task)); /* in one order with turns, see cws_turn_call */
-    if (!top)
+    if (cws_stack_push(&loop->tasks, &task->node)) /* in one order with turns: cws_turn_call */
         wake(loop);
 }
 
 static void run_tasks(struct cws_loop *loop)
 {
-    struct cws_task *newest = atomic_exchange_explicit(&loop->tasks, NULL, memory_order_acquire);
-    struct cws_task *oldest = NULL;
-    while (newest) {
-        struct cws_task *older = newest->next;
-        newest->next = oldest;
-        oldest = newest;
-        newest = older;
-    }
-    while (oldest) {
-        struct cws_task *task = oldest;
-        oldest = task->next;
+    struct cws_stack_node *node = cws_stack_take(&loop->tasks);
+    while (node) {
+        struct cws_task *task = cws_container_of(node, struct cws_task, node);
+        node = node->next;
         task->run(task);
     }
 }
@@ -237,7 +225,7 @@ enum cws_status cws_loop_new(struct cws_loop **out_loop, struct cws_error *err)
     cws_list_init(&loop->flushes);
     cws_list_init(&loop->registry.entries);
     pthread_mutex_init(&loop->registry.lock, NULL);
-    atomic_init(&loop->tasks, NULL);
+    cws_stack_init(&loop->tasks);
     atomic_init(&loop->stopping, false);
     atomic_init(&loop->running, false);
     cws_turn_init(&loop->turn);
@@ -286,7 +274,7 @@ bool cws_loop_has_stopped(const struct cws_loop *loop)
 bool cws_loop_has_work(void *ctx)
 {
     struct cws_loop *loop = ctx;
-    return atomic_load(&loop->tasks) || atomic_load(&loop->stopping) || loop->stopped ||
+    return !cws_stack_is_empty(&loop->tasks) || atomic_load(&loop->stopping) || loop->stopped ||
            uv_backend_timeout(&loop->uv) == 0;
 }
 
@@ -379,7 +367,7 @@ void cws_loop_free(struct cws_loop *loop)
         cws_loop_run_deferred(loop);
         if (loop->holds)
             uv_run(&loop->uv, UV_RUN_ONCE);
-    } while (loop->holds || atomic_load_explicit(&loop->tasks, memory_order_relaxed));
+    } while (loop->holds || !cws_stack_is_empty(&loop->tasks));
     drop_entries(&loop->registry);
     uv_walk(&loop->uv, close_handle, NULL);
     while (uv_run(&loop->uv, UV_RUN_NOWAIT))

@@ -11,13 +11,14 @@
 #include <pthread.h>
 
 #include "base/list.h"
+#include "base/stack.h"
 #include "base/status.h"
 
 struct cws_loop;
 
 /* Work handed to the loop thread; embedded in the object that the work is about. */
 struct cws_task {
-    struct cws_task *next;
+    struct cws_stack_node node;
     void (*run)(struct cws_task *task); /* on the loop thread; may free the task's memory */
 };
 

@@ -11,8 +11,8 @@
 struct cws_mailbox {
     struct cws_ref ref;
     int fds[CWS_MAILBOX_FDS];
-    atomic_int in_use;                /* index into `fds` */
-    _Atomic(struct cws_letter *) top; /* newest first */
+    atomic_int in_use; /* index into `fds` */
+    struct cws_stack letters;
 };
 
 static void close_all(struct cws_mailbox *mailbox)
@@ -40,7 +40,7 @@ enum cws_status cws_mailbox_new(struct cws_mailbox **out_mailbox, struct cws_err
     }
     cws_ref_init(&mailbox->ref);
     atomic_init(&mailbox->in_use, 0);
-    atomic_init(&mailbox->top, NULL);
+    cws_stack_init(&mailbox->letters);
     *out_mailbox = mailbox;
     return CWS_OK;
 }
@@ -74,7 +74,7 @@ void cws_letter_init(struct cws_letter *letter, struct cws_mailbox *mailbox)
     cws_list_init(&letter->observer.node);
     letter->observer.notify = letter_notify;
     letter->mailbox = mailbox;
-    letter->next = NULL;
+    letter->node.next = NULL;
 }
 
 void cws_mailbox_wake(struct cws_mailbox *mailbox)
@@ -85,37 +85,25 @@ void cws_mailbox_wake(struct cws_mailbox *mailbox)
         ;
 }
 
-/* Sequentially consistent, here and in take: a put whose letter comes too late for a take sees
- * which eventfd is in use after it. */
+/* A put whose letter comes too late for a take sees which eventfd is in use after it. */
 void cws_mailbox_put(struct cws_mailbox *mailbox, struct cws_letter *letter)
 {
-    struct cws_letter *top = atomic_load_explicit(&mailbox->top, memory_order_relaxed);
-    do
-        letter->next = top;
-    while (!atomic_compare_exchange_weak(&mailbox->top, &top, letter));
     /* Only the put that finds the box empty wakes: whoever put before it has done so. The letter
      * may be drained and gone from here on; the mailbox is held by the caller. */
-    if (!top)
+    if (cws_stack_push(&mailbox->letters, &letter->node))
         cws_mailbox_wake(mailbox);
 }
 
 struct cws_letter *cws_mailbox_take(struct cws_mailbox *mailbox, int next_fd)
 {
     atomic_store(&mailbox->in_use, next_fd);
-    struct cws_letter *top = atomic_exchange(&mailbox->top, NULL);
-    struct cws_letter *oldest = NULL;
-    while (top) {
-        struct cws_letter *older = top->next;
-        top->next = oldest;
-        oldest = top;
-        top = older;
-    }
-    return oldest;
+    struct cws_stack_node *oldest = cws_stack_take(&mailbox->letters);
+    return oldest ? cws_container_of(oldest, struct cws_letter, node) : NULL;
 }
 
 static bool is_needed(struct cws_mailbox *mailbox, int which)
 {
-    return atomic_load(&mailbox->top) && atomic_load(&mailbox->in_use) == which;
+    return !cws_stack_is_empty(&mailbox->letters) && atomic_load(&mailbox->in_use) == which;
 }
 
 void cws_mailbox_quiet(struct cws_mailbox *mailbox, int which)

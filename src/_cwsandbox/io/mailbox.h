@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "base/stack.h"
 #include "base/status.h"
 #include "io/waiters.h"
 
@@ -18,7 +19,7 @@ struct cws_mailbox;
 struct cws_letter {
     struct cws_observer observer; /* notify is cws_letter_post's own */
     struct cws_mailbox *mailbox;
-    struct cws_letter *next;
+    struct cws_stack_node node;
 };
 
 /* Any thread. The caller gets one reference. */
@@ -39,9 +40,16 @@ void cws_letter_init(struct cws_letter *letter, struct cws_mailbox *mailbox);
 /* Any thread, lock-free: puts the letter in. It must stay valid until it has been taken out. */
 void cws_mailbox_put(struct cws_mailbox *mailbox, struct cws_letter *letter);
 
-/* The event loop's thread: takes all letters, oldest first, linked by `next`, and makes `next_fd`
- * the eventfd in use. The put of one of these letters may still be about to write the previous
- * eventfd; it holds the lock of its letter's waiters until it has. */
+/* The letter after this one among those that were taken; NULL if it is the last. */
+static inline struct cws_letter *cws_letter_next(const struct cws_letter *letter)
+{
+    struct cws_stack_node *next = letter->node.next;
+    return next ? cws_container_of(next, struct cws_letter, node) : NULL;
+}
+
+/* The event loop's thread: takes all letters, oldest first (see cws_letter_next), and makes
+ * `next_fd` the eventfd in use. The put of one of these letters may still be about to write the
+ * previous eventfd; it holds the lock of its letter's waiters until it has. */
 struct cws_letter *cws_mailbox_take(struct cws_mailbox *mailbox, int next_fd);
 
 /* The event loop's thread: makes eventfd `which` unreadable, unless it is in use and there are

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/sigpipe.h"
 #include "io/scratch.h"
+#include "io/uv_socket.h"
 
 /* Far above what a writer leaves pending that heeds cws_transport_pending; stops one that does
  * not. */
@@ -21,12 +22,7 @@
 
 struct cws_sock {
     struct cws_transport transport;
-    union {
-        uv_handle_t handle;
-        uv_stream_t stream;
-        uv_tcp_t tcp;
-        uv_pipe_t pipe;
-    } uv;
+    union cws_uv_socket uv;
     struct cws_loop *loop;
     const struct cws_transport_events *events; /* NULL: not started */
     void *ctx;
@@ -323,14 +319,9 @@ struct cws_sock *cws_sock_new(struct cws_loop *loop, int family)
     cws_buf_init(&sock->unread, PENDING_CEILING);
     cws_list_init(&sock->later.node);
     sock->later.run = on_later;
-    /* Neither of the two fails without a descriptor to make. */
-    int rc = family == AF_UNIX ? uv_pipe_init(cws_loop_uv(loop), &sock->uv.pipe, 0)
-                               : uv_tcp_init(cws_loop_uv(loop), &sock->uv.tcp);
-    assert(rc == 0);
-    (void)rc;
+    cws_uv_socket_init(&sock->uv, loop, family == AF_UNIX, sock);
     if (family != AF_UNIX)
         (void)uv_tcp_nodelay(&sock->uv.tcp, 1); /* remembered until there is a descriptor */
-    sock->uv.handle.data = sock;
     sock->write.data = sock;
     (void)cws_sigpipe_block(&before);
     return sock;

@@ -81,8 +81,11 @@ static void collect(struct py_bridge *bridge, int next_fd)
     struct cws_letter *letter = cws_mailbox_take(bridge->mailbox, next_fd);
     if (!letter)
         return;
-    *(bridge->last ? &bridge->last->next : &bridge->first) = letter;
-    for (; letter; letter = letter->next) {
+    if (bridge->last)
+        bridge->last->node.next = &letter->node;
+    else
+        bridge->first = letter;
+    for (; letter; letter = cws_letter_next(letter)) {
         bridge->last = letter;
         bridge->count++;
         /* Taken from the list once more, to know that the posting thread is through with letter
@@ -95,7 +98,7 @@ static void collect(struct py_bridge *bridge, int next_fd)
 static struct py_letter *take_first(struct py_bridge *bridge)
 {
     struct py_letter *letter = letter_of(bridge->first);
-    bridge->first = bridge->first->next;
+    bridge->first = cws_letter_next(bridge->first);
     if (!bridge->first)
         bridge->last = NULL;
     bridge->count--;

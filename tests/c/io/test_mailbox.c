@@ -42,7 +42,7 @@ static void test_letters_come_out_as_they_went_in(void **state)
         cws_mailbox_put(mailbox, &letters[i]);
     }
     struct cws_letter *letter = cws_mailbox_take(mailbox, 0);
-    for (int i = 0; i < 4; i++, letter = letter->next)
+    for (int i = 0; i < 4; i++, letter = cws_letter_next(letter))
         assert_ptr_equal(letter, &letters[i]);
     assert_null(letter);
     assert_null(cws_mailbox_take(mailbox, 0));
@@ -229,7 +229,7 @@ static void drain_all(struct putter *putters, struct cws_mailbox *mailbox, int s
         struct cws_letter *letter = cws_mailbox_take(mailbox, in_use);
         while (letter) {
             struct post *post = cws_container_of(letter, struct post, letter);
-            letter = letter->next;
+            letter = cws_letter_next(letter);
             assert_int_equal(post->number, next[post->putter]++); /* each thread's in its order */
             pthread_mutex_lock(&putters[post->putter].lock);
             pthread_mutex_unlock(&putters[post->putter].lock);

@@ -1,0 +1,53 @@
+/*
+ * What any number of threads leave for one that takes all of it at once: pushed without a lock,
+ * taken oldest first. The nodes are embedded in what is left.
+ *
+ * Both are sequentially consistent: callers order them with what else says who sees to the stack.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "base/base.h"
+
+struct cws_stack_node {
+    struct cws_stack_node *next;
+};
+
+struct cws_stack {
+    _Atomic(struct cws_stack_node *) top; /* newest first */
+};
+
+static inline void cws_stack_init(struct cws_stack *stack)
+{
+    atomic_init(&stack->top, NULL);
+}
+
+static inline bool cws_stack_is_empty(struct cws_stack *stack)
+{
+    return !atomic_load(&stack->top);
+}
+
+/* Any thread: true when nothing was in it. From here on the node may be taken, and gone. */
+static inline bool cws_stack_push(struct cws_stack *stack, struct cws_stack_node *node)
+{
+    struct cws_stack_node *top = atomic_load_explicit(&stack->top, memory_order_relaxed);
+    do
+        node->next = top;
+    while (!atomic_compare_exchange_weak(&stack->top, &top, node));
+    return !top;
+}
+
+/* Any thread: all there is, linked by `next`, oldest first; NULL when there is nothing. */
+static inline struct cws_stack_node *cws_stack_take(struct cws_stack *stack)
+{
+    struct cws_stack_node *newest = atomic_exchange(&stack->top, NULL);
+    struct cws_stack_node *oldest = NULL;
+    while (newest) {
+        struct cws_stack_node *older = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = older;
+    }
+    return oldest;
+}
