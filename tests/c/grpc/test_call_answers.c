@@ -10,15 +10,6 @@ static void respond(struct h2_record *record, const char *status, const char *ty
     assert_int_equal(cws_h2_stream_respond(record->stream, fields, 2), CWS_OK);
 }
 
-static void respond_only(struct h2_record *record, const char *status, const char *name,
-                         const char *value)
-{
-    struct cws_h2_field fields[] = {cws_h2_field_of(":status", status),
-                                    cws_h2_field_of("content-type", "application/grpc"),
-                                    cws_h2_field_of(name, value)};
-    assert_int_equal(cws_h2_stream_respond_only(record->stream, fields, 3), CWS_OK);
-}
-
 static void send_raw(struct h2_record *record, const char *bytes, size_t len)
 {
     struct cws_block *block = cws_block_new(len);

@@ -31,12 +31,7 @@ static void answer(struct h2_record *record, char event)
 {
     if (event != 'h' || !record->stream || !strstr(record->fields, ":path=/echo"))
         return;
-    struct cws_h2_field fields[] = {
-        cws_h2_field_of(":status", "200"),
-        cws_h2_field_of("content-type", "application/grpc"),
-        cws_h2_field_of("grpc-status", "0"),
-    };
-    assert_int_equal(cws_h2_stream_respond_only(record->stream, fields, 3), CWS_OK);
+    respond_only(record, "200", "grpc-status", "0");
 }
 
 static void open_bed(struct client_bed *bed)

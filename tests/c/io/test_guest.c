@@ -1,7 +1,6 @@
 /* io/guest: a thread that waits runs the loop itself when it can. */
-#include "support/unit.h"
+#include "support/broken_pipe.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -278,12 +277,7 @@ static void test_a_signal_interrupts_the_run(void **state)
 
 static void break_pipe(struct cws_task *task)
 {
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
-    close(ends[0]);
-    assert_int_equal(write(ends[1], "x", 1), -1);
-    assert_int_equal(errno, EPIPE);
-    close(ends[1]);
+    write_to_broken_pipe();
     only_run(task);
 }
 

@@ -61,17 +61,24 @@ static void relay(struct fixture *f, int from, int to)
     }
 }
 
-/* The whole way again, one byte at a time. */
-static void test_one_byte_at_a_time(void **state)
+/* Client and server begin with nobody between them yet: what the one writes is at a[1], what the
+ * other writes at b[1]. */
+static void begin_apart(struct fixture *f, int a[2], int b[2])
 {
-    struct fixture *f = *state;
-    int a[2], b[2];
     fd_pair(a);
     fd_pair(b);
     configure(&f->client, false, &ca, NULL);
     configure(&f->server, true, NULL, &server_cert);
     begin(f, &f->client, sock_over(f->loop, a[0]), "localhost");
     begin(f, &f->server, sock_over(f->loop, b[0]), NULL);
+}
+
+/* The whole way again, one byte at a time. */
+static void test_one_byte_at_a_time(void **state)
+{
+    struct fixture *f = *state;
+    int a[2], b[2];
+    begin_apart(f, a, b);
     bool asked = false;
     while (!f->server.peer.closed) {
         relay(f, a[1], b[1]);
@@ -171,12 +178,7 @@ static void test_cut_connection_is_an_error(void **state)
 {
     struct fixture *f = *state;
     int a[2], b[2];
-    fd_pair(a);
-    fd_pair(b);
-    configure(&f->client, false, &ca, NULL);
-    configure(&f->server, true, NULL, &server_cert);
-    begin(f, &f->client, sock_over(f->loop, a[0]), "localhost");
-    begin(f, &f->server, sock_over(f->loop, b[0]), NULL);
+    begin_apart(f, a, b);
     while (!f->client.done || !f->server.done) {
         relay(f, a[1], b[1]);
         relay(f, b[1], a[1]);

@@ -225,16 +225,6 @@ static void test_a_copy_may_be_shorter(void **state)
 
 /* --- observers --- */
 
-struct watcher {
-    struct cws_observer observer;
-    unsigned notified;
-};
-
-static void count_notice(struct cws_observer *observer)
-{
-    cws_container_of(observer, struct watcher, observer)->notified++;
-}
-
 static enum cws_output_next take_watched(struct cws_output *output, struct watcher *watcher)
 {
     struct cws_output_line line = {0};

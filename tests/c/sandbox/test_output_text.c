@@ -165,16 +165,6 @@ static void test_much_text_comes_in_parts(void **state)
     test_free(bytes);
 }
 
-struct watcher {
-    struct cws_observer observer;
-    unsigned notified;
-};
-
-static void count_notice(struct cws_observer *observer)
-{
-    cws_container_of(observer, struct watcher, observer)->notified++;
-}
-
 /* Who waits for text is told of any byte; who waits for lines is not, once nobody waits for text.
  */
 static void test_observers_are_told_of_any_byte(void **state)

@@ -77,16 +77,6 @@ static void test_a_line_put_back_is_held_again(void **state)
     cws_output_done(&output);
 }
 
-struct watcher {
-    struct cws_observer observer;
-    unsigned notified;
-};
-
-static void count_notice(struct cws_observer *observer)
-{
-    cws_container_of(observer, struct watcher, observer)->notified++;
-}
-
 /* What a waiting reader has of a line cannot hold back the rest of it; a line that is too long is
  * handed out in pieces, in whole characters. */
 static void test_a_long_line(void **state)

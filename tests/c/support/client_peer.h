@@ -43,6 +43,15 @@ struct client_bed {
         pump(loop); \
     }
 
+static inline void respond_only(struct h2_record *record, const char *status, const char *name,
+                                const char *value)
+{
+    struct cws_h2_field fields[] = {cws_h2_field_of(":status", status),
+                                    cws_h2_field_of("content-type", "application/grpc"),
+                                    cws_h2_field_of(name, value)};
+    assert_int_equal(cws_h2_stream_respond_only(record->stream, fields, 3), CWS_OK);
+}
+
 static inline void client_bed_accept(void *ctx, struct cws_transport *transport)
 {
     struct client_bed *bed = ctx;

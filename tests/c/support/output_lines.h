@@ -9,6 +9,17 @@ struct text {
     size_t len;
 };
 
+/* Counts what readers are told. */
+struct watcher {
+    struct cws_observer observer;
+    unsigned notified;
+};
+
+static inline void count_notice(struct cws_observer *observer)
+{
+    cws_container_of(observer, struct watcher, observer)->notified++;
+}
+
 static inline void append(struct cws_output *output, const void *bytes, size_t len)
 {
     assert_int_equal(cws_output_append(output, bytes, len), CWS_OK);

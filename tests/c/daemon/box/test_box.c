@@ -2,33 +2,7 @@
 #include <errno.h>
 #include <time.h>
 
-#include "support/box_world.h"
-
-static struct cwsd_host *host;
-static struct cwsd_host *host_without_overlay;
-static struct cwsd_host *host_none;
-
-static int probe_hosts(void **state)
-{
-    (void)state;
-    alarm(UNIT_SECONDS);
-    host = probe_host(CWSD_ISOLATION_OVERLAY);
-    host_without_overlay = probe_host(CWSD_ISOLATION_NAMESPACES);
-    host_none = probe_host(CWSD_ISOLATION_NONE);
-    return 0;
-}
-
-static int free_hosts(void **state)
-{
-    (void)state;
-    cwsd_host_free(host);
-    cwsd_host_free(host_without_overlay);
-    cwsd_host_free(host_none);
-    return 0;
-}
-
-/* A shell that runs has not always come to its first command. */
-#define AWAIT_TRAP "until [ -e /tmp/trapped ]; do sleep 0.01; done"
+#include "support/box_hosts.h"
 
 /* ---- life and end --------------------------------------------------------------------------- */
 

@@ -1,31 +1,6 @@
 /* What a command leaves in the background goes on writing to pipes that nobody reads any more. */
-#include <sys/resource.h>
 
-#include "support/box_world.h"
-
-static struct cwsd_host *host;
-static struct cwsd_host *host_none;
-
-static int probe_hosts(void **state)
-{
-    struct rlimit files;
-    (void)state;
-    alarm(UNIT_SECONDS);
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-    host = probe_host(CWSD_ISOLATION_OVERLAY);
-    host_none = probe_host(CWSD_ISOLATION_NONE);
-    return 0;
-}
-
-static int free_hosts(void **state)
-{
-    (void)state;
-    cwsd_host_free(host);
-    cwsd_host_free(host_none);
-    return 0;
-}
+#include "support/box_hosts.h"
 
 /* Three times what a pipe holds, to either; then a file says that it got so far. */
 #define WRITE_MUCH(file) \
@@ -141,5 +116,5 @@ int main(void)
         UNIT_TEST(test_endless_output_is_held_back),
         UNIT_TEST(test_too_many),
     };
-    return cmocka_run_group_tests(tests, probe_hosts, free_hosts);
+    return cmocka_run_group_tests(tests, probe_hosts_for_many, free_hosts);
 }

@@ -1,25 +1,5 @@
 /* Commands in a box: what goes in and out of them, how they end, and what of them is left. */
-#include "support/box_world.h"
-
-static struct cwsd_host *host;
-static struct cwsd_host *host_none;
-
-static int probe_hosts(void **state)
-{
-    (void)state;
-    alarm(UNIT_SECONDS);
-    host = probe_host(CWSD_ISOLATION_OVERLAY);
-    host_none = probe_host(CWSD_ISOLATION_NONE);
-    return 0;
-}
-
-static int free_hosts(void **state)
-{
-    (void)state;
-    cwsd_host_free(host);
-    cwsd_host_free(host_none);
-    return 0;
-}
+#include "support/box_hosts.h"
 
 static void open_argv(struct exec_world *run, struct box_world *world, const char *const *argv,
                       const char *working_dir)

@@ -1,32 +1,9 @@
 /* Hundreds of commands in a box: at once, one after the other, and when its init is slow or gone.
  */
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <time.h>
 
-#include "support/box_world.h"
-
-static struct cwsd_host *host;
-
-static int probe_hosts(void **state)
-{
-    struct rlimit files;
-    (void)state;
-    alarm(UNIT_SECONDS);
-    /* As the daemon does: hundreds of commands have thousands of descriptors. */
-    getrlimit(RLIMIT_NOFILE, &files);
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-    host = probe_host(CWSD_ISOLATION_OVERLAY);
-    return 0;
-}
-
-static int free_hosts(void **state)
-{
-    (void)state;
-    cwsd_host_free(host);
-    return 0;
-}
+#include "support/box_hosts.h"
 
 #define CONCURRENT 200
 
@@ -131,5 +108,5 @@ int main(void)
         UNIT_TEST(test_init_is_stopped_for_a_while),
         UNIT_TEST(test_init_ends_with_much_unread),
     };
-    return cmocka_run_group_tests(tests, probe_hosts, free_hosts);
+    return cmocka_run_group_tests(tests, probe_hosts_for_many, free_hosts);
 }

@@ -1,25 +1,5 @@
 /* What a command finds in a box: the host's programs, and nothing else of the host. */
-#include "support/box_world.h"
-
-static struct cwsd_host *host;
-static struct cwsd_host *host_without_overlay;
-
-static int probe_hosts(void **state)
-{
-    (void)state;
-    alarm(UNIT_SECONDS);
-    host = probe_host(CWSD_ISOLATION_OVERLAY);
-    host_without_overlay = probe_host(CWSD_ISOLATION_NAMESPACES);
-    return 0;
-}
-
-static int free_hosts(void **state)
-{
-    (void)state;
-    cwsd_host_free(host);
-    cwsd_host_free(host_without_overlay);
-    return 0;
-}
+#include "support/box_hosts.h"
 
 static void test_host_is_not_visible(void **state)
 {
