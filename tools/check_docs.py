@@ -1,4 +1,4 @@
-"""Fails for a line of a document (*.md) of more than 120 columns, or a link to a file that is not there.
+"""Fails for a line of a document (*.md) of more than 120 columns, or a link to a file or heading that is not there.
 
 Tables and fenced code blocks may be wider: a row cannot be split, and code is shown as it is.
 """
@@ -21,7 +21,8 @@ PLACES = (
     "tests/**/*.md",
 )
 FENCE = re.compile(r"\s*(```+|~~~+)")
-LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
+LINK = re.compile(r"\]\(([^)\s#]*)(?:#([^)\s]*))?\)")
+HEADING = re.compile(r"#+ (.*)")
 
 
 def prose(text: str) -> Iterator[tuple[int, str]]:
@@ -42,8 +43,19 @@ def is_table(line: str) -> bool:
     return line.lstrip().startswith("|")
 
 
-def is_missing(link: str, folder: Path) -> bool:
-    return "://" not in link and not link.startswith("mailto:") and not (folder / link).exists()
+def anchors(text: str) -> set[str]:
+    """What the headings are called in links."""
+    titles = (found[1] for _, line in prose(text) if (found := HEADING.match(line)))
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def is_missing(link: str, anchor: str, path: Path) -> bool:
+    if "://" in link or link.startswith("mailto:"):
+        return False
+    target = path.parent / link if link else path
+    if not target.exists():
+        return True
+    return bool(anchor) and target.suffix == ".md" and anchor not in anchors(target.read_text())
 
 
 def faults(path: Path, root: Path = ROOT) -> Iterator[str]:
@@ -51,9 +63,9 @@ def faults(path: Path, root: Path = ROOT) -> Iterator[str]:
     for number, line in prose(path.read_text()):
         if len(line) > MAX_COLUMNS and not is_table(line):
             yield f"{name}:{number}: {len(line)} columns, at most {MAX_COLUMNS} are allowed"
-        for link in LINK.findall(line):
-            if is_missing(link, path.parent):
-                yield f"{name}:{number}: there is no {link}"
+        for link, anchor in LINK.findall(line):
+            if is_missing(link, anchor, path):
+                yield f"{name}:{number}: there is no {link}{anchor and '#'}{anchor}"
 
 
 def main() -> int:

@@ -39,7 +39,8 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Check]:
         f"```\n{WIDE}\n```",
         f"````text\n```\n{WIDE}\n````",
         f"~~~\n```\n{WIDE}\n~~~",
-        "[this page](page.md#part), [elsewhere](https://example.com/page), [below](#part)",
+        "[whole](page.md), [top](page.md#page), [top](#page), [elsewhere](https://example.com/a#b)",
+        "## What `x` is, in short\n[below](#what-x-is-in-short)",
         "```\n[none](none.md)\n```",
     ],
 )
@@ -60,9 +61,15 @@ def test_what_comes_after_a_code_block_counts(check: Check) -> None:
     assert check(f"```sh\nls\n```\n{WIDE}\n") == ["page.md:4: 122 columns, at most 120 are allowed"]
 
 
-@pytest.mark.parametrize("link", ["none.md", "none.md#part", "../page.md", "none/"])
+@pytest.mark.parametrize(
+    "link", ["none.md", "none.md#part", "../page.md", "none/", "page.md#part", "#part"]
+)
 def test_a_link_that_leads_nowhere(check: Check, link: str) -> None:
-    assert check(f"See\n[a page]({link}).\n") == [f"page.md:2: there is no {link.split('#')[0]}"]
+    assert check(f"See\n[a page]({link}).\n") == [f"page.md:2: there is no {link}"]
+
+
+def test_a_heading_in_a_code_block_is_none(check: Check) -> None:
+    assert check("```\n# Part\n```\n[part](#part)\n") == ["page.md:4: there is no #part"]
 
 
 def test_a_link_in_a_table(check: Check) -> None:
