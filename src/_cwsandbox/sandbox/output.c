@@ -232,28 +232,39 @@ void cws_output_discard(struct cws_output *output)
     cws_waiters_unlock(&output->waiters);
 }
 
+/* Where the newest bytes begin, of which no more than `max` are unread, in whole chunks; `skipped`:
+ * the unread ones before. The lock is held. */
+static struct cws_output_chunk *newest(struct cws_output *output, size_t max, size_t *out_skipped)
+{
+    struct cws_output_chunk *chunk = atomic_load(&output->shared.first);
+    const struct cws_output_place *cursor = &output->reader_only.cursor;
+    size_t unread = output->synced.size - atomic_load(&output->shared.taken);
+    bool is_taken = cursor->chunk != NULL; /* those in front of the cursor's are */
+    *out_skipped = 0;
+    while (chunk != output->synced.last && unread - *out_skipped > max) {
+        size_t n = cws_output_used(chunk);
+        if (chunk == cursor->chunk) {
+            n -= cursor->offset;
+            is_taken = false;
+        }
+        *out_skipped += is_taken ? 0 : n;
+        chunk = cws_output_next_of(chunk);
+    }
+    return chunk;
+}
+
 /* The lock is held. */
 static void drop_oldest(struct cws_output *output, size_t max)
 {
-    struct cws_output_chunk *chunk = atomic_load(&output->shared.first);
-    size_t unread = output->synced.size - atomic_load(&output->shared.taken);
-    size_t skipped = 0;
-    bool is_taken =
-        output->reader_only.cursor.chunk != NULL; /* chunks in front of the cursor's are */
-    while (unread - skipped > max && chunk != output->synced.last) {
-        size_t n = cws_output_used(chunk);
-        if (chunk == output->reader_only.cursor.chunk) {
-            n -= output->reader_only.cursor.offset;
-            is_taken = false;
-        }
-        skipped += is_taken ? 0 : n;
-        chunk = cws_output_free_chunk(chunk);
-    }
+    size_t skipped;
+    struct cws_output_chunk *start = newest(output, max, &skipped);
     if (skipped == 0)
         return;
-    atomic_store(&output->shared.first, chunk);
+    for (struct cws_output_chunk *chunk = atomic_load(&output->shared.first); chunk != start;)
+        chunk = cws_output_free_chunk(chunk);
+    atomic_store(&output->shared.first, start);
     output->reader_only.cursor = output->reader_only.before = output->reader_only.scan =
-        (struct cws_output_place){chunk, 0};
+        (struct cws_output_place){start, 0};
     output->reader_only.line_len = 0;
     output->synced.untold += skipped;
     atomic_fetch_add(&output->shared.taken, skipped);
