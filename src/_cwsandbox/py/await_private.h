@@ -1,13 +1,14 @@
-/* What await.c (the iterator) and await_future.c (the future that it yields) share. */
+/* Shared by await.c (the iterator) and await_future.c (the future that it yields). With the GIL
+ * held. */
 #pragma once
 
 #include "py/await.h"
 #include "py/bridge.h"
 
 enum py_awaiter_phase {
-    PY_AWAITER_IDLE,      /* not begun */
-    PY_AWAITER_RUNNING,   /* polls its subject, which may run Python code */
-    PY_AWAITER_PAUSED,    /* suspended for one turn of the loop before it goes on */
+    PY_AWAITER_IDLE,      /* not started */
+    PY_AWAITER_RUNNING,   /* polling its subject, which may run Python code */
+    PY_AWAITER_PAUSED,    /* suspended for one iteration of the event loop */
     PY_AWAITER_WAITING,   /* the letter is registered or on its way */
     PY_AWAITER_WOKEN,     /* the letter has come */
     PY_AWAITER_CANCELLED, /* by cancel() */
@@ -23,17 +24,19 @@ struct py_awaiter {
     enum py_awaiter_phase phase;
     struct py_letter letter;
 
-    /* As a future, from WAITING on: */
-    struct py_bridge *bridge; /* held, for the letter's mailbox */
-    bool relies;              /* while WAITING, on the I/O thread */
-    bool blocking;            /* yielded, and no task has taken notice yet */
-    PyObject *callback;       /* with its context: whom to wake; NULL: nobody yet, or called */
+    /* For its role as a future, from WAITING on: */
+    struct py_bridge *bridge; /* a reference, for the letter's mailbox */
+    bool relies;              /* while WAITING: relies on the I/O thread */
+    bool
+        blocking; /* asyncio's _asyncio_future_blocking: yielded, and no task has taken it up yet */
+    PyObject *callback; /* whom to wake, in `context`; NULL: nobody yet, or called already */
     PyObject *context;
-    bool cancelled; /* by cancel(), whose message this is; NULL: none */
+    bool cancelled; /* by cancel(); `message` is its argument or NULL */
     PyObject *message;
 };
 
-/* Of one that is WAITING: no wake-up comes after this; WOKEN: it has just come. */
+/* Ends WAITING and moves on to `next`. No wake-up comes after this. `next` is WOKEN if the letter
+ * has just arrived. */
 void py_awaiter_stop_waiting(struct py_awaiter *awaiter, enum py_awaiter_phase next);
 
 /* As py_letter.wake. */

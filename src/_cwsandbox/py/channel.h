@@ -7,6 +7,6 @@ struct cws_channel;
 
 extern PyType_Spec py_channel_spec;
 
-/* Borrowed. NULL with TypeError when `object` is no Channel, RuntimeError when it is from before
- * fork(). */
+/* Borrowed. NULL with TypeError if `object` is not a Channel, or with RuntimeError if it was made
+ * before fork(). */
 struct cws_channel *py_channel_of(struct py_state *state, PyObject *object);

@@ -1,6 +1,5 @@
 /*
- * Python.h, and what differs between the Python versions and between the Limited API and the full
- * one.
+ * Python.h, and what differs between Python versions, and between the Limited API and the full API.
  *
  * This folder is written to the Limited API of 3.11, so that one binary serves 3.11 and later; a
  * free-threaded build compiles the same code with the full API and runs with the GIL on: no
@@ -15,8 +14,8 @@
 
 #include "base/base.h"
 
-/* The exception that is set, taken off the thread, as one object with its traceback; NULL when
- * none is. */
+/* Takes the current exception, as one object with its traceback, and clears it. NULL if none is
+ * set. */
 static inline PyObject *py_exception_take(void)
 {
     PyObject *type, *value, *traceback;
@@ -31,7 +30,7 @@ static inline PyObject *py_exception_take(void)
     return value;
 }
 
-/* Raises the instance `exception`; it keeps its traceback and is not stolen. */
+/* Raises the instance `exception`, with its traceback. The reference is not stolen. */
 static inline void py_exception_raise(PyObject *exception)
 {
     PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
@@ -42,8 +41,9 @@ static inline int py_is_exception(PyObject *value)
     return PyObject_TypeCheck(value, (PyTypeObject *)PyExc_BaseException);
 }
 
-/* A new reference to what the weak reference `ref` is for; NULL when that is gone. Asked by calling
- * it, as PyWeakref_GetObject is deprecated and PyWeakref_GetRef newer than our Limited API. */
+/* A new reference to the target of the weak reference `ref`; NULL, without an exception, if that is
+ * gone. This calls `ref`, because PyWeakref_GetObject is deprecated and PyWeakref_GetRef is newer
+ * than our Limited API. */
 static inline PyObject *py_weakref_target(PyObject *ref)
 {
     PyObject *target = PyObject_CallNoArgs(ref);
@@ -57,7 +57,7 @@ static inline PyObject *py_weakref_target(PyObject *ref)
     return NULL;
 }
 
-/* For tp_dealloc, last: gives the object's memory back, and the reference it has on its type. */
+/* The last step of a tp_dealloc: frees the object's memory and drops its reference to its type. */
 static inline void py_object_free(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);

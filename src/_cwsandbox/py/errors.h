@@ -1,4 +1,4 @@
-/* Python exceptions for what fails in the core. */
+/* Python exceptions for failures in the core. */
 #pragma once
 
 #include "grpc/status.h"
@@ -12,6 +12,6 @@ PyObject *py_rpc_error_new(struct py_state *state, const char *kind,
                            const struct cws_grpc_status *status, const char *code_text,
                            PyObject *failure);
 
-/* Raises what a core function put into `err`: MemoryError, ValueError for bad input, else
- * RuntimeError. Returns NULL. */
+/* Raises the error that a core function put into `err`: MemoryError, ValueError for bad input,
+ * otherwise RuntimeError. Always returns NULL. */
 PyObject *py_raise_core_error(const struct cws_error *err);

@@ -1,5 +1,6 @@
-/* Output: what a command has printed. Kept by its Process and by results, which must not keep
- * the Process: it keeps them. */
+/* Output: what a command has printed. Both its Process and its results hold it. Results do not hold
+ * the Process, since the Process holds its result and that would be a cycle. Called with the GIL
+ * held. */
 #pragma once
 
 #include "py/state.h"
@@ -7,7 +8,7 @@
 
 extern PyType_Spec py_output_spec;
 
-/* A new reference; takes a reference of its own on `exec`. When the last one that kept its output
- * is gone already, there is nothing left to keep: this one counts all of it as omitted. NULL with
- * an exception set. */
+/* A new Output, which is a keeper of `exec` (cws_exec_keep). If the last keeper is gone already,
+ * nothing is left to keep, and this Output reports all of it as omitted. NULL with an exception
+ * set. */
 PyObject *py_output_new(struct py_state *state, struct cws_exec *exec);

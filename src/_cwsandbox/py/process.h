@@ -1,4 +1,5 @@
-/* Process: a running command, which is an operation with a value made by the Python layer. */
+/* Process: a running command. It is an operation whose value is made by the Python layer. Called
+ * with the GIL held. */
 #pragma once
 
 #include "py/operation.h"
@@ -23,11 +24,12 @@ struct py_process {
     PyObject *output;  /* Output, once asked for */
     bool check;
     struct py_stream streams[2];
-    /* What writes the input must not keep the output. So writers hold a second object in the place
-     * of this one, which tells them of the command and is no keeper of what it prints. */
-    struct py_process *stand_in;  /* for its writers; NULL before the first */
-    struct py_process *principal; /* borrowed: of a stand-in, what it stands in for; NULL: gone */
-    struct py_input input;        /* of a stand-in */
+    /* A writer must not keep the command's output. So writers hold a second object, the stand-in,
+     * which tells them about the command and is not a keeper of its output. */
+    struct py_process *stand_in; /* for its writers; NULL before the first one */
+    struct py_process
+        *principal; /* borrowed: a stand-in's Process; NULL: gone, or this is not a stand-in */
+    struct py_input input; /* used by a stand-in */
 };
 
 extern PyType_Spec py_process_spec;

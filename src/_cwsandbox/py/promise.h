@@ -1,5 +1,5 @@
-/* Operations that Python code completes: Promise, and OperationRef around a
- * concurrent.futures.Future. */
+/* Operations that Python code completes: Promise, and an OperationRef that wraps a
+ * concurrent.futures.Future. Called with the GIL held. */
 #pragma once
 
 #include "py/operation.h"

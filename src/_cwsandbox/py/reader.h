@@ -1,50 +1,49 @@
 /*
- * StreamReader: an output of an operation, item by item.
+ * StreamReader: an output of an operation, item by item. Called with the GIL held.
  *
- * A reader knows neither what the operation is nor what it hands out: a py_stream_kind says the one
- * and a py_item the other. So what has output, be it a command or a log, embeds a py_stream for
- * each of its outputs. Another item, such as bytes as they come, is one more row beside
- * py_item_line.
+ * A reader does not know what the operation is; its py_stream_kind does. Nor does it know what an
+ * item is; its py_item does. So anything that has output, such as a command or a log, embeds one
+ * py_stream for each of its outputs. Another kind of item, such as bytes as they arrive, is one
+ * more row beside py_item_line.
  */
 #pragma once
 
 #include "py/operation.h"
 #include "sandbox/output.h"
 
-/* What a reader hands out. */
+/* What kind of item a reader hands out. */
 struct py_item {
-    enum cws_output_item cut; /* where it ends */
-    /* A new reference to the object made of what was taken. NULL with an exception set: it is put
-     * back, and is next again. */
+    enum cws_output_item cut; /* where an item ends */
+    /* Makes the object: a new reference. NULL with an exception set; the item is then put back, and
+     * comes next again. */
     PyObject *(*make)(const struct cws_output_line *taken);
 };
 
-extern const struct py_item py_item_line; /* str, up to and with LF */
-extern const struct py_item py_item_text; /* str, what is there; characters are whole */
+extern const struct py_item py_item_line; /* str, up to and including LF */
+extern const struct py_item py_item_text; /* str, what has arrived; never splits a character */
 
 struct py_stream;
 
-/* What readers have to ask the operation. */
+/* What readers need from the operation. */
 struct py_stream_kind {
-    const struct py_item *item; /* of the stream's own reader */
+    const struct py_item *item; /* what the stream's own reader hands out */
     py_failure_fn *failure;
-    /* A new exception that says that `len` bytes are missing. NULL with another exception set. */
+    /* A new exception which says that `len` bytes are missing. NULL with another exception set. */
     PyObject *(*gap_error)(const struct py_stream *stream, size_t len);
-    /* Ends the readers' side. */
+    /* Closes the readers' side. */
     void (*close)(const struct py_stream *stream);
 };
 
-/* One output as its readers have left it; embedded in the operation's object, as readers come and
- * go. */
+/* The state of one output that outlives its readers. Embedded in the operation's object. */
 struct py_stream {
     const struct py_stream_kind *kind;
     const char *name;        /* "stdout"; for repr() */
-    struct py_operation *op; /* the object that this is embedded in; `output` lives as long */
+    struct py_operation *op; /* the object that embeds this; `output` lives as long as it */
     struct cws_output *output;
-    struct py_reader *reader; /* borrowed: the stream's own in existence, if any */
-    unsigned readers;         /* in existence, whatever of */
-    bool has_failed;          /* the operation's failure was raised by a reader */
-    size_t gap;               /* bytes that are missing here, which no reader has raised yet */
+    struct py_reader *reader; /* borrowed: the stream's own reader, if there is one */
+    unsigned readers;         /* how many readers there are, of any item */
+    bool has_failed;          /* a reader has raised the operation's failure */
+    size_t gap;               /* bytes missing here that no reader has reported yet */
 };
 
 extern PyType_Spec py_reader_spec;
@@ -52,6 +51,6 @@ extern PyType_Spec py_reader_spec;
 void py_stream_init(struct py_stream *stream, const struct py_stream_kind *kind, const char *name,
                     struct py_operation *op, struct cws_output *output);
 
-/* A new reference to the stream's own reader. The reader holds the operation, which does not hold
- * it: there is no cycle. */
+/* A new reference to the stream's own reader, made if there is none. NULL with an exception set.
+ * The reader holds the operation; the operation does not hold the reader, so there is no cycle. */
 PyObject *py_reader_of(struct py_stream *stream);

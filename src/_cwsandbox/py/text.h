@@ -1,5 +1,5 @@
 /*
- * Output as text: UTF-8, with U+FFFD for what is none.
+ * Decodes output as UTF-8. Bytes that are not UTF-8 become U+FFFD. Called with the GIL held.
  */
 #pragma once
 

@@ -1,24 +1,24 @@
 /*
- * StreamWriter: writes into an input queue of an operation, whatever the operation is. What takes
- * input embeds a py_input.
+ * StreamWriter: writes to the input queue of an operation of any kind. Anything that takes input
+ * embeds a py_input. Called with the GIL held.
  */
 #pragma once
 
 #include "py/operation.h"
 #include "sandbox/stdin.h"
 
-/* Told to users as the depth of the queue that the published SDK has; here writes wait under
- * flow control instead. */
+/* What users are told is the queue's depth: the published SDK's value. Here writes wait for flow
+ * control instead. */
 #define PY_WRITER_QUEUE_SIZE 16
 
-/* One input as its writers have left it; embedded in the operation's object, which shows `error` to
- * the garbage collector. */
+/* The state of one input that outlives its writers. Embedded in the operation's object, which must
+ * visit `error` in its tp_traverse. */
 struct py_input {
-    struct py_operation *op; /* the object that this is embedded in; `queue` lives as long */
+    struct py_operation *op; /* the object that embeds this; `queue` lives as long as it */
     py_failure_fn *failure;
     struct cws_stdin *queue;
-    struct py_writer *writer; /* borrowed: the one in existence, if any */
-    PyObject *error;          /* of set_exception() */
+    struct py_writer *writer; /* borrowed: the writer, if there is one */
+    PyObject *error;          /* given to set_exception() */
 };
 
 extern PyType_Spec py_writer_spec;
@@ -26,6 +26,6 @@ extern PyType_Spec py_writer_spec;
 void py_input_init(struct py_input *input, py_failure_fn *failure, struct py_operation *op,
                    struct cws_stdin *queue);
 
-/* A new reference to the input's writer. The writer holds the operation, which does not hold it:
- * there is no cycle. */
+/* A new reference to the input's writer, made if there is none. NULL with an exception set. The
+ * writer holds the operation; the operation does not hold the writer, so there is no cycle. */
 PyObject *py_writer_of(struct py_input *input);
