@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -148,6 +149,11 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "timeout_seconds must be a number of seconds that a float can hold: use math.inf for no limit",
     ),
     (lambda: Sandbox().exec(5), TypeError, "command must be a sequence of strings, got 5"),
+    # Keywords that there are not: under the name that the user knows.
+    (lambda: Sandbox(imag="x"), TypeError, "Sandbox.__init__() got an unexpected keyword argument"),
+    (lambda: Sandbox.run(imag="x"), TypeError, "Sandbox.run() got an unexpected keyword argument"),
+    (lambda: Sandbox.list(tag=[]), TypeError, "Sandbox.list() got an unexpected keyword argument"),
+    (lambda: Sandbox().start(1), TypeError, "Sandbox.start() takes 1 positional argument but 2"),
     # One voice.
     (lambda: Sandbox(base_url=5), TypeError, "base_url must be a str, got 5"),
     (lambda: Sandbox(working_dir=5), TypeError, "working_dir must be a str, got 5"),
@@ -234,3 +240,11 @@ def test_results_are_not_waited_for_when_one_of_them_is_none() -> None:
 
     with pytest.raises(TypeError, match=r"refs\[1\] must be an OperationRef or Process, got 3"):
         cw.results([Promise(), 3])  # would block for ever
+
+
+def test_what_makes_up_a_sandbox_goes_by_its_name() -> None:
+    for base in Sandbox.__mro__[:-1]:
+        for member in vars(base).values():
+            function = getattr(member, "__func__", None) or getattr(member, "fget", None) or member
+            if isinstance(function, FunctionType):
+                assert function.__qualname__ == f"Sandbox.{function.__name__}"

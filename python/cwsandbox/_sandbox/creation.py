@@ -8,6 +8,7 @@ from cwsandbox._lifecycle.handle import Handle
 from cwsandbox._lifecycle.lifecycle import Phase
 from cwsandbox._messages import config, options
 from cwsandbox._runtime import life, loop
+from cwsandbox._sandbox.naming import part_of_sandbox
 from cwsandbox._sandbox.properties import SandboxProperties
 from cwsandbox._service.connection import connection as connection_of
 from cwsandbox._types.annotations import on_demand
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
 
 
+@part_of_sandbox
 @on_demand
 class SandboxCreation(SandboxProperties):
     """What every ``Sandbox`` begins with."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cwsandbox._messages import echo
 from cwsandbox._messages.parts import resource_gpu, resource_side
+from cwsandbox._sandbox.naming import part_of_sandbox
 from cwsandbox._types.annotations import on_demand
 
 TYPE_CHECKING = False
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     )
 
 
+@part_of_sandbox
 @on_demand
 class SandboxProperties:
     """Values from the server's latest answer. Reading one never blocks and never sends anything."""
