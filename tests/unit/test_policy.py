@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from cwsandbox._runtime import environment
 from cwsandbox._runtime.policy import THREAD_NAME, PolicyLoop
 
 
@@ -36,7 +38,26 @@ def test_value_and_failure(policy: PolicyLoop) -> None:
 def test_it_is_a_daemon_thread_with_a_plain_loop(policy: PolicyLoop) -> None:
     thread = next(t for t in threading.enumerate() if t.name == THREAD_NAME)
     assert thread.daemon
-    assert type(policy.loop) is asyncio.SelectorEventLoop
+    assert isinstance(policy.loop, asyncio.SelectorEventLoop)
+
+
+def test_a_stopped_clock_stops_no_timer(
+    policy: PolicyLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tests of programs freeze the time module's."""
+
+    async def waits() -> float:
+        clock = environment.real().clock
+        begin = clock()
+        await asyncio.sleep(0.01)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await asyncio.Event().wait()
+        return clock() - begin
+
+    for name in ("monotonic", "time", "perf_counter"):
+        monkeypatch.setattr(time, name, lambda: 0.0)
+    assert policy.submit(waits).result(10) >= 0.02
 
 
 def test_await_from_another_loop(policy: PolicyLoop) -> None:

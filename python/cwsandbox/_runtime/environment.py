@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Environment(Record):
-    """``clock`` is monotonic and in seconds, ``now`` the time of day in UTC."""
+    """``clock`` is the running loop's, monotonic and in seconds; ``now`` the time of day in UTC."""
 
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[Any]]
@@ -26,7 +25,11 @@ class Environment(Record):
 
 def real() -> Environment:
     """Those of the world."""
-    return Environment(time.monotonic, asyncio.sleep, _uniform, lambda: datetime.now(UTC))
+    return Environment(_clock, asyncio.sleep, _uniform, lambda: datetime.now(UTC))
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _uniform(low: float, high: float) -> float:

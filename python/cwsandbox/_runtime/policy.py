@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from time import CLOCK_MONOTONIC, clock_gettime
 
 from cwsandbox._cwsandbox import Promise
 from cwsandbox._runtime.life import ENDING
@@ -28,12 +29,22 @@ EXIT_PATIENCE = 5.0
 _JOIN_TIMEOUT = 5.0
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """Its clock goes on where tests of a program stop that of the ``time`` module, as freezegun does.
+
+    Otherwise a time limit would never pass there, and a wait between two looks never end.
+    """
+
+    def time(self) -> float:
+        return clock_gettime(CLOCK_MONOTONIC)
+
+
 class PolicyLoop:
     """The event loop's thread. Its methods may be called from any thread."""
 
     def __init__(self) -> None:
         # Not new_event_loop(): the user's policy may give a loop of another kind.
-        self.loop = asyncio.SelectorEventLoop()
+        self.loop = _Loop()
         self._jobs: set[_Job] = set()
         self._urgent: set[_Job] = set()
         self._is_closing = False

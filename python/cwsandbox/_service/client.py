@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import monotonic
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from cwsandbox import _cwsandbox
@@ -51,9 +51,10 @@ class Client:
 
         ``timeout`` in seconds is also for finding the credentials, at the first call.
         """
-        ends = monotonic() + timeout
+        clock = asyncio.get_running_loop().time
+        ends = clock() + timeout
         channel = await self.channel(timeout)
-        left = ends - monotonic()
+        left = ends - clock()
         operation = channel.unary(f"SandboxService/{method}", request, max(left, 0.0))
         try:
             return await operation
