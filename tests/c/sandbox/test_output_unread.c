@@ -154,6 +154,44 @@ static void test_what_nobody_reads(void **state)
     cws_output_done(&output);
 }
 
+/* The chunk in front is read to its end, or in part, and the last one alone is larger than what may
+ * stay: nothing is lost of it. */
+static void test_one_large_append_behind_what_was_read(void **state)
+{
+    (void)state;
+    enum { FRONT = 960, LARGE = 300000 }; /* FRONT fills the first chunk */
+    static uint8_t large[LARGE];
+    memset(large, 'y', LARGE);
+    large[FRONT - 1] = large[LARGE / 2] = large[LARGE - 1] = '\n';
+    for (int lines_read = 0; lines_read <= 2; lines_read++) {
+        struct cws_output output;
+        init(&output);
+        append(&output, large, FRONT);
+        if (lines_read > 0)
+            assert_line(&output, large, FRONT);
+        if (lines_read < 2)
+            cws_output_detach(&output);
+        append(&output, large + FRONT, LARGE - FRONT);
+        if (lines_read == 2) {
+            assert_line(&output, large + FRONT, LARGE / 2 + 1 - FRONT);
+            cws_output_detach(&output);
+        }
+        assert_true(cws_output_let_go(&output, 1000));
+        cws_output_attach(&output);
+        struct cws_output_line line;
+        if (lines_read == 0) {
+            assert_int_equal(cws_output_take(&output, CWS_OUTPUT_LINE, &line, NULL),
+                             CWS_OUTPUT_GAP);
+            assert_int_equal(line.len, FRONT);
+        }
+        if (lines_read < 2)
+            assert_line(&output, large + FRONT, LARGE / 2 + 1 - FRONT);
+        assert_line(&output, large + LARGE / 2 + 1, LARGE / 2 - 1);
+        assert_next(&output, CWS_OUTPUT_EMPTY);
+        cws_output_done(&output);
+    }
+}
+
 static void test_nothing_of_a_closed_one_is_kept(void **state)
 {
     (void)state;
@@ -177,6 +215,7 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_a_line_put_back_is_held_again),
     UNIT_TEST(test_a_long_line),
     UNIT_TEST(test_what_nobody_reads),
+    UNIT_TEST(test_one_large_append_behind_what_was_read),
     UNIT_TEST(test_nothing_of_a_closed_one_is_kept),
 };
 
