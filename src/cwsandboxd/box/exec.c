@@ -214,7 +214,8 @@ static void on_readable(struct cwsd_watch *watch, int events)
     if (len <= 0) {
         cwsd_watch_close(watch, on_output_closed);
     } else {
-        output->last_bytes -= (int)len;
+        if (exec->exited) /* before that it counts nothing, and would overflow after 2 GiB */
+            output->last_bytes -= (int)len;
         exec->events->on_output(exec->ctx, output->is_stderr, data, (size_t)len);
     }
     /* If it was freed in there, its memory stays until its handles, this one too, are closed. */
