@@ -11,7 +11,7 @@ enum py_awaiter_phase {
     PY_AWAITER_PAUSED,    /* suspended for one iteration of the event loop */
     PY_AWAITER_WAITING,   /* the letter is registered or on its way */
     PY_AWAITER_WOKEN,     /* the letter has come */
-    PY_AWAITER_CANCELLED, /* by cancel() */
+    PY_AWAITER_CANCELLED, /* cancel() was called */
     PY_AWAITER_FINISHED,
 };
 

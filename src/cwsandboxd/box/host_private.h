@@ -1,4 +1,4 @@
-/* What a host is to those who make boxes on it, and to probe.c, which finds out. */
+/* The fields of a host, for the files that make boxes on it and for probe.c, which fills them. */
 #pragma once
 
 #include "box/host.h"
@@ -11,7 +11,7 @@ struct cwsd_host {
     char *bwrap; /* NULL with CWSD_ISOLATION_NONE */
     char *init_path;
     struct cwsd_users *users; /* NULL: sandboxes run as the daemon's user */
-    int init_fd; /* with users: a copy of the init that all of them can execute; else -1 */
+    int init_fd; /* with users: a copy of the init that all of them can execute; otherwise -1 */
     struct cwsd_limits limits; /* of each sandbox */
     enum cwsd_process_count process_count;
     bool etc_apart;            /* as in cwsd_layout_options */
@@ -19,25 +19,25 @@ struct cwsd_host {
     char description[1024];
 };
 
-/* All that can be known without trying: with allow_none the host is complete. CWS_SYSTEM,
- * CWS_INVALID, CWS_NO_MEMORY as in probe.h. */
+/* Fills in everything that can be known without running anything. With allow_none the host is then
+ * complete. CWS_SYSTEM, CWS_INVALID and CWS_NO_MEMORY as in probe.h. */
 enum cws_status cwsd_host_new(const struct cwsd_host_options *options, struct cwsd_host **out_host,
                               struct cws_error *err) CWS_MUST_CHECK;
 
-/* Its sandboxes become users of their own; `users` stays NULL where there are none. CWS_SYSTEM,
- * CWS_NO_MEMORY. */
+/* Makes each sandbox run as a user of its own. `users` stays NULL if such users cannot be had.
+ * CWS_SYSTEM, CWS_NO_MEMORY. */
 enum cws_status cwsd_host_add_users(struct cwsd_host *host, struct cws_error *err) CWS_MUST_CHECK;
 void cwsd_host_drop_users(struct cwsd_host *host);
 
-/* Finds out how the kernel counts the processes of its sandboxes, with the users that it has. */
+/* Finds out how the kernel counts the sandboxes' processes, given the users that the host has. */
 void cwsd_host_count_processes(struct cwsd_host *host);
 
-/* Makes the layout for an isolation anew. `read_only` as in cwsd_layout_options. Errors of
- * cwsd_layout_init. */
+/* Makes the layout for this isolation, replacing the previous one. `read_only` as in
+ * cwsd_layout_options. Errors as cwsd_layout_init. */
 enum cws_status cwsd_host_plan(struct cwsd_host *host, enum cwsd_isolation isolation,
                                unsigned read_only, struct cws_error *err) CWS_MUST_CHECK;
 
-/* The line for a person. `no_overlay` is why there is none, or ""; `why_root` is why sandboxes are
- * root, or NULL when they are not. */
+/* Sets the line for a person. `no_overlay` says why there is no overlay, or is "". `why_root` says
+ * why sandboxes run as root, or is NULL if they do not. */
 void cwsd_host_set_description(struct cwsd_host *host, unsigned read_only, const char *no_overlay,
                                const char *why_root);

@@ -1,11 +1,11 @@
-/* How far a sandbox is from its host. */
+/* How strongly a sandbox is isolated from its host. */
 #pragma once
 
 enum cwsd_isolation {
-    /* Only by that explicit name. */
+    /* None at all; only if asked for explicitly. */
     CWSD_ISOLATION_NONE,
-    /* bubblewrap; the host's programs read-only, tmpfs on the usual writable places. */
+    /* bubblewrap, with the host's programs read-only and a tmpfs on the usual writable places. */
     CWSD_ISOLATION_NAMESPACES,
-    /* bubblewrap; the host's programs under a private writable overlay. */
+    /* bubblewrap, with the host's programs under a private writable overlay. */
     CWSD_ISOLATION_OVERLAY,
 };

@@ -1,6 +1,6 @@
 /*
- * The daemon's end of the socket to an init. What arrives is checked for its form here and for its
- * sense by the receiver. Loop thread only.
+ * The daemon's end of the socket to an init. The form of what arrives is checked here, its meaning
+ * by the receiver. Loop thread only.
  */
 #pragma once
 
@@ -13,24 +13,26 @@ struct cwsd_line {
     struct cws_loop *loop;
     struct cws_list queue; /* of cwsd_request.node: not sent yet */
     struct cws_timer retry;
-    uint64_t refused_since_ns; /* the kernel has taken nothing since then; 0: it took the last */
-    /* `fd`, if not -1, is the receiver's. The line may be closed from inside. */
+    uint64_t
+        refused_since_ns; /* since when the kernel has taken no request; 0: it took the last one */
+    /* One report. The receiver owns `fd`, unless it is -1. The line may be closed from inside. */
     void (*on_report)(struct cwsd_line *line, const struct cwsi_report *report, int fd);
-    /* Last: nobody holds the other end any more (err is NULL), or what came was no report. Close
-     * the line. */
+    /* The last event: nobody holds the other end any more (err is NULL), or what arrived was not a
+     * report. Close the line. */
     void (*on_end)(struct cwsd_line *line, const struct cws_error *err);
 };
 
-/* Takes `fd` over on success. The callbacks are set before. CWS_SYSTEM. */
+/* Takes `fd` over on success. Set the callbacks first. CWS_SYSTEM. */
 enum cws_status cwsd_line_open(struct cws_loop *loop, struct cwsd_line *line, int fd,
                                struct cws_error *err) CWS_MUST_CHECK;
 
-/* Sends it now or when the init has taken what was sent before; requests arrive in order. The
- * memory must stay until it was sent (its node is in no list then) or the line is closed. */
+/* Sends the request now, or once the init has taken the previous ones; requests arrive in order.
+ * The request's memory must stay valid until it was sent (its node is then in no list), or until
+ * the line is closed. */
 void cwsd_line_send(struct cwsd_line *line, struct cwsd_request *request);
 
-/* The init reads the end of the socket, and ends; its reports still arrive. */
+/* Closes the sending side. The init sees that and ends; its reports still arrive. */
 void cwsd_line_end(struct cwsd_line *line);
 
-/* What is queued is dropped. `closed` as in watch.h. */
+/* Closes the line and drops what is queued. `closed` as in watch.h. */
 void cwsd_line_close(struct cwsd_line *line, void (*closed)(struct cwsd_watch *watch));

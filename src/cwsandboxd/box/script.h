@@ -1,7 +1,7 @@
 /*
- * Building the block of a set-up request: the steps by which an init makes its sandbox's file
- * system (protocol.h). Caller's memory. The first failure sticks, so that it is asked for
- * once, at the end.
+ * Builds the block of a set-up request: the steps by which an init makes its sandbox's file system
+ * (protocol.h). The struct is the caller's memory. The first failure is kept, so that `status` need
+ * be checked only once, at the end.
  */
 #pragma once
 
@@ -16,13 +16,14 @@ struct cwsd_script {
 void cwsd_script_init(struct cwsd_script *script);
 void cwsd_script_done(struct cwsd_script *script);
 
-/* A step whose `b` is text, or nothing (NULL). `flags` are CWSI_STEP_TRY, CWSI_STEP_IF_EXISTS. */
+/* Adds a step whose `b` is a text, or nothing (NULL). `flags` are CWSI_STEP_TRY and
+ * CWSI_STEP_IF_EXISTS. */
 void cwsd_script_add(struct cwsd_script *script, enum cwsi_step_op op, unsigned flags,
                      const char *a, const char *b);
 void cwsd_script_mkdir(struct cwsd_script *script, const char *path, unsigned mode);
-/* CWSI_STEP_LIMIT; `what` is for messages. */
+/* Adds CWSI_STEP_LIMIT. `what` names the limit in messages. */
 void cwsd_script_limit(struct cwsd_script *script, unsigned resource, const char *what,
                        uint64_t most);
-/* CWSI_STEP_FILE or CWSI_STEP_MOUNT_FILE. */
+/* Adds CWSI_STEP_FILE or CWSI_STEP_MOUNT_FILE. */
 void cwsd_script_file(struct cwsd_script *script, enum cwsi_step_op op, const char *path,
                       unsigned mode, const void *data, size_t len);

@@ -1,10 +1,10 @@
 /*
- * What the kernel counts for each user, however many sandboxes that user has: one of them must not
- * use it up for the others, nor for the user's programs on the host.
+ * Resources that the kernel counts per user, however many sandboxes that user has. One sandbox must
+ * not use them up for the others or for the user's programs on the host.
  */
 #pragma once
 
 #include "box/script.h"
 
-/* Steps that give a sandbox its share. For sandboxes that are not users of their own. */
+/* Adds steps that give a sandbox its share. For sandboxes that do not run as users of their own. */
 void cwsd_share_add(struct cwsd_script *script);

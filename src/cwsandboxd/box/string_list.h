@@ -1,6 +1,6 @@
 /*
- * An argv or an environment. Caller's memory; whoever builds a list with these functions owns its
- * strings through it.
+ * An argv or an environment. The struct is the caller's memory. A list built with these functions
+ * owns its strings.
  */
 #pragma once
 
@@ -16,11 +16,11 @@ struct cwsd_string_list {
 /* Frees the strings; the list is empty afterwards. An all-zero list is empty too. */
 void cwsd_string_list_done(struct cwsd_string_list *list);
 
-/* Room for `count` strings in an empty list; CWS_NO_MEMORY. */
+/* Makes room for `count` strings in an empty list. CWS_NO_MEMORY. */
 enum cws_status cwsd_string_list_reserve(struct cwsd_string_list *list,
                                          size_t count) CWS_MUST_CHECK;
 
-/* Appends within the reserved room: a copy of `text`, or "name=value". */
+/* Append a copy of `text`, or "name=value", within the reserved room. CWS_NO_MEMORY. */
 enum cws_status cwsd_string_list_add(struct cwsd_string_list *list,
                                      const char *text) CWS_MUST_CHECK;
 enum cws_status cwsd_string_list_add_pair(struct cwsd_string_list *list, const char *name,

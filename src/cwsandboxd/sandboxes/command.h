@@ -1,7 +1,6 @@
 /*
- * One command a client asked for, from the request to its end: finds the sandbox, holds the command
- * until the sandbox runs, starts it, and puts failures into the words of the service. Loop thread
- * only.
+ * One command that a client asked for, from the request to its end. Finds the sandbox, waits until
+ * it runs, starts the command, and turns failures into the service's faults. Loop thread only.
  */
 #pragma once
 
@@ -11,7 +10,8 @@
 
 struct cwsd_command;
 
-/* Views the request: it must outlive on_started, or the free. */
+/* Points into the request message, which must live until on_started, or until the command is
+ * freed. */
 struct cwsd_command_request {
     const char *sandbox_id;
     const char *container; /* "": the primary one */
@@ -25,25 +25,29 @@ struct cwsd_command_events {
     void (*on_started)(void *ctx);
     void (*on_output)(void *ctx, bool is_stderr, const uint8_t *data, size_t len);
     void (*on_stdin_drained)(void *ctx);
-    /* Last; free the command now or later. */
+    /* The last event. Free the command now or later. */
     void (*on_exited)(void *ctx, int exit_code);
-    /* Last, instead: the sandbox never ran, ended, or lost the command. */
+    /* The last event instead of on_exited: the sandbox never ran, has ended, or lost the
+     * command. */
     void (*on_failed)(void *ctx, const struct cwsd_fault *fault);
 };
 
-/* NULL with *fault set for what is known at once: bad request, no such sandbox or container,
- * sandbox not running. Otherwise events follow, never from inside this call. */
+/* Starts the command, or waits for its sandbox to run. NULL with *fault set for what is known at
+ * once: a bad request, no such sandbox or container, a sandbox that does not run. Otherwise events
+ * follow, never from inside this call. */
 struct cwsd_command *cwsd_command_start(struct cwsd_pool *pool,
                                         const struct cwsd_command_request *request, bool with_stdin,
                                         const struct cwsd_command_events *events, void *ctx,
                                         struct cwsd_fault *fault);
 
-/* Between on_started and the last event only. */
+/* Only between on_started and the last event. CWS_NO_MEMORY and CWS_TOO_LARGE as
+ * cwsd_exec_write. */
 enum cws_status cwsd_command_write(struct cwsd_command *command, const uint8_t *data,
                                    size_t len) CWS_MUST_CHECK;
 size_t cwsd_command_stdin_pending(const struct cwsd_command *command);
 void cwsd_command_close_stdin(struct cwsd_command *command);
 void cwsd_command_pause(struct cwsd_command *command, bool paused);
 
-/* Kills the command's process group if it still runs. No further event. NULL is allowed. */
+/* Frees the command, and kills its process group if it still runs. No more events come. NULL is
+ * allowed. */
 void cwsd_command_free(struct cwsd_command *command);

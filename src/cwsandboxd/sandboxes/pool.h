@@ -1,6 +1,6 @@
 /*
- * The sandboxes of this daemon, living: records joined with their boxes, lifetimes and those who
- * wait for them. Loop thread only.
+ * The daemon's sandboxes: each is a record joined with its box, its lifetime and those who wait for
+ * it. Loop thread only.
  */
 #pragma once
 
@@ -20,9 +20,9 @@ struct cwsd_sandbox {
     struct cws_deferred ended; /* frees the box once its last event is over */
 };
 
-/* Told once, when the sandbox leaves CREATING; embedded in what waits. */
+/* Notified once, when the sandbox leaves CREATING. Embedded in the object that waits. */
 struct cwsd_waiter {
-    struct cws_list node; /* cws_list_init first; cws_list_remove takes the wish back */
+    struct cws_list node; /* call cws_list_init first; cws_list_remove unregisters it */
     void (*settled)(struct cwsd_waiter *waiter);
 };
 
@@ -31,35 +31,38 @@ struct cwsd_pool_options {
     const struct cwsd_host *host;
     const char *runner_id;
     size_t max_sandboxes;
-    /* After cwsd_pool_drain, once, when the last sandbox has ended; never from inside it. */
+    /* Called once after cwsd_pool_drain, when the last sandbox has ended; never from inside that
+     * call. */
     void (*on_empty)(void *ctx);
     void *ctx;
 };
 
-/* Keeps what the options point at, not copies. NULL when out of memory. */
+/* What the options point to must outlive the pool. NULL when out of memory. */
 struct cwsd_pool *cwsd_pool_new(const struct cwsd_pool_options *options);
-/* All sandboxes must have ended. NULL is allowed. */
+/* Only after all sandboxes have ended. NULL is allowed. */
 void cwsd_pool_free(struct cwsd_pool *pool);
 
-/* The sandbox for a create request: a new one in CREATING, or the one an identical request with
- * the same request_id made before. May take request->sandbox->spec over. NULL with *fault set:
- * what cwsd_spec_check says; ALREADY_EXISTS for another request under the same id;
- * RESOURCE_EXHAUSTED when full; UNAVAILABLE when ending or the box cannot start. */
+/* The sandbox for a create request: a new one in CREATING, or the one that an identical request
+ * with the same request_id made earlier. May take request->sandbox->spec over. NULL with *fault
+ * set: the faults of cwsd_spec_check; ALREADY_EXISTS if a different request has used the id;
+ * RESOURCE_EXHAUSTED if the daemon is full; UNAVAILABLE if it is ending or the box cannot be
+ * started. */
 struct cwsd_sandbox *cwsd_pool_create(struct cwsd_pool *pool, cwsd_pb_create_request *request,
                                       struct cwsd_fault *fault);
 
-/* NULL with *fault set to NOT_FOUND. Finished ones are found as long as their record is kept. */
+/* Finds a sandbox; a finished one as long as its record is kept. NULL with *fault NOT_FOUND. */
 struct cwsd_sandbox *cwsd_pool_find(struct cwsd_pool *pool, const char *id,
                                     struct cwsd_fault *fault);
 
-/* Stops a sandbox; harmless when it has ended. May be called again with a shorter grace. */
+/* Stops a sandbox. Harmless if it has ended. May be called again with a shorter grace period. */
 void cwsd_pool_stop(struct cwsd_sandbox *sandbox, enum cwsd_cause cause, uint64_t grace_ms);
 
-/* From now on creates are refused, and all sandboxes are stopped. May be called again with a
- * shorter grace. */
+/* Refuses creates from now on, and stops all sandboxes. May be called again with a shorter grace
+ * period. */
 void cwsd_pool_drain(struct cwsd_pool *pool, uint64_t grace_ms);
 
-/* `waiter` is told once the sandbox, now in CREATING, runs or will never run. */
+/* Registers a waiter on a sandbox in CREATING. It is notified when the sandbox runs, or when it
+ * never will. */
 void cwsd_pool_wait(struct cwsd_sandbox *sandbox, struct cwsd_waiter *waiter);
 
 struct cwsd_registry *cwsd_pool_registry(struct cwsd_pool *pool);

@@ -1,13 +1,13 @@
 /*
- * Who may call: whoever has the daemon's token, if it has one. (On a Unix socket without a token
+ * Who may call: if the daemon has a token, those who send it. (On a Unix socket without a token,
  * the socket's mode decides.)
  */
 #pragma once
 
 #include "values/fault.h"
 
-/* True if the call carries `token`: as "authorization: Bearer <token>", or alone in
- * x-wandb-api-key or x-api-key, as other clients of the service send theirs. Else false with *fault
- * UNAUTHENTICATED. */
+/* True if the call carries `token`: as "authorization: Bearer <token>", or by itself in
+ * x-wandb-api-key or x-api-key, where other clients of the service send their keys. Otherwise false
+ * with *fault UNAUTHENTICATED. Only where cws_server_call_header is allowed. */
 bool cwsd_auth_check(const struct cws_server_call *call, const char *token,
                      struct cwsd_fault *fault);

@@ -1,6 +1,6 @@
 /*
- * The server's table of methods. Every method of the .proto files has an entry: the ones offered
- * here, and a polite refusal (UNIMPLEMENTED, CWSANDBOX_NOT_IMPLEMENTED) for the rest.
+ * The server's table of methods. Every method of the .proto files has an entry. Those that this
+ * daemon does not offer are refused with UNIMPLEMENTED and CWSANDBOX_NOT_IMPLEMENTED.
  */
 #pragma once
 
@@ -8,11 +8,13 @@
 
 struct cwsd_methods {
     struct cws_server_method *entries;
-    struct cwsd_unary_method *unary; /* of each entry; without a row where it is not unary */
+    struct cwsd_unary_method
+        *unary; /* one per entry; its row is NULL if the entry is not a unary method offered here */
     size_t count;
 };
 
-/* Caller's memory. For a server whose ctx is a cwsd_service. CWS_NO_MEMORY. */
+/* Fills the table for a server whose ctx is a cwsd_service. The struct is the caller's memory.
+ * CWS_NO_MEMORY. */
 enum cws_status cwsd_methods_init(struct cwsd_methods *methods) CWS_MUST_CHECK;
-/* After the server that uses them is gone. An all-zero one is allowed. */
+/* Frees the table, once the server that uses it is gone. An all-zero struct is allowed. */
 void cwsd_methods_done(struct cwsd_methods *methods);

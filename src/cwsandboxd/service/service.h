@@ -1,5 +1,5 @@
 /*
- * What all methods have in common: what carries them out, who may call them, how they answer. Loop
+ * What all methods share: the pool that they work on, who may call them, and how they answer. Loop
  * thread only.
  */
 #pragma once
@@ -10,7 +10,7 @@
 /* The ctx of the server. */
 struct cwsd_service {
     struct cwsd_pool *pool;
-    const char *token; /* NULL: none is asked for, and who can connect may call */
+    const char *token; /* NULL: no token is required, and anyone who can connect may call */
 };
 
 static inline struct cwsd_service *cwsd_service_of(const struct cws_server_call *call)
@@ -18,8 +18,8 @@ static inline struct cwsd_service *cwsd_service_of(const struct cws_server_call 
     return cws_server_call_ctx(call);
 }
 
-/* The server's `admit` where a token is asked for: false when the call does not carry it, and is
- * finished. */
+/* The server's `admit` if a token is required. False if the call does not carry it; the call is
+ * then finished. */
 bool cwsd_service_admit(struct cws_server_call *call, void *ctx);
 
 /* Ends a call with its one response, or with an out-of-memory fault. */

@@ -1,9 +1,8 @@
 /*
- * Methods of one request and one response, as rows of a table. Admission, unpacking, faults and
- * freeing are done here, once for all of them. Loop thread only.
+ * Unary methods as rows of a table. Unpacking, faults and freeing are done here, once for all
+ * methods. Loop thread only.
  *
- * A new method is a handler and a row: the types of its messages are those of the service
- * definition.
+ * A new method is a handler and a row. Its message types come from the service definition.
  */
 #pragma once
 
@@ -14,15 +13,16 @@ struct cwsd_unary;
 
 struct cwsd_unary_row {
     const char *path; /* NULL ends a table */
-    /* Called once, with the request. Answers with cwsd_unary_answer, at once or later, and returns
-     * true; or returns false with *fault set, and the call ends with that. The request lives until
-     * then; a handler may take parts out of it. */
+    /* Called once, with the unpacked request. It returns true and answers with cwsd_unary_answer or
+     * cwsd_unary_fail, at once or later; or it returns false with *fault set, which ends the call.
+     * The request lives until the call ends. The handler may take parts out of it. */
     bool (*handle)(struct cwsd_unary *unary, void *request, struct cwsd_fault *fault);
-    /* Only for handlers that answer later. `size` is that of the struct that begins with the struct
-     * cwsd_unary; all of it is zero when the handler is called. */
+    /* For handlers that answer later: the size of their own struct, whose first member is the
+     * struct cwsd_unary. The rest of it is zero when the handler is called. 0: no struct of its
+     * own. */
     size_t size;
-    /* Last, also when nothing was answered: gives up what the handler began. Nobody waits for an
-     * answer any more. The memory goes with it. */
+    /* May be NULL. The last event, even if nothing was answered: nobody waits for an answer any
+     * more. It releases whatever the handler has acquired; the struct is freed after it. */
     void (*closed)(struct cwsd_unary *unary);
 };
 
@@ -30,8 +30,8 @@ struct cwsd_unary_row {
 struct cwsd_unary {
     struct cws_server_call *call;
     const struct cwsd_unary_method *method;
-    void *request; /* NULL before it came and once the call is answered */
-    bool handled;  /* the request came */
+    void *request; /* NULL before it has arrived and once the call is answered */
+    bool handled;  /* the request has arrived */
 };
 
 /* A row with the types of its messages. */
@@ -40,7 +40,8 @@ struct cwsd_unary_method {
     const ProtobufCMethodDescriptor *types;
 };
 
-/* The server's view of it; `method` must outlive the server. Its path is the caller's to set. */
+/* The method as an entry of the server's table. `method` must outlive the server. The caller sets
+ * the path. */
 struct cws_server_method cwsd_unary_server_method(const struct cwsd_unary_method *method);
 
 static inline struct cwsd_pool *cwsd_unary_pool(const struct cwsd_unary *unary)
@@ -48,8 +49,8 @@ static inline struct cwsd_pool *cwsd_unary_pool(const struct cwsd_unary *unary)
     return cwsd_service_of(unary->call)->pool;
 }
 
-/* Ends the call with its response (of the row's type), or with an out-of-memory fault. Returns true
- * for a handler to return. `closed` may be called from inside. */
+/* Ends the call with its response, a message of the method's output type, or with an out-of-memory
+ * fault. Always returns true, so that a handler can return it. May call `closed`. */
 bool cwsd_unary_answer(struct cwsd_unary *unary, const void *response);
-/* Ends the call with a fault after the handler has returned. `closed` may be called from inside. */
+/* Ends the call with a fault after the handler has returned. May call `closed`. */
 void cwsd_unary_fail(struct cwsd_unary *unary, const struct cwsd_fault *fault);

@@ -1,4 +1,5 @@
-/* A record as the Sandbox message that clients see. Views the record's memory; nothing to free. */
+/* A record as the Sandbox message that clients see. The view points into the record's memory, which
+ * must outlive it; there is nothing to free. */
 #pragma once
 
 #include "store/record.h"

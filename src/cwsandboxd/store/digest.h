@@ -1,11 +1,13 @@
-/* A fingerprint of a message, to tell a repeated request from another one under the same key. */
+/* A fingerprint of a message. It tells a repeated request from a different one with the same
+ * key. */
 #pragma once
 
 #include <protobuf-c/protobuf-c.h>
 
 #include "base/base.h"
 
-/* 128 bits, not cryptographic: who makes two requests collide deceives only themself. */
+/* 128 bits, not cryptographic: whoever makes two of their own requests collide only deceives
+ * themselves. */
 struct cwsd_digest {
     uint64_t half[2];
 };

@@ -1,10 +1,10 @@
 /*
- * ListSandboxes: which records, in which order, from where on. Values only; the request is viewed,
- * not copied.
+ * ListSandboxes: which records, in which order, starting where. Values only. The request is not
+ * copied and must outlive the query.
  *
- * A page token holds the sequence number of the last record given and a fingerprint of the filters,
- * so that pages stay stable while sandboxes come and go, and a token cannot be used with another
- * question.
+ * A page token holds the sequence number of the last record returned and a fingerprint of the
+ * filters. So pages stay stable while sandboxes come and go, and a token cannot be used with other
+ * filters.
  */
 #pragma once
 
@@ -13,15 +13,15 @@
 
 struct cwsd_query {
     const cwsd_pb_list_request *request;
-    const char *runner_id; /* of every sandbox here */
+    const char *runner_id; /* that of every sandbox here */
     size_t page_size;
-    uint64_t after; /* sequence; 0: from the start */
+    uint64_t after; /* a sequence number; 0: from the start */
     bool descending;
 };
 
 #define CWSD_PAGE_TOKEN_SIZE 40
 
-/* INVALID_ARGUMENT for a bad size, state, direction or token. */
+/* False with *fault INVALID_ARGUMENT for a bad size, state, direction or token. */
 bool cwsd_query_init(struct cwsd_query *query, const cwsd_pb_list_request *request,
                      const char *runner_id, struct cwsd_fault *fault);
 

@@ -1,12 +1,12 @@
 /*
- * What is known of one sandbox, and the rules by which its state changes. Pure data: no box, no
+ * What is known about one sandbox, and the rules by which its state changes. Pure data: no box, no
  * clock, no loop.
  *
  *   CREATING --running--> RUNNING --stopping, exited--> TERMINATING
  *   TERMINATING --gone--> COMPLETED, TERMINATED or FAILED
  *
- * (A sandbox that never ran goes from CREATING to the end directly or through TERMINATING). Once a
- * stop was asked for the end is COMPLETED or TERMINATED, never FAILED.
+ * A sandbox that never ran goes from CREATING to a final state directly, or through TERMINATING.
+ * Once a stop was requested, the final state is COMPLETED or TERMINATED, never FAILED.
  */
 #pragma once
 
@@ -28,40 +28,40 @@ enum cwsd_cause {
 
 struct cwsd_record {
     char id[CWSD_ID_SIZE];
-    uint64_t sequence; /* order of creation, from 1; the registry's */
+    uint64_t sequence; /* order of creation, from 1; set by the registry */
     struct cwsd_index_node by_id;
     struct cwsd_index_node by_request;
     struct cws_list in_all;      /* registry, by sequence */
-    struct cws_list in_finished; /* registry, by end; in no list before */
+    struct cws_list in_finished; /* registry, by end; in no list until then */
 
     char *request_id;          /* NULL: none */
     struct cwsd_digest digest; /* of the create request */
     char *display_name;
-    cwsd_pb_spec *spec; /* checked; file contents are dropped once the box has them */
+    cwsd_pb_spec *spec; /* checked; file contents are freed once the box has them */
     size_t spec_bytes;  /* packed */
 
     int state; /* CWSD_STATE(...) */
     char reason[200];
     enum cwsd_cause cause;
-    bool deleted; /* a delete was answered: the next one finds nothing */
+    bool deleted; /* a delete was answered, so the next one finds nothing */
     bool has_exit_code;
     int32_t exit_code;
     struct timespec created, started, ended; /* tv_sec 0: not yet */
 };
 
-/* A record in CREATING with a random id. Takes nothing over: request_id, display_name and spec
- * are set by the maker, from cws_malloc. */
+/* Makes it a record in CREATING with a random id. The caller then sets request_id, display_name and
+ * spec, all from cws_malloc; the record owns them. */
 void cwsd_record_init(struct cwsd_record *record, struct timespec now);
-/* Frees what it holds; it must be in no index and list. */
+/* Frees what the record owns. It must not be in any index or list. */
 void cwsd_record_done(struct cwsd_record *record);
 
-/* Ended, one way or another. */
+/* Whether it has ended, in whatever way. */
 bool cwsd_record_is_finished(const struct cwsd_record *record);
 
 void cwsd_record_running(struct cwsd_record *record, struct timespec now);
-/* A stop was asked for; the first cause stays. */
+/* A stop was requested. The first cause is kept. */
 void cwsd_record_stopping(struct cwsd_record *record, enum cwsd_cause cause);
-/* The main command ended. */
+/* The main command has ended. */
 void cwsd_record_exited(struct cwsd_record *record, int exit_code);
-/* Nothing of it is left; `broken` says why it never ran or broke, NULL otherwise. */
+/* Nothing of the sandbox is left. `broken` says why it never ran or broke; NULL if neither. */
 void cwsd_record_gone(struct cwsd_record *record, const char *broken, struct timespec now);

@@ -1,6 +1,7 @@
 /*
- * All sandboxes this daemon knows: the living, and as many of the finished as its bounds allow,
- * oldest end first out. Caller's memory; not thread-safe.
+ * All sandboxes that this daemon knows: the living ones, and as many finished ones as its bounds
+ * allow. Those that ended first are released first. The struct is the caller's memory. Not
+ * thread-safe.
  */
 #pragma once
 
@@ -23,14 +24,14 @@ void cwsd_registry_init(struct cwsd_registry *registry,
 /* Releases every record, finished or not. */
 void cwsd_registry_done(struct cwsd_registry *registry);
 
-/* Takes the record in, under its id and its request id (if it has one; it must not be known
- * yet), and numbers it. CWS_NO_MEMORY: the record stays the caller's. CWS_INVALID: its id is
- * known already. */
+/* Adds the record under its id and its request id (if it has one, which must not be known yet), and
+ * numbers it. CWS_NO_MEMORY; CWS_INVALID if its id is known already. On failure the caller still
+ * owns the record. */
 enum cws_status cwsd_registry_add(struct cwsd_registry *registry,
                                   struct cwsd_record *record) CWS_MUST_CHECK;
-/* The record's state has become a final one. It, or older ones, may be released by this. */
+/* The record has reached a final state. This may release it or older ones. */
 void cwsd_registry_finish(struct cwsd_registry *registry, struct cwsd_record *record);
-/* Takes a living record back out, as if it had never been added. */
+/* Removes a living record, as if it had never been added. The caller owns it again. */
 void cwsd_registry_remove(struct cwsd_registry *registry, struct cwsd_record *record);
 
 struct cwsd_record *cwsd_registry_find(const struct cwsd_registry *registry, const char *id);
