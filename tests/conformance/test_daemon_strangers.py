@@ -176,11 +176,13 @@ class Peer:
         self.goaway: int | None = None
 
     def request(self, size: int, *more: tuple[str, str]) -> dict[str, str]:
+        return self.request_block(large_block(self.encoder, size, *more))
+
+    def request_block(self, block: bytes) -> dict[str, str]:
         stream_id = self.next_id
         self.next_id += 2
         self.h2.send_headers(stream_id, request_fields(), end_stream=True)
         self.h2.clear_outbound_data_buffer()  # that was for its books: the frames are made here
-        block = large_block(self.encoder, size, *more)
         self.socket.sendall(request_frames(stream_id, block))
         return self.answer(stream_id)
 
@@ -219,6 +221,17 @@ def test_header_lists_are_as_large_as_advertised(connect: Callable[[], socket.so
     assert (fields[":status"], fields["grpc-status"]) == ("431", "8")
     assert peer.request(200, authorization)["grpc-status"] == "3"  # no harm done
     assert peer.max_header_list == [16384, 65536]
+
+
+def test_a_list_beyond_all_bounds_ends_the_connection(connect: Callable[[], socket.socket]) -> None:
+    """16 KB sent mean 60 MB of headers, and dropping them is work: a hundred of these kept the daemon busy for 4 s."""
+    for more in ((), (("authorization", f"Bearer {TOKEN}"),)):
+        peer = Peer(connect())
+        block = peer.encoder.encode([*request_fields(*more), *[("x", "v" * 4000)] * 15_000])
+        assert len(block) < 20_000
+        with pytest.raises(ConnectionError):
+            peer.request_block(block)
+    a_caller_is_served()
 
 
 def test_large_header_lists_are_not_kept(

@@ -10,6 +10,11 @@ enum { MAX_STREAM_WINDOW = 16 * 1024 * 1024 };
 /* What HTTP/2 adds to the bytes of each field when it counts the size of a list. */
 enum { FIELD_OVERHEAD = 32 };
 
+/* A list so many times larger than allowed ends the connection. Its fields may be references of one
+ * byte to some KiB that were sent once, and to check and drop them takes as long as if they had
+ * been sent. */
+enum { HOPELESS = 32 };
+
 static struct cws_h2_stream *find_stream(nghttp2_session *session, int32_t stream_id)
 {
     return nghttp2_session_get_stream_user_data(session, stream_id);
@@ -79,15 +84,21 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     (void)flags;
     struct cws_h2_conn *conn = user;
     struct cws_h2_stream *stream = find_stream(session, frame->hd.stream_id);
-    if (!stream || !stream->events)
+    if (!stream)
         return 0;
-    if (stream->receiving == CWS_H2_RECEIVING_INTERIM)
+    stream->block_size += name_len + value_len + FIELD_OVERHEAD;
+    if (stream->block_size / HOPELESS > conn->max_header_list) {
+        cws_h2_conn_fail(conn, CWS_PROTOCOL,
+                         "the peer sent a list of headers that is %d times larger than allowed",
+                         HOPELESS);
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    if (!stream->events || stream->receiving == CWS_H2_RECEIVING_INTERIM)
         return 0;
     if (is_interim_status(name, name_len, value, value_len)) {
         receive_event(stream, CWS_H2_RECEIVE_INTERIM);
         return 0;
     }
-    stream->block_size += name_len + value_len + FIELD_OVERHEAD;
     if (stream->block_size <= conn->max_header_list)
         stream->events->on_field(stream->ctx, (const char *)name, name_len, (const char *)value,
                                  value_len);
