@@ -53,7 +53,9 @@ static inline const char *init_path(void)
     ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 64);
     assert_true(len > 0);
     path[len] = '\0';
-    strcpy(strrchr(path, '/'), "/../bin/cwsandbox-init");
+    for (int level = 0; level < 4; level++) /* tests/daemon/FLOOR/PROGRAM */
+        *strrchr(path, '/') = '\0';
+    strcat(path, "/bin/cwsandbox-init");
     return path;
 }
 
