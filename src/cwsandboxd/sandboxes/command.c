@@ -1,5 +1,6 @@
 #include "sandboxes/command.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -26,6 +27,13 @@ static bool set_not_running(struct cwsd_fault *fault, const char *sandbox_id, co
                    "sandbox %s %s", sandbox_id, what);
     cwsd_fault_note(fault, "sandbox_id", sandbox_id);
     return false;
+}
+
+static bool set_ended(struct cwsd_fault *fault, const struct cwsd_record *record)
+{
+    char what[sizeof("has ended: ") + sizeof(record->reason)];
+    snprintf(what, sizeof(what), "has ended%s%s", record->reason[0] ? ": " : "", record->reason);
+    return set_not_running(fault, record->id, what);
 }
 
 /* ---- the command runs ----------------------------------------------------------------------- */
@@ -132,8 +140,7 @@ static void settled(struct cwsd_waiter *waiter)
     if (record->state == CWSD_STATE(RUNNING) && start_exec(command, &fault))
         return;
     if (!cwsd_fault_is_set(&fault))
-        set_not_running(&fault, command->sandbox_id,
-                        record->reason[0] ? record->reason : "has ended");
+        set_ended(&fault, record);
     command->sandbox = NULL;
     command->events->on_failed(command->ctx, &fault);
 }
@@ -183,9 +190,12 @@ struct cwsd_command *cwsd_command_start(struct cwsd_pool *pool,
     if (!sandbox || !check(request, sandbox, fault))
         return NULL;
     int state = sandbox->record.state;
+    if (state == CWSD_STATE(TERMINATING)) {
+        set_not_running(fault, sandbox->record.id, "is ending");
+        return NULL;
+    }
     if (state != CWSD_STATE(CREATING) && state != CWSD_STATE(RUNNING)) {
-        set_not_running(fault, sandbox->record.id,
-                        state == CWSD_STATE(TERMINATING) ? "is ending" : "has ended");
+        set_ended(fault, &sandbox->record);
         return NULL;
     }
     struct cwsd_command *command = cws_calloc(1, sizeof(*command));

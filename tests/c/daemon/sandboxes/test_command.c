@@ -312,7 +312,7 @@ static void test_the_sandbox_is_ending_or_has_ended(void **state)
     assert_not_running(world, "is ending");
     RUN_UNTIL(world, cwsd_record_is_finished(&world->sandbox->record));
     assert_null(start(world, words, 1, false));
-    assert_not_running(world, "has ended");
+    assert_not_running(world, "has ended: deleted");
 }
 
 static void test_stdin(void **state)
