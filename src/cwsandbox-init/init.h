@@ -1,49 +1,52 @@
-/* The parts of cwsandbox-init. Functions return 0 or a negative errno unless they say otherwise. */
+/* The parts of cwsandbox-init, a single-threaded program. Functions return 0 or a negative errno
+ * unless noted otherwise. */
 #pragma once
 
 #include "protocol.h"
 #include "sys.h"
 
-/* start.c calls it. */
+/* The C entry point, which start.c calls. */
 __attribute__((noreturn, used)) void init_main(uint64_t *stack);
 
 /* What went wrong, for a report. */
 struct fault {
-    uint32_t detail;  /* of a step: its op */
+    uint32_t detail;  /* the op of the step that failed */
     const char *path; /* NULL: nothing to name */
 };
 
-/* become.c: executes argv[1] as the user, and group, that argv[0] is the number of; says so on
- * stderr when it cannot. */
+/* become.c: executes argv[1] as the user and group whose number is argv[0]. If it cannot, it says
+ * so on stderr. */
 __attribute__((noreturn)) void become(char **argv, char **envp);
 
-/* setup.c: does the steps of a block of `size` bytes, which it may write to. */
+/* setup.c: carries out the steps in a block of `size` bytes, which it may modify. On failure fills
+ * *fault. */
 int setup_run(char *block, uint64_t size, struct fault *fault);
 
-/* guard.c: limits that commands inherit, a single one that is at most `soft` and `hard`; and the
- * end of what only the set-up was allowed to do. */
+/* guard.c: lowers limits, which commands inherit: one limit to at most `soft` and `hard`; all of
+ * the default ones. guard_drop_privileges gives up what only the set-up was allowed to do. */
 int guard_limit(int resource, uint64_t soft, uint64_t hard);
 void guard_limits(void);
-/* What we start, and we, are taken before others when memory runs out. Lowering it again is refused
- * if we are privileged, else they can lower it to what it was. */
+/* When memory runs out, the kernel kills the init and what it starts before other programs. If the
+ * init is privileged they cannot lower the score again; otherwise they can, to its old value. */
 void guard_oom(void);
 int guard_drop_privileges(void);
 
-/* drain.c: takes over the reading end of a pipe; what comes goes to `into`, /dev/null. */
+/* drain.c: takes over the read end of a pipe. What arrives is moved to `into`, which is
+ * /dev/null. */
 void drain_add(int fd, int into);
-/* What to poll for input, then to call drain_round; -1: nothing, for *out_ns (0: nothing at all).
- */
+/* The descriptor to poll for input before drain_round is called. -1: poll nothing, for *out_ns (0:
+ * there is nothing to drain). */
 int drain_poll_fd(uint64_t *out_ns);
 void drain_round(void);
 
-/* filter.c: takes some system calls away; needs no_new_privs, which guard_drop_privileges sets. */
+/* filter.c: forbids some system calls. Needs no_new_privs, which guard_drop_privileges sets. */
 int filter_calls(void);
 
 /* seal.c: see CWSI_STEP_SEAL_PROC and CWSI_STEP_SEAL_DEV. */
 int seal_proc(void);
 int seal_dev(void);
 
-/* proc.c: SIGKILL to every child of ours. */
+/* proc.c: sends SIGKILL to every child of the init. */
 void proc_kill_children(void);
 
 /* command.c */
@@ -51,14 +54,15 @@ struct launch {
     char **argv;
     char **envp;
     const char *working_dir;
-    int fds[3]; /* what becomes stdin, stdout, stderr */
+    int fds[3]; /* these become stdin, stdout and stderr */
     bool die_with_us;
-    int *error; /* NULL, or shared memory: set to why it could not be executed */
+    int *error; /* NULL, or shared memory that is set to the errno if the program cannot be
+                 * executed */
 };
 
-/* Fills argv, envp and working_dir from a block of CWSI_START; the block is written to and must
- * stay until it is started. */
+/* Fills argv, envp and working_dir from a block of CWSI_START. Modifies the block, which must stay
+ * until the command was started. */
 int command_read(struct launch *launch, char *block, uint64_t size);
-/* Starts it in a session of its own; returns its pid, with `error` only after it was executed or
- * ended. One that cannot be executed says so on its stderr. */
+/* Starts the command in a session of its own. Returns its pid; with `error` only after the program
+ * was executed or has ended. If it cannot be executed, its stderr says so. */
 long command_start(struct launch *launch);

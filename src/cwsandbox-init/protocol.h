@@ -1,14 +1,15 @@
 /*
- * What the daemon and cwsandbox-init say to each other.
+ * The protocol between the daemon and cwsandbox-init.
  *
- * One SOCK_SEQPACKET socket, descriptor CWSI_SOCKET in the init; one fixed-size struct per packet,
- * behind a request's its block if that is small, native byte order (both ends are one build on one
- * kernel). The init trusts the daemon. The daemon takes the init's reports as untrusted input: it
- * must check size, op, id and order, and must close descriptors it did not ask for.
+ * One SOCK_SEQPACKET socket, which is descriptor CWSI_SOCKET in the init. Each packet is one struct
+ * of fixed size; a request's struct is followed by its block if that is small. Native byte order
+ * (both ends are one build on one kernel). The init trusts the daemon. The daemon takes the init's
+ * reports as untrusted input: it must check size, op, id and order, and must close descriptors it
+ * did not ask for.
  *
- * The init ends, and everything in the sandbox with it, when the socket closes, when the main
- * command (id CWSI_MAIN) ends, or when a request makes no sense. No libc header in here: the init
- * has none.
+ * The init, and with it everything in the sandbox, ends when the socket closes, when the main
+ * command (id CWSI_MAIN) ends, or when a request makes no sense. This header must not include libc
+ * headers: the init has no libc.
  */
 #pragma once
 
@@ -17,18 +18,19 @@
 #define CWSI_SOCKET 3
 #define CWSI_MAIN   0u
 
-/* In bubblewrap only: the init itself, for users who cannot come to its file. */
+/* Only with bubblewrap: the init's program file, for users who cannot reach it by its path. */
 #define CWSI_PROGRAM      4
 #define CWSI_PROGRAM_TEXT "4"
 
-/* Commands in a sandbox at a time, the main one included; ids are below it. */
+/* How many commands a sandbox may have at a time, including the main one. Ids are below it. */
 #define CWSI_MAX_COMMANDS 4096u
 
-/* A block comes in the request's own packet, or in a file of its own: larger ones always. */
+/* A block comes in the request's own packet, or in a file of its own. A block larger than this
+ * always comes in a file. */
 #define CWSI_MAX_INLINE 4096u
 
-/* A request's descriptors, in this order: the block's file, then those of stdin, stdout, stderr
- * that are given. */
+/* A request's descriptors, in this order: the block's file, then those for stdin, stdout and
+ * stderr, as far as there are any. */
 #define CWSI_MAX_FDS 4u
 
 enum cwsi_op {
@@ -38,12 +40,12 @@ enum cwsi_op {
     CWSI_KILL,      /* SIGKILL to the process group of command `id`; ignored when it has ended */
     CWSI_SIGNAL,    /* signal `value` to the first process of command `id`; ignored when it has
                      * ended */
-    CWSI_DRAIN,     /* its one or two descriptors are reading ends of pipes: what is written to them
-                     * is thrown away as long as somebody can. Closed, when there are
-                     * CWSI_MAX_DRAINED already */
+    CWSI_DRAIN, /* its one or two descriptors are read ends of pipes. Their data is discarded until
+                   no writer is left. If CWSI_MAX_DRAINED pipes are being drained already, they are
+                   closed instead */
 };
 
-/* Below the init's own limit of open files, which is 1024 if a step does not lower it. */
+/* Below the init's own limit of open files, which is 1024 unless a step lowers it. */
 #define CWSI_MAX_DRAINED 512u
 
 /* cwsi_request.flags */
@@ -54,8 +56,7 @@ enum cwsi_op {
 #define CWSI_STDERR 8u
 #define CWSI_IDLE \
     16u /* START of CWSI_MAIN, with argc 0: no program. STARTED once the working directory was \
-         * entered; a signal ends it as it would a program that leaves at SIGTERM and SIGINT with \
-         * 0 */
+           entered. A signal ends it like a program that exits with 0 on SIGTERM and SIGINT */
 
 #define CWSI_RAISE_OOM \
     32u /* SETUP: under memory pressure the kernel is to take the sandbox before the host's \
@@ -72,8 +73,8 @@ struct cwsi_request {
 enum cwsi_report_op {
     CWSI_HELLO = 1, /* first; with one descriptor: a pidfd of the init */
     CWSI_READY,     /* SETUP is done */
-    CWSI_STARTED,   /* command `id` has been started; if it could not be executed it says so on its
-                     * stderr and   ends with 126 or 127 */
+    CWSI_STARTED,   /* command `id` has been started; if it cannot be executed, its stderr says so,
+                       and it ends with 126 or 127 */
     CWSI_EXITED,    /* command `id` has ended; `value` is its wait status */
     CWSI_FAILED, /* SETUP (`detail` is the step's op) or START of `id` failed; `value` is an errno.
                   * For the main command also when it cannot be executed, or idle where it was asked
@@ -85,39 +86,40 @@ struct cwsi_report {
     uint32_t id;
     int32_t value;
     uint32_t detail;
-    char path[112]; /* FAILED: what it was about; always terminated */
+    char path[112]; /* FAILED: the path concerned; always terminated */
 };
 
 /*
  * A block of CWSI_SETUP: records, each a struct cwsi_step, then `a` and `b` with a NUL after each,
- * padded to 8 bytes. Parents of paths that are made are made too, with mode 0755.
+ * padded to 8 bytes. Missing parents of paths that are made are made, too, with mode 0755.
  */
 enum cwsi_step_op {
-    CWSI_STEP_PRIVATE = 1, /* mounts of the host do not come in any more */
-    CWSI_STEP_MKDIR,       /* directory a; its mode is set also when it exists */
-    CWSI_STEP_FILE,        /* file a with content b; replaces one that is there */
-    CWSI_STEP_SYMLINK,     /* a, pointing to b; replaces one that is there */
-    CWSI_STEP_COPY,        /* file or symbolic link a (readable for all) to b */
+    CWSI_STEP_PRIVATE = 1, /* later mounts of the host do not propagate into the sandbox */
+    CWSI_STEP_MKDIR,       /* directory a; its mode is set even if it exists */
+    CWSI_STEP_FILE,        /* file a with content b; replaces an existing one */
+    CWSI_STEP_SYMLINK,     /* a, pointing to b; replaces an existing one */
+    CWSI_STEP_COPY,        /* copies file or symbolic link a to b, readable for all */
     CWSI_STEP_VIEW,        /* the file system of directory a, without what is mounted below, on b */
-    CWSI_STEP_BIND,        /* a on b, with what is mounted below; b is made when missing */
+    CWSI_STEP_BIND,        /* a on b, with what is mounted below; b is made if missing */
     CWSI_STEP_OVERLAY,    /* upper directory b + "/up" and work directory b + "/work" over directory
                            * a */
-    CWSI_STEP_MOUNT_FILE, /* content b, read-only at path a, whatever is there */
+    CWSI_STEP_MOUNT_FILE, /* content b, mounted read-only at path a over whatever is there */
     CWSI_STEP_SEAL_PROC,  /* /proc: all but the processes read-only; what is root's alone is
                            * covered */
     CWSI_STEP_SEAL_DEV,   /* /dev: the device nodes read-only; they are the host's own */
-    CWSI_STEP_DETACH,     /* what is mounted on a goes out of sight; a itself is removed */
+    CWSI_STEP_DETACH,     /* detaches what is mounted on a, and removes a itself */
     CWSI_STEP_SETTING,    /* the kernel's setting in file a is b */
     CWSI_STEP_RESIZE,     /* the file system mounted on a: b are its limits, as mount takes them */
     CWSI_STEP_LIMIT,      /* resource `mode` (RLIMIT_...): at most the uint64_t in b */
-    CWSI_STEP_ENSURE_DIR, /* directory a, made when there is none */
+    CWSI_STEP_ENSURE_DIR, /* directory a, made if missing */
 };
 
-/* A tmpfs that is there when the steps begin, with this program in it; a step DETACH takes it out
- * of sight. */
+/* A tmpfs that is mounted when the steps begin, and holds the init's program. A step DETACH removes
+ * it. */
 #define CWSI_HIDDEN "/.cwsandbox"
 
-/* cwsi_step.flags: go on when it cannot be done / when `a` does not exist, or not for this user */
+/* cwsi_step.flags: go on if the step fails / if `a` does not exist or is not accessible for this
+ * user */
 #define CWSI_STEP_TRY       1u
 #define CWSI_STEP_IF_EXISTS 2u
 

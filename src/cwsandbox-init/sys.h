@@ -1,7 +1,7 @@
 /*
- * The system calls of the init, without a libc: one per sandbox is resident for the sandbox's whole
- * life, and a static libc would bring 600 KiB of pages that it never needs. Every call returns a
- * negative errno on failure.
+ * The init's system calls, without a libc. One init per sandbox is in memory for the sandbox's
+ * whole life, and a static libc would add 600 KiB of pages that it never needs. Every call returns
+ * a negative errno on failure.
  */
 #pragma once
 
@@ -57,15 +57,16 @@ static inline long sys_call(long nr, long a, long b, long c, long d, long e, lon
 #define SYS1(name, a)             SYS6(name, a, 0, 0, 0, 0, 0)
 #define SYS0(name)                SYS6(name, 0, 0, 0, 0, 0, 0)
 
-/* text.c; the first three also because the compiler calls them by itself */
+/* text.c. The compiler itself emits calls to the first three. */
 void *memcpy(void *restrict to, const void *restrict from, size_t len);
 void *memset(void *to, int byte, size_t len);
 int memcmp(const void *a, const void *b, size_t len);
 size_t text_len(const char *text);
 /* True when `text` begins with `prefix`. */
 bool text_starts(const char *text, const char *prefix);
-/* Appends within `cap` (NUL included), cutting what is too much; `to` is always terminated. */
+/* Appends within `cap` bytes (including the NUL) and cuts off the rest. `to` is always
+ * terminated. */
 void text_append(char *to, size_t cap, const char *text);
 void text_append_number(char *to, size_t cap, unsigned long number);
-/* What a shell says for an errno; NULL for one it seldom meets. */
+/* What a shell says for an errno; NULL for a rare one. */
 const char *text_error(int error);

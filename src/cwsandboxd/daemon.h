@@ -1,4 +1,5 @@
-/* The whole daemon: everything made in order, run until it is told to end, and taken down again. */
+/* The whole daemon: makes everything in order, runs until it is told to end, and takes everything
+ * down again. */
 #pragma once
 
 #include "config/config.h"
@@ -14,6 +15,6 @@ enum cwsd_exit {
     CWSD_EXIT_ISOLATION = 3,
 };
 
-/* Runs in the calling thread until SIGTERM, SIGINT, SIGHUP or the parent's end. Says on stderr
- * what went wrong. */
+/* Runs in the calling thread until SIGTERM, SIGINT or SIGHUP arrives, or the lifeline
+ * (config->life_fd) asks for the end or is lost. Errors are reported on stderr. */
 enum cwsd_exit cwsd_daemon_run(const struct cwsd_config *config);

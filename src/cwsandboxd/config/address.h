@@ -1,4 +1,4 @@
-/* Where the daemon listens, as written on the command line. Values only. */
+/* An address to listen on, as written on the command line. Values only; any thread. */
 #pragma once
 
 #include <sys/un.h>
@@ -13,12 +13,13 @@ struct cwsd_address {
     bool is_loopback;
 };
 
-/* "unix:///absolute/path", "127.0.0.1:4711", "[::1]:0". CWS_INVALID names the value and the
- * rule. */
+/* Parses "unix:///absolute/path", "127.0.0.1:4711" or "[::1]:0". CWS_INVALID names the value and
+ * the rule. */
 enum cws_status cwsd_address_parse(const char *text, struct cwsd_address *out_address,
                                    struct cws_error *err) CWS_MUST_CHECK;
 
-/* As the client's base URL: "unix:///path", "http://127.0.0.1:4711", "https://[::1]:4711". */
+/* The address as a client's base URL: "unix:///path", "http://127.0.0.1:4711",
+ * "https://[::1]:4711". */
 #define CWSD_ADDRESS_URL_SIZE 128
 void cwsd_address_url(const struct cwsd_address *address, bool tls,
                       char out_url[CWSD_ADDRESS_URL_SIZE]);

@@ -1,6 +1,6 @@
 /*
- * A program of the daemon's own: started without copying the daemon, waited for by a pidfd. Loop
- * thread only.
+ * A program that the daemon runs. It is started without copying the daemon, and waited for with a
+ * pidfd. Loop thread only.
  */
 #pragma once
 
@@ -8,8 +8,8 @@
 
 struct cwsd_child {
     int pid;        /* 0: never started, or reaped */
-    int group;      /* of processes, its own: what it starts begins in there */
-    bool dismissed; /* the others of the group go on without it */
+    int group;      /* its own process group, which what it starts begins in */
+    bool dismissed; /* the rest of the group goes on without it */
     struct cwsd_watch watch;
     void (*on_end)(struct cwsd_child *child, int wait_status);
     int wait_status;
@@ -22,22 +22,23 @@ struct cwsd_spawn_options {
     int program_fd;    /* becomes its descriptor CWSI_PROGRAM; -1: none */
 };
 
-/* Starts it with an empty environment, default signals and a session of its own. The descriptors
- * stay the caller's. `on_end` comes once, never from inside this call, when it was reaped; the
- * memory may go then, but see cwsd_child_reap_rest. The rest of its process group is killed at its
- * end, unless it was dismissed. CWS_SYSTEM. */
+/* Starts the program with an empty environment, default signal dispositions and a session of its
+ * own. The caller keeps the descriptors. `on_end` is called once, when the program was reaped,
+ * never from inside this call. The memory may be freed then, but see cwsd_child_reap_rest. When the
+ * program ends, the rest of its process group is killed, unless it was dismissed. CWS_SYSTEM. */
 enum cws_status cwsd_child_spawn(struct cws_loop *loop, struct cwsd_child *child,
                                  const struct cwsd_spawn_options *options,
                                  void (*on_end)(struct cwsd_child *child, int wait_status),
                                  struct cws_error *err) CWS_MUST_CHECK;
 
-/* SIGKILL to its process group, if it still runs. */
+/* Sends SIGKILL to its process group, if it still runs. */
 void cwsd_child_kill_all(struct cwsd_child *child);
 
-/* Ends it alone. What it started comes to this process, a subreaper, to be reaped by
- * cwsd_child_reap_rest. */
+/* Kills the program but not what it has started. That is reparented to this process, a subreaper,
+ * and reaped by cwsd_child_reap_rest. */
 void cwsd_child_dismiss(struct cwsd_child *child);
 
-/* Once it was reaped: reaps what it left behind that has ended. False while some of that lives. May
- * be called until it has been true: then the group's number may be another's. */
+/* After the program was reaped: reaps those of its group that have ended. False while any of them
+ * still lives. Must not be called again after it has returned true, since the group's number may
+ * then be reused. */
 bool cwsd_child_reap_rest(const struct cwsd_child *child) CWS_MUST_CHECK;

@@ -1,7 +1,8 @@
 /*
- * A descriptor that the daemon's life hangs on: the end of a pipe or socket whose other end whoever
- * started it holds, so that a private daemon ends with its client however that ends. Unlike a
- * process id it means the same in every pid namespace, and needs no child. Loop thread only.
+ * A descriptor on which the daemon's life depends: one end of a pipe or socket whose other end is
+ * held by the program that started the daemon. So a private daemon ends when its client ends,
+ * however that happens. Unlike a process id, a descriptor means the same in every pid namespace,
+ * and the daemon need not be the client's child. Loop thread only.
  */
 #pragma once
 
@@ -9,16 +10,16 @@
 
 struct cwsd_lifeline {
     struct cwsd_watch watch; /* fd -1: not open */
-    /* Bytes came: the other end asks for the end in good order. */
+    /* Bytes have arrived: the other end asks the daemon to end in good order. */
     void (*asked)(struct cwsd_lifeline *lifeline);
-    /* Nobody holds the other end any more; told once, and closed. */
+    /* Nobody holds the other end any more. Called once; the lifeline is closed by then. */
     void (*lost)(struct cwsd_lifeline *lifeline);
 };
 
-/* Takes `fd` over on success; the callbacks are set before. CWS_SYSTEM: it is of a kind that cannot
- * be watched. Caller's memory, until the loop is freed. */
+/* Takes `fd` over on success. Set the callbacks first. The struct is the caller's memory, and must
+ * stay valid until the loop is freed. CWS_SYSTEM: this kind of descriptor cannot be watched. */
 enum cws_status cwsd_lifeline_open(struct cwsd_lifeline *lifeline, struct cws_loop *loop, int fd,
                                    struct cws_error *err) CWS_MUST_CHECK;
-/* No more events. The descriptor, returned, stays open, so that the other end sees when the process
- * is gone and not before; -1 when it was not open. */
+/* Stops the events. Returns the descriptor, which stays open, so that the other end sees the
+ * process end and not something earlier; -1 if the lifeline is not open. */
 int cwsd_lifeline_release(struct cwsd_lifeline *lifeline);

@@ -1,26 +1,26 @@
 /*
- * The daemon's private directory: one of its own under a base that all daemons of a user may share.
+ * The daemon's private directory, below a base that all daemons of a user may share.
  *
- *   <base>/d0/lock     held locked as long as the daemon lives; the next daemon has d1, and so on
+ * <base>/d0/lock is held locked as long as the daemon lives; the next daemon has d1, and so on.
  *
- * Who starts removes the directories of daemons that are gone, however they went.
+ * A daemon that starts removes the directories of daemons that have ended, however they ended.
  */
 #pragma once
 
 #include "host/dir.h"
 
 struct cwsd_state {
-    char *path; /* of this daemon's own directory, mode 0700 */
+    char *path; /* this daemon's own directory, mode 0700 */
     struct cwsd_dir base;
     int base_fd;
     int lock_fd;
 };
 
-/* Makes the base and the own directory, and removes leftovers. CWS_INVALID: the base belongs to
- * another user, or others may write to it. CWS_SYSTEM. CWS_NO_MEMORY. */
+/* Makes the base and the daemon's directory, and removes leftovers. CWS_INVALID: the base belongs
+ * to another user, or others may write to it. CWS_SYSTEM, CWS_NO_MEMORY. */
 enum cws_status cwsd_state_open(const char *base, struct cwsd_state *out_state,
                                 struct cws_error *err) CWS_MUST_CHECK;
 
-/* Removes the own directory, and what was made for it if nobody else uses it. Harmless on a state
- * that is all zeroes. */
+/* Removes the daemon's directory, and the base's directories that were made for it if nobody else
+ * uses them. Harmless on an all-zero state. */
 void cwsd_state_close(struct cwsd_state *state);

@@ -6,12 +6,13 @@
 #define CWSD_KIB ((size_t)1024)
 #define CWSD_MIB (1024 * CWSD_KIB)
 
-/* The kernel takes 128 KiB for one argument or variable, its NUL included (MAX_ARG_STRLEN). */
+/* The kernel takes at most 128 KiB for one argument or variable, including its NUL
+ * (MAX_ARG_STRLEN). */
 #define CWSD_MAX_ARG_BYTES (128 * CWSD_KIB - 1)
 /* argv and environment share the kernel's 2 MiB (a quarter of the usual 8 MiB stack), in which it
- * counts a pointer for each word as well. What is left of that here is for the program's path, and
- * for what a script's first line adds. Where the stack is smaller the kernel takes less, and the
- * command says so. */
+ * also counts a pointer for each word. What this limit leaves is for the program's path and for
+ * what a script's first line adds. With a smaller stack the kernel takes less; the command's stderr
+ * then says so. */
 #define CWSD_ARG_POINTER_BYTES ((size_t)8)
 #define CWSD_MAX_EXEC_BYTES    (2 * CWSD_MIB - 16 * CWSD_KIB)
 
@@ -25,29 +26,31 @@
 #define CWSD_MAX_FILE_BYTES       (64 * CWSD_MIB)
 #define CWSD_MAX_RUNNER_IDS       100
 
-/* How long a create waits for its sandbox to run before it is answered all the same. */
+/* How long a create waits for its sandbox to run before it is answered anyway. */
 #define CWSD_CREATE_PATIENCE_MS 2000
 
 #define CWSD_DEFAULT_LIFETIME_S (24 * 60 * 60)
 #define CWSD_MAX_LIFETIME_S     (30 * 24 * 60 * 60)
 #define CWSD_MAX_GRACE_S        300
-/* What a sandbox gets when its lifetime is over. */
+/* The grace period of a sandbox whose lifetime is over. */
 #define CWSD_LIFETIME_GRACE_S 10
 
-/* Finished sandboxes that can still be asked for; both bounds hold. */
+/* How many finished sandboxes can still be found. Both bounds hold. */
 #define CWSD_MAX_FINISHED       10000
 #define CWSD_MAX_FINISHED_BYTES (64 * CWSD_MIB)
 
 #define CWSD_DEFAULT_PAGE 50
 #define CWSD_MAX_PAGE     1000
-/* A page of a list ends early rather than grow past this (clients refuse replies over 100 MiB). */
+/* A page of a list ends early rather than exceed this (clients refuse replies over 100 MiB). */
 #define CWSD_MAX_PAGE_BYTES (16 * CWSD_MIB)
 
-/* Unary Exec, for stdout and stderr each: what is kept by default and at most. */
+/* Unary Exec: how much of stdout, and of stderr, is kept by default and at most. */
 #define CWSD_DEFAULT_OUTPUT_BYTES CWSD_MIB
 #define CWSD_MAX_OUTPUT_BYTES     (32 * CWSD_MIB)
 
-/* StreamExec: output waiting for a slow client before the command's pipes are left unread. */
+/* StreamExec: how much output waits for a slow client before the command's pipes are no longer
+ * read. */
 #define CWSD_STREAM_HIGH_WATER (256 * CWSD_KIB)
-/* StreamExec: input a command may leave unread before the client's credit is held back. */
+/* StreamExec: how much input a command may leave unread before the client's window is no longer
+ * opened. */
 #define CWSD_STDIN_HIGH_WATER (64 * CWSD_KIB)

@@ -1,7 +1,8 @@
 /*
- * What this daemon can do that the published messages do not carry: fields with numbers from 1000
- * on. Clients use one only after an answer has named it in the header CWSD_EXTENSIONS_HEADER.
- * docs/wire.md has this table, too; the client's is in _cwsandbox/sandbox/extensions.h.
+ * What this daemon supports beyond the published messages. Extensions use fields with numbers from
+ * 1000 on. A client uses one only after an answer to Create or Get has named it in the header
+ * CWSD_EXTENSIONS_HEADER. docs/wire.md repeats this table; the client's is in
+ * _cwsandbox/sandbox/extensions.h.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /*
- * Why a call cannot be done: the gRPC code, a text for a person, and the machine-readable reason
- * that goes into google.rpc.Status (ErrorInfo of domain cwsandbox.com, BadRequest for the field at
- * fault).
+ * Why a call cannot be carried out: the gRPC code, a text for a person, and the machine-readable
+ * reason, which goes into google.rpc.Status (ErrorInfo with domain cwsandbox.com, and BadRequest
+ * for the field at fault).
  *
  * A value: nothing to free. `code` is CWS_GRPC_OK as long as nothing is wrong.
  */
@@ -45,22 +45,23 @@ static inline bool cwsd_fault_is_set(const struct cwsd_fault *fault)
     return fault->code != CWS_GRPC_OK;
 }
 
-/* Sets it anew: no field, no metadata. Always false, so that a check can `return
+/* Sets the fault, without a field or metadata. Always returns false, so that a check can `return
  * cwsd_fault_set(...)`. */
 bool cwsd_fault_set(struct cwsd_fault *fault, enum cws_grpc_code code, const char *reason,
                     const char *fmt, ...) CWS_PRINTF(4, 5);
 
-/* INVALID_ARGUMENT about `field`; the text is put after "<field>: ". Always false. */
+/* Sets INVALID_ARGUMENT about `field`, with the text "<field>: " and the formatted message. Always
+ * returns false. */
 bool cwsd_fault_set_invalid(struct cwsd_fault *fault, const char *field, const char *fmt, ...)
     CWS_PRINTF(3, 4);
 
-/* Out of memory while answering. Always false. */
+/* Sets the fault for running out of memory. Always returns false. */
 bool cwsd_fault_set_memory(struct cwsd_fault *fault);
 
-/* Adds metadata; `key` must be static. */
+/* Adds metadata. `key` must be static; `value` is copied. */
 void cwsd_fault_note(struct cwsd_fault *fault, const char *key, const char *value);
 
-/* The google.rpc.Status, to be freed with cws_free; NULL when out of memory. */
+/* The serialized google.rpc.Status, to be freed with cws_free; NULL when out of memory. */
 uint8_t *cwsd_fault_pack(const struct cwsd_fault *fault, size_t *out_len);
 
 /* Ends the call with the fault. */

@@ -1,6 +1,6 @@
 /*
- * A map<string, string> field, whichever message it is in: protobuf-c makes an own, equally shaped
- * type for each. Views the message's memory.
+ * A map<string, string> field of any message. protobuf-c generates a separate type for each such
+ * field, all with the same layout. Points into the message's memory.
  */
 #pragma once
 
@@ -9,7 +9,7 @@
 #include "base/base.h"
 
 struct cwsd_pairs {
-    void **entries; /* of generated ...Entry types */
+    void **entries; /* of a generated ...Entry type */
     size_t count;
 };
 
@@ -19,6 +19,6 @@ struct cwsd_pairs {
 const char *cwsd_pairs_key(const struct cwsd_pairs *pairs, size_t i);
 const char *cwsd_pairs_value(const struct cwsd_pairs *pairs, size_t i);
 
-/* Sorts the message's entries by key, in place, so that equal maps are equal messages. NULL, or
- * a key that is there twice. */
+/* Sorts the message's entries by key, in place, so that equal maps become equal messages. Returns
+ * NULL, or a key that occurs twice. */
 const char *cwsd_pairs_sort(struct cwsd_pairs *pairs);

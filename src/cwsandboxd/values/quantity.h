@@ -3,6 +3,6 @@
 
 #include "base/base.h"
 
-/* A decimal number, perhaps with a fraction, and one of the usual suffixes: "500m", "2",
+/* True for a decimal number, with an optional fraction and one of the usual suffixes: "500m", "2",
  * "1.5Gi", "1e3". */
 bool cwsd_quantity_is_valid(const char *text);

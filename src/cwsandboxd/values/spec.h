@@ -1,23 +1,23 @@
 /*
- * What a sandbox may be asked to be: the rules for CreateSandbox's spec. Values in, verdict out.
+ * The rules for CreateSandbox's spec. Values only; any thread.
  *
- * A wish this daemon does not fulfil is refused with its own reason; nothing is silently ignored.
- * What is accepted and has no effect here (image, resources, mode) is documented as such and
- * echoed.
+ * What this daemon does not support is refused with a reason of its own; nothing is silently
+ * ignored. Options that are accepted without effect here (image, resources, mode) are documented as
+ * such and echoed.
  */
 #pragma once
 
 #include "values/fault.h"
 #include "values/pb.h"
 
-/* Checks a spec for the runner `runner_id` and brings its maps into order (equal specs become
- * equal messages). False with *fault set: INVALID_ARGUMENT naming the field, or the refusal's
- * own code and reason. */
+/* Checks a spec for the runner `runner_id`, and sorts its maps, so that equal specs become equal
+ * messages. False with *fault set: INVALID_ARGUMENT with the field, or the code and reason of a
+ * refusal. */
 bool cwsd_spec_check(cwsd_pb_spec *spec, const char *runner_id, struct cwsd_fault *fault);
 
-/* Of a checked spec: its one container, and that container's name ("main" if it has none). */
+/* For a checked spec: its only container, and that container's name ("main" if it has none). */
 const cwsd_pb_container *cwsd_spec_container(const cwsd_pb_spec *spec);
 const char *cwsd_spec_container_name(const cwsd_pb_spec *spec);
 
-/* Its lifetime in seconds, the default filled in. */
+/* For a checked spec: its lifetime in seconds, or the default. */
 int32_t cwsd_spec_lifetime_s(const cwsd_pb_spec *spec);
