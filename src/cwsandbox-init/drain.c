@@ -3,8 +3,8 @@
  * nobody reads. They are emptied, so that it neither blocks nor dies of SIGPIPE, and what comes is
  * thrown away without being copied.
  *
- * A process that writes without end is held back: after each round nothing is read for a while, so
- * that it and we sleep most of the time.
+ * A process that writes without end is slowed down: after each round nothing is read for a while,
+ * so that both it and the init sleep most of the time.
  */
 #include <linux/eventpoll.h>
 #include <linux/fcntl.h>

@@ -1,4 +1,4 @@
-/* What the commands are not to have. */
+/* What commands must not have. */
 #include <linux/capability.h>
 #include <linux/fcntl.h>
 #include <linux/prctl.h>

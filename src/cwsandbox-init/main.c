@@ -356,7 +356,7 @@ static uint32_t find(int pid)
     return CWSI_MAX_COMMANDS;
 }
 
-/* True when it was the main command, whose end is told last. */
+/* True if it was the main command, whose end is reported last. */
 static bool note_end(int pid, int status)
 {
     uint32_t id = find(pid);
@@ -380,8 +380,8 @@ static void reap(void)
             main_ended = true;
             main_status = status;
         }
-        /* Behind the first report, which somebody waits for. Who ends from now on sends another
-         * signal, or is found here. */
+        /* After the first report, which somebody waits for. A child that ends from now on sends
+         * another signal, or is found here. */
         if (first)
             SYS3(read, init.signal_fd, signals, sizeof(signals));
     }
@@ -401,8 +401,8 @@ static void say_hello(void)
     long pidfd = SYS2(pidfd_open, SYS0(getpid), 0);
     if (pidfd < 0)
         die("pidfd_open: this kernel is older than 5.3");
-    /* The kernel lets a user have so many descriptors on their way through Unix sockets. The daemon
-     * is as patient. */
+    /* The kernel limits how many descriptors a user may have in flight on Unix sockets. The daemon
+     * waits as long. */
     struct __kernel_timespec pause = {.tv_nsec = HELLO_PAUSE_MS * 1000000};
     long rc = try_report(&packet, (int)pidfd);
     for (int waited = 0; rc == -ETOOMANYREFS && waited < HELLO_PATIENCE_MS;

@@ -141,7 +141,7 @@ static int copy(const char *source, char *path)
     if (from < 0)
         return (int)from;
     long rc = SYS5(statx, from, "", AT_EMPTY_PATH, STATX_MODE | STATX_TYPE | STATX_SIZE, &status);
-    /* What is not for everybody on the host is as if it were not there. */
+    /* A file that not everybody on the host may read is treated as missing. */
     if (rc == 0 && ((status.stx_mode & S_IFMT) != S_IFREG || !(status.stx_mode & 0004)))
         rc = -ENOENT;
     if (rc == 0)

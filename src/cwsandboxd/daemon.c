@@ -22,9 +22,9 @@
 #include "service/methods.h"
 #include "values/bounds.h"
 
-/* At the first signal sandboxes get this long, at the second no time at all. */
+/* The grace period of the sandboxes after the first signal; after the second there is none. */
 #define STOP_GRACE_MS 5000
-/* A sandbox that will not go even when killed must not keep the daemon for ever. */
+/* A sandbox that does not end even when killed must not keep the daemon running for ever. */
 #define GIVE_UP_NS (10 * CWS_NS_PER_S)
 
 static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP};

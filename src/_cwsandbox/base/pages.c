@@ -23,7 +23,7 @@ enum {
 };
 
 static atomic_uint small_left;                /* blocks until a huge page is tried again */
-static atomic_uint small_next = FEWEST_SMALL; /* how many it will be after the next dear one */
+static atomic_uint small_next = FEWEST_SMALL; /* how many it will be after the next slow one */
 
 size_t cws_pages_round(size_t size)
 {
@@ -161,7 +161,7 @@ enum cws_pages_given cws_pages_give(uint8_t *pages, size_t size, size_t at, size
     void *filled = mmap(to, len, PROT_READ | PROT_WRITE, flags, -1, 0);
     if (filled == to)
         return CWS_PAGES_KEPT;
-    if (filled != MAP_FAILED) /* a kernel that takes the address for a wish */
+    if (filled != MAP_FAILED) /* a kernel that treats the address as a hint */
         munmap(filled, len);
     return CWS_PAGES_LOST;
 }

@@ -230,7 +230,7 @@ static bool wants_pieces(struct cws_frame_reader *reader, const uint8_t *start, 
     return call->events->on_begun(call->ctx, start, len, message_len);
 }
 
-/* Gives the peer's window back what nobody holds. */
+/* Returns to the peer's window the bytes that nobody holds. */
 static void pay(struct cws_call *call)
 {
     if (!call->stream || call->unpaid <= call->held)

@@ -31,7 +31,7 @@ static bool take_prefix(struct cws_frame_reader *reader, const uint8_t **data, s
     return true;
 }
 
-/* Whatever there is of a message that is handed out in pieces. */
+/* The bytes that have arrived of a message that is handed out in pieces. */
 static void take_piece(struct cws_frame_reader *reader, const uint8_t **data, size_t *len,
                        const uint8_t **out_piece, size_t *out_len)
 {

@@ -2,17 +2,18 @@
  * Whether a connection's peer is still there. TCP notices a host that vanishes (io/dial.c); it
  * cannot notice a middlebox that takes every byte and forwards none. See docs/liveness.md.
  *
- * Doubt begins when a call has waited in vain and nothing has come on its connection meanwhile. A
- * connection in doubt takes no new call and is sent a PING; whatever comes from the peer ends the
- * doubt, and without anything the connection ends.
+ * Doubt begins when a call has waited in vain and nothing has arrived on its connection meanwhile.
+ * A connection in doubt takes no new calls and is sent a PING. Anything that arrives from the peer
+ * ends the doubt. If nothing arrives in time, the connection is given up.
  */
 #include "grpc/channel_private.h"
 
-/* So often an interval of silence is looked at: the more, the sooner its end is noticed. */
+/* How many sweeps there are per interval. The more, the sooner a silent interval's end is
+ * noticed. */
 enum { SWEEPS = 5 };
 static const uint64_t ANSWER_NS = 5 * CWS_NS_PER_S;
-/* What gRPC servers ask for, unless they say otherwise, of a connection without calls: the most
- * that is worth yielding to. */
+/* The strictest default of gRPC servers (for a connection without calls). Doubling beyond it would
+ * be pointless. */
 static const uint64_t LONGEST_INTERVAL_NS = 7200 * CWS_NS_PER_S;
 
 static void abandon(struct cws_pool_connection *c)
@@ -93,7 +94,7 @@ static void sweep(struct cws_channel *channel)
         else
             c->quiet_sweeps++;
         c->arrivals_at_sweep = arrivals;
-        if (c->quiet_sweeps > SWEEPS) /* so many whole turns lie between the first and this one */
+        if (c->quiet_sweeps > SWEEPS) /* a whole interval since the first of them */
             cws_liveness_suspect(c);
     }
 }

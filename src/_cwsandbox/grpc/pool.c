@@ -9,8 +9,8 @@
 enum { USUAL_MAX_STREAMS = 100 };
 static const uint64_t CONNECT_TIMEOUT_NS = 20 * CWS_NS_PER_S;
 static const uint64_t REDIAL_PAUSE_NS = 1 * CWS_NS_PER_S;
-/* So many connections in a row may close before they take a call; then the calls that wait are
- * told. */
+/* After this many connections in a row that closed before they took a call, the waiting calls
+ * fail. */
 enum { MAX_FRUITLESS = 3 };
 /* Connections beyond the first that a burst needed are closed after this long without a stream. */
 static const uint64_t IDLE_NS = 30 * CWS_NS_PER_S;
@@ -51,7 +51,7 @@ static void fail_queued(struct cws_channel *channel, const struct cws_error *err
 static void connecting_failed(struct cws_channel *channel, const struct cws_error *err)
 {
     if (channel->connection_count >
-        0) { /* others live or still try: calls go on waiting for them */
+        0) { /* other connections live or are being opened: calls go on waiting for those */
         channel->no_dial_before_ns = cws_clock_now_ns() + REDIAL_PAUSE_NS;
         cws_channel_want_pump(channel);
     } else {
@@ -90,7 +90,8 @@ static void on_idle_timer(struct cws_timer *timer)
         (void)!cws_timer_set(channel->loop, timer, now + IDLE_NS);
 }
 
-/* Told after each iteration in which a stream ended: remembers since when there is none. */
+/* Runs after each iteration in which a stream has ended. Remembers since when there has been
+ * none. */
 static void note_idle(struct cws_pool_connection *c)
 {
     struct cws_channel *channel = c->channel;

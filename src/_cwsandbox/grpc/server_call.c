@@ -303,10 +303,10 @@ static void message_failed(struct cws_server_call *call, enum cws_status status)
     }
 }
 
-/* A method with manual credit gives back what it was handed, message by message. Prefixes are given
- * back at once, and of a message that is not whole yet what goes beyond half the window, or one
- * larger than the window could never come in. The rest is not, or a client could send ahead without
- * end in pieces. */
+/* A method with manual credit returns the window for what it was given, message by message. The
+ * window for prefixes is returned at once. So is what an unfinished message takes beyond half the
+ * window; otherwise a message larger than the window could never arrive. The rest is not returned,
+ * or a client could send ahead without limit. */
 static size_t given_early(size_t partial_len)
 {
     return partial_len > CWS_SERVER_REQUEST_WINDOW / 2 ? partial_len - CWS_SERVER_REQUEST_WINDOW / 2

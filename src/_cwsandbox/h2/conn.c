@@ -15,7 +15,7 @@ enum {
     CONNECTION_WINDOW = 32 * 1024 * 1024,
     DEFAULT_HEADER_LIST = 64 * 1024,
     MAX_REQUEST_FIELDS = 128,
-    /* Frames that may wait for the peer to read: so many, and for each stream its headers, its
+    /* How many frames may wait for the peer to read them: this many, plus each stream's headers,
        trailers, a reset and a window update. */
     MAX_QUEUED = 4096,
     MAX_QUEUED_PER_STREAM = 4,
@@ -163,8 +163,8 @@ static void on_flush(struct cws_deferred *deferred)
 
 /* ---- input ---------------------------------------------------------------------------------- */
 
-/* A read may bring thousands of small frames that each want an answer, from a peer that reads, too:
- * such a one is given the chance to take them. */
+/* One read may bring thousands of small frames that each need an answer. If the peer does read, it
+ * gets the chance to take the answers. */
 static void check_queued(struct cws_h2_conn *conn)
 {
     size_t most = MAX_QUEUED + MAX_QUEUED_PER_STREAM * conn->stream_count;
@@ -381,7 +381,7 @@ void cws_h2_conn_ping(struct cws_h2_conn *conn)
 {
     if (conn->failed)
         return;
-    /* Without memory for it there is no answer either, and the owner draws its conclusion. */
+    /* Without memory for it there is no answer either, and the owner gives the connection up. */
     nghttp2_submit_ping(conn->session, NGHTTP2_FLAG_NONE, NULL);
     cws_h2_conn_want_flush(conn);
 }

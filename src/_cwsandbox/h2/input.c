@@ -20,8 +20,8 @@ static struct cws_h2_stream *find_stream(nghttp2_session *session, int32_t strea
     return nghttp2_session_get_stream_user_data(session, stream_id);
 }
 
-/* nghttp2 ignores HEADERS on a stream that is no more, as they may be trailers that have crossed a
- * reset. Where ids were skipped it may be one of them, and no stream may begin that late. */
+/* nghttp2 ignores HEADERS on a closed stream, since they may be trailers that have crossed a reset.
+ * The id may also be one that was skipped, and a stream may not begin with that. */
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
 {
     struct cws_h2_conn *conn = user;
@@ -32,7 +32,7 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
     return 0;
 }
 
-/* What nghttp2 lets through and the table does not would be an error in one of the two. */
+/* If nghttp2 lets an event through that the table does not, one of the two is wrong. */
 static void receive_event(struct cws_h2_stream *stream, enum cws_h2_receive_event event)
 {
     enum cws_h2_receiving next = cws_h2_receiving_after(stream->receiving, event);
@@ -48,7 +48,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     struct cws_h2_conn *conn = user;
     struct cws_h2_stream *stream = find_stream(session, frame->hd.stream_id);
     if (conn->failed)
-        return NGHTTP2_ERR_CALLBACK_FAILURE; /* nothing more of this peer's is begun */
+        return NGHTTP2_ERR_CALLBACK_FAILURE; /* no more of this peer's streams begin */
     if (stream) {
         stream->block_size = 0;
         receive_event(stream, CWS_H2_RECEIVE_BLOCK);

@@ -1,6 +1,6 @@
 #include "h2/stream_state.h"
 
-/* What is not named is CWS_H2_SENDING_NONE. */
+/* Entries that are not named are CWS_H2_SENDING_NONE. */
 static const enum cws_h2_sending sending_table[CWS_H2_SENDING_STATES][CWS_H2_SEND_EVENTS] = {
     [CWS_H2_SENDING_AWAITED] =
         {

@@ -151,7 +151,7 @@ static void fail_no_memory(struct cws_dial *dial)
     fail(dial, &err);
 }
 
-/* A step of the way failed: whatever its reason, the caller wants to know which step. */
+/* A step failed: whatever the reason, the caller wants to know which step. */
 static void fail_step(struct cws_dial *dial, const struct cws_error *cause, enum cws_status step)
 {
     struct cws_error err = *cause;
@@ -225,7 +225,7 @@ static void note_failure(struct cws_dial *dial, int uv_code)
     cws_error_set(&dial->last_error, CWS_CONNECT, "%s", uv_strerror(uv_code));
 }
 
-/* No address is left and no attempt under way. */
+/* No address is left, and no attempt is in progress. */
 static void fail_connecting(struct cws_dial *dial)
 {
     if (dial->tried > 1) {
@@ -267,7 +267,7 @@ static void on_connected(uv_connect_t *req, int status)
     try_next(dial);
 }
 
-/* One address: 0 when under way, else a libuv error. */
+/* Tries one address: 0 if the attempt has started, otherwise a libuv error. */
 static int attempt_start(struct cws_dial *dial, const struct sockaddr *addr)
 {
     struct attempt *attempt = cws_calloc(1, sizeof(*attempt));
@@ -299,8 +299,8 @@ static int attempt_start(struct cws_dial *dial, const struct sockaddr *addr)
     return rc;
 }
 
-/* Goes on with the next address that can be tried at all; fails when nothing is left to hope
- * for. */
+/* Goes on with the next address that can be tried at all; fails if no address and no attempt is
+ * left. */
 static void try_next(struct cws_dial *dial)
 {
     cws_timer_cancel(dial->loop, &dial->stagger);

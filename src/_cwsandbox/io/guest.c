@@ -67,7 +67,7 @@ enum cws_guest_run cws_guest_run(struct cws_guest *guest, uint64_t deadline_ns)
         if (how == CWS_GUEST_BUSY)
             cws_loop_step(loop);
     }
-    /* What the last events had to be answered with, such as a PING, is sent with the next request,
+    /* Replies to the last events, such as a PING's acknowledgement, are sent with the next request,
      * or by the owner. */
     cws_turn_leave(cws_loop_turn(loop), CWS_VISIT_WAIT, cws_loop_has_work, loop);
     if (blocked)

@@ -28,12 +28,11 @@ struct cws_loop {
     bool has_thread;
 
     struct cws_registry registry;
-    struct cws_turn
-        turn; /* nobody's but the owner's where the loop runs in the thread of its caller */
+    struct cws_turn turn; /* always the owner's if the loop runs in its caller's thread */
 
     /* loop thread */
     bool stopped; /* `stopping` has come through */
-    size_t holds; /* threads that will post to it yet */
+    size_t holds; /* threads that will still post to it */
     struct cws_list deferred;
     struct cws_list flushes; /* deferred, too, for after the others */
     struct cws_timers timers;
@@ -54,7 +53,8 @@ uv_loop_t *cws_loop_uv(struct cws_loop *loop)
 
 int cws_loop_reserve(struct cws_loop *loop, int fd)
 {
-    /* libuv finds the descriptor registered, which it is ready for, and only changes what for. */
+    /* libuv finds the descriptor registered already, which it can handle, and only changes the
+     * events. */
     struct epoll_event nothing = {.data.fd = fd};
     if (epoll_ctl(uv_backend_fd(&loop->uv), EPOLL_CTL_ADD, fd, &nothing) == 0 || errno == EEXIST)
         return 0;

@@ -85,7 +85,7 @@ void cws_mailbox_wake(struct cws_mailbox *mailbox)
         ;
 }
 
-/* A put whose letter comes too late for a take sees which eventfd is in use after it. */
+/* A put whose letter comes too late for a take sees the eventfd that is in use after that take. */
 void cws_mailbox_put(struct cws_mailbox *mailbox, struct cws_letter *letter)
 {
     /* Only the put that finds the box empty wakes: whoever put before it has done so. The letter

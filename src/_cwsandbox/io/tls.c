@@ -48,7 +48,7 @@ struct tls {
     void *ctx;
     struct cws_deferred later; /* reports what must not be reported from inside the owner's call */
     struct cws_error error;    /* why it ended */
-    char *host;                /* whom the certificate must be for; NULL: server role */
+    char *host;                /* the name that the certificate must have; NULL: server role */
     enum tls_state state;
     bool report_due; /* `error` was not told yet */
     bool paused;
@@ -101,7 +101,7 @@ static void run_later(struct tls *tls)
         cws_loop_defer(tls->loop, &tls->later);
 }
 
-/* Reading below goes on exactly while someone wants what it brings. */
+/* Reads from below exactly as long as someone wants the data. */
 static void update_below(struct tls *tls)
 {
     bool paused = tls->paused || tls->state == TLS_READY || tls->state == TLS_ENDED;
@@ -305,7 +305,7 @@ static const struct cws_transport_events below_events = {
     .on_closed = below_on_closed,
 };
 
-/* Goes on where a pause, or the wait for the owner's start, left off; reports. */
+/* Continues after a pause, or after the wait for the owner's start; then reports. */
 static void on_later(struct cws_deferred *later)
 {
     struct tls *tls = cws_container_of(later, struct tls, later);

@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 
-/* A reply header never comes near; a proxy that goes on and on is no proxy. */
+/* No real reply header comes near this size. */
 #define HEADER_CEILING ((size_t)16 * 1024)
 
 /* Host, port and user come in several times, each bounded by what a header may be. */

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 
-/* How long the turn stays nobody's, at most: what nobody waits for is done that much later. */
+/* How long the turn stays vacant, at most: work that nobody waits for is done that much later. */
 #define VACANCY_NS (2 * CWS_NS_PER_MS)
 
 /* After several have waited at once, the owner serves this many more before it steps back. */
@@ -35,7 +35,7 @@ enum event {
     EVENT_ENTER, /* a guest takes the turn */
     EVENT_LEAVE, /* … and gives it back */
     EVENT_CALL,  /* there is work, or somebody relies on the owner */
-    EVENT_PAUSE, /* VACANCY_NS have passed, and no guest has come that looks at what comes in */
+    EVENT_PAUSE, /* VACANCY_NS have passed without a guest that looks at what arrives */
     EVENT_TAKE,  /* the owner would like to have it */
     EVENT_COUNT,
 };
@@ -46,8 +46,8 @@ enum effect {
     WAKE, /* move, and wake the owner */
 };
 
-/* What has the turn finds work by itself, at the latest when giving the turn back: so OWNER, GUEST
- * and STAYED ignore calls. */
+/* Whoever has the turn finds work by itself, at the latest when giving the turn back. So OWNER,
+ * GUEST and STAYED ignore calls. */
 static const struct {
     enum effect effect;
     enum cws_turn_state next;
@@ -60,7 +60,7 @@ static const struct {
         {
             [EVENT_ENTER] = {MOVE, CWS_TURN_GUEST},
             [EVENT_CALL] = {WAKE, CWS_TURN_CALLED},
-            [EVENT_PAUSE] = {MOVE, CWS_TURN_CALLED}, /* it is the owner that has waited */
+            [EVENT_PAUSE] = {MOVE, CWS_TURN_CALLED}, /* the owner itself has waited */
         },
     [CWS_TURN_CALLED] =
         {
@@ -68,7 +68,7 @@ static const struct {
         },
     [CWS_TURN_GUEST] =
         {
-            [EVENT_LEAVE] = {MOVE, CWS_TURN_VACANT}, /* the owner looks up soon enough */
+            [EVENT_LEAVE] = {MOVE, CWS_TURN_VACANT}, /* the owner checks soon enough */
             [EVENT_PAUSE] = {MOVE, CWS_TURN_STAYED},
         },
     [CWS_TURN_STAYED] =
@@ -82,8 +82,8 @@ static enum cws_turn_state state_of(struct cws_turn *turn)
     return atomic_load_explicit(&turn->synced.state, memory_order_relaxed);
 }
 
-/* False: the event is ignored. The store is sequentially consistent, for who leaves work behind and
- * then asks whether somebody has the turn (cws_turn_call). */
+/* False: the event is ignored. The store is sequentially consistent for threads that leave work
+ * behind and then ask whether somebody has the turn (cws_turn_call). */
 static bool happen_lock_held(struct cws_turn *turn, enum event event)
 {
     enum cws_turn_state state = state_of(turn);
@@ -110,7 +110,7 @@ bool cws_turn_enter(struct cws_turn *turn, enum cws_visit visit)
         return false; /* the usual case, without the lock */
     pthread_mutex_lock(&turn->synced.lock);
     bool has_entered = may_visit(turn, visit) && happen_lock_held(turn, EVENT_ENTER);
-    /* Who only posts does not look at what comes in, so the owner must. */
+    /* A guest that only posts does not look at what arrives, so the owner must. */
     turn->synced.guests += has_entered && visit == CWS_VISIT_WAIT;
     pthread_mutex_unlock(&turn->synced.lock);
     return has_entered;

@@ -7,8 +7,8 @@
 #define VARINT_MAX 10 /* bytes of a 64-bit one */
 #define HEADER_MAX 5  /* bytes of a tag, or of a length */
 
-/* How often a message may give its single submessages anew. protobuf-c merges each into the one
- * before and copies all lists anew, so 4 MB of nothing else would take it a minute. */
+/* How often a message may repeat its singular submessages. protobuf-c merges each repetition into
+ * the previous one and copies all lists again, so 4 MB of repetitions would take it a minute. */
 #define MERGES_MAX 64
 
 enum wire_type { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
@@ -142,7 +142,7 @@ static bool scan_field(struct scan *scan, struct frame *frame)
                           content);
     }
     default:
-        return false; /* groups, which proto3 has not, and numbers with no meaning */
+        return false; /* groups, which proto3 does not have, and meaningless numbers */
     }
 }
 

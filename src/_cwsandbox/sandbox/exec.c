@@ -7,7 +7,7 @@
 #include "sandbox/cancel.h"
 #include "sandbox/exec_wire.h"
 
-/* How long a command's input waits for the ready frame, at most. */
+/* How long a command's input waits for the ready frame at most. */
 static const double READY_TIMEOUT_S = 5.0;
 /* After the exit frame the peer has this long to end the stream by itself before it is reset. */
 static const uint64_t LINGER_NS = 5 * CWS_NS_PER_S;
@@ -194,8 +194,8 @@ static void on_message(void *ctx, const uint8_t *data, size_t len)
     cws_exec_unref(exec);
 }
 
-/* Output is stored as it comes, not first when its message is whole: it is not copied twice, and
- * what a stream brought that broke off is not lost. */
+/* Output is stored as it arrives, not only once its message is whole. So it is not copied twice,
+ * and output is not lost when a stream breaks off. */
 static bool on_begun(void *ctx, const uint8_t *data, size_t len, size_t message_len)
 {
     struct cws_exec *exec = ctx;
@@ -223,7 +223,7 @@ static void on_status(void *ctx, struct cws_grpc_status *status)
 {
     struct cws_exec *exec = ctx;
     exec->loop_only.call = NULL;
-    if (has_ended(exec)) { /* after the exit frame: what the stream ends with matters no more */
+    if (has_ended(exec)) { /* after the exit frame: how the stream ends no longer matters */
         cws_timer_cancel(exec->sandbox->loop, &exec->loop_only.timer);
         cws_exec_unref(exec); /* the call's */
         return;

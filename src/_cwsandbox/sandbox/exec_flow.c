@@ -1,10 +1,10 @@
 /*
  * How much of a command's output is kept, and whether it is held back meanwhile.
  *
- * What a reader may still take holds the command back, by the window of its stream, where only
- * unread output is kept. But nobody may wait for what cannot come: while somebody waits for the
- * end, or for one of the two streams, a stream that has no reader is let go of, but for its last
- * bytes.
+ * If only unread output is kept, bytes that a reader may still take hold the command back through
+ * its stream's flow-control window. But nobody may wait for something that this prevents. So while
+ * somebody waits for the end, or for one of the two streams, a stream without a reader is dropped
+ * except for its last bytes.
  */
 #include "sandbox/exec.h"
 #include "sandbox/sandbox.h"
@@ -35,7 +35,7 @@ static bool is_closed(const struct cws_output *output)
 
 enum { OUT_READER = 1, ERR_READER = 2, END_WAITER = 4 };
 
-/* Who waits for what has not come. */
+/* Who waits for something that has not arrived yet. */
 static unsigned waits_for(struct cws_exec *exec)
 {
     return (cws_output_is_waited_for(&exec->out) ? OUT_READER : 0) |
@@ -65,7 +65,7 @@ static void hold_back(struct cws_exec *exec)
 {
     unsigned waiting = waits_for(exec), before;
     size_t held;
-    do { /* who begins to wait meanwhile has still looked at the old number */
+    do { /* whoever begins to wait meanwhile has seen the old number */
         before = waiting;
         held = held_by_both(exec, waiting);
         atomic_store(&exec->shared.held, held);

@@ -10,7 +10,7 @@ enum {
        freed. */
     PAGES_FROM = 256 * 1024,
     LARGEST_CHUNK = 2 * 1024 * 1024,
-    /* Of unread bytes: a chunk is kept as long as one byte of it is unread. */
+    /* For unread bytes: a chunk is kept as long as one of its bytes is unread. */
     LARGEST_UNREAD = 64 * 1024,
 };
 
@@ -82,7 +82,7 @@ static bool give_pages(struct cws_output_chunk *chunk, size_t size, size_t lead)
     return true;
 }
 
-/* For `len` bytes at least, of which the first has that position in the stream. */
+/* A chunk for at least `len` bytes, the first of which has that position in the stream. */
 static struct cws_output_chunk *new_chunk(const struct cws_output *output, size_t len,
                                           size_t position)
 {
@@ -150,8 +150,8 @@ static void put_into_ring(struct cws_output_tail *tail, const uint8_t *data, siz
 
 /* ---- what comes ----------------------------------------------------------------------------- */
 
-/* Readers of lines wait for LF: a part of a line would only make them look at it in vain, again and
- * again. The lock is held. */
+/* Readers of lines wait for LF. Waking them for a part of a line would only make them search it in
+ * vain, again and again. The lock is held. */
 static bool is_wanted(struct cws_output *output, const uint8_t *data, size_t len)
 {
     if (cws_list_is_empty(&output->waiters.observers))

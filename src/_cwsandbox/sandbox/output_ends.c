@@ -11,7 +11,7 @@ struct span {
     size_t len;
 };
 
-/* The bytes from this place on that lie in a row. There is one at least. */
+/* The contiguous bytes from this place on. There is at least one. */
 static struct span span_at(struct cws_output *output, size_t at)
 {
     if (at < output->synced.head_len) {
@@ -30,7 +30,7 @@ static struct span span_at(struct cws_output *output, size_t at)
     return (struct span){tail->data + from, left < tail->max - from ? left : tail->max - from};
 }
 
-/* Behind the first LF in front of `end`, else `end`; *out_found tells which. */
+/* The place after the first LF before `end`, or `end` if there is none; *out_found says which. */
 static size_t line_end(struct cws_output *output, size_t end, bool *out_found)
 {
     size_t at = output->reader_only.scan_at < output->reader_only.read_at

@@ -6,7 +6,8 @@
 /* Moves a place that is at the end of its chunk to the next chunk, if there is one. */
 static void step_over(struct cws_output *output, struct cws_output_place *place)
 {
-    /* The link is looked at first: who has seen it sees all that the chunk will ever hold. */
+    /* The link is read first: a thread that has seen it sees everything that the chunk will ever
+     * hold. */
     struct cws_output_chunk *next = place->chunk ? cws_output_next_of(place->chunk) : NULL;
     if (!place->chunk) {
         place->chunk = atomic_load_explicit(&output->shared.first, memory_order_acquire);
@@ -39,7 +40,7 @@ static bool find_line_end(struct cws_output *output)
     }
 }
 
-/* What was taken before the cursor's last step is not looked at any more. */
+/* Frees what was taken before the cursor's last step: nobody reads it any more. */
 static void let_go_of_taken(struct cws_output *output)
 {
     struct cws_output_chunk *chunk =
@@ -56,7 +57,7 @@ static void let_go_of_taken(struct cws_output *output)
     }
 }
 
-/* What lies between cursor and scan, which moves the cursor. */
+/* Takes the bytes between the cursor and `scan`, and moves the cursor there. */
 static void take(struct cws_output *output, struct cws_output_line *out_line)
 {
     step_over(output, &output->reader_only.cursor);
@@ -165,7 +166,8 @@ static enum cws_output_next take_if_there(struct cws_output *output, enum cws_ou
 {
     if (atomic_load_explicit(&output->shared.closed, memory_order_acquire))
         return CWS_OUTPUT_END;
-    /* Asked before the search: what was appended before the end is found by it. */
+    /* Read before the search, so that the search finds everything that was appended before the
+     * end. */
     bool ended = atomic_load_explicit(&output->shared.ended, memory_order_acquire);
     if (!find_end(output, item, ended))
         return ended ? CWS_OUTPUT_END : CWS_OUTPUT_EMPTY;
@@ -173,7 +175,7 @@ static enum cws_output_next take_if_there(struct cws_output *output, enum cws_ou
     return CWS_OUTPUT_TAKEN;
 }
 
-/* The reader has not been told yet of what was let go unread. */
+/* Bytes were dropped unread, and the reader has not been told yet. */
 static bool take_gap(struct cws_output *output, struct cws_output_line *out_line)
 {
     cws_waiters_lock(&output->waiters);

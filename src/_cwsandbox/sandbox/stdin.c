@@ -39,7 +39,7 @@ void cws_write_unref(struct cws_write *write)
 /* Done, and the queue's reference with it. */
 static void write_complete(struct cws_write *write)
 {
-    /* Closing the input of what has ended is no failure; bytes it never got are. */
+    /* Closing the input of an owner that has ended is not a failure; losing bytes is. */
     if (write->is_close && !write->stdin_->synced.lost)
         write->how = CWS_OK;
     cws_future_complete(&write->future);

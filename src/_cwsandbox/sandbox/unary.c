@@ -27,7 +27,7 @@ void cws_unary_unref(struct cws_unary *unary)
 
 static void conclude(struct cws_unary *unary)
 {
-    if (cws_phase_end(&unary->phase)) { /* nothing is shown of an answer that came all the same */
+    if (cws_phase_end(&unary->phase)) { /* an answer that came anyway is not shown */
         cws_grpc_status_done(&unary->status);
         cws_grpc_status_set(&unary->status, CWS_GRPC_CANCELLED, "cancelled by the caller");
     }

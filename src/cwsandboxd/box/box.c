@@ -14,7 +14,7 @@
  * creation for ever. */
 #define CREATE_TIMEOUT_NS (60 * CWS_NS_PER_S)
 
-/* Between looks at whether the last process of a box has ended, when no event will tell. */
+/* The pause between checks whether a box's last process has ended, when no event reports it. */
 #define LINGER_NS (5 * CWS_NS_PER_MS)
 
 int cwsd_box_exit_code(int wait_status)
@@ -95,7 +95,7 @@ static const char *step_name(uint32_t op)
     }
 }
 
-/* Why a box never ran, of all that is known the most telling. */
+/* Why a box never ran: the most informative of the known reasons. */
 static void explain(struct cwsd_box *box, struct cws_error *err)
 {
     char complaint[200];
@@ -128,8 +128,8 @@ static void tell_exited(struct cwsd_box *box)
     box->told_exited = true;
 }
 
-/* False for a moment when bubblewrap was killed from outside and its second process, on which
- * nothing tells us, is still on its way out. */
+/* False for a moment if bubblewrap was killed from outside and its second process, which we cannot
+ * watch, is still exiting. */
 static bool is_reaped(struct cwsd_box *box)
 {
     if (cwsd_child_reap_rest(&box->child))

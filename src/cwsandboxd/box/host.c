@@ -56,8 +56,8 @@ static enum cws_status find_init(const struct cwsd_host_options *options, char *
     return *out_path ? CWS_OK : cws_error_set(err, CWS_NO_MEMORY, "out of memory");
 }
 
-/* What is executed by other users than this one: the file may lie where they cannot come to. Nobody
- * can change the copy. */
+/* A copy of a program for other users to execute, since they may not be able to reach the file.
+ * Nobody can change the copy. */
 static enum cws_status copy_init(struct cwsd_host *host, struct cws_error *err)
 {
     ssize_t copied = 1;
@@ -103,7 +103,7 @@ static void append(struct cwsd_host *host, const char *text)
     snprintf(host->description + len, sizeof(host->description) - len, "%s", text);
 }
 
-/* Who sandboxes are to this host. */
+/* Which users sandboxes are on this host. */
 static void describe_user(struct cwsd_host *host, const char *why_root)
 {
     if (host->users)

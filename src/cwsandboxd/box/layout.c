@@ -28,7 +28,7 @@
 #define DEV_FILES 64
 /* As bubblewrap mounts them, and how many there can be. The kernel has 3072 for all sandboxes. */
 #define TERMINALS "ptmxmode=0666,mode=620,max=64"
-/* Files that a sandbox can have on an average of so many bytes each. */
+/* The average size of a file, from which the maximum number of files follows. */
 #define BYTES_A_FILE 8192
 
 #define USUAL_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -40,9 +40,9 @@ const char *const cwsd_layout_programs[] = {"/usr",   "/opt",   "/bin",    "/sbi
                                             "/lib32", "/lib64", "/libx32", NULL};
 
 /*
- * What programs need of /etc, by name: everything else, whoever put it there, stays out. Nothing in
- * here holds keys, passwords, tokens or addresses (so no pip.conf, gitconfig, wgetrc, ssl/private,
- * pki/tls/private, profile.d).
+ * What programs need from /etc, by name. Everything else, whoever put it there, stays out. Nothing
+ * in here holds keys, passwords, tokens or addresses (so no pip.conf, gitconfig, wgetrc,
+ * ssl/private, pki/tls/private, profile.d).
  */
 static const char *const etc_files[] = {
     "debian_version", "fedora-release",  "gai.conf",       "host.conf",   "inputrc",

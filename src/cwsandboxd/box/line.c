@@ -5,9 +5,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* When too many descriptors of this user are on their way: an init takes its ones within a
- * millisecond. A command in some sandbox may leave any number of them lying in its own sockets, so
- * that is not waited for without end. */
+/* Retries when too many of this user's descriptors are in flight. An init takes its own within a
+ * millisecond. But a command in some sandbox may leave any number of them in its own sockets, so
+ * the wait is limited. */
 #define RETRY_NS   (2 * CWS_NS_PER_MS)
 #define PATIENCE_S 5
 

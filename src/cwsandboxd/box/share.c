@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* A sandbox gets one part in so many of what its user may have. */
+/* A sandbox gets this fraction (one over it) of what its user may have. */
 #define PARTS 4
 
 /* The setting of a user namespace limits all that is in it; the host's says what there is. */

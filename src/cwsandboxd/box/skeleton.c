@@ -78,8 +78,8 @@ static void visit(struct walk *walk, char *path, unsigned level)
             add(walk, path);
         return;
     }
-    /* What is in a directory that is closed to that user must not come to light by what is made
-     * here. */
+    /* The content of a directory that this user may not read must not become visible through what
+     * is made here. */
     if (walk->other_user && (status.st_mode & 0005) != 0005)
         return;
     folder = opendir(path);
@@ -104,8 +104,8 @@ void cwsd_skeleton_add(struct cwsd_script *script, const char *path, const char 
         .script = script, .upper = upper, .other_user = other_user, .left = MAX_DIRECTORIES};
     char place[PATH_MAX];
     size_t len = strlen(path);
-    /* Level by level: one deep tree must not use up what is allowed before the others had their
-     * first. */
+    /* Level by level, so that one deep tree does not use up the limit before the other trees have
+     * any. */
     for (unsigned level = 0; level <= MAX_DEPTH; level++) {
         for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
             bool inside = strncmp(places[i].path, path, len) == 0 &&

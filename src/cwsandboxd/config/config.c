@@ -10,7 +10,7 @@
 #define DEFAULT_MAX_SANDBOXES 512
 #define LARGEST_MAX_SANDBOXES 10000
 
-/* Less than that no sandbox works with: its init holds pipes open, its set-up writes files. */
+/* The least with which a sandbox works: its init holds pipes open, and its set-up writes files. */
 #define LEAST_MAX_PROCESSES  8
 #define LEAST_MAX_OPEN_FILES 1024
 #define LEAST_MAX_WRITTEN    (16u << 20)

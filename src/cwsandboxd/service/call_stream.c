@@ -30,7 +30,7 @@ struct stream_call {
     bool started;
     bool paused;
     bool input_ended; /* by close or half-close */
-    bool finished;    /* a status has been sent: what comes now is of no interest */
+    bool finished;    /* a status has been sent: what arrives now does not matter */
     struct cws_buf early_stdin;
     size_t owed; /* payload bytes whose credit the client has not got back yet */
 };

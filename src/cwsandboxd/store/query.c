@@ -10,7 +10,7 @@
 #define DESCENDING COREWEAVE__SANDBOX__V1__SORT_DIRECTION__SORT_DIRECTION_DESCENDING
 #define ASCENDING  COREWEAVE__SANDBOX__V1__SORT_DIRECTION__SORT_DIRECTION_ASCENDING
 
-/* The same question but for the page: what a token belongs to. */
+/* A digest of the request without its page: the query that a token belongs to. */
 static uint64_t fingerprint(const struct cwsd_query *query)
 {
     cwsd_pb_list_request question = *query->request;

@@ -19,7 +19,7 @@
 #define DNS_ALLOW                 COREWEAVE__SANDBOX__V1__DNSEGRESS_MODE__DNS_EGRESS_MODE_ALLOW
 #define DENY_EGRESS_SET           COREWEAVE__SANDBOX__V1__NETWORK_OPTIONS___DENY_EGRESS_DENY_EGRESS
 
-/* A wish that is not fulfilled here. */
+/* An option that this daemon does not support. */
 struct refusal {
     const char *field;
     const char *what;
