@@ -17,6 +17,7 @@ from cwsandbox import (
     Process,
     Sandbox,
     SandboxError,
+    SandboxExecutionError,
     SandboxFailedError,
     SandboxNotRunningError,
     SandboxStatus,
@@ -116,6 +117,20 @@ def stop_gracefully(sandbox: Sandbox) -> None:
 def last_command(sandbox: Sandbox, *command: str) -> None:
     with contextlib.suppress(SandboxNotRunningError):  # it may end with the rest
         sandbox.exec(command).result()
+
+
+def test_statistics_of_commands(base_url: str) -> None:
+    with Sandbox.run() as sandbox:
+        sandbox.exec(["true"], check=True).result()
+        sandbox.exec(["false"]).result()
+        with pytest.raises(SandboxExecutionError):
+            sandbox.exec(["false"], check=True).result()
+        assert sandbox.exec_stats == {
+            "exec_count": 3,
+            "exec_completed_ok": 1,
+            "exec_completed_nonzero": 1,
+            "exec_failures": 1,
+        }
 
 
 def end_main_command(sandbox: Sandbox) -> None:

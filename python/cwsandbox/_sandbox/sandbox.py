@@ -345,7 +345,11 @@ class Sandbox(SandboxCreation):
 
     @property
     def exec_stats(self) -> dict[str, int]:
-        """Commands started, and how they ended: with code 0, with another code, or without one."""
+        """How many commands were started here, and how they ended.
+
+        Keys: ``exec_count``, ``exec_completed_ok`` (exit code 0), ``exec_completed_nonzero`` (another one) and
+        ``exec_failures`` (without an exit code, or with another one than 0 and ``check=True``).
+        """
         refused = (0, 0, 0, 0) if self._refusing is None else self._refusing.stats()
         names = ("exec_count", "exec_completed_ok", "exec_completed_nonzero", "exec_failures")
         return dict(

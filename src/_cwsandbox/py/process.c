@@ -78,7 +78,7 @@ static int exec_take(struct py_operation *op)
         return -1;
     PyObject *made =
         PyObject_CallFunctionObjArgs(op->state->makers[PY_KIND_EXEC].value, (PyObject *)process,
-                                     code, process->check ? Py_True : Py_False, NULL);
+                                     code, exec->check ? Py_True : Py_False, NULL);
     Py_DECREF(code);
     if (!made)
         return -1;
@@ -136,7 +136,8 @@ static bool is_done(const struct py_process *process)
 /* The exit code is the answer: the command ran to its end, and that is no failure. */
 static bool has_code(const struct py_process *process)
 {
-    return has_exited(process) && !(process->check && py_process_exec(process)->exit_code != 0);
+    const struct cws_exec *exec = py_process_exec(process);
+    return has_exited(process) && !(exec->check && exec->exit_code != 0);
 }
 
 /* As py_stream_kind.failure. A command that ran to its end has none, whatever result() makes of its
@@ -202,12 +203,11 @@ static struct py_process *process_make(struct py_state *state, const struct py_s
 }
 
 PyObject *py_process_new(struct py_state *state, struct cws_exec *exec,
-                         const struct py_process_home *home, PyObject *command, bool check)
+                         const struct py_process_home *home, PyObject *command)
 {
     struct py_process *process = process_make(state, &exec_source, exec, home, command);
     if (!process)
         return NULL;
-    process->check = check;
     py_stream_init(&process->streams[PY_STDOUT], &stream_kind, "stdout", &process->op, &exec->out);
     py_stream_init(&process->streams[PY_STDERR], &stream_kind, "stderr", &process->op, &exec->err);
     return (PyObject *)process;

@@ -22,7 +22,6 @@ struct py_process {
     struct py_process_home home;
     PyObject *command; /* tuple */
     PyObject *output;  /* Output, once asked for */
-    bool check;
     struct py_stream streams[2];
     /* A writer must not keep the command's output. So writers hold a second object, the stand-in,
      * which tells them about the command and is not a keeper of its output. */
@@ -37,7 +36,7 @@ extern PyType_Spec py_process_spec;
 /* Takes over the reference on `exec`, also on failure, and references of its own on the rest. NULL
  * with an exception set. */
 PyObject *py_process_new(struct py_state *state, struct cws_exec *exec,
-                         const struct py_process_home *home, PyObject *command, bool check);
+                         const struct py_process_home *home, PyObject *command);
 
 static inline struct cws_exec *py_process_exec(const struct py_process *process)
 {

@@ -270,7 +270,7 @@ static int fill_kept(PyObject *capture, PyObject *max, struct cws_exec_options *
     return 0;
 }
 
-static int exec_options(PyObject *const *given, struct cws_exec_options *options, bool *out_check)
+static int exec_options(PyObject *const *given, struct cws_exec_options *options)
 {
     int with_stdin = given[0] ? PyObject_IsTrue(given[0]) : 0;
     int check = given[1] ? PyObject_IsTrue(given[1]) : 0;
@@ -278,7 +278,7 @@ static int exec_options(PyObject *const *given, struct cws_exec_options *options
         py_arg_seconds(given[2], "timeout", false, &options->timeout_s) < 0)
         return -1;
     options->with_stdin = with_stdin;
-    *out_check = check;
+    options->check = check;
     options->container = given[3] ? py_arg_text(given[3], "container", NULL) : "";
     bool in_cwd = given[4] && given[4] != Py_None;
     options->cwd = in_cwd ? py_arg_text(given[4], "cwd", NULL) : NULL;
@@ -295,11 +295,9 @@ static PyObject *sandbox_exec(PyObject *object, PyObject *const *args, Py_ssize_
     struct py_sandbox *self = (struct py_sandbox *)object;
     PyObject *given[9];
     struct cws_exec_options options;
-    bool check;
     struct cws_sandbox *core = core_of(self);
     if (!core || py_args_parse(&params, args, nargs, kwnames, given) < 0 ||
-        exec_options(given + 1, &options, &check) < 0 ||
-        fill_kept(given[7], given[8], &options) < 0)
+        exec_options(given + 1, &options) < 0 || fill_kept(given[7], given[8], &options) < 0)
         return NULL;
     options.env = NULL;
     /* A tuple: no other thread can change it while its texts are in use. */
@@ -310,9 +308,9 @@ static PyObject *sandbox_exec(PyObject *object, PyObject *const *args, Py_ssize_
         exec = start(core, command, &options);
     cws_free((void *)(uintptr_t)options.env);
     if (exec)
-        process = py_process_new(self->state, exec,
-                                 &(struct py_process_home){object, self->failures, closed_by},
-                                 command, check);
+        process =
+            py_process_new(self->state, exec,
+                           &(struct py_process_home){object, self->failures, closed_by}, command);
     Py_XDECREF(command);
     return process;
 }

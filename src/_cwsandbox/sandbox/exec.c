@@ -61,7 +61,8 @@ static bool has_ended(const struct cws_exec *exec)
 static void count(struct cws_exec *exec)
 {
     struct cws_sandbox *sandbox = exec->sandbox;
-    if (exec->end != CWS_EXEC_EXITED)
+    bool is_failure = exec->end != CWS_EXEC_EXITED || (exec->check && exec->exit_code != 0);
+    if (is_failure)
         atomic_fetch_add(&sandbox->failures, 1);
     else if (exec->exit_code == 0)
         atomic_fetch_add(&sandbox->completed_ok, 1);
@@ -344,6 +345,7 @@ enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exe
     cws_sandbox_ref(sandbox);
     exec->sandbox = sandbox;
     exec->with_stdin = options->with_stdin;
+    exec->check = options->check;
     exec->timeout_s = options->timeout_s;
     exec->start_task.run = run_start;
     exec->cancel_task.run = run_cancel;

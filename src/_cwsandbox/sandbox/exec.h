@@ -41,6 +41,7 @@ struct cws_exec {
     /* Fixed at start: */
     struct cws_sandbox *sandbox; /* a reference */
     bool with_stdin;
+    bool check;       /* an exit code other than 0 counts among the failures */
     double timeout_s; /* negative: none */
 
     /* Valid once the future is done: */
@@ -74,6 +75,7 @@ struct cws_exec_options {
     const char *container; /* "": the primary one */
     const char *cwd;       /* an absolute path to start in; NULL: the sandbox's own */
     bool with_stdin;
+    bool check;       /* an exit code other than 0 is a failure to whoever starts the command */
     double timeout_s; /* counts from the moment the exec is sent; negative: none */
     const struct cws_exec_variable *env;
     size_t env_count;

@@ -72,6 +72,31 @@ static void test_everything_in_one_go(void **state)
     exec_bed_close(bed);
 }
 
+static void test_what_counts_as_a_failure(void **state)
+{
+    struct exec_bed *bed = *state;
+    exec_bed_open(bed);
+    static const struct {
+        bool check;
+        int code;
+    } cases[] = {{true, 1}, {true, 0}, {false, 1}, {true, 255}};
+    for (size_t i = 0; i < CWS_ARRAY_LEN(cases); i++) {
+        struct cws_exec *exec = exec_start_with(
+            bed, (struct cws_exec_options){.check = cases[i].check, .timeout_s = 60});
+        struct remote *remote = wait_remote(bed, i);
+        remote_ready(remote);
+        remote_end(remote, cases[i].code);
+        exec_wait(bed, exec);
+        assert_end(exec, CWS_EXEC_EXITED);
+        assert_int_equal(exec->exit_code, cases[i].code);
+        cws_exec_unref(exec);
+    }
+    assert_int_equal(atomic_load(&bed->sandbox->completed_ok), 1);
+    assert_int_equal(atomic_load(&bed->sandbox->completed_nonzero), 1);
+    assert_int_equal(atomic_load(&bed->sandbox->failures), 2);
+    exec_bed_close(bed);
+}
+
 static void test_what_comes_after_the_exit_is_not_looked_at(void **state)
 {
     struct exec_bed *bed = *state;
@@ -536,6 +561,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         EXEC_TEST(test_output_and_exit),
         EXEC_TEST(test_everything_in_one_go),
+        EXEC_TEST(test_what_counts_as_a_failure),
         EXEC_TEST(test_what_comes_after_the_exit_is_not_looked_at),
         EXEC_TEST(test_an_error_frame),
         EXEC_TEST(test_the_stream_ends_without_an_exit),
