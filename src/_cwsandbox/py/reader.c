@@ -23,6 +23,13 @@ static PyObject *op_of(PyObject *self)
     return (PyObject *)((struct py_reader *)self)->stream->op;
 }
 
+/* The child of a fork() leaves what was made before it as it is: the I/O thread may have held the
+ * output's lock. */
+static bool is_of_this_process(const struct py_stream *stream)
+{
+    return stream->op->generation == cws_loop_generation();
+}
+
 static PyObject *reader_new(struct py_stream *stream, const struct py_item *item)
 {
     struct py_reader *reader =
@@ -32,7 +39,7 @@ static PyObject *reader_new(struct py_stream *stream, const struct py_item *item
     Py_INCREF((PyObject *)stream->op);
     reader->stream = stream;
     reader->item = item;
-    if (stream->readers++ == 0)
+    if (stream->readers++ == 0 && is_of_this_process(stream))
         cws_output_attach(stream->output);
     return (PyObject *)reader;
 }
@@ -69,8 +76,7 @@ static void reader_dealloc(PyObject *self)
     struct py_stream *stream = reader->stream;
     if (stream->reader == reader)
         stream->reader = NULL;
-    /* The child of a fork() leaves what was made before it as it is. */
-    if (--stream->readers == 0 && stream->op->generation == cws_loop_generation())
+    if (--stream->readers == 0 && is_of_this_process(stream))
         cws_output_detach(stream->output);
     Py_DECREF((PyObject *)stream->op);
     py_object_free(self);
