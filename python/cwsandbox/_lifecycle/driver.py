@@ -180,19 +180,23 @@ class Driver:
     async def wait_complete(self, timeout: float | None, raise_on_termination: bool) -> None:
         """Wait for the end; ``timeout`` as for ``wait_running``."""
         limit = self._connection.request_timeout if timeout is None else timeout
+        if not await self._is_over_within(limit):
+            raise self._late("complete", limit)
+        failure = lifecycle.completion_failure(
+            self._handle.state, self._handle.sandbox_id, raise_on_termination
+        )
+        if failure is not None:
+            raise failure
+
+    async def _is_over_within(self, limit: float) -> bool:
+        """Wait for the end, for so many seconds at most."""
         try:
             async with asyncio.timeout(limit) as time:
                 await self._until_over()
         except TimeoutError:
             if not time.expired():
                 raise
-            if not self._handle.state.is_over:
-                raise self._late("complete", limit) from None
-        failure = lifecycle.completion_failure(
-            self._handle.state, self._handle.sandbox_id, raise_on_termination
-        )
-        if failure is not None:
-            raise failure
+        return self._handle.state.is_over
 
     async def _until_over(self) -> None:
         if self._handle.state.phase is Phase.CANCELLED:
@@ -305,16 +309,10 @@ class Driver:
 
     async def _await_end(self, seconds: int) -> None:
         limit = seconds + STOP_SLACK
-        try:
-            async with asyncio.timeout(limit) as time:
-                await self._until_over()
-        except TimeoutError:
-            if not time.expired():
-                raise
-            if not self._handle.state.is_over:
-                raise SandboxTerminalStateUnavailableError(
-                    f"{self._name()} was told to stop, but its final state was not seen within {limit:g}s"
-                ) from None
+        if not await self._is_over_within(limit):
+            raise SandboxTerminalStateUnavailableError(
+                f"{self._name()} was told to stop, but its final state was not seen within {limit:g}s"
+            )
 
     def _late(self, what: str, limit: float) -> SandboxTimeoutError:
         error = SandboxTimeoutError(f"{self._name()} did not {what} within {limit:g}s")
