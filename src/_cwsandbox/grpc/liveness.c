@@ -11,6 +11,10 @@
 /* How many sweeps there are per interval. The more, the sooner a silent interval's end is
  * noticed. */
 enum { SWEEPS = 5 };
+/* So many connections of a channel may wait in doubt until they may be asked. They were all asked a
+ * while ago and have answered; when one after the other is silent, the calls' limits are shorter
+ * than the peer is slow, and more connections would not help. */
+enum { MAX_UNASKED = 4 };
 static const uint64_t ANSWER_NS = 5 * CWS_NS_PER_S;
 /* The strictest default of gRPC servers (for a connection without calls). Doubling beyond it would
  * be pointless. */
@@ -50,11 +54,24 @@ static void on_doubt_timer(struct cws_timer *timer)
         ask(c, cws_clock_now_ns());
 }
 
+static unsigned unasked_count(const struct cws_channel *channel)
+{
+    unsigned count = 0;
+    for (struct cws_list *node = channel->connections.next; node != &channel->connections;
+         node = node->next) {
+        const struct cws_pool_connection *c =
+            cws_list_entry(node, struct cws_pool_connection, node);
+        count += c->conn && cws_h2_conn_is_doubted(c->conn) && !c->asked;
+    }
+    return count;
+}
+
 void cws_liveness_suspect(struct cws_pool_connection *c)
 {
-    if (cws_h2_conn_is_doubted(c->conn))
-        return;
     uint64_t now_ns = cws_clock_now_ns();
+    if (cws_h2_conn_is_doubted(c->conn) ||
+        (now_ns < c->may_ask_ns && unasked_count(c->channel) >= MAX_UNASKED))
+        return;
     cws_h2_conn_doubt(c->conn);
     cws_channel_want_pump(c->channel); /* calls that waited for room here look elsewhere */
     c->asked = false;

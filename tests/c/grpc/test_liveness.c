@@ -235,6 +235,24 @@ static void test_pings_keep_their_distance(void **state)
     client_bed_close(bed);
 }
 
+/* Limits that are shorter than the peer takes to answer: no call of these needs a connection of its
+ * own. */
+static void test_short_limits_do_not_multiply_connections(void **state)
+{
+    struct client_bed *bed = *state;
+    open_bed(bed);
+    assert_echo(bed);
+    for (unsigned n = 0; n < 40; n++) { /* less than a second */
+        call(bed, "/hold", CWS_NS_PER_S / 100);
+        settle(bed->loop);
+        advance(bed, CWS_NS_PER_S / 50);
+    }
+    assert_in_range(connections_of(bed), 1, 6);
+    assert_in_range(pings, 1, 6);
+    assert_echo(bed);
+    client_bed_close(bed);
+}
+
 /* Between two PINGs a doubt cannot be settled, but it moves new calls at once. */
 static void test_doubt_before_a_ping_is_allowed(void **state)
 {
@@ -430,6 +448,7 @@ int main(void)
         LIVENESS_TEST(test_an_owner_may_suspect),
         LIVENESS_TEST(test_doubt_takes_no_place_in_the_bound),
         LIVENESS_TEST(test_pings_keep_their_distance),
+        LIVENESS_TEST(test_short_limits_do_not_multiply_connections),
         LIVENESS_TEST(test_doubt_before_a_ping_is_allowed),
         LIVENESS_TEST(test_the_interval_doubles_when_the_peer_complains),
         LIVENESS_TEST(test_five_minutes_of_silence_are_asked_about),
