@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Callers name arguments in their order, mostly: the search begins behind the one found last. */
+/* Callers mostly name arguments in order, so the search begins after the one found last. */
 static int index_of(const struct py_params *params, PyObject *name, int from)
 {
     for (int i = 0; i < params->count; i++) {
@@ -16,7 +16,7 @@ static int index_of(const struct py_params *params, PyObject *name, int from)
     return -1;
 }
 
-/* Puts the argument called `name` to its place, which is returned; -1 with an exception set. */
+/* Returns the index of the argument called `name`; -1 with an exception set. */
 static int put_named(const struct py_params *params, PyObject *name, int from, PyObject *value,
                      PyObject **out)
 {
@@ -125,7 +125,7 @@ int py_arg_timeout(PyObject *value, double *out_s)
     return py_arg_seconds(value, "timeout", true, out_s);
 }
 
-/* The text, or NULL without an exception when it is no str or has a NUL in it. */
+/* The text; NULL without an exception if it is not a str or contains a NUL. */
 static const char *clean_text(PyObject *value, size_t *out_len)
 {
     Py_ssize_t len;

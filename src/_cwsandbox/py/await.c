@@ -106,7 +106,7 @@ static void awaiter_dealloc(PyObject *self)
 
 /* ---- one step ------------------------------------------------------------------------------- */
 
-/* Registers with the running loop. PY_POLL_READY when a value came meanwhile. */
+/* Registers with the running loop. PY_POLL_READY if a value has arrived meanwhile. */
 static enum py_poll start_waiting(struct py_awaiter *awaiter, PyObject **out_value)
 {
     struct py_bridge *bridge = py_bridge_of_running_loop(awaiter->state);
@@ -160,7 +160,7 @@ static PySendResult fail(struct py_awaiter *awaiter)
 /* Stepped before the wake-up. */
 static PySendResult yield_again(struct py_awaiter *awaiter, PyObject **out_value)
 {
-    if (awaiter->callback) { /* by another one than who waits */
+    if (awaiter->callback) { /* by something other than the waiting task */
         PyErr_SetString(PyExc_RuntimeError, "the value is being awaited already");
         return PYGEN_ERROR;
     }
@@ -196,7 +196,7 @@ static int refuse_if_running(const struct py_awaiter *awaiter)
     return -1;
 }
 
-/* Lets the loop have a turn, as asyncio.sleep(0) does; nothing has been taken yet. */
+/* Lets the loop run once, as asyncio.sleep(0) does. Nothing has been taken yet. */
 static PySendResult pause_once(struct py_awaiter *awaiter, PyObject **out_value)
 {
     struct py_bridge *bridge = py_bridge_of_running_loop(awaiter->state);

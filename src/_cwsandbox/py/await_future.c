@@ -43,7 +43,8 @@ static bool ends_the_loop(void)
            PyErr_ExceptionMatches(PyExc_SystemExit);
 }
 
-/* An exception is set that a callback has raised: the loop is told, as it would tell itself. */
+/* A callback has raised the exception that is set: it is reported to the loop's exception
+ * handler. */
 static int report(struct py_awaiter *awaiter, PyObject *callback)
 {
     if (ends_the_loop())
@@ -76,7 +77,7 @@ static int call_now(struct py_awaiter *awaiter, PyObject *callback, PyObject *co
     return done ? 0 : report(awaiter, callback);
 }
 
-/* Tells who waits for the awaiter, if anybody does. 0, or -1 with an exception set. */
+/* Wakes the task that waits for the awaiter, if there is one. 0, or -1 with an exception set. */
 static int call_back(struct py_awaiter *awaiter, bool directly)
 {
     PyObject *callback = awaiter->callback, *context = awaiter->context;
@@ -103,7 +104,8 @@ int py_awaiter_wake(PyObject *self, bool directly)
 
 /* ---- what a task asks of a future ----------------------------------------------------------- */
 
-/* None tells asyncio.isfuture() that it is no future: only what was yielded is one. */
+/* None tells asyncio.isfuture() that this is not a future: only an awaiter that was yielded is
+ * one. */
 PyObject *py_awaiter_get_blocking(PyObject *self, void *Py_UNUSED(closure))
 {
     struct py_awaiter *awaiter = (struct py_awaiter *)self;

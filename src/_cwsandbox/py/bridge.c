@@ -73,8 +73,8 @@ static struct py_letter *letter_of(struct cws_letter *letter)
     return cws_container_of(letter, struct py_letter, letter);
 }
 
-/* Takes what is in the mailbox; the eventfd in use is `next_fd` then, and the other one is written
- * to no more. */
+/* Takes the letters from the mailbox. The eventfd in use is then `next_fd`, and the other one is no
+ * longer written. */
 static void collect(struct py_bridge *bridge, int next_fd)
 {
     bridge->fd = next_fd;
@@ -117,9 +117,9 @@ static int deliver(struct py_letter *letter, bool directly)
 }
 
 /*
- * Steps the tasks whose letters are there at the start: the loop's other callbacks get their turn,
- * too. As long as there are others the eventfd in use is readable: for a loop inside of a task's
- * step, or the next one if an exception ends this one.
+ * Steps the tasks whose letters are queued at the start, so that the loop's other callbacks get
+ * their turn, too. While more letters are queued, the eventfd in use stays readable: for a loop
+ * that runs inside a task's step, or for the next iteration if an exception ends this one.
  */
 static int deliver_all(struct py_bridge *bridge)
 {
@@ -133,7 +133,7 @@ static int deliver_all(struct py_bridge *bridge)
         if (deliver(letter, true) < 0)
             return -1;
         if (bridge->generation != cws_loop_generation())
-            break; /* the step has forked, and this is the child: the rest is the parent's */
+            break; /* the step has forked, and this is the child: the rest belongs to the parent */
     }
     return 0;
 }
@@ -368,7 +368,7 @@ static struct py_bridge *bridge_of(struct py_state *state, PyObject *loop)
     return bridge_new(state, loop);
 }
 
-/* For what asyncio says, which does not help who runs a loop of another kind. */
+/* Replaces asyncio's message, which does not help a user of another kind of loop. */
 static void raise_no_loop(void)
 {
     if (!PyErr_ExceptionMatches(PyExc_RuntimeError))

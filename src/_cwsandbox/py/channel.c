@@ -138,7 +138,7 @@ static int ping_interval_option(PyObject *value, uint64_t *out_ns)
         return 0; /* the core has its own default */
     if (py_arg_seconds(value, "ping_interval", false, &seconds) < 0)
         return -1;
-    /* Of a day at most: nobody waits longer for a dead connection's end. */
+    /* At most a day: nobody waits longer to learn that a connection is dead. */
     if (seconds < 0.001 || seconds > 86400) {
         PyErr_Format(PyExc_ValueError, "ping_interval must be 0.001 to 86400 seconds, got %R",
                      value);

@@ -20,7 +20,7 @@ PyObject *py_raise_core_error(const struct cws_error *err)
 
 PyObject *py_rpc_error_class(void)
 {
-    /* What an instance that Python code made itself has. */
+    /* The attributes of an instance that Python code has made itself. */
     PyObject *defaults = Py_BuildValue(
         "{s:s,s:i,s:s,s:s,s:(),s:O,s:O,s:O}", "kind", "status", "code", CWS_GRPC_UNKNOWN,
         "code_name", cws_grpc_code_name(CWS_GRPC_UNKNOWN), "message", "", "details", "local",

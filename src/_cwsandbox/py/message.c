@@ -20,7 +20,7 @@ static PyObject *text_to_python(const char *text)
                         : PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
 }
 
-/* A message that is not there reads as one with nothing set. */
+/* An absent message reads like one with nothing set. */
 static PyObject *empty_message(const ProtobufCMessageDescriptor *desc)
 {
     ProtobufCMessage *msg = cws_malloc(desc->sizeof_message);

@@ -21,7 +21,7 @@ struct block {
     max_align_t memory[];
 };
 
-/* What a value is for, to say so in an error. */
+/* Where a value belongs, for error messages. */
 struct place {
     const ProtobufCMessageDescriptor *desc;
     const ProtobufCFieldDescriptor *field;
@@ -333,7 +333,7 @@ static int pair_at(PyObject *items, size_t i, PyObject **out_key, PyObject **out
     return 0;
 }
 
-/* In an error the key stands behind the map's name; nobody has heard of the entry message. */
+/* In an error the key follows the map's name; users do not know the entry message. */
 static ProtobufCMessage *build_entry(struct packing *packing, const struct place *place,
                                      PyObject *key, PyObject *value)
 {

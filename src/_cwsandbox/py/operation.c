@@ -173,7 +173,7 @@ static enum py_poll poll_outcome(PyObject *self, struct cws_observer *observer,
         return PY_POLL_ERROR;
     }
     if (op->error) {
-        /* The one instance is raised again and again: without this its traceback would grow each
+        /* The same instance is raised every time: without this its traceback would grow each
          * time. */
         PyException_SetTraceback(op->error, Py_None);
         py_exception_raise(op->error);
@@ -291,7 +291,7 @@ static PyObject *operation_cancel(PyObject *self, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(py_operation_cancel(op));
 }
 
-/* Says what is known, and neither waits nor has the outcome made. */
+/* Says what is known. It neither waits nor makes the outcome. */
 static PyObject *operation_repr(PyObject *self)
 {
     const struct py_operation *op = (const struct py_operation *)self;

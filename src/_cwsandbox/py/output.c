@@ -2,14 +2,13 @@
 
 #include "py/compat.h"
 
-/* Output up to this is simply copied; the command's own memory for more of it is given up for
- * the bytes object's. */
+/* Output up to this size is simply copied. Larger output moves into the bytes object's memory. */
 enum { MOVE_FROM = 64 * 1024 };
 
 struct py_output {
     PyObject_HEAD
     struct cws_exec *exec; /* a reference */
-    bool keeps;            /* is a keeper of the exec's output; else it was let go before */
+    bool keeps; /* is a keeper of the exec's output; false: the output was dropped before */
     PyObject
         *moved[2]; /* bytes objects that hold the memory of stdout, stderr; NULL: the exec does */
     unsigned generation;
@@ -65,7 +64,7 @@ static PyObject *output_bytes(PyObject *object, PyObject *is_stderr)
     if (!self->keeps)
         return PyBytes_FromStringAndSize(NULL, 0);
     struct cws_output *output = stream_of(self, which);
-    /* Asked first: of a command that has not ended only what is there by then is taken. */
+    /* Read first: if the command has not ended, only what has arrived by then is taken. */
     bool ended = cws_future_is_done(&self->exec->future);
     size_t size = cws_output_size(output);
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);

@@ -5,9 +5,9 @@
 /* A turn of an event loop costs about 4 µs: 1 % of this. */
 #define LONGEST_NS (CWS_NS_PER_MS * 2 / 5)
 
-/* Reading the clock costs half of what a short line does, so it is not read for each item. While
- * items pass quickly, the clock is read for ever fewer of them, but for one in so many at least:
- * they may become slow at any time. */
+/* Reading the clock costs half as much as a short line, so it is not read for each item. While
+ * items pass quickly it is read less and less often, but at least once in LONGEST_STRIDE items,
+ * since they may become slow at any time. */
 enum { LONGEST_STRIDE = 32 };
 
 /* Items to be taken before the clock is read again. Shared by all threads, under the GIL: it only

@@ -117,7 +117,7 @@ static const struct py_source stand_in_source = {
     .by_io_thread = true,
 };
 
-/* Of one that is done: it ran to its end, with whatever exit code. */
+/* For a process that is done: whether it ran to its end, with whatever exit code. */
 static bool has_exited(const struct py_process *process)
 {
     return !process->op.cancelled && py_process_exec(process)->end == CWS_EXEC_EXITED;
@@ -293,7 +293,7 @@ static enum py_poll poll_code(PyObject *self, struct cws_observer *observer,
         how = py_operation_poll(self, NULL, NULL, out_value);
         if (how != PY_POLL_READY)
             return how;
-        Py_DECREF(*out_value); /* make_value does not mind the exit code */
+        Py_DECREF(*out_value); /* make_value ignores the exit code */
     }
     *out_value = PyLong_FromLong(py_process_exec(process)->exit_code);
     return *out_value ? PY_POLL_READY : PY_POLL_ERROR;
@@ -405,7 +405,7 @@ static PyObject *process_timeout(PyObject *self, void *Py_UNUSED(closure))
     return PyFloat_FromDouble(timeout_s);
 }
 
-/* Of a long command so many characters are shown. */
+/* How many characters of a long command are shown. */
 enum { REPR_COMMAND_MAX = 200 };
 
 static PyObject *command_text(const struct py_process *process)

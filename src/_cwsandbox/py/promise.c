@@ -20,7 +20,7 @@ static struct cws_future *core_new(void)
     return future;
 }
 
-/* Only the operation holds it: who completes it or waits for it holds the operation. */
+/* Only the operation holds it: whoever completes it or waits for it holds the operation. */
 static void core_release(void *core)
 {
     cws_future_done(core);
@@ -94,7 +94,7 @@ static int wrapped_take(struct py_operation *op)
     return rc;
 }
 
-/* That it was cancelled is seen at once; its value or exception when somebody asks. */
+/* A cancellation is visible at once; the value or exception is fetched when somebody asks. */
 static PyObject *on_wrapped_done(PyObject *self, PyObject *future)
 {
     struct py_operation *op = (struct py_operation *)self;

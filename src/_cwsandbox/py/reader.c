@@ -96,8 +96,8 @@ static PyObject *make_item(struct py_reader *reader, const struct cws_output_lin
     return made;
 }
 
-/* All was handed out. A failure of the operation is told once, so that a cut-off output is never
- * taken for a whole one. */
+/* Everything was handed out. A failure of the operation is raised once, so that cut-off output is
+ * never taken for complete output. */
 static enum py_poll poll_end(struct py_stream *stream, struct cws_observer *observer,
                              struct cws_waiters **out_waiters)
 {
@@ -117,8 +117,8 @@ static enum py_poll poll_end(struct py_stream *stream, struct cws_observer *obse
     return PY_POLL_ERROR;
 }
 
-/* Unless it cannot be told: then the next request tries again, as output with a gap must not look
- * whole. */
+/* If the exception cannot be made, the next request tries again: output with a gap must not look
+ * complete. */
 static enum py_poll tell_gap(struct py_stream *stream)
 {
     PyObject *error = stream->kind->gap_error(stream, stream->gap);

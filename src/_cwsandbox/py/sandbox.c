@@ -128,7 +128,7 @@ static PyObject *sandbox_fail(PyObject *object, PyObject *failure)
         Py_DECREF(fresh);
         return NULL;
     }
-    /* First told, then ended: who is woken finds the exception. */
+    /* Stores the exception before it ends the execs, so that whoever is woken finds it. */
     PyObject *told = self->failures;
     self->failures = fresh;
     self->is_open = false;
@@ -251,7 +251,7 @@ static int fill_env(PyObject *env, struct cws_exec_options *options)
     return 0;
 }
 
-/* What of the output is kept: all of it without `capture` and `max`. */
+/* How much output is kept: everything, unless `capture` or `max` says otherwise. */
 static int fill_kept(PyObject *capture, PyObject *max, struct cws_exec_options *options)
 {
     int captures = capture ? PyObject_IsTrue(capture) : 1;

@@ -44,7 +44,7 @@ struct cws_loop *py_state_loop(struct py_state *state)
 
 struct py_state *py_state_of_type(PyTypeObject *type)
 {
-    /* A class made in Python belongs to no module; what it is derived from does. */
+    /* A class made in Python belongs to no module; one of its bases does. */
     for (PyTypeObject *base = type; base; base = PyType_GetSlot(base, Py_tp_base)) {
         struct py_state **state = PyType_GetModuleState(base);
         if (state)

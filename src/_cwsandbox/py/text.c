@@ -6,10 +6,10 @@
 #include "base/shortcut.h"
 
 enum {
-    /* From here on a str's memory comes fresh from the system, and what it costs to get that page
-     * by page is most of what the text costs. */
+    /* From this size on a str's memory comes fresh from the system. Getting it page by page would
+       be most of the text's cost. */
     LARGE = 4 * 1024 * 1024,
-    STEP = 64 * 1024, /* stays in the cache between being looked at and being copied */
+    STEP = 64 * 1024, /* stays in the cache between being checked and being copied */
     AHEAD = 2 * 1024 * 1024,
 };
 
@@ -72,7 +72,7 @@ static bool fill(uint8_t *to, uint8_t *end, const uint8_t *from, size_t len, uin
     return true;
 }
 
-/* What was written is what the str says. */
+/* The str holds exactly what was written. */
 static bool took(PyObject *text, const uint8_t *at, size_t len)
 {
     return PyUnicode_GetLength(text) == (Py_ssize_t)len && PyUnicode_ReadChar(text, 0) == at[0] &&

@@ -92,7 +92,7 @@ int py_park(PyThread_type_lock lock, uint64_t deadline_ns)
         Py_END_ALLOW_THREADS
         if (how == PY_LOCK_ACQUIRED)
             return 1;
-        /* A signal that came with the end of the time is not to be lost. */
+        /* A signal that came just as the time ran out must not be lost. */
         if (how == PY_LOCK_FAILURE && left_us == 0)
             return PyErr_CheckSignals() < 0 ? -1 : 0;
     }
@@ -145,8 +145,8 @@ static int wait_once(PyObject *subject, const struct py_waitable *waitable, uint
         break;
     }
     int rc = py_park_guest(waiter->lock, &waiter->guest, waitable->may_run_loop, deadline_ns);
-    /* Who was woken is off the list, and the list's lock is just then held by the thread that woke
-     * it. */
+    /* A woken observer is off the list, and the thread that woke it may still hold the list's
+     * lock. */
     if (rc != 1)
         cws_waiters_remove(waiters, &waiter->observer);
     cws_guest_rise(&waiter->guest);

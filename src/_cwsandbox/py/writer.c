@@ -99,7 +99,8 @@ static int write_take(struct py_operation *op)
     return op->value || op->error ? 0 : -1;
 }
 
-/* What was queued is sent: giving up waiting for it must not punch a hole into the input. */
+/* Queued input is sent even if nobody waits for it any more; otherwise the input would have a
+ * hole. */
 static bool write_cancel(struct py_operation *Py_UNUSED(op))
 {
     return false;

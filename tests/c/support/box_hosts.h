@@ -1,4 +1,4 @@
-/* The host as boxes can be given it, in each kind of isolation: probed once for a test program. */
+/* The host in each kind of isolation, as boxes need it. Probed once per test program. */
 #pragma once
 
 #include <sys/resource.h>
@@ -39,6 +39,6 @@ static inline int probe_hosts_for_many(void **state)
     return probe_hosts(state);
 }
 
-/* A shell that runs has not always come to its first command: a trap that is set makes this file.
- */
+/* A shell that runs has not always come to its first command: a trap that is set makes this
+ * file. */
 #define AWAIT_TRAP "until [ -e /tmp/trapped ]; do sleep 0.01; done"

@@ -1,4 +1,4 @@
-/* A write that the kernel answers with SIGPIPE, where that is not blocked or ignored. */
+/* A write that raises SIGPIPE, unless that is blocked or ignored. */
 #pragma once
 
 #include <errno.h>

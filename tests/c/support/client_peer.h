@@ -32,8 +32,8 @@ struct client_bed {
     struct cws_list rpcs;
 };
 
-/* Runs the loop until the condition holds, sleeping only for events: the second run does what the
- * first one's events have put off to just before the next wait. */
+/* Runs the loop until the condition holds, sleeping only for events. The second run does what the
+ * first one's events have deferred to just before the next wait. */
 #define WAIT_FOR(loop, condition) \
     for (;;) { \
         uv_run(cws_loop_uv(loop), UV_RUN_NOWAIT); \
@@ -120,7 +120,7 @@ static inline void client_bed_open_raw(struct client_bed *bed,
     client_bed_channel(bed, (struct cws_channel_options){0});
 }
 
-/* A bare connection allows so many streams from now on. */
+/* Sets how many streams a bare connection allows from now on. */
 static inline void client_bed_raw_limit(struct h2_side *side, uint32_t max_streams)
 {
     nghttp2_settings_entry entry = {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, max_streams};
@@ -218,7 +218,7 @@ static inline struct rpc *rpc_start(struct client_bed *bed, const char *path)
     return rpc;
 }
 
-/* Queues one message of the pattern; how its way ends is counted in rpc->settled. */
+/* Queues one message of the pattern; rpc->settled counts how it was settled. */
 static inline void rpc_send(struct rpc *rpc, size_t len)
 {
     struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + len);

@@ -1,6 +1,7 @@
 /*
- * For tests of what happens after many seconds: the core's clock, put forward by the test. A
- * program that includes this has it in place of base/clock.c. For one source file of a program.
+ * For tests of what happens after many seconds: a clock for the core that the test moves forward. A
+ * program that includes this has it in place of base/clock.c. Include it in only one source file of
+ * a program.
  */
 #pragma once
 
@@ -32,8 +33,8 @@ static void fake_clock_ring(struct cws_timer *timer)
     fake_clock_rang = true;
 }
 
-/* So much time passes: what falls due until then has fired when it returns, and not more than that
- * is awaited. */
+/* Lets this much time pass. When it returns, every timer that is due by then has fired. It waits
+ * for nothing else. */
 static void fake_clock_advance(struct cws_loop *loop, uint64_t ns)
 {
     struct cws_timer timer; /* the loop looks at its timers when this one is due: at once */

@@ -18,7 +18,7 @@
 
 struct served;
 
-/* What the server's methods heard. */
+/* The events that the server's methods got. */
 struct service {
     struct cws_list calls; /* struct served, in the order of their start */
     unsigned started, closed;

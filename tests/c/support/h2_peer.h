@@ -1,5 +1,4 @@
-/* For the tests of h2/: a client and a server connection over memory, which note what they are
- * told. */
+/* For the tests of h2/: a client and a server connection over memory, which record their events. */
 #pragma once
 
 #include "h2/conn.h"
@@ -8,7 +7,7 @@
 struct h2_side;
 
 /*
- * What one side was told of a stream. `events` has a letter for each event: f field, h block, o
+ * The events of a stream on one side. `events` has a letter for each event: f field, h block, o
  * oversized block, d data, e end, r drained, c closed; a letter is not repeated next to itself.
  */
 struct h2_record {
@@ -270,7 +269,7 @@ static inline void h2_pair_close(struct h2_pair *pair)
     assert_int_equal(cws_alloc_live(), pair->live);
 }
 
-/* Bytes from a peer that is none of ours: written raw to the far end. */
+/* Bytes from a foreign peer: written raw to the far end. */
 static inline void feed_raw(struct memory_end *to, const void *bytes, size_t len)
 {
     assert_int_equal(cws_buf_append(&to->arriving, bytes, len), CWS_OK);

@@ -1,6 +1,6 @@
 /*
- * Two ends of a connection in memory, on one loop: what one end writes the other is told of just
- * before the loop next waits. How the bytes travel can be set for each end: in pieces, with little
+ * Two ends of a connection in memory, on one loop. What one end writes reaches the other just
+ * before the loop next waits. How bytes travel can be set for each end: in pieces, with little
  * room, or not at all for a while.
  */
 #pragma once
@@ -28,8 +28,8 @@ struct memory_end {
     bool closed;
 
     /* For the test to set: */
-    size_t piece;         /* at most so many bytes in one on_data; 0: any number */
-    size_t room;          /* at most so many bytes on their way to this end; 0: any number */
+    size_t piece;         /* the most bytes in one on_data; 0: any number */
+    size_t room;          /* the most bytes in flight to this end; 0: any number */
     bool held;            /* nothing is delivered to this end (memory_release) */
     unsigned *turns_left; /* not NULL: counted down by each delivery; none takes place at 0 */
 };
@@ -45,7 +45,7 @@ static inline void memory_wake(struct memory_end *end)
         cws_loop_defer(end->loop, &end->turn);
 }
 
-/* As much of what `from` has written as there is room for goes on its way. */
+/* Sends as much of what `from` has written as there is room for. */
 static inline void memory_move(struct memory_end *from)
 {
     struct memory_end *to = from->other;

@@ -1,4 +1,4 @@
-/* What the tests of an output share: bytes in, lines checked. */
+/* Shared by the tests of an output: appends bytes, checks lines. */
 #pragma once
 
 #include "sandbox/output.h"

@@ -20,7 +20,7 @@
 #include "io/sock.h"
 #include "io/uv.h"
 
-/* A test that waits for what never comes is killed after this long. */
+/* A test that waits for something that never comes is killed after this long. */
 #define TEST_SECONDS 60
 
 /* A test whose state is a zeroed `type` of its own. */
@@ -65,7 +65,7 @@ static inline void pump(struct cws_loop *loop)
     while (!(condition)) \
     pump(loop)
 
-/* Lets everything happen that needs no more than what is there. */
+/* Runs the loop until nothing is left to do without new events. */
 static inline void settle(struct cws_loop *loop)
 {
     for (int i = 0; i < 20; i++)
@@ -175,7 +175,7 @@ static inline bool peer_has(const struct peer *peer, const char *text)
            memcmp(cws_buf_bytes(&peer->received), text, peer->received.len) == 0;
 }
 
-/* Bytes that tell at each place where they belong. */
+/* A pattern in which each byte shows its position. */
 static inline void fill_pattern(uint8_t *bytes, size_t len, size_t from)
 {
     for (size_t i = 0; i < len; i++) {

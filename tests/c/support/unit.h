@@ -1,4 +1,4 @@
-/* cmocka with the headers it needs, and a fixture that finds blocks a test left behind. */
+/* cmocka with the headers it needs, and a fixture that finds blocks a test has leaked. */
 #pragma once
 
 #include <setjmp.h>
@@ -13,7 +13,7 @@
 
 #include "base/alloc.h"
 
-/* A test that waits for what never comes is killed after this long. */
+/* A test that waits for something that never comes is killed after this long. */
 #define UNIT_SECONDS 60
 
 /* For tests that need no state of their own: *state is the number of live blocks before the

@@ -1,6 +1,6 @@
 /*
- * A kernel that has no epoll watches left, as it is when other programs of the same user have taken
- * all that this user may have. libuv's calls come here as well.
+ * A kernel that has no epoll watches left, because other programs of the same user hold all that
+ * the user may have. libuv's calls go through here, too.
  */
 #pragma once
 
@@ -16,7 +16,7 @@ static unsigned watches_refused;
 int epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event)
 {
     if (no_watches && op == EPOLL_CTL_ADD) {
-        /* What is there already does not count. */
+        /* A descriptor that is watched already does not count. */
         int rc = (int)syscall(SYS_epoll_ctl, epoll_fd, EPOLL_CTL_ADD, fd, event);
         if (rc < 0 && errno == EEXIST)
             return rc;
