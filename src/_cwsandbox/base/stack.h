@@ -1,8 +1,9 @@
 /*
- * What any number of threads leave for one that takes all of it at once: pushed without a lock,
- * taken oldest first. The nodes are embedded in what is left.
+ * A lock-free stack: any number of threads push nodes, and one takes all of them at once, oldest
+ * first. Nodes are embedded in the objects that are pushed.
  *
- * Both are sequentially consistent: callers order them with what else says who sees to the stack.
+ * Push and take are sequentially consistent, so that callers can order them with the flag that says
+ * who empties the stack.
  */
 #pragma once
 
@@ -28,7 +29,8 @@ static inline bool cws_stack_is_empty(struct cws_stack *stack)
     return !atomic_load(&stack->top);
 }
 
-/* Any thread: true when nothing was in it. From here on the node may be taken, and gone. */
+/* Any thread. True if the stack was empty. The node may be taken, and freed, before this
+ * returns. */
 static inline bool cws_stack_push(struct cws_stack *stack, struct cws_stack_node *node)
 {
     struct cws_stack_node *top = atomic_load_explicit(&stack->top, memory_order_relaxed);
@@ -38,7 +40,7 @@ static inline bool cws_stack_push(struct cws_stack *stack, struct cws_stack_node
     return !top;
 }
 
-/* Any thread: all there is, linked by `next`, oldest first; NULL when there is nothing. */
+/* Any thread: takes all nodes, linked by `next`, oldest first; NULL if the stack is empty. */
 static inline struct cws_stack_node *cws_stack_take(struct cws_stack *stack)
 {
     struct cws_stack_node *newest = atomic_exchange(&stack->top, NULL);

@@ -1,4 +1,4 @@
-/* A libuv handle for a socket of either family. */
+/* A libuv handle for a TCP or Unix socket. */
 #pragma once
 
 #include "io/uv.h"
@@ -10,7 +10,8 @@ union cws_uv_socket {
     uv_pipe_t pipe;
 };
 
-/* Without a descriptor yet; `data` is the handle's. Loop thread, or before the loop runs. */
+/* Initialises the handle, without a descriptor, and sets its `data`. Loop thread, or before the
+ * loop runs. */
 static inline void cws_uv_socket_init(union cws_uv_socket *uv, struct cws_loop *loop, bool is_unix,
                                       void *data)
 {

@@ -1,5 +1,5 @@
-/* sandbox/output_ends: the first and the last bytes, and where something is missing between them.
- */
+/* sandbox/output_ends: the first and the last bytes, and where something is missing between
+ * them. */
 #include "support/output_lines.h"
 
 #include "base/alloc.h"

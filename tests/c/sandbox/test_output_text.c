@@ -165,8 +165,8 @@ static void test_much_text_comes_in_parts(void **state)
     test_free(bytes);
 }
 
-/* Who waits for text is told of any byte; who waits for lines is not, once nobody waits for text.
- */
+/* Who waits for text is told of any byte; who waits for lines is not, once nobody waits for
+ * text. */
 static void test_observers_are_told_of_any_byte(void **state)
 {
     (void)state;

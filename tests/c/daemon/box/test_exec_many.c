@@ -1,5 +1,5 @@
-/* Hundreds of commands in a box: at once, one after the other, and when its init is slow or gone.
- */
+/* Hundreds of commands in a box: at once, one after the other, and when its init is slow or
+ * gone. */
 #include <sys/ioctl.h>
 #include <time.h>
 
