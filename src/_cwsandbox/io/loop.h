@@ -25,8 +25,8 @@ struct cws_task {
 /* A new loop that no thread runs yet. Any thread. */
 enum cws_status cws_loop_new(struct cws_loop **out_loop, struct cws_error *err) CWS_MUST_CHECK;
 
-/* Runs the loop in a new thread with all signals blocked / in the calling thread until
- * cws_loop_stop. */
+/* Run the loop until cws_loop_stop: in a new thread, with all signals blocked, or in the calling
+ * thread. CWS_SYSTEM: the thread cannot be started. */
 enum cws_status cws_loop_start(struct cws_loop *loop, struct cws_error *err) CWS_MUST_CHECK;
 void cws_loop_run(struct cws_loop *loop);
 
