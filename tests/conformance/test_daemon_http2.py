@@ -143,6 +143,15 @@ VIOLATIONS: list[tuple[str, Violation, tuple[str, int, int]]] = [
         ],
         connection(ErrorCodes.PROTOCOL_ERROR),
     ),
+    (
+        "a smaller stream id after the largest there is has ended",
+        lambda peer: [
+            peer.headers(2**31 - 1),
+            RstStreamFrame(2**31 - 1, ErrorCodes.CANCEL),
+            peer.headers(3, "END_STREAM"),
+        ],
+        connection(ErrorCodes.PROTOCOL_ERROR),
+    ),
     ("an even stream id", lambda peer: [peer.headers(2)], connection(ErrorCodes.PROTOCOL_ERROR)),
     (
         "DATA on a stream that was never begun",

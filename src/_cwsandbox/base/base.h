@@ -9,7 +9,6 @@
 
 #define CWS_MUST_CHECK        __attribute__((warn_unused_result))
 #define CWS_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define CWS_NORETURN          __attribute__((noreturn))
 
 #define CWS_ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
 

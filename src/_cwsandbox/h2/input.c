@@ -26,7 +26,7 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
 {
     struct cws_h2_conn *conn = user;
     if (conn->role == CWS_H2_SERVER && hd->type == NGHTTP2_HEADERS && hd->stream_id % 2 == 1 &&
-        hd->stream_id < conn->last_begun && conn->begun < (conn->last_begun + 1) / 2 &&
+        hd->stream_id < conn->last_begun && conn->begun <= conn->last_begun / 2 &&
         !nghttp2_session_find_stream(session, hd->stream_id))
         nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR);
     return 0;

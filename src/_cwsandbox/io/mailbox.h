@@ -17,7 +17,7 @@ struct cws_mailbox;
 /* Embedded in the object that waits. Its observer can be registered with a future or a stream
  * directly. */
 struct cws_letter {
-    struct cws_observer observer; /* notify is cws_letter_post's own */
+    struct cws_observer observer; /* cws_letter_init sets its notify */
     struct cws_mailbox *mailbox;
     struct cws_stack_node node;
 };
