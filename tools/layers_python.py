@@ -13,8 +13,8 @@ from pathlib import Path
 from circles import find_circle
 
 PACKAGE = "cwsandbox"
-# From the ground up. On a floor are folders, and those files of the root that have a place of their own; the other
-# files of the root, which are what programs import, stand above all.
+# From the ground up. On a floor are folders, and those files of the root that have a place of their own; "" is the
+# package itself, which programs import, as the command line does. Other files of the root stand above all.
 FLOORS = [
     {"_version"},
     {"_types", "_cwsandbox"},
@@ -24,6 +24,9 @@ FLOORS = [
     {"_messages"},
     {"_lifecycle"},
     {"_sandbox"},
+    {""},
+    {"cli"},
+    {"__main__"},
 ]
 ROOT_FLOOR = len(FLOORS)
 

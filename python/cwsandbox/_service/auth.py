@@ -83,6 +83,11 @@ def _from_mode(name: str, get_auth: Callable[[], AuthHeaders]) -> Mapping[str, s
     return found.headers
 
 
+def api_key() -> AuthHeaders:
+    """The credentials in the environment. ``CWSandboxAuthenticationError`` if there are none."""
+    return AuthHeaders(dict(_from_api_key(required=True)), AuthStrategy.COREWEAVE_API_KEY.value)
+
+
 def _from_api_key(*, required: bool) -> Mapping[str, str]:
     key = os.environ.get(_API_KEY_VARIABLE)
     if key:

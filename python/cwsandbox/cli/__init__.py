@@ -1,0 +1,42 @@
+"""The command line. Its commands are one file each; ``cli`` is the group that has them all.
+
+Needs click, which nothing else in the package does.
+"""
+
+from __future__ import annotations
+
+try:
+    import click
+except ImportError as error:
+    raise ImportError("the command line needs click", name="cwsandbox.cli") from error
+
+from cwsandbox.cli.get import get_sandbox
+from cwsandbox.cli.list import list_sandboxes
+from cwsandbox.cli.program import Program, use_auth
+
+__all__ = ["cli"]
+
+
+@click.group("cwsandbox", cls=Program)
+@click.version_option(package_name="cwsandbox")
+@click.option(
+    "--auth",
+    type=click.Choice(["coreweave_api_key"], case_sensitive=False),
+    envvar="CWSANDBOX_AUTH",
+    show_envvar=True,
+    help="Where credentials come from. With coreweave_api_key a missing CWSANDBOX_API_KEY is an error; "
+    "by default the key is sent if there is one.",
+)
+def cli(auth: str | None) -> None:
+    """CWSandbox CLI: run commands in sandboxes.
+
+    The service is the one that CWSANDBOX_BASE_URL names, with the key in CWSANDBOX_API_KEY.
+    """
+    use_auth(auth)
+
+
+for command in (
+    list_sandboxes,
+    get_sandbox,
+):
+    cli.add_command(command)

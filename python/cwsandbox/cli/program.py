@@ -1,0 +1,49 @@
+"""What holds for every command: how failures end it, and whose credentials are used."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from cwsandbox import set_auth_mode
+from cwsandbox.cli.failure import Failure, failure_of
+
+
+class Program(click.Group):
+    """A group in which no exception of a command becomes a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            value = super().invoke(ctx)
+            sys.stdout.flush()
+            return value
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except BrokenPipeError:
+            leave_quietly()
+        except Exception as error:
+            raise failure_of(error) from error
+
+
+def leave_quietly() -> NoReturn:
+    """Exit with 0: whoever read the output has seen enough of it."""
+    # What is still buffered would be flushed at the end of the process, and fail again.
+    sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    raise click.exceptions.Exit(0)
+
+
+def use_auth(strategy: str | None) -> None:
+    """Take credentials from where ``--auth`` says."""
+    if strategy is None:
+        return
+    from cwsandbox._service.auth import api_key
+    from cwsandbox.exceptions import CWSandboxAuthenticationError
+
+    try:
+        api_key()  # before anything is sent
+    except CWSandboxAuthenticationError as error:
+        raise Failure(str(error)) from error
+    set_auth_mode(strategy, api_key)

@@ -1,0 +1,42 @@
+"""What commands print of a sandbox, and the options that several of them have."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import click
+
+from cwsandbox import Sandbox
+
+SECONDS = click.FloatRange(min=0, min_open=True)
+
+output_option = click.option(
+    "-o",
+    "--output",
+    "output_format",
+    type=click.Choice(["table", "json"], case_sensitive=False),
+    default="table",
+    show_default=True,
+    help="Print it for people, or for programs.",
+)
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing on success.")
+
+
+def row(sandbox: Sandbox) -> dict[str, Any]:
+    """The keys that a sandbox has in JSON wherever it is printed."""
+    started = sandbox.started_at
+    return {
+        "sandbox_id": sandbox.sandbox_id,
+        "status": None if sandbox.status is None else sandbox.status.value,
+        "runner_id": sandbox.runner_id,
+        "runner_group_id": sandbox.runner_group_id,
+        "started_at": None if started is None else started.isoformat(),
+    }
+
+
+def shown(value: object) -> str:
+    """A value in a table."""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return "-" if value is None else str(value)

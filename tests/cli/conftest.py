@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.program import Program
+from cwsandbox import Sandbox
+from cwsandbox.cli import cli
+from integration.env import Daemon
+
+
+@pytest.fixture(scope="session")
+def daemon() -> Iterator[Daemon]:
+    """One daemon for all tests that do not harm it. In a short path: a Unix socket's has 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="cwsd-") as folder, Daemon(Path(folder)) as running:
+        yield running
+
+
+@pytest.fixture
+def base_url(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The daemon is where new sandboxes go, those of the program, too."""
+    monkeypatch.setenv("CWSANDBOX_BASE_URL", daemon.base_url)
+    return daemon.base_url
+
+
+@pytest.fixture
+def sandbox(base_url: str) -> Iterator[Sandbox]:
+    with Sandbox.run() as running:
+        yield running.wait()
+
+
+@pytest.fixture
+def sandbox_id(sandbox: Sandbox) -> str:
+    assert sandbox.sandbox_id is not None
+    return sandbox.sandbox_id
+
+
+@pytest.fixture
+def invoke() -> Callable[..., Result]:
+    """A command within this process, for what needs no process of its own."""
+    return lambda *words: CliRunner().invoke(cli, words)
+
+
+@pytest.fixture
+def program(base_url: str) -> Program:
+    """The installed program as a process, against the daemon."""
+    return Program()

@@ -1,0 +1,133 @@
+"""What holds for every command: entry, help, failures in one line, credentials."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cli.program import PATH, Program, assert_one_line_error
+from cwsandbox import Sandbox, __version__
+from cwsandbox.cli import cli
+
+Invoke = Callable[..., Result]
+
+
+def test_help_names_the_program(invoke: Invoke) -> None:
+    done = invoke("--help")
+    assert done.exit_code == 0
+    assert "CWSandbox CLI" in done.output
+
+
+def test_without_a_command_it_is_wrong_usage(invoke: Invoke) -> None:
+    assert invoke().exit_code == 2
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands))
+def test_every_command_explains_itself(invoke: Invoke, name: str) -> None:
+    done = invoke(name, "--help")
+    assert done.exit_code == 0
+    assert done.output.startswith(f"Usage: cwsandbox {name}")
+
+
+@pytest.mark.parametrize("words", [[str(PATH)], [sys.executable, "-m", "cwsandbox"]])
+def test_both_ways_to_start_it(words: list[str]) -> None:
+    done = subprocess.run([*words, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith(f", version {__version__}\n")
+
+
+def without(module: str) -> subprocess.CompletedProcess[str]:
+    script = (
+        f"import sys; sys.modules[{module!r}] = None; from cwsandbox.__main__ import main; main()"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("missing", ["click", "cwsandbox.cli"])
+def test_without_click_two_lines_say_what_to_install(missing: str) -> None:
+    done = without(missing)
+    assert done.returncode == 1
+    assert "pip install cwsandbox[cli]" in done.stderr
+    assert done.stderr.count("\n") == 2
+
+
+def test_another_missing_module_is_not_taken_for_click() -> None:
+    done = without("cwsandbox.cli.values")
+    assert "ImportError" in done.stderr or "ModuleNotFoundError" in done.stderr
+    assert "pip install" not in done.stderr
+
+
+def test_no_daemon_there(program: Program) -> None:
+    done = program.run("ls", CWSANDBOX_BASE_URL="unix:///nowhere/at/all")
+    assert_one_line_error(done, "/nowhere/at/all", "cwsandbox daemon", "CWSANDBOX_BASE_URL")
+
+
+def test_a_bad_base_url(program: Program) -> None:
+    assert_one_line_error(program.run("ls", CWSANDBOX_BASE_URL="ftp://x"), "ftp://x")
+
+
+def test_a_missing_key_that_was_asked_for(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CWSANDBOX_API_KEY", raising=False)
+    done = program.run("--auth", "CoreWeave_API_key", "ls", CWSANDBOX_BASE_URL="unix:///nowhere")
+    assert_one_line_error(done, "CWSANDBOX_API_KEY")
+
+
+def test_an_unknown_strategy_is_wrong_usage(invoke: Invoke) -> None:
+    assert invoke("--auth", "smoke-signals", "ls").exit_code == 2
+
+
+def test_an_empty_auth_variable_is_none(program: Program) -> None:
+    assert program.run("ls", CWSANDBOX_AUTH="").returncode == 0
+
+
+def test_an_unexpected_exception_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(**_: object) -> None:
+        raise RuntimeError("first\nsecond")
+
+    monkeypatch.setattr(Sandbox, "list", broken)
+    done = CliRunner().invoke(cli, ["ls"])
+    assert done.exit_code == 1
+    assert done.stderr == "Error: RuntimeError: first second\n"
+
+
+def test_a_full_disk_is_one_line(program: Program) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [PATH, "ls"], stdout=full, stderr=subprocess.PIPE, check=False, timeout=40
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"Error: No space left on device\n"
+
+
+def test_a_reader_that_is_gone_is_no_failure(program: Program) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with program.start("ls", stdout=writing, stderr=subprocess.PIPE) as running:
+        os.close(writing)
+        assert running.communicate(timeout=40)[1] == b""
+    assert running.returncode == 0
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_colours_on_a_terminal_unless_unwanted(
+    program: Program, sandbox_id: str, no_color: str, coloured: bool
+) -> None:
+    ours, its = pty.openpty()
+    env = {**os.environ, "NO_COLOR": no_color}
+    with program.start("get", sandbox_id, stdout=its, env=env) as running:
+        os.close(its)
+        text = b""
+        while b"RETURNCODE" not in text:
+            text += os.read(ours, 4096)
+        assert running.wait(40) == 0
+    os.close(ours)
+    assert (b"\x1b[32mrunning" in text) is coloured
