@@ -19,6 +19,8 @@ from cwsandbox import (
     SandboxError,
     SandboxRequestTimeoutError,
 )
+from cwsandbox._runtime.threads import THREAD_NAME
+from integration.env import eventually
 
 HEADERS = AuthHeaders({"x-key": "1"}, "mine")
 
@@ -127,6 +129,30 @@ def test_a_sandbox_asks_one_provider_once(grpc_peer: GrpcPeer, release: threadin
     release.set()
     with sandbox:
         assert calls == [1]
+
+
+def test_a_failure_that_comes_too_late_is_not_kept(
+    grpc_peer: GrpcPeer, release: threading.Event
+) -> None:
+    calls: list[int] = []
+
+    def act() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            release.wait(20)
+            raise OSError("late")
+
+    provider: Any = Provider(act)
+    sandbox = Sandbox(auth=provider, request_timeout_seconds=1)
+    with pytest.raises(SandboxRequestTimeoutError):
+        sandbox.start().result(20)
+    release.set()
+    eventually(
+        lambda: all(thread.name != THREAD_NAME for thread in threading.enumerate()),
+        "the provider's thread has ended",
+    )
+    with sandbox:
+        assert calls == [1, 1]
 
 
 def test_a_provider_that_uses_the_package(grpc_peer: GrpcPeer) -> None:

@@ -86,6 +86,10 @@ class Call(Generic[_T]):
     def is_done(self) -> bool:
         return self._outcome.done()
 
+    @property
+    def has_failed(self) -> bool:
+        return self.is_done and self._outcome.result()[1] is not None
+
     async def result(self, timeout: float) -> _T:
         """What the function returns or raises, whatever that is. ``TimeoutError`` after so many seconds."""
         self._waiters += 1

@@ -80,7 +80,8 @@ class Client:
     async def _find_beside(self, timeout: float) -> tuple[str, Metadata]:
         """As ``_find()``, on another thread. Calls that come meanwhile wait for the same one."""
         call = self._finding
-        if call is None or call.is_withdrawn:
+        # A failure that came when nobody waited any more is nobody's; an answer is as good as a new one.
+        if call is None or call.is_withdrawn or call.has_failed:
             call = self._finding = Call(self._find)
         try:
             return await call.result(timeout)
