@@ -10,9 +10,11 @@ try:
 except ImportError as error:
     raise ImportError("the command line needs click", name="cwsandbox.cli") from error
 
+from cwsandbox.cli.delete import delete_sandbox
 from cwsandbox.cli.get import get_sandbox
 from cwsandbox.cli.list import list_sandboxes
 from cwsandbox.cli.program import Program, use_auth
+from cwsandbox.cli.stop import stop_sandbox
 
 __all__ = ["cli"]
 
@@ -38,5 +40,7 @@ def cli(auth: str | None) -> None:
 for command in (
     list_sandboxes,
     get_sandbox,
+    delete_sandbox,
+    stop_sandbox,
 ):
     cli.add_command(command)
