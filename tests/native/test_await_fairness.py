@@ -38,12 +38,18 @@ class Ticker:
 
     def __init__(self) -> None:
         self.ticks = 0
+        self._began = time.thread_time()
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
         while True:
             self.ticks += 1
             await asyncio.sleep(0)
+
+    @property
+    def has_its_turns(self) -> bool:
+        """One at least for each 4 ms of this thread, ten times what is promised: however quick the machine is."""
+        return self.ticks > (time.thread_time() - self._began) / 0.004
 
     async def stop(self) -> None:
         self._task.cancel()
@@ -67,8 +73,7 @@ def test_other_tasks_go_on(sandbox: Any, run: Run, read: Callable[[Any], Awaitab
         process = await finished(sandbox, MANY)
         ticker = Ticker()
         await read(process)
-        # It takes some 20 ms, of which at most 0.2 are without a turn; on a slow machine it takes more turns.
-        assert ticker.ticks > 20
+        assert ticker.has_its_turns
         await ticker.stop()
 
     run(main())
@@ -153,13 +158,13 @@ def test_result_that_is_there_does_not_suspend(sandbox: Any, run: Run) -> None:
 
 
 def test_loops_of_several_threads_have_turns_of_their_own(sandbox: Any, run: Run) -> None:
-    ticks: list[int] = []
+    turns: list[bool] = []
 
     async def main() -> None:
         process = await finished(sandbox, MANY)
         ticker = Ticker()
         await iterates(process)
-        ticks.append(ticker.ticks)
+        turns.append(ticker.has_its_turns)
         await ticker.stop()
 
     threads = [threading.Thread(target=run, args=[main()]) for _ in range(3)]
@@ -167,5 +172,4 @@ def test_loops_of_several_threads_have_turns_of_their_own(sandbox: Any, run: Run
         thread.start()
     for thread in threads:
         thread.join(50)
-    assert len(ticks) == 3
-    assert min(ticks) > 20
+    assert turns == [True] * 3

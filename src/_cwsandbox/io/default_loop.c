@@ -4,7 +4,7 @@
 
 #include "io/uv.h"
 
-/* The one piece of mutable state at file scope in the core: the process's loop. */
+/* The process's loop. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cws_loop *default_loop;
 static bool is_shut_down;
