@@ -143,14 +143,18 @@ static enum cws_status make_own(struct cwsd_state *state, struct cws_error *err)
     state->path = cws_malloc(size);
     if (!state->path)
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    int made;
     do
         snprintf(state->path, size, "%s/" OWN_PREFIX "%u", state->base.path, number++);
-    while (mkdir(state->path, 0700) < 0 && errno == EEXIST);
-    state->lock_fd = take_lock(state->base_fd, strrchr(state->path, '/') + 1);
-    if (state->lock_fd < 0)
-        return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot make the state directory %s",
-                                   state->path);
-    return CWS_OK;
+    while ((made = mkdir(state->path, 0700)) < 0 && errno == EEXIST);
+    if (made == 0)
+        state->lock_fd = take_lock(state->base_fd, strrchr(state->path, '/') + 1);
+    if (state->lock_fd >= 0)
+        return CWS_OK;
+    cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot make the state directory %s", state->path);
+    if (made == 0)
+        remove_tree(state->base_fd, strrchr(state->path, '/') + 1);
+    return err->status;
 }
 
 static void release(struct cwsd_state *state)

@@ -2,8 +2,11 @@
 #include "support/daemon_help.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -254,6 +257,73 @@ static void state_without_memory(void **state)
     }
 }
 
+/* ---- a full disk ---------------------------------------------------------------------------- */
+
+/* What a state in run/state takes: two directories for the base, its own directory and its lock. */
+#define FILES_OF_A_STATE 4
+
+enum { AS_EXPECTED, NO_NAMESPACE, NO_DISK, WRONG_RESULT, WRONG_REASON, SOMETHING_LEFT };
+
+static bool write_text(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool written = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    if (fd >= 0)
+        close(fd);
+    return written;
+}
+
+/* Mounts a file system with room for so many files. */
+static int mount_small_disk(unsigned room)
+{
+    char users[32], groups[32], options[64];
+    snprintf(users, sizeof(users), "0 %u 1", (unsigned)geteuid());
+    snprintf(groups, sizeof(groups), "0 %u 1", (unsigned)getegid());
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 || !write_text("/proc/self/uid_map", users) ||
+        !write_text("/proc/self/setgroups", "deny") || !write_text("/proc/self/gid_map", groups))
+        return NO_NAMESPACE;
+    snprintf(options, sizeof(options), "mode=0700,nr_inodes=%u", room + 1); /* its root is one */
+    if (mkdir(in_root("disk"), 0700) < 0 || mount("t", in_root("disk"), "tmpfs", 0, options) < 0)
+        return NO_DISK;
+    return AS_EXPECTED;
+}
+
+static int open_on_small_disk(unsigned room)
+{
+    struct cwsd_state own;
+    struct cws_error err;
+    int result = mount_small_disk(room);
+    if (result != AS_EXPECTED)
+        return result;
+    enum cws_status status = cwsd_state_open(in_root("disk/run/state"), &own, &err);
+    if (status == CWS_OK)
+        cwsd_state_close(&own);
+    if (status != (room < FILES_OF_A_STATE ? CWS_SYSTEM : CWS_OK))
+        return WRONG_RESULT;
+    if (status != CWS_OK && !strstr(err.text, strerror(ENOSPC)))
+        return WRONG_REASON;
+    return exists("disk/run") ? SOMETHING_LEFT : AS_EXPECTED;
+}
+
+/* Wherever it is that the disk ends: that is what is said, and nothing is left of the attempt. */
+static void a_full_disk(void **state)
+{
+    (void)state;
+    for (unsigned room = 0; room <= FILES_OF_A_STATE; room++) {
+        int wait_status;
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(open_on_small_disk(room));
+        assert_int_equal(waitpid(pid, &wait_status, 0), pid);
+        assert_true(WIFEXITED(wait_status));
+        if (WEXITSTATUS(wait_status) == NO_NAMESPACE)
+            skip();
+        if (WEXITSTATUS(wait_status) != AS_EXPECTED)
+            fail_msg("room for %u files: %d", room, WEXITSTATUS(wait_status));
+        rmdir(in_root("disk"));
+    }
+}
+
 /* ---- token ---------------------------------------------------------------------------------- */
 
 static void a_token_is_made_once(void **state)
@@ -341,6 +411,7 @@ int main(void)
         STATE_TEST(leftovers_are_removed),
         STATE_TEST(bases_that_will_not_do),
         STATE_TEST(state_without_memory),
+        STATE_TEST(a_full_disk),
         STATE_TEST(a_token_is_made_once),
         STATE_TEST(tokens_as_given),
         STATE_TEST(tokens_that_will_not_do),
