@@ -230,6 +230,8 @@ class StreamReader(Generic[_S]):
     def chunks(self) -> StreamReader[_S]:
         """Iterates the text as it arrives, at most 64 KiB at a time, without waiting for the end of a line: for
         prompts. Characters are never split. It shares the cursor with the iteration of lines."""
+    def _bytes(self) -> StreamReader[bytes]:
+        """Iterates the bytes as they arrive, as they are, at most 64 KiB at a time. The cursor is shared here, too."""
     def close(self) -> None:
         """End the iteration, even for those who wait in it; the command goes on. ``result()`` still has the output.
 

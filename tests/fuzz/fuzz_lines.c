@@ -24,7 +24,7 @@ static void check_taken(struct reading *reading, struct cws_output_line line,
     REQUIRE(line.len > 0 && len <= reading->size - reading->at);
     do {
         REQUIRE(memcmp(line.data, reading->expected + reading->at, line.len) == 0);
-        REQUIRE(item == CWS_OUTPUT_TEXT ||
+        REQUIRE(item != CWS_OUTPUT_LINE ||
                 memchr(line.data, '\n', line.len - (line.rest == 0)) == NULL);
         reading->at += line.len;
     } while (cws_output_next_piece(&line));
@@ -38,7 +38,9 @@ static void take_items(struct cws_output *output, struct reading *reading, uint8
 {
     struct cws_output_line line;
     for (;;) {
-        enum cws_output_item item = seed & 4 ? CWS_OUTPUT_TEXT : CWS_OUTPUT_LINE;
+        enum cws_output_item item = seed & 8   ? CWS_OUTPUT_BYTES
+                                    : seed & 4 ? CWS_OUTPUT_TEXT
+                                               : CWS_OUTPUT_LINE;
         size_t before = reading->at;
         seed = (uint8_t)(seed * 167 + 13);
         switch (cws_output_take(output, item, &line, NULL)) {

@@ -115,3 +115,32 @@ def test_text_of_a_bounded_output_is_whole(peer: GrpcPeer, sandbox: Any) -> None
     for options in ({"capture_output": False}, {"max_output_bytes": 100_000}):
         process = sandbox.exec(["snowmen"], **options)
         assert "".join(process.stdout.chunks()) == "\N{SNOWMAN}" * 1000
+
+
+ALL_BYTES = bytes(range(256)) * 1000
+
+
+@pytest.mark.parametrize("options", [{}, {"capture_output": False}, {"max_output_bytes": 600_000}])
+def test_bytes_come_as_they_are(peer: GrpcPeer, sandbox: Any, options: dict[str, Any]) -> None:
+    @peer.command("binary")
+    async def binary(call: Any) -> None:
+        for at in range(0, len(ALL_BYTES), 9_973):
+            await call.out(ALL_BYTES[at : at + 9_973])
+        await call.exit(0)
+
+    process = sandbox.exec(["binary"], **options)
+    assert b"".join(process.stdout._bytes()) == ALL_BYTES
+
+
+def test_half_a_character_is_not_waited_for(steps: Steps, run: Run) -> None:
+    async def main() -> None:
+        raw = steps.process.stdout._bytes()
+        for byte in (b"\xe2", b"\x98", b"\x83"):
+            waiting = asyncio.ensure_future(anext(raw))
+            await asyncio.sleep(0)
+            steps.send(byte)
+            assert await waiting == byte
+        steps.end()
+        assert await collect(raw) == []
+
+    run(main())

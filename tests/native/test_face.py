@@ -78,6 +78,7 @@ def test_streams_say_whose_they_are(sandbox: Sandbox) -> None:
     process = sandbox.exec(["hang"], stdin=True)
     owner = "<Process command=['hang'] state=running>"
     assert repr(process.stdout) == f"<StreamReader stdout of {owner}>"
+    assert repr(process.stdout._bytes()) == f"<StreamReader bytes of stdout of {owner}>"
     assert repr(process.stderr.chunks()) == f"<StreamReader chunks of stderr of {owner}>"
     assert repr(process.stdin) == f"<StreamWriter stdin of {owner}>"
     process.stdin.close()

@@ -84,9 +84,10 @@ static void reader_dealloc(PyObject *self)
 
 /* ---- items ---------------------------------------------------------------------------------- */
 
-/* Both are cut where characters end. */
+/* Text is cut where characters end. */
 const struct py_item py_item_line = {.cut = CWS_OUTPUT_LINE, .make = py_text_of_line};
 const struct py_item py_item_text = {.cut = CWS_OUTPUT_TEXT, .make = py_text_of_line};
+const struct py_item py_item_bytes = {.cut = CWS_OUTPUT_BYTES, .make = py_bytes_of_line};
 
 static PyObject *make_item(struct py_reader *reader, const struct cws_output_line *taken)
 {
@@ -206,12 +207,21 @@ static PyObject *reader_chunks(PyObject *self, PyObject *Py_UNUSED(ignored))
     return py_operation_check(stream->op) < 0 ? NULL : reader_new(stream, &py_item_text);
 }
 
+static PyObject *reader_bytes(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct py_stream *stream = ((struct py_reader *)self)->stream;
+    return py_operation_check(stream->op) < 0 ? NULL : reader_new(stream, &py_item_bytes);
+}
+
 static PyObject *reader_repr(PyObject *self)
 {
     const struct py_reader *reader = (const struct py_reader *)self;
     const struct py_stream *stream = reader->stream;
-    return py_repr(self, "%s%s of %R%s", reader->item == &py_item_text ? "chunks of " : "",
-                   stream->name, op_of(self), stream->output->shared.closed ? " closed" : "");
+    const char *items = reader->item == &py_item_text    ? "chunks of "
+                        : reader->item == &py_item_bytes ? "bytes of "
+                                                         : "";
+    return py_repr(self, "%s%s of %R%s", items, stream->name, op_of(self),
+                   stream->output->shared.closed ? " closed" : "");
 }
 
 static PyMethodDef reader_methods[] = {
@@ -219,6 +229,9 @@ static PyMethodDef reader_methods[] = {
      PyDoc_STR("chunks($self)\n--\n\nIterate the text as it arrives, without waiting for the end "
                "of a line. Characters are never split.\n\nIt shares the cursor with the iteration "
                "of lines, which can be resumed at any time.")},
+    {"_bytes", reader_bytes, METH_NOARGS,
+     PyDoc_STR("_bytes($self)\n--\n\nIterate the bytes as they arrive, as they are. It shares the "
+               "cursor with the iteration of lines.")},
     {"close", reader_close, METH_NOARGS,
      PyDoc_STR(
          "close($self)\n--\n\nEnd the iteration, even for those who wait in it. The command is "

@@ -3,8 +3,7 @@
  *
  * A reader does not know what the operation is; its py_stream_kind does. Nor does it know what an
  * item is; its py_item does. So anything that has output, such as a command or a log, embeds one
- * py_stream for each of its outputs. Another kind of item, such as bytes as they arrive, is one
- * more row beside py_item_line.
+ * py_stream for each of its outputs. Another kind of item is one more row beside py_item_line.
  */
 #pragma once
 
@@ -19,8 +18,9 @@ struct py_item {
     PyObject *(*make)(const struct cws_output_line *taken);
 };
 
-extern const struct py_item py_item_line; /* str, up to and including LF */
-extern const struct py_item py_item_text; /* str, what has arrived; never splits a character */
+extern const struct py_item py_item_line;  /* str, up to and including LF */
+extern const struct py_item py_item_text;  /* str, what has arrived; never splits a character */
+extern const struct py_item py_item_bytes; /* bytes, what has arrived */
 
 struct py_stream;
 

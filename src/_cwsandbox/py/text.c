@@ -127,6 +127,20 @@ PyObject *py_text_of_line(const struct cws_output_line *line)
     return line->rest == 0 ? decode(line->data, line->len) : decode_spread(*line, len);
 }
 
+PyObject *py_bytes_of_line(const struct cws_output_line *line)
+{
+    PyObject *made = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(line->len + line->rest));
+    if (!made)
+        return NULL;
+    char *to = PyBytes_AsString(made);
+    struct cws_output_line piece = *line;
+    do {
+        memcpy(to, piece.data, piece.len);
+        to += piece.len;
+    } while (cws_output_next_piece(&piece));
+    return made;
+}
+
 PyObject *py_text_decode(PyObject *module, PyObject *data)
 {
     (void)module;

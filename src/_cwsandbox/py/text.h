@@ -1,5 +1,6 @@
 /*
- * Decodes output as UTF-8. Bytes that are not UTF-8 become U+FFFD. Called with the GIL held.
+ * Makes Python objects of output. Text is UTF-8; bytes that are not become U+FFFD. Called with the
+ * GIL held.
  */
 #pragma once
 
@@ -8,6 +9,9 @@
 
 /* All pieces of the line as one str. NULL with MemoryError. */
 PyObject *py_text_of_line(const struct cws_output_line *line);
+
+/* All pieces of the line as one bytes object. NULL with MemoryError. */
+PyObject *py_bytes_of_line(const struct cws_output_line *line);
 
 /* decode(data, /): data.decode("utf-8", "replace"). */
 PyObject *py_text_decode(PyObject *module, PyObject *data);

@@ -32,7 +32,7 @@
 #define CWS_OUTPUT_LINE_MAX ((size_t)512 * 1024)
 /* CWS_OUTPUT_UNREAD: on_taken is called after this many bytes were taken. */
 #define CWS_OUTPUT_REPORT ((size_t)64 * 1024)
-/* The most bytes in one CWS_OUTPUT_TEXT item. */
+/* The most bytes in one CWS_OUTPUT_TEXT or CWS_OUTPUT_BYTES item. */
 #define CWS_OUTPUT_TEXT_MAX ((size_t)64 * 1024)
 
 enum cws_output_kept { CWS_OUTPUT_ALL, CWS_OUTPUT_UNREAD, CWS_OUTPUT_ENDS };
@@ -153,6 +153,7 @@ enum cws_output_item {
     CWS_OUTPUT_LINE, /* up to LF */
     CWS_OUTPUT_TEXT, /* what has arrived, up to CWS_OUTPUT_TEXT_MAX bytes, without splitting a UTF-8
                       * character */
+    CWS_OUTPUT_BYTES, /* what has arrived, up to CWS_OUTPUT_TEXT_MAX bytes, cut anywhere */
 };
 
 /* A line or text, or one piece of it if its bytes are not contiguous. */

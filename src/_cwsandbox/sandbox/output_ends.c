@@ -50,18 +50,22 @@ static size_t line_end(struct cws_output *output, size_t end, bool *out_found)
     return end;
 }
 
-static size_t text_end(struct cws_output *output, size_t end, bool all)
+/* `is_whole`: nothing is added to what ends at `end`. */
+static size_t arrived_end(struct cws_output *output, enum cws_output_item item, size_t end,
+                          bool is_whole)
 {
     size_t at = output->reader_only.read_at;
     if (end - at > CWS_OUTPUT_TEXT_MAX) {
         end = at + CWS_OUTPUT_TEXT_MAX;
-        all = false;
+        is_whole = false;
     }
+    if (is_whole || item == CWS_OUTPUT_BYTES)
+        return end;
     uint8_t last[4];
     size_t len = end - at < 4 ? end - at : 4;
     for (size_t i = 0; i < len; i++)
         last[i] = *span_at(output, end - len + i).data;
-    return all ? end : end - cws_output_unfinished(last, len);
+    return end - cws_output_unfinished(last, len);
 }
 
 /* From read_at up to `end`. */
@@ -105,8 +109,8 @@ static enum cws_output_next take_locked(struct cws_output *output, enum cws_outp
     bool is_whole = has_gap || atomic_load(&output->shared.ended);
     size_t end = has_gap ? output->synced.head_len : output->synced.size;
     bool found = false;
-    size_t stop =
-        item == CWS_OUTPUT_LINE ? line_end(output, end, &found) : text_end(output, end, is_whole);
+    size_t stop = item == CWS_OUTPUT_LINE ? line_end(output, end, &found)
+                                          : arrived_end(output, item, end, is_whole);
     output->reader_only.scan_at = item == CWS_OUTPUT_LINE && !found ? end : 0;
     if (stop == output->reader_only.read_at || (item == CWS_OUTPUT_LINE && !found && !is_whole))
         return is_whole ? CWS_OUTPUT_END : CWS_OUTPUT_EMPTY;
@@ -125,7 +129,7 @@ enum cws_output_next cws_output_take_of_ends(struct cws_output *output, enum cws
     enum cws_output_next next = take_locked(output, item, out_line);
     if (next == CWS_OUTPUT_EMPTY && observer) {
         cws_waiters_add_lock_held(&output->waiters, observer);
-        output->synced.wants_bytes |= item == CWS_OUTPUT_TEXT;
+        output->synced.wants_bytes |= item != CWS_OUTPUT_LINE;
     }
     cws_waiters_unlock(&output->waiters);
     return next;

@@ -150,6 +150,8 @@ static bool find_text_end(struct cws_output *output, size_t max, bool all)
 
 static bool find_end(struct cws_output *output, enum cws_output_item item, bool ended)
 {
+    if (item == CWS_OUTPUT_BYTES)
+        return find_text_end(output, CWS_OUTPUT_TEXT_MAX, true);
     if (item == CWS_OUTPUT_TEXT)
         return find_text_end(output, CWS_OUTPUT_TEXT_MAX, false) ||
                (ended && find_text_end(output, CWS_OUTPUT_TEXT_MAX, true));
@@ -203,7 +205,7 @@ enum cws_output_next cws_output_take(struct cws_output *output, enum cws_output_
     next = take_if_there(output, item, out_line);
     if (next == CWS_OUTPUT_EMPTY) {
         cws_waiters_add_lock_held(&output->waiters, observer);
-        output->synced.wants_bytes |= item == CWS_OUTPUT_TEXT;
+        output->synced.wants_bytes |= item != CWS_OUTPUT_LINE;
     }
     cws_waiters_unlock(&output->waiters);
     if (next == CWS_OUTPUT_EMPTY && output->on_taken)

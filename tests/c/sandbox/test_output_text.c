@@ -165,6 +165,32 @@ static void test_much_text_comes_in_parts(void **state)
     test_free(bytes);
 }
 
+static void test_bytes_come_however_they_are_cut(void **state)
+{
+    (void)state;
+    static const enum cws_output_kept kepts[] = {CWS_OUTPUT_ALL, CWS_OUTPUT_ENDS};
+    for (size_t k = 0; k < CWS_ARRAY_LEN(kepts); k++) {
+        struct cws_output output;
+        struct cws_output_line taken;
+        init(&output, kepts[k]);
+        assert_int_equal(cws_output_take(&output, CWS_OUTPUT_BYTES, &taken, NULL),
+                         CWS_OUTPUT_EMPTY);
+        append_text(&output, "\xe2\x98");
+        assert_no_text(&output, CWS_OUTPUT_EMPTY);
+        assert_int_equal(cws_output_take(&output, CWS_OUTPUT_BYTES, &taken, NULL),
+                         CWS_OUTPUT_TAKEN);
+        assert_bytes_of_line(&taken, "\xe2\x98", 2);
+        cws_output_put_back(&output);
+        append_text(&output, "\x83");
+        assert_int_equal(cws_output_take(&output, CWS_OUTPUT_BYTES, &taken, NULL),
+                         CWS_OUTPUT_TAKEN);
+        assert_bytes_of_line(&taken, "\xe2\x98\x83", 3);
+        cws_output_end(&output);
+        assert_int_equal(cws_output_take(&output, CWS_OUTPUT_BYTES, &taken, NULL), CWS_OUTPUT_END);
+        cws_output_done(&output);
+    }
+}
+
 /* Who waits for text is told of any byte; who waits for lines is not, once nobody waits for
  * text. */
 static void test_observers_are_told_of_any_byte(void **state)
@@ -198,6 +224,7 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_the_end_brings_what_is_unfinished),
     UNIT_TEST(test_the_cursor_is_shared_with_lines),
     UNIT_TEST(test_much_text_comes_in_parts),
+    UNIT_TEST(test_bytes_come_however_they_are_cut),
     UNIT_TEST(test_observers_are_told_of_any_byte),
 };
 
