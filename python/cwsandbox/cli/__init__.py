@@ -11,6 +11,7 @@ except ImportError as error:
     raise ImportError("the command line needs click", name="cwsandbox.cli") from error
 
 from cwsandbox.cli.delete import delete_sandbox
+from cwsandbox.cli.exec import exec_command
 from cwsandbox.cli.get import get_sandbox
 from cwsandbox.cli.list import list_sandboxes
 from cwsandbox.cli.program import Program, use_auth
@@ -40,6 +41,7 @@ def cli(auth: str | None) -> None:
 for command in (
     list_sandboxes,
     get_sandbox,
+    exec_command,
     delete_sandbox,
     stop_sandbox,
 ):

@@ -1,0 +1,50 @@
+"""Options about the command to run, for those that run one."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from cwsandbox.cli.values import SECONDS
+
+
+def _absolute(_: click.Context, __: click.Parameter, path: str | None) -> str | None:
+    if path is not None and not path.startswith("/"):
+        raise click.BadParameter(f"{path!r} must be an absolute path.")
+    return path
+
+
+def _variables(
+    _: click.Context, __: click.Parameter, given: tuple[str, ...]
+) -> dict[str, str] | None:
+    """NAME=VALUE, or NAME for the value that it has here."""
+    found = {}
+    for one in given:
+        name, is_set, value = one.partition("=")
+        if not name:
+            raise click.BadParameter(f"{one!r} must be NAME=VALUE, or NAME.")
+        if not is_set and name not in os.environ:
+            raise click.BadParameter(f"{name!r} is not set here: give NAME=VALUE.")
+        found[name] = value if is_set else os.environ[name]
+    return found or None
+
+
+cwd_option = click.option(
+    "-w", "--cwd", metavar="PATH", callback=_absolute, help="Absolute directory to start in."
+)
+timeout_help = "Limit for the command, in seconds."
+exec_timeout_option = click.option("-t", "--timeout", type=SECONDS, help=timeout_help)
+run_timeout_option = click.option("--timeout", type=SECONDS, help=timeout_help)
+interactive_option = click.option(
+    "-i", "--interactive", is_flag=True, help="Pass stdin on to the command."
+)
+env_option = click.option(
+    "-e",
+    "--env",
+    "variables",
+    metavar="NAME[=VALUE]",
+    multiple=True,
+    callback=_variables,
+    help="A variable for the command; with its value here if none is given. Repeatable.",
+)

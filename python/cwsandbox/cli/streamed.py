@@ -1,0 +1,88 @@
+"""Commands whose output goes on to this program's own as it comes, byte by byte."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import click
+
+from cwsandbox import CWSandboxError, Process, StreamReader, StreamWriter
+from cwsandbox import Sandbox as KeepingSandbox
+
+_INPUT_BYTES = 64 * 1024
+# A code that the system cannot pass on must not become success.
+_NO_CODE = 255
+
+
+class Sandbox(KeepingSandbox):
+    """A sandbox whose commands keep only the output that was not read yet, since all of it is passed on."""
+
+    def exec(self, command: Sequence[str], **options: Any) -> Process:
+        return super().exec(command, **{"capture_output": False, **options})
+
+
+def pass_on(process: Process) -> int:
+    """Copy a command's output to stdout and stderr until it has ended; its exit code.
+
+    Raises what the command fails with. If this thread is interrupted, or nobody reads stdout any more, the command is
+    cancelled.
+    """
+    errors = threading.Thread(target=_copy, args=(process.stderr, True), daemon=True)
+    errors.start()
+    with _cancelled_if_left(process):
+        _copy(process.stdout, False)
+        errors.join()
+        code = process.result().returncode
+    return code if 0 <= code <= 255 else _NO_CODE
+
+
+def feed(writer: StreamWriter) -> None:
+    """Copy stdin to a command until one of the two ends. Does not block."""
+    threading.Thread(target=_copy_input, args=(writer,), daemon=True).start()
+
+
+@contextmanager
+def _cancelled_if_left(process: Process) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        process.stdout.close()
+        process.stderr.close()
+        process.cancel()
+        raise
+
+
+def _copy(stream: StreamReader[str], is_stderr: bool) -> None:
+    try:
+        for piece in _pieces(stream):
+            click.echo(piece, nl=False, err=is_stderr)
+    except CWSandboxError:
+        pass  # the command's own result raises it as well
+    except OSError:
+        if not is_stderr:
+            raise
+        stream.close()  # nobody reads it: the command goes on
+
+
+def _pieces(stream: StreamReader[str]) -> Iterable[bytes | str]:
+    # A stand-in of a test gives what it likes.
+    return stream._bytes() if isinstance(stream, StreamReader) else stream
+
+
+def _copy_input(writer: StreamWriter) -> None:
+    # Whatever ends it (the command does not read any more, has ended, was cancelled): its result says how it went.
+    with suppress(Exception):
+        while data := _read_input():
+            writer.write(data).result()
+        writer.close().result()
+
+
+def _read_input() -> bytes:
+    try:
+        return os.read(0, _INPUT_BYTES)
+    except OSError:
+        return b""  # there is no stdin
