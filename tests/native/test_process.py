@@ -363,8 +363,12 @@ def test_bad_arguments(sandbox: Sandbox, core: ModuleType, channel: Any) -> None
         sandbox.exec(["a"], env=[])
     with pytest.raises(ValueError, match="a name in env must not contain a NUL"):
         sandbox.exec(["a"], env={"a\0": "b"})
-    with pytest.raises(TypeError, match="a value in env must be a str"):
+    with pytest.raises(TypeError, match=r"env\['a'\] must be a str, got int"):
         sandbox.exec(["a"], env={"a": 3})
+    for value in ("secret\0", "secret\udc80", b"secret"):
+        with pytest.raises((ValueError, TypeError), match=r"env\['a'\] must") as raised:
+            sandbox.exec(["a"], env={"a": value})
+        assert "secret" not in str(raised.value)
     for options in ({"max_output_bytes": 0}, {"max_output_bytes": 1, "capture_output": False}):
         with pytest.raises(ValueError, match="max_output_bytes must be positive, with capture"):
             sandbox.exec(["a"], **options)

@@ -138,7 +138,12 @@ REFUSED: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
         ValueError,
         "file_content",
     ),
-    (cw.Container, {"image": "i", "environment_variables": {"A": 1}}, TypeError, "only strings"),
+    (
+        cw.Container,
+        {"image": "i", "environment_variables": {"A": 1}},
+        TypeError,
+        "must be a str, got int",
+    ),
 ]
 
 

@@ -39,12 +39,14 @@ def strings(value: Any, what: str) -> tuple[str, ...]:
 
 
 def string_map(value: Any, what: str) -> dict[str, str]:
-    """A copy of a mapping from strings to strings."""
+    """A copy of a mapping from strings to strings. A value may be a secret, so only its type is shown."""
     if not isinstance(value, Mapping):
         raise TypeError(f"{what} must be a mapping of strings to strings, got {shown(value)}")
     for key, item in value.items():
-        if not isinstance(key, str) or not isinstance(item, str):
-            raise TypeError(f"{what} must contain only strings, got {shown(key)}: {shown(item)}")
+        if not isinstance(key, str):
+            raise TypeError(f"{what} must contain only strings, got the key {shown(key)}")
+        if not isinstance(item, str):
+            raise TypeError(f"{what}[{shown(key)}] must be a str, got {type(item).__name__}")
     return dict(value)
 
 

@@ -164,12 +164,39 @@ static void raise_not_clean(PyObject *value, PyObject *name, bool is_not_utf8)
     Py_DECREF(name);
 }
 
+/* The same without the value. */
+static void raise_secret_not_clean(PyObject *value, PyObject *name, bool is_not_utf8)
+{
+    PyObject *type = name ? PyType_GetName(Py_TYPE(value)) : NULL;
+    if (type && is_not_utf8)
+        PyErr_Format(PyExc_ValueError,
+                     "%U must not contain a lone surrogate, which UTF-8 cannot carry", name);
+    else if (type && PyUnicode_Check(value))
+        PyErr_Format(PyExc_ValueError, "%U must not contain a NUL character", name);
+    else if (type)
+        PyErr_Format(PyExc_TypeError, "%U must be a str, got %U", name, type);
+    Py_XDECREF(type);
+    Py_XDECREF(name);
+}
+
 const char *py_arg_text(PyObject *value, const char *name, size_t *out_len)
 {
     const char *text = clean_text(value, out_len);
     if (!text) {
         bool is_not_utf8 = clear_not_utf8();
         raise_not_clean(value, PyErr_Occurred() ? NULL : PyUnicode_FromString(name), is_not_utf8);
+    }
+    return text;
+}
+
+const char *py_arg_secret_text(PyObject *value, const char *name, PyObject *key)
+{
+    const char *text = clean_text(value, NULL);
+    if (!text) {
+        bool is_not_utf8 = clear_not_utf8();
+        raise_secret_not_clean(value,
+                               PyErr_Occurred() ? NULL : PyUnicode_FromFormat("%s[%R]", name, key),
+                               is_not_utf8);
     }
     return text;
 }

@@ -37,5 +37,9 @@ int py_arg_timeout(PyObject *value, double *out_s);
  * ValueError. `out_len` may be NULL. */
 const char *py_arg_text(PyObject *value, const char *name, size_t *out_len);
 
+/* As py_arg_text, for the value of `key` in a mapping, which may be secret: errors do not show it.
+ */
+const char *py_arg_secret_text(PyObject *value, const char *name, PyObject *key);
+
 /* As py_arg_text, for item `index` of a sequence. */
 const char *py_arg_item_text(PyObject *value, const char *name, Py_ssize_t index);

@@ -244,7 +244,7 @@ static int fill_env(PyObject *env, struct cws_exec_options *options)
     for (Py_ssize_t at = 0; PyDict_Next(env, &at, &name, &value);) {
         struct cws_exec_variable *variable = &variables[options->env_count++];
         variable->name = py_arg_text(name, "a name in env", NULL);
-        variable->value = variable->name ? py_arg_text(value, "a value in env", NULL) : NULL;
+        variable->value = variable->name ? py_arg_secret_text(value, "env", name) : NULL;
         if (!variable->value)
             return -1;
     }
