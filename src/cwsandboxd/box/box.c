@@ -215,7 +215,7 @@ static bool on_hello(struct cwsd_box *box, int pidfd)
 
 static bool on_main_started(struct cwsd_box *box)
 {
-    if (box->state != CWSD_BOX_CREATING || !box->init.busy || box->setup.packet.op)
+    if (box->state != CWSD_BOX_CREATING || !box->init.busy || box->setup.packet.op || box->fault.op)
         return false;
     if (box->killed)
         return true;
@@ -237,6 +237,7 @@ static bool on_main_exited(struct cwsd_box *box, int wait_status)
         return box->killed;
     box->exited = true;
     box->exit_code = cwsd_box_exit_code(wait_status);
+    kill_all(box); /* an init that is not ours any more would stay */
     lose_commands(box);
     tell_exited(box);
     return true;
@@ -262,9 +263,8 @@ static bool on_failed(struct cwsd_box *box, const struct cwsi_report *report)
         struct cwsd_occupant *occupant = find_occupant(box, report->id);
         cws_error_set_errno(&err, CWS_SYSTEM, report->value, "starting a command in sandbox %s",
                             box->id);
-        if (occupant)
-            occupant->events->lost(occupant, &err);
-        return occupant || box->state == CWSD_BOX_ENDING;
+        return occupant ? occupant->events->failed(occupant, &err)
+                        : box->state == CWSD_BOX_ENDING; /* lost already */
     }
     bool expected = box->state == CWSD_BOX_CREATING && !box->fault.op;
     box->fault = *report;

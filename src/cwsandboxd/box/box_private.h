@@ -12,11 +12,12 @@ struct cwsd_occupant {
     uint32_t id;
 };
 
-/* After `exited` or `lost` the id is free. Returning false means that the init's report makes no
- * sense. */
+/* After `exited`, `failed` or `lost` the id is free. Returning false means that the init's report
+ * makes no sense. */
 struct cwsd_occupant_events {
     bool (*started)(struct cwsd_occupant *occupant);
     bool (*exited)(struct cwsd_occupant *occupant, int wait_status);
+    bool (*failed)(struct cwsd_occupant *occupant, const struct cws_error *err); /* to start */
     void (*lost)(struct cwsd_occupant *occupant, const struct cws_error *err);
 };
 

@@ -192,13 +192,22 @@ static void on_lost(struct cwsd_occupant *occupant, const struct cws_error *err)
     finish_or_release(exec);
 }
 
+static bool on_failed(struct cwsd_occupant *occupant, const struct cws_error *err)
+{
+    if (cws_container_of(occupant, struct cwsd_exec, occupant)->started)
+        return false;
+    on_lost(occupant, err);
+    return true;
+}
+
 /* The init has never heard of it. */
 static void on_start_refused(struct cwsd_request *request, const struct cws_error *err)
 {
     on_lost(&cws_container_of(request, struct cwsd_exec, start)->occupant, err);
 }
 
-static const struct cwsd_occupant_events occupant_events = {on_started, on_exited, on_lost};
+static const struct cwsd_occupant_events occupant_events = {on_started, on_exited, on_failed,
+                                                            on_lost};
 
 /* ---- output --------------------------------------------------------------------------------- */
 

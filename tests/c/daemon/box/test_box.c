@@ -408,90 +408,8 @@ static void test_each_allocation_fails(void **state)
     world_close(&world);
 }
 
-/* ---- an init that lies ---------------------------------------------------------------------- */
-
-static void say(uint32_t op, uint32_t id)
+int main(void)
 {
-    struct cwsi_report report = {.op = op, .id = id};
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
-    struct iovec part = {.iov_base = &report, .iov_len = sizeof(report)};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    int pidfd = open_pid(getpid());
-    if (op == CWSI_HELLO) {
-        message.msg_control = control.bytes;
-        message.msg_controllen = sizeof(control.bytes);
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(header), &pidfd, sizeof(pidfd));
-    }
-    if (sendmsg(CWSI_SOCKET, &message, MSG_NOSIGNAL) < 0)
-        _exit(1);
-}
-
-/* What this program does when it is started as an init: its name says which lie. */
-static const struct {
-    const char *name;
-    uint32_t reports[6][2];
-} lies[] = {
-    {"started-before-ready", {{CWSI_HELLO, 0}, {CWSI_STARTED, 0}}},
-    {"no-hello", {{CWSI_READY, 0}, {CWSI_STARTED, 0}}},
-    {"hello-twice", {{CWSI_HELLO, 0}, {CWSI_HELLO, 0}}},
-    {"ready-twice", {{CWSI_HELLO, 0}, {CWSI_READY, 0}, {CWSI_READY, 0}}},
-    {"unknown-command", {{CWSI_HELLO, 0}, {CWSI_READY, 0}, {CWSI_STARTED, 0}, {CWSI_EXITED, 7}}},
-    {"unknown-failure", {{CWSI_HELLO, 0}, {CWSI_READY, 0}, {CWSI_STARTED, 0}, {CWSI_FAILED, 7}}},
-    {"started-twice", {{CWSI_HELLO, 0}, {CWSI_READY, 0}, {CWSI_STARTED, 0}, {CWSI_STARTED, 0}}},
-    {"exited-early", {{CWSI_HELLO, 0}, {CWSI_READY, 0}, {CWSI_EXITED, 0}}},
-    {"id-out-of-range", {{CWSI_HELLO, 0}, {CWSI_READY, 0}, {CWSI_STARTED, 1u << 30}}},
-    {"no-op", {{CWSI_HELLO, 0}, {99, 0}}},
-};
-
-static void lie(const char *name)
-{
-    struct cwsi_request request;
-    for (size_t i = 0; i < CWS_ARRAY_LEN(lies); i++)
-        if (strcmp(lies[i].name, name) == 0)
-            for (size_t j = 0; lies[i].reports[j][0]; j++)
-                say(lies[i].reports[j][0], lies[i].reports[j][1]);
-    while (recv(CWSI_SOCKET, &request, sizeof(request), 0) > 0)
-        ;
-    _exit(0);
-}
-
-static void test_init_that_lies(void **state)
-{
-    char folder[] = "/tmp/cws-test-XXXXXX", path[200];
-    struct cwsd_host lying = *host_none;
-    struct box_world world;
-    char self[4096];
-    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    (void)state;
-    self[len] = '\0';
-    assert_non_null(mkdtemp(folder));
-    for (size_t i = 0; i < CWS_ARRAY_LEN(lies); i++) {
-        snprintf(path, sizeof(path), "%s/lie-%s", folder, lies[i].name);
-        assert_int_equal(symlink(self, path), 0);
-        lying.init_path = path;
-        world_open(&world, &lying);
-        box_start_script(&world, KEEP_ALIVE);
-        box_end(&world);
-        if (world.err.status != CWS_PROTOCOL)
-            fail_msg("%s: %s", lies[i].name, world.err.text);
-        world_close(&world);
-        unlink(path);
-    }
-    rmdir(folder);
-}
-
-int main(int argc, char **argv)
-{
-    const char *lying = strstr(argv[0], "/lie-");
-    if (lying)
-        lie(lying + 5);
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_runs_and_stops),
         UNIT_TEST(test_idles_and_stops),
@@ -512,8 +430,6 @@ int main(int argc, char **argv)
         UNIT_TEST(test_file_that_cannot_be_put),
         UNIT_TEST(test_nothing_is_left),
         UNIT_TEST(test_each_allocation_fails),
-        UNIT_TEST(test_init_that_lies),
     };
-    (void)argc;
     return cmocka_run_group_tests(tests, probe_hosts, free_hosts);
 }
