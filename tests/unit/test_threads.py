@@ -8,11 +8,17 @@ from collections.abc import Callable
 
 import pytest
 
+from cwsandbox._runtime import threads
 from cwsandbox._runtime.threads import THREADS_MAX, Call
 
 
 def running_threads() -> int:
     return sum(thread.name == "cwsandbox-call" for thread in threading.enumerate())
+
+
+def refused(thread: threading.Thread) -> None:
+    """Stands for ``Thread.start`` where the system has no more threads."""
+    raise RuntimeError("can't start new thread")
 
 
 async def test_the_value_comes_from_another_thread() -> None:
@@ -92,6 +98,40 @@ async def test_one_that_gives_up_leaves_it_to_the_others(hang: Callable[[], None
     hang.release.set()  # type: ignore[attr-defined]
     assert await other == "value"
     await asyncio.gather(*(call.result(20) for call in blocked))
+
+
+async def test_where_no_more_threads_may_be_had_one_that_runs_takes_it(
+    hang: Callable[[], None], no_threads_yet: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Call(hang)
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    others = [Call(lambda: "value") for _ in range(3)]
+    with pytest.raises(TimeoutError):
+        await others[0].result(0)
+    assert others[0].is_withdrawn
+    hang.release.set()  # type: ignore[attr-defined]
+    assert await others[1].result(20) == "value"
+    assert await others[2].result(20) == "value"
+    await first.result(20)
+
+
+async def test_a_refused_thread_is_an_error_when_none_runs(
+    no_threads_yet: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[int] = []
+    with monkeypatch.context() as refusing:
+        refusing.setattr(threading.Thread, "start", refused)
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="can't start new thread"):
+                Call(lambda: ran.append(1))
+    await Call(lambda: ran.append(2)).result(20)
+    assert ran == [2]  # what its caller was told had failed did not run
+
+
+@pytest.fixture
+def no_threads_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the other tests may be about to end."""
+    monkeypatch.setattr(threads, "_threads", threads._Threads())
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Calls that may block, on threads of their own beside the policy loop: code of the user, and starting a daemon.
 
-Each call has a thread, up to a number of them; beyond it calls wait in order. The threads are daemons, so that one that
-hangs does not hold up the end of the process, and they end when nothing waits.
+Each call has a thread, up to a number of them; beyond it, or beyond what the system allows, calls wait in order. The
+threads are daemons, so that one that hangs does not hold up the end of the process, and they end when nothing waits.
 """
 
 from __future__ import annotations
@@ -32,18 +32,19 @@ class _Threads:
         self._running = 0
 
     def add(self, call: Call[Any]) -> None:
+        """Queue a call. Raises when there is no thread that could take it, and none can be had."""
+        # Held while a thread starts, so that no other call counts on one that is about to be refused.
         with self._lock:
             self._waiting.append(call)
             if self._running >= THREADS_MAX:
                 return
-            self._running += 1
-        try:
-            threading.Thread(target=self._work, name=THREAD_NAME, daemon=True).start()
-        except BaseException:
-            with self._lock:
-                self._running -= 1
-            self.withdraw(call)
-            raise
+            try:
+                threading.Thread(target=self._work, name=THREAD_NAME, daemon=True).start()
+                self._running += 1
+            except (RuntimeError, MemoryError):
+                if not self._running:
+                    self._waiting.pop()
+                    raise
 
     def withdraw(self, call: Call[Any]) -> bool:
         """Take a call back. False when it has begun."""
