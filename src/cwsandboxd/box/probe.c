@@ -141,8 +141,9 @@ static enum cws_status try_isolation(struct cwsd_host *host, enum cwsd_isolation
          * overlaid; it stays read-only, the others need not. */
         refused = status == CWS_OK ? 0 : refused_overlay(&probe);
         read_only |= refused;
-        refused_etc = status != CWS_OK && refused_overlay_on(&probe, cwsd_layout_etc);
-        host->etc_apart = host->etc_apart || refused_etc;
+        refused_etc =
+            !host->etc_apart && status != CWS_OK && refused_overlay_on(&probe, cwsd_layout_etc);
+        host->etc_apart = host->etc_apart || refused_etc; /* once, so the loop ends */
     } while (refused_etc || (refused && !(read_only & 1u)));
     if (status != CWS_OK)
         return status;
