@@ -156,8 +156,7 @@ static bool find_end(struct cws_output *output, enum cws_output_item item, bool 
         return find_text_end(output, CWS_OUTPUT_TEXT_MAX, false) ||
                (ended && find_text_end(output, CWS_OUTPUT_TEXT_MAX, true));
     bool found = find_line_end(output);
-    if (output->reader_only.line_len <= CWS_OUTPUT_LINE_MAX - found ||
-        output->kept != CWS_OUTPUT_UNREAD)
+    if (output->reader_only.line_len <= CWS_OUTPUT_LINE_MAX || output->kept != CWS_OUTPUT_UNREAD)
         return found || (ended && output->reader_only.line_len > 0);
     /* The end of a line that is too long is not waited for. */
     return find_text_end(output, CWS_OUTPUT_LINE_MAX, false);

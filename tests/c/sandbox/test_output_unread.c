@@ -122,6 +122,30 @@ static void test_a_long_line(void **state)
     test_free(bytes);
 }
 
+/* The end of the line counts. */
+static void test_the_longest_line(void **state)
+{
+    (void)state;
+    struct cws_output output;
+    struct cws_output_line line;
+    uint8_t *bytes = test_malloc(CWS_OUTPUT_LINE_MAX + 1);
+    memset(bytes, 'x', CWS_OUTPUT_LINE_MAX + 1);
+    init(&output);
+    for (size_t len = CWS_OUTPUT_LINE_MAX - 1; len <= CWS_OUTPUT_LINE_MAX + 1; len++) {
+        bool is_too_long = len > CWS_OUTPUT_LINE_MAX;
+        append(&output, bytes, len - 1);
+        assert_next(&output, CWS_OUTPUT_EMPTY);
+        append_text(&output, "\n");
+        assert_int_equal(cws_output_take(&output, CWS_OUTPUT_LINE, &line, NULL), CWS_OUTPUT_TAKEN);
+        assert_int_equal(line.len + line.rest, is_too_long ? CWS_OUTPUT_LINE_MAX : len);
+        if (is_too_long)
+            assert_text_line(&output, "\n");
+        assert_next(&output, CWS_OUTPUT_EMPTY);
+    }
+    cws_output_done(&output);
+    test_free(bytes);
+}
+
 /* Without a reader all but the last bytes go, and the next one is told. */
 static void test_what_nobody_reads(void **state)
 {
@@ -214,6 +238,7 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_what_was_taken_is_freed),
     UNIT_TEST(test_a_line_put_back_is_held_again),
     UNIT_TEST(test_a_long_line),
+    UNIT_TEST(test_the_longest_line),
     UNIT_TEST(test_what_nobody_reads),
     UNIT_TEST(test_one_large_append_behind_what_was_read),
     UNIT_TEST(test_nothing_of_a_closed_one_is_kept),
