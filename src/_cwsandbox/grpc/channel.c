@@ -30,11 +30,6 @@ unsigned cws_channel_extensions(const struct cws_channel *channel)
     return channel->extensions;
 }
 
-const char *cws_channel_authority(const struct cws_channel *channel)
-{
-    return channel->target.authority;
-}
-
 /* ---- the key: equal options share one channel ----------------------------------------------- */
 
 static enum cws_status append_part(struct cws_buf *key, const char *bytes, size_t len)

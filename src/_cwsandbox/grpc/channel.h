@@ -43,7 +43,6 @@ void cws_channel_unref(struct cws_channel *channel);
 
 /* Any thread. */
 struct cws_loop *cws_channel_loop(const struct cws_channel *channel);
-const char *cws_channel_authority(const struct cws_channel *channel);
 
 /* Loop thread: what the peer can do beyond gRPC, according to its last answer. What each bit means
  * is up to the users of the channel. */

@@ -141,11 +141,3 @@ fail:
     cws_free(field.value);
     return status;
 }
-
-const char *cws_metadata_find(const struct cws_metadata *metadata, const char *name)
-{
-    for (size_t i = 0; i < metadata->count; i++)
-        if (strcmp(metadata->fields[i].name, name) == 0)
-            return metadata->fields[i].value;
-    return NULL;
-}

@@ -36,9 +36,6 @@ enum cws_status cws_metadata_add(struct cws_metadata *metadata, const char *name
                                  const char *value, size_t value_len,
                                  struct cws_error *err) CWS_MUST_CHECK;
 
-/* The value of the field `name` (in lower case); NULL if there is none. */
-const char *cws_metadata_find(const struct cws_metadata *metadata, const char *name);
-
 /* Writes the time left as a grpc-timeout, such as "1234m": rounded up, at most 8 digits, never
  * 0. */
 void cws_timeout_format(uint64_t left_ns, char out[16]);

@@ -21,13 +21,11 @@ static void test_fields_are_kept_in_order(void **state)
     assert_int_equal(metadata.count, 4);
     assert_string_equal(metadata.fields[1].name, "x-trace.id_9"); /* lower case on the wire */
     assert_int_equal(metadata.fields[1].name_len, strlen("x-trace.id_9"));
-    assert_string_equal(metadata.fields[2].value, "2");
+    assert_string_equal(metadata.fields[0].value, "Bearer abc");
     assert_int_equal(metadata.fields[0].value_len, strlen("Bearer abc"));
-    assert_string_equal(cws_metadata_find(&metadata, "authorization"), "Bearer abc");
-    assert_string_equal(cws_metadata_find(&metadata, "x-trace.id_9"), "1"); /* the first */
-    assert_string_equal(cws_metadata_find(&metadata, "empty"), "");
-    assert_null(cws_metadata_find(&metadata, "Authorization"));
-    assert_null(cws_metadata_find(&metadata, "absent"));
+    assert_string_equal(metadata.fields[1].value, "1");
+    assert_string_equal(metadata.fields[2].value, "2");
+    assert_string_equal(metadata.fields[3].value, "");
     cws_metadata_done(&metadata);
     assert_int_equal(metadata.count, 0);
 }
@@ -177,7 +175,8 @@ static void test_failed_memory_leaves_it_as_it_was(void **state)
             assert_int_equal(add(&metadata, name, "2", &err), CWS_NO_MEMORY);
             assert_int_equal(err.status, CWS_NO_MEMORY);
             assert_int_equal(metadata.count, 1);
-            assert_string_equal(cws_metadata_find(&metadata, "first"), "1");
+            assert_string_equal(metadata.fields[0].name, "first");
+            assert_string_equal(metadata.fields[0].value, "1");
         }
         cws_alloc_fail_at(0);
     }
