@@ -6,10 +6,8 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/ref.h"
 
 struct cws_mailbox {
-    struct cws_ref ref;
     int fds[CWS_MAILBOX_FDS];
     atomic_int in_use; /* index into `fds` */
     struct cws_stack letters;
@@ -38,21 +36,15 @@ enum cws_status cws_mailbox_new(struct cws_mailbox **out_mailbox, struct cws_err
         cws_free(mailbox);
         return cws_error_set_errno(err, CWS_SYSTEM, errnum, "eventfd");
     }
-    cws_ref_init(&mailbox->ref);
     atomic_init(&mailbox->in_use, 0);
     cws_stack_init(&mailbox->letters);
     *out_mailbox = mailbox;
     return CWS_OK;
 }
 
-void cws_mailbox_ref(struct cws_mailbox *mailbox)
+void cws_mailbox_free(struct cws_mailbox *mailbox)
 {
-    cws_ref_get(&mailbox->ref);
-}
-
-void cws_mailbox_unref(struct cws_mailbox *mailbox)
-{
-    if (!mailbox || !cws_ref_put(&mailbox->ref))
+    if (!mailbox)
         return;
     close_all(mailbox);
     cws_free(mailbox);
@@ -89,7 +81,7 @@ void cws_mailbox_wake(struct cws_mailbox *mailbox)
 void cws_mailbox_put(struct cws_mailbox *mailbox, struct cws_letter *letter)
 {
     /* Only the put that finds the box empty wakes: whoever put before it has done so. The letter
-     * may be drained and gone from here on; the mailbox is held by the caller. */
+     * may be drained and gone from here on; the caller keeps the mailbox. */
     if (cws_stack_push(&mailbox->letters, &letter->node))
         cws_mailbox_wake(mailbox);
 }

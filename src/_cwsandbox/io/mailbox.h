@@ -22,19 +22,18 @@ struct cws_letter {
     struct cws_stack_node node;
 };
 
-/* Any thread. The caller gets one reference. */
+/* Any thread. */
 enum cws_status cws_mailbox_new(struct cws_mailbox **out_mailbox,
                                 struct cws_error *err) CWS_MUST_CHECK;
-void cws_mailbox_ref(struct cws_mailbox *mailbox);
-void cws_mailbox_unref(struct cws_mailbox *mailbox); /* NULL is allowed */
+void cws_mailbox_free(struct cws_mailbox *mailbox); /* NULL is allowed */
 
 enum { CWS_MAILBOX_FDS = 2 };
 
 /* The eventfds to watch for readability; 0 is in use at first. */
 int cws_mailbox_fd(const struct cws_mailbox *mailbox, int which);
 
-/* Prepares a letter, whose observer puts it into `mailbox` when notified. The caller holds a
- * reference to the mailbox. */
+/* Prepares a letter, whose observer puts it into `mailbox` when notified. The mailbox
+ * must live for as long as that can happen. */
 void cws_letter_init(struct cws_letter *letter, struct cws_mailbox *mailbox);
 
 /* Any thread, lock-free: puts the letter in. It must stay valid until it has been taken out. */

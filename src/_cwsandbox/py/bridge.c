@@ -245,7 +245,7 @@ static int bridge_clear(PyObject *self)
 static void close_mailbox(struct py_bridge *bridge)
 {
     if (bridge->generation == cws_loop_generation()) {
-        cws_mailbox_unref(bridge->mailbox);
+        cws_mailbox_free(bridge->mailbox);
         return;
     }
     /* This process's copies; the memory is left as fork() found it. */

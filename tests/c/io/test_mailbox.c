@@ -46,7 +46,7 @@ static void test_letters_come_out_as_they_went_in(void **state)
         assert_ptr_equal(letter, &letters[i]);
     assert_null(letter);
     assert_null(cws_mailbox_take(mailbox, 0));
-    cws_mailbox_unref(mailbox);
+    cws_mailbox_free(mailbox);
 }
 
 static void test_the_descriptor_is_readable_while_there_is_something(void **state)
@@ -68,7 +68,7 @@ static void test_the_descriptor_is_readable_while_there_is_something(void **stat
         assert_int_equal(wakes, 1); /* the second put found the box not empty */
         assert_ptr_equal(cws_mailbox_take(mailbox, 0), &a);
     }
-    cws_mailbox_unref(mailbox);
+    cws_mailbox_free(mailbox);
 }
 
 static void test_the_descriptor_is_readable_until_all_is_dealt_with(void **state)
@@ -93,7 +93,7 @@ static void test_the_descriptor_is_readable_until_all_is_dealt_with(void **state
     assert_true(is_readable(mailbox));
     cws_mailbox_quiet(mailbox, 0);
     assert_false(is_readable(mailbox));
-    cws_mailbox_unref(mailbox);
+    cws_mailbox_free(mailbox);
 }
 
 static void test_the_other_descriptor(void **state)
@@ -116,25 +116,23 @@ static void test_the_other_descriptor(void **state)
     cws_mailbox_wake(mailbox);
     cws_mailbox_quiet(mailbox, 1);
     assert_true(is_readable(mailbox));
-    cws_mailbox_unref(mailbox);
+    cws_mailbox_free(mailbox);
 }
 
-static void test_references(void **state)
+static void test_its_descriptors(void **state)
 {
     (void)state;
     struct cws_mailbox *mailbox = new_mailbox();
     int fds[CWS_MAILBOX_FDS];
-    cws_mailbox_ref(mailbox);
-    cws_mailbox_unref(mailbox);
     for (int i = 0; i < CWS_MAILBOX_FDS; i++) {
         fds[i] = cws_mailbox_fd(mailbox, i);
         assert_int_equal(fcntl(fds[i], F_GETFD), FD_CLOEXEC);
         assert_true(fcntl(fds[i], F_GETFL) & O_NONBLOCK);
     }
-    cws_mailbox_unref(mailbox);
+    cws_mailbox_free(mailbox);
     for (int i = 0; i < CWS_MAILBOX_FDS; i++)
         assert_int_equal(fcntl(fds[i], F_GETFD), -1); /* closed with it */
-    cws_mailbox_unref(NULL);
+    cws_mailbox_free(NULL);
 }
 
 static void test_a_letter_is_an_observer(void **state)
@@ -151,7 +149,7 @@ static void test_a_letter_is_an_observer(void **state)
     assert_true(is_readable(mailbox));
     assert_ptr_equal(cws_mailbox_take(mailbox, 0), &letter);
     cws_future_done(&future);
-    cws_mailbox_unref(mailbox);
+    cws_mailbox_free(mailbox);
 }
 
 static void test_a_mailbox_without_memory(void **state)
@@ -261,7 +259,7 @@ static void put_and_drain(int step)
         pthread_join(putters[i].thread, NULL);
         pthread_mutex_destroy(&putters[i].lock);
     }
-    cws_mailbox_unref(mailbox);
+    cws_mailbox_free(mailbox);
 }
 
 static void test_no_letter_and_no_wake_up_is_lost(void **state)
@@ -281,7 +279,7 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_the_descriptor_is_readable_while_there_is_something),
     UNIT_TEST(test_the_descriptor_is_readable_until_all_is_dealt_with),
     UNIT_TEST(test_the_other_descriptor),
-    UNIT_TEST(test_references),
+    UNIT_TEST(test_its_descriptors),
     UNIT_TEST(test_a_letter_is_an_observer),
     UNIT_TEST(test_a_mailbox_without_memory),
     UNIT_TEST(test_a_mailbox_without_descriptors),
