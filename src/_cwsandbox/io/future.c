@@ -43,8 +43,3 @@ bool cws_future_is_observed(struct cws_future *future)
     cws_waiters_unlock(&future->waiters);
     return is_observed;
 }
-
-void cws_future_unobserve(struct cws_future *future, struct cws_observer *observer)
-{
-    cws_waiters_remove(&future->waiters, observer);
-}

@@ -29,8 +29,8 @@ static inline bool cws_future_is_done(const struct cws_future *future)
     return atomic_load_explicit(&future->done, memory_order_acquire);
 }
 
-/* Any thread: true when registered; false when already done (then `observer` is never notified). */
+/* Any thread: true when registered; false when already done (then `observer` is never notified).
+ * cws_waiters_remove(&future->waiters, observer) unregisters it. */
 bool cws_future_observe(struct cws_future *future, struct cws_observer *observer);
 /* Any thread: whether somebody waits for it. */
 bool cws_future_is_observed(struct cws_future *future);
-void cws_future_unobserve(struct cws_future *future, struct cws_observer *observer);

@@ -34,7 +34,7 @@ static void test_observers_are_told_at_the_end(void **state)
     assert_true(cws_future_is_done(&future));
     assert_int_equal(a.notified, 1);
     assert_int_equal(b.notified, 1);
-    cws_future_unobserve(&future, &a.observer);
+    cws_waiters_remove(&future.waiters, &a.observer);
     cws_future_done(&future);
 }
 
@@ -46,7 +46,7 @@ static void test_who_comes_late_is_not_registered(void **state)
     cws_future_init(&future);
     cws_future_complete(&future);
     assert_false(cws_future_observe(&future, &late.observer));
-    cws_future_unobserve(&future, &late.observer); /* its node is fit for that */
+    cws_waiters_remove(&future.waiters, &late.observer); /* its node is fit for that */
     assert_int_equal(late.notified, 0);
     cws_future_done(&future);
 }
@@ -58,7 +58,7 @@ static void test_who_leaves_is_not_told(void **state)
     struct watcher gone = {.observer.notify = note, .future = &future};
     cws_future_init(&future);
     assert_true(cws_future_observe(&future, &gone.observer));
-    cws_future_unobserve(&future, &gone.observer);
+    cws_waiters_remove(&future.waiters, &gone.observer);
     cws_future_complete(&future);
     assert_int_equal(gone.notified, 0);
     cws_future_done(&future);
@@ -98,7 +98,7 @@ static void *wait_for_result(void *arg)
         while (!sleeper.woken)
             pthread_cond_wait(&sleeper.changed, &sleeper.lock);
         pthread_mutex_unlock(&sleeper.lock);
-        cws_future_unobserve(&operation->future, &sleeper.observer);
+        cws_waiters_remove(&operation->future.waiters, &sleeper.observer);
     }
     assert_true(cws_future_is_done(&operation->future));
     return (void *)(intptr_t)operation->result;

@@ -306,7 +306,7 @@ static void wait_for_end(struct cws_exec *exec)
     sleeper_init(&sleeper);
     if (cws_future_observe(&exec->future, &sleeper.observer)) {
         sem_wait(&sleeper.woken);
-        cws_future_unobserve(&exec->future, &sleeper.observer);
+        cws_waiters_remove(&exec->future.waiters, &sleeper.observer);
     }
     sem_destroy(&sleeper.woken);
     assert_int_equal(exec->end, CWS_EXEC_EXITED);
