@@ -389,19 +389,12 @@ static void tls_close(struct cws_transport *t)
     release(tls);
 }
 
-static const char *tls_alpn(const struct cws_transport *t)
-{
-    (void)t;
-    return "h2"; /* else it had not been handed over */
-}
-
 static const struct cws_transport_ops tls_ops = {
     .start = tls_start,
     .write = tls_write,
     .pending = tls_pending,
     .pause = tls_pause,
     .close = tls_close,
-    .alpn = tls_alpn,
 };
 
 /* --- step 1: prepare --- */

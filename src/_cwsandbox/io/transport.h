@@ -31,7 +31,6 @@ struct cws_transport_ops {
     size_t (*pending)(const struct cws_transport *t);
     void (*pause)(struct cws_transport *t, bool paused);
     void (*close)(struct cws_transport *t);
-    const char *(*alpn)(const struct cws_transport *t); /* may be NULL */
 };
 
 /* First member of every transport. */
@@ -70,10 +69,4 @@ static inline void cws_transport_pause(struct cws_transport *t, bool paused)
 static inline void cws_transport_close(struct cws_transport *t)
 {
     t->ops->close(t);
-}
-
-/* The protocol TLS negotiated, or NULL. */
-static inline const char *cws_transport_alpn(const struct cws_transport *t)
-{
-    return t->ops->alpn ? t->ops->alpn(t) : NULL;
 }
