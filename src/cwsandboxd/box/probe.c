@@ -1,6 +1,5 @@
 #include "box/probe.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 
 #include "box/box_private.h"
 #include "box/host_private.h"
+#include "host/setting.h"
 
 #define PROBE_TIMEOUT_NS (20 * CWS_NS_PER_S)
 
@@ -170,26 +170,13 @@ static enum cws_status try_isolation(struct cwsd_host *host, enum cwsd_isolation
 
 /* ---- why not -------------------------------------------------------------------------------- */
 
-/* The number in a file of /proc; -1 when there is none. */
-static int read_setting(const char *path)
-{
-    char text[32];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    ssize_t len = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    text[len > 0 ? len : 0] = '\0';
-    return len > 0 ? atoi(text) : -1;
-}
-
 /* The setting by which ordinary users may have no namespaces, or NULL. */
 static const char *refusing_setting(void)
 {
-    if (read_setting("/proc/sys/kernel/unprivileged_userns_clone") == 0)
+    if (cwsd_setting_read("/proc/sys/kernel/unprivileged_userns_clone") == 0)
         return "user namespaces are turned off for ordinary users "
                "(kernel.unprivileged_userns_clone is 0)";
-    if (read_setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1)
+    if (cwsd_setting_read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == 1)
         return "AppArmor restricts user namespaces "
                "(kernel.apparmor_restrict_unprivileged_userns is 1)";
     return NULL;
@@ -199,7 +186,7 @@ static const char *refusing_setting(void)
 static enum cws_status name_layer(const struct cwsd_host *host, struct cws_error *err)
 {
     const char *setting = geteuid() != 0 || host->users ? refusing_setting() : NULL;
-    if (read_setting("/proc/sys/user/max_user_namespaces") == 0)
+    if (cwsd_setting_read("/proc/sys/user/max_user_namespaces") == 0)
         setting = "user namespaces are turned off on this host (user.max_user_namespaces is 0)";
     return cws_error_wrap(err, "%s", setting ? setting : "no sandbox could be set up");
 }

@@ -1,10 +1,9 @@
 #include "box/share.h"
 
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
-#include <unistd.h>
+
+#include "host/setting.h"
 
 /* A sandbox gets this fraction (one over it) of what its user may have. */
 #define PARTS 4
@@ -31,28 +30,16 @@ static const struct {
     {RLIMIT_MEMLOCK, "locked memory"},
 };
 
-/* 0: there is no such setting. */
-static unsigned long read_setting(const char *path)
-{
-    char text[32];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    ssize_t len = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    text[len > 0 ? len : 0] = '\0';
-    return strtoul(text, NULL, 10);
-}
-
 void cwsd_share_add(struct cwsd_script *script)
 {
     char text[32];
     struct rlimit limit;
     for (size_t i = 0; i < CWS_ARRAY_LEN(settings); i++) {
-        unsigned long all = read_setting(settings[i].host);
-        snprintf(text, sizeof(text), "%lu", (all + PARTS - 1) / PARTS);
-        if (all)
-            cwsd_script_add(script, CWSI_STEP_SETTING, CWSI_STEP_TRY, settings[i].own, text);
+        long all = cwsd_setting_read(settings[i].host);
+        if (all <= 0)
+            continue;
+        snprintf(text, sizeof(text), "%ld", all / PARTS + (all % PARTS != 0));
+        cwsd_script_add(script, CWSI_STEP_SETTING, CWSI_STEP_TRY, settings[i].own, text);
     }
     for (size_t i = 0; i < CWS_ARRAY_LEN(resources); i++)
         if (getrlimit(resources[i].resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
