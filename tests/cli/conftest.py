@@ -49,3 +49,10 @@ def invoke() -> Callable[..., Result]:
 def program(base_url: str) -> Program:
     """The installed program as a process, against the daemon."""
     return Program()
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A temporary folder whose path leaves room for a Unix socket's name."""
+    with tempfile.TemporaryDirectory(prefix="cws-") as folder:
+        yield Path(folder)

@@ -29,7 +29,8 @@ class Program:
         )
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([PATH, *words], **options)
+        """Ctrl-C reaches it, also from a test run in the background of a shell, which is started with SIGINT ignored."""
+        return subprocess.Popen(["env", "--default-signal=INT", PATH, *words], **options)
 
 
 def assert_one_line_error(done: subprocess.CompletedProcess[bytes], *parts: str) -> None:

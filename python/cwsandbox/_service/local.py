@@ -136,7 +136,8 @@ def target() -> str:
         return _daemon.target
 
 
-def _program() -> str:
+def program() -> str:
+    """The path of the daemon's program. ``SandboxUnavailableError`` when it cannot be run."""
     named = os.environ.get(PATH_VARIABLE)
     path = named or str(Path(__file__).parents[1] / "bin" / "cwsandboxd")
     if not os.access(path, os.X_OK):
@@ -148,7 +149,7 @@ def _program() -> str:
 
 
 def _start() -> _Daemon:
-    program = _program()
+    path = program()
     _sweep(_base())
     with contextlib.ExitStack() as closing, contextlib.ExitStack() as undoing:
         # Descriptors come first: where there are none left, no directory is left behind.
@@ -162,7 +163,7 @@ def _start() -> _Daemon:
             try:
                 daemon = _Daemon(_Directory(_base()), ours)
                 undoing.callback(daemon.end)
-                _spawn(program, daemon, theirs.fileno(), ready_in_daemon)
+                _spawn(path, daemon, theirs.fileno(), ready_in_daemon)
             finally:
                 os.close(ready_in_daemon)
         _await_ready(daemon, ready)

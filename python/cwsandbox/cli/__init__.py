@@ -10,11 +10,15 @@ try:
 except ImportError as error:
     raise ImportError("the command line needs click", name="cwsandbox.cli") from error
 
+from cwsandbox.cli.completion import print_completion
+from cwsandbox.cli.daemon import run_daemon
 from cwsandbox.cli.delete import delete_sandbox
 from cwsandbox.cli.exec import exec_command
 from cwsandbox.cli.get import get_sandbox
 from cwsandbox.cli.list import list_sandboxes
+from cwsandbox.cli.local import run_local
 from cwsandbox.cli.program import Program, use_auth
+from cwsandbox.cli.run import run_command
 from cwsandbox.cli.stop import stop_sandbox
 
 __all__ = ["cli"]
@@ -44,5 +48,9 @@ for command in (
     exec_command,
     delete_sandbox,
     stop_sandbox,
+    run_command,
+    run_daemon,
+    run_local,
+    print_completion,
 ):
     cli.add_command(command)

@@ -1,0 +1,62 @@
+"""``cwsandbox run``."""
+
+from __future__ import annotations
+
+import math
+from contextlib import ExitStack
+
+import click
+
+from cwsandbox._service import endpoint
+from cwsandbox.cli import command as _command
+from cwsandbox.cli.signals import Ended, ended_by_signals
+from cwsandbox.cli.streamed import Sandbox, feed, pass_on
+
+
+@click.command("run", context_settings={"allow_interspersed_args": False})
+@_command.interactive_option
+@_command.env_option
+@_command.cwd_option
+@_command.run_timeout_option
+@click.option("--image", help="The container image. Default: the library's.")
+@click.option("--keep", is_flag=True, help="Leave the sandbox running; its id goes to stderr.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def run_command(
+    command: tuple[str, ...],
+    interactive: bool,
+    variables: dict[str, str] | None,
+    cwd: str | None,
+    timeout: float | None,
+    image: str | None,
+    keep: bool,
+) -> None:
+    """Run a command in a sandbox of its own; exit with its code.
+
+    Its output goes to stdout and stderr unchanged, as it comes. The sandbox is stopped when the command has ended, and
+    also after Ctrl-C, SIGTERM and SIGHUP; a second signal does not wait for that. Options stand in front of the
+    command: `cwsandbox run --env A=1 -- ls -l`.
+    """
+    if keep and endpoint.base_url(None) == endpoint.LOCAL:
+        raise click.UsageError(
+            "--keep needs a service that outlives this command, and CWSANDBOX_BASE_URL is 'local'. "
+            "`cwsandbox daemon` runs one."
+        )
+    sandbox = Sandbox(container_image=image, environment_variables=variables)
+    try:
+        with ended_by_signals(), ExitStack() as stopping:
+            stopping.enter_context(sandbox)
+            if keep:
+                stopping.pop_all()
+                click.echo(f"Sandbox {sandbox.sandbox_id} is kept.", err=True)
+            process = sandbox.exec(
+                command,
+                cwd=cwd,
+                timeout_seconds=math.inf if timeout is None else timeout,
+                stdin=interactive,
+            )
+            if process.stdin is not None:
+                feed(process.stdin)
+            code = pass_on(process)
+    except Ended as end:
+        code = end.exit_code
+    raise click.exceptions.Exit(code)
