@@ -29,7 +29,7 @@ class Program:
         )
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
-        """Ctrl-C reaches it, also from a test run in the background of a shell, which is started with SIGINT ignored."""
+        """Ctrl-C reaches it, even if this process has SIGINT ignored, as in the background of a shell."""
         return subprocess.Popen(["env", "--default-signal=INT", PATH, *words], **options)
 
 

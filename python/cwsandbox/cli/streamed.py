@@ -31,11 +31,16 @@ def pass_on(process: Process) -> int:
     Raises what the command fails with. If this thread is interrupted, or nobody reads stdout any more, the command is
     cancelled.
     """
-    errors = threading.Thread(target=_copy, args=(process.stderr, True), daemon=True)
+    # Held from here on: what comes for a stream without a reader is dropped while the other one is waited for.
+    out, err = process.stdout, process.stderr
+    failures: list[CWSandboxError] = []
+    errors = threading.Thread(target=_copy, args=(err, True, failures), daemon=True)
     errors.start()
     with _cancelled_if_left(process):
-        _copy(process.stdout, False)
+        _copy(out, False, failures)
         errors.join()
+        for failure in failures:
+            raise failure
         code = process.result().returncode
     return code if 0 <= code <= 255 else _NO_CODE
 
@@ -56,12 +61,13 @@ def _cancelled_if_left(process: Process) -> Iterator[None]:
         raise
 
 
-def _copy(stream: StreamReader[str], is_stderr: bool) -> None:
+def _copy(stream: StreamReader[str], is_stderr: bool, failures: list[CWSandboxError]) -> None:
     try:
         for piece in _pieces(stream):
             click.echo(piece, nl=False, err=is_stderr)
-    except CWSandboxError:
-        pass  # the command's own result raises it as well
+    except CWSandboxError as failure:
+        failures.append(failure)
+        stream.close()  # so that the other one need not wait for it
     except OSError:
         if not is_stderr:
             raise
