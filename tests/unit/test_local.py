@@ -172,7 +172,7 @@ def test_without_descriptors_nothing_is_left(free: int, install: Install, short_
                 fillers.append(os.open(os.devnull, os.O_RDONLY))
         for _ in range(free):
             os.close(fillers.pop())
-        with contextlib.suppress(OSError, SandboxUnavailableError):
+        with contextlib.suppress(SandboxUnavailableError):
             _local.target()
     finally:
         for fd in fillers:
@@ -232,7 +232,28 @@ def test_no_program(mode: int | None, monkeypatch: pytest.MonkeyPatch, short_bas
 
 def test_a_program_that_is_none(install: Install, short_base: Path) -> None:
     install("").write_bytes(b"\x00")
-    with pytest.raises(OSError, match="Exec format"):
+    with pytest.raises(SandboxUnavailableError, match=r"cannot be started.*Exec format"):
+        _local.target()
+    assert list(short_base.iterdir()) == []
+
+
+def test_where_no_file_can_be_made(
+    install: Install, short_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(READY)
+    monkeypatch.setattr(tempfile, "tempdir", str(short_base / "missing"))
+    with pytest.raises(SandboxUnavailableError, match=r"cannot be started.*missing"):
+        _local.target()
+    monkeypatch.setattr(tempfile, "tempdir", str(short_base))
+
+    def log_directory(*arguments: object, **options: object) -> str:
+        made = Path(make_directory(*arguments, **options))  # type: ignore[call-overload]
+        (made / "log").mkdir()  # so that the file cannot be made
+        return str(made)
+
+    make_directory = tempfile.mkdtemp
+    monkeypatch.setattr(tempfile, "mkdtemp", log_directory)
+    with pytest.raises(SandboxUnavailableError, match=r"cannot be started.*log"):
         _local.target()
     assert list(short_base.iterdir()) == []
 

@@ -132,7 +132,14 @@ def target() -> str:
             _unreachable.append(_daemon)
             _daemon = None
         if _daemon is None:
-            _daemon = _start()
+            try:
+                _daemon = _start()
+            except (
+                OSError
+            ) as error:  # a full disk, no descriptors, no directory for temporary files
+                raise SandboxUnavailableError(
+                    f"The local sandbox daemon cannot be started: {error}"
+                ) from error
         return _daemon.target
 
 
