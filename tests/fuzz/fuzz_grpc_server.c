@@ -22,7 +22,7 @@ static void on_message(struct cws_server_call *call, const uint8_t *data, size_t
     struct cws_block *reply = cws_server_message_new(len);
     REQUIRE(reply);
     if (len)
-        memcpy(reply->data + CWS_SERVER_PREFIX, data, len);
+        memcpy(reply->data + CWS_FRAME_PREFIX, data, len);
     cws_server_call_send(call, reply);
 }
 

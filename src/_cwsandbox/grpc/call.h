@@ -9,6 +9,7 @@
 
 #include "base/block.h"
 #include "grpc/channel.h"
+#include "grpc/frame.h"
 #include "grpc/status.h"
 
 struct cws_call;
@@ -39,17 +40,15 @@ struct cws_call_options {
     bool holds_back;      /* the peer's window depends on cws_call_set_held, and does not grow */
 };
 
-/* Bytes in front of a message in its block: the gRPC prefix, which cws_call_send fills in. */
-#define CWS_CALL_PREFIX 5
-
 /* Starts the call. `events` are never called from inside. NULL when out of memory. */
 struct cws_call *cws_call_start(struct cws_channel *channel, const struct cws_call_options *options,
                                 const struct cws_call_events *events, void *ctx);
 
-/* Queues one message: block->data holds CWS_CALL_PREFIX bytes, then the message. Takes the block
- * over. It is settled with CWS_OK once flow control has let it pass to the connection; the first
- * message is settled only when the call can no longer be sent again elsewhere. Otherwise it is
- * settled with CWS_CLOSED. Either may happen from inside this call or later, on the loop thread. */
+/* Queues one message: block->data holds CWS_FRAME_PREFIX bytes, which are filled in here, then
+ * the message. Takes the block over. It is settled with CWS_OK once flow control has let it pass to
+ * the connection; the first message is settled only when the call can no longer be sent again
+ * elsewhere. Otherwise it is settled with CWS_CLOSED. Either may happen from inside this call or
+ * later, on the loop thread. */
 void cws_call_send(struct cws_call *call, struct cws_block *message);
 
 /* Ends the request after the messages that are queued. */

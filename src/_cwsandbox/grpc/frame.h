@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 
+/* In front of each message: whether it is compressed (1 byte), and its length (4). */
 enum { CWS_FRAME_PREFIX = 5 };
 
 struct cws_frame_reader {

@@ -14,6 +14,7 @@
 
 #include "base/block.h"
 #include "base/clock.h"
+#include "grpc/frame.h"
 #include "grpc/status.h"
 #include "io/loop.h"
 #include "io/transport.h"
@@ -96,9 +97,8 @@ uint64_t cws_server_call_deadline_ns(const struct cws_server_call *call);
 /* Adds a header to the answer. Both texts must be static. Only before anything has been sent. */
 void cws_server_call_set_header(struct cws_server_call *call, const char *name, const char *value);
 
-/* Room for one response message of `len` bytes: write it to block->data + CWS_SERVER_PREFIX and
+/* Room for one response message of `len` bytes: write it to block->data + CWS_FRAME_PREFIX and
  * pass the block to cws_server_call_send. NULL when out of memory. */
-#define CWS_SERVER_PREFIX 5
 struct cws_block *cws_server_message_new(size_t len);
 
 /* Queues the message, which is taken over in every case. It is dropped if the call has ended. */

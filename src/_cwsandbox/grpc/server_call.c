@@ -2,12 +2,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "grpc/frame.h"
 #include "grpc/metadata.h"
 #include "grpc/server_private.h"
 #include "io/timer.h"
-
-static_assert(CWS_SERVER_PREFIX == CWS_FRAME_PREFIX, "room for the message prefix");
 
 struct cws_server_call {
     struct cws_server *server;
@@ -451,7 +448,7 @@ void cws_server_call_set_header(struct cws_server_call *call, const char *name, 
 struct cws_block *cws_server_message_new(size_t len)
 {
     struct cws_block *block =
-        len <= SIZE_MAX - CWS_SERVER_PREFIX ? cws_block_new(CWS_SERVER_PREFIX + len) : NULL;
+        len <= SIZE_MAX - CWS_FRAME_PREFIX ? cws_block_new(CWS_FRAME_PREFIX + len) : NULL;
     if (block)
         cws_frame_prefix(block->data, len);
     return block;

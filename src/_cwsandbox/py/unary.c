@@ -46,14 +46,14 @@ static struct cws_block *make_request(const ProtobufCMessageDescriptor *desc, Py
 {
     uint8_t *bytes;
     size_t len;
-    const size_t headroom = offsetof(struct cws_block, data) + CWS_CALL_PREFIX;
+    const size_t headroom = offsetof(struct cws_block, data) + CWS_FRAME_PREFIX;
     if (py_message_from_python(desc, request, headroom, &bytes, &len) < 0)
         return NULL;
     struct cws_block *block = (struct cws_block *)bytes;
     cws_list_init(&block->node);
     block->settled = NULL;
     block->owner = NULL;
-    block->len = CWS_CALL_PREFIX + len;
+    block->len = CWS_FRAME_PREFIX + len;
     block->off = 0;
     return block;
 }

@@ -131,10 +131,10 @@ struct cws_block *cws_exec_wire_init_block(const uint8_t *init, size_t init_len,
 {
     bool by_shell = target->cwd && !(target->extensions & CWS_EXTENSION_CWD);
     size_t len = target_size(target, by_shell) + init_len;
-    struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + header_size(TAG_INIT, len) + len);
+    struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + header_size(TAG_INIT, len) + len);
     if (!block)
         return NULL;
-    uint8_t *at = put_header(block->data + CWS_CALL_PREFIX, TAG_INIT, len);
+    uint8_t *at = put_header(block->data + CWS_FRAME_PREFIX, TAG_INIT, len);
     at = put_text(at, TAG_SANDBOX_ID, target->sandbox_id);
     for (size_t i = 0; by_shell && i < CWS_ARRAY_LEN(shell_words); i++)
         at = put_text(at, TAG_COMMAND, shell_words[i]);
@@ -147,9 +147,9 @@ struct cws_block *cws_exec_wire_init_block(const uint8_t *init, size_t init_len,
 
 struct cws_block *cws_exec_wire_stdin_block(const uint8_t *data, size_t len)
 {
-    struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + header_size(TAG_STDIN, len) + len);
+    struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + header_size(TAG_STDIN, len) + len);
     if (block) {
-        uint8_t *at = put_header(block->data + CWS_CALL_PREFIX, TAG_STDIN, len);
+        uint8_t *at = put_header(block->data + CWS_FRAME_PREFIX, TAG_STDIN, len);
         if (len)
             memcpy(at, data, len);
     }
@@ -158,9 +158,9 @@ struct cws_block *cws_exec_wire_stdin_block(const uint8_t *data, size_t len)
 
 struct cws_block *cws_exec_wire_close_block(void)
 {
-    struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + header_size(TAG_CLOSE, 0));
+    struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + header_size(TAG_CLOSE, 0));
     if (block)
-        put_header(block->data + CWS_CALL_PREFIX, TAG_CLOSE, 0);
+        put_header(block->data + CWS_FRAME_PREFIX, TAG_CLOSE, 0);
     return block;
 }
 

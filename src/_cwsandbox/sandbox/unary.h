@@ -34,7 +34,7 @@ struct cws_unary {
     char path[]; /* NUL-terminated; fixed at start */
 };
 
-/* Starts the call. `path` is copied. `request` has CWS_CALL_PREFIX bytes of room in front, and is
+/* Starts the call. `path` is copied. `request` has CWS_FRAME_PREFIX bytes of room in front, and is
  * taken over on success. `timeout_s` counts from now; negative: none. The caller gets one
  * reference. CWS_NO_MEMORY. Any thread. */
 enum cws_status cws_unary_start(struct cws_channel *channel, const char *path,

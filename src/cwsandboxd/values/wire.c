@@ -97,6 +97,6 @@ struct cws_block *cwsd_wire_pack(const void *message)
 {
     struct cws_block *block = cws_server_message_new(protobuf_c_message_get_packed_size(message));
     if (block)
-        protobuf_c_message_pack(message, block->data + CWS_SERVER_PREFIX);
+        protobuf_c_message_pack(message, block->data + CWS_FRAME_PREFIX);
     return block;
 }

@@ -393,9 +393,9 @@ static bool run_with_failing(struct client_bed *bed, size_t n)
     client_bed_open(bed, NULL);
     cws_alloc_fail_at(n);
     struct rpc *rpc = rpc_start_until(bed, ECHO_PATH, cws_clock_deadline_ns(30));
-    struct cws_block *block = rpc->call ? cws_block_new(CWS_CALL_PREFIX + 70000) : NULL;
+    struct cws_block *block = rpc->call ? cws_block_new(CWS_FRAME_PREFIX + 70000) : NULL;
     if (block) {
-        fill_pattern(block->data + CWS_CALL_PREFIX, 70000, 0);
+        fill_pattern(block->data + CWS_FRAME_PREFIX, 70000, 0);
         cws_call_send(rpc->call, block);
         rpc_half_close(rpc);
         rpc_wait(rpc);

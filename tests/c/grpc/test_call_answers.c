@@ -232,8 +232,8 @@ static void test_refused_streams_are_sent_again(void **state)
         rpc_assert_ended(rpc, CWS_GRPC_OK, NULL);
         assert_int_equal(h2_seen(&bed->raw[0]), n + 1);
         struct h2_record *last = h2_nth(&bed->raw[0], n);
-        assert_int_equal(last->data_len, 1000 + CWS_CALL_PREFIX); /* the whole message once more */
-        assert_int_equal(rpc->settled.ok, 1);                     /* and settled once */
+        assert_int_equal(last->data_len, 1000 + CWS_FRAME_PREFIX); /* the whole message once more */
+        assert_int_equal(rpc->settled.ok, 1);                      /* and settled once */
         assert_int_equal(rpc->settled.closed, 0);
         client_bed_close(bed);
     }

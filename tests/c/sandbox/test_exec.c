@@ -302,7 +302,7 @@ static void test_a_message_that_cannot_be_decoded(void **state)
     struct cws_exec *exec = exec_start(bed, false, -1);
     struct remote *remote = wait_remote(bed, 0);
     struct cws_block *block = cws_server_message_new(3);
-    memcpy(block->data + CWS_SERVER_PREFIX, "\x12\x7f!", 3);
+    memcpy(block->data + CWS_FRAME_PREFIX, "\x12\x7f!", 3);
     cws_server_call_send(remote->call, block);
     exec_wait(bed, exec);
     assert_end(exec, CWS_EXEC_STATUS);
@@ -319,7 +319,7 @@ static void test_frames_of_the_future_are_skipped(void **state)
     struct cws_exec *exec = exec_start(bed, false, -1);
     struct remote *remote = wait_remote(bed, 0);
     struct cws_block *block = cws_server_message_new(3);
-    memcpy(block->data + CWS_SERVER_PREFIX, "\x7a\x01x", 3);
+    memcpy(block->data + CWS_FRAME_PREFIX, "\x7a\x01x", 3);
     cws_server_call_send(remote->call, block);
     cws_server_call_send(remote->call, cws_server_message_new(0));
     remote_end(remote, 0);

@@ -22,7 +22,7 @@ static Request *unpack_request(const struct cws_block *block)
     ProtobufCMessage *message = NULL;
     assert_non_null(block);
     assert_int_equal(cws_proto_unpack(&coreweave__sandbox__v1__exec_stream_request__descriptor,
-                                      block->data + CWS_CALL_PREFIX, block->len - CWS_CALL_PREFIX,
+                                      block->data + CWS_FRAME_PREFIX, block->len - CWS_FRAME_PREFIX,
                                       &message),
                      CWS_OK);
     return (Request *)message;

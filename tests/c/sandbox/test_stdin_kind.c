@@ -35,9 +35,9 @@ static void typist_drop(struct cws_stdin *stdin_)
 
 static struct cws_block *typist_message(const uint8_t *data, size_t len)
 {
-    struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + len);
+    struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + len);
     if (block)
-        memcpy(block->data + CWS_CALL_PREFIX, data, len);
+        memcpy(block->data + CWS_FRAME_PREFIX, data, len);
     return block;
 }
 

@@ -86,7 +86,7 @@ static void followed_send(struct followed *one, const char *text)
     struct cws_block *block =
         cws_server_message_new(coreweave__sandbox__v1__log_entry__get_packed_size(&entry));
     assert_non_null(block);
-    coreweave__sandbox__v1__log_entry__pack(&entry, block->data + CWS_SERVER_PREFIX);
+    coreweave__sandbox__v1__log_entry__pack(&entry, block->data + CWS_FRAME_PREFIX);
     cws_server_call_send(one->call, block);
 }
 
@@ -159,12 +159,12 @@ static void logs_send(struct cws_tenant *tenant)
     request.container = logs->container;
     request.follow = true;
     size_t len = coreweave__sandbox__v1__stream_logs_request__get_packed_size(&request);
-    struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + len);
+    struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + len);
     if (!block) { /* ends inside of the call */
         logs_conclude(logs, LOGS_FAILED);
         return;
     }
-    coreweave__sandbox__v1__stream_logs_request__pack(&request, block->data + CWS_CALL_PREFIX);
+    coreweave__sandbox__v1__stream_logs_request__pack(&request, block->data + CWS_FRAME_PREFIX);
     logs->call = cws_call_start(logs->sandbox->loop_only.channel, &options, &logs_events, logs);
     assert_non_null(logs->call);
     cws_call_send(logs->call, block);

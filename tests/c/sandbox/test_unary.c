@@ -11,9 +11,9 @@
 
 static struct cws_block *request_of(size_t len)
 {
-    struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + len);
+    struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + len);
     assert_non_null(block);
-    fill_pattern(block->data + CWS_CALL_PREFIX, len, 0);
+    fill_pattern(block->data + CWS_FRAME_PREFIX, len, 0);
     return block;
 }
 

@@ -221,9 +221,9 @@ static inline struct rpc *rpc_start(struct client_bed *bed, const char *path)
 /* Queues one message of the pattern; rpc->settled counts how it was settled. */
 static inline void rpc_send(struct rpc *rpc, size_t len)
 {
-    struct cws_block *block = cws_block_new(CWS_CALL_PREFIX + len);
+    struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + len);
     assert_non_null(block);
-    fill_pattern(block->data + CWS_CALL_PREFIX, len, 0);
+    fill_pattern(block->data + CWS_FRAME_PREFIX, len, 0);
     block->settled = h2_on_settled;
     block->owner = &rpc->settled;
     rpc->in_call = true;

@@ -138,7 +138,7 @@ static inline void remote_send(struct remote *remote,
         cws_server_call_finish(remote->call, CWS_GRPC_RESOURCE_EXHAUSTED, "no memory", NULL, 0);
         return;
     }
-    coreweave__sandbox__v1__exec_stream_response__pack(response, block->data + CWS_SERVER_PREFIX);
+    coreweave__sandbox__v1__exec_stream_response__pack(response, block->data + CWS_FRAME_PREFIX);
     cws_server_call_send(remote->call, block);
 }
 

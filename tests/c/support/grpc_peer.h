@@ -115,7 +115,7 @@ static inline void served_send(struct served *served, size_t len)
 {
     struct cws_block *block = cws_server_message_new(len);
     assert_non_null(block);
-    fill_pattern(block->data + CWS_SERVER_PREFIX, len, 0);
+    fill_pattern(block->data + CWS_FRAME_PREFIX, len, 0);
     cws_server_call_send(served->call, block);
 }
 
@@ -135,7 +135,7 @@ static inline void echo_message(struct cws_server_call *call, const uint8_t *dat
         return;
     }
     if (len)
-        memcpy(block->data + CWS_SERVER_PREFIX, data, len);
+        memcpy(block->data + CWS_FRAME_PREFIX, data, len);
     cws_server_call_send(call, block);
 }
 

@@ -182,15 +182,15 @@ static void test_responses(void **state)
     cwsd_pb_stream_response response = COREWEAVE__SANDBOX__V1__EXEC_STREAM_RESPONSE__INIT;
     struct cws_block *block = cwsd_wire_pack(&response); /* without a byte, and still a message */
     assert_non_null(block);
-    assert_int_equal(block->len, CWS_SERVER_PREFIX);
+    assert_int_equal(block->len, CWS_FRAME_PREFIX);
     cws_block_settle(block, CWS_OK);
 
     cwsd_pb_delete_request request = COREWEAVE__SANDBOX__V1__DELETE_SANDBOX_REQUEST__INIT;
     request.sandbox_id = (char *)"sb-1";
     block = cwsd_wire_pack(&request);
     assert_non_null(block);
-    assert_int_equal(block->len, CWS_SERVER_PREFIX + 6);
-    assert_memory_equal(block->data + CWS_SERVER_PREFIX, "\x0a\x04sb-1", 6);
+    assert_int_equal(block->len, CWS_FRAME_PREFIX + 6);
+    assert_memory_equal(block->data + CWS_FRAME_PREFIX, "\x0a\x04sb-1", 6);
     cws_block_settle(block, CWS_OK);
     cws_alloc_fail_at(1);
     assert_null(cwsd_wire_pack(&request));
