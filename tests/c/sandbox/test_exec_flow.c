@@ -24,6 +24,25 @@ static struct cws_exec *start(struct exec_bed *bed, enum cws_output_kept kept)
     return exec_start_with(bed, (struct cws_exec_options){.timeout_s = -1, .kept = kept});
 }
 
+/* A bed with one command; *out_remote is its end on the server. */
+static struct cws_exec *begin(struct exec_bed *bed, enum cws_output_kept kept,
+                              struct remote **out_remote)
+{
+    exec_bed_open(bed);
+    struct cws_exec *exec = start(bed, kept);
+    *out_remote = wait_remote(bed, 0);
+    return exec;
+}
+
+/* Waits for the end, which the server has been told to send, and closes the bed. */
+static void finish(struct exec_bed *bed, struct cws_exec *exec)
+{
+    exec_wait(bed, exec);
+    assert_int_equal(exec->end, CWS_EXEC_EXITED);
+    cws_exec_let_go(exec);
+    exec_bed_close(bed);
+}
+
 /* Lines there are, up to `most` bytes of them. */
 static size_t take(struct cws_output *output, size_t most)
 {
@@ -48,9 +67,8 @@ static void never(struct cws_observer *observer)
 static void test_a_reader_that_sleeps_holds_the_command_back(void **state)
 {
     struct exec_bed *bed = *state;
-    exec_bed_open(bed);
-    struct cws_exec *exec = start(bed, CWS_OUTPUT_UNREAD);
-    struct remote *remote = wait_remote(bed, 0);
+    struct remote *remote;
+    struct cws_exec *exec = begin(bed, CWS_OUTPUT_UNREAD, &remote);
     cws_output_attach(&exec->out);
     cws_output_attach(&exec->err);
     remote_lines(remote, false, MUCH / 2);
@@ -70,20 +88,17 @@ static void test_a_reader_that_sleeps_holds_the_command_back(void **state)
     }
     assert_true(most <= WINDOW);
     exec_wait(bed, exec);
-    assert_int_equal(exec->end, CWS_EXEC_EXITED);
     assert_int_equal(out, MUCH / 2);
     assert_int_equal(err, MUCH / 2);
-    cws_exec_let_go(exec);
-    exec_bed_close(bed);
+    finish(bed, exec);
 }
 
 /* Nobody waits for what cannot come: the other stream has no reader. */
 static void test_a_stream_without_a_reader_does_not_hold_back_the_other(void **state)
 {
     struct exec_bed *bed = *state;
-    exec_bed_open(bed);
-    struct cws_exec *exec = start(bed, CWS_OUTPUT_UNREAD);
-    struct remote *remote = wait_remote(bed, 0);
+    struct remote *remote;
+    struct cws_exec *exec = begin(bed, CWS_OUTPUT_UNREAD, &remote);
     remote_lines(remote, true, MUCH);
     remote_output(remote, false, "done\n");
     WAIT_FOR(bed->client.loop, exec->err.synced.size > WINDOW - 2 * MESSAGE);
@@ -103,17 +118,14 @@ static void test_a_stream_without_a_reader_does_not_hold_back_the_other(void **s
     assert_int_equal(cws_output_take(&exec->err, CWS_OUTPUT_LINE, &line, NULL), CWS_OUTPUT_GAP);
     assert_int_equal(line.len + take(&exec->err, MUCH), MUCH);
     remote_end(remote, 0);
-    exec_wait(bed, exec);
-    cws_exec_let_go(exec);
-    exec_bed_close(bed);
+    finish(bed, exec);
 }
 
 static void test_who_waits_for_the_end_does_not_wait_for_readers(void **state)
 {
     struct exec_bed *bed = *state;
-    exec_bed_open(bed);
-    struct cws_exec *exec = start(bed, CWS_OUTPUT_UNREAD);
-    struct remote *remote = wait_remote(bed, 0);
+    struct remote *remote;
+    struct cws_exec *exec = begin(bed, CWS_OUTPUT_UNREAD, &remote);
     remote_lines(remote, false, MUCH);
     remote_lines(remote, true, MUCH);
     remote_end(remote, 0);
@@ -121,21 +133,18 @@ static void test_who_waits_for_the_end_does_not_wait_for_readers(void **state)
     struct cws_observer observer = {.notify = never};
     assert_true(cws_future_observe(&exec->future, &observer));
     exec_wait(bed, exec);
-    assert_int_equal(exec->end, CWS_EXEC_EXITED);
     assert_true(cws_output_held(&exec->out) <= CWS_EXEC_UNREAD_MAX);
     size_t in_front;
     assert_int_equal(cws_output_omitted(&exec->out, &in_front), MUCH);
-    cws_exec_let_go(exec);
-    exec_bed_close(bed);
+    finish(bed, exec);
 }
 
 /* A reader that is gone holds nothing back. */
 static void test_a_reader_that_leaves(void **state)
 {
     struct exec_bed *bed = *state;
-    exec_bed_open(bed);
-    struct cws_exec *exec = start(bed, CWS_OUTPUT_UNREAD);
-    struct remote *remote = wait_remote(bed, 0);
+    struct remote *remote;
+    struct cws_exec *exec = begin(bed, CWS_OUTPUT_UNREAD, &remote);
     cws_output_attach(&exec->out);
     struct cws_observer observer = {.notify = never};
     assert_true(cws_future_observe(&exec->future, &observer));
@@ -145,17 +154,14 @@ static void test_a_reader_that_leaves(void **state)
     settle(bed->client.loop);
     assert_true(is_held_back(remote));
     cws_output_detach(&exec->out);
-    exec_wait(bed, exec);
-    cws_exec_let_go(exec);
-    exec_bed_close(bed);
+    finish(bed, exec);
 }
 
 static void test_closed_streams_are_discarded(void **state)
 {
     struct exec_bed *bed = *state;
-    exec_bed_open(bed);
-    struct cws_exec *exec = start(bed, CWS_OUTPUT_UNREAD);
-    struct remote *remote = wait_remote(bed, 0);
+    struct remote *remote;
+    struct cws_exec *exec = begin(bed, CWS_OUTPUT_UNREAD, &remote);
     cws_output_attach(&exec->out);
     cws_output_attach(&exec->err);
     remote_lines(remote, true, MUCH);
@@ -165,9 +171,7 @@ static void test_closed_streams_are_discarded(void **state)
     WAIT_FOR(bed->client.loop, exec->out.synced.size > 0);
     assert_int_equal(exec->err.synced.head_len, 0);
     remote_end(remote, 0);
-    exec_wait(bed, exec);
-    cws_exec_let_go(exec);
-    exec_bed_close(bed);
+    finish(bed, exec);
 }
 
 /* Its handle was dropped: nothing is kept of what comes, nor of what has come. */
@@ -205,9 +209,8 @@ static void test_what_nobody_can_ask_for_is_discarded(void **state)
 static void test_what_nobody_can_ask_for_after_the_end_is_freed(void **state)
 {
     struct exec_bed *bed = *state;
-    exec_bed_open(bed);
-    struct cws_exec *exec = start(bed, CWS_OUTPUT_ALL);
-    struct remote *remote = wait_remote(bed, 0);
+    struct remote *remote;
+    struct cws_exec *exec = begin(bed, CWS_OUTPUT_ALL, &remote);
     remote_lines(remote, false, MUCH);
     remote_end(remote, 0);
     exec_wait(bed, exec);
@@ -224,9 +227,8 @@ static void test_what_nobody_can_ask_for_after_the_end_is_freed(void **state)
 static void test_with_both_readers_closed_the_ends_are_kept(void **state)
 {
     struct exec_bed *bed = *state;
-    exec_bed_open(bed);
-    struct cws_exec *exec = start(bed, CWS_OUTPUT_ALL);
-    struct remote *remote = wait_remote(bed, 0);
+    struct remote *remote;
+    struct cws_exec *exec = begin(bed, CWS_OUTPUT_ALL, &remote);
     remote_lines(remote, false, MUCH);
     cws_exec_close_output(exec, &exec->out);
     WAIT_FOR(bed->client.loop, exec->out.synced.size == MUCH);
@@ -241,8 +243,7 @@ static void test_with_both_readers_closed_the_ends_are_kept(void **state)
     assert_int_equal(cws_output_size(&exec->out), MUCH + CWS_EXEC_CLOSED_MAX / 2);
     assert_int_equal(cws_output_omitted(&exec->out, &in_front), 3 * MUCH - CWS_EXEC_CLOSED_MAX / 2);
     assert_int_equal(cws_output_size(&exec->err), CWS_EXEC_CLOSED_MAX);
-    cws_exec_let_go(exec);
-    exec_bed_close(bed);
+    finish(bed, exec);
 }
 
 /* --- readers beside the loop's thread --- */
