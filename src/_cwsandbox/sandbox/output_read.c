@@ -150,10 +150,8 @@ static bool find_text_end(struct cws_output *output, size_t max, bool all)
 
 static bool find_end(struct cws_output *output, enum cws_output_item item, bool ended)
 {
-    if (item == CWS_OUTPUT_BYTES)
-        return find_text_end(output, CWS_OUTPUT_TEXT_MAX, true);
-    if (item == CWS_OUTPUT_TEXT)
-        return find_text_end(output, CWS_OUTPUT_TEXT_MAX, false) ||
+    if (item != CWS_OUTPUT_LINE)
+        return find_text_end(output, CWS_OUTPUT_TEXT_MAX, item == CWS_OUTPUT_BYTES) ||
                (ended && find_text_end(output, CWS_OUTPUT_TEXT_MAX, true));
     bool found = find_line_end(output);
     if (output->reader_only.line_len <= CWS_OUTPUT_LINE_MAX || output->kept != CWS_OUTPUT_UNREAD)
