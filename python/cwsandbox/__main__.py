@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command line; say what is missing if it is not installed."""
@@ -16,6 +18,8 @@ def main() -> None:
             "The command line needs click, which is not installed.\n"
             "Install it with: pip install cwsandbox[cli]"
         )
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     cli()
 
 

@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 
 import pytest
@@ -62,6 +63,23 @@ def test_another_missing_module_is_not_taken_for_click() -> None:
     done = without("cwsandbox.cli.values")
     assert "ImportError" in done.stderr or "ModuleNotFoundError" in done.stderr
     assert "pip install" not in done.stderr
+
+
+def test_ctrl_c_while_it_still_loads() -> None:
+    script = """
+        import sys
+        class Impatient:
+            def find_spec(self, name, path, target=None):
+                if name == "click":
+                    raise KeyboardInterrupt
+        sys.meta_path.insert(0, Impatient())
+        from cwsandbox.__main__ import main
+        main()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, b"")
 
 
 def test_no_daemon_there(program: Program) -> None:
