@@ -134,9 +134,7 @@ def target() -> str:
         if _daemon is None:
             try:
                 _daemon = _start()
-            except (
-                OSError
-            ) as error:  # a full disk, no descriptors, no directory for temporary files
+            except OSError as error:  # such as a full disk
                 raise SandboxUnavailableError(
                     f"The local sandbox daemon cannot be started: {error}"
                 ) from error
