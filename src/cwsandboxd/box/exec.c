@@ -393,11 +393,19 @@ enum cws_status cwsd_exec_start(struct cwsd_box *box, const struct cwsd_exec_opt
     return CWS_OK;
 }
 
+/* The init has not heard of it yet. */
+static bool is_queued(const struct cwsd_exec *exec)
+{
+    return !cws_list_is_empty(&exec->start.node);
+}
+
 void cwsd_exec_free(struct cwsd_exec *exec)
 {
     exec->freed = true;
     close_stdin(exec);
-    if (exec->box) {
+    if (exec->box && is_queued(exec)) {
+        give_back_id(exec);
+    } else if (exec->box) {
         if (!exec->exited)
             cwsd_line_send(&exec->box->line, &exec->kill);
         hand_over_pipes(exec);

@@ -103,15 +103,39 @@ static void test_a_kill_is_not_given_up(void **state)
     box_close(&world); /* nothing is left of either */
 }
 
-static void test_a_freed_command_is_given_up_quietly(void **state)
+/* What the init has not heard of needs no kill, and holds no descriptors. */
+static void test_a_freed_command_is_withdrawn(void **state)
 {
     struct box_world world;
-    struct exec_world run;
     struct cwsd_exec_options options = echo_options();
     (void)state;
     box_open(&world, host);
+    unsigned before = count_entries("/proc/self/fd");
     refusing = ETOOMANYREFS;
+    for (int i = 0; i < 3; i++) {
+        struct exec_world run;
+        exec_open(&run, &world, &options);
+        exec_close(&run);
+        uv_run(cws_loop_uv(world.loop), UV_RUN_NOWAIT);
+        assert_int_equal(count_entries("/proc/self/fd"), before);
+    }
+    refusing = 0;
+    expect_script(&world, "echo hello", 0, "hello\n");
+    box_close(&world);
+}
+
+/* Nobody waits for an answer any more. */
+static void test_a_freed_command_s_pipes_are_given_up_quietly(void **state)
+{
+    struct box_world world;
+    struct exec_world run;
+    char *words[] = {(char *)"sleep", (char *)"300", NULL};
+    struct cwsd_exec_options options = {.command = {words, 2}};
+    (void)state;
+    box_open(&world, host);
     exec_open(&run, &world, &options);
+    RUN_UNTIL(&world, run.started);
+    refusing = ETOOMANYREFS;
     exec_close(&run);
     advance(&world, PATIENCE_NS + CWS_NS_PER_S);
     refusing = 0;
@@ -153,7 +177,8 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_a_command_fails_after_a_while),
     UNIT_TEST(test_each_gets_its_time),
     UNIT_TEST(test_a_kill_is_not_given_up),
-    UNIT_TEST(test_a_freed_command_is_given_up_quietly),
+    UNIT_TEST(test_a_freed_command_is_withdrawn),
+    UNIT_TEST(test_a_freed_command_s_pipes_are_given_up_quietly),
     UNIT_TEST(test_a_sandbox_fails_after_a_while),
 };
 
