@@ -44,7 +44,7 @@ def test_deletion_leaves_nothing_behind(own_daemon: Daemon) -> None:
         with Sandbox.run(environment_variables={"MARK": mark.value}) as sandbox:
             sandbox.exec(["sh", "-c", "echo x > /tmp/file; setsid sleep 300 &"]).result()
             assert host.descendants(own_daemon.pid)
-            assert mark.pids()
+            eventually(lambda: bool(mark.pids()), "the process in the background runs")
         eventually(lambda: not mark.pids(), "no process is left")
         eventually(lambda: not host.children(own_daemon.pid), "no child is left, not even dead")
         eventually(lambda: host.files(own_daemon.state_dir) <= before_files, "no file is left")
@@ -70,7 +70,7 @@ def test_end_of_the_daemon_ends_its_sandboxes(own_daemon: Daemon) -> None:
     sandbox = Sandbox.run(environment_variables={"MARK": mark.value})
     sandbox.exec(["sh", "-c", "setsid sleep 300 &"]).result()
     below = host.descendants(own_daemon.pid)
-    assert mark.pids()
+    eventually(lambda: bool(mark.pids()), "the process in the background runs")
     assert own_daemon.stop() == 0
     eventually(lambda: not mark.pids(), "no process is left")
     assert not any(host.is_alive(pid) for pid in below)
