@@ -68,9 +68,16 @@ def test_output_comes_while_the_command_runs(program: Program) -> None:
         assert process.wait(40) == 0
 
 
-def test_a_reader_that_has_enough(program: Program, unchanged: Callable[[], None]) -> None:
+@pytest.mark.parametrize(
+    "words",
+    ["run yes", "run sh -c 'yes >&2' 2>&1", "run sh -c 'yes >&2' 2>&1 >/dev/null"],
+    ids=["stdout", "both", "stderr"],
+)
+def test_a_reader_that_has_enough(
+    program: Program, unchanged: Callable[[], None], words: str
+) -> None:
     done = subprocess.run(
-        ["bash", "-c", '"$0" run yes | head -1; echo "${PIPESTATUS[0]}"', PATH],
+        ["bash", "-c", f'"$0" {words} | head -1; echo "${{PIPESTATUS[0]}}"', PATH],
         capture_output=True,
         timeout=40,
         check=False,

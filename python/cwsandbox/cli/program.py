@@ -31,7 +31,7 @@ class Program(click.Group):
 def leave_quietly() -> NoReturn:
     """Exit with 0: whoever read the output has seen enough of it."""
     # What is still buffered would be flushed at the end of the process, and fail again.
-    sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     raise click.exceptions.Exit(0)
 
 

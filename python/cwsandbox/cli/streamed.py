@@ -28,19 +28,31 @@ class Sandbox(KeepingSandbox):
 def pass_on(process: Process) -> int:
     """Copy a command's output to stdout and stderr until it has ended; its exit code.
 
-    Raises what the command fails with. If this thread is interrupted, or nobody reads stdout any more, the command is
-    cancelled.
+    Raises what the command fails with. If this thread is interrupted, or nobody reads stdout or stderr any more, the
+    command is cancelled.
     """
     # Held from here on: what comes for a stream without a reader is dropped while the other one is waited for.
     out, err = process.stdout, process.stderr
-    failures: list[CWSandboxError] = []
-    errors = threading.Thread(target=_copy, args=(err, True, failures), daemon=True)
+    failures: list[Exception] = []
+
+    def copy_errors() -> None:
+        try:
+            _copy(err, is_stderr=True)
+        except Exception as failure:  # told by the thread that waits for this one
+            failures.append(failure)
+            process.cancel()  # which ends the other stream, too
+
+    errors = threading.Thread(target=copy_errors, daemon=True)
     errors.start()
     with _cancelled_if_left(process):
-        _copy(out, False, failures)
+        try:
+            _copy(out, is_stderr=False)
+        except CWSandboxError as failure:
+            failures.append(failure)
+            out.close()  # so that the other one need not wait for it
         errors.join()
-        for failure in failures:
-            raise failure
+        if failures:
+            raise failures[0]
         code = process.result().returncode
     return code if 0 <= code <= 255 else _NO_CODE
 
@@ -61,17 +73,9 @@ def _cancelled_if_left(process: Process) -> Iterator[None]:
         raise
 
 
-def _copy(stream: StreamReader[str], is_stderr: bool, failures: list[CWSandboxError]) -> None:
-    try:
-        for piece in _pieces(stream):
-            click.echo(piece, nl=False, err=is_stderr)
-    except CWSandboxError as failure:
-        failures.append(failure)
-        stream.close()  # so that the other one need not wait for it
-    except OSError:
-        if not is_stderr:
-            raise
-        stream.close()  # nobody reads it: the command goes on
+def _copy(stream: StreamReader[str], *, is_stderr: bool) -> None:
+    for piece in _pieces(stream):
+        click.echo(piece, nl=False, err=is_stderr)
 
 
 def _pieces(stream: StreamReader[str]) -> Iterable[bytes | str]:
