@@ -27,7 +27,7 @@ def running() -> set[str | None]:
 def unchanged(base_url: str) -> Callable[[], None]:
     """Checks that every sandbox of the test is gone."""
     before = running()
-    return lambda: eventually(lambda: running() == before, "what was started has been stopped")
+    return lambda: eventually(lambda: running() <= before, "what was started has been stopped")
 
 
 def test_output_and_code(program: Program, unchanged: Callable[[], None]) -> None:
