@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import layers_python
-from circles import find_circle
+from circles import circle_faults
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = Path("src/_cwsandbox")
@@ -168,14 +168,7 @@ def circle(files: list[Path]) -> list[str]:
                 if folder is not None and (ROOT / folder / quoted).exists():
                     rooms.setdefault(room, set()).add(room_of(folder / quoted))
                     break
-    stale = []
-    for one, other in (tuple(f"src/{room}" for room in pair) for pair in CIRCLES):
-        if other in rooms.get(one, ()) and one in rooms.get(other, ()):
-            rooms[one].discard(other)
-        else:
-            stale.append(f"{one} and {other} are no circle any more: take them off CIRCLES")
-    found = find_circle(rooms)
-    return stale + ([f"circle: {' -> '.join(found)}"] if found else [])
+    return circle_faults(rooms, ((f"src/{one}", f"src/{other}") for one, other in CIRCLES))
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from circles import find_circle
+from circles import circle_faults
 
 PACKAGE = "cwsandbox"
 # From the ground up. On a floor are folders, and those files of the root that have a place of their own; "" is the
@@ -93,19 +93,6 @@ def upward(where: str, module: str, found: list[Import]) -> Iterator[str]:
             yield f"{where}:{line}: {name} stands above {module}"
 
 
-def circle(edges: Mapping[str, set[str]], excepted: Mapping[tuple[str, str], str]) -> list[str]:
-    """One offence if modules import each other in a loop, one for each excepted pair that does not."""
-    left = {module: set(targets) for module, targets in edges.items()}
-    stale = []
-    for one, other in excepted:
-        if other in left.get(one, ()) and one in left.get(other, ()):
-            left[one].discard(other)
-        else:
-            stale.append(f"{one} and {other} are no circle: take them off CIRCLES")
-    found = find_circle(left)
-    return stale + ([f"circle: {' -> '.join(found)}"] if found else [])
-
-
 def faults(
     python: Path, excepted: Mapping[tuple[str, str], str] = CIRCLES
 ) -> tuple[int, list[str]]:
@@ -124,4 +111,4 @@ def faults(
         where = str(path.relative_to(python.parent))
         found += upward(where, module, known)
         edges[module] = {target for _, target in known}
-    return len(files), found + circle(edges, excepted)
+    return len(files), found + circle_faults(edges, excepted)
