@@ -241,7 +241,7 @@ static struct py_process *stand_in_for(struct py_process *process)
         process_make(process->op.state, &stand_in_source, exec, &process->home, process->command);
     if (!made)
         return NULL;
-    py_input_init(&made->input, stand_in_failure, &made->op, &exec->stdin_);
+    py_input_init(&made->input, stand_in_failure, &made->op, &exec->input);
     made->principal = process;
     process->stand_in = made;
     return made;

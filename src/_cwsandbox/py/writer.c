@@ -9,7 +9,7 @@ struct py_writer {
 };
 
 void py_input_init(struct py_input *input, py_failure_fn *failure, struct py_operation *op,
-                   struct cws_stdin *queue)
+                   struct cws_input *queue)
 {
     *input = (struct py_input){.failure = failure, .op = op, .queue = queue};
 }
@@ -154,7 +154,7 @@ static PyObject *write_bytes(const struct py_input *input, const void *data, siz
     struct cws_write *write = NULL;
     enum cws_status status;
     Py_BEGIN_ALLOW_THREADS
-    status = cws_stdin_write(input->queue, data, len, &write);
+    status = cws_input_write(input->queue, data, len, &write);
     Py_END_ALLOW_THREADS
     return begin_write(input, status, write);
 }
@@ -216,7 +216,7 @@ static PyObject *writer_close(PyObject *self, PyObject *Py_UNUSED(ignored))
     if (!input)
         return NULL;
     struct cws_write *write = NULL;
-    enum cws_status status = cws_stdin_close(input->queue, &write);
+    enum cws_status status = cws_input_close(input->queue, &write);
     return begin_write(input, status, write);
 }
 
@@ -233,7 +233,7 @@ static PyObject *writer_set_exception(PyObject *self, PyObject *exception)
     PyObject *before = input->error;
     input->error = Py_NewRef(exception);
     Py_XDECREF(before);
-    cws_stdin_set_failed(input->queue);
+    cws_input_set_failed(input->queue);
     Py_RETURN_NONE;
 }
 
@@ -242,7 +242,7 @@ static PyObject *writer_closed(PyObject *self, void *Py_UNUSED(closure))
     struct py_input *input = input_of(self);
     if (!input)
         return NULL;
-    return PyBool_FromLong(cws_stdin_is_closed(input->queue));
+    return PyBool_FromLong(cws_input_is_closed(input->queue));
 }
 
 static PyObject *writer_repr(PyObject *self)
@@ -250,7 +250,7 @@ static PyObject *writer_repr(PyObject *self)
     const struct py_input *input = ((struct py_writer *)self)->input;
     bool known = input->op->generation == cws_loop_generation();
     return py_repr(self, "stdin of %R%s", (PyObject *)input->op,
-                   known && cws_stdin_is_closed(input->queue) ? " closed" : "");
+                   known && cws_input_is_closed(input->queue) ? " closed" : "");
 }
 
 static PyMethodDef writer_methods[] = {

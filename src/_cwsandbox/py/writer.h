@@ -5,7 +5,7 @@
 #pragma once
 
 #include "py/operation.h"
-#include "sandbox/stdin.h"
+#include "sandbox/input.h"
 
 /* What users are told is the queue's depth: the published SDK's value. Here writes wait for flow
  * control instead. */
@@ -16,7 +16,7 @@
 struct py_input {
     struct py_operation *op; /* the object that embeds this; `queue` lives as long as it */
     py_failure_fn *failure;
-    struct cws_stdin *queue;
+    struct cws_input *queue;
     struct py_writer *writer; /* borrowed: the writer, if there is one */
     PyObject *error;          /* given to set_exception() */
 };
@@ -24,7 +24,7 @@ struct py_input {
 extern PyType_Spec py_writer_spec;
 
 void py_input_init(struct py_input *input, py_failure_fn *failure, struct py_operation *op,
-                   struct cws_stdin *queue);
+                   struct cws_input *queue);
 
 /* A new reference to the input's writer, made if there is none. NULL with an exception set. The
  * writer holds the operation; the operation does not hold the writer, so there is no cycle. */

@@ -24,7 +24,7 @@ void cws_exec_unref(struct cws_exec *exec)
     cws_sandbox_unref(exec->sandbox);
     cws_output_done(&exec->out);
     cws_output_done(&exec->err);
-    cws_stdin_done(&exec->stdin_);
+    cws_input_done(&exec->input);
     cws_grpc_status_done(&exec->status);
     cws_free(exec->frame_code);
     cws_free(exec->loop_only.init);
@@ -33,17 +33,17 @@ void cws_exec_unref(struct cws_exec *exec)
     cws_free(exec);
 }
 
-static void hold(struct cws_stdin *stdin_)
+static void hold(struct cws_input *input)
 {
-    cws_exec_ref(cws_container_of(stdin_, struct cws_exec, stdin_));
+    cws_exec_ref(cws_container_of(input, struct cws_exec, input));
 }
 
-static void drop(struct cws_stdin *stdin_)
+static void drop(struct cws_input *input)
 {
-    cws_exec_unref(cws_container_of(stdin_, struct cws_exec, stdin_));
+    cws_exec_unref(cws_container_of(input, struct cws_exec, input));
 }
 
-static const struct cws_stdin_kind stdin_kind = {
+static const struct cws_input_kind input_kind = {
     .hold = hold,
     .drop = drop,
     .message_max = CWS_EXEC_STDIN_MAX,
@@ -99,7 +99,7 @@ static void end_exec(struct cws_exec *exec, enum cws_exec_end end)
     cws_tenant_leave(&exec->loop_only.tenant);
     count(exec);
     close_call(exec);
-    cws_stdin_end(&exec->stdin_, exec->end == CWS_EXEC_STATUS, &exec->future);
+    cws_input_end(&exec->input, exec->end == CWS_EXEC_STATUS, &exec->future);
     /* After the future: who sees the end of the output can ask how the command ended. */
     cws_output_end(&exec->out);
     cws_output_end(&exec->err);
@@ -150,10 +150,10 @@ static void on_error_frame(struct cws_exec *exec, const struct cws_exec_frame *f
 
 static void on_ready(struct cws_exec *exec)
 {
-    if (!exec->with_stdin || exec->stdin_.loop_only.call)
+    if (!exec->with_stdin || exec->input.loop_only.call)
         return;
     cws_timer_cancel(exec->sandbox->loop, &exec->loop_only.timer);
-    cws_stdin_open(&exec->stdin_, exec->loop_only.call);
+    cws_input_open(&exec->input, exec->loop_only.call);
 }
 
 static void on_message(void *ctx, const uint8_t *data, size_t len)
@@ -341,7 +341,7 @@ enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exe
     cws_output_init(&exec->out);
     cws_output_init(&exec->err);
     cws_exec_flow_init(exec, options);
-    cws_stdin_init(&exec->stdin_, &stdin_kind, sandbox->loop);
+    cws_input_init(&exec->input, &input_kind, sandbox->loop);
     cws_sandbox_ref(sandbox);
     exec->sandbox = sandbox;
     exec->with_stdin = options->with_stdin;

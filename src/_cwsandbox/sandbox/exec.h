@@ -12,9 +12,9 @@
 #include "grpc/call.h"
 #include "io/future.h"
 #include "io/timer.h"
+#include "sandbox/input.h"
 #include "sandbox/output.h"
 #include "sandbox/sandbox.h"
-#include "sandbox/stdin.h"
 
 struct cws_exec_variable; /* exec_wire.h */
 
@@ -35,7 +35,7 @@ struct cws_exec {
     struct cws_future future;
     struct cws_output out;
     struct cws_output err;
-    struct cws_stdin stdin_; /* used when with_stdin */
+    struct cws_input input; /* used when with_stdin */
     struct cws_task start_task, cancel_task, flow_task;
 
     /* Fixed at start: */

@@ -474,8 +474,8 @@ static bool run_with_failing(struct exec_bed *bed, size_t n)
     if (cws_exec_start(bed->sandbox, &options, &exec) == CWS_OK) {
         uint8_t bytes[1000];
         fill_pattern(bytes, sizeof(bytes), 0);
-        if (cws_stdin_write(&exec->stdin_, bytes, sizeof(bytes), &write) != CWS_OK ||
-            cws_stdin_close(&exec->stdin_, &end) != CWS_OK)
+        if (cws_input_write(&exec->input, bytes, sizeof(bytes), &write) != CWS_OK ||
+            cws_input_close(&exec->input, &end) != CWS_OK)
             cws_exec_cancel(exec);
         exec_wait(bed, exec);
         WAIT_FOR(bed->client.loop,
@@ -516,7 +516,7 @@ static void *exec_and_cancel(void *arg)
     for (unsigned i = 0; i < 100; i++) {
         struct cws_exec *exec = exec_start(user->bed, true, 30);
         struct cws_write *write = exec_write(exec, 0, 100), *end = NULL;
-        assert_int_equal(cws_stdin_close(&exec->stdin_, &end), CWS_OK);
+        assert_int_equal(cws_input_close(&exec->input, &end), CWS_OK);
         bool told_yes = i % 2 && cws_exec_cancel(exec);
         while (!cws_future_is_done(&exec->future))
             told_yes |= i % 4 == 2 && cws_output_size(&exec->out) && cws_exec_cancel(exec);

@@ -323,7 +323,7 @@ static inline struct cws_write *exec_write(struct cws_exec *exec, size_t at, siz
     struct cws_write *write = NULL;
     uint8_t *bytes = malloc(len ? len : 1);
     fill_pattern(bytes, len, at);
-    assert_int_equal(cws_stdin_write(&exec->stdin_, bytes, len, &write), CWS_OK);
+    assert_int_equal(cws_input_write(&exec->input, bytes, len, &write), CWS_OK);
     free(bytes);
     return write;
 }

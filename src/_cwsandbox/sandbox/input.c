@@ -1,4 +1,4 @@
-#include "sandbox/stdin.h"
+#include "sandbox/input.h"
 
 #include <string.h>
 
@@ -7,14 +7,14 @@
 
 /* ---- writes --------------------------------------------------------------------------------- */
 
-static struct cws_write *write_new(struct cws_stdin *stdin_)
+static struct cws_write *write_new(struct cws_input *input)
 {
     struct cws_write *write = cws_calloc(1, sizeof(*write));
     if (!write)
         return NULL;
     cws_ref_init(&write->ref);
     cws_future_init(&write->future);
-    write->stdin_ = stdin_;
+    write->input = input;
     cws_list_init(&write->node);
     cws_list_init(&write->blocks);
     return write;
@@ -40,7 +40,7 @@ void cws_write_unref(struct cws_write *write)
 static void write_complete(struct cws_write *write)
 {
     /* Closing the input of an owner that has ended is not a failure; losing bytes is. */
-    if (write->is_close && !write->stdin_->synced.lost)
+    if (write->is_close && !write->input->synced.lost)
         write->how = CWS_OK;
     cws_future_complete(&write->future);
     cws_write_unref(write);
@@ -54,8 +54,8 @@ static void on_block_settled(struct cws_block *block, enum cws_status how)
         write->how = CWS_CLOSED;
     if (--write->blocks_left > 0)
         return;
-    if (write->how != CWS_OK && !write->stdin_->loop_only.ended)
-        cws_list_push_back(&write->stdin_->loop_only.fallen, &write->node);
+    if (write->how != CWS_OK && !write->input->loop_only.ended)
+        cws_list_push_back(&write->input->loop_only.fallen, &write->node);
     else
         write_complete(write);
 }
@@ -73,7 +73,7 @@ static bool add_block(struct cws_write *write, struct cws_block *block)
 
 static bool cut_into_blocks(struct cws_write *write, const uint8_t *data, size_t len)
 {
-    const struct cws_stdin_kind *kind = write->stdin_->kind;
+    const struct cws_input_kind *kind = write->input->kind;
     while (len) {
         size_t n = len < kind->message_max ? len : kind->message_max;
         if (!add_block(write, kind->new_message(data, n)))
@@ -87,43 +87,43 @@ static bool cut_into_blocks(struct cws_write *write, const uint8_t *data, size_t
 /* ---- any thread ----------------------------------------------------------------------------- */
 
 /* Queues the write, with a reference of the queue's own, and sees that the loop thread looks. */
-static enum cws_status enqueue(struct cws_stdin *stdin_, struct cws_write *write)
+static enum cws_status enqueue(struct cws_input *input, struct cws_write *write)
 {
     enum cws_status status = CWS_OK;
     bool post = false;
-    pthread_mutex_lock(&stdin_->synced.lock);
-    if (stdin_->synced.failed) {
+    pthread_mutex_lock(&input->synced.lock);
+    if (input->synced.failed) {
         status = CWS_CANCELLED;
         if (write->is_close) {
-            if (stdin_->synced.lost && !stdin_->synced.closed)
+            if (input->synced.lost && !input->synced.closed)
                 write->how = CWS_CLOSED;
-            stdin_->synced.closed = true;
+            input->synced.closed = true;
         }
-    } else if (stdin_->synced.closed) {
+    } else if (input->synced.closed) {
         status = CWS_CLOSED;
     } else {
-        stdin_->synced.closed = write->is_close;
+        input->synced.closed = write->is_close;
         cws_write_ref(write);
-        cws_list_push_back(&stdin_->synced.queue, &write->node);
-        post = !stdin_->synced.posted;
-        stdin_->synced.posted = true;
+        cws_list_push_back(&input->synced.queue, &write->node);
+        post = !input->synced.posted;
+        input->synced.posted = true;
     }
-    pthread_mutex_unlock(&stdin_->synced.lock);
+    pthread_mutex_unlock(&input->synced.lock);
     if (post) {
-        stdin_->kind->hold(stdin_);
-        cws_loop_post_here(stdin_->loop, &stdin_->task);
+        input->kind->hold(input);
+        cws_loop_post_here(input->loop, &input->task);
     }
     return status;
 }
 
-enum cws_status cws_stdin_write(struct cws_stdin *stdin_, const uint8_t *data, size_t len,
+enum cws_status cws_input_write(struct cws_input *input, const uint8_t *data, size_t len,
                                 struct cws_write **out_write)
 {
-    struct cws_write *write = write_new(stdin_);
+    struct cws_write *write = write_new(input);
     if (!write)
         return CWS_NO_MEMORY;
     enum cws_status status =
-        cut_into_blocks(write, data, len) ? enqueue(stdin_, write) : CWS_NO_MEMORY;
+        cut_into_blocks(write, data, len) ? enqueue(input, write) : CWS_NO_MEMORY;
     if (status == CWS_OK)
         *out_write = write;
     else
@@ -131,40 +131,40 @@ enum cws_status cws_stdin_write(struct cws_stdin *stdin_, const uint8_t *data, s
     return status;
 }
 
-enum cws_status cws_stdin_close(struct cws_stdin *stdin_, struct cws_write **out_write)
+enum cws_status cws_input_close(struct cws_input *input, struct cws_write **out_write)
 {
-    struct cws_write *write = write_new(stdin_);
+    struct cws_write *write = write_new(input);
     if (!write)
         return CWS_NO_MEMORY;
     write->is_close = true;
-    if (!add_block(write, stdin_->kind->new_end())) {
+    if (!add_block(write, input->kind->new_end())) {
         cws_write_unref(write);
         return CWS_NO_MEMORY;
     }
-    if (enqueue(stdin_, write) != CWS_OK)
+    if (enqueue(input, write) != CWS_OK)
         cws_future_complete(&write->future); /* nothing is left to be done */
     *out_write = write;
     return CWS_OK;
 }
 
-bool cws_stdin_is_closed(struct cws_stdin *stdin_)
+bool cws_input_is_closed(struct cws_input *input)
 {
-    pthread_mutex_lock(&stdin_->synced.lock);
-    bool closed = stdin_->synced.closed;
-    pthread_mutex_unlock(&stdin_->synced.lock);
+    pthread_mutex_lock(&input->synced.lock);
+    bool closed = input->synced.closed;
+    pthread_mutex_unlock(&input->synced.lock);
     return closed;
 }
 
-void cws_stdin_set_failed(struct cws_stdin *stdin_)
+void cws_input_set_failed(struct cws_input *input)
 {
-    pthread_mutex_lock(&stdin_->synced.lock);
-    stdin_->synced.failed = true;
-    pthread_mutex_unlock(&stdin_->synced.lock);
+    pthread_mutex_lock(&input->synced.lock);
+    input->synced.failed = true;
+    pthread_mutex_unlock(&input->synced.lock);
 }
 
 /* ---- loop thread ---------------------------------------------------------------------------- */
 
-static void give_to_call(struct cws_stdin *stdin_, struct cws_write *write)
+static void give_to_call(struct cws_input *input, struct cws_write *write)
 {
     bool is_close = write->is_close;
     if (write->blocks_left == 0) { /* an empty write sends nothing */
@@ -177,53 +177,53 @@ static void give_to_call(struct cws_stdin *stdin_, struct cws_write *write)
     cws_list_splice(&blocks, &write->blocks);
     struct cws_list *node;
     while ((node = cws_list_pop_front(&blocks)) != NULL)
-        cws_call_send(stdin_->loop_only.call, cws_list_entry(node, struct cws_block, node));
+        cws_call_send(input->loop_only.call, cws_list_entry(node, struct cws_block, node));
     if (is_close)
-        cws_call_half_close(stdin_->loop_only.call);
+        cws_call_half_close(input->loop_only.call);
 }
 
-static void drain(struct cws_stdin *stdin_)
+static void drain(struct cws_input *input)
 {
     struct cws_list writes;
     cws_list_init(&writes);
-    pthread_mutex_lock(&stdin_->synced.lock);
-    cws_list_splice(&writes, &stdin_->synced.queue);
-    pthread_mutex_unlock(&stdin_->synced.lock);
+    pthread_mutex_lock(&input->synced.lock);
+    cws_list_splice(&writes, &input->synced.queue);
+    pthread_mutex_unlock(&input->synced.lock);
     struct cws_list *node;
     while ((node = cws_list_pop_front(&writes)) != NULL)
-        give_to_call(stdin_, cws_list_entry(node, struct cws_write, node));
+        give_to_call(input, cws_list_entry(node, struct cws_write, node));
 }
 
 static void run_task(struct cws_task *task)
 {
-    struct cws_stdin *stdin_ = cws_container_of(task, struct cws_stdin, task);
-    pthread_mutex_lock(&stdin_->synced.lock);
-    stdin_->synced.posted = false;
-    pthread_mutex_unlock(&stdin_->synced.lock);
-    if (stdin_->loop_only.call)
-        drain(stdin_);
-    stdin_->kind->drop(stdin_);
+    struct cws_input *input = cws_container_of(task, struct cws_input, task);
+    pthread_mutex_lock(&input->synced.lock);
+    input->synced.posted = false;
+    pthread_mutex_unlock(&input->synced.lock);
+    if (input->loop_only.call)
+        drain(input);
+    input->kind->drop(input);
 }
 
-void cws_stdin_open(struct cws_stdin *stdin_, struct cws_call *call)
+void cws_input_open(struct cws_input *input, struct cws_call *call)
 {
-    stdin_->loop_only.call = call;
-    drain(stdin_);
+    input->loop_only.call = call;
+    drain(input);
 }
 
-void cws_stdin_end(struct cws_stdin *stdin_, bool lost, struct cws_future *owner)
+void cws_input_end(struct cws_input *input, bool lost, struct cws_future *owner)
 {
     struct cws_list writes;
     cws_list_init(&writes);
-    stdin_->loop_only.call = NULL;
-    stdin_->loop_only.ended = true;
-    cws_list_splice(&writes, &stdin_->loop_only.fallen);
-    pthread_mutex_lock(&stdin_->synced.lock);
-    stdin_->synced.failed = true;
-    stdin_->synced.lost = lost;
-    cws_list_splice(&writes, &stdin_->synced.queue);
+    input->loop_only.call = NULL;
+    input->loop_only.ended = true;
+    cws_list_splice(&writes, &input->loop_only.fallen);
+    pthread_mutex_lock(&input->synced.lock);
+    input->synced.failed = true;
+    input->synced.lost = lost;
+    cws_list_splice(&writes, &input->synced.queue);
     cws_future_complete(owner);
-    pthread_mutex_unlock(&stdin_->synced.lock);
+    pthread_mutex_unlock(&input->synced.lock);
     struct cws_list *node;
     while ((node = cws_list_pop_front(&writes)) != NULL) {
         struct cws_write *write = cws_list_entry(node, struct cws_write, node);
@@ -232,21 +232,20 @@ void cws_stdin_end(struct cws_stdin *stdin_, bool lost, struct cws_future *owner
     }
 }
 
-void cws_stdin_init(struct cws_stdin *stdin_, const struct cws_stdin_kind *kind,
+void cws_input_init(struct cws_input *input, const struct cws_input_kind *kind,
                     struct cws_loop *loop)
 {
-    memset(stdin_, 0, sizeof(*stdin_));
-    pthread_mutex_init(&stdin_->synced.lock, NULL);
-    cws_list_init(&stdin_->synced.queue);
-    cws_list_init(&stdin_->loop_only.fallen);
-    stdin_->task.run = run_task;
-    stdin_->loop = loop;
-    stdin_->kind = kind;
+    memset(input, 0, sizeof(*input));
+    pthread_mutex_init(&input->synced.lock, NULL);
+    cws_list_init(&input->synced.queue);
+    cws_list_init(&input->loop_only.fallen);
+    input->task.run = run_task;
+    input->loop = loop;
+    input->kind = kind;
 }
 
-void cws_stdin_done(struct cws_stdin *stdin_)
+void cws_input_done(struct cws_input *input)
 {
-    assert(cws_list_is_empty(&stdin_->synced.queue) &&
-           cws_list_is_empty(&stdin_->loop_only.fallen));
-    pthread_mutex_destroy(&stdin_->synced.lock);
+    assert(cws_list_is_empty(&input->synced.queue) && cws_list_is_empty(&input->loop_only.fallen));
+    pthread_mutex_destroy(&input->synced.lock);
 }

@@ -1,4 +1,4 @@
-/* sandbox/stdin: its owner need not be a command. The one here has what it types sent back to it,
+/* sandbox/input: its owner need not be a command. The one here has what it types sent back to it,
  * by messages of its own kind. */
 #include "support/exec_peer.h"
 
@@ -7,7 +7,7 @@ struct typist {
     struct cws_ref ref;
     struct cws_future future;
     struct cws_output output;
-    struct cws_stdin input;
+    struct cws_input input;
     struct cws_call *call;
     unsigned messages;
     bool failed;
@@ -18,19 +18,19 @@ static void typist_unref(struct typist *typist)
     if (!cws_ref_put(&typist->ref))
         return;
     cws_output_done(&typist->output);
-    cws_stdin_done(&typist->input);
+    cws_input_done(&typist->input);
     cws_future_done(&typist->future);
     cws_free(typist);
 }
 
-static void typist_hold(struct cws_stdin *stdin_)
+static void typist_hold(struct cws_input *input)
 {
-    cws_ref_get(&cws_container_of(stdin_, struct typist, input)->ref);
+    cws_ref_get(&cws_container_of(input, struct typist, input)->ref);
 }
 
-static void typist_drop(struct cws_stdin *stdin_)
+static void typist_drop(struct cws_input *input)
 {
-    typist_unref(cws_container_of(stdin_, struct typist, input));
+    typist_unref(cws_container_of(input, struct typist, input));
 }
 
 static struct cws_block *typist_message(const uint8_t *data, size_t len)
@@ -46,7 +46,7 @@ static struct cws_block *typist_end(void)
     return typist_message((const uint8_t *)"bye", 3);
 }
 
-static const struct cws_stdin_kind typist_kind = {typist_hold, typist_drop, 4, typist_message,
+static const struct cws_input_kind typist_kind = {typist_hold, typist_drop, 4, typist_message,
                                                   typist_end};
 
 static void typist_hears(void *ctx, const uint8_t *data, size_t len)
@@ -60,7 +60,7 @@ static void typist_ends(void *ctx, struct cws_grpc_status *status)
 {
     struct typist *typist = ctx;
     typist->failed = status->code != CWS_GRPC_OK;
-    cws_stdin_end(&typist->input, typist->failed, &typist->future);
+    cws_input_end(&typist->input, typist->failed, &typist->future);
     cws_output_end(&typist->output);
     typist_unref(typist); /* the call's */
 }
@@ -84,7 +84,7 @@ static struct typist *typist_start(struct client_bed *bed, const char *path)
     cws_ref_get(&typist->ref); /* the call's */
     cws_future_init(&typist->future);
     cws_output_init(&typist->output);
-    cws_stdin_init(&typist->input, &typist_kind, bed->loop);
+    cws_input_init(&typist->input, &typist_kind, bed->loop);
     typist->call = cws_call_start(bed->channel, &options, &typist_events, typist);
     assert_non_null(typist->call);
     return typist;
@@ -93,7 +93,7 @@ static struct typist *typist_start(struct client_bed *bed, const char *path)
 static struct cws_write *typist_write(struct typist *typist, const char *text)
 {
     struct cws_write *write = NULL;
-    assert_int_equal(cws_stdin_write(&typist->input, (const uint8_t *)text, strlen(text), &write),
+    assert_int_equal(cws_input_write(&typist->input, (const uint8_t *)text, strlen(text), &write),
                      CWS_OK);
     return write;
 }
@@ -106,9 +106,9 @@ static void test_the_input_of_another_call(void **state)
     struct cws_write *early = typist_write(typist, "to be, or"), *end = NULL;
     settle(bed->loop);
     assert_false(write_is_done(early)); /* its owner is not ready */
-    cws_stdin_open(&typist->input, typist->call);
+    cws_input_open(&typist->input, typist->call);
     struct cws_write *later = typist_write(typist, " not");
-    assert_int_equal(cws_stdin_close(&typist->input, &end), CWS_OK);
+    assert_int_equal(cws_input_close(&typist->input, &end), CWS_OK);
     WAIT_FOR(bed->loop, cws_future_is_done(&typist->future));
     assert_false(typist->failed);
     assert_int_equal(typist->messages, 5); /* "to b", "e, o", "r", " not", "bye" */
@@ -127,13 +127,13 @@ static void test_another_call_is_lost(void **state)
     client_bed_open(bed, NULL);
     struct typist *typist = typist_start(bed, HOLD_PATH);
     struct cws_write *write = typist_write(typist, "lost");
-    assert_int_equal(cws_stdin_close(&typist->input, &end), CWS_OK);
+    assert_int_equal(cws_input_close(&typist->input, &end), CWS_OK);
     served_finish(wait_served(bed, 0), CWS_GRPC_UNAVAILABLE, "gone"); /* before it was ready */
     WAIT_FOR(bed->loop, cws_future_is_done(&typist->future));
     assert_true(typist->failed);
     assert_write(write, CWS_CLOSED);
     assert_write(end, CWS_CLOSED);
-    assert_int_equal(cws_stdin_write(&typist->input, (const uint8_t *)"x", 1, &none),
+    assert_int_equal(cws_input_write(&typist->input, (const uint8_t *)"x", 1, &none),
                      CWS_CANCELLED);
     typist_unref(typist);
     client_bed_close(bed);

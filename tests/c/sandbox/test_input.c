@@ -1,4 +1,4 @@
-/* sandbox/stdin: writes in order, sent when the command is ready, done under flow control, and
+/* sandbox/input: writes in order, sent when the command is ready, done under flow control, and
  * never forgotten. */
 #include "support/exec_peer.h"
 #include "support/failing.h"
@@ -8,14 +8,14 @@
 static struct cws_write *close_input(struct cws_exec *exec)
 {
     struct cws_write *write = NULL;
-    assert_int_equal(cws_stdin_close(&exec->stdin_, &write), CWS_OK);
+    assert_int_equal(cws_input_close(&exec->input, &write), CWS_OK);
     return write;
 }
 
 static enum cws_status try_write(struct cws_exec *exec)
 {
     struct cws_write *write = NULL;
-    enum cws_status status = cws_stdin_write(&exec->stdin_, (const uint8_t *)"x", 1, &write);
+    enum cws_status status = cws_input_write(&exec->input, (const uint8_t *)"x", 1, &write);
     cws_write_unref(write);
     return status;
 }
@@ -181,9 +181,9 @@ static void test_after_the_close_nothing_is_taken(void **state)
     struct exec_bed *bed = *state;
     exec_bed_open(bed);
     struct cws_exec *exec = exec_start(bed, true, -1);
-    assert_false(cws_stdin_is_closed(&exec->stdin_));
+    assert_false(cws_input_is_closed(&exec->input));
     struct cws_write *first = close_input(exec);
-    assert_true(cws_stdin_is_closed(&exec->stdin_));
+    assert_true(cws_input_is_closed(&exec->input));
     assert_int_equal(try_write(exec), CWS_CLOSED);
     assert_write(close_input(exec), CWS_OK); /* again: done at once */
     struct remote *remote = wait_remote(bed, 0);
@@ -207,7 +207,7 @@ static void test_after_the_end_nothing_is_taken(void **state)
     exec_wait(bed, exec);
     assert_int_equal(try_write(exec), CWS_CANCELLED);
     assert_write(close_input(exec), CWS_OK);
-    assert_true(cws_stdin_is_closed(&exec->stdin_));
+    assert_true(cws_input_is_closed(&exec->input));
     assert_int_equal(try_write(exec), CWS_CANCELLED); /* the end wins over the close */
     cws_exec_unref(exec);
     exec_bed_close(bed);
@@ -236,7 +236,7 @@ static void test_set_failed_refuses_further_writes(void **state)
     exec_bed_open(bed);
     struct cws_exec *exec = exec_start(bed, true, -1);
     struct cws_write *queued = exec_write(exec, 0, 10);
-    cws_stdin_set_failed(&exec->stdin_);
+    cws_input_set_failed(&exec->input);
     assert_int_equal(try_write(exec), CWS_CANCELLED);
     struct remote *remote = wait_remote(bed, 0);
     remote_ready(remote);
@@ -384,15 +384,15 @@ static void test_writes_without_memory(void **state)
     struct cws_write *write = NULL;
     for (size_t n = 1; n <= 4; n++) { /* the write and each of its messages */
         cws_alloc_fail_at(n);
-        assert_int_equal(cws_stdin_write(&exec->stdin_, bytes, 3 * CWS_EXEC_STDIN_MAX, &write),
+        assert_int_equal(cws_input_write(&exec->input, bytes, 3 * CWS_EXEC_STDIN_MAX, &write),
                          CWS_NO_MEMORY);
     }
     for (size_t n = 1; n <= 2; n++) {
         cws_alloc_fail_at(n);
-        assert_int_equal(cws_stdin_close(&exec->stdin_, &write), CWS_NO_MEMORY);
+        assert_int_equal(cws_input_close(&exec->input, &write), CWS_NO_MEMORY);
     }
     assert_null(write);
-    assert_false(cws_stdin_is_closed(&exec->stdin_));
+    assert_false(cws_input_is_closed(&exec->input));
     test_free(bytes);
     cws_exec_cancel(exec);
     exec_wait(bed, exec);
@@ -412,7 +412,7 @@ static void *write_on(void *arg)
     for (int i = 0; i < 300; i++) {
         uint8_t bytes[2000] = {0}; /* all the same: the order of threads is not fixed */
         struct cws_write *write = NULL;
-        assert_int_equal(cws_stdin_write(&writer->exec->stdin_, bytes, sizeof(bytes), &write),
+        assert_int_equal(cws_input_write(&writer->exec->input, bytes, sizeof(bytes), &write),
                          CWS_OK);
         if (i % 3 == 0)
             while (!write_is_done(write))
