@@ -1,13 +1,12 @@
 #include "sandboxes/command.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "box/string_list.h"
+#include "sandboxes/tenant.h"
 #include "values/argv.h"
 #include "values/bounds.h"
-#include "values/spec.h"
 #include "values/text.h"
 
 struct cwsd_command {
@@ -15,26 +14,9 @@ struct cwsd_command {
     bool with_stdin;
     const struct cwsd_command_events *events;
     void *ctx;
-    struct cwsd_sandbox *sandbox; /* while waiting; its record may go once it has ended */
-    char sandbox_id[CWSD_ID_SIZE];
-    struct cwsd_waiter waiter;
+    struct cwsd_tenant tenant;
     struct cwsd_exec *exec;
 };
-
-static bool set_not_running(struct cwsd_fault *fault, const char *sandbox_id, const char *what)
-{
-    cwsd_fault_set(fault, CWS_GRPC_FAILED_PRECONDITION, CWSD_REASON_SANDBOX_NOT_RUNNING,
-                   "sandbox %s %s", sandbox_id, what);
-    cwsd_fault_note(fault, "sandbox_id", sandbox_id);
-    return false;
-}
-
-static bool set_ended(struct cwsd_fault *fault, const struct cwsd_record *record)
-{
-    char what[sizeof("has ended: ") + sizeof(record->reason)];
-    snprintf(what, sizeof(what), "has ended%s%s", record->reason[0] ? ": " : "", record->reason);
-    return set_not_running(fault, record->id, what);
-}
 
 /* ---- the command runs ----------------------------------------------------------------------- */
 
@@ -67,7 +49,7 @@ static void on_failed(void *ctx, const struct cws_error *err)
     struct cwsd_command *command = ctx;
     struct cwsd_fault fault;
     if (err->status == CWS_CLOSED)
-        set_not_running(&fault, command->sandbox_id, "ended while the command ran");
+        cwsd_tenant_set_not_running(&command->tenant, "ended while the command ran", &fault);
     else if (err->status == CWS_TOO_LARGE)
         cwsd_fault_set(&fault, CWS_GRPC_RESOURCE_EXHAUSTED, CWSD_REASON_OVERLOADED,
                        "the command was not started: %s", err->text);
@@ -100,19 +82,18 @@ static enum cws_status fill_lists(const struct cwsd_command_request *request,
     return CWS_OK;
 }
 
-static bool start_exec(struct cwsd_command *command, struct cwsd_fault *fault)
+static bool begin(struct cwsd_tenant *tenant, struct cwsd_box *box, struct cwsd_fault *fault)
 {
+    struct cwsd_command *command = cws_container_of(tenant, struct cwsd_command, tenant);
     const char *cwd = command->request.cwd;
     struct cwsd_exec_options options = {.working_dir = cwd[0] ? cwd : NULL,
                                         .with_stdin = command->with_stdin};
     struct cws_error err = {CWS_NO_MEMORY, ""};
     enum cws_status status = fill_lists(&command->request, &options.command, &options.environment);
     if (status == CWS_OK)
-        status = cwsd_exec_start(command->sandbox->box, &options, &exec_events, command,
-                                 &command->exec, &err);
+        status = cwsd_exec_start(box, &options, &exec_events, command, &command->exec, &err);
     cwsd_string_list_done(&options.command);
     cwsd_string_list_done(&options.environment);
-    command->sandbox = NULL;
     switch (status) {
     case CWS_OK:
         return true;
@@ -124,37 +105,17 @@ static bool start_exec(struct cwsd_command *command, struct cwsd_fault *fault)
         return cwsd_fault_set(fault, CWS_GRPC_RESOURCE_EXHAUSTED, CWSD_REASON_OVERLOADED, "%s",
                               err.text);
     case CWS_CLOSED:
-        return set_not_running(fault, command->sandbox_id, "is ending");
+        return cwsd_tenant_set_not_running(tenant, "is ending", fault);
     default:
         return cwsd_fault_set(fault, CWS_GRPC_UNAVAILABLE, CWSD_REASON_BACKEND_UNAVAILABLE,
                               "the command cannot be started: %s", err.text);
     }
 }
 
-/* The sandbox has left CREATING. */
-static void settled(struct cwsd_waiter *waiter)
+static void refused(struct cwsd_tenant *tenant, const struct cwsd_fault *fault)
 {
-    struct cwsd_command *command = cws_container_of(waiter, struct cwsd_command, waiter);
-    const struct cwsd_record *record = &command->sandbox->record;
-    struct cwsd_fault fault = {.code = CWS_GRPC_OK};
-    if (record->state == CWSD_STATE(RUNNING) && start_exec(command, &fault))
-        return;
-    if (!cwsd_fault_is_set(&fault))
-        set_ended(&fault, record);
-    command->sandbox = NULL;
-    command->events->on_failed(command->ctx, &fault);
-}
-
-static bool check_container(const struct cwsd_command_request *request,
-                            const struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
-{
-    const char *primary = cwsd_spec_container_name(sandbox->record.spec);
-    if (request->container[0] == '\0' || strcmp(request->container, primary) == 0 ||
-        strcmp(request->container, "main") == 0)
-        return true;
-    return cwsd_fault_set_invalid(
-        fault, "container", "\"%s\" is not in sandbox %s; its one container is %s",
-        cwsd_text_short(request->container).text, sandbox->record.id, primary);
+    struct cwsd_command *command = cws_container_of(tenant, struct cwsd_command, tenant);
+    command->events->on_failed(command->ctx, fault);
 }
 
 /* Whether it is there, the command finds out. */
@@ -170,15 +131,14 @@ static bool check_cwd(const char *cwd, struct cwsd_fault *fault)
                                   cwsd_text_short(cwd).text);
 }
 
-static bool check(const struct cwsd_command_request *request, const struct cwsd_sandbox *sandbox,
-                  struct cwsd_fault *fault)
+static bool check(const struct cwsd_command_request *request, struct cwsd_fault *fault)
 {
     size_t count = request->command_count;
     struct cwsd_pairs environment = request->environment;
     return cwsd_argv_check("command", count ? request->command[0] : "",
                            request->command + (count > 0), count ? count - 1 : 0, fault) &&
            cwsd_argv_check_environment("env", &environment, fault) &&
-           check_cwd(request->cwd, fault) && check_container(request, sandbox, fault);
+           check_cwd(request->cwd, fault);
 }
 
 struct cwsd_command *cwsd_command_start(struct cwsd_pool *pool,
@@ -186,18 +146,10 @@ struct cwsd_command *cwsd_command_start(struct cwsd_pool *pool,
                                         const struct cwsd_command_events *events, void *ctx,
                                         struct cwsd_fault *fault)
 {
-    struct cwsd_sandbox *sandbox = cwsd_pool_find(pool, request->sandbox_id, fault);
-    if (!sandbox || !check(request, sandbox, fault))
+    struct cwsd_sandbox *sandbox =
+        cwsd_tenant_find(pool, request->sandbox_id, request->container, fault);
+    if (!sandbox || !check(request, fault))
         return NULL;
-    int state = sandbox->record.state;
-    if (state == CWSD_STATE(TERMINATING)) {
-        set_not_running(fault, sandbox->record.id, "is ending");
-        return NULL;
-    }
-    if (state != CWSD_STATE(CREATING) && state != CWSD_STATE(RUNNING)) {
-        set_ended(fault, &sandbox->record);
-        return NULL;
-    }
     struct cwsd_command *command = cws_calloc(1, sizeof(*command));
     if (!command) {
         cwsd_fault_set_memory(fault);
@@ -207,17 +159,12 @@ struct cwsd_command *cwsd_command_start(struct cwsd_pool *pool,
     command->with_stdin = with_stdin;
     command->events = events;
     command->ctx = ctx;
-    command->sandbox = sandbox;
-    memcpy(command->sandbox_id, sandbox->record.id, sizeof(command->sandbox_id));
-    cws_list_init(&command->waiter.node);
-    command->waiter.settled = settled;
-    if (state == CWSD_STATE(CREATING)) {
-        cwsd_pool_wait(sandbox, &command->waiter);
-    } else if (!start_exec(command, fault)) {
-        cws_free(command);
-        return NULL;
-    }
-    return command;
+    command->tenant.begin = begin;
+    command->tenant.refused = refused;
+    if (cwsd_tenant_enter(&command->tenant, sandbox, fault))
+        return command;
+    cws_free(command);
+    return NULL;
 }
 
 enum cws_status cwsd_command_write(struct cwsd_command *command, const uint8_t *data, size_t len)
@@ -244,7 +191,7 @@ void cwsd_command_free(struct cwsd_command *command)
 {
     if (!command)
         return;
-    cws_list_remove(&command->waiter.node);
+    cwsd_tenant_leave(&command->tenant);
     if (command->exec)
         cwsd_exec_free(command->exec);
     cws_free(command);
