@@ -130,6 +130,12 @@ static void fail_locally(struct cws_exec *exec, int code, const char *text)
     end_exec(exec, CWS_EXEC_STATUS);
 }
 
+/* A terminal has one stream, whatever a frame calls it. */
+static struct cws_output *output_of(struct cws_exec *exec, const struct cws_exec_frame *frame)
+{
+    return frame->kind == CWS_EXEC_FRAME_STDERR && !exec->tty ? &exec->err : &exec->out;
+}
+
 static void on_output(struct cws_exec *exec, struct cws_output *output, const uint8_t *data,
                       size_t len)
 {
@@ -176,10 +182,8 @@ static void on_message(void *ctx, const uint8_t *data, size_t len)
         on_ready(exec);
         break;
     case CWS_EXEC_FRAME_STDOUT:
-        on_output(exec, &exec->out, frame.data, frame.len);
-        break;
     case CWS_EXEC_FRAME_STDERR:
-        on_output(exec, &exec->err, frame.data, frame.len);
+        on_output(exec, output_of(exec, &frame), frame.data, frame.len);
         break;
     case CWS_EXEC_FRAME_EXIT:
         exec->exit_code = frame.exit_code;
@@ -203,7 +207,7 @@ static bool on_begun(void *ctx, const uint8_t *data, size_t len, size_t message_
     struct cws_exec_frame frame;
     if (has_ended(exec) || !cws_exec_frame_begin(data, len, message_len, &frame))
         return false;
-    exec->loop_only.piecewise = frame.kind == CWS_EXEC_FRAME_STDERR ? &exec->err : &exec->out;
+    exec->loop_only.piecewise = output_of(exec, &frame);
     exec->loop_only.head_len = len - frame.len;
     return true;
 }
@@ -325,6 +329,8 @@ enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exe
         .container = options->container,
         .env = options->env,
         .env_count = options->env_count,
+        .tty = options->tty,
+        .size = options->size,
     };
     enum cws_status status =
         cws_exec_wire_init(&command, &exec->loop_only.init, &exec->loop_only.init_len);
@@ -344,7 +350,8 @@ enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exe
     cws_input_init(&exec->input, &input_kind, sandbox->loop);
     cws_sandbox_ref(sandbox);
     exec->sandbox = sandbox;
-    exec->with_stdin = options->with_stdin;
+    exec->with_stdin = options->with_stdin || options->tty;
+    exec->tty = options->tty;
     exec->check = options->check;
     exec->timeout_s = options->timeout_s;
     exec->start_task.run = run_start;
@@ -367,4 +374,13 @@ bool cws_exec_cancel(struct cws_exec *exec)
         cws_loop_post(exec->sandbox->loop, &exec->cancel_task);
     }
     return cancelled;
+}
+
+enum cws_status cws_exec_resize(struct cws_exec *exec, struct cws_exec_size size)
+{
+    struct cws_block *message = cws_exec_wire_resize_block(size);
+    if (!message)
+        return CWS_NO_MEMORY;
+    cws_input_control(&exec->input, message);
+    return CWS_OK;
 }

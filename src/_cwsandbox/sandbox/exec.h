@@ -1,5 +1,6 @@
 /*
- * One command: a StreamExec call as an operation.
+ * One command: a StreamExec call as an operation. With a terminal, the command reads and writes
+ * that: it has input, and all of its output comes through `out`.
  *
  *   waiting (for its sandbox to run) → sent → exited | failed
  *
@@ -12,11 +13,10 @@
 #include "grpc/call.h"
 #include "io/future.h"
 #include "io/timer.h"
+#include "sandbox/exec_wire.h"
 #include "sandbox/input.h"
 #include "sandbox/output.h"
 #include "sandbox/sandbox.h"
-
-struct cws_exec_variable; /* exec_wire.h */
 
 enum cws_exec_end {
     CWS_EXEC_RUNNING,
@@ -41,6 +41,7 @@ struct cws_exec {
     /* Fixed at start: */
     struct cws_sandbox *sandbox; /* a reference */
     bool with_stdin;
+    bool tty;         /* it has a terminal, and with_stdin */
     bool check;       /* an exit code other than 0 counts among the failures */
     double timeout_s; /* negative: none */
 
@@ -75,6 +76,8 @@ struct cws_exec_options {
     const char *container; /* "": the primary one */
     const char *cwd;       /* an absolute path to start in; NULL: the sandbox's own */
     bool with_stdin;
+    bool tty;                  /* it gets a terminal, which brings input with it … */
+    struct cws_exec_size size; /* … of this size */
     bool check;       /* an exit code other than 0 is a failure to whoever starts the command */
     double timeout_s; /* counts from the moment the exec is sent; negative: none */
     const struct cws_exec_variable *env;
@@ -93,6 +96,11 @@ void cws_exec_unref(struct cws_exec *exec); /* NULL is allowed */
 /* Any thread. True: the exec ends with CWS_EXEC_CANCELLED, because of this call or an earlier one,
  * and its stream is reset. False: it had ended already. */
 bool cws_exec_cancel(struct cws_exec *exec);
+
+/* Any thread, for a command with a terminal: gives it a new size. Goes in front of input that is
+ * still queued; only the newest size counts. Dropped after the end of the command or of its input.
+ * CWS_NO_MEMORY. */
+enum cws_status cws_exec_resize(struct cws_exec *exec, struct cws_exec_size size) CWS_MUST_CHECK;
 
 /* Any thread. A keeper is a user who may still ask for the output. When the last keeper has let go,
  * output is discarded for good; the command goes on. Each keeper has a reference of its own: keep

@@ -8,18 +8,25 @@
 #include "proto/unpack.h"
 #include "sandbox/extensions.h"
 
-/* Field numbers of ExecStreamRequest and ExecStreamInit, as tags of length-delimited fields. */
+/* Field numbers of ExecStreamRequest, ExecStreamInit and ExecStreamResize, as tags: of varints
+ * where the second part is 0, else of length-delimited fields. */
 enum {
     TAG_INIT = 1 << 3 | 2,
     TAG_STDIN = 2 << 3 | 2,
+    TAG_RESIZE = 3 << 3 | 2,
     TAG_CLOSE = 4 << 3 | 2,
     TAG_SANDBOX_ID = 1 << 3 | 2,
     TAG_COMMAND = 2 << 3 | 2,
+    TAG_TTY = 3 << 3 | 0,
+    TAG_TTY_WIDTH = 4 << 3 | 0,
+    TAG_TTY_HEIGHT = 5 << 3 | 0,
     TAG_ENV = 6 << 3 | 2, /* of entries with name and value */
     TAG_NAME = 1 << 3 | 2,
     TAG_VALUE = 2 << 3 | 2,
     TAG_CONTAINER = 7 << 3 | 2,
     TAG_CWD = 1000 << 3 | 2,
+    TAG_WIDTH = 1 << 3 | 0,
+    TAG_HEIGHT = 2 << 3 | 0,
 };
 
 /* In front of the directory and the command's own words. */
@@ -72,6 +79,17 @@ static size_t text_size(unsigned tag, const char *text)
     return header_size(tag, len) + len;
 }
 
+/* A number; 0 is what a field has that is not there. */
+static uint8_t *put_number(uint8_t *to, unsigned tag, unsigned value)
+{
+    return value ? put_varint(put_varint(to, tag), value) : to;
+}
+
+static size_t number_size(unsigned tag, unsigned value)
+{
+    return value ? varint_size(tag) + varint_size(value) : 0;
+}
+
 static size_t variable_size(const struct cws_exec_variable *variable)
 {
     return text_size(TAG_NAME, variable->name) + text_size(TAG_VALUE, variable->value);
@@ -88,6 +106,9 @@ static size_t init_size(const struct cws_exec_wire_command *command)
     }
     if (command->container && *command->container)
         size += text_size(TAG_CONTAINER, command->container);
+    if (command->tty)
+        size += number_size(TAG_TTY, true) + number_size(TAG_TTY_WIDTH, command->size.width) +
+                number_size(TAG_TTY_HEIGHT, command->size.height);
     return size;
 }
 
@@ -108,6 +129,11 @@ enum cws_status cws_exec_wire_init(const struct cws_exec_wire_command *command, 
     }
     if (command->container && *command->container)
         at = put_text(at, TAG_CONTAINER, command->container);
+    if (command->tty) {
+        at = put_number(at, TAG_TTY, true);
+        at = put_number(at, TAG_TTY_WIDTH, command->size.width);
+        at = put_number(at, TAG_TTY_HEIGHT, command->size.height);
+    }
     assert(at == bytes + size);
     *out_init = bytes;
     *out_len = size;
@@ -161,6 +187,17 @@ struct cws_block *cws_exec_wire_close_block(void)
     struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + header_size(TAG_CLOSE, 0));
     if (block)
         put_header(block->data + CWS_FRAME_PREFIX, TAG_CLOSE, 0);
+    return block;
+}
+
+struct cws_block *cws_exec_wire_resize_block(struct cws_exec_size size)
+{
+    size_t len = number_size(TAG_WIDTH, size.width) + number_size(TAG_HEIGHT, size.height);
+    struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + header_size(TAG_RESIZE, len) + len);
+    if (block) {
+        uint8_t *at = put_header(block->data + CWS_FRAME_PREFIX, TAG_RESIZE, len);
+        put_number(put_number(at, TAG_WIDTH, size.width), TAG_HEIGHT, size.height);
+    }
     return block;
 }
 

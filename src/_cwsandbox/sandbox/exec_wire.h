@@ -14,12 +14,20 @@ struct cws_exec_variable {
     const char *value;
 };
 
+/* A terminal's size in characters. 0: not told. */
+struct cws_exec_size {
+    unsigned width;
+    unsigned height;
+};
+
 struct cws_exec_wire_command {
     char **argv; /* UTF-8 */
     size_t argc;
     const char *container; /* NULL or "": the primary one */
     const struct cws_exec_variable *env;
     size_t env_count;
+    bool tty;                  /* it gets a terminal … */
+    struct cws_exec_size size; /* … of this size */
 };
 
 /* Packs the part of the init message that is known from the start. The caller owns *out_init, which
@@ -43,6 +51,8 @@ struct cws_block *cws_exec_wire_init_block(const uint8_t *init, size_t init_len,
  * when out of memory. */
 struct cws_block *cws_exec_wire_stdin_block(const uint8_t *data, size_t len);
 struct cws_block *cws_exec_wire_close_block(void);
+/* A terminal's new size, likewise. */
+struct cws_block *cws_exec_wire_resize_block(struct cws_exec_size size);
 
 enum cws_exec_frame_kind {
     CWS_EXEC_FRAME_NONE, /* a kind that this side does not know: to be skipped */

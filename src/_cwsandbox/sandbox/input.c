@@ -54,7 +54,7 @@ static void on_block_settled(struct cws_block *block, enum cws_status how)
         write->how = CWS_CLOSED;
     if (--write->blocks_left > 0)
         return;
-    if (write->how != CWS_OK && !write->input->loop_only.ended)
+    if (write->how != CWS_OK && !write->input->synced.ended)
         cws_list_push_back(&write->input->loop_only.fallen, &write->node);
     else
         write_complete(write);
@@ -86,11 +86,25 @@ static bool cut_into_blocks(struct cws_write *write, const uint8_t *data, size_t
 
 /* ---- any thread ----------------------------------------------------------------------------- */
 
+/* The lock is held. True: `post` must be called once it is not. */
+static bool must_post_lock_held(struct cws_input *input)
+{
+    bool must = !input->synced.posted;
+    input->synced.posted = true;
+    return must;
+}
+
+static void post(struct cws_input *input)
+{
+    input->kind->hold(input);
+    cws_loop_post_here(input->loop, &input->task);
+}
+
 /* Queues the write, with a reference of the queue's own, and sees that the loop thread looks. */
 static enum cws_status enqueue(struct cws_input *input, struct cws_write *write)
 {
     enum cws_status status = CWS_OK;
-    bool post = false;
+    bool must_post = false;
     pthread_mutex_lock(&input->synced.lock);
     if (input->synced.failed) {
         status = CWS_CANCELLED;
@@ -105,14 +119,11 @@ static enum cws_status enqueue(struct cws_input *input, struct cws_write *write)
         input->synced.closed = write->is_close;
         cws_write_ref(write);
         cws_list_push_back(&input->synced.queue, &write->node);
-        post = !input->synced.posted;
-        input->synced.posted = true;
+        must_post = must_post_lock_held(input);
     }
     pthread_mutex_unlock(&input->synced.lock);
-    if (post) {
-        input->kind->hold(input);
-        cws_loop_post_here(input->loop, &input->task);
-    }
+    if (must_post)
+        post(input);
     return status;
 }
 
@@ -145,6 +156,22 @@ enum cws_status cws_input_close(struct cws_input *input, struct cws_write **out_
         cws_future_complete(&write->future); /* nothing is left to be done */
     *out_write = write;
     return CWS_OK;
+}
+
+void cws_input_control(struct cws_input *input, struct cws_block *message)
+{
+    struct cws_block *dropped = message;
+    bool must_post = false;
+    pthread_mutex_lock(&input->synced.lock);
+    if (!input->synced.ended && !input->synced.closed) {
+        dropped = input->synced.control;
+        input->synced.control = message;
+        must_post = must_post_lock_held(input);
+    }
+    pthread_mutex_unlock(&input->synced.lock);
+    cws_free(dropped);
+    if (must_post)
+        post(input);
 }
 
 bool cws_input_is_closed(struct cws_input *input)
@@ -182,13 +209,47 @@ static void give_to_call(struct cws_input *input, struct cws_write *write)
         cws_call_half_close(input->loop_only.call);
 }
 
+/* The lock is held. The message is the caller's from now on. */
+static struct cws_block *take_control_lock_held(struct cws_input *input)
+{
+    struct cws_block *message = input->synced.control;
+    input->synced.control = NULL;
+    return message;
+}
+
+static void on_control_settled(struct cws_block *block, enum cws_status how)
+{
+    struct cws_input *input = block->owner;
+    bool must_post = false;
+    cws_free(block);
+    if (--input->loop_only.controls_out > 0 || how != CWS_OK)
+        return;
+    pthread_mutex_lock(&input->synced.lock);
+    if (input->synced.control)
+        must_post = must_post_lock_held(input);
+    pthread_mutex_unlock(&input->synced.lock);
+    if (must_post)
+        post(input);
+}
+
 static void drain(struct cws_input *input)
 {
     struct cws_list writes;
+    struct cws_block *control = NULL;
     cws_list_init(&writes);
     pthread_mutex_lock(&input->synced.lock);
     cws_list_splice(&writes, &input->synced.queue);
+    /* Until the call has let one pass, a newer one can still replace the next. So a peer that does
+     * not read does not make them pile up. */
+    if (input->loop_only.controls_out == 0 || !cws_list_is_empty(&writes))
+        control = take_control_lock_held(input);
     pthread_mutex_unlock(&input->synced.lock);
+    if (control) {
+        control->settled = on_control_settled;
+        control->owner = input;
+        input->loop_only.controls_out++;
+        cws_call_send(input->loop_only.call, control);
+    }
     struct cws_list *node;
     while ((node = cws_list_pop_front(&writes)) != NULL)
         give_to_call(input, cws_list_entry(node, struct cws_write, node));
@@ -214,16 +275,19 @@ void cws_input_open(struct cws_input *input, struct cws_call *call)
 void cws_input_end(struct cws_input *input, bool lost, struct cws_future *owner)
 {
     struct cws_list writes;
+    struct cws_block *control;
     cws_list_init(&writes);
     input->loop_only.call = NULL;
-    input->loop_only.ended = true;
     cws_list_splice(&writes, &input->loop_only.fallen);
     pthread_mutex_lock(&input->synced.lock);
     input->synced.failed = true;
     input->synced.lost = lost;
+    input->synced.ended = true;
+    control = take_control_lock_held(input);
     cws_list_splice(&writes, &input->synced.queue);
     cws_future_complete(owner);
     pthread_mutex_unlock(&input->synced.lock);
+    cws_free(control);
     struct cws_list *node;
     while ((node = cws_list_pop_front(&writes)) != NULL) {
         struct cws_write *write = cws_list_entry(node, struct cws_write, node);
@@ -247,5 +311,6 @@ void cws_input_init(struct cws_input *input, const struct cws_input_kind *kind,
 void cws_input_done(struct cws_input *input)
 {
     assert(cws_list_is_empty(&input->synced.queue) && cws_list_is_empty(&input->loop_only.fallen));
+    assert(!input->synced.control);
     pthread_mutex_destroy(&input->synced.lock);
 }

@@ -46,16 +46,18 @@ struct cws_input {
     struct cws_loop *loop;
     struct cws_task task;
     struct {
-        pthread_mutex_t lock;  /* guards the rest; only the loop thread writes `lost` */
+        pthread_mutex_t lock;  /* guards the rest; only the loop thread writes `lost` and `ended` */
         struct cws_list queue; /* writes in order, not yet given to the call */
         bool closed;           /* cws_input_close was called */
-        bool failed;           /* nothing can be sent any more */
+        bool failed;           /* no write is taken any more */
         bool lost;   /* … because the call has failed: how much of the input arrived is unknown */
+        bool ended;  /* cws_input_end was called */
         bool posted; /* the task has been posted and has not run yet */
+        struct cws_block *control; /* waits to be given to the call; NULL: none does */
     } synced;
     struct {
         struct cws_call *call; /* NULL until the owner takes input */
-        bool ended;            /* cws_input_end was called */
+        unsigned controls_out; /* control messages that the call has and that have not left yet */
         struct cws_list
             fallen; /* writes that the call has dropped; they are done once the owner has ended */
     } loop_only;
@@ -74,6 +76,10 @@ enum cws_status cws_input_write(struct cws_input *input, const uint8_t *data, si
 enum cws_status cws_input_close(struct cws_input *input,
                                 struct cws_write **out_write) CWS_MUST_CHECK;
 bool cws_input_is_closed(struct cws_input *input);
+/* Any thread: a message that goes in front of the writes that have not been given to the call yet,
+ * such as a terminal's new size. Only the newest one counts: it replaces one that still waits. It
+ * is dropped if the input is closed or the owner has ended. Takes the block over. */
+void cws_input_control(struct cws_input *input, struct cws_block *message);
 /* Any thread: refuses further writes. Those that are queued are still sent. */
 void cws_input_set_failed(struct cws_input *input);
 

@@ -119,6 +119,53 @@ static void test_directory(void **state)
     }
 }
 
+static void check_terminal(bool tty, struct cws_exec_size size, size_t len)
+{
+    char *argv[] = {TEXT("sh")};
+    uint8_t *init;
+    size_t init_len;
+    const struct cws_exec_wire_command command = {
+        .argv = argv, .argc = 1, .tty = tty, .size = size};
+    assert_int_equal(cws_exec_wire_init(&command, &init, &init_len), CWS_OK);
+    assert_int_equal(init_len, 4 + len);
+    const struct cws_exec_wire_target target = {.sandbox_id = "sb-1"};
+    struct cws_block *block = cws_exec_wire_init_block(init, init_len, &target);
+    Request *request = unpack_request(block);
+    assert_int_equal(request->init->tty, tty);
+    assert_int_equal(request->init->tty_width, tty ? size.width : 0);
+    assert_int_equal(request->init->tty_height, tty ? size.height : 0);
+    cws_proto_free((ProtobufCMessage *)request);
+    cws_block_settle(block, CWS_OK);
+    cws_free(init);
+}
+
+static void test_terminal(void **state)
+{
+    (void)state;
+    check_terminal(false, (struct cws_exec_size){80, 24}, 0);
+    check_terminal(true, (struct cws_exec_size){0, 0}, 2);
+    check_terminal(true, (struct cws_exec_size){80, 24}, 6);
+    check_terminal(true, (struct cws_exec_size){0, 128}, 5);
+    check_terminal(true, (struct cws_exec_size){65535, UINT32_MAX}, 12);
+}
+
+static void test_resize(void **state)
+{
+    (void)state;
+    static const struct cws_exec_size sizes[] = {{80, 24}, {1, 1},     {0, 0},
+                                                 {0, 7},   {127, 128}, {65535, UINT32_MAX}};
+    for (size_t i = 0; i < CWS_ARRAY_LEN(sizes); i++) {
+        struct cws_block *block = cws_exec_wire_resize_block(sizes[i]);
+        Request *request = unpack_request(block);
+        assert_int_equal(request->message_case,
+                         COREWEAVE__SANDBOX__V1__EXEC_STREAM_REQUEST__MESSAGE_RESIZE);
+        assert_int_equal(request->resize->width, sizes[i].width);
+        assert_int_equal(request->resize->height, sizes[i].height);
+        cws_proto_free((ProtobufCMessage *)request);
+        cws_block_settle(block, CWS_OK);
+    }
+}
+
 static void test_stdin(void **state)
 {
     (void)state;
@@ -193,6 +240,8 @@ static void test_requests_without_memory(void **state)
     assert_null(cws_exec_wire_init_block((const uint8_t *)"", 0, &target));
     cws_alloc_fail_at(1);
     assert_null(cws_exec_wire_stdin_block((const uint8_t *)"x", 1));
+    cws_alloc_fail_at(1);
+    assert_null(cws_exec_wire_resize_block((struct cws_exec_size){80, 24}));
     cws_alloc_fail_at(1);
     assert_null(cws_exec_wire_close_block());
 }
@@ -446,6 +495,8 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_init),
     UNIT_TEST(test_init_with_variables),
     UNIT_TEST(test_directory),
+    UNIT_TEST(test_terminal),
+    UNIT_TEST(test_resize),
     UNIT_TEST(test_stdin),
     UNIT_TEST(test_close),
     UNIT_TEST(test_requests_without_memory),

@@ -21,6 +21,8 @@ struct remote {
     char id[32];
     char argv[256]; /* "arg|arg|" */
     char container[32];
+    char sizes[256];    /* of its terminal: "80x24@0|", with the bytes of input before it */
+    size_t resizes;     /* how many of them came after init */
     bool began;         /* init has come */
     size_t input;       /* bytes of standard input */
     size_t largest;     /* in one message */
@@ -35,7 +37,7 @@ struct exec_bed {
     struct client_bed client;
     struct cws_list remotes;
     struct cws_sandbox *sandbox;
-    void (*hook)(struct remote *remote, char event); /* b began, i input, h half-close */
+    void (*hook)(struct remote *remote, char event); /* b began, i input, r resize, h half-close */
 };
 
 /* --- the server --- */
@@ -50,6 +52,13 @@ static inline void remote_start(struct cws_server_call *call, void *ctx)
     cws_server_call_set_user(call, remote);
 }
 
+static inline void remote_size(struct remote *remote, unsigned width, unsigned height)
+{
+    size_t n = strlen(remote->sizes);
+    snprintf(remote->sizes + n, sizeof(remote->sizes) - n, "%ux%u@%zu|", width, height,
+             remote->input);
+}
+
 static inline void remote_init(struct remote *remote,
                                const Coreweave__Sandbox__V1__ExecStreamInit *init)
 {
@@ -61,6 +70,10 @@ static inline void remote_init(struct remote *remote,
         size_t n = strlen(remote->argv);
         snprintf(remote->argv + n, sizeof(remote->argv) - n, "%s|", init->command[i]);
     }
+    if (init->tty)
+        remote_size(remote, init->tty_width, init->tty_height);
+    else
+        assert_true(init->tty_width == 0 && init->tty_height == 0);
 }
 
 static inline void remote_input(struct remote *remote, const ProtobufCBinaryData *data)
@@ -94,6 +107,12 @@ static inline void remote_message(struct cws_server_call *call, const uint8_t *d
         break;
     case COREWEAVE__SANDBOX__V1__EXEC_STREAM_REQUEST__MESSAGE_STDIN:
         remote_input(remote, &request->stdin);
+        break;
+    case COREWEAVE__SANDBOX__V1__EXEC_STREAM_REQUEST__MESSAGE_RESIZE:
+        assert_true(remote->began && !remote->closed_input);
+        remote_size(remote, request->resize->width, request->resize->height);
+        remote->resizes++;
+        event = 'r';
         break;
     case COREWEAVE__SANDBOX__V1__EXEC_STREAM_REQUEST__MESSAGE_CLOSE:
         assert_false(remote->closed_input);
