@@ -14,7 +14,13 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cwsandbox._cwsandbox import OperationRef, Process, StreamReader, StreamWriter
+    from cwsandbox._cwsandbox import (
+        OperationRef,
+        Process,
+        StreamReader,
+        StreamWriter,
+        TerminalSession,
+    )
     from cwsandbox._sandbox.sandbox import Sandbox
     from cwsandbox._sandbox.wait import Waitable, results, wait
     from cwsandbox._service.auth import set_auth_mode
@@ -57,6 +63,7 @@ if TYPE_CHECKING:
         ServiceVisibility,
         StorageMedium,
         TenantScope,
+        TerminalResult,
         TlsPassthroughEndpointStatus,
         VolumeMount,
     )
@@ -194,6 +201,8 @@ __all__ = [
     "StreamReader",
     "StreamWriter",
     "TenantScope",
+    "TerminalResult",
+    "TerminalSession",
     "TlsPassthroughEndpointStatus",
     "VolumeBackendNotFoundError",
     "VolumeError",
@@ -222,6 +231,7 @@ _MODULE_OF = {
     "Process": "_cwsandbox",
     "StreamReader": "_cwsandbox",
     "StreamWriter": "_cwsandbox",
+    "TerminalSession": "_cwsandbox",
     "SandboxDefaults": "_types.defaults",
     "Sandbox": "_sandbox.sandbox",
     "AuthConfig": "_types",
@@ -262,6 +272,7 @@ _MODULE_OF = {
     "ServiceVisibility": "_types",
     "StorageMedium": "_types",
     "TenantScope": "_types",
+    "TerminalResult": "_types",
     "TlsPassthroughEndpointStatus": "_types",
     "VolumeMount": "_types",
     "Waitable": "_sandbox.wait",

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, final, overload
 from typing_extensions import disjoint_base
 
 from cwsandbox._types.result import ProcessResult
+from cwsandbox._types.terminal import TerminalResult
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
@@ -25,6 +26,13 @@ def configure(
 ) -> None: ...
 @overload
 def configure(
+    kind: Literal["terminal"],
+    *,
+    make_value: Callable[[TerminalSession, int, bool], Any],
+    make_error: Callable[[TerminalSession, RpcError], BaseException],
+) -> None: ...
+@overload
+def configure(
     kind: Literal["write"],
     *,
     make_value: None = None,
@@ -34,8 +42,9 @@ def configure(
 
     For an exec, ``make_value(process, returncode, check)`` returns the ``ProcessResult``, or *returns* an exception
     instance to raise (``check`` with a non-zero code). ``make_error(process, error)`` returns the exception for an exec
-    that failed. For a write that cannot be done, ``make_error(reason, failure)`` returns the exception: reason is
-    "closed" or "failed", and ``failure`` is what the command's own result raises if the command has failed.
+    that failed. For a terminal session both get the session instead, and ``check`` is False. For a write that cannot be
+    done, ``make_error(reason, failure)`` returns the exception: reason is "closed" or "failed", or "ended" for a new
+    size after the end, and ``failure`` is what the command's own result raises if the command has failed.
 
     Each is called with the GIL held, on the thread that asks, until it has returned once. What it raises is raised in
     that thread.
@@ -174,6 +183,13 @@ class SandboxCore:
         ``timeout``, in seconds, counts from the moment the exec is sent. ``TypeError`` if an item is not a str.
         ``env`` sets variables for this command. Without ``capture_output``, only unread output is kept, and it holds
         the command back. ``max_output_bytes=N`` keeps the first and the last half of N bytes of each stream."""
+    def shell(
+        self, command: list[str], width: int, height: int, container: str = ""
+    ) -> TerminalSession:
+        """Start the command with a terminal of this size. Returns at once; never raises because of the sandbox's state.
+
+        ``TypeError`` if an item is not a str; ``TypeError`` and ``ValueError`` for what is no size. Counts as an
+        exec."""
     def stats(self) -> tuple[int, int, int, int]:
         """exec_count, completed_ok, completed_nonzero, failures."""
 
@@ -200,6 +216,38 @@ class Process(OperationRef[ProcessResult]):
     def _timeout(self) -> float | None: ...
     @property
     def _output(self) -> Output: ...
+
+@final
+class TerminalSession(OperationRef[TerminalResult]):
+    """A running command with a terminal. Made by ``SandboxCore.shell`` only.
+
+    As a context manager it is hung up at the end of the block. So is a session that nothing refers to any more.
+    """
+
+    output: StreamReader[bytes]
+    """What the terminal shows, as it comes. ``close()`` of it ends the session."""
+    stdin: StreamWriter
+    """The keyboard."""
+    @property
+    def returncode(self) -> int | None: ...
+    @property
+    def command(self) -> list[str]: ...
+    def write(self, data: bytes | bytearray | memoryview) -> OperationRef[None]:
+        """Type: ``stdin.write(data)``."""
+    def resize(self, width: int, height: int) -> None:
+        """Tell the terminal its size in characters. Returns at once. It goes in front of input that still waits; of
+        several sizes that wait only the newest is sent. Ignored after ``stdin.close()``. ``TypeError`` and
+        ``ValueError`` for what is no size (1 to 65535); ``SandboxExecutionError`` after the end."""
+    def wait(self, timeout: float | None = None) -> int: ...
+    def __enter__(self) -> TerminalSession: ...
+    def __exit__(self, *exception: object) -> None:
+        """End the session, as a terminal is hung up, and wait for that."""
+    def __aenter__(self) -> Awaitable[TerminalSession]: ...
+    def __aexit__(self, *exception: object) -> Awaitable[None]: ...
+    @property
+    def _sandbox(self) -> SandboxCore: ...
+    @property
+    def _timeout(self) -> None: ...
 
 @final
 class Output:

@@ -61,6 +61,11 @@ class Call:
             assert kind == "stdin", kind
             yield request.stdin
 
+    async def frames(self) -> AsyncIterator[Any]:
+        """All that comes after init, up to the half-close."""
+        async for request in self._requests:
+            yield request
+
 
 class GrpcPeer:
     """A grpcio server on a free loopback port or a Unix socket."""

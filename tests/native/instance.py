@@ -23,13 +23,22 @@ class ExecError(Exception):
 
 
 class WriteError(Exception):
-    """args: "closed" or "failed", and what the command failed of or None."""
+    """args: "closed", "failed" or "ended", and what the command failed of or None."""
 
 
 def make_result(process: Any, returncode: int, check: bool) -> Result | CheckError:
     if check and returncode != 0:
         return CheckError(process, returncode)
     return Result(process, returncode, check)
+
+
+class Ended(NamedTuple):
+    session: Any
+    returncode: int
+
+
+class TerminalError(Exception):
+    """args: the session and the RpcError."""
 
 
 def load() -> ModuleType:
@@ -49,5 +58,10 @@ def load() -> ModuleType:
 def load_configured() -> ModuleType:
     module = load()
     module.configure("exec", make_value=make_result, make_error=ExecError)
+    module.configure(
+        "terminal",
+        make_value=lambda session, code, _: Ended(session, code),
+        make_error=TerminalError,
+    )
     module.configure("write", make_error=WriteError)
     return module

@@ -32,8 +32,6 @@ LATER_NAMES = {
     "RunnerResources",
     "SandboxFileType",
     "Session",
-    "TerminalResult",
-    "TerminalSession",
     "Volume",
     "VolumeLocality",
     "VolumeState",
@@ -58,7 +56,6 @@ LATER_MEMBERS = {
     "Sandbox.run_from_template",
     "Sandbox.session",
     "Sandbox.set_snapshot_bucket_config",
-    "Sandbox.shell",
     "Sandbox.snapshot",
     "Sandbox.stream_logs",
     "Sandbox.write_file",
@@ -78,7 +75,7 @@ OWN_PARAMETERS = {
 }
 
 # Made by the package only; the published ones are built on its own loop's futures and queues.
-NOT_CONSTRUCTED = {"Process", "StreamReader", "StreamWriter"}
+NOT_CONSTRUCTED = {"Process", "TerminalSession", "StreamReader", "StreamWriter"}
 
 
 def published_names() -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+from cwsandbox._lifecycle import lifecycle
 from cwsandbox._lifecycle.handle import Handle
 from cwsandbox._lifecycle.lifecycle import Phase
 from cwsandbox._messages import config, options
@@ -358,6 +359,16 @@ class SandboxCreation(SandboxProperties):
                 handle.on_running = on_running
                 self._driver = Driver(handle, self._connection, self._workload, client.call, env)
             return self._driver
+
+    def _refusing_core(self) -> SandboxCore:
+        # The sandbox was seen to stop by itself. Commands that run in it may still end well: its own core stays open.
+        if self._core.is_closed:
+            return self._core
+        with life.lock():
+            if self._refusing is None:
+                self._refusing = type(self._core)()
+                self._refusing.close(lifecycle.stopped_error(self.sandbox_id))
+            return self._refusing
 
     def _submit(
         self, make: Callable[[Driver], Coroutine[Any, Any, _T]], *, finish_at_exit: bool = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 
-from cwsandbox._lifecycle import lifecycle
 from cwsandbox._messages import options
 from cwsandbox._messages.command import (
     container_name,
@@ -15,7 +14,8 @@ from cwsandbox._messages.command import (
     words_of,
 )
 from cwsandbox._runtime import life, loop
-from cwsandbox._sandbox.creation import Creating, SandboxCreation
+from cwsandbox._sandbox.creation import Creating
+from cwsandbox._sandbox.terminal import SandboxTerminal
 from cwsandbox._service.connection import connection as connection_of
 from cwsandbox._types import check as _check
 from cwsandbox._types.annotations import on_demand
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
     from typing import Any, TypeVar
 
-    from cwsandbox._cwsandbox import OperationRef, Process, SandboxCore
+    from cwsandbox._cwsandbox import OperationRef, Process
     from cwsandbox._lifecycle.driver import Driver
     from cwsandbox._service.client import Client
     from cwsandbox._service.connection import Connection
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @on_demand
-class Sandbox(SandboxCreation):
+class Sandbox(SandboxTerminal):
     """One sandbox: create it, run commands in it, stop it.
 
     ``Sandbox(...)`` sends nothing; the sandbox is created by ``start()``, by entering it as a context manager, or by
@@ -355,16 +355,6 @@ class Sandbox(SandboxCreation):
         return dict(
             zip(names, map(sum, zip(self._core.stats(), refused, strict=True)), strict=True)
         )
-
-    def _refusing_core(self) -> SandboxCore:
-        # The sandbox was seen to stop by itself. Commands that run in it may still end well: its own core stays open.
-        if self._core.is_closed:
-            return self._core
-        with life.lock():
-            if self._refusing is None:
-                self._refusing = type(self._core)()
-                self._refusing.close(lifecycle.stopped_error(self.sandbox_id))
-            return self._refusing
 
     # ---- context managers ----
 

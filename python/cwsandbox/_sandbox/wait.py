@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar, overload
 
 from cwsandbox import _cwsandbox
-from cwsandbox._cwsandbox import OperationRef, Process
+from cwsandbox._cwsandbox import OperationRef, Process, TerminalSession
 from cwsandbox._sandbox.sandbox import Sandbox
 from cwsandbox._types import check
 
-Waitable = Sandbox | OperationRef[Any] | Process
+Waitable = Sandbox | OperationRef[Any] | Process | TerminalSession
 
 _T = TypeVar("_T")
 _W = TypeVar("_W", bound=Sandbox | OperationRef[Any])

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from cwsandbox._cwsandbox import Process, RpcError
+    from cwsandbox._cwsandbox import Process, RpcError, TerminalSession
     from cwsandbox._service.rpc import Unpack
     from cwsandbox._types.error import FieldViolation
 
@@ -280,19 +280,35 @@ class Hooks:
         return exc.SandboxExecutionError(text, exec_result=result)
 
     def make_error(self, process: Process, error: RpcError) -> BaseException:
-        raised = command_exception(
-            error, process.command, process._timeout, details_of(error, self._unpack)
-        )
-        if error.kind == "status" and _says_not_running(raised) and process._sandbox.is_open:
-            # The next command has it asked first.
-            process._sandbox.fail(raised)
+        raised = self._raised(process, error)
         if isinstance(raised, exc.CWSandboxError):
             raised.exec_result = self._result_of(process, -1)
         if isinstance(raised, exc.SandboxTimeoutError) and error.failure is None:
             raised.timeout = process._timeout
         return raised
 
+    def make_terminal_result(self, session: TerminalSession, returncode: int, _: bool) -> Any:
+        from cwsandbox._types.terminal import TerminalResult
+
+        return TerminalResult(returncode, session.command)
+
+    def make_terminal_error(self, session: TerminalSession, error: RpcError) -> BaseException:
+        return self._raised(session, error)
+
+    def _raised(self, command: Process | TerminalSession, error: RpcError) -> BaseException:
+        raised = command_exception(
+            error, command.command, command._timeout, details_of(error, self._unpack)
+        )
+        if error.kind == "status" and _says_not_running(raised) and command._sandbox.is_open:
+            # The next command has it asked first.
+            command._sandbox.fail(raised)
+        return raised
+
     def make_write_error(self, reason: str, failure: BaseException | None) -> BaseException:
+        if reason == "ended":
+            return exc.SandboxExecutionError(
+                "Cannot resize the terminal: the terminal session has ended"
+            )
         if failure is not None and not isinstance(failure, exc.SandboxExecutionError):
             return _of_this_command(failure)  # whoever tries again what was lost must know it
         states: Mapping[str, str] = {

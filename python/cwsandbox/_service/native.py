@@ -16,6 +16,9 @@ __all__ = ["Promise", "SandboxCore"]
 
 _hooks = Hooks(_cwsandbox._message_unpack, ProcessResult._of)
 _cwsandbox.configure("exec", make_value=_hooks.make_result, make_error=_hooks.make_error)
+_cwsandbox.configure(
+    "terminal", make_value=_hooks.make_terminal_result, make_error=_hooks.make_terminal_error
+)
 _cwsandbox.configure("write", make_error=_hooks.make_write_error)
 life.install()
 life.when_exiting(_cwsandbox.shutdown)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from cwsandbox._types.service import (
         TlsPassthroughEndpointStatus as TlsPassthroughEndpointStatus,
     )
+    from cwsandbox._types.terminal import TerminalResult as TerminalResult
     from cwsandbox._types.volume import FileSystemSnapshotOptions as FileSystemSnapshotOptions
     from cwsandbox._types.volume import RegisteredVolumeOptions as RegisteredVolumeOptions
     from cwsandbox._types.volume import ScratchVolumeOptions as ScratchVolumeOptions
@@ -83,6 +84,7 @@ MODULES = {
         "Service",
         "TlsPassthroughEndpointStatus",
     ),
+    "terminal": ("TerminalResult",),
     "volume": (
         "FileSystemSnapshotOptions",
         "RegisteredVolumeOptions",

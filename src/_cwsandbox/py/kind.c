@@ -9,6 +9,7 @@ static const struct {
     bool has_value; /* that Python code makes */
 } kinds[PY_KINDS] = {
     [PY_KIND_EXEC] = {"exec", true},
+    [PY_KIND_TERMINAL] = {"terminal", true},
     [PY_KIND_WRITE] = {"write", false},
 };
 

@@ -12,6 +12,7 @@
 #include "py/reader.h"
 #include "py/sandbox.h"
 #include "py/stats.h"
+#include "py/terminal.h"
 #include "py/text.h"
 #include "py/writer.h"
 
@@ -93,6 +94,7 @@ static int add_types(PyObject *module, struct py_state *state)
     PyTypeObject *operation = state->operation_type;
     if (add_type(module, &state->promise_type, &py_promise_spec, operation, true) < 0 ||
         add_type(module, &state->process_type, &py_process_spec, operation, true) < 0 ||
+        add_type(module, &state->terminal_type, &py_terminal_spec, operation, true) < 0 ||
         add_type(module, &state->output_type, &py_output_spec, NULL, true) < 0 ||
         add_type(module, &state->reader_type, &py_reader_spec, NULL, true) < 0 ||
         add_type(module, &state->writer_type, &py_writer_spec, NULL, true) < 0 ||
@@ -189,6 +191,7 @@ static PyObject **reference(PyObject *module, size_t index)
         (PyObject **)&state->operation_type,
         (PyObject **)&state->promise_type,
         (PyObject **)&state->process_type,
+        (PyObject **)&state->terminal_type,
         (PyObject **)&state->output_type,
         (PyObject **)&state->reader_type,
         (PyObject **)&state->writer_type,

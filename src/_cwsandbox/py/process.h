@@ -2,26 +2,15 @@
  * with the GIL held. */
 #pragma once
 
-#include "py/operation.h"
+#include "py/command.h"
 #include "py/reader.h"
 #include "py/writer.h"
-#include "sandbox/exec.h"
 
 enum { PY_STDOUT, PY_STDERR };
 
-/* Where a command runs, as far as it has to know. */
-struct py_process_home {
-    PyObject *sandbox;  /* the object that started it */
-    PyObject *failures; /* a list: if the sandbox cannot be started, why is its first item */
-    /* Borrowed: the exception that the sandbox was closed with; NULL while it was not. */
-    PyObject *(*closed_by)(PyObject *sandbox);
-};
-
 struct py_process {
-    struct py_operation op; /* core: struct cws_exec */
-    struct py_process_home home;
-    PyObject *command; /* tuple */
-    PyObject *output;  /* Output, once asked for */
+    struct py_command base;
+    PyObject *output; /* Output, once asked for */
     struct py_stream streams[2];
     /* A writer must not keep the command's output. So writers hold a second object, the stand-in,
      * which tells them about the command and is not a keeper of its output. */
@@ -33,12 +22,6 @@ struct py_process {
 
 extern PyType_Spec py_process_spec;
 
-/* Takes over the reference on `exec`, also on failure, and references of its own on the rest. NULL
- * with an exception set. */
+/* As py_command_new. */
 PyObject *py_process_new(struct py_state *state, struct cws_exec *exec,
-                         const struct py_process_home *home, PyObject *command);
-
-static inline struct cws_exec *py_process_exec(const struct py_process *process)
-{
-    return process->op.core;
-}
+                         const struct py_command_home *home, PyObject *words);

@@ -5,6 +5,7 @@
 #include "py/channel.h"
 #include "py/kind.h"
 #include "py/process.h"
+#include "py/terminal.h"
 #include "sandbox/exec_wire.h"
 #include "sandbox/sandbox.h"
 
@@ -175,7 +176,7 @@ static PyObject *sandbox_stats(PyObject *object, PyObject *Py_UNUSED(ignored))
                          atomic_load(&core->completed_nonzero), atomic_load(&core->failures));
 }
 
-/* As py_process_home.closed_by. */
+/* As py_command_home.closed_by. */
 static PyObject *closed_by(PyObject *sandbox)
 {
     return ((struct py_sandbox *)sandbox)->closed_by;
@@ -294,12 +295,11 @@ static PyObject *sandbox_exec(PyObject *object, PyObject *const *args, Py_ssize_
     static const struct py_params params = {"exec", names, 9, 9, 1};
     struct py_sandbox *self = (struct py_sandbox *)object;
     PyObject *given[9];
-    struct cws_exec_options options;
+    struct cws_exec_options options = {0};
     struct cws_sandbox *core = core_of(self);
     if (!core || py_args_parse(&params, args, nargs, kwnames, given) < 0 ||
         exec_options(given + 1, &options) < 0 || fill_kept(given[7], given[8], &options) < 0)
         return NULL;
-    options.env = NULL;
     /* A tuple: no other thread can change it while its texts are in use. */
     PyObject *command = PySequence_Tuple(given[0]);
     PyObject *process = NULL;
@@ -310,9 +310,34 @@ static PyObject *sandbox_exec(PyObject *object, PyObject *const *args, Py_ssize_
     if (exec)
         process =
             py_process_new(self->state, exec,
-                           &(struct py_process_home){object, self->failures, closed_by}, command);
+                           &(struct py_command_home){object, self->failures, closed_by}, command);
     Py_XDECREF(command);
     return process;
+}
+
+static PyObject *sandbox_shell(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *kwnames)
+{
+    static const char *const names[] = {"command", "width", "height", "container"};
+    static const struct py_params params = {"shell", names, 4, 4, 3};
+    struct py_sandbox *self = (struct py_sandbox *)object;
+    PyObject *given[4];
+    struct cws_exec_options options = {.tty = true, .timeout_s = -1, .kept = CWS_OUTPUT_UNREAD};
+    struct cws_sandbox *core = core_of(self);
+    if (!core || py_kind_check(self->state, PY_KIND_TERMINAL) < 0 ||
+        py_args_parse(&params, args, nargs, kwnames, given) < 0 ||
+        py_terminal_size(given[1], given[2], &options.size) < 0)
+        return NULL;
+    options.container = given[3] ? py_arg_text(given[3], "container", NULL) : "";
+    PyObject *command = options.container ? PySequence_Tuple(given[0]) : NULL;
+    struct cws_exec *exec = command ? start(core, command, &options) : NULL;
+    PyObject *session = NULL;
+    if (exec)
+        session =
+            py_terminal_new(self->state, exec,
+                            &(struct py_command_home){object, self->failures, closed_by}, command);
+    Py_XDECREF(command);
+    return session;
 }
 
 static PyMethodDef sandbox_methods[] = {
@@ -331,6 +356,9 @@ static PyMethodDef sandbox_methods[] = {
          "exec($self, command, stdin=False, check=False, timeout=None, container='', cwd=None, "
          "env=None, capture_output=True, max_output_bytes=None)\n--\n\n"
          "Start the command. Returns at once.")},
+    {"shell", (PyCFunction)(void (*)(void))sandbox_shell, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("shell($self, command, width, height, container='')\n--\n\n"
+               "Start the command with a terminal. Returns at once.")},
     {"stats", sandbox_stats, METH_NOARGS,
      PyDoc_STR("stats($self)\n--\n\nexec_count, completed_ok, completed_nonzero, failures.")},
     {NULL},

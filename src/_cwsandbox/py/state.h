@@ -9,7 +9,7 @@
 #include "py/compat.h"
 
 /* Kinds of operations whose results are made by Python code (kind.h). */
-enum py_kind { PY_KIND_EXEC, PY_KIND_WRITE, PY_KINDS };
+enum py_kind { PY_KIND_EXEC, PY_KIND_TERMINAL, PY_KIND_WRITE, PY_KINDS };
 
 /* The functions that make them; NULL: not configured, or the kind has no such maker. */
 struct py_makers {
@@ -23,6 +23,7 @@ struct py_state {
     PyTypeObject *operation_type;
     PyTypeObject *promise_type;
     PyTypeObject *process_type;
+    PyTypeObject *terminal_type;
     PyTypeObject *output_type;
     PyTypeObject *reader_type;
     PyTypeObject *writer_type;

@@ -167,12 +167,11 @@ static struct py_input *input_of(PyObject *self)
     return py_operation_check(input->op) < 0 ? NULL : input;
 }
 
-static PyObject *writer_write(PyObject *self, PyObject *data)
+PyObject *py_input_write(const struct py_input *input, PyObject *data)
 {
-    struct py_input *input = input_of(self);
-    if (!input)
-        return NULL;
     Py_buffer view;
+    if (py_operation_check(input->op) < 0)
+        return NULL;
     if (!PyObject_CheckBuffer(data)) {
         py_arg_refuse_secret("data", "bytes, bytearray or memoryview", data);
         return NULL;
@@ -182,6 +181,11 @@ static PyObject *writer_write(PyObject *self, PyObject *data)
     PyObject *op = write_bytes(input, view.buf, (size_t)view.len);
     PyBuffer_Release(&view);
     return op;
+}
+
+static PyObject *writer_write(PyObject *self, PyObject *data)
+{
+    return py_input_write(((struct py_writer *)self)->input, data);
 }
 
 static PyObject *writer_writeline(PyObject *self, PyObject *const *args, Py_ssize_t nargs,

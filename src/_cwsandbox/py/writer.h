@@ -29,3 +29,6 @@ void py_input_init(struct py_input *input, py_failure_fn *failure, struct py_ope
 /* A new reference to the input's writer, made if there is none. NULL with an exception set. The
  * writer holds the operation; the operation does not hold the writer, so there is no cycle. */
 PyObject *py_writer_of(struct py_input *input);
+
+/* As the writer's write(data): an operation. NULL with an exception set. */
+PyObject *py_input_write(const struct py_input *input, PyObject *data);

@@ -1,0 +1,13 @@
+"""How a terminal session ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class TerminalResult:
+    """The outcome of a terminal session: ``returncode`` is the exit code of its ``command``, the argv that was run."""
+
+    returncode: int
+    command: list[str] = field(default_factory=list)
