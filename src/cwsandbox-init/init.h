@@ -21,6 +21,9 @@ __attribute__((noreturn)) void become(char **argv, char **envp);
 /* setup.c: carries out the steps in a block of `size` bytes, which it may modify. On failure fills
  * *fault. */
 int setup_run(char *block, uint64_t size, struct fault *fault);
+/* Makes the directories that lead to `path`, which may be relative to the directory `base`. */
+int make_parents(int base, char *path);
+int write_all(long fd, const char *data, uint64_t len);
 
 /* guard.c: lowers limits, which commands inherit: one limit to at most `soft` and `hard`; all of
  * the default ones. guard_drop_privileges gives up what only the set-up was allowed to do. */
@@ -66,3 +69,7 @@ int command_read(struct launch *launch, char *block, uint64_t size);
 /* Starts the command in a session of its own. Returns its pid; with `error` only after the program
  * was executed or has ended. If it cannot be executed, its stderr says so. */
 long command_start(struct launch *launch);
+
+/* file.c: starts a child that carries out CWSI_READ_FILE or CWSI_WRITE_FILE, as the block of `size`
+ * bytes says, through the pipe. Returns its pid. */
+long file_start(char *block, uint64_t size, bool writes, int pipe);

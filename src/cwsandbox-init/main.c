@@ -214,14 +214,32 @@ static void give_up(const struct launch *launch)
     end(1);
 }
 
+static void check_id(uint32_t id)
+{
+    if (id >= CWSI_MAX_COMMANDS || init.pids[id])
+        die("a command id that is in use");
+}
+
+/* `rc` is the pid, or a negative errno. */
+static void answer_start(uint32_t id, long rc)
+{
+    const struct fault nothing = {0};
+    if (rc <= 0) {
+        report_fault(id, -rc, &nothing);
+        return;
+    }
+    init.pids[id] = (int)rc;
+    if (id >= init.used)
+        init.used = id + 1;
+    report(CWSI_STARTED, id, 0);
+}
+
 static void start(const struct received *received)
 {
     const struct cwsi_request *request = &received->request;
     struct launch launch = {.die_with_us = !init.container};
-    const struct fault nothing = {0};
     unsigned next = received->inline_block ? 0 : 1;
-    if (request->id >= CWSI_MAX_COMMANDS || init.pids[request->id])
-        die("a command id that is in use");
+    check_id(request->id);
     for (unsigned i = 0; i < 3; i++)
         launch.fds[i] = request->flags & CWSI_STDIN << i ? received->fds[next++] : init.null_fd;
     if (next != received->fd_count)
@@ -237,18 +255,26 @@ static void start(const struct received *received)
     }
     if (rc == 0)
         rc = command_start(&launch);
-    if (rc > 0) {
-        init.pids[request->id] = (int)rc;
-        if (request->id >= init.used)
-            init.used = request->id + 1;
-        if (launch.error && *launch.error)
-            give_up(&launch);
-        report(CWSI_STARTED, request->id, 0);
-    } else {
-        report_fault(request->id, -rc, &nothing);
-    }
+    if (rc > 0 && launch.error && *launch.error)
+        give_up(&launch);
+    answer_start(request->id, rc);
     if (launch.error)
         SYS2(munmap, launch.error, sizeof(int));
+    close_block(received, block);
+}
+
+static void start_file(const struct received *received)
+{
+    const struct cwsi_request *request = &received->request;
+    unsigned pipe = received->inline_block ? 0 : 1;
+    check_id(request->id);
+    if (received->fd_count != pipe + 1)
+        die("descriptors that do not match their flags");
+    char *block = open_block(received);
+    long rc = block ? file_start(block, request->size, request->op == CWSI_WRITE_FILE,
+                                 received->fds[pipe])
+                    : -ENOMEM;
+    answer_start(request->id, rc);
     close_block(received, block);
 }
 
@@ -330,6 +356,10 @@ static void handle(void)
             start_idle(&received);
         else
             start(&received);
+        break;
+    case CWSI_READ_FILE:
+    case CWSI_WRITE_FILE:
+        start_file(&received);
         break;
     case CWSI_KILL:
     case CWSI_SIGNAL:

@@ -43,6 +43,11 @@ enum cwsi_op {
     CWSI_DRAIN, /* its one or two descriptors are read ends of pipes. Their data is discarded until
                    no writer is left. If CWSI_MAX_DRAINED pipes are being drained already, they are
                    closed instead */
+    CWSI_READ_FILE, /* Block: struct cwsi_file. Flag CWSI_STDOUT with the write end of a pipe, which
+                     * gets a struct cwsi_file_head and then the content. Reports as START; how it
+                     * went is the exit code of EXITED: 0, an errno, or an enum cwsi_file_code */
+    CWSI_WRITE_FILE, /* The same with CWSI_STDIN and the read end of a pipe, from which the content
+                      * comes. If it ends early, the file is left as it was */
 };
 
 /* Below the init's own limit of open files, which is 1024 unless a step lowers it. */
@@ -51,7 +56,8 @@ enum cwsi_op {
 /* cwsi_request.flags */
 #define CWSI_CONTAINER \
     1u /* SETUP: PID 1 of its own namespaces: drop privileges. Else a plain subreaper */
-#define CWSI_STDIN  2u /* START: a descriptor for stdin comes along; else stdin is /dev/null ... */
+#define CWSI_STDIN \
+    2u /* START, ..._FILE: a descriptor for stdin comes along; else stdin is /dev/null ... */
 #define CWSI_STDOUT 4u /* ... and so on */
 #define CWSI_STDERR 8u
 #define CWSI_IDLE \
@@ -141,4 +147,22 @@ struct cwsi_command {
     uint32_t envc;
     uint64_t working_dir; /* offset of its string */
     uint64_t pointers[];
+};
+
+/* A block of CWSI_READ_FILE and CWSI_WRITE_FILE: this struct, then the strings. */
+struct cwsi_file {
+    uint64_t size;        /* READ: send at most so much; WRITE: so much comes */
+    uint64_t working_dir; /* offset of its string: where a relative path begins */
+    uint64_t path;        /* offset of its string */
+};
+
+struct cwsi_file_head {
+    uint64_t size; /* before it is read. Files such as those in /proc have more than they say */
+};
+
+/* Exit codes above every errno. */
+enum cwsi_file_code {
+    CWSI_FILE_NOT_REGULAR = 200, /* nor a directory */
+    CWSI_FILE_TOO_LARGE,         /* READ: more than `size` */
+    CWSI_FILE_INCOMPLETE,        /* WRITE: the content ended before `size` */
 };

@@ -10,14 +10,13 @@
 #define MNT_DETACH     2
 #define DIRECTORY_MODE 0755
 
-/* Makes the directories that lead to `path`. */
-static int make_parents(char *path)
+int make_parents(int base, char *path)
 {
     for (char *c = path + 1; *c; c++) {
         if (*c != '/')
             continue;
         *c = '\0';
-        long rc = SYS3(mkdirat, AT_FDCWD, path, DIRECTORY_MODE);
+        long rc = SYS3(mkdirat, base, path, DIRECTORY_MODE);
         *c = '/';
         if (rc < 0 && rc != -EEXIST)
             return (int)rc;
@@ -29,7 +28,7 @@ static int make_parents(char *path)
 #define WITH_PARENTS(rc, path, call) \
     do { \
         rc = (call); \
-        if (rc == -ENOENT && (rc = make_parents(path)) == 0) \
+        if (rc == -ENOENT && (rc = make_parents(AT_FDCWD, path)) == 0) \
             rc = (call); \
     } while (0)
 
@@ -57,7 +56,7 @@ static int make_directory(char *path, uint32_t mode)
     return rc;
 }
 
-static int write_all(long fd, const char *data, uint64_t len)
+int write_all(long fd, const char *data, uint64_t len)
 {
     while (len) {
         long written = SYS3(write, fd, data, len);

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "box/box_private.h"
 #include "box/environment.h"
+#include "box/pipe.h"
 
 #define READ_SIZE (64 * 1024)
 
@@ -323,37 +324,19 @@ static enum cws_status set_command(struct cwsd_exec *exec, const struct cwsd_exe
     return status;
 }
 
-/* A pipe with one end in the request and the other watched. `ours` is 0 for the reading end. */
-static enum cws_status add_pipe(struct cwsd_exec *exec, uint32_t flag, int ours,
-                                struct cwsd_watch *watch,
-                                void (*ready)(struct cwsd_watch *watch, int events),
-                                struct cws_error *err)
-{
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return cws_error_set_errno(err, CWS_SYSTEM, errno, "pipes for a command");
-    cwsd_request_add_fd(&exec->start, flag, ends[1 - ours]);
-    /* So that the command can open it by name too: /dev/stdout. */
-    if (exec->box->user && fchown(ends[ours], exec->box->user, exec->box->user) < 0) {
-        close(ends[ours]);
-        return cws_error_set_errno(err, CWS_SYSTEM, errno, "giving a command its pipes");
-    }
-    enum cws_status status = cwsd_watch_open(exec->loop, watch, ends[ours], ready, err);
-    if (status != CWS_OK)
-        close(ends[ours]);
-    return status;
-}
-
 static enum cws_status prepare(struct cwsd_exec *exec, const struct cwsd_exec_options *options,
                                struct cws_error *err)
 {
     enum cws_status status = set_command(exec, options, err);
     if (status == CWS_OK && options->with_stdin)
-        status = add_pipe(exec, CWSI_STDIN, 1, &exec->stdin_watch, on_writable, err);
+        status = cwsd_pipe_open(exec->box, &exec->start, CWSI_STDIN, &exec->stdin_watch,
+                                on_writable, err);
     if (status == CWS_OK)
-        status = add_pipe(exec, CWSI_STDOUT, 0, &exec->outputs[0].watch, on_readable, err);
+        status = cwsd_pipe_open(exec->box, &exec->start, CWSI_STDOUT, &exec->outputs[0].watch,
+                                on_readable, err);
     if (status == CWS_OK)
-        status = add_pipe(exec, CWSI_STDERR, 0, &exec->outputs[1].watch, on_readable, err);
+        status = cwsd_pipe_open(exec->box, &exec->start, CWSI_STDERR, &exec->outputs[1].watch,
+                                on_readable, err);
     return status;
 }
 

@@ -80,6 +80,22 @@ enum cws_status cwsd_request_set_scripts(struct cwsd_request *request,
     return status;
 }
 
+/* Takes the block over. */
+static enum cws_status set_block(struct cwsd_request *request, uint8_t *block, size_t size,
+                                 struct cws_error *err)
+{
+    if (size <= CWSI_MAX_INLINE) {
+        request->block = block;
+        request->packet.size = size;
+        return CWS_OK;
+    }
+    enum cws_status status = make_file(request, err);
+    if (status == CWS_OK)
+        status = append(request, block, size, err);
+    cws_free(block);
+    return status;
+}
+
 /* ---- commands ------------------------------------------------------------------------------- */
 
 static size_t total_len(const struct cwsd_string_list *list)
@@ -126,16 +142,7 @@ static enum cws_status set_command(struct cwsd_request *request,
         at = put(block, at, environment->items[i], &command->pointers[argv->count + 1 + i]);
     put(block, at, working_dir, &command->working_dir);
 
-    if (size <= CWSI_MAX_INLINE) {
-        request->block = block;
-        request->packet.size = size;
-        return CWS_OK;
-    }
-    enum cws_status status = make_file(request, err);
-    if (status == CWS_OK)
-        status = append(request, block, size, err);
-    cws_free(block);
-    return status;
+    return set_block(request, block, size, err);
 }
 
 enum cws_status cwsd_request_set_command(struct cwsd_request *request,
@@ -154,6 +161,22 @@ enum cws_status cwsd_request_set_idle(struct cwsd_request *request, const char *
     const struct cwsd_string_list nothing = {0};
     request->packet.flags |= CWSI_IDLE;
     return set_command(request, &nothing, &nothing, working_dir, err);
+}
+
+enum cws_status cwsd_request_set_file(struct cwsd_request *request, uint64_t size,
+                                      const char *working_dir, const char *path,
+                                      struct cws_error *err)
+{
+    size_t at = sizeof(struct cwsi_file);
+    size_t block_size = at + strlen(working_dir) + 1 + strlen(path) + 1;
+    uint8_t *block = cws_calloc(1, block_size);
+    if (!block)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a file operation");
+    struct cwsi_file *file = (struct cwsi_file *)block;
+    file->size = size;
+    at = put(block, at, working_dir, &file->working_dir);
+    put(block, at, path, &file->path);
+    return set_block(request, block, block_size, err);
 }
 
 void cwsd_request_add_fd(struct cwsd_request *request, uint32_t flag, int fd)

@@ -47,6 +47,11 @@ enum cws_status cwsd_request_set_command(struct cwsd_request *request,
 enum cws_status cwsd_request_set_idle(struct cwsd_request *request, const char *working_dir,
                                       struct cws_error *err) CWS_MUST_CHECK;
 
+/* Sets the block of CWSI_READ_FILE and CWSI_WRITE_FILE. CWS_NO_MEMORY, CWS_SYSTEM. */
+enum cws_status cwsd_request_set_file(struct cwsd_request *request, uint64_t size,
+                                      const char *working_dir, const char *path,
+                                      struct cws_error *err) CWS_MUST_CHECK;
+
 /* Adds a descriptor for `flag` and takes it over. Call it after the block is set, in the order
  * CWSI_STDIN, CWSI_STDOUT, CWSI_STDERR. */
 void cwsd_request_add_fd(struct cwsd_request *request, uint32_t flag, int fd);

@@ -9,6 +9,7 @@
 /* Tables of unary methods. A row without a path ends each. */
 extern const struct cwsd_unary_row cwsd_create_rows[];    /* call_create.c */
 extern const struct cwsd_unary_row cwsd_exec_rows[];      /* call_exec.c */
+extern const struct cwsd_unary_row cwsd_file_rows[];      /* call_files.c */
 extern const struct cwsd_unary_row cwsd_lifecycle_rows[]; /* call_lifecycle.c */
 
 /* The method that is not unary: call_stream.c */

@@ -29,6 +29,8 @@ static void message(struct cws_server_call *call, const uint8_t *data, size_t le
         return; /* refused at its start; or one message too many, which changes nothing */
     unary->handled = true;
     unary->request = cwsd_wire_unpack(unary->method->types->input, data, len, &fault);
+    if (!unary->request && unary->method->row->unusable)
+        unary->method->row->unusable(&fault);
     if (!unary->request || !unary->method->row->handle(unary, unary->request, &fault))
         cwsd_unary_fail(unary, &fault);
 }
@@ -71,10 +73,23 @@ struct cws_server_method cwsd_unary_server_method(const struct cwsd_unary_method
 
 bool cwsd_unary_answer(struct cwsd_unary *unary, const void *response)
 {
-    void *request = unary->request;
     assert(((const ProtobufCMessage *)response)->descriptor == unary->method->types->output);
+    return cwsd_unary_answer_packed(unary, cwsd_wire_pack(response));
+}
+
+bool cwsd_unary_answer_packed(struct cwsd_unary *unary, struct cws_block *response)
+{
+    struct cwsd_fault fault;
+    struct cws_server_call *call = unary->call;
+    void *request = unary->request;
     unary->request = NULL;
-    cwsd_service_answer(unary->call, response);
+    if (response) {
+        cws_server_call_send(call, response);
+        cws_server_call_finish(call, CWS_GRPC_OK, NULL, NULL, 0);
+    } else {
+        cwsd_fault_set_memory(&fault);
+        cwsd_fault_finish(&fault, call);
+    }
     cwsd_wire_free(request);
     return true;
 }

@@ -17,6 +17,9 @@ struct cwsd_unary_row {
      * cwsd_unary_fail, at once or later; or it returns false with *fault set, which ends the call.
      * The request lives until the call ends. The handler may take parts out of it. */
     bool (*handle)(struct cwsd_unary *unary, void *request, struct cwsd_fault *fault);
+    /* May be NULL. The request cannot be used, and *fault says why. May change the fault into one
+     * of the method's own kind. */
+    void (*unusable)(struct cwsd_fault *fault);
     /* For handlers that answer later: the size of their own struct, whose first member is the
      * struct cwsd_unary. The rest of it is zero when the handler is called. 0: no struct of its
      * own. */
@@ -52,5 +55,7 @@ static inline struct cwsd_pool *cwsd_unary_pool(const struct cwsd_unary *unary)
 /* Ends the call with its response, a message of the method's output type, or with an out-of-memory
  * fault. Always returns true, so that a handler can return it. May call `closed`. */
 bool cwsd_unary_answer(struct cwsd_unary *unary, const void *response);
+/* The same with a response that is packed already; NULL if there was no memory for it. */
+bool cwsd_unary_answer_packed(struct cwsd_unary *unary, struct cws_block *response);
 /* Ends the call with a fault after the handler has returned. May call `closed`. */
 void cwsd_unary_fail(struct cwsd_unary *unary, const struct cwsd_fault *fault);

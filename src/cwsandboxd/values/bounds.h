@@ -48,6 +48,14 @@
 #define CWSD_DEFAULT_OUTPUT_BYTES CWSD_MIB
 #define CWSD_MAX_OUTPUT_BYTES     (32 * CWSD_MIB)
 
+/* ReadFile and WriteFile: the largest file. Its message stays below the 100 MiB that clients and
+ * this service take. */
+#define CWSD_MAX_FILE_MESSAGE_BYTES (99 * CWSD_MIB)
+/* ReadFile: how much all contents together may be that have not been sent yet. One that does not
+ * fit in waits for so long. */
+#define CWSD_MAX_UNSENT_FILE_BYTES (256 * CWSD_MIB)
+#define CWSD_FILE_PATIENCE_MS      5000
+
 /* StreamExec: how much output waits for a slow client before the command's pipes are no longer
  * read. */
 #define CWSD_STREAM_HIGH_WATER (256 * CWSD_KIB)

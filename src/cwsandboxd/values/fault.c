@@ -46,6 +46,24 @@ bool cwsd_fault_set_invalid(struct cwsd_fault *fault, const char *field, const c
     return false;
 }
 
+bool cwsd_fault_set_file(struct cwsd_fault *fault, enum cws_grpc_code code, const char *reason,
+                         const char *path, const char *fmt, ...)
+{
+    char text[300];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    set(fault, code, reason);
+    snprintf(fault->message, sizeof(fault->message), "%s: %s", cwsd_text_short(path).text, text);
+    cwsd_text_clean(fault->message);
+    fault->is_file = true;
+    if (snprintf(fault->filepath, sizeof(fault->filepath), "%s", path) >=
+        (int)sizeof(fault->filepath))
+        cwsd_text_clean(fault->filepath);
+    return false;
+}
+
 bool cwsd_fault_set_memory(struct cwsd_fault *fault)
 {
     return cwsd_fault_set(fault, CWS_GRPC_RESOURCE_EXHAUSTED, CWSD_REASON_INTERNAL,
@@ -80,16 +98,17 @@ static bool pack_any(Google__Protobuf__Any *any, const char *type_url,
 static bool pack_error_info(const struct cwsd_fault *fault, Google__Protobuf__Any *any)
 {
     Google__Rpc__ErrorInfo info = GOOGLE__RPC__ERROR_INFO__INIT;
-    Google__Rpc__ErrorInfo__MetadataEntry entries[CWS_ARRAY_LEN(fault->metadata)];
-    Google__Rpc__ErrorInfo__MetadataEntry *entry_list[CWS_ARRAY_LEN(fault->metadata)];
+    Google__Rpc__ErrorInfo__MetadataEntry entries[CWS_ARRAY_LEN(fault->metadata) + 1];
+    Google__Rpc__ErrorInfo__MetadataEntry *entry_list[CWS_ARRAY_LEN(entries)];
     info.reason = (char *)fault->reason;
     info.domain = (char *)CWSD_ERROR_DOMAIN;
-    info.n_metadata = fault->metadata_count;
+    info.n_metadata = fault->metadata_count + fault->is_file;
     info.metadata = entry_list;
-    for (size_t i = 0; i < fault->metadata_count; i++) {
+    for (size_t i = 0; i < info.n_metadata; i++) {
         google__rpc__error_info__metadata_entry__init(&entries[i]);
-        entries[i].key = (char *)fault->metadata[i].key;
-        entries[i].value = (char *)fault->metadata[i].value;
+        bool path = i == fault->metadata_count;
+        entries[i].key = path ? (char *)"filepath" : (char *)fault->metadata[i].key;
+        entries[i].value = path ? (char *)fault->filepath : (char *)fault->metadata[i].value;
         entry_list[i] = &entries[i];
     }
     return pack_any(any, TYPE_URL_ERROR_INFO, &info.base);

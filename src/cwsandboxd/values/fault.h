@@ -9,6 +9,7 @@
 
 #include "grpc/code.h"
 #include "grpc/server.h"
+#include "values/bounds.h"
 
 #define CWSD_ERROR_DOMAIN "cwsandbox.com"
 
@@ -27,6 +28,11 @@
 #define CWSD_REASON_NO_SNAPSHOTS        "CWSANDBOX_FSS_NOT_SUPPORTED"
 #define CWSD_REASON_UNAUTHENTICATED     "CWSANDBOX_UNAUTHENTICATED"
 #define CWSD_REASON_INTERNAL            "CWSANDBOX_INTERNAL"
+#define CWSD_REASON_FILE_NOT_FOUND      "CWSANDBOX_FILE_NOT_FOUND"
+#define CWSD_REASON_FILE_IS_DIRECTORY   "CWSANDBOX_FILE_IS_DIRECTORY"
+#define CWSD_REASON_FILE_IO_FAILED      "CWSANDBOX_FILE_IO_FAILED"
+#define CWSD_REASON_FILE_PERMISSION     "CWSANDBOX_FILE_PERMISSION_DENIED"
+#define CWSD_REASON_FILE_TOO_LARGE      "CWSANDBOX_FILE_TOO_LARGE"
 
 struct cwsd_fault {
     enum cws_grpc_code code;
@@ -36,8 +42,10 @@ struct cwsd_fault {
     struct {
         const char *key; /* static */
         char value[160];
-    } metadata[2];
+    } metadata[3];
     size_t metadata_count;
+    bool is_file; /* it is about the file `filepath`, which is in its metadata, too */
+    char filepath[CWSD_MAX_PATH_BYTES + 1];
 };
 
 static inline bool cwsd_fault_is_set(const struct cwsd_fault *fault)
@@ -54,6 +62,11 @@ bool cwsd_fault_set(struct cwsd_fault *fault, enum cws_grpc_code code, const cha
  * returns false. */
 bool cwsd_fault_set_invalid(struct cwsd_fault *fault, const char *field, const char *fmt, ...)
     CWS_PRINTF(3, 4);
+
+/* Sets a fault about the file `path`, with the text "<path>: " and the formatted message. Always
+ * returns false. */
+bool cwsd_fault_set_file(struct cwsd_fault *fault, enum cws_grpc_code code, const char *reason,
+                         const char *path, const char *fmt, ...) CWS_PRINTF(5, 6);
 
 /* Sets the fault for running out of memory. Always returns false. */
 bool cwsd_fault_set_memory(struct cwsd_fault *fault);

@@ -22,6 +22,9 @@
     X(delete_response, DeleteSandboxResponse) \
     X(exec_request, ExecRequest) \
     X(exec_response, ExecResponse) \
+    X(read_file_request, ReadFileRequest) \
+    X(write_file_request, WriteFileRequest) \
+    X(write_file_response, WriteFileResponse) \
     X(stream_request, ExecStreamRequest) \
     X(stream_init, ExecStreamInit) \
     X(stream_response, ExecStreamResponse) \
