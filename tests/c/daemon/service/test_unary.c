@@ -207,7 +207,7 @@ static void every_row_is_a_method_of_the_service(void **state)
 {
     (void)state;
     static const struct cwsd_unary_row *const tables[] = {cwsd_create_rows, cwsd_exec_rows,
-                                                          cwsd_lifecycle_rows};
+                                                          cwsd_file_rows, cwsd_lifecycle_rows};
     struct cwsd_methods all;
     size_t rows = 0, methods = 0;
     assert_int_equal(cwsd_methods_init(&all), CWS_OK);

@@ -137,14 +137,53 @@ static void texts_are_always_utf8(void **state)
         cwsd_fault_set_invalid(&fault, longer, "%s", longer);
         cwsd_fault_note(&fault, "key", longer);
         cwsd_fault_note(&fault, "key", "\xff");
+        cwsd_fault_note(&fault, "key", "the last one");
         cwsd_fault_note(&fault, "key", "one too many");
-        assert_int_equal(fault.metadata_count, 2);
+        assert_int_equal(fault.metadata_count, 3);
+        assert_string_equal(fault.metadata[2].value, "the last one");
         unpack(&fault, &unpacked);
         assert_true(is_utf8(unpacked.status->message));
         assert_true(is_utf8(unpacked.info->metadata[0]->value));
         assert_true(is_utf8(unpacked.bad_request->field_violations[0]->field));
         unpacked_done(&unpacked);
     }
+}
+
+static void about_a_file(void **state)
+{
+    (void)state;
+    static const char path[] = "/tmp/line\nbreak and \xe2\x82\xac";
+    struct cwsd_fault fault;
+    struct unpacked unpacked;
+    cwsd_fault_set_file(&fault, CWS_GRPC_NOT_FOUND, CWSD_REASON_FILE_NOT_FOUND, path, "is %s",
+                        "gone");
+    cwsd_fault_note(&fault, "operation", "read_file");
+    unpack(&fault, &unpacked);
+    assert_string_equal(unpacked.status->message, "/tmp/line?break and \xe2\x82\xac: is gone");
+    assert_int_equal(unpacked.info->n_metadata, 2);
+    assert_string_equal(unpacked.info->metadata[0]->key, "operation");
+    assert_string_equal(unpacked.info->metadata[1]->key, "filepath");
+    assert_string_equal(unpacked.info->metadata[1]->value, path); /* as it was sent */
+    assert_null(unpacked.bad_request);
+    unpacked_done(&unpacked);
+
+    char longest[CWSD_MAX_PATH_BYTES + 1], longer[CWSD_MAX_PATH_BYTES + 100];
+    memset(longest, 'a', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    cwsd_fault_set_file(&fault, CWS_GRPC_NOT_FOUND, CWSD_REASON_FILE_NOT_FOUND, longest, "x");
+    assert_string_equal(fault.filepath, longest);
+    for (size_t i = 0; i + 4 < sizeof(longer); i += 3)
+        memcpy(longer + i, "\xe2\x82\xac", 4);
+    cwsd_fault_set_file(&fault, CWS_GRPC_NOT_FOUND, CWSD_REASON_FILE_NOT_FOUND, longer, "x");
+    unpack(&fault, &unpacked);
+    assert_true(is_utf8(unpacked.info->metadata[0]->value));
+    unpacked_done(&unpacked);
+
+    cwsd_fault_set_file(&fault, CWS_GRPC_NOT_FOUND, CWSD_REASON_FILE_NOT_FOUND, "", "x");
+    unpack(&fault, &unpacked);
+    assert_int_equal(unpacked.info->n_metadata, 1);
+    assert_string_equal(unpacked.info->metadata[0]->value, "");
+    unpacked_done(&unpacked);
 }
 
 static void packing_without_memory(void **state)
@@ -259,6 +298,7 @@ int main(void)
         CWSD_TEST(shortening),
         CWSD_TEST(details),
         CWSD_TEST(texts_are_always_utf8),
+        CWSD_TEST(about_a_file),
         CWSD_TEST(packing_without_memory),
         CWSD_TEST(strings_of_requests),
         CWSD_TEST(strings_deep_inside),
