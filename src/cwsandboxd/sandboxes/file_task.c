@@ -124,6 +124,11 @@ static void on_failed(void *ctx, const struct cwsd_file_op_failure *failure)
         set_too_large(&task->request, failure->size, &fault);
     else if (failure->number)
         set_trouble(&task->request, failure->number, &fault);
+    else if (failure->err.status == CWS_CLOSED)
+        cwsd_tenant_set_not_running(&task->tenant,
+                                    task->request.writes ? "ended while the file was written"
+                                                         : "ended while the file was read",
+                                    &fault);
     else
         set_broken(task, &failure->err, &fault);
     task->events->on_failed(task->ctx, &fault);

@@ -8,8 +8,7 @@
 
 struct cwsd_tenant {
     char sandbox_id[CWSD_ID_SIZE];
-    struct cwsd_sandbox
-        *sandbox; /* while it waits; the sandbox's record may go once it has ended */
+    struct cwsd_sandbox *sandbox; /* while it waits; its record may go once it has ended */
     struct cwsd_waiter waiter;
     /* Both are set by the owner. `begin`: the sandbox runs, in this box. It returns false with
      * *fault set if nothing can begin. */
