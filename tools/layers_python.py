@@ -19,6 +19,7 @@ FLOORS = [
     {"_version"},
     {"_types", "_cwsandbox"},
     {"exceptions"},
+    {"_archive"},
     {"_runtime"},
     {"_service"},
     {"_messages"},

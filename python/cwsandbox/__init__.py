@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         VolumeMount,
     )
     from cwsandbox._types.defaults import SandboxDefaults
+    from cwsandbox._types.transfer import TransferResult
     from cwsandbox._version import __version__
     from cwsandbox.exceptions import (
         AsyncFunctionError,
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
         SandboxTerminalStateUnavailableError,
         SandboxTerminatedError,
         SandboxTimeoutError,
+        SandboxTransferError,
         SandboxUnavailableError,
         SandboxValidationError,
         SnapshotBackendThrottledError,
@@ -178,6 +180,7 @@ __all__ = [
     "SandboxTerminalStateUnavailableError",
     "SandboxTerminatedError",
     "SandboxTimeoutError",
+    "SandboxTransferError",
     "SandboxUnavailableError",
     "SandboxValidationError",
     "ScratchVolumeOptions",
@@ -204,6 +207,7 @@ __all__ = [
     "TerminalResult",
     "TerminalSession",
     "TlsPassthroughEndpointStatus",
+    "TransferResult",
     "VolumeBackendNotFoundError",
     "VolumeError",
     "VolumeInUseError",
@@ -233,6 +237,7 @@ _MODULE_OF = {
     "StreamWriter": "_cwsandbox",
     "TerminalSession": "_cwsandbox",
     "SandboxDefaults": "_types.defaults",
+    "TransferResult": "_types.transfer",
     "Sandbox": "_sandbox.sandbox",
     "AuthConfig": "_types",
     "AuthHeaders": "_types",

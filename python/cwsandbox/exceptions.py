@@ -27,6 +27,7 @@
     │ │ ├ SandboxStreamBackpressureError
     │ │ └ SandboxStreamTruncatedError
     │ ├ SandboxFileError
+    │ │ └ SandboxTransferError
     │ ├ SandboxSnapshotError
     │ │ └ SnapshotNotFoundError, SnapshotNotReadyError, SnapshotNotSupportedError, SnapshotSizeExceededError,
     │ │   SnapshotQuotaExceededError, SnapshotBucketMismatchError, SnapshotOnStopConflictError
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 
     from cwsandbox._types.error import FieldViolation
     from cwsandbox._types.result import ProcessResult
+    from cwsandbox._types.transfer import TransferResult
 
 
 def _rebuild(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
@@ -73,12 +75,18 @@ class CWSandboxError(Exception):
     ``exec_result`` is set on every failure of a command. It is a ``ProcessResult`` with the output received until
     then. Its ``returncode`` is the command's exit code, or -1 if none was received (time limit, lost connection,
     ``stop()``).
+
+    ``transferred`` is set on every failure of ``upload()`` and ``download()``, such as a time limit. It is a
+    ``TransferResult`` with what had been copied until then, and ``last_member`` is the path below the top that was
+    worked on last.
     """
 
     reason: str | None
     metadata: dict[str, str]
     retry_delay: timedelta | None
     exec_result: ProcessResult | None = None
+    transferred: TransferResult | None = None
+    last_member: str | None = None
 
     def __init__(
         self,
@@ -315,6 +323,32 @@ class SandboxFileError(SandboxError):
     ) -> None:
         super().__init__(message, reason=reason, metadata=metadata, retry_delay=retry_delay)
         self.filepath = filepath
+
+
+class SandboxTransferError(SandboxFileError):
+    """``upload()`` or ``download()`` failed.
+
+    ``filepath`` is the path in the sandbox. ``member`` is what could not be copied, as a path below the top of the
+    tree, or None where it is not one entry that failed. ``transferred`` has the counts of what was copied until then,
+    and ``last_member`` is the entry that was worked on last.
+    """
+
+    member: str | None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        member: str | None = None,
+        filepath: str | None = None,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_delay: timedelta | None = None,
+    ) -> None:
+        super().__init__(
+            message, filepath=filepath, reason=reason, metadata=metadata, retry_delay=retry_delay
+        )
+        self.member = member
 
 
 class SandboxSnapshotError(SandboxError):

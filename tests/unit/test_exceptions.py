@@ -28,6 +28,7 @@ EXTRA: dict[str, Any] = {
     "exception_message": "oops",
     "stream_code": "STREAM_TRUNCATED",
     "filepath": "/a",
+    "member": "a/b",
     "file_system_snapshot_id": "fss-1",
     "volume_id": "vol-1",
     "runner_id": "runner-1",

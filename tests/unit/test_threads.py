@@ -131,7 +131,7 @@ async def test_a_refused_thread_is_an_error_when_none_runs(
 @pytest.fixture
 def no_threads_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the other tests may be about to end."""
-    monkeypatch.setattr(threads, "_threads", threads._Threads())
+    monkeypatch.setattr(threads, "_threads", threads._fresh())
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
-"""Calls that may block, on threads of their own beside the policy loop: code of the user, and starting a daemon.
+"""Calls that may block, on threads of their own beside the policy loop: code of the user, starting a daemon, transfers.
 
-Each call has a thread, up to a number of them; beyond it, or beyond what the system allows, calls wait in order. The
-threads are daemons, so that one that hangs does not hold up the end of the process, and they end when nothing waits.
+Each call has a thread, up to a number of them for each group of calls. Beyond it, or beyond what the system allows,
+calls wait in order. The threads are daemons, so that one that hangs does not hold up the end of the process, and they
+end when nothing waits.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from cwsandbox._runtime import life
@@ -21,12 +23,24 @@ _T = TypeVar("_T")
 # Providers mostly wait for a network: as many as this may do so at once.
 THREADS_MAX = 64
 THREAD_NAME = "cwsandbox-call"
+# A transfer may take hours. So it has other threads than what it waits for, and not many, since all use one disk.
+TRANSFERS_MAX = 16
+TRANSFER_NAME = "cwsandbox-transfer"
+
+
+class Group(Enum):
+    """Calls that share their threads."""
+
+    CALLS = "calls"
+    TRANSFERS = "transfers"
 
 
 class _Threads:
-    """What there is once in a process."""
+    """The threads of one group."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, most: int) -> None:
+        self._name = name
+        self._most = most
         self._lock = threading.Lock()
         self._waiting: deque[Call[Any]] = deque()
         self._running = 0
@@ -36,10 +50,10 @@ class _Threads:
         # Held while a thread starts, so that no other call counts on one that is about to be refused.
         with self._lock:
             self._waiting.append(call)
-            if self._running >= THREADS_MAX:
+            if self._running >= self._most:
                 return
             try:
-                threading.Thread(target=self._work, name=THREAD_NAME, daemon=True).start()
+                threading.Thread(target=self._work, name=self._name, daemon=True).start()
                 self._running += 1
             except (RuntimeError, MemoryError):
                 if not self._running:
@@ -72,7 +86,7 @@ class Call(Generic[_T]):
     has begun cannot be broken off.
     """
 
-    def __init__(self, function: Callable[[], _T]) -> None:
+    def __init__(self, function: Callable[[], _T], group: Group = Group.CALLS) -> None:
         self._function = function
         self._loop = asyncio.get_running_loop()
         # The outcome is a value here, also when it is a failure: a future does not take every exception.
@@ -81,7 +95,8 @@ class Call(Generic[_T]):
         )
         self._waiters = 0
         self.is_withdrawn = False
-        _threads.add(self)
+        self._threads = _threads[group]
+        self._threads.add(self)
 
     @property
     def is_done(self) -> bool:
@@ -91,7 +106,7 @@ class Call(Generic[_T]):
     def has_failed(self) -> bool:
         return self.is_done and self._outcome.result()[1] is not None
 
-    async def result(self, timeout: float) -> _T:
+    async def result(self, timeout: float | None) -> _T:
         """What the function returns or raises, whatever that is. ``TimeoutError`` after so many seconds."""
         self._waiters += 1
         try:
@@ -99,7 +114,7 @@ class Call(Generic[_T]):
         finally:
             self._waiters -= 1
             if not self._waiters and not self.is_done:
-                self.is_withdrawn = _threads.withdraw(self)
+                self.is_withdrawn = self._threads.withdraw(self)
         if not self.is_done:
             raise TimeoutError
         value, failure = self._outcome.result()
@@ -123,12 +138,19 @@ class Call(Generic[_T]):
             return
 
 
-_threads = _Threads()
+def _fresh() -> dict[Group, _Threads]:
+    return {
+        Group.CALLS: _Threads(THREAD_NAME, THREADS_MAX),
+        Group.TRANSFERS: _Threads(TRANSFER_NAME, TRANSFERS_MAX),
+    }
+
+
+_threads = _fresh()
 
 
 def _forget() -> None:
     global _threads
-    _threads = _Threads()
+    _threads = _fresh()
 
 
 life.when_forked(_forget)

@@ -177,7 +177,7 @@ def _violation_text(violation: FieldViolation) -> str:
 _LONGEST_SHOWN = 200
 
 
-def _shown(command: list[str]) -> str:
+def shown_command(command: list[str]) -> str:
     """The command as one would type it into a shell, in one line of bounded length."""
     from shlex import quote
 
@@ -198,7 +198,7 @@ def command_exception(
 
     A new object on each call: it is going to carry the command's own output.
     """
-    name = _shown(command)
+    name = shown_command(command)
     if error.kind == "no_exit":
         return exc.SandboxExecutionError(f"Command {name} ended without an exit status")
     if error.kind == "ready_timeout":
@@ -274,7 +274,7 @@ class Hooks:
         result = self._result_of(process, returncode)
         if not check or returncode == 0:
             return result
-        text = f"Command {_shown(process.command)} failed with exit code {returncode}"
+        text = f"Command {shown_command(process.command)} failed with exit code {returncode}"
         if not result.output_captured:
             text += "; its output was not captured (capture_output=False)"
         return exc.SandboxExecutionError(text, exec_result=result)

@@ -59,6 +59,18 @@ def text(value: Any, what: str) -> str:
     return value
 
 
+def path(value: Any, what: str) -> str:
+    """A path as a str, given as that or as a path object."""
+    given = value.__fspath__() if hasattr(type(value), "__fspath__") else value
+    if not isinstance(given, str):
+        raise TypeError(f"{what} must be a str or a path object, got {shown(value)}")
+    if not given:
+        raise ValueError(f"{what} must not be empty")
+    if "\0" in given:
+        raise ValueError(f"{what} must not contain NUL, got {shown(value)}")
+    return given
+
+
 def optional_text(value: Any, what: str) -> str | None:
     """A string; None and the empty string count as not given."""
     if value is None:

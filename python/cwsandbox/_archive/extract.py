@@ -1,0 +1,100 @@
+"""From the members of an archive to files: where each may go, and what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cwsandbox._archive import header
+from cwsandbox._archive.exclude import Excludes
+from cwsandbox._archive.fault import ArchiveFault
+from cwsandbox._archive.header import Header
+from cwsandbox._archive.tally import Tally, shown
+from cwsandbox._archive.target import Parts, Target
+from cwsandbox._archive.unpack import Reader, check_kind
+
+
+def parts_of(member: Header, path: bytes) -> Parts:
+    """The path, taken apart. ArchiveFault naming the member where it leads out of the top."""
+    if path.startswith(b"/"):
+        raise ArchiveFault(
+            f"has the absolute path {shown(path)!r} in the archive", shown(member.name)
+        )
+    if b"\0" in path:
+        raise ArchiveFault("has a name with a NUL in it", shown(member.name))
+    parts = tuple(part for part in path.split(b"/") if part not in (b"", b"."))
+    if b".." in parts:
+        raise ArchiveFault(f"{shown(path)!r} in the archive leads upwards", shown(member.name))
+    return parts
+
+
+class Extractor:
+    """Takes what a reader has below a target. The tally counts what is there."""
+
+    def __init__(
+        self, reader: Reader, target: Target, tally: Tally, excluded: Excludes | None
+    ) -> None:
+        self._reader = reader
+        self._target = target
+        self._tally = tally
+        self._excludes = excluded
+        self._parent: Parts = ()
+        self._parent_is_excluded = False
+
+    def file(self, member: Header, name: bytes) -> None:
+        """A file, under the name given."""
+        self._tally.last = name
+        self._target.file((name,), member.mode, member.mtime, self._counted())
+        self._tally.files += 1
+
+    def member(self, member: Header) -> None:
+        """Whatever it is, under its own name."""
+        parts = parts_of(member, member.name)
+        is_directory = member.kind == header.DIRECTORY
+        if not parts:
+            if not is_directory:
+                raise ArchiveFault("has no name in the archive", shown(member.name))
+            return
+        self._tally.last = b"/".join(parts)
+        if self._is_excluded(parts, is_directory):
+            return
+        check_kind(member)
+        if is_directory:
+            self._target.directory(parts, member.mode, member.mtime)
+            self._tally.directories += 1
+        elif member.kind == header.SYMLINK:
+            self._target.symlink(parts, member.link, member.mtime)
+            self._tally.symlinks += 1
+        elif member.kind == header.LINK:
+            self._target.link(parts, self._linked(member))
+            self._tally.files += 1
+        else:
+            self._target.file(parts, member.mode, member.mtime, self._counted())
+            self._tally.files += 1
+
+    def _counted(self) -> Iterator[bytes]:
+        for piece in self._reader.content():
+            yield piece
+            self._tally.bytes += len(piece)
+
+    def _linked(self, member: Header) -> Parts:
+        other = parts_of(member, member.link)
+        if not other:
+            raise ArchiveFault("is a hard link to nothing", shown(member.name))
+        if self._is_excluded(other, False):
+            raise ArchiveFault(
+                f"is a hard link to {shown(member.link)}, which is excluded: exclude both or none",
+                shown(member.name),
+            )
+        return other
+
+    def _is_excluded(self, parts: Parts, is_directory: bool) -> bool:
+        excludes = self._excludes
+        if excludes is None:
+            return False
+        parent = parts[:-1]
+        if parent != self._parent:
+            self._parent = parent
+            self._parent_is_excluded = any(
+                excludes(b"/".join(parent[:count]), True) for count in range(1, len(parent) + 1)
+            )
+        return self._parent_is_excluded or excludes(b"/".join(parts), is_directory)

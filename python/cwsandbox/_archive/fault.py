@@ -1,0 +1,23 @@
+"""What goes wrong with an archive."""
+
+from __future__ import annotations
+
+
+class ArchiveFault(Exception):
+    """``text`` says what is wrong with ``member``: a path below the top, or None for the archive as a whole."""
+
+    def __init__(self, text: str, member: str | None = None) -> None:
+        super().__init__(text)
+        self.member = member
+
+
+class ArchiveCut(ArchiveFault):
+    """The archive ends before its end."""
+
+    def __init__(self, member: str | None = None) -> None:
+        super().__init__("the archive ends in the middle", member)
+
+
+def told(error: OSError) -> str:
+    """The system's word on a failure, without the path."""
+    return error.strerror or str(error)
