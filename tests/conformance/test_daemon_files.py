@@ -49,8 +49,11 @@ def failure(call: Callable[[], Any]) -> Failure:
 class Box:
     """One sandbox, and what a test does in it."""
 
-    def __init__(self, stub: Any, **container: Any) -> None:
+    def __init__(self, stub: Any, files: dict[str, bytes] | None = None, **container: Any) -> None:
         self.stub = stub
+        container["files"] = [
+            pb.FileMount(path=path, content=content) for path, content in (files or {}).items()
+        ]
         spec = pb.SandboxSpec(
             containers=[pb.Container(name="main", image="python:3.11", **container)]
         )
@@ -314,6 +317,14 @@ def test_what_cannot_be_written(box: Box, path: str, expected: tuple[Any, str]) 
     assert failed[:2] == expected
     assert failed.metadata == {"filepath": path, "operation": "write_file"}
     assert box.run("ls -A /tmp") == before
+
+
+def test_files_of_the_spec_stay_as_they_are(make: Callable[..., Box]) -> None:
+    box = make(files={"/srv/given/file": b"given"})
+    assert box.read("/srv/given/file") == b"given"
+    failed = failure(lambda: box.write("/srv/given/file", b"mine"))
+    assert failed[:2] == NO_PERMISSION
+    assert box.run("cat /srv/given/file; ls -A /srv/given") == "givenfile\n"
 
 
 @pytest.mark.parametrize("operation", [Box.read, Box.write])
