@@ -184,7 +184,14 @@ class SandboxCore:
         ``env`` sets variables for this command. Without ``capture_output``, only unread output is kept, and it holds
         the command back. ``max_output_bytes=N`` keeps the first and the last half of N bytes of each stream."""
     def shell(
-        self, command: list[str], width: int, height: int, container: str = ""
+        self,
+        command: list[str],
+        width: int,
+        height: int,
+        timeout: float | None = None,
+        container: str = "",
+        cwd: str | None = None,
+        env: dict[str, str] | None = None,
     ) -> TerminalSession:
         """Start the command with a terminal of this size. Returns at once; never raises because of the sandbox's state.
 
@@ -247,7 +254,7 @@ class TerminalSession(OperationRef[TerminalResult]):
     @property
     def _sandbox(self) -> SandboxCore: ...
     @property
-    def _timeout(self) -> None: ...
+    def _timeout(self) -> float | None: ...
 
 @final
 class Output:

@@ -75,6 +75,7 @@ OWN_NAMES = {"SandboxTransferError", "TransferResult"}
 OWN_PARAMETERS = {
     "ProcessResult": {"stdout_omitted_bytes", "stderr_omitted_bytes", "output_captured"},
     "Sandbox.exec": {"env", "capture_output", "max_output_bytes"},
+    "Sandbox.shell": {"cwd", "env", "timeout_seconds"},
 }
 
 # Made by the package only; the published ones are built on its own loop's futures and queues.

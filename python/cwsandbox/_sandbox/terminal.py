@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from cwsandbox._messages.command import container_name, words_of
+from cwsandbox._messages.command import container_name, directory, variables, words_of
 from cwsandbox._runtime import loop
 from cwsandbox._sandbox.creation import SandboxCreation
 from cwsandbox._sandbox.naming import part_of_sandbox
+from cwsandbox._types import check
 from cwsandbox._types.annotations import on_demand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from cwsandbox._cwsandbox import TerminalSession
 
@@ -29,6 +30,9 @@ class SandboxTerminal(SandboxCreation):
         width: int | None = None,
         height: int | None = None,
         container: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_seconds: float | None = None,
     ) -> TerminalSession:
         """Start a command with a terminal and return at once, creating the sandbox if need be.
 
@@ -37,7 +41,10 @@ class SandboxTerminal(SandboxCreation):
           program runs in (``shutil.get_terminal_size()``).
         - ``container``: the name of the container to start it in. Default: the only or primary one.
 
-        There is no time limit. The session ends with its command, or when it is hung up: at the end of a ``with`` or
+        - ``cwd``, ``env``: where to start it, and variables for it, as for ``exec()``.
+        - ``timeout_seconds``: limit for the session, counted from when it is sent to a running sandbox. Default: none.
+
+        The session ends with its command, or when it is hung up: at the end of a ``with`` or
         ``async with`` block, by ``output.close()``, and when nothing refers to it any more. What it shows is not kept:
         who does not read ``output`` holds the command back, except while somebody waits for the end and nothing refers
         to ``output``. Then all but the last 256 KiB is dropped.
@@ -61,9 +68,23 @@ class SandboxTerminal(SandboxCreation):
             width = here.columns if width is None else width
             height = here.lines if height is None else height
         core = self._core if self._handle.state.takes_commands else self._refusing_core()
-        name = "" if container is None else container_name(container)
-        session = core.shell(words, width, height, name)
+        session = core.shell(
+            words,
+            width,
+            height,
+            timeout=_limit(timeout_seconds),
+            container="" if container is None else container_name(container),
+            cwd=None if cwd is None else directory(cwd),
+            env=None if env is None else variables(env),
+        )
         if not core.is_open and not core.is_closed:
             driver = self._driving()
             loop.policy().call(driver.serve_commands)
         return session
+
+
+def _limit(timeout_seconds: float | None) -> float | None:
+    if timeout_seconds is None:
+        return None
+    seconds = check.timeout(timeout_seconds, "timeout_seconds")
+    return None if seconds == float("inf") else seconds

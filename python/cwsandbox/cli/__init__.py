@@ -19,6 +19,7 @@ from cwsandbox.cli.list import list_sandboxes
 from cwsandbox.cli.local import run_local
 from cwsandbox.cli.program import Program, use_auth
 from cwsandbox.cli.run import run_command
+from cwsandbox.cli.shell import shell
 from cwsandbox.cli.stop import stop_sandbox
 
 __all__ = ["cli"]
@@ -46,6 +47,7 @@ for command in (
     list_sandboxes,
     get_sandbox,
     exec_command,
+    shell,
     delete_sandbox,
     stop_sandbox,
     run_command,

@@ -81,14 +81,8 @@ def _is_in_front_only(word: str) -> bool:
 @_command.env_option
 @_command.cwd_option
 @_command.exec_timeout_option
-@click.option("--container", help="The container to run it in. Default: the only or primary one.")
-@click.option(
-    "--data-plane-mode",
-    type=click.Choice(["auto", "gateway", "direct"], case_sensitive=False),
-    default="auto",
-    show_default=True,
-    help="How to reach the sandbox.",
-)
+@_command.container_option
+@_command.data_plane_mode_option
 @click.argument("sandbox_id")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_command(

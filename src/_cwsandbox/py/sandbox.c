@@ -271,19 +271,50 @@ static int fill_kept(PyObject *capture, PyObject *max, struct cws_exec_options *
     return 0;
 }
 
+/* `given` is timeout, container and cwd. */
+static int common_options(PyObject *const *given, struct cws_exec_options *options)
+{
+    if (py_arg_seconds(given[0], "timeout", false, &options->timeout_s) < 0)
+        return -1;
+    options->container = given[1] ? py_arg_text(given[1], "container", NULL) : "";
+    bool in_cwd = given[2] && given[2] != Py_None;
+    options->cwd = in_cwd ? py_arg_text(given[2], "cwd", NULL) : NULL;
+    return options->container && (!in_cwd || options->cwd) ? 0 : -1;
+}
+
 static int exec_options(PyObject *const *given, struct cws_exec_options *options)
 {
     int with_stdin = given[0] ? PyObject_IsTrue(given[0]) : 0;
     int check = given[1] ? PyObject_IsTrue(given[1]) : 0;
-    if (with_stdin < 0 || check < 0 ||
-        py_arg_seconds(given[2], "timeout", false, &options->timeout_s) < 0)
+    if (with_stdin < 0 || check < 0)
         return -1;
     options->with_stdin = with_stdin;
     options->check = check;
-    options->container = given[3] ? py_arg_text(given[3], "container", NULL) : "";
-    bool in_cwd = given[4] && given[4] != Py_None;
-    options->cwd = in_cwd ? py_arg_text(given[4], "cwd", NULL) : NULL;
-    return options->container && (!in_cwd || options->cwd) ? 0 : -1;
+    return common_options(given + 2, options);
+}
+
+/* Makes the object for a command that has been started. Takes over the reference on `exec`. */
+typedef PyObject *new_command_fn(struct py_state *state, struct cws_exec *exec,
+                                 const struct py_command_home *home, PyObject *words);
+
+/* The object of a new command. NULL with an exception set. */
+static PyObject *start_command(struct py_sandbox *self, struct cws_sandbox *core, PyObject *words,
+                               PyObject *env, struct cws_exec_options *options,
+                               new_command_fn *new_command)
+{
+    /* A tuple: no other thread can change it while its texts are in use. */
+    PyObject *command = PySequence_Tuple(words);
+    PyObject *made = NULL;
+    struct cws_exec *exec = NULL;
+    if (command && fill_env(env, options) == 0)
+        exec = start(core, command, options);
+    cws_free((void *)(uintptr_t)options->env);
+    if (exec)
+        made = new_command(self->state, exec,
+                           &(struct py_command_home){(PyObject *)self, self->failures, closed_by},
+                           command);
+    Py_XDECREF(command);
+    return made;
 }
 
 static PyObject *sandbox_exec(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
@@ -300,44 +331,25 @@ static PyObject *sandbox_exec(PyObject *object, PyObject *const *args, Py_ssize_
     if (!core || py_args_parse(&params, args, nargs, kwnames, given) < 0 ||
         exec_options(given + 1, &options) < 0 || fill_kept(given[7], given[8], &options) < 0)
         return NULL;
-    /* A tuple: no other thread can change it while its texts are in use. */
-    PyObject *command = PySequence_Tuple(given[0]);
-    PyObject *process = NULL;
-    struct cws_exec *exec = NULL;
-    if (command && fill_env(given[6], &options) == 0)
-        exec = start(core, command, &options);
-    cws_free((void *)(uintptr_t)options.env);
-    if (exec)
-        process =
-            py_process_new(self->state, exec,
-                           &(struct py_command_home){object, self->failures, closed_by}, command);
-    Py_XDECREF(command);
-    return process;
+    return start_command(self, core, given[0], given[6], &options, py_process_new);
 }
 
 static PyObject *sandbox_shell(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                                PyObject *kwnames)
 {
-    static const char *const names[] = {"command", "width", "height", "container"};
-    static const struct py_params params = {"shell", names, 4, 4, 3};
+    static const char *const names[] = {"command",   "width", "height", "timeout",
+                                        "container", "cwd",   "env"};
+    static const struct py_params params = {"shell", names, 7, 7, 3};
     struct py_sandbox *self = (struct py_sandbox *)object;
-    PyObject *given[4];
-    struct cws_exec_options options = {.tty = true, .timeout_s = -1, .kept = CWS_OUTPUT_UNREAD};
+    PyObject *given[7];
+    struct cws_exec_options options = {.tty = true, .kept = CWS_OUTPUT_UNREAD};
     struct cws_sandbox *core = core_of(self);
     if (!core || py_kind_check(self->state, PY_KIND_TERMINAL) < 0 ||
         py_args_parse(&params, args, nargs, kwnames, given) < 0 ||
-        py_terminal_size(given[1], given[2], &options.size) < 0)
+        py_terminal_size(given[1], given[2], &options.size) < 0 ||
+        common_options(given + 3, &options) < 0)
         return NULL;
-    options.container = given[3] ? py_arg_text(given[3], "container", NULL) : "";
-    PyObject *command = options.container ? PySequence_Tuple(given[0]) : NULL;
-    struct cws_exec *exec = command ? start(core, command, &options) : NULL;
-    PyObject *session = NULL;
-    if (exec)
-        session =
-            py_terminal_new(self->state, exec,
-                            &(struct py_command_home){object, self->failures, closed_by}, command);
-    Py_XDECREF(command);
-    return session;
+    return start_command(self, core, given[0], given[6], &options, py_terminal_new);
 }
 
 static PyMethodDef sandbox_methods[] = {
@@ -357,7 +369,8 @@ static PyMethodDef sandbox_methods[] = {
          "env=None, capture_output=True, max_output_bytes=None)\n--\n\n"
          "Start the command. Returns at once.")},
     {"shell", (PyCFunction)(void (*)(void))sandbox_shell, METH_FASTCALL | METH_KEYWORDS,
-     PyDoc_STR("shell($self, command, width, height, container='')\n--\n\n"
+     PyDoc_STR("shell($self, command, width, height, timeout=None, container='', cwd=None, "
+               "env=None)\n--\n\n"
                "Start the command with a terminal. Returns at once.")},
     {"stats", sandbox_stats, METH_NOARGS,
      PyDoc_STR("stats($self)\n--\n\nexec_count, completed_ok, completed_nonzero, failures.")},

@@ -243,7 +243,8 @@ static PyGetSetDef terminal_getset[] = {
      PyDoc_STR("The exit code; None while it runs and after a failure."), NULL},
     {"command", py_command_words, NULL, PyDoc_STR("A copy of the command that it runs."), NULL},
     {"_sandbox", py_command_sandbox, NULL, PyDoc_STR("The SandboxCore it was started by."), NULL},
-    {"_timeout", py_command_timeout, NULL, PyDoc_STR("None: a session has no time limit."), NULL},
+    {"_timeout", py_command_timeout, NULL,
+     PyDoc_STR("The time limit in seconds, None without one."), NULL},
     {NULL},
 };
 
