@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +15,11 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
+from hyperframe.frame import DataFrame, HeadersFrame
 
 from conformance import protos
+from conformance.h2_peer import frame as grpc_message
+from conformance.raw_client import SERVICE, Peer
 from integration.env import Daemon, eventually
 
 pb = protos.messages()
@@ -85,16 +90,21 @@ class Box:
 
 
 @pytest.fixture(scope="module")
-def stub() -> Iterator[Any]:
+def daemon() -> Iterator[Daemon]:
+    with (
+        tempfile.TemporaryDirectory(prefix="cwsd-") as folder,
+        Daemon(Path(folder) / "d", arguments=("--max-written", "400M")) as daemon,
+    ):
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def stub(daemon: Daemon) -> Iterator[Any]:
     options = [
         ("grpc.max_receive_message_length", MAX_MESSAGE + MIB),
         ("grpc.max_send_message_length", -1),
     ]
-    with (
-        tempfile.TemporaryDirectory(prefix="cwsd-") as folder,
-        Daemon(Path(folder) / "d", arguments=("--max-written", "400M")) as daemon,
-        grpc.insecure_channel(daemon.base_url, options) as channel,
-    ):
+    with grpc.insecure_channel(daemon.base_url, options) as channel:
         yield protos.stubs().SandboxServiceStub(channel)
 
 
@@ -409,3 +419,42 @@ def test_no_process_is_left(make: Callable[..., Box]) -> None:
     # The init, and what runs the script.
     script = "for p in /proc/[0-9]*; do read x < $p/stat && echo $x; done | grep -c cwsandbox-init"
     eventually(lambda: box.run(script) == "1\n", "every child of the init has ended")
+
+
+# ---- clients that do not read ----------------------------------------------------------------------------------------
+
+UNSENT = 256 * MIB  # of all contents together
+
+
+def resident(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_contents_that_nobody_takes_do_not_fill_the_memory(
+    stub: Any, daemon: Daemon, box: Box
+) -> None:
+    calls, size = 20, 30 * MIB
+    box.run(f"head -c {size} /dev/zero > /tmp/unread")
+    before = resident(daemon.pid)
+    request = pb.ReadFileRequest(sandbox_id=box.id, path="/tmp/unread").SerializeToString()
+    with closing(socket.socket(socket.AF_UNIX)) as connection:
+        connection.settimeout(20)
+        connection.connect(daemon.base_url.removeprefix("unix://"))
+        peer = Peer(connection)
+        for stream_id in range(1, 2 * calls, 2):
+            head = peer.headers(stream_id, path=SERVICE + "ReadFile")
+            peer.send(head, DataFrame(stream_id, grpc_message(request), flags=["END_STREAM"]))
+        refused = {}
+        while len(refused) < calls - UNSENT // size:  # those for which there is no room
+            frame = peer.next()
+            if isinstance(frame, HeadersFrame):
+                fields = dict(peer.decoder.decode(frame.data))
+                if "grpc-status" in fields:
+                    refused[frame.stream_id] = fields["grpc-status"]
+        assert set(refused.values()) == {str(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])}
+        assert resident(daemon.pid) - before < UNSENT + 32 * MIB
+        assert box.read("/etc/hostname")  # what is small is read all the same
+        assert box.run("echo on") == "on\n"
+    eventually(lambda: resident(daemon.pid) - before < 64 * MIB, "it is given back")
+    assert len(box.read("/tmp/unread")) == size
