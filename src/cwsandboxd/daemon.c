@@ -142,6 +142,7 @@ static void prepare_process(void)
     umask(077);
     reset_signals();
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a log that reaches a limit is an error of writing it */
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
@@ -169,6 +170,8 @@ static enum cws_status open_service(struct daemon *daemon, struct cws_error *err
         .host = daemon->host,
         .runner_id = daemon->runner_id,
         .max_sandboxes = daemon->config->max_sandboxes,
+        .log_dir = daemon->state.path,
+        .log_bytes = daemon->config->log_bytes,
         .on_empty = on_empty,
         .ctx = daemon,
     };

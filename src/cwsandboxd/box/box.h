@@ -26,6 +26,9 @@ struct cwsd_box_options {
     /* The main command. If empty, the box idles until a signal ends it (SIGTERM: exit code 0); that
      * takes no process of its own. */
     struct cwsd_string_list command;
+    /* A pipe's end for the main command's stdout and stderr, both in one, so that what it writes
+     * stays in order. It remains the caller's. 0: the output is discarded. */
+    int output_fd;
     struct cwsd_string_list environment; /* "NAME=value", added to the standard environment */
     const char *working_dir;             /* created if missing; NULL: "/" */
     const struct cwsd_file *files;       /* read-only; in place before the main command starts */

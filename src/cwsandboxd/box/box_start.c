@@ -84,6 +84,33 @@ static enum cws_status make_setup(struct cwsd_box *box, const struct cwsd_box_op
     return status;
 }
 
+static enum cws_status add_output(struct cwsd_box *box, int fd, struct cws_error *err)
+{
+    static const uint32_t flags[] = {CWSI_STDOUT, CWSI_STDERR};
+    /* So that the command can open it by name too: /dev/stdout. */
+    if (box->user && fchown(fd, box->user, box->user) < 0)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "giving the main command its pipe");
+    for (size_t i = 0; i < CWS_ARRAY_LEN(flags); i++) {
+        int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (own < 0)
+            return cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for the main command");
+        cwsd_request_add_fd(&box->main, flags[i], own);
+    }
+    return CWS_OK;
+}
+
+static enum cws_status make_main(struct cwsd_box *box, const struct cwsd_box_options *options,
+                                 struct cws_error *err)
+{
+    if (options->command.count == 0)
+        return cwsd_request_set_idle(&box->main, box->working_dir, err);
+    enum cws_status status = cwsd_request_set_command(
+        &box->main, &options->command, &box->environment, box->working_dir, err);
+    if (status == CWS_OK && options->output_fd)
+        status = add_output(box, options->output_fd, err);
+    return status;
+}
+
 /* Makes sure that a descriptor is above those it will be moved to in the child. */
 static enum cws_status lift(int *fd, struct cws_error *err)
 {
@@ -184,11 +211,8 @@ enum cws_status cwsd_box_start(struct cwsd_box *box, const struct cwsd_box_optio
     if (box->host->users && !(box->user = cwsd_users_take(box->host->users)))
         return cws_error_set(err, CWS_SYSTEM, "no user is left for one more sandbox");
     status = make_setup(box, options, hostname, err);
-    if (status == CWS_OK && options->command.count == 0)
-        status = cwsd_request_set_idle(&box->main, box->working_dir, err);
-    else if (status == CWS_OK)
-        status = cwsd_request_set_command(&box->main, &options->command, &box->environment,
-                                          box->working_dir, err);
+    if (status == CWS_OK)
+        status = make_main(box, options, err);
     if (status == CWS_OK)
         status = connect_child(box, hostname, err);
     if (status != CWS_OK)

@@ -14,6 +14,8 @@
 #define LEAST_MAX_PROCESSES  8
 #define LEAST_MAX_OPEN_FILES 1024
 #define LEAST_MAX_WRITTEN    (16u << 20)
+#define LEAST_LOG_BYTES      (1u << 20)
+#define DEFAULT_LOG_BYTES    (16u << 20)
 #define LARGEST_LIMIT        (1l << 22) /* of processes: the kernel's own */
 
 const char cwsd_config_help[] =
@@ -39,6 +41,7 @@ const char cwsd_config_help[] =
     "  --max-written SIZE    at most SIZE bytes of files that a sandbox creates or changes; K, M, "
     "G\n"
     "                        and T are suffixes (default: an eighth of the machine's memory)\n"
+    "  --log-bytes SIZE      the newest SIZE bytes of each sandbox's log are kept (default 16M)\n"
     "  --state-dir PATH      where the daemon keeps what it needs while it runs\n"
     "  --bwrap PATH          the bubblewrap program (default: found on PATH)\n"
     "  --ready-fd N          write \"ready <address>...\" and a newline to descriptor N once "
@@ -62,6 +65,7 @@ enum option_id {
     OPTION_MAX_PROCESSES,
     OPTION_MAX_OPEN_FILES,
     OPTION_MAX_WRITTEN,
+    OPTION_LOG_BYTES,
     OPTION_STATE_DIR,
     OPTION_BWRAP,
     OPTION_READY_FD,
@@ -81,6 +85,7 @@ static const struct option options[] = {
     {"max-processes", required_argument, NULL, OPTION_MAX_PROCESSES},
     {"max-open-files", required_argument, NULL, OPTION_MAX_OPEN_FILES},
     {"max-written", required_argument, NULL, OPTION_MAX_WRITTEN},
+    {"log-bytes", required_argument, NULL, OPTION_LOG_BYTES},
     {"state-dir", required_argument, NULL, OPTION_STATE_DIR},
     {"bwrap", required_argument, NULL, OPTION_BWRAP},
     {"ready-fd", required_argument, NULL, OPTION_READY_FD},
@@ -218,6 +223,8 @@ static enum cws_status take_option(struct cwsd_config *config, int id, const cha
     case OPTION_MAX_OPEN_FILES:
     case OPTION_MAX_WRITTEN:
         return set_limit(config, id, value, err);
+    case OPTION_LOG_BYTES:
+        return parse_size("log-bytes", value, LEAST_LOG_BYTES, &config->log_bytes, err);
     case OPTION_STATE_DIR:
         return set_state_dir(config, value, err);
     case OPTION_BWRAP:
@@ -323,6 +330,7 @@ enum cws_status cwsd_config_parse(int argc, char **argv,
     int id;
     memset(out_config, 0, sizeof(*out_config));
     out_config->max_sandboxes = DEFAULT_MAX_SANDBOXES;
+    out_config->log_bytes = DEFAULT_LOG_BYTES;
     out_config->ready_fd = -1;
     out_config->life_fd = -1;
     opterr = 0;

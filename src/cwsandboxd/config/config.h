@@ -31,6 +31,7 @@ struct cwsd_config {
     const char *bwrap;
     char state_dir[4096];
     size_t max_sandboxes;
+    uint64_t log_bytes;        /* the size of each sandbox's log */
     struct cwsd_limits limits; /* for each sandbox; 0: the default, which depends on the host */
     int ready_fd;              /* -1: none */
     int life_fd;               /* -1: none */

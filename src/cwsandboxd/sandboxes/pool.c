@@ -1,6 +1,8 @@
 #include "sandboxes/pool.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "sandboxes/launch.h"
@@ -12,6 +14,10 @@
 struct cwsd_pool {
     struct cwsd_pool_options options;
     struct cwsd_registry registry;
+    struct cws_list logs; /* of cwsd_sandbox.with_log: finished ones, by end */
+    uint64_t logs_bytes;  /* of their files */
+    size_t holds;
+    struct cws_timer farewell;
     bool draining;
     bool empty_told;
 };
@@ -34,6 +40,11 @@ static void tell_waiters(struct cwsd_sandbox *sandbox)
     }
 }
 
+static void settle_end(struct cwsd_sandbox *sandbox)
+{
+    cws_loop_defer(sandbox->pool->options.loop, &sandbox->ended);
+}
+
 static void on_running(void *ctx)
 {
     struct cwsd_sandbox *sandbox = ctx;
@@ -54,16 +65,84 @@ static void on_gone(void *ctx, const struct cws_error *err)
     cwsd_record_gone(&sandbox->record, err ? err->text : NULL, wall_clock());
     cws_timer_cancel(sandbox->pool->options.loop, &sandbox->lifetime);
     tell_waiters(sandbox);
-    cws_loop_defer(sandbox->pool->options.loop, &sandbox->ended);
+    cwsd_log_end(sandbox->log);
+}
+
+/* The sandbox counts as living until its log is whole. That comes after on_gone. */
+static void on_log_grown(struct cwsd_log_listener *listener)
+{
+    struct cwsd_sandbox *sandbox = cws_container_of(listener, struct cwsd_sandbox, log_ended);
+    if (!sandbox->log->ended)
+        return;
+    cws_list_remove(&listener->node);
+    settle_end(sandbox);
+}
+
+static bool is_empty(const struct cwsd_pool *pool)
+{
+    return pool->draining && !pool->empty_told && pool->registry.live == 0;
 }
 
 static void tell_empty(struct cwsd_pool *pool)
 {
-    if (!pool->draining || pool->empty_told || pool->registry.live > 0)
-        return;
+    cws_timer_cancel(pool->options.loop, &pool->farewell);
     pool->empty_told = true;
     pool->options.on_empty(pool->options.ctx);
 }
+
+static void on_farewell(struct cws_timer *timer)
+{
+    tell_empty(cws_container_of(timer, struct cwsd_pool, farewell));
+}
+
+static void note_end(struct cwsd_pool *pool)
+{
+    uint64_t due_ns = cws_clock_now_ns() + CWSD_FAREWELL_MS * CWS_NS_PER_MS;
+    if (!is_empty(pool))
+        return;
+    if (pool->holds == 0 ||
+        cws_timer_set(pool->options.loop, &pool->farewell, due_ns) != CWS_OK)
+        tell_empty(pool);
+}
+
+void cwsd_pool_hold(struct cwsd_pool *pool)
+{
+    pool->holds++;
+}
+
+void cwsd_pool_release(struct cwsd_pool *pool)
+{
+    if (--pool->holds == 0 && is_empty(pool))
+        tell_empty(pool);
+}
+
+/* ---- finished logs -------------------------------------------------------------------------- */
+
+static void drop_log(struct cwsd_sandbox *sandbox)
+{
+    if (!cws_list_is_empty(&sandbox->with_log))
+        sandbox->pool->logs_bytes -= cwsd_ring_size(&sandbox->log->ring);
+    cws_list_remove(&sandbox->with_log);
+}
+
+/* Finished sandboxes keep their logs, as far as these take no more than so many full ones. */
+static void keep_log(struct cwsd_sandbox *sandbox)
+{
+    struct cwsd_pool *pool = sandbox->pool;
+    uint64_t size = cwsd_ring_size(&sandbox->log->ring);
+    if (size == 0)
+        return;
+    cws_list_push_back(&pool->logs, &sandbox->with_log);
+    pool->logs_bytes += size;
+    while (pool->logs_bytes / CWSD_MAX_FINISHED_LOGS >= pool->options.log_bytes) {
+        struct cwsd_sandbox *oldest =
+            cws_list_entry(pool->logs.next, struct cwsd_sandbox, with_log);
+        drop_log(oldest);
+        cwsd_log_forget(oldest->log);
+    }
+}
+
+/* ---- the end -------------------------------------------------------------------------------- */
 
 /* After on_gone, outside of the box's own calls. */
 static void end(struct cws_deferred *deferred)
@@ -72,8 +151,9 @@ static void end(struct cws_deferred *deferred)
     struct cwsd_pool *pool = sandbox->pool;
     cwsd_box_free(sandbox->box);
     sandbox->box = NULL;
+    keep_log(sandbox);
     cwsd_registry_finish(&pool->registry, &sandbox->record); /* may release this very sandbox */
-    tell_empty(pool);
+    note_end(pool);
 }
 
 static void on_lifetime(struct cws_timer *timer)
@@ -89,6 +169,9 @@ static const struct cwsd_box_events box_events = {on_running, on_exited, on_gone
 static void release(struct cwsd_record *record)
 {
     struct cwsd_sandbox *sandbox = cws_container_of(record, struct cwsd_sandbox, record);
+    drop_log(sandbox);
+    cws_list_remove(&sandbox->log_ended.node);
+    cwsd_log_unref(sandbox->log);
     cwsd_record_done(record);
     cws_free(sandbox);
 }
@@ -99,6 +182,8 @@ struct cwsd_pool *cwsd_pool_new(const struct cwsd_pool_options *options)
     if (!pool)
         return NULL;
     pool->options = *options;
+    cws_list_init(&pool->logs);
+    cws_timer_init(&pool->farewell, on_farewell);
     cwsd_registry_init(&pool->registry, release);
     return pool;
 }
@@ -108,6 +193,7 @@ void cwsd_pool_free(struct cwsd_pool *pool)
     if (!pool)
         return;
     assert(pool->registry.live == 0);
+    cws_timer_cancel(pool->options.loop, &pool->farewell);
     cwsd_registry_done(&pool->registry);
     cws_free(pool);
 }
@@ -238,10 +324,16 @@ static bool start_box(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
     struct cwsd_pool *pool = sandbox->pool;
     struct cwsd_launch launch;
     struct cws_error err;
+    enum cws_status status = CWS_OK;
     if (cwsd_launch_init(&launch, sandbox->record.id, sandbox->record.spec) != CWS_OK)
         return cwsd_fault_set_memory(fault);
-    enum cws_status status = cwsd_box_new(pool->options.loop, pool->options.host, &launch.options,
-                                          &box_events, sandbox, &sandbox->box, &err);
+    if (launch.options.command.count)
+        status = cwsd_log_open(sandbox->log, &launch.options.output_fd, &err);
+    if (status == CWS_OK)
+        status = cwsd_box_new(pool->options.loop, pool->options.host, &launch.options, &box_events,
+                              sandbox, &sandbox->box, &err);
+    if (launch.options.output_fd)
+        close(launch.options.output_fd);
     cwsd_launch_done(&launch);
     if (status == CWS_OK)
         return true;
@@ -265,6 +357,18 @@ static enum cws_status register_new(struct cwsd_pool *pool, struct cwsd_sandbox 
     return status;
 }
 
+static struct cwsd_log *make_log(const struct cwsd_pool *pool, const char *id)
+{
+    size_t size = strlen(pool->options.log_dir) + sizeof("/log-") + CWSD_ID_SIZE;
+    char *path = cws_malloc(size);
+    if (!path)
+        return NULL;
+    snprintf(path, size, "%s/log-%s", pool->options.log_dir, id);
+    struct cwsd_log *log = cwsd_log_new(pool->options.loop, path, pool->options.log_bytes);
+    cws_free(path);
+    return log;
+}
+
 static struct cwsd_sandbox *make_sandbox(struct cwsd_pool *pool, cwsd_pb_create_request *request,
                                          struct cwsd_fault *fault)
 {
@@ -279,6 +383,15 @@ static struct cwsd_sandbox *make_sandbox(struct cwsd_pool *pool, cwsd_pb_create_
     cws_list_init(&sandbox->waiters);
     cws_list_init(&sandbox->ended.node);
     sandbox->ended.run = end;
+    cws_list_init(&sandbox->with_log);
+    sandbox->log_ended.grown = on_log_grown;
+    cws_list_init(&sandbox->log_ended.node);
+    sandbox->log = make_log(pool, sandbox->record.id);
+    if (!sandbox->log) {
+        cwsd_fault_set_memory(fault);
+        goto fail;
+    }
+    cws_list_push_back(&sandbox->log->listeners, &sandbox->log_ended.node);
     if (fill_record(&sandbox->record, request) != CWS_OK || register_new(pool, sandbox) != CWS_OK) {
         cwsd_fault_set_memory(fault);
         goto fail;

@@ -6,6 +6,7 @@
 
 #include "box/box.h"
 #include "io/timer.h"
+#include "sandboxes/log.h"
 #include "store/registry.h"
 #include "values/fault.h"
 
@@ -16,7 +17,10 @@ struct cwsd_sandbox {
     struct cwsd_pool *pool;
     struct cwsd_box *box; /* NULL once finished */
     struct cws_timer lifetime;
+    struct cwsd_log *log;      /* as long as the record */
     struct cws_list waiters;   /* of cwsd_waiter.node */
+    struct cwsd_log_listener log_ended;
+    struct cws_list with_log;  /* in the pool's list; in none without a finished log */
     struct cws_deferred ended; /* frees the box once its last event is over */
 };
 
@@ -31,6 +35,8 @@ struct cwsd_pool_options {
     const struct cwsd_host *host;
     const char *runner_id;
     size_t max_sandboxes;
+    const char *log_dir; /* for the files of the sandboxes' logs */
+    uint64_t log_bytes;  /* the size of each */
     /* Called once after cwsd_pool_drain, when the last sandbox has ended; never from inside that
      * call. */
     void (*on_empty)(void *ctx);
@@ -60,6 +66,11 @@ void cwsd_pool_stop(struct cwsd_sandbox *sandbox, enum cwsd_cause cause, uint64_
 /* Refuses creates from now on, and stops all sandboxes. May be called again with a shorter grace
  * period. */
 void cwsd_pool_drain(struct cwsd_pool *pool, uint64_t grace_ms);
+
+/* A client is being told how a sandbox goes on, and is to hear its end, too. After
+ * cwsd_pool_drain, on_empty waits until every hold is released, but for CWSD_FAREWELL_MS at most. */
+void cwsd_pool_hold(struct cwsd_pool *pool);
+void cwsd_pool_release(struct cwsd_pool *pool);
 
 /* Registers a waiter on a sandbox in CREATING. It is notified when the sandbox runs, or when it
  * never will. */

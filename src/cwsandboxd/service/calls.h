@@ -14,6 +14,7 @@ extern const struct cwsd_unary_row cwsd_lifecycle_rows[]; /* call_lifecycle.c */
 
 /* The method that is not unary: call_stream.c */
 extern const struct cws_server_method cwsd_call_stream_exec;
+extern const struct cws_server_method cwsd_call_stream_logs;
 
 /* Answers with the sandbox as clients see it. Always returns true, as cwsd_unary_answer.
  * call_lifecycle.c. */

@@ -29,6 +29,9 @@
 /* How long a create waits for its sandbox to run before it is answered anyway. */
 #define CWSD_CREATE_PATIENCE_MS 2000
 
+/* How long a daemon that ends waits for clients to take the rest of what they were following. */
+#define CWSD_FAREWELL_MS 1000
+
 #define CWSD_DEFAULT_LIFETIME_S (24 * 60 * 60)
 #define CWSD_MAX_LIFETIME_S     (30 * 24 * 60 * 60)
 #define CWSD_MAX_GRACE_S        300
@@ -38,6 +41,9 @@
 /* How many finished sandboxes can still be found. Both bounds hold. */
 #define CWSD_MAX_FINISHED       10000
 #define CWSD_MAX_FINISHED_BYTES (64 * CWSD_MIB)
+
+/* The files of their logs take no more than this many full ones. */
+#define CWSD_MAX_FINISHED_LOGS 64
 
 #define CWSD_DEFAULT_PAGE 50
 #define CWSD_MAX_PAGE     1000
@@ -59,6 +65,8 @@
 /* StreamExec: how much output waits for a slow client before the command's pipes are no longer
  * read. */
 #define CWSD_STREAM_HIGH_WATER (256 * CWSD_KIB)
+/* StreamLogs: the same for a log, which is then not read. */
+#define CWSD_LOG_HIGH_WATER (256 * CWSD_KIB)
 /* StreamExec: how much input a command may leave unread before the client's window is no longer
  * opened. */
 #define CWSD_STDIN_HIGH_WATER (64 * CWSD_KIB)

@@ -30,7 +30,10 @@
     X(stream_response, ExecStreamResponse) \
     X(stream_ready, ExecStreamReady) \
     X(stream_output, ExecStreamOutput) \
-    X(stream_exit, ExecStreamExit)
+    X(stream_exit, ExecStreamExit) \
+    X(logs_request, StreamLogsRequest) \
+    X(log_entry, LogEntry) \
+    X(log_error, LogStreamError)
 
 /* typedefs, against the house rule: the generated names are typedefs already. */
 #define CWSD_PB_TYPEDEF(short_name, name) \

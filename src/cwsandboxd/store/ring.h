@@ -1,0 +1,107 @@
+/*
+ * The newest output of one main command, in a file of bounded size. Any thread: one may append
+ * while others read. No function holds the lock while it waits for the disk.
+ *
+ * The file is a ring of records, each the bytes of one read of the command's pipe and the time of
+ * their arrival. Once it is full, new records overwrite the oldest. In memory there are only marks,
+ * a hundred or so: places where a search may begin.
+ *
+ * What cannot be written is lost, and counts as overwritten. If the disk is full before the file
+ * has its full size, the ring goes on with the size that the file has.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdio.h>
+
+#include "base/status.h"
+
+/* The least capacity. This much is allocated with the file, so that a ring that has begun can go on
+ * when the disk is full. */
+#define CWSD_RING_LEAST ((uint64_t)64 * 1024)
+
+/* A record is at most as large as the least capacity. Records are aligned, so that one can be looked
+ * at where it was read. */
+struct cwsd_ring_record {
+    uint64_t time_us; /* since 1970; never less than that of the record before */
+    uint32_t len;
+    uint32_t magic;
+    uint8_t data[];
+};
+/* The memory for one with `len` bytes. */
+#define CWSD_RING_SIZE(len) ((sizeof(struct cwsd_ring_record) + (len) + 7) & ~(size_t)7)
+#define CWSD_RING_MAX_LEN (CWSD_RING_LEAST - sizeof(struct cwsd_ring_record))
+
+/* A place between two records. */
+struct cwsd_ring_place {
+    uint64_t at;     /* how many bytes of records there are before it */
+    uint64_t offset; /* how many bytes of output */
+    uint64_t lines;  /* how many lines begin before it */
+    bool line_start; /* a line begins here */
+};
+
+struct cwsd_ring_mark {
+    struct cwsd_ring_place place;
+    uint64_t time_us; /* of the record at the place */
+};
+
+/* Marks lie at least a MARKS-th part of the capacity apart. */
+#define CWSD_RING_MARKS 128
+
+struct cwsd_ring {
+    pthread_mutex_t lock; /* for all fields but the path */
+    char *path;
+    uint64_t capacity;
+    int fd;        /* -1: not open */
+    unsigned uses; /* of fd at the moment */
+    bool made;     /* the file exists */
+    bool resting;  /* close fd after its last use */
+    bool forgotten;
+    struct cwsd_ring_place end; /* of what has been written */
+    uint64_t valid_from;        /* bytes of records before it are overwritten, or being so */
+    bool grows;                 /* the file has never wrapped around, nor lost a record */
+    uint64_t last_us;
+    struct cwsd_ring_mark *marks; /* a ring itself; NULL until there is one */
+    size_t first_mark, mark_count;
+};
+
+/* Creates nothing yet. The file is `path`, which must not exist; `capacity` is at least
+ * CWSD_RING_LEAST. The struct is the caller's memory. CWS_NO_MEMORY. */
+enum cws_status cwsd_ring_init(struct cwsd_ring *ring, const char *path,
+                               uint64_t capacity) CWS_MUST_CHECK;
+/* Removes the file. */
+void cwsd_ring_done(struct cwsd_ring *ring);
+
+/* Appends the record, whose data and len the caller has set; len is 1 to CWSD_RING_MAX_LEN. One
+ * thread at a time. The record has CWSD_RING_SIZE(len) bytes. False: the record is lost, because the file cannot be written. */
+bool cwsd_ring_append(struct cwsd_ring *ring, struct cwsd_ring_record *record, uint64_t now_us);
+/* Counts a record that could not even be held in memory as lost. Instead of an append. */
+void cwsd_ring_lose(struct cwsd_ring *ring, const uint8_t *data, size_t len);
+
+/* Drops the content, and removes the file. Not while a record is being appended, and none may be
+ * appended any more. */
+void cwsd_ring_forget(struct cwsd_ring *ring);
+/* Closes the file until it is read again. */
+void cwsd_ring_rest(struct cwsd_ring *ring);
+
+struct cwsd_ring_place cwsd_ring_end(struct cwsd_ring *ring);
+/* How much of the disk it takes. */
+uint64_t cwsd_ring_size(struct cwsd_ring *ring);
+
+/* The oldest mark. False if nothing is kept. */
+bool cwsd_ring_oldest(struct cwsd_ring *ring, struct cwsd_ring_place *out_place);
+/* The newest mark for which `before` holds; it must hold for all older ones, too. False if there is
+ * none. */
+bool cwsd_ring_find(struct cwsd_ring *ring,
+                    bool (*before)(const struct cwsd_ring_mark *mark, const void *ctx),
+                    const void *ctx, struct cwsd_ring_place *out_place);
+
+/* Reads records from `at`, where one begins: as many bytes as there are and `cap` allows. The last
+ * record may be cut off; if `cap` is at least CWSD_RING_LEAST, the first is whole. *out_len is 0 at
+ * the end. CWS_CLOSED: they are overwritten. CWS_SYSTEM: they cannot be read. */
+enum cws_status cwsd_ring_read(struct cwsd_ring *ring, uint64_t at, void *into, size_t cap,
+                               size_t *out_len, struct cws_error *err) CWS_MUST_CHECK;
+/* The first record of `len` bytes that were read, and its size; NULL: it is cut off. CWS_PROTOCOL
+ * in *err: it is none; somebody has changed the file. */
+const struct cwsd_ring_record *cwsd_ring_parse(const uint8_t *bytes, size_t len, size_t *out_size,
+                                               struct cws_error *err);

@@ -1,0 +1,460 @@
+"""grpcio's generated client against our daemon: StreamLogs."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from conformance import protos
+from conformance.test_daemon_against_grpcio import TERMINAL, failure, spec
+from integration.env import Daemon, eventually
+
+pb = protos.messages()
+
+STAMPED = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) (.*\n?)")
+SECONDS = 20.0
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="cwsd-") as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def daemon(folder: Path) -> Iterator[Daemon]:
+    with Daemon(folder / "d") as daemon:
+        yield daemon
+
+
+@pytest.fixture(scope="module")
+def small_daemon(folder: Path) -> Iterator[Daemon]:
+    """Its logs are as small as they can be."""
+    with Daemon(folder / "s", arguments=("--log-bytes", "1M")) as daemon:
+        yield daemon
+
+
+def stub_of(daemon: Daemon) -> Any:
+    return protos.stubs().SandboxServiceStub(grpc.insecure_channel(daemon.base_url))
+
+
+@pytest.fixture(scope="module")
+def stub(daemon: Daemon) -> Any:
+    return stub_of(daemon)
+
+
+@pytest.fixture(scope="module")
+def small_stub(small_daemon: Daemon) -> Any:
+    return stub_of(small_daemon)
+
+
+def create(stub: Any, script: str) -> str:
+    """The id of a new sandbox whose main command is this shell script."""
+    wanted = pb.Sandbox(spec=spec(command="/bin/sh", args=["-c", script]))
+    sandbox_id: str = stub.CreateSandbox(pb.CreateSandboxRequest(sandbox=wanted)).sandbox_id
+    return sandbox_id
+
+
+def get(stub: Any, sandbox_id: str) -> Any:
+    return stub.GetSandbox(pb.GetSandboxRequest(sandbox_id=sandbox_id)).status
+
+
+def wait_end(stub: Any, sandbox_id: str) -> Any:
+    eventually(lambda: get(stub, sandbox_id).state in TERMINAL, "the sandbox ends")
+    return get(stub, sandbox_id)
+
+
+def delete(stub: Any, sandbox_id: str) -> None:
+    stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=sandbox_id, allow_missing=True))
+
+
+def open_log(stub: Any, sandbox_id: str, **fields: Any) -> Any:
+    return stub.StreamLogs(pb.StreamLogsRequest(sandbox_id=sandbox_id, **fields), timeout=SECONDS)
+
+
+def entries(stub: Any, sandbox_id: str, **fields: Any) -> list[Any]:
+    return list(open_log(stub, sandbox_id, **fields))
+
+
+def log(stub: Any, sandbox_id: str, **fields: Any) -> bytes:
+    """The data of all entries; none may be an error."""
+    got = entries(stub, sandbox_id, **fields)
+    assert not [entry.error for entry in got if entry.HasField("error")]
+    return b"".join(entry.data for entry in got)
+
+
+def read_until(stream: Any, text: bytes) -> bytes:
+    """Reads entries until their data ends with the text."""
+    data = b""
+    for entry in stream:
+        assert not entry.HasField("error"), entry
+        data += entry.data
+        if data.endswith(text):
+            return data
+    raise AssertionError(f"the log ended with {data[-100:]!r}")
+
+
+def run(stub: Any, sandbox_id: str, script: str) -> None:
+    command = ["/bin/sh", "-c", script]
+    result = stub.Exec(pb.ExecRequest(sandbox_id=sandbox_id, command=command), timeout=SECONDS)
+    assert result.exit_code == 0, result
+
+
+@pytest.fixture
+def make(stub: Any) -> Iterator[Callable[[str], str]]:
+    made: list[str] = []
+
+    def make_one(script: str) -> str:
+        made.append(create(stub, script))
+        return made[-1]
+
+    yield make_one
+    for sandbox_id in made:
+        delete(stub, sandbox_id)
+
+
+# ---- commands that end ----------------------------------------------------------------------------
+
+
+def test_a_main_command_that_ends_at_once_is_seen(stub: Any, make: Callable[[str], str]) -> None:
+    sandbox_id = make("exit 3")
+    status = wait_end(stub, sandbox_id)
+    assert (status.state, status.exit_code) == (pb.STATE_FAILED, 3)
+    assert entries(stub, sandbox_id) == []
+    assert entries(stub, sandbox_id, follow=True) == []
+
+
+def test_both_streams_are_kept_in_order(stub: Any, make: Callable[[str], str]) -> None:
+    sandbox_id = make("for i in 1 2 3; do echo out $i; echo err $i >&2; done; exit 3")
+    assert wait_end(stub, sandbox_id).exit_code == 3
+    wanted = b"".join(b"out %d\nerr %d\n" % (i, i) for i in (1, 2, 3))
+    assert log(stub, sandbox_id) == wanted
+    assert log(stub, sandbox_id, follow=True) == wanted
+
+
+def test_all_of_what_was_written_at_once_is_there(stub: Any, make: Callable[[str], str]) -> None:
+    sandbox_id = make("head -c 1000000 /dev/zero | tr '\\0' x; echo; exit 0")
+    assert log(stub, sandbox_id, follow=True) == b"x" * 1000000 + b"\n"
+    assert wait_end(stub, sandbox_id).exit_code == 0
+    assert log(stub, sandbox_id) == b"x" * 1000000 + b"\n"
+
+
+def test_the_streams_can_be_opened_by_name(stub: Any, make: Callable[[str], str]) -> None:
+    sandbox_id = make("echo a >/dev/stdout; echo b >/dev/stderr; echo c >/proc/self/fd/1")
+    assert log(stub, sandbox_id, follow=True) == b"a\nb\nc\n"
+
+
+def test_a_process_in_the_background_does_not_hold_up_the_end(
+    stub: Any, make: Callable[[str], str]
+) -> None:
+    sandbox_id = make("sleep 1000 & setsid sleep 1000 & echo done")
+    assert log(stub, sandbox_id, follow=True) == b"done\n"
+
+
+def test_a_command_that_closes_its_output_keeps_the_log_open(
+    stub: Any, make: Callable[[str], str]
+) -> None:
+    sandbox_id = make("echo before; exec >/dev/null 2>&1; until test -e /tmp/end; do sleep 0.05; done")
+    stream = open_log(stub, sandbox_id, follow=True)
+    assert read_until(stream, b"before\n") == b"before\n"
+    assert log(stub, sandbox_id) == b"before\n"
+    run(stub, sandbox_id, "touch /tmp/end")
+    assert list(stream) == []
+
+
+def test_a_command_that_cannot_be_executed_says_so(stub: Any) -> None:
+    wanted = pb.Sandbox(spec=spec(command="/no/such/program"))
+    sandbox_id = stub.CreateSandbox(pb.CreateSandboxRequest(sandbox=wanted)).sandbox_id
+    assert wait_end(stub, sandbox_id).state == pb.STATE_FAILED
+    assert log(stub, sandbox_id) == b"cwsandbox: /no/such/program: No such file or directory\n"
+
+
+def test_the_keep_alive_command_logs_nothing(stub: Any) -> None:
+    script = 'trap "exit 0" TERM INT; sleep infinity & wait'
+    sandbox_id = create(stub, script)
+    assert entries(stub, sandbox_id) == []
+    stream = open_log(stub, sandbox_id, follow=True)
+    delete(stub, sandbox_id)
+    assert list(stream) == []
+
+
+# ---- following ------------------------------------------------------------------------------------
+
+# Writes each line that is put into the pipe /tmp/say, as printf's format.
+TALKER = "mkfifo /tmp/say; while :; do read -r line </tmp/say && printf \"$line\"; done"
+
+
+def say(stub: Any, sandbox_id: str, text: str) -> None:
+    script = f"until test -p /tmp/say; do sleep 0.02; done; printf '%s\\n' '{text}' >/tmp/say"
+    run(stub, sandbox_id, script)
+
+
+def test_follow_gets_each_line_as_it_comes(stub: Any, make: Callable[[str], str]) -> None:
+    sandbox_id = make(TALKER)
+    streams = [open_log(stub, sandbox_id, follow=True) for _ in range(3)]
+    for word in ("one", "two", "three"):
+        say(stub, sandbox_id, word + "\\n")
+        for stream in streams:
+            assert read_until(stream, word.encode() + b"\n") == word.encode() + b"\n"
+    delete(stub, sandbox_id)
+    assert [list(stream) for stream in streams] == [[], [], []]
+
+
+def test_what_has_been_written_can_be_read(stub: Any, make: Callable[[str], str]) -> None:
+    """Without a wait in between: the daemon counts what is still in the pipe."""
+    sandbox_id = make("echo $$ >/tmp/pid; exec sleep 1000")
+    run(stub, sandbox_id, "until test -s /tmp/pid; do sleep 0.02; done")
+    for i in range(50):
+        run(stub, sandbox_id, f"echo {i} >/proc/$(cat /tmp/pid)/fd/1")
+        assert log(stub, sandbox_id, tail_lines=1) == b"%d\n" % i
+
+
+def test_a_line_without_end_is_followed_and_no_character_is_cut(
+    stub: Any, make: Callable[[str], str]
+) -> None:
+    sandbox_id = make(TALKER)
+    stream = open_log(stub, sandbox_id, follow=True)
+    say(stub, sandbox_id, "prompt> \\303")
+    assert next(stream).data == b"prompt> "
+    say(stub, sandbox_id, "\\244\\342\\202")
+    assert next(stream).data == "ä".encode()
+    delete(stub, sandbox_id)
+    assert [entry.data for entry in stream] == [b"\xe2\x82"]
+
+
+def test_offsets_and_session_of_a_stream(stub: Any, make: Callable[[str], str]) -> None:
+    sandbox_id = make("i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done")
+    for timestamps in (False, True):
+        got = entries(stub, sandbox_id, follow=True, timestamps=timestamps)
+        sessions = {entry.log_session_id for entry in got}
+        assert len(sessions) == 1 and sessions != {""}
+        offset = 0
+        for entry in got:
+            assert entry.data and entry.data.endswith(b"\n")
+            offset += len(entry.data)
+            assert entry.next_log_offset == offset
+
+
+# ---- the window -----------------------------------------------------------------------------------
+
+
+def test_tail(stub: Any, make: Callable[[str], str]) -> None:
+    sandbox_id = make("for i in 1 2 3 4 5; do echo $i; done; printf end")
+    wait_end(stub, sandbox_id)
+    everything = b"1\n2\n3\n4\n5\nend"
+    assert log(stub, sandbox_id) == everything
+    assert log(stub, sandbox_id, tail_lines=0) == everything
+    assert log(stub, sandbox_id, tail_lines=1) == b"end"
+    assert log(stub, sandbox_id, tail_lines=3, follow=True) == b"4\n5\nend"
+    assert log(stub, sandbox_id, tail_lines=2**31 - 1) == everything
+
+
+def test_timestamps_and_since(stub: Any, make: Callable[[str], str]) -> None:
+    before = datetime.datetime.now(datetime.UTC)
+    sandbox_id = make(TALKER)
+    for word in ("one", "two", "three"):
+        say(stub, sandbox_id, word + "\\n")
+        assert log(stub, sandbox_id, tail_lines=1) == word.encode() + b"\n"
+        time.sleep(0.002)  # the clock counts microseconds
+    stamped = log(stub, sandbox_id, timestamps=True)
+    lines = STAMPED.findall(stamped)
+    assert b"".join(b"%s %s" % line for line in lines) == stamped
+    assert [text for _, text in lines] == [b"one\n", b"two\n", b"three\n"]
+    times = [datetime.datetime.fromisoformat(text.decode()) for text, _ in lines]
+    assert before <= times[0] < times[1] < times[2] <= datetime.datetime.now(datetime.UTC)
+
+    def since(moment: datetime.datetime, **fields: Any) -> bytes:
+        request = pb.StreamLogsRequest()
+        request.since_time.FromDatetime(moment)
+        return log(stub, sandbox_id, since_time=request.since_time, **fields)
+
+    microsecond = datetime.timedelta(microseconds=1)
+    assert since(before) == b"one\ntwo\nthree\n"
+    assert since(times[1]) == b"two\nthree\n"
+    assert since(times[1] + microsecond) == b"three\n"
+    assert since(times[0], tail_lines=1) == b"three\n"
+    assert since(times[2], tail_lines=3) == b"three\n"
+    assert since(times[2] + microsecond) == b""
+    assert since(datetime.datetime(9999, 1, 1)) == b""
+    assert since(datetime.datetime(1, 1, 1)) == b"one\ntwo\nthree\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"tail_lines": -1}, "tail_lines"),
+        ({"since_time": {"nanos": -1}}, "since_time.nanos"),
+        ({"container": "other"}, "container"),
+        ({"resume_log_offset": 5}, "resume_log_offset"),
+        ({"resume_log_session_id": "x"}, "resume_log_session_id"),
+        ({"resume_log_session_id": "x", "follow": True, "tail_lines": 1}, "resume_log_session_id"),
+        ({"resume_log_session_id": "x", "follow": True, "timestamps": True}, "resume_log_session_id"),
+    ],
+)
+def test_bad_requests(
+    stub: Any, make: Callable[[str], str], fields: dict[str, Any], field: str
+) -> None:
+    sandbox_id = make("echo x")
+    with pytest.raises(grpc.RpcError) as caught:
+        entries(stub, sandbox_id, **fields)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.details().startswith(field + ":")
+
+
+def test_an_unknown_sandbox(stub: Any) -> None:
+    code, reason, _ = failure(lambda: entries(stub, "sb-0"))
+    assert (code, reason) == (grpc.StatusCode.NOT_FOUND, "CWSANDBOX_SANDBOX_NOT_FOUND")
+
+
+# ---- resumption -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("timestamps", [False, True])
+def test_a_session_is_resumed_after_every_byte(
+    stub: Any, make: Callable[[str], str], timestamps: bool
+) -> None:
+    sandbox_id = make("echo one; echo; echo three; printf four")
+    wait_end(stub, sandbox_id)
+    for tail in (0, 2):
+        got = entries(stub, sandbox_id, follow=True, tail_lines=tail, timestamps=timestamps)
+        data = b"".join(entry.data for entry in got)
+        session = got[-1].log_session_id
+        for offset in range(len(data) + 1):
+            rest = entries(
+                stub,
+                sandbox_id,
+                follow=True,
+                resume_log_session_id=session,
+                resume_log_offset=offset,
+            )
+            assert b"".join(entry.data for entry in rest) == data[offset:]
+            assert {entry.log_session_id for entry in rest} <= {session}
+            assert not rest or rest[-1].next_log_offset == len(data)
+
+
+def error_of(got: list[Any]) -> str:
+    """The code of the one entry, which is an error."""
+    assert len(got) == 1 and not got[0].data and got[0].error.message
+    code: str = got[0].error.code
+    return code
+
+
+def test_sessions_that_cannot_be_resumed(stub: Any, make: Callable[[str], str]) -> None:
+    mine, other = make("echo mine; sleep 1000"), make("echo other; sleep 1000")
+    entry = next(open_log(stub, mine, follow=True))
+
+    def resume(sandbox_id: str, session: str, offset: int = 0) -> str:
+        fields = {"resume_log_session_id": session, "resume_log_offset": offset}
+        return error_of(entries(stub, sandbox_id, follow=True, **fields))
+
+    session = entry.log_session_id
+    assert resume(mine, "no-session") == "SESSION_NOT_FOUND"
+    assert resume(mine, session + "0") == "SESSION_NOT_FOUND"
+    assert resume(mine, session[:-1] + ("1" if session[-1] == "0" else "0")) == "SESSION_NOT_FOUND"
+    assert resume(other, session) == "SESSION_NOT_FOUND"
+    assert resume(mine, session, 6) == "INVALID_RESUME_OFFSET"
+    assert resume(mine, session, 2**64 - 1) == "INVALID_RESUME_OFFSET"
+
+
+# ---- more than is kept ----------------------------------------------------------------------------
+
+def test_the_newest_lines_are_kept(small_stub: Any) -> None:
+    sandbox_id = create(small_stub, "seq 1000000; echo end")
+    first = next(open_log(small_stub, sandbox_id, follow=True))
+    assert wait_end(small_stub, sandbox_id).exit_code == 0
+    kept = log(small_stub, sandbox_id)
+    assert kept.endswith(b"\n999999\n1000000\nend\n")
+    assert 900_000 < len(kept) < 1 << 20
+    lines = kept.splitlines()
+    assert lines[:-1] == [b"%d" % i for i in range(int(lines[0]), 1000001)]
+    assert log(small_stub, sandbox_id, tail_lines=2) == b"1000000\nend\n"
+    resumed = entries(
+        small_stub, sandbox_id, follow=True, resume_log_session_id=first.log_session_id
+    )
+    assert error_of(resumed) == "REPLAY_GAP"
+
+
+def test_a_flood_that_nobody_reads_goes_on(small_stub: Any, small_daemon: Daemon) -> None:
+    """And does not keep others waiting, nor make the daemon grow."""
+    flood = create(small_stub, "yes")
+    other = create(small_stub, "sleep 1000")
+    eventually(lambda: get(small_stub, other).state == pb.STATE_RUNNING, "the other one runs")
+
+    def memory() -> int:
+        status = Path(f"/proc/{small_daemon.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0])
+
+    before = memory()
+    for _ in range(50):
+        run(small_stub, other, "true")
+    assert memory() - before < 4096
+    files = sum(path.stat().st_blocks * 512 for path in small_daemon.state_dir.glob("d*/log-*"))
+    assert files <= 2 * (1 << 20) + 65536
+    delete(small_stub, flood)
+    wait_end(small_stub, flood)
+
+
+def test_a_follower_that_is_too_slow_is_told(small_stub: Any) -> None:
+    sandbox_id = create(small_stub, "until test -e /tmp/go; do sleep 0.02; done; seq 3000000")
+    stream = open_log(small_stub, sandbox_id, follow=True)
+    eventually(lambda: get(small_stub, sandbox_id).state == pb.STATE_RUNNING, "it runs")
+    run(small_stub, sandbox_id, "touch /tmp/go")
+    assert wait_end(small_stub, sandbox_id).exit_code == 0  # nobody has read meanwhile
+    got = list(stream)
+    data = b"".join(entry.data for entry in got)
+    assert data.startswith(b"1\n2\n") and not data.endswith(b"3000000\n")
+    assert got[-1].error.code == "REPLAY_GAP"
+    assert not [entry for entry in got[:-1] if entry.HasField("error")]
+
+
+# ---- files ----------------------------------------------------------------------------------------
+
+
+def test_the_file_goes_with_the_daemon(folder: Path) -> None:
+    with Daemon(folder / "f") as daemon:
+        stub = stub_of(daemon)
+        quiet = create(stub, "exit 0")
+        sandbox_id = create(stub, "echo x")
+        assert wait_end(stub, sandbox_id).exit_code == 0
+        wait_end(stub, quiet)
+        files = list(daemon.state_dir.glob("d0/log-*"))
+        assert [file.name for file in files] == [f"log-{sandbox_id}"]
+        assert files[0].stat().st_mode & 0o777 == 0o600
+        assert log(stub, sandbox_id) == b"x\n"
+        open_files = [path.resolve() for path in Path(f"/proc/{daemon.pid}/fd").iterdir()]
+        assert files[0] not in open_files
+    assert not daemon.state_dir.exists()
+
+
+def test_when_the_daemon_ends_followers_get_all(folder: Path) -> None:
+    with Daemon(folder / "e") as daemon:
+        stub = stub_of(daemon)
+        script = "trap 'head -c 300000 /dev/zero | tr \"\\0\" x; echo; echo bye; exit' TERM; echo hello; while :; do sleep 0.05; done"
+        sandbox_id = create(stub, script)
+        stream = open_log(stub, sandbox_id, follow=True)
+        assert next(stream).data == b"hello\n"
+        got: list[bytes] = []
+        reader = threading.Thread(target=lambda: got.extend(entry.data for entry in stream))
+        reader.start()
+    reader.join()
+    assert b"".join(got) == b"x" * 300000 + b"\nbye\n"
+    assert stream.code() == grpc.StatusCode.OK
+
+
+def test_a_deadline_ends_a_follower(stub: Any, make: Callable[[str], str]) -> None:
+    sandbox_id = make("echo x; sleep 1000")
+    request = pb.StreamLogsRequest(sandbox_id=sandbox_id, follow=True)
+    stream = stub.StreamLogs(request, timeout=0.5)
+    assert next(stream).data == b"x\n"
+    with pytest.raises(grpc.RpcError) as caught:
+        next(stream)
+    assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
