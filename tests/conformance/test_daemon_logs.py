@@ -163,7 +163,9 @@ def test_a_process_in_the_background_does_not_hold_up_the_end(
 def test_a_command_that_closes_its_output_keeps_the_log_open(
     stub: Any, make: Callable[[str], str]
 ) -> None:
-    sandbox_id = make("echo before; exec >/dev/null 2>&1; until test -e /tmp/end; do sleep 0.05; done")
+    sandbox_id = make(
+        "echo before; exec >/dev/null 2>&1; until test -e /tmp/end; do sleep 0.05; done"
+    )
     stream = open_log(stub, sandbox_id, follow=True)
     assert read_until(stream, b"before\n") == b"before\n"
     assert log(stub, sandbox_id) == b"before\n"
@@ -190,7 +192,7 @@ def test_the_keep_alive_command_logs_nothing(stub: Any) -> None:
 # ---- following ------------------------------------------------------------------------------------
 
 # Writes each line that is put into the pipe /tmp/say, as printf's format.
-TALKER = "mkfifo /tmp/say; while :; do read -r line </tmp/say && printf \"$line\"; done"
+TALKER = 'mkfifo /tmp/say; while :; do read -r line </tmp/say && printf "$line"; done'
 
 
 def say(stub: Any, sandbox_id: str, text: str) -> None:
@@ -297,7 +299,10 @@ def test_timestamps_and_since(stub: Any, make: Callable[[str], str]) -> None:
         ({"resume_log_offset": 5}, "resume_log_offset"),
         ({"resume_log_session_id": "x"}, "resume_log_session_id"),
         ({"resume_log_session_id": "x", "follow": True, "tail_lines": 1}, "resume_log_session_id"),
-        ({"resume_log_session_id": "x", "follow": True, "timestamps": True}, "resume_log_session_id"),
+        (
+            {"resume_log_session_id": "x", "follow": True, "timestamps": True},
+            "resume_log_session_id",
+        ),
     ],
 )
 def test_bad_requests(
@@ -366,6 +371,7 @@ def test_sessions_that_cannot_be_resumed(stub: Any, make: Callable[[str], str]) 
 
 
 # ---- more than is kept ----------------------------------------------------------------------------
+
 
 def test_the_newest_lines_are_kept(small_stub: Any) -> None:
     sandbox_id = create(small_stub, "seq 1000000; echo end")

@@ -104,8 +104,8 @@ static enum cws_status make_main(struct cwsd_box *box, const struct cwsd_box_opt
 {
     if (options->command.count == 0)
         return cwsd_request_set_idle(&box->main, box->working_dir, err);
-    enum cws_status status = cwsd_request_set_command(
-        &box->main, &options->command, &box->environment, box->working_dir, err);
+    enum cws_status status = cwsd_request_set_command(&box->main, &options->command,
+                                                      &box->environment, box->working_dir, err);
     if (status == CWS_OK && options->output_fd)
         status = add_output(box, options->output_fd, err);
     return status;

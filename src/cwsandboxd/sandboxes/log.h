@@ -18,7 +18,7 @@ struct cwsd_log {
     uint64_t key; /* of its sessions */
     struct cwsd_ring ring;
     struct cwsd_watch pipe;
-    uint64_t taken; /* bytes read from the pipe */
+    uint64_t taken;    /* bytes read from the pipe */
     bool writers_gone; /* cwsd_log_end was called */
     bool ended;        /* nothing will be appended any more */
     unsigned readers;

@@ -67,9 +67,10 @@ static void report(struct cwsd_log_stream *stream)
     char message[sizeof(stream->err.text) + 64];
     switch (stream->status) {
     case CWS_CLOSED:
-        break_off(stream, "REPLAY_GAP",
-                  "the log's next bytes are no longer kept: newer output has replaced them, or they "
-                  "could not be written to the daemon's disk");
+        break_off(
+            stream, "REPLAY_GAP",
+            "the log's next bytes are no longer kept: newer output has replaced them, or they "
+            "could not be written to the daemon's disk");
         break;
     case CWS_INVALID:
         snprintf(message, sizeof(message), "resume_log_offset: %s", stream->err.text);
@@ -100,9 +101,9 @@ static void deliver(struct cwsd_log_stream *stream)
 static void run_fill(uv_work_t *work)
 {
     struct cwsd_log_stream *stream = cws_container_of(work, struct cwsd_log_stream, work);
-    stream->status = cwsd_log_reader_fill(&stream->reader, stream->ended, stream->data,
-                                          stream->room, &stream->len, &stream->time_us,
-                                          &stream->err);
+    stream->status =
+        cwsd_log_reader_fill(&stream->reader, stream->ended, stream->data, stream->room,
+                             &stream->len, &stream->time_us, &stream->err);
 }
 
 static void on_filled(uv_work_t *work, int status)

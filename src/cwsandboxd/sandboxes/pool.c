@@ -100,8 +100,7 @@ static void note_end(struct cwsd_pool *pool)
     uint64_t due_ns = cws_clock_now_ns() + CWSD_FAREWELL_MS * CWS_NS_PER_MS;
     if (!is_empty(pool))
         return;
-    if (pool->holds == 0 ||
-        cws_timer_set(pool->options.loop, &pool->farewell, due_ns) != CWS_OK)
+    if (pool->holds == 0 || cws_timer_set(pool->options.loop, &pool->farewell, due_ns) != CWS_OK)
         tell_empty(pool);
 }
 

@@ -17,8 +17,8 @@ struct cwsd_sandbox {
     struct cwsd_pool *pool;
     struct cwsd_box *box; /* NULL once finished */
     struct cws_timer lifetime;
-    struct cwsd_log *log;      /* as long as the record */
-    struct cws_list waiters;   /* of cwsd_waiter.node */
+    struct cwsd_log *log;    /* as long as the record */
+    struct cws_list waiters; /* of cwsd_waiter.node */
     struct cwsd_log_listener log_ended;
     struct cws_list with_log;  /* in the pool's list; in none without a finished log */
     struct cws_deferred ended; /* frees the box once its last event is over */
@@ -68,7 +68,8 @@ void cwsd_pool_stop(struct cwsd_sandbox *sandbox, enum cwsd_cause cause, uint64_
 void cwsd_pool_drain(struct cwsd_pool *pool, uint64_t grace_ms);
 
 /* A client is being told how a sandbox goes on, and is to hear its end, too. After
- * cwsd_pool_drain, on_empty waits until every hold is released, but for CWSD_FAREWELL_MS at most. */
+ * cwsd_pool_drain, on_empty waits until every hold is released, but for CWSD_FAREWELL_MS at most.
+ */
 void cwsd_pool_hold(struct cwsd_pool *pool);
 void cwsd_pool_release(struct cwsd_pool *pool);
 

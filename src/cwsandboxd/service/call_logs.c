@@ -141,8 +141,8 @@ static void message(struct cws_server_call *call, const uint8_t *data, size_t le
     if (logs->request)
         cwsd_fault_set_invalid(&fault, "request", "came a second time");
     else
-        logs->request = cwsd_wire_unpack(
-            &coreweave__sandbox__v1__stream_logs_request__descriptor, data, len, &fault);
+        logs->request = cwsd_wire_unpack(&coreweave__sandbox__v1__stream_logs_request__descriptor,
+                                         data, len, &fault);
     if (cwsd_fault_is_set(&fault))
         finish(logs, &fault);
 }

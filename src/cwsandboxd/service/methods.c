@@ -14,7 +14,8 @@ static const struct cwsd_unary_row *const unary_tables[] = {
     cwsd_file_rows,
 };
 
-static const struct cws_server_method *const streams[] = {&cwsd_call_stream_exec, &cwsd_call_stream_logs};
+static const struct cws_server_method *const streams[] = {&cwsd_call_stream_exec,
+                                                          &cwsd_call_stream_logs};
 
 #define SERVICE_ADDRESS(descriptor) &(descriptor),
 static const ProtobufCServiceDescriptor *const services[] = {CWS_PROTO_SERVICES(SERVICE_ADDRESS)};

@@ -67,19 +67,15 @@ void cwsd_log_reader_resume(struct cwsd_log_reader *reader, struct cwsd_ring *ri
                             const struct cwsd_log_session *session, uint64_t given)
 {
     const struct resumption wanted = {session, given};
-    *reader = (struct cwsd_log_reader){.ring = ring,
-                                       .session = *session,
-                                       .located = true,
-                                       .resumes = true,
-                                       .end = UINT64_MAX};
+    *reader = (struct cwsd_log_reader){
+        .ring = ring, .session = *session, .located = true, .resumes = true, .end = UINT64_MAX};
     struct cwsd_ring_place end = cwsd_ring_end(ring);
     /* Without a mark there is still the end: all else may be lost. */
     const struct cwsd_ring_mark newest = {.place = end};
     if (!cwsd_ring_find(ring, was_given, &wanted, &reader->place))
         reader->place = was_given(&newest, &wanted) ? end : (struct cwsd_ring_place){0};
     if (reader->place.offset > session->start)
-        reader->given =
-            cwsd_log_session_bytes(session, reader->place.offset, reader->place.lines);
+        reader->given = cwsd_log_session_bytes(session, reader->place.offset, reader->place.lines);
     reader->passed_over = given > reader->given ? given - reader->given : 0;
 }
 
@@ -190,12 +186,11 @@ static void take_line(struct fill *fill, const struct cwsd_ring_record *record, 
     }
     if (!fill->first_us)
         fill->first_us = record->time_us;
-    if (reader->session.timestamps &&
-        (place->line_start || place->offset == reader->session.start))
+    if (reader->session.timestamps && (place->line_start || place->offset == reader->session.start))
         put_stamp(fill, record->time_us);
-    uint64_t most = fill->room - fill->len + reader->passed_over;
-    if (most > reader->end - place->offset)
-        most = reader->end - place->offset;
+    uint64_t most = reader->end - place->offset, room = fill->room - fill->len;
+    if (most > room && most - room > reader->passed_over)
+        most = room + reader->passed_over;
     size_t n = in_line(reader, record, most);
     put(fill, record->data + reader->within, n);
     step(reader, record, record_size, n);
@@ -253,7 +248,11 @@ static size_t cut_character(const uint8_t *bytes, size_t len)
         uint8_t byte = bytes[len - back];
         if ((byte & 0xc0) == 0x80)
             continue;
-        size_t whole = byte >= 0xf5 ? 1 : byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc2 ? 2 : 1;
+        size_t whole = byte >= 0xf5   ? 1
+                       : byte >= 0xf0 ? 4
+                       : byte >= 0xe0 ? 3
+                       : byte >= 0xc2 ? 2
+                                      : 1;
         return whole > back ? back : 0;
     }
     return 0;
@@ -304,8 +303,7 @@ enum cws_status cwsd_log_reader_fill(struct cwsd_log_reader *reader, bool ended,
         status = cws_error_set(err, CWS_INVALID, "the log session has only %llu bytes so far",
                                (unsigned long long)reader->given);
     reader->more = status == CWS_OK && !at_end;
-    reader->finished =
-        status == CWS_OK && at_end && (ended || reader->place.offset >= reader->end);
+    reader->finished = status == CWS_OK && at_end && (ended || reader->place.offset >= reader->end);
     if (status == CWS_OK && !reader->finished)
         cut(&fill);
     *out_len = fill.len;

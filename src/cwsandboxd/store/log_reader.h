@@ -1,7 +1,7 @@
 /*
  * One pass over a log, in the form in which a client gets it: from the line on that it asked for,
- * or from where it stopped before, with the time in front of each line if wanted. Any thread, one at
- * a time; may wait for the disk. The struct is the caller's memory.
+ * or from where it stopped before, with the time in front of each line if wanted. Any thread, one
+ * at a time; may wait for the disk. The struct is the caller's memory.
  */
 #pragma once
 
@@ -33,8 +33,8 @@ struct cwsd_log_reader {
 
 /* A new session. tail_lines 0: all lines; since_us 0: whatever their age. `end` is UINT64_MAX, or
  * the offset in the log where the reader finishes. */
-void cwsd_log_reader_begin(struct cwsd_log_reader *reader, struct cwsd_ring *ring,
-                           bool timestamps, uint32_t tail_lines, uint64_t since_us, uint64_t end);
+void cwsd_log_reader_begin(struct cwsd_log_reader *reader, struct cwsd_ring *ring, bool timestamps,
+                           uint32_t tail_lines, uint64_t since_us, uint64_t end);
 /* A known session from its byte `given` on. */
 void cwsd_log_reader_resume(struct cwsd_log_reader *reader, struct cwsd_ring *ring,
                             const struct cwsd_log_session *session, uint64_t given);

@@ -218,8 +218,8 @@ static void add_mark(struct cwsd_ring *ring, uint64_t time_us)
     *mark_at(ring, ring->mark_count++) = (struct cwsd_ring_mark){ring->end, time_us};
 }
 
-/* The disk is full, or a limit on the size of files is reached. The ring goes on without growing, if
- * it has never wrapped around: then every record lies at the same place in a smaller ring. If
+/* The disk is full, or a limit on the size of files is reached. The ring goes on without growing,
+ * if it has never wrapped around: then every record lies at the same place in a smaller ring. If
  * nothing is kept, what was allocated with the file will do. */
 static bool shrink(struct cwsd_ring *ring, int error, size_t size)
 {

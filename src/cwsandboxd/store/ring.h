@@ -20,8 +20,8 @@
  * when the disk is full. */
 #define CWSD_RING_LEAST ((uint64_t)64 * 1024)
 
-/* A record is at most as large as the least capacity. Records are aligned, so that one can be looked
- * at where it was read. */
+/* A record is at most as large as the least capacity. Records are aligned, so that one can be
+ * looked at where it was read. */
 struct cwsd_ring_record {
     uint64_t time_us; /* since 1970; never less than that of the record before */
     uint32_t len;
@@ -30,7 +30,7 @@ struct cwsd_ring_record {
 };
 /* The memory for one with `len` bytes. */
 #define CWSD_RING_SIZE(len) ((sizeof(struct cwsd_ring_record) + (len) + 7) & ~(size_t)7)
-#define CWSD_RING_MAX_LEN (CWSD_RING_LEAST - sizeof(struct cwsd_ring_record))
+#define CWSD_RING_MAX_LEN   (CWSD_RING_LEAST - sizeof(struct cwsd_ring_record))
 
 /* A place between two records. */
 struct cwsd_ring_place {
@@ -73,7 +73,8 @@ enum cws_status cwsd_ring_init(struct cwsd_ring *ring, const char *path,
 void cwsd_ring_done(struct cwsd_ring *ring);
 
 /* Appends the record, whose data and len the caller has set; len is 1 to CWSD_RING_MAX_LEN. One
- * thread at a time. The record has CWSD_RING_SIZE(len) bytes. False: the record is lost, because the file cannot be written. */
+ * thread at a time. The record has CWSD_RING_SIZE(len) bytes. False: the record is lost, because
+ * the file cannot be written. */
 bool cwsd_ring_append(struct cwsd_ring *ring, struct cwsd_ring_record *record, uint64_t now_us);
 /* Counts a record that could not even be held in memory as lost. Instead of an append. */
 void cwsd_ring_lose(struct cwsd_ring *ring, const uint8_t *data, size_t len);

@@ -105,6 +105,8 @@ static int set_up_creating(void **state)
                                               .host = world->host,
                                               .runner_id = "runner-1",
                                               .max_sandboxes = 1,
+                                              .log_dir = "/tmp",
+                                              .log_bytes = 1 << 20,
                                               .on_empty = on_empty,
                                               .ctx = world};
     world->pool = cwsd_pool_new(&options);

@@ -159,6 +159,8 @@ static int set_up(void **state)
     const struct cwsd_pool_options options = {.loop = w->loop,
                                               .runner_id = "local-here",
                                               .max_sandboxes = 3,
+                                              .log_dir = "/tmp",
+                                              .log_bytes = 1 << 20,
                                               .on_empty = on_empty,
                                               .ctx = w};
     w->pool = cwsd_pool_new(&options);
