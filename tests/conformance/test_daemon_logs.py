@@ -235,13 +235,16 @@ def test_a_line_without_end_is_followed_and_no_character_is_cut(
 
 def test_offsets_and_session_of_a_stream(stub: Any, make: Callable[[str], str]) -> None:
     sandbox_id = make("i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done")
+    wait_end(stub, sandbox_id)
     for timestamps in (False, True):
         got = entries(stub, sandbox_id, follow=True, timestamps=timestamps)
         sessions = {entry.log_session_id for entry in got}
-        assert len(sessions) == 1 and sessions != {""}
+        assert len(sessions) == 1
+        assert sessions != {""}
         offset = 0
         for entry in got:
-            assert entry.data and entry.data.endswith(b"\n")
+            assert entry.data
+            assert entry.data.endswith(b"\n")
             offset += len(entry.data)
             assert entry.next_log_offset == offset
 
@@ -348,7 +351,9 @@ def test_a_session_is_resumed_after_every_byte(
 
 def error_of(got: list[Any]) -> str:
     """The code of the one entry, which is an error."""
-    assert len(got) == 1 and not got[0].data and got[0].error.message
+    assert len(got) == 1
+    assert not got[0].data
+    assert got[0].error.message
     code: str = got[0].error.code
     return code
 
@@ -417,7 +422,8 @@ def test_a_follower_that_is_too_slow_is_told(small_stub: Any) -> None:
     assert wait_end(small_stub, sandbox_id).exit_code == 0  # nobody has read meanwhile
     got = list(stream)
     data = b"".join(entry.data for entry in got)
-    assert data.startswith(b"1\n2\n") and not data.endswith(b"3000000\n")
+    assert data.startswith(b"1\n2\n")
+    assert not data.endswith(b"3000000\n")
     assert got[-1].error.code == "REPLAY_GAP"
     assert not [entry for entry in got[:-1] if entry.HasField("error")]
 
@@ -444,7 +450,8 @@ def test_the_file_goes_with_the_daemon(folder: Path) -> None:
 def test_when_the_daemon_ends_followers_get_all(folder: Path) -> None:
     with Daemon(folder / "e") as daemon:
         stub = stub_of(daemon)
-        script = "trap 'head -c 300000 /dev/zero | tr \"\\0\" x; echo; echo bye; exit' TERM; echo hello; while :; do sleep 0.05; done"
+        script = "head -c 300000 /dev/zero | tr '\\0' x; echo; echo bye; exit"
+        script = f"end() {{ {script}; }}; trap end TERM; echo hello; while :; do sleep 0.05; done"
         sandbox_id = create(stub, script)
         stream = open_log(stub, sandbox_id, follow=True)
         assert next(stream).data == b"hello\n"
