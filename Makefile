@@ -176,6 +176,14 @@ venv: $(VENV)/bin/python
 $(VENV)/bin/python:
 	tools/make_venv.sh $(VENV) $(if $(filter $(BUILD)/venv/%,$(VENV)),$(PYTHON))
 
+# Another environment, for what has the same name: the SDK that tests/interop runs against the daemon.
+PUBLISHED := $(BUILD)/published
+published_version = $(shell sed -n 's/^__version__ = "\([0-9.]*\)+.*/\1/p' $(version_file))
+.PHONY: published
+published: $(PUBLISHED)/bin/cwsandbox
+$(PUBLISHED)/bin/cwsandbox:
+	tools/install_published.sh $(PUBLISHED) $(published_version)
+
 .PHONY: install install-dev
 pip_install := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 install: venv
@@ -214,6 +222,8 @@ pytest += --rootdir $(CURDIR) -p no:cacheprovider $(1) $(PYTEST_ARGS) $(if $(PYT
 test-py: test-py-native test-py-rest
 .PHONY: test-py-native test-py-rest test-py-interpreters
 test-py-native test-py-rest: install-dev
+test-py-rest: export PUBLISHED_PYTHON = $(abspath $(PUBLISHED))/bin/python
+test-py-rest: published
 test-py-native:
 	$(call pytest,$(CURDIR)/tests/native)
 test-py-rest:

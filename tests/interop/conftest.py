@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from integration.env import Daemon
+
+SCRIPTS = Path(__file__).parent / "scripts"
+TOKEN = "a-token-0123456789"
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """The interpreter of an environment that has the published SDK, and nothing of ours."""
+    python = os.environ.get("PUBLISHED_PYTHON", "")
+    if not python or not Path(python).exists():
+        pytest.skip("the published SDK is not installed: `make published`")
+    return Path(python)
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    with (
+        tempfile.TemporaryDirectory(prefix="cwsd-") as folder,
+        Daemon(Path(folder), token=TOKEN, arguments=("--max-written", "400M")) as daemon,
+    ):
+        yield daemon
+
+
+@pytest.fixture
+def run_published(published: Path, daemon: Daemon) -> Callable[..., str]:
+    """Runs one function of a script with the published SDK, against our daemon; what it printed."""
+
+    def run(script: str, *words: str) -> str:
+        kept = {"PATH", "HOME", "LANG", "TMPDIR"}
+        env = {name: value for name, value in os.environ.items() if name in kept}
+        env |= {"CWSANDBOX_BASE_URL": daemon.base_url, "CWSANDBOX_API_KEY": TOKEN}
+        done = subprocess.run(
+            [published, SCRIPTS / script, *words],
+            capture_output=True,
+            text=True,
+            timeout=50,
+            env=env,
+            cwd="/",
+        )
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}\ndaemon: {daemon.stderr}"
+        return done.stdout
+
+    return run
