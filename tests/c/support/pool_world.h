@@ -63,6 +63,8 @@ static inline int pool_set_up(void **state, size_t size)
                                               .host = world->host,
                                               .runner_id = "runner-1",
                                               .max_sandboxes = 1,
+                                              .log_dir = "/tmp",
+                                              .log_bytes = 1 << 20,
                                               .on_empty = pool_on_empty,
                                               .ctx = world};
     world->pool = cwsd_pool_new(&options);

@@ -1,33 +1,19 @@
 /* cwsandboxd/command: commands before, in and after the life of their sandbox, and the words for
  * what went wrong. */
 #include "sandboxes/command.h"
-#include "support/box_world.h"
-#include "support/daemon_help.h"
 #include "support/failing.h"
+#include "support/pool_world.h"
 #include "values/bounds.h"
 
-/* A pool with one sandbox, and what the one command in it told. */
+/* What the one command told. */
 struct world {
-    size_t live; /* allocations before all this */
-    struct cws_loop *loop;
-    struct cwsd_host *host;
-    struct cwsd_pool *pool;
-    struct cwsd_sandbox *sandbox;
-    char id[CWSD_ID_SIZE];
-    bool empty, started, exited, failed;
+    struct pool_world pool;
+    bool started, exited, failed;
     unsigned drained;
     int exit_code;
-    struct cwsd_fault fault;
     char output[100];
     size_t output_len;
 };
-
-static void on_empty(void *ctx)
-{
-    struct world *world = ctx;
-    world->empty = true;
-    uv_stop(cws_loop_uv(world->loop)); /* told before the loop waits, which it then must not do */
-}
 
 static void on_started(void *ctx)
 {
@@ -64,95 +50,33 @@ static void on_failed(void *ctx, const struct cwsd_fault *fault)
     struct world *world = ctx;
     assert_false(world->exited || world->failed);
     world->failed = true;
-    world->fault = *fault;
+    world->pool.fault = *fault;
 }
 
 static const struct cwsd_command_events events = {on_started, on_output, on_stdin_drained,
                                                   on_exited, on_failed};
 
-static void create(struct world *world)
-{
-    cwsd_pb_create_request request = COREWEAVE__SANDBOX__V1__CREATE_SANDBOX_REQUEST__INIT;
-    cwsd_pb_sandbox sandbox = COREWEAVE__SANDBOX__V1__SANDBOX__INIT;
-    cwsd_pb_container container, *containers[1];
-    cwsd_pb_spec spec;
-    char *args[] = {(char *)"-c", (char *)KEEP_ALIVE};
-    plain_spec(&spec, &container, containers);
-    container.command = (char *)"/bin/sh";
-    container.args = args;
-    container.n_args = 2;
-    sandbox.spec = &spec;
-    request.sandbox = &sandbox;
-    cwsd_pb_create_request *copy = copy_of(&request);
-    world->sandbox = cwsd_pool_create(world->pool, copy, &world->fault);
-    cwsd_wire_free(copy);
-    if (!world->sandbox)
-        fail_msg("%s", world->fault.message);
-    strcpy(world->id, world->sandbox->record.id);
-}
-
-/* A sandbox that was asked for and does not run yet. */
 static int set_up_creating(void **state)
 {
-    struct cws_error err = {CWS_OK, ""};
-    struct world *world = test_calloc(1, sizeof(*world));
-    alarm(UNIT_SECONDS);
-    world->live = cws_alloc_live();
-    if (cws_loop_new(&world->loop, &err) != CWS_OK)
-        fail_msg("%s", err.text);
-    world->host = probe_host(CWSD_ISOLATION_NONE);
-    const struct cwsd_pool_options options = {.loop = world->loop,
-                                              .host = world->host,
-                                              .runner_id = "runner-1",
-                                              .max_sandboxes = 1,
-                                              .log_dir = "/tmp",
-                                              .log_bytes = 1 << 20,
-                                              .on_empty = on_empty,
-                                              .ctx = world};
-    world->pool = cwsd_pool_new(&options);
-    assert_non_null(world->pool);
-    create(world);
-    assert_int_equal(world->sandbox->record.state, CWSD_STATE(CREATING));
-    *state = world;
-    return 0;
-}
-
-static void await_created(struct world *world)
-{
-    RUN_UNTIL(world, world->sandbox->record.state != CWSD_STATE(CREATING));
+    return pool_set_up(state, sizeof(struct world));
 }
 
 static int set_up_running(void **state)
 {
-    set_up_creating(state);
+    pool_set_up(state, sizeof(struct world));
     struct world *world = *state;
-    await_created(world);
-    assert_int_equal(world->sandbox->record.state, CWSD_STATE(RUNNING));
+    pool_await_created(&world->pool);
+    assert_int_equal(world->pool.sandbox->record.state, CWSD_STATE(RUNNING));
     return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *world = *state;
-    cws_alloc_fail_at(0);
-    cwsd_pool_drain(world->pool, 0);
-    RUN_UNTIL(world, world->empty);
-    cwsd_pool_free(world->pool);
-    cwsd_host_free(world->host);
-    cws_loop_free(world->loop);
-    alarm(0);
-    size_t before = world->live, live = cws_alloc_live();
-    test_free(world);
-    return live == before ? 0 : -1;
 }
 
 static struct cwsd_command *
 start_request(struct world *world, const struct cwsd_command_request *request, bool with_stdin)
 {
-    world->fault.code = CWS_GRPC_OK;
-    struct cwsd_command *command =
-        cwsd_command_start(world->pool, request, with_stdin, &events, world, &world->fault);
-    assert_int_equal(command == NULL, cwsd_fault_is_set(&world->fault));
+    world->pool.fault.code = CWS_GRPC_OK;
+    struct cwsd_command *command = cwsd_command_start(world->pool.pool, request, with_stdin,
+                                                      &events, world, &world->pool.fault);
+    assert_int_equal(command == NULL, cwsd_fault_is_set(&world->pool.fault));
     assert_false(world->started || world->failed); /* never from inside the call */
     return command;
 }
@@ -161,7 +85,7 @@ start_request(struct world *world, const struct cwsd_command_request *request, b
 static struct cwsd_command *start(struct world *world, char *const *words, size_t count,
                                   bool with_stdin)
 {
-    struct cwsd_command_request request = {.sandbox_id = world->id,
+    struct cwsd_command_request request = {.sandbox_id = world->pool.id,
                                            .container = "",
                                            .command = words,
                                            .command_count = count,
@@ -177,48 +101,33 @@ static struct cwsd_command *start_well(struct world *world, char *const *words, 
     return command;
 }
 
-static void assert_fault(const struct cwsd_fault *fault, enum cws_grpc_code code,
-                         const char *reason, const char *text)
-{
-    assert_int_equal(fault->code, code);
-    assert_string_equal(fault->reason, reason);
-    if (!strstr(fault->message, text))
-        fail_msg("\"%s\" does not say \"%s\"", fault->message, text);
-}
-
-static void assert_not_running(const struct world *world, const char *text)
-{
-    assert_fault(&world->fault, CWS_GRPC_FAILED_PRECONDITION, CWSD_REASON_SANDBOX_NOT_RUNNING,
-                 text);
-    assert_non_null(strstr(world->fault.message, world->id));
-    assert_int_equal(world->fault.metadata_count, 1);
-    assert_string_equal(world->fault.metadata[0].key, "sandbox_id");
-    assert_string_equal(world->fault.metadata[0].value, world->id);
-}
-
 static void test_what_is_refused_at_once(void **state)
 {
     struct world *world = *state;
     char *words[] = {(char *)"true"}, *empty[] = {(char *)""};
-    struct cwsd_command_request fine = {
-        .sandbox_id = world->id, .container = "", .command = words, .command_count = 1, .cwd = ""};
+    struct cwsd_command_request fine = {.sandbox_id = world->pool.id,
+                                        .container = "",
+                                        .command = words,
+                                        .command_count = 1,
+                                        .cwd = ""};
     struct cwsd_command_request request = fine;
     request.sandbox_id = "sb-nowhere";
     assert_null(start_request(world, &request, false));
-    assert_fault(&world->fault, CWS_GRPC_NOT_FOUND, CWSD_REASON_SANDBOX_NOT_FOUND, "sb-nowhere");
+    assert_fault(&world->pool.fault, CWS_GRPC_NOT_FOUND, CWSD_REASON_SANDBOX_NOT_FOUND,
+                 "sb-nowhere");
     request = fine;
     request.command_count = 0;
     assert_null(start_request(world, &request, false));
-    assert_invalid(&world->fault, "command");
+    assert_invalid(&world->pool.fault, "command");
     request = fine;
     request.command = empty;
     assert_null(start_request(world, &request, false));
-    assert_invalid(&world->fault, "command");
+    assert_invalid(&world->pool.fault, "command");
     request = fine;
     request.container = "sidecar";
     assert_null(start_request(world, &request, false));
-    assert_invalid(&world->fault, "container");
-    assert_non_null(strstr(world->fault.message, "\"sidecar\""));
+    assert_invalid(&world->pool.fault, "container");
+    assert_non_null(strstr(world->pool.fault.message, "\"sidecar\""));
     Coreweave__Sandbox__V1__ExecStreamInit__EnvEntry entry =
         COREWEAVE__SANDBOX__V1__EXEC_STREAM_INIT__ENV_ENTRY__INIT;
     void *entries[] = {&entry};
@@ -226,19 +135,20 @@ static void test_what_is_refused_at_once(void **state)
     request = fine;
     request.environment = (struct cwsd_pairs){entries, 1};
     assert_null(start_request(world, &request, false));
-    assert_invalid(&world->fault, "env");
+    assert_invalid(&world->pool.fault, "env");
     request = fine;
     request.cwd = "relative";
     assert_null(start_request(world, &request, false));
-    assert_invalid(&world->fault, "cwd");
-    assert_non_null(strstr(world->fault.message, "\"relative\" must be an absolute path"));
+    assert_invalid(&world->pool.fault, "cwd");
+    assert_non_null(strstr(world->pool.fault.message, "\"relative\" must be an absolute path"));
     char endless[CWSD_MAX_PATH_BYTES + 2];
     memset(endless, '/', sizeof(endless));
     endless[sizeof(endless) - 1] = '\0';
     request.cwd = endless;
     assert_null(start_request(world, &request, false));
-    assert_invalid(&world->fault, "cwd");
-    assert_non_null(strstr(world->fault.message, "has 4096 bytes; the kernel takes at most 4095"));
+    assert_invalid(&world->pool.fault, "cwd");
+    assert_non_null(
+        strstr(world->pool.fault.message, "has 4096 bytes; the kernel takes at most 4095"));
 }
 
 /* Held until the sandbox runs, then run with its environment. */
@@ -251,7 +161,7 @@ static void test_started_before_the_sandbox_runs(void **state)
     void *entries[] = {&entry};
     entry.key = (char *)"COLOUR";
     entry.value = (char *)"dark blue";
-    struct cwsd_command_request request = {.sandbox_id = world->id,
+    struct cwsd_command_request request = {.sandbox_id = world->pool.id,
                                            .container = "main",
                                            .command = words,
                                            .command_count = 3,
@@ -259,7 +169,7 @@ static void test_started_before_the_sandbox_runs(void **state)
                                            .cwd = "/var/../usr"};
     struct cwsd_command *command = start_request(world, &request, false);
     assert_non_null(command);
-    RUN_UNTIL(world, world->exited || world->failed);
+    RUN_UNTIL(&world->pool, world->exited || world->failed);
     assert_true(world->exited);
     assert_int_equal(world->exit_code, 7);
     assert_string_equal(world->output, "<dark blue> /usr\n");
@@ -271,10 +181,10 @@ static void test_the_sandbox_never_runs(void **state)
     struct world *world = *state;
     char *words[] = {(char *)"true"};
     struct cwsd_command *command = start_well(world, words, 1, false);
-    cwsd_pool_stop(world->sandbox, CWSD_CAUSE_DELETE, 0);
-    RUN_UNTIL(world, world->failed || world->started);
+    cwsd_pool_stop(world->pool.sandbox, CWSD_CAUSE_DELETE, 0);
+    RUN_UNTIL(&world->pool, world->failed || world->started);
     assert_true(world->failed);
-    assert_not_running(world, "has ended");
+    assert_not_running(&world->pool, "has ended");
     cwsd_command_free(command);
 }
 
@@ -284,9 +194,9 @@ static void test_freed_while_it_waits(void **state)
     char *words[] = {(char *)"true"};
     struct cwsd_command *command = start_well(world, words, 1, false);
     cwsd_command_free(command);
-    await_created(world);
-    cwsd_pool_stop(world->sandbox, CWSD_CAUSE_DELETE, 0);
-    RUN_UNTIL(world, cwsd_record_is_finished(&world->sandbox->record));
+    pool_await_created(&world->pool);
+    cwsd_pool_stop(world->pool.sandbox, CWSD_CAUSE_DELETE, 0);
+    RUN_UNTIL(&world->pool, cwsd_record_is_finished(&world->pool.sandbox->record));
     assert_false(world->started || world->failed || world->exited);
     cwsd_command_free(NULL);
 }
@@ -296,11 +206,11 @@ static void test_the_sandbox_ends_under_it(void **state)
     struct world *world = *state;
     char *words[] = {(char *)"/bin/sh", (char *)"-c", (char *)"trap '' TERM; sleep 1000"};
     struct cwsd_command *command = start_well(world, words, 3, false);
-    RUN_UNTIL(world, world->started);
-    cwsd_pool_stop(world->sandbox, CWSD_CAUSE_DELETE, 0);
-    RUN_UNTIL(world, world->failed || world->exited);
+    RUN_UNTIL(&world->pool, world->started);
+    cwsd_pool_stop(world->pool.sandbox, CWSD_CAUSE_DELETE, 0);
+    RUN_UNTIL(&world->pool, world->failed || world->exited);
     assert_true(world->failed);
-    assert_not_running(world, "ended while the command ran");
+    assert_not_running(&world->pool, "ended while the command ran");
     cwsd_command_free(command);
 }
 
@@ -308,13 +218,13 @@ static void test_the_sandbox_is_ending_or_has_ended(void **state)
 {
     struct world *world = *state;
     char *words[] = {(char *)"true"};
-    cwsd_pool_stop(world->sandbox, CWSD_CAUSE_DELETE, 0);
-    assert_int_equal(world->sandbox->record.state, CWSD_STATE(TERMINATING));
+    cwsd_pool_stop(world->pool.sandbox, CWSD_CAUSE_DELETE, 0);
+    assert_int_equal(world->pool.sandbox->record.state, CWSD_STATE(TERMINATING));
     assert_null(start(world, words, 1, false));
-    assert_not_running(world, "is ending");
-    RUN_UNTIL(world, cwsd_record_is_finished(&world->sandbox->record));
+    assert_not_running(&world->pool, "is ending");
+    RUN_UNTIL(&world->pool, cwsd_record_is_finished(&world->pool.sandbox->record));
     assert_null(start(world, words, 1, false));
-    assert_not_running(world, "has ended: deleted");
+    assert_not_running(&world->pool, "has ended: deleted");
 }
 
 static void test_stdin(void **state)
@@ -322,15 +232,15 @@ static void test_stdin(void **state)
     struct world *world = *state;
     char *words[] = {(char *)"cat"};
     struct cwsd_command *command = start_well(world, words, 1, true);
-    RUN_UNTIL(world, world->started || world->failed);
+    RUN_UNTIL(&world->pool, world->started || world->failed);
     assert_int_equal(cwsd_command_write(command, (const uint8_t *)"a\0b", 3), CWS_OK);
-    RUN_UNTIL(world, world->output_len == 3 && cwsd_command_stdin_pending(command) == 0);
+    RUN_UNTIL(&world->pool, world->output_len == 3 && cwsd_command_stdin_pending(command) == 0);
     assert_memory_equal(world->output, "a\0b", 3);
     cwsd_command_pause(command, true);
     assert_int_equal(cwsd_command_write(command, (const uint8_t *)"c", 1), CWS_OK);
     cwsd_command_close_stdin(command);
     cwsd_command_pause(command, false);
-    RUN_UNTIL(world, world->exited || world->failed);
+    RUN_UNTIL(&world->pool, world->exited || world->failed);
     assert_true(world->exited);
     assert_int_equal(world->exit_code, 0);
     assert_int_equal(world->output_len, 4);
@@ -347,19 +257,19 @@ static void test_each_allocation_may_fail(void **state)
         bool reached = failing_was_reached(n);
         if (command) {
             assert_false(reached);
-            RUN_UNTIL(world, world->exited || world->failed);
+            RUN_UNTIL(&world->pool, world->exited || world->failed);
             assert_true(world->exited);
             cwsd_command_free(command);
             assert_true(n > 3);
             break;
         }
         assert_true(reached);
-        assert_int_equal(world->fault.code, CWS_GRPC_RESOURCE_EXHAUSTED);
+        assert_int_equal(world->pool.fault.code, CWS_GRPC_RESOURCE_EXHAUSTED);
     }
 }
 
-#define WHILE_CREATING(name) cmocka_unit_test_setup_teardown(name, set_up_creating, tear_down)
-#define WHILE_RUNNING(name)  cmocka_unit_test_setup_teardown(name, set_up_running, tear_down)
+#define WHILE_CREATING(name) cmocka_unit_test_setup_teardown(name, set_up_creating, pool_tear_down)
+#define WHILE_RUNNING(name)  cmocka_unit_test_setup_teardown(name, set_up_running, pool_tear_down)
 
 static const struct CMUnitTest tests[] = {
     WHILE_RUNNING(test_what_is_refused_at_once),
