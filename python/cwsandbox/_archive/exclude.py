@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 
+from cwsandbox._archive.fault import CallerError
 from cwsandbox._types.check import shown
 
 # Whether to leave out an entry, given its path below the top and whether it is a directory.
@@ -28,7 +29,10 @@ def excludes(exclude: object) -> Excludes | None:
 
 def _asking(function: Callable[[str], object]) -> Excludes:
     def excluded(path: bytes, is_directory: bool) -> bool:
-        return bool(function(os.fsdecode(path) + ("/" if is_directory else "")))
+        try:
+            return bool(function(os.fsdecode(path) + ("/" if is_directory else "")))
+        except Exception as error:
+            raise CallerError(error) from error
 
     return excluded
 

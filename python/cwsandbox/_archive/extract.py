@@ -16,14 +16,12 @@ from cwsandbox._archive.unpack import Reader, check_kind
 def parts_of(member: Header, path: bytes) -> Parts:
     """The path, taken apart. ArchiveFault naming the member where it leads out of the top."""
     if path.startswith(b"/"):
-        raise ArchiveFault(
-            f"has the absolute path {shown(path)!r} in the archive", shown(member.name)
-        )
+        raise ArchiveFault(f"has the absolute path {shown(path)!r} in the archive", member.shown)
     if b"\0" in path:
-        raise ArchiveFault("has a name with a NUL in it", shown(member.name))
+        raise ArchiveFault("has a name with a NUL in it", member.shown)
     parts = tuple(part for part in path.split(b"/") if part not in (b"", b"."))
     if b".." in parts:
-        raise ArchiveFault(f"{shown(path)!r} in the archive leads upwards", shown(member.name))
+        raise ArchiveFault(f"{shown(path)!r} in the archive leads upwards", member.shown)
     return parts
 
 
@@ -52,7 +50,7 @@ class Extractor:
         is_directory = member.kind == header.DIRECTORY
         if not parts:
             if not is_directory:
-                raise ArchiveFault("has no name in the archive", shown(member.name))
+                raise ArchiveFault("has no name in the archive", member.shown)
             return
         self._tally.last = b"/".join(parts)
         if self._is_excluded(parts, is_directory):
@@ -79,11 +77,11 @@ class Extractor:
     def _linked(self, member: Header) -> Parts:
         other = parts_of(member, member.link)
         if not other:
-            raise ArchiveFault("is a hard link to nothing", shown(member.name))
+            raise ArchiveFault("is a hard link to nothing", member.shown)
         if self._is_excluded(other, False):
             raise ArchiveFault(
                 f"is a hard link to {shown(member.link)}, which is excluded: exclude both or none",
-                shown(member.name),
+                member.shown,
             )
         return other
 

@@ -18,6 +18,14 @@ class ArchiveCut(ArchiveFault):
         super().__init__("the archive ends in the middle", member)
 
 
+class CallerError(Exception):
+    """Carries ``error``, which a function of the user has raised, past those who handle such exceptions."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 def told(error: OSError) -> str:
     """The system's word on a failure, without the path."""
     return error.strerror or str(error)

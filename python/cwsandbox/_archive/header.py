@@ -105,6 +105,11 @@ class Header(Record):
     kind: bytes
     link: bytes
 
+    @property
+    def shown(self) -> str:
+        """Its name, for messages."""
+        return shown(self.name.removesuffix(b"/"))
+
 
 def parse(block: bytes) -> Header | None:
     """The header in a block; None for the zeros at the end. ArchiveFault when it is neither."""

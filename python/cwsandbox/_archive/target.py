@@ -39,40 +39,45 @@ class Target:
         """Make a directory, unless it is there. Its mode and time are set when the next path is outside of it."""
         if not path:
             return
-        parent = self._enter(path[:-1])
         with _Telling(path):
+            parent = self._enter(path[:-1])
+            self._finish(path[:-1])
             try:
                 os.mkdir(path[-1], 0o700, dir_fd=parent)
             except FileExistsError:
                 if not stat.S_ISDIR(os.lstat(path[-1], dir_fd=parent).st_mode):
                     raise ArchiveFault(
-                        "is a directory, and there is something else of that name here",
-                        _shown(path),
+                        "is a directory, and there is something else of that name here"
                     ) from None
         self._made.append((path, mode, mtime))
 
     def file(self, path: Parts, mode: int, mtime: int, content: Iterator[bytes]) -> None:
         """Write a file in the place of whatever file or symlink is there."""
-        parent = self._enter(path[:-1])
-        with _Telling(path):
+        # Not around all of it: taking the content may fail, too, and that is not a fault of this file.
+        telling = _Telling(path)
+        with telling:
+            parent = self._enter(path[:-1])
             opened = os.open(self._temporary, _NEW_FILE, 0o600, dir_fd=parent)
-            try:
-                for piece in content:
+        try:
+            for piece in content:
+                with telling:
                     _write(opened, piece)
+            with telling:
                 os.fchmod(opened, mode & _MODE)
                 os.utime(opened, ns=_times(mtime))
-            except BaseException:
-                os.unlink(self._temporary, dir_fd=parent)
-                raise
-            finally:
-                os.close(opened)
+        except BaseException:
+            os.unlink(self._temporary, dir_fd=parent)
+            raise
+        finally:
+            os.close(opened)
+        with telling:
             self._rename(parent, path)
 
     def symlink(self, path: Parts, target: bytes, mtime: int) -> None:
         """Make a symlink in the place of whatever file or symlink is there."""
-        _check_link(path, target)
-        parent = self._enter(path[:-1])
         with _Telling(path):
+            _check_link(path, target)
+            parent = self._enter(path[:-1])
             os.symlink(target, self._temporary, dir_fd=parent)
             os.utime(self._temporary, ns=_times(mtime), dir_fd=parent, follow_symlinks=False)
             self._rename(parent, path)
@@ -83,9 +88,7 @@ class Target:
             source = self._open(other[:-1])
             try:
                 if not stat.S_ISREG(os.lstat(other[-1], dir_fd=source).st_mode):
-                    raise ArchiveFault(
-                        f"is a hard link to {_shown(other)}, which is not a file", _shown(path)
-                    )
+                    raise ArchiveFault(f"is a hard link to {_shown(other)}, which is not a file")
                 parent = self._enter(path[:-1])
                 os.link(
                     other[-1],
@@ -119,7 +122,7 @@ class Target:
             os.unlink(self._temporary, dir_fd=parent)
             if isinstance(error, IsADirectoryError):
                 raise ArchiveFault(
-                    "is no directory, and there is a directory of that name here", _shown(path)
+                    "is no directory, and there is a directory of that name here"
                 ) from None
             raise
 
@@ -144,21 +147,19 @@ class Target:
             if path is not None and path[: len(done)] == done:
                 return
             self._made.pop()
-            opened = self._open(done)
-            try:
-                with _Telling(done):
+            with _Telling(done):
+                opened = self._open(done)
+                try:
                     os.utime(opened, ns=_times(mtime))
                     os.fchmod(opened, mode & _MODE)
-            finally:
-                os.close(opened)
+                finally:
+                    os.close(opened)
 
     def _open(self, path: Parts) -> int:
         opened = os.dup(self._top)
         for at, part in enumerate(path):
-            inside = path[: at + 1]
             try:
-                with _Telling(path):
-                    following = _open_or_make(part, opened, inside, path)
+                following = _open_or_make(part, opened, path[: at + 1])
             finally:
                 os.close(opened)
             opened = following
@@ -166,7 +167,7 @@ class Target:
 
 
 class _Telling:
-    """The block about one path: what the system refuses is a fault of that path."""
+    """The block about one path: what goes wrong in it is a fault of that path."""
 
     __slots__ = ("_path",)
 
@@ -177,11 +178,13 @@ class _Telling:
         return None
 
     def __exit__(self, cls: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, OSError):
+        if isinstance(error, ArchiveFault):
+            error.member = error.member or _shown(self._path)
+        elif isinstance(error, OSError):
             raise ArchiveFault(f"cannot be written: {told(error)}", _shown(self._path)) from error
 
 
-def _open_or_make(part: bytes, parent: int, inside: Parts, path: Parts) -> int:
+def _open_or_make(part: bytes, parent: int, inside: Parts) -> int:
     try:
         return os.open(part, _DIRECTORY, dir_fd=parent)
     except FileNotFoundError:
@@ -193,7 +196,7 @@ def _open_or_make(part: bytes, parent: int, inside: Parts, path: Parts) -> int:
         if stat.S_ISDIR(found.st_mode):
             raise
         what = "a symlink" if stat.S_ISLNK(found.st_mode) else "not a directory"
-        raise ArchiveFault(f"lies below {_shown(inside)}, which is {what}", _shown(path)) from error
+        raise ArchiveFault(f"lies below {_shown(inside)}, which is {what}") from error
 
 
 def _check_link(path: Parts, target: bytes) -> None:
@@ -208,8 +211,7 @@ def _check_link(path: Parts, target: bytes) -> None:
         ups += parts.pop(0) == b".."
     if target.startswith(b"/") or ups >= len(path) or b".." in parts or not target:
         raise ArchiveFault(
-            f"is a symlink to {shown(target)!r}, which leads out of the copy: exclude it",
-            _shown(path),
+            f"is a symlink to {shown(target)!r}, which leads out of the copy: exclude it"
         )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from cwsandbox._archive import header
 from cwsandbox._archive.fault import ArchiveCut, ArchiveFault
 from cwsandbox._archive.header import BLOCK, Header
-from cwsandbox._archive.tally import shown
 
 # Of a name, a link or an extended header.
 _LONG_MAX = 1024 * 1024
@@ -60,6 +59,7 @@ class Reader:
         self._source = source
         self._left = 0  # of the content, with its padding
         self._padding = 0
+        self._member = ""
 
     def members(self) -> Iterator[Header]:
         """Each member's header, with its whole name and link. ArchiveFault when it is none that can be copied."""
@@ -68,7 +68,7 @@ class Reader:
             for _ in self.content():
                 continue
             if self._padding and self._source.take(self._padding) is None:
-                raise ArchiveCut(shown(found.name))
+                raise ArchiveCut(self._member)
 
     def content(self) -> Iterator[bytes]:
         """What is left of the current file's content, as it comes. ArchiveFault when the archive ends before."""
@@ -76,7 +76,7 @@ class Reader:
             self._left -= len(piece)
             yield piece
         if self._left:
-            raise ArchiveCut()
+            raise ArchiveCut(self._member)
 
     def _next(self) -> Header | None:
         """The next member with what headers in front of it say of it."""
@@ -91,7 +91,7 @@ class Reader:
             elif found.kind == header.PAX_GLOBAL:
                 self._text(found)
             else:
-                return self._member(found.changed(**changes) if changes else found)
+                return self._begin(found.changed(**changes) if changes else found)
         return None
 
     def _header(self) -> Header | None:
@@ -108,10 +108,11 @@ class Reader:
             raise ArchiveCut()
         return text[: found.size]
 
-    def _member(self, found: Header) -> Header:
+    def _begin(self, found: Header) -> Header:
         # Only files have content. Some programs give a hard link the size of its file all the same.
         self._left = found.size if found.kind not in _KNOWN[1:] else 0
         self._padding = -self._left % BLOCK
+        self._member = found.shown
         return found
 
 
@@ -119,7 +120,7 @@ def check_kind(member: Header) -> None:
     """ArchiveFault when a member is of a kind that cannot be copied."""
     if member.kind not in _KNOWN:
         what = _KINDS.get(member.kind, f"of the unknown kind {member.kind!r}")
-        raise ArchiveFault(f"is {what} and cannot be copied: exclude it", shown(member.name))
+        raise ArchiveFault(f"is {what} and cannot be copied: exclude it", member.shown)
 
 
 def _of_pax(data: bytes) -> dict[str, bytes | int]:

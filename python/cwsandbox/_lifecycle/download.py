@@ -88,7 +88,7 @@ class Download(Transfer):
         elif first is not None and first.kind == header.REGULAR:
             self._unpack_file(reader, first)
             if (other := next(members, None)) is not None:
-                raise ArchiveFault("is in the archive of a single file", shown(other.name))
+                raise ArchiveFault("is in the archive of a single file", other.shown)
         else:
             raise ArchiveFault("the archive does not begin with a file or directory")
 

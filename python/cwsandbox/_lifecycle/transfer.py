@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from cwsandbox._archive.exclude import Excludes
-from cwsandbox._archive.fault import ArchiveFault, told
+from cwsandbox._archive.fault import ArchiveFault, CallerError, told
 from cwsandbox._archive.tally import Tally, shown
 from cwsandbox._runtime.threads import Call, Group
 from cwsandbox._service.errors import shown_command
@@ -89,6 +89,8 @@ class Transfer(abc.ABC):
                 self.tell_progress(at_end=True)
             except ArchiveFault as fault:
                 self.fail(str(fault), fault.member, cause=fault.__cause__)
+        except CallerError as carried:
+            raise carried.error from carried.error.__cause__
         except CWSandboxError as error:
             self._complete(error)
             raise
@@ -135,7 +137,10 @@ class Transfer(abc.ABC):
             return
         if now - self._told_bytes >= _PROGRESS_STEP or (at_end and now != self._told_bytes):
             self._told_bytes = now
-            progress(now, self.total())
+            try:
+                progress(now, self.total())
+            except Exception as error:
+                raise CallerError(error) from error
 
     def fail(
         self,
