@@ -55,7 +55,7 @@ def _translated(pattern: object) -> str:
     if pattern.startswith("!"):
         raise ValueError(
             f"exclude: {pattern!r}: a pattern cannot take another one back; for that pass a function, "
-            "or write [!] for a name that begins with '!'"
+            r"or write \! for a name that begins with '!'"
         )
     parts = pattern.removesuffix("/").split("/")
     end = "/" if pattern.endswith("/") else "/?"
@@ -85,7 +85,12 @@ def _part(part: str, pattern: str) -> str:
     while at < len(part):
         char = part[at]
         at += 1
-        if char == "*":
+        if char == "\\":
+            if at == len(part):
+                raise ValueError(f"exclude: {pattern!r}: nothing follows the backslash")
+            text += re.escape(part[at])
+            at += 1
+        elif char == "*":
             text += "[^/]*"
         elif char == "?":
             text += "[^/]"
@@ -103,8 +108,11 @@ def _part(part: str, pattern: str) -> str:
 
 
 def _characters(inside: str, pattern: str) -> str:
-    """A regular expression for one character of a set such as "a-z" or "!0-9"."""
-    negated, chars = inside.startswith("!"), inside.removeprefix("!")
+    """A regular expression for one character of a set such as "a-z" or "!0-9", which means all others."""
+    if "\\" in inside or "[:" in inside:
+        raise ValueError(f"exclude: {pattern!r}: [{inside}] must be single characters and ranges")
+    negated = inside.startswith(("!", "^"))
+    chars = inside[negated:]
     escaped = "".join(char if char == "-" else re.escape(char) for char in chars)
     text = f"(?!/)[{'^' if negated else ''}{escaped}]"
     try:
