@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import resource
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from cwsandbox._archive import target
 from cwsandbox._archive.exclude import excludes
 from cwsandbox._archive.fault import ArchiveFault
 from unit.archives import archive, member, unpack
@@ -117,6 +119,34 @@ def test_an_interrupted_file_leaves_the_old_one(tmp_path: Path) -> None:
         unpack(member("f", content=b"x" * 3000)[:2000], tmp_path)
     assert (tmp_path / "f").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(opened: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "f").write_text("old")
+    monkeypatch.setattr(target.os, "write", full)
+    with pytest.raises(ArchiveFault, match="cannot be written: No space left on device") as raised:
+        unpack(archive(member("f", content=b"x")), tmp_path)
+    assert raised.value.member == "f"
+    assert (tmp_path / "f").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_short_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    monkeypatch.setattr(target.os, "write", lambda opened, data: real(opened, data[:7]))
+    unpack(archive(member("f", content=b"0123456789" * 3)), tmp_path)
+    assert (tmp_path / "f").read_bytes() == b"0123456789" * 3
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_a_special_file_is_not_replaced(tmp_path: Path, kind: bytes) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(ArchiveFault, match="a special file of that name is here"):
+        unpack(archive(member("f"), member("fifo", kind, linkname="f")), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f", "fifo"]
 
 
 def test_a_directory_that_is_there_gets_its_mode(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 
 from cwsandbox._archive import header
 from cwsandbox._archive.exclude import Excludes
-from cwsandbox._archive.fault import ArchiveFault, told
+from cwsandbox._archive.fault import ArchiveFault, CallerError, told
 from cwsandbox._archive.tally import Tally, shown
 from cwsandbox._archive.tree import Entry, walk
 
@@ -28,6 +28,7 @@ class Packer:
         self._tally = tally
         self._parts: list[bytes] = []
         self._size = 0
+        self._whole = 0  # the parts of entries that are complete
 
     def file(self, place: bytes, member: bytes) -> Iterator[bytes]:
         """An archive of one file, under the name ``member``. A symlink is followed."""
@@ -39,7 +40,20 @@ class Packer:
         yield from self._end()
 
     def tree(self, top: bytes, excluded: Excludes | None) -> Iterator[bytes]:
-        """An archive of what is below a directory. The directory itself is not in it."""
+        """An archive of what is below a directory. The directory itself is not in it.
+
+        What was whole before a fault is given before that is raised.
+        """
+        try:
+            yield from self._entries(top, excluded)
+        except (ArchiveFault, CallerError):
+            if self._whole:
+                del self._parts[self._whole :]
+                yield self._piece()
+            raise
+        yield from self._end()
+
+    def _entries(self, top: bytes, excluded: Excludes | None) -> Iterator[bytes]:
         tally = self._tally
         flags = _OPEN | os.O_NOFOLLOW
         for entry in walk(top, excluded):
@@ -55,9 +69,9 @@ class Packer:
                     tally.directories += entry.kind == "directory"
             except OSError as error:
                 raise ArchiveFault(f"cannot be read: {told(error)}", shown(entry.path)) from error
+            self._whole = len(self._parts)
             if self._size >= PIECE:
                 yield self._piece()
-        yield from self._end()
 
     def _file(self, place: bytes, member: bytes, flags: int) -> Iterator[bytes]:
         opened = os.open(place, flags)
@@ -109,7 +123,7 @@ class Packer:
     def _piece(self) -> bytes:
         piece = b"".join(self._parts)
         self._parts.clear()
-        self._size = 0
+        self._size = self._whole = 0
         return piece
 
 

@@ -1,7 +1,7 @@
 """Writing a tree below a local directory, and nowhere else, whatever the names are.
 
 Each part of a path is opened by itself in the directory before, and never through a symlink. Files and symlinks are
-made under a temporary name and renamed when they are whole.
+made under a temporary name and renamed when they are whole. They replace other files and symlinks, nothing else.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Target:
             except FileExistsError:
                 if not stat.S_ISDIR(os.lstat(path[-1], dir_fd=parent).st_mode):
                     raise ArchiveFault(
-                        "is a directory, and there is something else of that name here"
+                        "is a directory, and something else of that name is here"
                     ) from None
         self._made.append((path, mode, mtime))
 
@@ -116,14 +116,12 @@ class Target:
             os.close(self._top)
 
     def _rename(self, parent: int, path: Parts) -> None:
+        """Put what is whole in its place."""
         try:
+            _check_replaceable(path[-1], parent)
             os.rename(self._temporary, path[-1], src_dir_fd=parent, dst_dir_fd=parent)
-        except OSError as error:
+        except (OSError, ArchiveFault):
             os.unlink(self._temporary, dir_fd=parent)
-            if isinstance(error, IsADirectoryError):
-                raise ArchiveFault(
-                    "is no directory, and there is a directory of that name here"
-                ) from None
             raise
 
     def _enter(self, path: Parts) -> int:
@@ -197,6 +195,17 @@ def _open_or_make(part: bytes, parent: int, inside: Parts) -> int:
             raise
         what = "a symlink" if stat.S_ISLNK(found.st_mode) else "not a directory"
         raise ArchiveFault(f"lies below {_shown(inside)}, which is {what}") from error
+
+
+def _check_replaceable(name: bytes, parent: int) -> None:
+    """ArchiveFault when there is something that no copy takes the place of."""
+    try:
+        mode = os.lstat(name, dir_fd=parent).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        what = "a directory" if stat.S_ISDIR(mode) else "a special file"
+        raise ArchiveFault(f"is no directory, and {what} of that name is here")
 
 
 def _check_link(path: Parts, target: bytes) -> None:

@@ -68,7 +68,7 @@ class Transfer(abc.ABC):
 
     async def run(self, driver: Driver) -> TransferResult:
         """Copy, once the sandbox runs."""
-        if not self._core.is_open:
+        if not self._core.is_open and not self._core.is_closed:
             await driver.wait_running(None)
         call = Call(self._work, Group.TRANSFERS)
         try:
@@ -135,7 +135,12 @@ class Transfer(abc.ABC):
         progress, now = self.order.progress, self.counted().bytes
         if progress is None:
             return
-        if now - self._told_bytes >= _PROGRESS_STEP or (at_end and now != self._told_bytes):
+        is_first = self._told_bytes < 0
+        if (
+            is_first
+            or now - self._told_bytes >= _PROGRESS_STEP
+            or (at_end and now != self._told_bytes)
+        ):
             self._told_bytes = now
             try:
                 progress(now, self.total())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING
 
-from cwsandbox._archive.fault import ArchiveFault
+from cwsandbox._archive.fault import ArchiveFault, CallerError
 from cwsandbox._archive.pack import Packer
 from cwsandbox._archive.tally import Tally
 from cwsandbox._archive.tree import size_of
@@ -115,7 +117,11 @@ class Upload(Transfer):
 
     def _send(self, words: list[str], pieces: Iterator[bytes]) -> None:
         process = self.begin(words, stdin=True, capture_output=True, max_output_bytes=_OUTPUT_MAX)
-        is_sent = self._is_sent(process, pieces)
+        try:
+            is_sent = self._is_sent(process, pieces)
+        except (ArchiveFault, CallerError):
+            _end_early(process)
+            raise
         result = process.result()
         if result.returncode:
             self.fail_of(result, result.stderr)
@@ -148,3 +154,11 @@ class Upload(Transfer):
         write, sent = self._pending.popleft()
         write.result()
         self._sent = sent
+
+
+def _end_early(process: Process) -> None:
+    """Let tar come to the end of what it has, so that the script can remove what is not whole."""
+    assert process.stdin is not None
+    with contextlib.suppress(CWSandboxError, CancelledError):
+        process.stdin.close()
+        process.wait()

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cwsandbox._cwsandbox import OperationRef
+    from cwsandbox._cwsandbox import OperationRef, SandboxCore
     from cwsandbox._lifecycle.transfer import Order
     from cwsandbox._types.transfer import TransferResult
 
@@ -61,7 +61,7 @@ class SandboxTransfer(SandboxCreation):
         from cwsandbox._lifecycle.upload import Upload
 
         order = self._order(local, remote, exclude, progress, timeout_seconds, container)
-        return self._submit(Upload(self._core, order).run)
+        return self._submit(Upload(self._transfer_core(), order).run)
 
     def download(
         self,
@@ -96,7 +96,7 @@ class SandboxTransfer(SandboxCreation):
         from cwsandbox._lifecycle.download import Download
 
         order = self._order(local, remote, exclude, progress, timeout_seconds, container)
-        return self._submit(Download(self._core, order).run)
+        return self._submit(Download(self._transfer_core(), order).run)
 
     def _order(
         self,
@@ -124,3 +124,6 @@ class SandboxTransfer(SandboxCreation):
             None if timeout == float("inf") else timeout,
             "" if container is None else container_name(container),
         )
+
+    def _transfer_core(self) -> SandboxCore:
+        return self._core if self._handle.state.takes_commands else self._refusing_core()
