@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from cli.program import Program
+from cli.program import PATH, Program
+from cli.shells import serve_shells
+from cli.typist import Typist
+from conformance.grpc_peer import GrpcPeer
 from cwsandbox import Sandbox
 from cwsandbox.cli import cli
 from integration.env import Daemon
@@ -56,3 +60,28 @@ def short_folder() -> Iterator[Path]:
     """A temporary folder whose path leaves room for a Unix socket's name."""
     with tempfile.TemporaryDirectory(prefix="cws-") as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def shell_peer() -> Iterator[GrpcPeer]:
+    with closing(GrpcPeer()) as peer:
+        serve_shells(peer)
+        yield peer
+
+
+@pytest.fixture
+def start(shell_peer: GrpcPeer) -> Iterator[Callable[..., Typist]]:
+    started: list[Typist] = []
+
+    def begin(*words: str, ignore: str = "", **env: str) -> Typist:
+        program = ["env", f"--ignore-signal={ignore}", PATH] if ignore else [PATH]
+        one = Typist(
+            [*program, *words], CWSANDBOX_BASE_URL=shell_peer.base_url, NO_COLOR="1", **env
+        )
+        started.append(one)
+        return one
+
+    yield begin
+    for one in started:
+        with one:
+            pass

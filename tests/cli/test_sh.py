@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
@@ -13,91 +12,17 @@ from typing import Any
 from unittest import mock
 
 import click
-import grpc
 import pytest
 from click.testing import CliRunner, Result
 
 from cli.program import PATH, Program, assert_one_line_error
 from cli.typist import Typist
-from conformance.grpc_peer import Call, GrpcPeer
+from conformance.grpc_peer import GrpcPeer
+from conformance.h2_peer import H2Peer, Stream
 from cwsandbox.cli import cli
 from cwsandbox.cli.shell import shell
 
 Start = Callable[..., Typist]
-
-
-@pytest.fixture(scope="module")
-def shell_peer() -> Iterator[GrpcPeer]:
-    with closing(GrpcPeer()) as peer:
-        _serve(peer)
-        yield peer
-
-
-def _serve(peer: GrpcPeer) -> None:
-    @peer.command("/bin/bash")
-    async def bash(call: Call) -> None:
-        """Shows what it is told. Words in it: exit 7, fail, vanish, lose."""
-        await call.ready()
-        await call.out(f"[{call.init.tty_width}x{call.init.tty_height}]$ ".encode())
-        typed = b""
-        async for frame in call.frames():
-            if frame.WhichOneof("message") == "resize":
-                await call.out(f"[{frame.resize.width}x{frame.resize.height}]".encode())
-            elif frame.WhichOneof("message") == "stdin":
-                typed += frame.stdin
-                await call.out(b"<" + frame.stdin + b">")
-            if b"exit" in typed and typed.endswith(b"\r"):
-                await call.exit(int(typed.split()[-1]))
-                return
-            if typed.endswith(b"fail"):
-                await call.error("EXEC_FAILED", "it was killed")
-                return
-            if typed.endswith(b"vanish"):
-                return
-            if typed.endswith(b"lose"):
-                await call.context.abort(grpc.StatusCode.UNAVAILABLE, "the runner is gone")
-
-    @peer.command("cat")
-    async def cat(call: Call) -> None:
-        await call.ready()
-        await call.out(b"ready")
-        async for data in call.stdin():
-            await call.out(data)
-
-    @peer.command("hang")
-    async def hang(call: Call) -> None:
-        await call.ready()
-        await call.out(b"hung")
-        await asyncio.Event().wait()
-
-    @peer.command("vim")
-    async def vim(call: Call) -> None:
-        await call.ready()
-        await call.out(b"\x1b[?1049h\x1b[?25")
-        await call.out(b"l\x1b[?1000;2004hediting")
-        async for _ in call.frames():
-            break
-        if call.argv[1:] == ["quit"]:
-            await call.out(b"\x1b[?2004l\x1b[?1000l\x1b[?25h\x1b[?1049l")
-        await call.exit(137)
-
-
-@pytest.fixture
-def start(shell_peer: GrpcPeer) -> Iterator[Start]:
-    started: list[Typist] = []
-
-    def begin(*words: str, ignore: str = "", **env: str) -> Typist:
-        program = ["env", f"--ignore-signal={ignore}", PATH] if ignore else [PATH]
-        one = Typist(
-            [*program, *words], CWSANDBOX_BASE_URL=shell_peer.base_url, NO_COLOR="1", **env
-        )
-        started.append(one)
-        return one
-
-    yield begin
-    for one in started:
-        with one:
-            pass
 
 
 @pytest.fixture
@@ -222,14 +147,24 @@ def test_leaving_a_session(prompt: Typist) -> None:
     assert b"~" not in prompt.seen
 
 
-def test_leaving_a_session_that_takes_nothing(start: Start) -> None:
-    typist = start("sh", "sb-1", "--cmd", "hang")
-    typist.see(b"hung")
-    for _ in range(200):  # more than the service takes without reading
-        typist.type(b"x" * 1000)
-    typist.type(b"\r~.")
-    assert typist.wait() == 255
-    assert_restored(typist)
+def test_leaving_a_session_that_takes_nothing() -> None:
+    async def script(stream: Stream) -> None:
+        await stream.init()
+        await stream.start()
+        await stream.ready()
+        await stream.out(b"hung")
+        await stream.ended.wait()
+
+    with closing(H2Peer(script)) as peer:
+        typist = Typist([PATH, "sh", "sb-1"], CWSANDBOX_BASE_URL=peer.base_url)
+        with typist:
+            typist.see(b"hung")
+            peer.hold_reading(True)
+            for _ in range(300):  # more than the 64 KiB that may be sent to it
+                typist.type(b"x" * 1000)
+            typist.type(b"\r~.")
+            assert typist.wait() == 255
+            assert_restored(typist)
 
 
 def test_tildes(prompt: Typist) -> None:

@@ -30,21 +30,15 @@ class Typist:
         self._process = self._start(words, env)
 
     def _start(self, words: Sequence[str | Path], env: dict[str, str]) -> subprocess.Popen[bytes]:
-        slave = self.slave
-
-        def take_terminal() -> None:
-            fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-
         wanted = {
             name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")
         }
+        # Not by preexec_fn: a fork of this process, with its threads, would run Python code.
         return subprocess.Popen(
-            ["env", "--default-signal=INT,QUIT", *words],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            preexec_fn=take_terminal,
+            ["setsid", "--ctty", "env", "--default-signal=INT,QUIT", *words],
+            stdin=self.slave,
+            stdout=self.slave,
+            stderr=self.slave,
             env={**wanted, **env},
         )
 

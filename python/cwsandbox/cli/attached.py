@@ -33,6 +33,11 @@ def require_terminal(what: str) -> None:
         raise Failure(f"{what} requires a TTY: stdin and stdout must be a terminal")
 
 
+def run(session: TerminalSession, interactive: bool) -> int:
+    """Show a session until it ends; its exit code. If ``interactive``, what is typed here is typed into it."""
+    return attach(session) if interactive else show(session)
+
+
 def attach(session: TerminalSession) -> int:
     """Show a session and type into it until it ends or is left; its exit code.
 

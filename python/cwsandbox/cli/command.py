@@ -39,6 +39,12 @@ run_timeout_option = click.option("--timeout", type=SECONDS, help=timeout_help)
 interactive_option = click.option(
     "-i", "--interactive", is_flag=True, help="Pass stdin on to the command."
 )
+_tty_help = "Give the command a terminal. With -i it is the one that this program runs in."
+# -t is the time limit of `exec`; see there.
+exec_tty_option = click.option(
+    "--tty", is_flag=True, help=f"{_tty_help} Also -t, unless a number follows."
+)
+run_tty_option = click.option("-t", "--tty", is_flag=True, help=_tty_help)
 env_option = click.option(
     "-e",
     "--env",

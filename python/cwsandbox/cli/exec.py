@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cwsandbox.cli import attached
 from cwsandbox.cli import command as _command
 from cwsandbox.cli.streamed import Sandbox, feed, pass_on
 
@@ -13,7 +14,7 @@ INTERRUPTED = 130
 
 # The published program takes its options wherever they stand, also behind the command's name. Those that it does not
 # have are taken only in front of SANDBOX_ID: behind it they belong to the command, as in `exec ID sed -i …`.
-_OURS_IN_FRONT = ("--interactive", "--env")
+_OURS_IN_FRONT = ("--interactive", "--env", "--tty")
 _LETTERS_IN_FRONT = frozenset("ie")
 _WITH_VALUE = ("--cwd", "--timeout", "--env", "--container", "--data-plane-mode")
 _LETTERS_WITH_VALUE = frozenset("wte")
@@ -23,7 +24,47 @@ class ExecCommand(click.Command):
     """Leaves the command the options that are only its own."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _guarded(args))
+        return super().parse_args(ctx, _guarded(_with_tty(args)))
+
+
+def _with_tty(args: list[str]) -> list[str]:
+    """The arguments with ``--tty`` for each ``-t`` in front of SANDBOX_ID that is not the time limit.
+
+    The published program's ``-t`` is: a number follows it. ``exec -it ID sh`` is what people know from elsewhere.
+    """
+    told: list[str] = []
+    n = 0
+    while n < len(args) and args[n] != "--" and args[n].startswith("-"):
+        follows = args[n + 1 : n + 2]
+        words = _split_tty(args[n], *follows)
+        told += words
+        n += 1
+        if words and _takes_next(words[-1]):
+            told += follows
+            n += 1
+    return told + args[n:]
+
+
+def _split_tty(word: str, follows: str = "") -> list[str]:
+    if word.startswith("--"):
+        return [word]
+    letters, at = word[1:], 0
+    while at < len(letters) and letters[at] not in "we":  # what follows these is their value
+        if letters[at] == "t":
+            if _is_number(letters[at + 1 :] or follows):
+                break
+            letters = letters[:at] + letters[at + 1 :]
+            return ["--tty", *(_split_tty(f"-{letters}", follows) if letters else ())]
+        at += 1
+    return [word]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _guarded(args: list[str]) -> list[str]:
@@ -78,6 +119,7 @@ def _is_in_front_only(word: str) -> bool:
     context_settings={"ignore_unknown_options": True},
 )
 @_command.interactive_option
+@_command.exec_tty_option
 @_command.env_option
 @_command.cwd_option
 @_command.exec_timeout_option
@@ -89,6 +131,7 @@ def exec_command(
     sandbox_id: str,
     command: tuple[str, ...],
     interactive: bool,
+    tty: bool,
     variables: dict[str, str] | None,
     cwd: str | None,
     timeout: float | None,
@@ -98,21 +141,24 @@ def exec_command(
     """Run a command in a sandbox that is there; exit with its code.
 
     Its output goes to stdout and stderr unchanged, as it comes. Options of the command itself are safe behind `--`:
-    `cwsandbox exec ID -- ls -t`. --interactive and --env are recognized in front of SANDBOX_ID only.
+    `cwsandbox exec ID -- ls -t`. --interactive, --env and --tty are recognized in front of SANDBOX_ID only.
     """
-    more: dict[str, Any] = {}
-    if interactive:
-        more["stdin"] = True
+    if tty and interactive:
+        attached.require_terminal("--tty with --interactive")
+    more: dict[str, Any] = {"cwd": cwd, "timeout_seconds": timeout, "container": container}
     if variables is not None:
         more["env"] = variables
+    if interactive and not tty:
+        more["stdin"] = True
     try:
         sandbox = Sandbox.from_id(sandbox_id, data_plane_mode=data_plane_mode).result()
-        process = sandbox.exec(
-            [*command], cwd=cwd, timeout_seconds=timeout, container=container, **more
-        )
-        if interactive and process.stdin is not None:
-            feed(process.stdin)
-        code = pass_on(process)
+        if tty:
+            code = attached.run(sandbox.shell([*command], **more), interactive)
+        else:
+            process = sandbox.exec([*command], **more)
+            if process.stdin is not None and interactive:
+                feed(process.stdin)
+            code = pass_on(process)
     except KeyboardInterrupt:
         code = INTERRUPTED
     raise click.exceptions.Exit(code)

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import click
 
 from cwsandbox._service import endpoint
+from cwsandbox.cli import attached
 from cwsandbox.cli import command as _command
 from cwsandbox.cli.signals import Ended, ended_by_signals
 from cwsandbox.cli.streamed import Sandbox, feed, pass_on
@@ -15,6 +16,7 @@ from cwsandbox.cli.streamed import Sandbox, feed, pass_on
 
 @click.command("run", context_settings={"allow_interspersed_args": False})
 @_command.interactive_option
+@_command.run_tty_option
 @_command.env_option
 @_command.cwd_option
 @_command.run_timeout_option
@@ -24,6 +26,7 @@ from cwsandbox.cli.streamed import Sandbox, feed, pass_on
 def run_command(
     command: tuple[str, ...],
     interactive: bool,
+    tty: bool,
     variables: dict[str, str] | None,
     cwd: str | None,
     timeout: float | None,
@@ -41,6 +44,8 @@ def run_command(
             "--keep needs a service that outlives this command, and CWSANDBOX_BASE_URL is 'local'. "
             "`cwsandbox daemon` runs one."
         )
+    if tty and interactive:
+        attached.require_terminal("--tty with --interactive")
     sandbox = Sandbox(container_image=image, environment_variables=variables)
     try:
         with ended_by_signals(), ExitStack() as stopping:
@@ -48,15 +53,15 @@ def run_command(
             if keep:
                 stopping.pop_all()
                 click.echo(f"Sandbox {sandbox.sandbox_id} is kept.", err=True)
-            process = sandbox.exec(
-                command,
-                cwd=cwd,
-                timeout_seconds=math.inf if timeout is None else timeout,
-                stdin=interactive,
-            )
-            if process.stdin is not None:
-                feed(process.stdin)
-            code = pass_on(process)
+            limit = math.inf if timeout is None else timeout
+            if tty:
+                session = sandbox.shell(command, cwd=cwd, timeout_seconds=limit)
+                code = attached.run(session, interactive)
+            else:
+                process = sandbox.exec(command, cwd=cwd, timeout_seconds=limit, stdin=interactive)
+                if process.stdin is not None:
+                    feed(process.stdin)
+                code = pass_on(process)
     except Ended as end:
         code = end.exit_code
     raise click.exceptions.Exit(code)
