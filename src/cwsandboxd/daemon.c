@@ -44,6 +44,7 @@ struct daemon {
     struct cwsd_lifeline lifeline;
     uv_signal_t signals[CWS_ARRAY_LEN(stop_signals)];
     struct cws_timer give_up;
+    uv_work_t first_work;
     char runner_id[HOST_NAME_MAX + sizeof("local-")];
     char token[CWSD_TOKEN_SIZE];
     char addresses[CWSD_MAX_LISTENERS * CWSD_ADDRESS_URL_SIZE];
@@ -158,6 +159,27 @@ static enum cws_status open_host(struct daemon *daemon, struct cws_error *err)
         .limits = daemon->config->limits,
     };
     return cwsd_probe_host(&options, &daemon->host, err);
+}
+
+static void run_nothing(uv_work_t *work)
+{
+    (void)work;
+}
+
+static void on_nothing(uv_work_t *work, int status)
+{
+    (void)status;
+    cws_loop_release(cws_container_of(work, struct daemon, first_work)->loop);
+}
+
+/* libuv starts the threads that write logs with the first work for them, and aborts the process if
+ * it cannot. Later, when this user may have too many processes, that would end all sandboxes. */
+static void start_threads(struct daemon *daemon)
+{
+    int rc = uv_queue_work(cws_loop_uv(daemon->loop), &daemon->first_work, run_nothing, on_nothing);
+    assert(rc == 0);
+    (void)rc;
+    cws_loop_hold(daemon->loop);
 }
 
 static enum cws_status open_service(struct daemon *daemon, struct cws_error *err)
@@ -315,6 +337,7 @@ static enum cwsd_exit open_all(struct daemon *daemon)
         complain("no isolation is possible here, and so nothing is run: %s", err.text);
         return CWSD_EXIT_ISOLATION;
     }
+    start_threads(daemon);
     if (open_service(daemon, &err) != CWS_OK || watch_signals(daemon, &err) != CWS_OK ||
         start_listening(daemon, &err) != CWS_OK || say_ready(daemon, &err) != CWS_OK)
         goto failed;

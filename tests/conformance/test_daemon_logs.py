@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import os
 import re
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -266,10 +266,10 @@ def test_tail(stub: Any, make: Callable[[str], str]) -> None:
 def test_timestamps_and_since(stub: Any, make: Callable[[str], str]) -> None:
     before = datetime.datetime.now(datetime.UTC)
     sandbox_id = make(TALKER)
+    stream = open_log(stub, sandbox_id, follow=True)
     for word in ("one", "two", "three"):
         say(stub, sandbox_id, word + "\\n")
-        assert log(stub, sandbox_id, tail_lines=1) == word.encode() + b"\n"
-        time.sleep(0.002)  # the clock counts microseconds
+        read_until(stream, word.encode() + b"\n")
     stamped = log(stub, sandbox_id, timestamps=True)
     lines = STAMPED.findall(stamped)
     assert b"".join(b"%s %s" % line for line in lines) == stamped
@@ -394,6 +394,12 @@ def test_the_newest_lines_are_kept(small_stub: Any) -> None:
     assert error_of(resumed) == "REPLAY_GAP"
 
 
+def disk_use(daemon: Daemon, sandbox_id: str = "*") -> int:
+    """Bytes that logs take."""
+    files = daemon.state_dir.glob(f"d*/log-{sandbox_id}")
+    return sum(file.stat().st_blocks * 512 for file in files)
+
+
 def test_a_flood_that_nobody_reads_goes_on(small_stub: Any, small_daemon: Daemon) -> None:
     """And does not keep others waiting, nor make the daemon grow."""
     flood = create(small_stub, "yes")
@@ -408,8 +414,7 @@ def test_a_flood_that_nobody_reads_goes_on(small_stub: Any, small_daemon: Daemon
     for _ in range(50):
         run(small_stub, other, "true")
     assert memory() - before < 4096
-    files = sum(path.stat().st_blocks * 512 for path in small_daemon.state_dir.glob("d*/log-*"))
-    assert files <= 2 * (1 << 20) + 65536
+    assert disk_use(small_daemon, flood) <= 1 << 20
     delete(small_stub, flood)
     wait_end(small_stub, flood)
 
@@ -428,6 +433,62 @@ def test_a_follower_that_is_too_slow_is_told(small_stub: Any) -> None:
     assert not [entry for entry in got[:-1] if entry.HasField("error")]
 
 
+def test_finished_logs_take_no_more_than_so_much(folder: Path) -> None:
+    """The oldest ones go first, and their readers are told."""
+    count, most = 70, 64
+    with Daemon(folder / "l", arguments=("--log-bytes", "1M")) as daemon:
+        stub = stub_of(daemon)
+        made = [create(stub, "seq 200000") for _ in range(count)]
+        for sandbox_id in made:
+            assert wait_end(stub, sandbox_id).exit_code == 0
+        eventually(lambda: disk_use(daemon) <= most << 20, "the oldest logs are gone")
+        assert disk_use(daemon) > (most - 2) << 20
+        ends = {sandbox_id: entries(stub, sandbox_id, tail_lines=1)[-1] for sandbox_id in made}
+        gone = [end for end in ends.values() if end.error.code == "REPLAY_GAP"]
+        assert count - most <= len(gone) <= count - most + 2
+        kept = [end for end in ends.values() if end.data == b"200000\n"]
+        assert len(kept) + len(gone) == count
+
+
+# ---- the disk is full -----------------------------------------------------------------------------
+
+
+def test_a_full_disk_keeps_the_newest_lines(folder: Path) -> None:
+    """A limit on the size of files acts like a disk that gets full, but for the daemon alone."""
+    limited = ("prlimit", "--fsize=300000:unlimited")
+    with Daemon(folder / "n", command_prefix=limited) as daemon:
+        stub = stub_of(daemon)
+        sandbox_id = create(stub, "seq 200000; echo end")
+        stream = open_log(stub, sandbox_id, follow=True)
+        assert wait_end(stub, sandbox_id).exit_code == 0
+        kept = log(stub, sandbox_id)
+        assert kept.endswith(b"\n200000\nend\n")
+        assert 100_000 < len(kept) <= 300_000
+        first = kept.split(b"\n", 1)[0]
+        assert kept == b"".join(b"%d\n" % i for i in range(int(first), 200001)) + b"end\n"
+        got = list(stream)
+        written = b"".join(b"%d\n" % i for i in range(1, 200001)) + b"end\n"
+        data = b"".join(entry.data for entry in got)
+        assert written.startswith(data)
+        assert data == written or got[-1].error.code == "REPLAY_GAP"
+
+
+def test_a_log_that_cannot_be_written_at_all(folder: Path) -> None:
+    """The command goes on, and a reader is told that there was more."""
+    with Daemon(folder / "x") as daemon:
+        stub = stub_of(daemon)
+        state = next(daemon.state_dir.glob("d*"))
+        state.chmod(0o500)
+        os.rename(state, state.with_name("moved"))
+        sandbox_id = create(stub, "seq 100000; touch /tmp/written; sleep 1000")
+        eventually(lambda: get(stub, sandbox_id).state == pb.STATE_RUNNING, "it runs")
+        run(stub, sandbox_id, "until test -e /tmp/written; do sleep 0.02; done")
+        assert error_of(entries(stub, sandbox_id)) == "REPLAY_GAP"
+        assert error_of(entries(stub, sandbox_id, follow=True)) == "REPLAY_GAP"
+        os.rename(state.with_name("moved"), state)
+        state.chmod(0o700)
+
+
 # ---- files ----------------------------------------------------------------------------------------
 
 
@@ -442,8 +503,12 @@ def test_the_file_goes_with_the_daemon(folder: Path) -> None:
         assert [file.name for file in files] == [f"log-{sandbox_id}"]
         assert files[0].stat().st_mode & 0o777 == 0o600
         assert log(stub, sandbox_id) == b"x\n"
-        open_files = [path.resolve() for path in Path(f"/proc/{daemon.pid}/fd").iterdir()]
-        assert files[0] not in open_files
+        descriptors = Path(f"/proc/{daemon.pid}/fd")
+
+        def is_closed() -> bool:
+            return str(files[0]) not in [os.readlink(fd) for fd in descriptors.iterdir()]
+
+        eventually(is_closed, "nobody holds the file of a finished log open")
     assert not daemon.state_dir.exists()
 
 

@@ -34,9 +34,11 @@ static void seek(struct cwsd_log_reader *reader)
     reader->located = false;
     reader->within = 0;
     reader->given = 0;
-    if (!cwsd_ring_find(reader->ring, is_passed_over, reader, &reader->place) &&
-        !cwsd_ring_oldest(reader->ring, &reader->place))
-        reader->place = cwsd_ring_end(reader->ring);
+    if (cwsd_ring_find(reader->ring, is_passed_over, reader, &reader->place) ||
+        cwsd_ring_oldest(reader->ring, &reader->place))
+        return;
+    reader->place = cwsd_ring_end(reader->ring);
+    reader->lost = reader->place.offset > 0;
 }
 
 void cwsd_log_reader_begin(struct cwsd_log_reader *reader, struct cwsd_ring *ring, bool timestamps,
@@ -284,6 +286,9 @@ enum cws_status cwsd_log_reader_fill(struct cwsd_log_reader *reader, bool ended,
     bool at_end = false;
     size_t len;
     assert(room >= CWSD_LOG_LEAST_ROOM);
+    *out_len = 0;
+    if (reader->lost)
+        return cws_error_set(err, CWS_CLOSED, "nothing is kept");
     memcpy(into, reader->held, reader->held_len);
     reader->held_len = 0;
     while (!fill.full && !at_end && status == CWS_OK) {

@@ -15,6 +15,7 @@ struct cwsd_log_reader {
     struct cwsd_ring *ring;
     struct cwsd_log_session session; /* complete once it is `located` */
     bool located;
+    bool lost;     /* nothing is kept of what there was */
     bool more;     /* the last fill ended for want of room */
     bool finished; /* the last bytes have been given out */
 
@@ -44,9 +45,9 @@ uint64_t cwsd_log_reader_offset(const struct cwsd_log_reader *reader);
 
 /* Gives out the next bytes: `room` of them at most, cut behind a line if possible, and else never
  * within a character. *out_len is 0 if there are none for now; `ended` says that there will be no
- * more. *out_us is the time of the first one. CWS_CLOSED: they have been overwritten. CWS_INVALID:
- * the session has less bytes than it was to be resumed after. CWS_SYSTEM, CWS_PROTOCOL: the log
- * cannot be read. */
+ * more. *out_us is the time of the first one. CWS_CLOSED: they have been overwritten, or nothing is
+ * kept at all. CWS_INVALID: the session has less bytes than it was to be resumed after. CWS_SYSTEM,
+ * CWS_PROTOCOL: the log cannot be read. */
 enum cws_status cwsd_log_reader_fill(struct cwsd_log_reader *reader, bool ended, uint8_t *into,
                                      size_t room, size_t *out_len, uint64_t *out_us,
                                      struct cws_error *err) CWS_MUST_CHECK;

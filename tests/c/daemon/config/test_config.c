@@ -98,6 +98,10 @@ static void limits_are_taken(void **state)
     assert_int_equal(config.limits.written_bytes, 16777217);
     assert_int_equal(PARSE(&config, &err, "--max-written=3T"), CWS_OK);
     assert_int_equal(config.limits.written_bytes, 3ull << 40);
+    assert_int_equal(config.log_bytes, 16u << 20);
+    assert_int_equal(PARSE(&config, &err, "--log-bytes=1M"), CWS_OK);
+    assert_int_equal(config.log_bytes, 1u << 20);
+    REFUSED("--log-bytes: \"1023K\" is not a number of bytes of 1M or more", "--log-bytes=1023K");
     REFUSED("\"7\" is not a number from 8 to", "--max-processes=7");
     REFUSED("\"many\"", "--max-processes=many");
     REFUSED("\"1023\" is not a number from 1024 to", "--max-open-files=1023");
