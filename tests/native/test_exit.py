@@ -72,6 +72,33 @@ loop.run_until_complete(asyncio.sleep(0))
 import warnings
 warnings.simplefilter("ignore", ResourceWarning)
 """,
+    "session open": SETUP
+    + """
+session = sandbox.shell(["hang"], 80, 24)
+assert next(session.output)
+session.resize(1, 1)
+output, stdin = session.output, session.stdin
+""",
+    "in a session's block": SETUP
+    + """
+with sandbox.shell(["hang"], 80, 24) as session:
+    assert next(session.output)
+    sys.exit(0)
+""",
+    "session left after the shutdown": SETUP
+    + """
+with sandbox.shell(["hang"], 80, 24) as session:
+    assert next(session.output)
+    core.shutdown()
+    session.resize(1, 1)
+    raises(RuntimeError, "shut down", session.result)
+
+async def main():
+    async with sandbox.shell(["hang"], 80, 24) as session:
+        pass
+asyncio.run(main())
+del session
+""",
     "promise that is never kept": "promise = core.Promise()",
     "cycle through the module": """
 promise = core.Promise()

@@ -83,6 +83,45 @@ print(cat._output.bytes(False))
     assert out == "all 33 refused\nb'ready\\nbefore\\nafter\\n'\n"
 
 
+def test_a_session_stays_the_parents(peer: GrpcPeer) -> None:
+    body = """
+session = sandbox.shell(["cat"], 80, 24)
+assert next(session.output) == b"ready\\n"
+output, stdin = session.output, session.stdin
+
+async def leave():
+    async with session:
+        pass
+
+def work():
+    attempts = [
+        session.result, session.wait, lambda: session.returncode, lambda: session.output, lambda: session.stdin,
+        lambda: session.write(b"x"), lambda: session.resize(1, 1), lambda: next(output), output.close,
+        lambda: stdin.write(b"x"), session.__enter__, lambda: asyncio.run(leave()),
+    ]
+    for attempt in attempts:
+        raises(RuntimeError, "made before fork()", attempt)
+    assert session.command == ["cat"]
+    session.__exit__(None, None, None)  # as the end of a block that the parent has begun
+    print("all refused")
+
+assert in_child(work) == 0
+
+def leave_and_drop():
+    global session, output, stdin
+    del session, output, stdin
+    import gc
+    gc.collect()
+
+assert in_child(leave_and_drop) == 0
+stdin.write(b"after")
+assert next(output) == b"after"
+stdin.close()
+print(session.wait())
+"""
+    assert run_script(OPEN_SANDBOX + body, peer.base_url) == "all refused\n0\n"
+
+
 def test_child_starts_afresh(peer: GrpcPeer) -> None:
     body = """
 assert sandbox.exec(["greet"]).wait() == 0
