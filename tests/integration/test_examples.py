@@ -17,6 +17,11 @@ PRINTED = {
         "-- without a reader the output is dropped, and the result says so\n"
         "exit code 0, captured: False\n6888896 bytes went by\n"
     ),
+    "upload": (
+        "sent 2 files, 84 bytes\ncommand\nother\nsandbox\n"
+        "/tmp/project/missing: CWSANDBOX_FILE_NOT_FOUND\n"
+    ),
+    "upload_async": "".join(f"{name}: 1000000 bytes arrived\n" for name in ("one", "two", "three")),
     "prompt": "name? Ada\ncolour? green\nAda likes green\n",
 }
 ELSEWHERE = {"quickstart"}
