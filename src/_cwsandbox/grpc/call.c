@@ -492,7 +492,7 @@ struct cws_call *cws_call_start(struct cws_channel *channel, const struct cws_ca
 void cws_call_send(struct cws_call *call, struct cws_block *message)
 {
     assert(message->len >= CWS_FRAME_PREFIX && !call->half_closed);
-    cws_frame_prefix(message->data, message->len - CWS_FRAME_PREFIX);
+    cws_frame_prefix(message->data, cws_block_size(message) - CWS_FRAME_PREFIX);
     if (!call->has_first) {
         call->has_first = true;
         call->first_settled = message->settled;

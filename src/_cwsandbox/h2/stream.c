@@ -80,14 +80,10 @@ static size_t fill_from_queue(struct cws_h2_stream *stream, uint8_t *to, size_t 
     size_t filled = 0;
     while (filled < room && !cws_list_is_empty(&stream->queue)) {
         struct cws_block *block = cws_list_entry(stream->queue.next, struct cws_block, node);
-        size_t n = block->len - block->off;
-        if (n > room - filled)
-            n = room - filled;
-        memcpy(to + filled, block->data + block->off, n);
-        block->off += n;
+        size_t n = cws_block_take(block, to + filled, room - filled);
         filled += n;
         stream->pending -= n;
-        if (block->off == block->len) {
+        if (block->off == cws_block_size(block)) {
             cws_list_remove(&block->node);
             cws_block_settle(block, CWS_OK);
         }
@@ -148,7 +144,7 @@ static void resume_with(struct cws_h2_stream *stream, enum cws_h2_send_event eve
 void cws_h2_stream_send(struct cws_h2_stream *stream, struct cws_block *block)
 {
     cws_list_push_back(&stream->queue, &block->node);
-    stream->pending += block->len - block->off;
+    stream->pending += cws_block_size(block) - block->off;
     resume_with(stream, CWS_H2_SEND_BYTES);
 }
 

@@ -50,11 +50,7 @@ static struct cws_block *make_request(const ProtobufCMessageDescriptor *desc, Py
     if (py_message_from_python(desc, request, headroom, &bytes, &len) < 0)
         return NULL;
     struct cws_block *block = (struct cws_block *)bytes;
-    cws_list_init(&block->node);
-    block->settled = NULL;
-    block->owner = NULL;
-    block->len = CWS_FRAME_PREFIX + len;
-    block->off = 0;
+    cws_block_init(block, CWS_FRAME_PREFIX + len);
     return block;
 }
 

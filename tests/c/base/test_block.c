@@ -52,6 +52,30 @@ static void test_settled_learns_how_it_ended(void **state)
     }
 }
 
+/* Taken in steps of any size, the bytes are those of the block and then those of its tail. */
+static void test_a_tail_follows_in_place(void **state)
+{
+    (void)state;
+    static const uint8_t tail[] = "defghijklmnop";
+    for (size_t head = 0; head <= 3; head++)
+        for (size_t tail_len = 0; tail_len <= 13; tail_len += 13)
+            for (size_t step = 1; step <= 20; step++) {
+                struct cws_block *block = cws_block_new(head);
+                uint8_t taken[20];
+                size_t at = 0, n;
+                memcpy(block->data, "abc" + 3 - head, head);
+                block->tail = tail;
+                block->tail_len = tail_len;
+                assert_int_equal(cws_block_size(block), head + tail_len);
+                while ((n = cws_block_take(block, taken + at, step)) > 0)
+                    at += n;
+                assert_int_equal(at, head + tail_len);
+                assert_int_equal(block->off, at);
+                assert_memory_equal(taken, &"abcdefghijklmnop"[3 - head], at);
+                cws_block_settle(block, CWS_OK);
+            }
+}
+
 static void test_no_memory(void **state)
 {
     (void)state;
@@ -65,6 +89,7 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_a_new_block_is_whole_and_alone),
     UNIT_TEST(test_an_empty_block),
     UNIT_TEST(test_settled_learns_how_it_ended),
+    UNIT_TEST(test_a_tail_follows_in_place),
     UNIT_TEST(test_no_memory),
 };
 
