@@ -152,6 +152,7 @@ PyObject *py_command_new(PyTypeObject *type, struct py_state *state, enum py_kin
     command->home = *home;
     Py_INCREF(home->sandbox);
     Py_INCREF(home->failures);
+    Py_XINCREF(home->purpose);
     command->words = Py_NewRef(words);
     return made;
 }
@@ -161,6 +162,7 @@ int py_command_traverse(PyObject *self, visitproc visit, void *arg)
     struct py_command *command = (struct py_command *)self;
     Py_VISIT(command->home.sandbox);
     Py_VISIT(command->home.failures);
+    Py_VISIT(command->home.purpose);
     Py_VISIT(command->words);
     return py_operation_traverse(self, visit, arg);
 }
@@ -170,6 +172,7 @@ void py_command_dealloc(PyObject *self)
     struct py_command *command = (struct py_command *)self;
     Py_CLEAR(command->home.sandbox);
     Py_CLEAR(command->home.failures);
+    Py_CLEAR(command->home.purpose);
     Py_CLEAR(command->words);
     py_operation_dealloc(self);
 }

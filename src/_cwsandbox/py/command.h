@@ -14,6 +14,7 @@ struct py_command_home {
     PyObject *failures; /* a list: if the sandbox cannot be started, why is its first item */
     /* Borrowed: the exception that the sandbox was closed with; NULL while it was not. */
     PyObject *(*closed_by)(PyObject *sandbox);
+    PyObject *purpose; /* what a helper command is a part of; NULL: it is the user's own */
 };
 
 struct py_command {

@@ -8,9 +8,9 @@ static const struct {
     const char *name;
     bool has_value; /* that Python code makes */
 } kinds[PY_KINDS] = {
-    [PY_KIND_EXEC] = {"exec", true},
-    [PY_KIND_TERMINAL] = {"terminal", true},
-    [PY_KIND_WRITE] = {"write", false},
+    [PY_KIND_EXEC] = {"exec", true},     [PY_KIND_TERMINAL] = {"terminal", true},
+    [PY_KIND_HELPER] = {"helper", true}, [PY_KIND_WRITE] = {"write", false},
+    [PY_KIND_FILE] = {"file", false},
 };
 
 /* -1 with an exception set. */

@@ -3,6 +3,7 @@
 #include "py/bridge.h"
 #include "py/channel.h"
 #include "py/errors.h"
+#include "py/file.h"
 #include "py/kind.h"
 #include "py/many.h"
 #include "py/message.h"
@@ -23,6 +24,7 @@ static PyObject *after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignor
     struct py_state *state = py_state_of_module(module);
     cws_loop_after_fork();
     state->loop = NULL;
+    state->unfinished_files = NULL;
     state->stopped = false;
     Py_RETURN_NONE;
 }
@@ -95,6 +97,8 @@ static int add_types(PyObject *module, struct py_state *state)
     if (add_type(module, &state->promise_type, &py_promise_spec, operation, true) < 0 ||
         add_type(module, &state->process_type, &py_process_spec, operation, true) < 0 ||
         add_type(module, &state->terminal_type, &py_terminal_spec, operation, true) < 0 ||
+        add_type(module, &state->file_type, &py_file_spec, operation, true) < 0 ||
+        add_type(module, &state->unfinished_type, &py_unfinished_spec, NULL, true) < 0 ||
         add_type(module, &state->output_type, &py_output_spec, NULL, true) < 0 ||
         add_type(module, &state->reader_type, &py_reader_spec, NULL, true) < 0 ||
         add_type(module, &state->writer_type, &py_writer_spec, NULL, true) < 0 ||
@@ -195,6 +199,8 @@ static PyObject **reference(PyObject *module, size_t index)
         (PyObject **)&state->output_type,
         (PyObject **)&state->reader_type,
         (PyObject **)&state->writer_type,
+        (PyObject **)&state->file_type,
+        (PyObject **)&state->unfinished_type,
         (PyObject **)&state->channel_type,
         (PyObject **)&state->sandbox_type,
         (PyObject **)&state->awaiter_type,

@@ -17,6 +17,21 @@ static const struct py_source exec_source = {
     .by_io_thread = true,
 };
 
+/* Nobody else has a use for it. */
+static void helper_release(void *core)
+{
+    cws_exec_cancel(core);
+    cws_exec_let_go(core);
+}
+
+static const struct py_source helper_source = {
+    .future = py_command_future,
+    .take = py_command_take,
+    .cancel = py_command_cancel,
+    .release = helper_release,
+    .by_io_thread = true,
+};
+
 static void stand_in_release(void *core)
 {
     cws_exec_unref(core);
@@ -44,6 +59,31 @@ static const struct py_stream_kind stream_kind = {
     .close = stream_close,
 };
 
+/* A py_failure_fn: also an exit code may be one. */
+static int helper_failure(struct py_operation *op, PyObject **out_failure)
+{
+    *out_failure = NULL;
+    if (py_command_is_cancelled((const struct py_command *)op))
+        return 0;
+    if (py_operation_settle(op) < 0)
+        return -1;
+    *out_failure = Py_XNewRef(op->error);
+    return 0;
+}
+
+static void helper_close(const struct py_stream *stream)
+{
+    stream_close(stream);
+    py_operation_cancel(stream->op);
+}
+
+static const struct py_stream_kind helper_kind = {
+    .item = &py_item_bytes,
+    .failure = helper_failure,
+    .gap_error = py_command_gap_error,
+    .close = helper_close,
+};
+
 /* ---- life ----------------------------------------------------------------------------------- */
 
 /* `how` says whether it keeps the output. As py_command_new. */
@@ -51,20 +91,21 @@ static struct py_process *process_make(struct py_state *state, const struct py_s
                                        struct cws_exec *exec, const struct py_command_home *home,
                                        PyObject *words)
 {
-    return (struct py_process *)py_command_new(state->process_type, state, PY_KIND_EXEC, how, exec,
-                                               home, words);
+    enum py_kind kind = home->purpose ? PY_KIND_HELPER : PY_KIND_EXEC;
+    return (struct py_process *)py_command_new(state->process_type, state, kind, how, exec, home,
+                                               words);
 }
 
 PyObject *py_process_new(struct py_state *state, struct cws_exec *exec,
                          const struct py_command_home *home, PyObject *words)
 {
-    struct py_process *process = process_make(state, &exec_source, exec, home, words);
+    const struct py_stream_kind *kind = home->purpose ? &helper_kind : &stream_kind;
+    struct py_process *process =
+        process_make(state, home->purpose ? &helper_source : &exec_source, exec, home, words);
     if (!process)
         return NULL;
-    py_stream_init(&process->streams[PY_STDOUT], &stream_kind, "stdout", &process->base.op,
-                   &exec->out);
-    py_stream_init(&process->streams[PY_STDERR], &stream_kind, "stderr", &process->base.op,
-                   &exec->err);
+    py_stream_init(&process->streams[PY_STDOUT], kind, "stdout", &process->base.op, &exec->out);
+    py_stream_init(&process->streams[PY_STDERR], kind, "stderr", &process->base.op, &exec->err);
     return (PyObject *)process;
 }
 
@@ -92,8 +133,9 @@ static struct py_process *stand_in_for(struct py_process *process)
         return process->stand_in ? process->stand_in : process;
     struct cws_exec *exec = process->base.op.core;
     cws_exec_ref(exec);
-    struct py_process *made = process_make(process->base.op.state, &stand_in_source, exec,
-                                           &process->base.home, process->base.words);
+    struct py_process *made =
+        process_make(process->base.op.state, &stand_in_source, exec, &process->base.home,
+                     process->base.words, process->purpose);
     if (!made)
         return NULL;
     py_input_init(&made->input, stand_in_failure, &made->base.op, &exec->input);
@@ -209,6 +251,12 @@ static PyMethodDef process_methods[] = {
     {NULL},
 };
 
+static PyObject *process_purpose(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *purpose = ((struct py_process *)self)->base.home.purpose;
+    return Py_NewRef(purpose ? purpose : Py_None);
+}
+
 static PyGetSetDef process_getset[] = {
     {"stdout", process_stdout, NULL, PyDoc_STR("Standard output, line by line."), NULL},
     {"stderr", process_stderr, NULL, PyDoc_STR("Standard error, line by line."), NULL},
@@ -220,6 +268,8 @@ static PyGetSetDef process_getset[] = {
     {"_output", process_output, NULL,
      PyDoc_STR("What it has printed: an Output, which does not keep this object."), NULL},
     {"_sandbox", py_command_sandbox, NULL, PyDoc_STR("The SandboxCore it was started by."), NULL},
+    {"_purpose", process_purpose, NULL,
+     PyDoc_STR("What a helper command is a part of; None: it is the user's own."), NULL},
     {"_timeout", py_command_timeout, NULL,
      PyDoc_STR("The time limit in seconds, None without one."), NULL},
     {NULL},

@@ -204,7 +204,9 @@ static PyObject *reader_close(PyObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *reader_chunks(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct py_stream *stream = ((struct py_reader *)self)->stream;
-    return py_operation_check(stream->op) < 0 ? NULL : reader_new(stream, &py_item_text);
+    const struct py_item *item =
+        stream->kind->item == &py_item_bytes ? &py_item_bytes : &py_item_text;
+    return py_operation_check(stream->op) < 0 ? NULL : reader_new(stream, item);
 }
 
 static PyObject *reader_bytes(PyObject *self, PyObject *Py_UNUSED(ignored))

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "py/args.h"
 #include "py/channel.h"
+#include "py/file.h"
 #include "py/kind.h"
 #include "py/process.h"
 #include "py/terminal.h"
@@ -14,8 +15,9 @@ struct py_sandbox {
     struct py_state *state;
     struct cws_sandbox *core; /* made at first use, so that a handle not used yet survives fork() */
     unsigned generation;      /* of `core` */
-    PyObject *failures;  /* shared with the execs of now: fail() fills it and starts a new one */
-    PyObject *closed_by; /* close()'s exception: closed for good */
+    PyObject *failures;   /* shared with the execs of now: fail() fills it and starts a new one */
+    PyObject *closed_by;  /* close()'s exception: closed for good */
+    Py_ssize_t write_max; /* Python's: content up to this size is sent in one message */
     bool is_open;
 };
 
@@ -297,22 +299,21 @@ static int exec_options(PyObject *const *given, struct cws_exec_options *options
 typedef PyObject *new_command_fn(struct py_state *state, struct cws_exec *exec,
                                  const struct py_command_home *home, PyObject *words);
 
-/* The object of a new command. NULL with an exception set. */
-static PyObject *start_command(struct py_sandbox *self, struct cws_sandbox *core, PyObject *words,
-                               PyObject *env, struct cws_exec_options *options,
+/* The object of a new command. `given`: words, environment, purpose. NULL with an exception set. */
+static PyObject *start_command(struct py_sandbox *self, struct cws_sandbox *core,
+                               PyObject *const given[3], struct cws_exec_options *options,
                                new_command_fn *new_command)
 {
+    const struct py_command_home home = {(PyObject *)self, self->failures, closed_by, given[2]};
     /* A tuple: no other thread can change it while its texts are in use. */
-    PyObject *command = PySequence_Tuple(words);
+    PyObject *command = PySequence_Tuple(given[0]);
     PyObject *made = NULL;
     struct cws_exec *exec = NULL;
-    if (command && fill_env(env, options) == 0)
+    if (command && fill_env(given[1], options) == 0)
         exec = start(core, command, options);
     cws_free((void *)(uintptr_t)options->env);
     if (exec)
-        made = new_command(self->state, exec,
-                           &(struct py_command_home){(PyObject *)self, self->failures, closed_by},
-                           command);
+        made = new_command(self->state, exec, &home, command);
     Py_XDECREF(command);
     return made;
 }
@@ -320,18 +321,23 @@ static PyObject *start_command(struct py_sandbox *self, struct cws_sandbox *core
 static PyObject *sandbox_exec(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                               PyObject *kwnames)
 {
-    static const char *const names[] = {"command", "stdin",          "check",
-                                        "timeout", "container",      "cwd",
-                                        "env",     "capture_output", "max_output_bytes"};
-    static const struct py_params params = {"exec", names, 9, 9, 1};
+    static const char *const names[] = {"command",          "stdin",  "check", "timeout",
+                                        "container",        "cwd",    "env",   "capture_output",
+                                        "max_output_bytes", "purpose"};
+    static const struct py_params params = {"exec", names, 10, 10, 1};
     struct py_sandbox *self = (struct py_sandbox *)object;
-    PyObject *given[9];
+    PyObject *given[10];
     struct cws_exec_options options = {0};
     struct cws_sandbox *core = core_of(self);
     if (!core || py_args_parse(&params, args, nargs, kwnames, given) < 0 ||
         exec_options(given + 1, &options) < 0 || fill_kept(given[7], given[8], &options) < 0)
         return NULL;
-    return start_command(self, core, given[0], given[6], &options, py_process_new);
+    PyObject *purpose = given[9] == Py_None ? NULL : given[9];
+    options.is_helper = purpose != NULL;
+    if (purpose && py_kind_check(self->state, PY_KIND_HELPER) < 0)
+        return NULL;
+    return start_command(self, core, (PyObject *[]){given[0], given[6], purpose}, &options,
+                         py_process_new);
 }
 
 static PyObject *sandbox_shell(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
@@ -349,7 +355,33 @@ static PyObject *sandbox_shell(PyObject *object, PyObject *const *args, Py_ssize
         py_terminal_size(given[1], given[2], &options.size) < 0 ||
         common_options(given + 3, &options) < 0)
         return NULL;
-    return start_command(self, core, given[0], given[6], &options, py_terminal_new);
+    return start_command(self, core, (PyObject *[]){given[0], given[6], NULL}, &options,
+                         py_terminal_new);
+}
+
+/* ---- files ---------------------------------------------------------------------------------- */
+
+static PyObject *start_file(PyObject *object, py_file_start_fn *begin, PyObject *const *args,
+                            Py_ssize_t nargs, PyObject *kwnames)
+{
+    struct py_sandbox *self = (struct py_sandbox *)object;
+    const struct py_command_home home = {object, self->failures, closed_by, NULL};
+    struct cws_sandbox *core = core_of(self);
+    if (!core || py_kind_check(self->state, PY_KIND_FILE) < 0)
+        return NULL;
+    return begin(self->state, core, &home, args, nargs, kwnames);
+}
+
+static PyObject *sandbox_read_file(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                                   PyObject *kwnames)
+{
+    return start_file(object, py_file_read, args, nargs, kwnames);
+}
+
+static PyObject *sandbox_write_file(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                                    PyObject *kwnames)
+{
+    return start_file(object, py_file_write, args, nargs, kwnames);
 }
 
 static PyMethodDef sandbox_methods[] = {
@@ -366,12 +398,18 @@ static PyMethodDef sandbox_methods[] = {
     {"exec", (PyCFunction)(void (*)(void))sandbox_exec, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR(
          "exec($self, command, stdin=False, check=False, timeout=None, container='', cwd=None, "
-         "env=None, capture_output=True, max_output_bytes=None)\n--\n\n"
+         "env=None, capture_output=True, max_output_bytes=None, purpose=None)\n--\n\n"
          "Start the command. Returns at once.")},
     {"shell", (PyCFunction)(void (*)(void))sandbox_shell, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("shell($self, command, width, height, timeout=None, container='', cwd=None, "
                "env=None)\n--\n\n"
                "Start the command with a terminal. Returns at once.")},
+    {"read_file", (PyCFunction)(void (*)(void))sandbox_read_file, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("read_file($self, path, timeout=None, container='')\n--\n\n"
+               "Read a whole file. Returns at once.")},
+    {"write_file", (PyCFunction)(void (*)(void))sandbox_write_file, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("write_file($self, path, contents, timeout=None, container='')\n--\n\n"
+               "Write a whole file. Returns at once.")},
     {"stats", sandbox_stats, METH_NOARGS,
      PyDoc_STR("stats($self)\n--\n\nexec_count, completed_ok, completed_nonzero, failures.")},
     {NULL},
@@ -383,6 +421,12 @@ static PyGetSetDef sandbox_getset[] = {
     {NULL},
 };
 
+static PyMemberDef sandbox_members[] = {
+    {"write_max", T_PYSSIZET, offsetof(struct py_sandbox, write_max), 0,
+     PyDoc_STR("For the Python layer: how much content one message may carry; 0 at first.")},
+    {NULL},
+};
+
 static PyType_Slot sandbox_slots[] = {
     {Py_tp_doc,
      (void *)PyDoc_STR(
@@ -391,6 +435,7 @@ static PyType_Slot sandbox_slots[] = {
     {Py_tp_new, sandbox_new},
     {Py_tp_methods, sandbox_methods},
     {Py_tp_getset, sandbox_getset},
+    {Py_tp_members, sandbox_members},
     {Py_tp_traverse, sandbox_traverse},
     {Py_tp_clear, sandbox_clear},
     {Py_tp_dealloc, sandbox_dealloc},

@@ -1,6 +1,7 @@
 #include "py/state.h"
 
 #include "py/wait.h"
+#include "sandbox/file_queue.h"
 
 struct py_state *py_state_new(void)
 {
@@ -22,6 +23,7 @@ void py_state_unref(struct py_state *state)
     if (!state || --state->refs > 0)
         return;
     py_wait_free_spare(state);
+    cws_file_queue_unref(state->unfinished_files);
     PyMem_Free(state);
 }
 

@@ -9,7 +9,14 @@
 #include "py/compat.h"
 
 /* Kinds of operations whose results are made by Python code (kind.h). */
-enum py_kind { PY_KIND_EXEC, PY_KIND_TERMINAL, PY_KIND_WRITE, PY_KINDS };
+enum py_kind {
+    PY_KIND_EXEC,
+    PY_KIND_TERMINAL,
+    PY_KIND_HELPER,
+    PY_KIND_WRITE,
+    PY_KIND_FILE,
+    PY_KINDS
+};
 
 /* The functions that make them; NULL: not configured, or the kind has no such maker. */
 struct py_makers {
@@ -27,6 +34,8 @@ struct py_state {
     PyTypeObject *output_type;
     PyTypeObject *reader_type;
     PyTypeObject *writer_type;
+    PyTypeObject *file_type;
+    PyTypeObject *unfinished_type;
     PyTypeObject *channel_type;
     PyTypeObject *sandbox_type;
     PyTypeObject *awaiter_type;
@@ -46,6 +55,8 @@ struct py_state {
     PyObject *name_get_debug; /* an event loop's method */
 
     struct cws_list bridges; /* all bridges; each is held by its event loop */
+
+    struct cws_file_queue *unfinished_files; /* used by file.c; NULL before the first */
 
     void *spare_waiter;    /* used by wait.c */
     struct cws_loop *loop; /* the I/O thread's loop, once it was used here; see py_state_loop */

@@ -61,6 +61,8 @@ static bool has_ended(const struct cws_exec *exec)
 static void count(struct cws_exec *exec)
 {
     struct cws_sandbox *sandbox = exec->sandbox;
+    if (exec->is_helper)
+        return;
     bool is_failure = exec->end != CWS_EXEC_EXITED || (exec->check && exec->exit_code != 0);
     if (is_failure)
         atomic_fetch_add(&sandbox->failures, 1);
@@ -353,13 +355,15 @@ enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exe
     exec->with_stdin = options->with_stdin || options->tty;
     exec->tty = options->tty;
     exec->check = options->check;
+    exec->is_helper = options->is_helper;
     exec->timeout_s = options->timeout_s;
     exec->start_task.run = run_start;
     exec->cancel_task.run = run_cancel;
     cws_tenant_init(&exec->loop_only.tenant, &tenant_kind);
     cws_timer_init(&exec->loop_only.timer, on_timer);
     atomic_init(&exec->shared.phase, CWS_PHASE_LIVE);
-    atomic_fetch_add(&sandbox->exec_count, 1);
+    if (!exec->is_helper)
+        atomic_fetch_add(&sandbox->exec_count, 1);
     *out_exec = exec;
     cws_loop_post_here(sandbox->loop, &exec->start_task);
     return CWS_OK;

@@ -43,6 +43,7 @@ struct cws_exec {
     bool with_stdin;
     bool tty;         /* it has a terminal, and with_stdin */
     bool check;       /* an exit code other than 0 counts among the failures */
+    bool is_helper;   /* not counted: what it does is a part of something else */
     double timeout_s; /* negative: none */
 
     /* Valid once the future is done: */
@@ -79,6 +80,7 @@ struct cws_exec_options {
     bool tty;                  /* it gets a terminal, which brings input with it … */
     struct cws_exec_size size; /* … of this size */
     bool check;       /* an exit code other than 0 is a failure to whoever starts the command */
+    bool is_helper;   /* not counted: what it does is a part of something else */
     double timeout_s; /* counts from the moment the exec is sent; negative: none */
     const struct cws_exec_variable *env;
     size_t env_count;

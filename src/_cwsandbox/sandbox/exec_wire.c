@@ -7,6 +7,7 @@
 #include "proto/generated/sandbox.pb-c.h"
 #include "proto/unpack.h"
 #include "sandbox/extensions.h"
+#include "sandbox/field.h"
 
 /* Field numbers of ExecStreamRequest, ExecStreamInit and ExecStreamResize, as tags: of varints
  * where the second part is 0, else of length-delimited fields. */
@@ -33,82 +34,27 @@ enum {
 static const char *const shell_words[] = {"/bin/sh", "-c", "cd -- \"$1\" && shift && exec \"$@\"",
                                           "sh"};
 
-static size_t varint_size(size_t value)
-{
-    size_t size = 1;
-    while (value >= 0x80) {
-        value >>= 7;
-        size++;
-    }
-    return size;
-}
-
-static uint8_t *put_varint(uint8_t *to, size_t value)
-{
-    while (value >= 0x80) {
-        *to++ = (uint8_t)(value | 0x80);
-        value >>= 7;
-    }
-    *to++ = (uint8_t)value;
-    return to;
-}
-
-/* Tag and length of a field; returns the place behind them. */
-static uint8_t *put_header(uint8_t *to, unsigned tag, size_t len)
-{
-    return put_varint(put_varint(to, tag), len);
-}
-
-static size_t header_size(unsigned tag, size_t len)
-{
-    return varint_size(tag) + varint_size(len);
-}
-
-/* A whole field; returns the place behind it. */
-static uint8_t *put_text(uint8_t *to, unsigned tag, const char *text)
-{
-    size_t len = strlen(text);
-    to = put_header(to, tag, len);
-    memcpy(to, text, len);
-    return to + len;
-}
-
-static size_t text_size(unsigned tag, const char *text)
-{
-    size_t len = strlen(text);
-    return header_size(tag, len) + len;
-}
-
-/* A number; 0 is what a field has that is not there. */
-static uint8_t *put_number(uint8_t *to, unsigned tag, unsigned value)
-{
-    return value ? put_varint(put_varint(to, tag), value) : to;
-}
-
-static size_t number_size(unsigned tag, unsigned value)
-{
-    return value ? varint_size(tag) + varint_size(value) : 0;
-}
-
 static size_t variable_size(const struct cws_exec_variable *variable)
 {
-    return text_size(TAG_NAME, variable->name) + text_size(TAG_VALUE, variable->value);
+    return cws_field_text_size(TAG_NAME, variable->name) +
+           cws_field_text_size(TAG_VALUE, variable->value);
 }
 
 static size_t init_size(const struct cws_exec_wire_command *command)
 {
     size_t size = 0;
     for (size_t i = 0; i < command->argc; i++)
-        size += text_size(TAG_COMMAND, command->argv[i]);
+        size += cws_field_text_size(TAG_COMMAND, command->argv[i]);
     for (size_t i = 0; i < command->env_count; i++) {
         size_t len = variable_size(&command->env[i]);
-        size += header_size(TAG_ENV, len) + len;
+        size += cws_field_header_size(TAG_ENV, len) + len;
     }
     if (command->container && *command->container)
-        size += text_size(TAG_CONTAINER, command->container);
+        size += cws_field_text_size(TAG_CONTAINER, command->container);
     if (command->tty)
-        size += number_size(TAG_TTY, true) + number_size(TAG_TTY_WIDTH, command->size.width) +
-                number_size(TAG_TTY_HEIGHT, command->size.height);
+        size += cws_field_number_size(TAG_TTY, true) +
+                cws_field_number_size(TAG_TTY_WIDTH, command->size.width) +
+                cws_field_number_size(TAG_TTY_HEIGHT, command->size.height);
     return size;
 }
 
@@ -121,18 +67,18 @@ enum cws_status cws_exec_wire_init(const struct cws_exec_wire_command *command, 
         return CWS_NO_MEMORY;
     uint8_t *at = bytes;
     for (size_t i = 0; i < command->argc; i++)
-        at = put_text(at, TAG_COMMAND, command->argv[i]);
+        at = cws_field_put_text(at, TAG_COMMAND, command->argv[i]);
     for (size_t i = 0; i < command->env_count; i++) {
-        at = put_header(at, TAG_ENV, variable_size(&command->env[i]));
-        at = put_text(at, TAG_NAME, command->env[i].name);
-        at = put_text(at, TAG_VALUE, command->env[i].value);
+        at = cws_field_put_header(at, TAG_ENV, variable_size(&command->env[i]));
+        at = cws_field_put_text(at, TAG_NAME, command->env[i].name);
+        at = cws_field_put_text(at, TAG_VALUE, command->env[i].value);
     }
     if (command->container && *command->container)
-        at = put_text(at, TAG_CONTAINER, command->container);
+        at = cws_field_put_text(at, TAG_CONTAINER, command->container);
     if (command->tty) {
-        at = put_number(at, TAG_TTY, true);
-        at = put_number(at, TAG_TTY_WIDTH, command->size.width);
-        at = put_number(at, TAG_TTY_HEIGHT, command->size.height);
+        at = cws_field_put_number(at, TAG_TTY, true);
+        at = cws_field_put_number(at, TAG_TTY_WIDTH, command->size.width);
+        at = cws_field_put_number(at, TAG_TTY_HEIGHT, command->size.height);
     }
     assert(at == bytes + size);
     *out_init = bytes;
@@ -142,11 +88,11 @@ enum cws_status cws_exec_wire_init(const struct cws_exec_wire_command *command, 
 
 static size_t target_size(const struct cws_exec_wire_target *target, bool by_shell)
 {
-    size_t size = text_size(TAG_SANDBOX_ID, target->sandbox_id);
+    size_t size = cws_field_text_size(TAG_SANDBOX_ID, target->sandbox_id);
     if (target->cwd)
-        size += text_size(by_shell ? TAG_COMMAND : TAG_CWD, target->cwd);
+        size += cws_field_text_size(by_shell ? TAG_COMMAND : TAG_CWD, target->cwd);
     for (size_t i = 0; by_shell && i < CWS_ARRAY_LEN(shell_words); i++)
-        size += text_size(TAG_COMMAND, shell_words[i]);
+        size += cws_field_text_size(TAG_COMMAND, shell_words[i]);
     return size;
 }
 
@@ -157,15 +103,16 @@ struct cws_block *cws_exec_wire_init_block(const uint8_t *init, size_t init_len,
 {
     bool by_shell = target->cwd && !(target->extensions & CWS_EXTENSION_CWD);
     size_t len = target_size(target, by_shell) + init_len;
-    struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + header_size(TAG_INIT, len) + len);
+    struct cws_block *block =
+        cws_block_new(CWS_FRAME_PREFIX + cws_field_header_size(TAG_INIT, len) + len);
     if (!block)
         return NULL;
-    uint8_t *at = put_header(block->data + CWS_FRAME_PREFIX, TAG_INIT, len);
-    at = put_text(at, TAG_SANDBOX_ID, target->sandbox_id);
+    uint8_t *at = cws_field_put_header(block->data + CWS_FRAME_PREFIX, TAG_INIT, len);
+    at = cws_field_put_text(at, TAG_SANDBOX_ID, target->sandbox_id);
     for (size_t i = 0; by_shell && i < CWS_ARRAY_LEN(shell_words); i++)
-        at = put_text(at, TAG_COMMAND, shell_words[i]);
+        at = cws_field_put_text(at, TAG_COMMAND, shell_words[i]);
     if (target->cwd)
-        at = put_text(at, by_shell ? TAG_COMMAND : TAG_CWD, target->cwd);
+        at = cws_field_put_text(at, by_shell ? TAG_COMMAND : TAG_CWD, target->cwd);
     if (init_len)
         memcpy(at, init, init_len);
     return block;
@@ -173,9 +120,10 @@ struct cws_block *cws_exec_wire_init_block(const uint8_t *init, size_t init_len,
 
 struct cws_block *cws_exec_wire_stdin_block(const uint8_t *data, size_t len)
 {
-    struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + header_size(TAG_STDIN, len) + len);
+    struct cws_block *block =
+        cws_block_new(CWS_FRAME_PREFIX + cws_field_header_size(TAG_STDIN, len) + len);
     if (block) {
-        uint8_t *at = put_header(block->data + CWS_FRAME_PREFIX, TAG_STDIN, len);
+        uint8_t *at = cws_field_put_header(block->data + CWS_FRAME_PREFIX, TAG_STDIN, len);
         if (len)
             memcpy(at, data, len);
     }
@@ -184,19 +132,22 @@ struct cws_block *cws_exec_wire_stdin_block(const uint8_t *data, size_t len)
 
 struct cws_block *cws_exec_wire_close_block(void)
 {
-    struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + header_size(TAG_CLOSE, 0));
+    struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + cws_field_header_size(TAG_CLOSE, 0));
     if (block)
-        put_header(block->data + CWS_FRAME_PREFIX, TAG_CLOSE, 0);
+        cws_field_put_header(block->data + CWS_FRAME_PREFIX, TAG_CLOSE, 0);
     return block;
 }
 
 struct cws_block *cws_exec_wire_resize_block(struct cws_exec_size size)
 {
-    size_t len = number_size(TAG_WIDTH, size.width) + number_size(TAG_HEIGHT, size.height);
-    struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + header_size(TAG_RESIZE, len) + len);
+    size_t len = cws_field_number_size(TAG_WIDTH, size.width) +
+                 cws_field_number_size(TAG_HEIGHT, size.height);
+    struct cws_block *block =
+        cws_block_new(CWS_FRAME_PREFIX + cws_field_header_size(TAG_RESIZE, len) + len);
     if (block) {
-        uint8_t *at = put_header(block->data + CWS_FRAME_PREFIX, TAG_RESIZE, len);
-        put_number(put_number(at, TAG_WIDTH, size.width), TAG_HEIGHT, size.height);
+        uint8_t *at = cws_field_put_header(block->data + CWS_FRAME_PREFIX, TAG_RESIZE, len);
+        cws_field_put_number(cws_field_put_number(at, TAG_WIDTH, size.width), TAG_HEIGHT,
+                             size.height);
     }
     return block;
 }
@@ -211,21 +162,6 @@ static void read_output(const Coreweave__Sandbox__V1__ExecStreamOutput *output,
     frame->len = output->data.len;
 }
 
-/* A varint below 2^28; NULL for a longer one or when the bytes end. */
-static const uint8_t *take_varint(const uint8_t *at, const uint8_t *end, size_t *out_value)
-{
-    size_t value = 0;
-    for (int shift = 0; shift < 28 && at < end; shift += 7) {
-        uint8_t byte = *at++;
-        value |= (size_t)(byte & 0x7f) << shift;
-        if (byte < 0x80) {
-            *out_value = value;
-            return at;
-        }
-    }
-    return NULL;
-}
-
 /*
  * Output is nearly all that comes, and comes in the one plain form every encoder writes: read in
  * place, without the allocations and the copy of a general decoder. Whatever is not exactly that
@@ -238,13 +174,15 @@ bool cws_exec_frame_begin(const uint8_t *data, size_t len, size_t message_len,
     const uint8_t *end = data + len;
     size_t to_come = message_len - len;
     size_t value = 0;
-    if (len < 2 || *data != TAG_OUTPUT || !(data = take_varint(data + 1, end, &value)) ||
+    if (len < 2 || *data != TAG_OUTPUT || !(data = cws_field_take_varint(data + 1, end, &value)) ||
         value != (size_t)(end - data) + to_come)
         return false;
     size_t stream = 0;
-    if (data < end && *data == TAG_STREAM && !(data = take_varint(data + 1, end, &stream)))
+    if (data < end && *data == TAG_STREAM &&
+        !(data = cws_field_take_varint(data + 1, end, &stream)))
         return false;
-    if (data == end || *data != TAG_DATA || !(data = take_varint(data + 1, end, &value)) ||
+    if (data == end || *data != TAG_DATA ||
+        !(data = cws_field_take_varint(data + 1, end, &value)) ||
         value != (size_t)(end - data) + to_come)
         return false;
     *out_frame = (struct cws_exec_frame){
