@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from types import GenericAlias
 from typing import Any, ClassVar, Generic, Literal, TypeVar, final, overload
 
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
 
 from cwsandbox._types.result import ProcessResult
 from cwsandbox._types.terminal import TerminalResult
@@ -30,6 +30,20 @@ def configure(
     *,
     make_value: Callable[[TerminalSession, int, bool], Any],
     make_error: Callable[[TerminalSession, RpcError], BaseException],
+) -> None: ...
+@overload
+def configure(
+    kind: Literal["helper"],
+    *,
+    make_value: Callable[[Process, int, bool], Any],
+    make_error: Callable[[Process, RpcError], BaseException],
+) -> None: ...
+@overload
+def configure(
+    kind: Literal["file"],
+    *,
+    make_value: None = None,
+    make_error: Callable[[FileOperation[Any], RpcError], BaseException],
 ) -> None: ...
 @overload
 def configure(
@@ -177,12 +191,25 @@ class SandboxCore:
         env: dict[str, str] | None = None,
         capture_output: bool = True,
         max_output_bytes: int | None = None,
+        purpose: Any = None,
     ) -> Process:
         """Start the command in ``cwd``, an absolute path. Returns at once; never raises because of the sandbox's state.
 
         ``timeout``, in seconds, counts from the moment the exec is sent. ``TypeError`` if an item is not a str.
         ``env`` sets variables for this command. Without ``capture_output``, only unread output is kept, and it holds
-        the command back. ``max_output_bytes=N`` keeps the first and the last half of N bytes of each stream."""
+        the command back. ``max_output_bytes=N`` keeps the first and the last half of N bytes of each stream. With a
+        ``purpose`` the command is a helper, a part of something else: the makers of kind "helper" make its value and
+        its exceptions, its readers raise those, too, and it ends when it is dropped or a reader of it is closed."""
+    def read_file(
+        self, path: str, timeout: float | None = None, container: str = ""
+    ) -> FileOperation[bytes]:
+        """Read a whole file. Returns at once; never raises because of the sandbox's state."""
+    def write_file(
+        self, path: str, contents: Buffer, timeout: float | None = None, container: str = ""
+    ) -> FileOperation[None]:
+        """Write a whole file, likewise. Beyond 64 KiB the contents are not copied."""
+    write_max: int
+    """For the Python layer: how much content one message may carry; 0 at first."""
     def shell(
         self,
         command: list[str],
@@ -220,6 +247,8 @@ class Process(OperationRef[ProcessResult]):
     @property
     def _sandbox(self) -> SandboxCore: ...
     @property
+    def _purpose(self) -> Any: ...
+    @property
     def _timeout(self) -> float | None: ...
     @property
     def _output(self) -> Output: ...
@@ -255,6 +284,45 @@ class TerminalSession(OperationRef[TerminalResult]):
     def _sandbox(self) -> SandboxCore: ...
     @property
     def _timeout(self) -> float | None: ...
+
+@final
+class FileOperation(OperationRef[_T_co]):
+    """Reading or writing a whole file. Made by ``SandboxCore`` only.
+
+    If one call is not enough it comes out of ``UnfinishedFiles``, and is completed by Python code. A write that is
+    dropped before its end comes out there, too, to be kept until it has ended. A read that is dropped is cancelled.
+    """
+
+    @property
+    def _failure(self) -> RpcError | None:
+        """Why the call was not enough; None for one that was dropped."""
+    @property
+    def _is_write(self) -> bool: ...
+    @property
+    def _path(self) -> str: ...
+    @property
+    def _container(self) -> str: ...
+    @property
+    def _contents(self) -> Any: ...
+    @property
+    def _sandbox(self) -> SandboxCore: ...
+    @property
+    def _timeout(self) -> float | None: ...
+    @property
+    def _time_left(self) -> float | None:
+        """How much of the limit is left, once the call has ended."""
+    def _when_cancelled(self, callback: Callable[[], object], /) -> None:
+        """Called once, on the cancelling thread, if it is cancelled before it is completed."""
+    def _set_result(self, value: Any, /) -> bool: ...
+    def _set_exception(self, exception: BaseException, /) -> bool: ...
+
+@final
+class UnfinishedFiles:
+    """The file operations that Python code has to complete or to keep, as they come: for ``async for``."""
+
+    def __init__(self) -> None: ...
+    def __aiter__(self) -> UnfinishedFiles: ...
+    def __anext__(self) -> Awaitable[FileOperation[Any]]: ...
 
 @final
 class Output:

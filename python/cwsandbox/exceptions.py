@@ -79,6 +79,8 @@ class CWSandboxError(Exception):
     ``transferred`` is set on every failure of ``upload()`` and ``download()``, such as a time limit. It is a
     ``TransferResult`` with what had been copied until then, and ``last_member`` is the path below the top that was
     worked on last.
+
+    ``filepath`` is set on every failure of an operation on a file.
     """
 
     reason: str | None
@@ -87,6 +89,7 @@ class CWSandboxError(Exception):
     exec_result: ProcessResult | None = None
     transferred: TransferResult | None = None
     last_member: str | None = None
+    filepath: str | None = None
 
     def __init__(
         self,

@@ -12,6 +12,8 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf import duration_pb2
+from google.rpc import error_details_pb2, status_pb2
 
 from conformance import protos
 from conformance.loop_thread import LoopThread
@@ -84,6 +86,9 @@ class GrpcPeer:
         self.deadlines: dict[str, list[float | None]] = {}
         self.created: list[Any] = []
         self.deleted: list[str] = []
+        # What ReadFile gives and WriteFile leaves, by path, and their requests.
+        self.files: dict[str, bytes] = {}
+        self.file_requests: list[Any] = []
         # Replaces the reply to a unary method: a coroutine (request, context) -> message.
         self.overrides: dict[str, Callable[[Any, Any], Awaitable[Any]]] = {}
         self.pb = protos.messages()
@@ -120,6 +125,8 @@ class GrpcPeer:
             "GetSandbox": self._get,
             "ListSandboxes": self._list,
             "DeleteSandbox": self._delete,
+            "ReadFile": self._read_file,
+            "WriteFile": self._write_file,
         }
         handlers: dict[str, Any] = {}
         methods = self.pb.DESCRIPTOR.services_by_name["SandboxService"].methods_by_name
@@ -169,6 +176,43 @@ class GrpcPeer:
         self.deleted.append(request.sandbox_id)
         sandbox = self._sandbox(request.sandbox_id, self.pb.STATE_TERMINATING)
         return self.pb.DeleteSandboxResponse(sandbox=sandbox)
+
+    async def _read_file(self, request: Any, context: Any) -> Any:
+        self.file_requests.append(request)
+        content = self.files.get(request.path)
+        if content is None:
+            await self.fail(context, grpc.StatusCode.NOT_FOUND, "CWSANDBOX_FILE_NOT_FOUND")
+        return self.pb.ReadFileResponse(content=content)
+
+    async def _write_file(self, request: Any, context: Any) -> Any:
+        self.file_requests.append(request)
+        self.files[request.path] = request.content
+        return self.pb.WriteFileResponse()
+
+    async def fail(
+        self,
+        context: Any,
+        code: grpc.StatusCode,
+        reason: str | None = None,
+        *,
+        message: str = "no",
+        retry_after: float | None = None,
+        **metadata: str,
+    ) -> None:
+        """End the call with a status and its details."""
+        status = status_pb2.Status(code=code.value[0], message=message)
+        if reason is not None:
+            status.details.add().Pack(
+                error_details_pb2.ErrorInfo(
+                    reason=reason, domain="cwsandbox.com", metadata=metadata
+                )
+            )
+        if retry_after is not None:
+            delay = duration_pb2.Duration()
+            delay.FromNanoseconds(int(retry_after * 1e9))
+            status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+        trailers = (("grpc-status-details-bin", status.SerializeToString()),)
+        await context.abort(code, message, trailers if status.details else ())
 
     async def _stream_exec(self, requests: AsyncIterator[Any], context: Any) -> None:
         self._record("StreamExec", context)

@@ -22,6 +22,10 @@ class ExecError(Exception):
     """args: the process and the RpcError."""
 
 
+class FileError(Exception):
+    """args: the operation and the RpcError."""
+
+
 class WriteError(Exception):
     """args: "closed", "failed" or "ended", and what the command failed of or None."""
 
@@ -64,4 +68,10 @@ def load_configured() -> ModuleType:
         make_error=TerminalError,
     )
     module.configure("write", make_error=WriteError)
+    module.configure("file", make_error=FileError)
+    module.configure(
+        "helper",
+        make_value=lambda process, code, _: process._purpose.value(process, code),
+        make_error=lambda process, error: process._purpose.error(error),
+    )
     return module

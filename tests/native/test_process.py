@@ -357,8 +357,8 @@ def test_bad_arguments(sandbox: Sandbox, core: ModuleType, channel: Any) -> None
         sandbox.exec(["a"], cwd="/a\0b")
     with pytest.raises(TypeError, match="missing the argument 'command'"):
         sandbox.exec()
-    with pytest.raises(TypeError, match="at most 9 positional"):
-        sandbox.exec(["a"], *[None] * 9)
+    with pytest.raises(TypeError, match="at most 10 positional"):
+        sandbox.exec(["a"], *[None] * 10)
     with pytest.raises(TypeError, match=r"env must be a dict, got \[\]"):
         sandbox.exec(["a"], env=[])
     with pytest.raises(ValueError, match="a name in env must not contain a NUL"):

@@ -50,16 +50,12 @@ LATER_MEMBERS = {
     "Sandbox.get_snapshot",
     "Sandbox.get_snapshot_bucket_config",
     "Sandbox.list_snapshots",
-    "Sandbox.read_file",
-    "Sandbox.read_file_streaming",
     "Sandbox.run_from_file",
     "Sandbox.run_from_template",
     "Sandbox.session",
     "Sandbox.set_snapshot_bucket_config",
     "Sandbox.snapshot",
     "Sandbox.stream_logs",
-    "Sandbox.write_file",
-    "Sandbox.write_file_streaming",
 }
 
 LATER_PARAMETERS = {

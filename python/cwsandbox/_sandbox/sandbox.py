@@ -15,6 +15,7 @@ from cwsandbox._messages.command import (
 )
 from cwsandbox._runtime import life, loop
 from cwsandbox._sandbox.creation import Creating
+from cwsandbox._sandbox.files import SandboxFiles
 from cwsandbox._sandbox.terminal import SandboxTerminal
 from cwsandbox._sandbox.transfer import SandboxTransfer
 from cwsandbox._service.connection import connection as connection_of
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @on_demand
-class Sandbox(SandboxTransfer, SandboxTerminal):
+class Sandbox(SandboxFiles, SandboxTransfer, SandboxTerminal):
     """One sandbox: create it, run commands in it, stop it.
 
     ``Sandbox(...)`` sends nothing; the sandbox is created by ``start()``, by entering it as a context manager, or by

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from cwsandbox._cwsandbox import Process, RpcError, TerminalSession
+    from cwsandbox._cwsandbox import Process, RpcError, SandboxCore, TerminalSession
     from cwsandbox._service.rpc import Unpack
     from cwsandbox._types.error import FieldViolation
 
@@ -210,9 +210,9 @@ def command_exception(
             f"Part of the output of command {name} is missing: {error.message}; iterate again to go on behind it"
         )
     if error.kind == "frame":
-        return _frame_exception(error, name)
+        return frame_exception(error, name)
     if error.failure is not None:
-        return _of_this_command(error.failure)
+        return own_exception(error.failure)
     if error.kind == "closed":
         return exc.SandboxNotRunningError(f"Command {name} failed: the sandbox has been stopped")
     if error.code == Code.DEADLINE_EXCEEDED:
@@ -222,7 +222,7 @@ def command_exception(
     return to_exception(failure, operation=f"Command {name}")
 
 
-def _frame_exception(error: RpcError, name: str) -> exc.SandboxError:
+def frame_exception(error: RpcError, name: str) -> exc.SandboxError:
     code = error.code_text or ""
     if code in _STREAM_CLASSES:
         cls, guidance = _STREAM_CLASSES[code]
@@ -232,7 +232,8 @@ def _frame_exception(error: RpcError, name: str) -> exc.SandboxError:
     return exc.SandboxExecutionError(f"Command {name} failed: {text}", reason=code or None)
 
 
-def _of_this_command(failure: BaseException) -> BaseException:
+def own_exception(failure: BaseException) -> BaseException:
+    """The same failure, as an object of its own."""
     # All commands that waited for the sandbox get the same failure; each needs one that can carry its own output.
     # Each write of a command that has failed gets the command's, and a traceback of its own.
     cls = type(failure)
@@ -251,6 +252,12 @@ def _says_not_running(failure: BaseException) -> bool:
     """Whether this is a service's word on the sandbox, and not on itself or the way to it."""
     kinds = (exc.SandboxNotRunningError, exc.SandboxNotFoundError)
     return isinstance(failure, kinds) and not isinstance(failure, exc.SandboxUnavailableError)
+
+
+def note_not_running(failure: BaseException, sandbox: SandboxCore) -> None:
+    """After a failure that says so: the next operation has the sandbox asked first."""
+    if _says_not_running(failure) and sandbox.is_open:
+        sandbox.fail(failure)
 
 
 def details_of(error: RpcError, unpack: Unpack) -> ErrorInfo:
@@ -299,9 +306,8 @@ class Hooks:
         raised = command_exception(
             error, command.command, command._timeout, details_of(error, self._unpack)
         )
-        if error.kind == "status" and _says_not_running(raised) and command._sandbox.is_open:
-            # The next command has it asked first.
-            command._sandbox.fail(raised)
+        if error.kind == "status":
+            note_not_running(raised, command._sandbox)
         return raised
 
     def make_write_error(self, reason: str, failure: BaseException | None) -> BaseException:
@@ -310,7 +316,7 @@ class Hooks:
                 "Cannot resize the terminal: the terminal session has ended"
             )
         if failure is not None and not isinstance(failure, exc.SandboxExecutionError):
-            return _of_this_command(failure)  # whoever tries again what was lost must know it
+            return own_exception(failure)  # whoever tries again what was lost must know it
         states: Mapping[str, str] = {
             "closed": "is closed",
             "failed": "has failed, the command has ended",

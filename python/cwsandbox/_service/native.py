@@ -10,6 +10,7 @@ from cwsandbox import _cwsandbox
 from cwsandbox._cwsandbox import Promise, SandboxCore
 from cwsandbox._runtime import life
 from cwsandbox._service.errors import Hooks
+from cwsandbox._service.file_errors import FileHooks
 from cwsandbox._types.result import ProcessResult
 
 __all__ = ["Promise", "SandboxCore"]
@@ -20,5 +21,12 @@ _cwsandbox.configure(
     "terminal", make_value=_hooks.make_terminal_result, make_error=_hooks.make_terminal_error
 )
 _cwsandbox.configure("write", make_error=_hooks.make_write_error)
+_file_hooks = FileHooks(_cwsandbox._message_unpack)
+_cwsandbox.configure("file", make_error=_file_hooks.make_error)
+_cwsandbox.configure(
+    "helper",
+    make_value=_file_hooks.make_helper_value,
+    make_error=_file_hooks.make_helper_error,
+)
 life.install()
 life.when_exiting(_cwsandbox.shutdown)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     _C = TypeVar("_C")
 
 # Where the annotations of what is public have their names from, beside their own module: what is public, too.
-_SOURCES = (__name__.partition(".")[0], "collections.abc", "typing", "datetime")
+_SOURCES = (__name__.partition(".")[0], "collections.abc", "typing", "datetime", "pathlib")
 
 
 def on_demand(thing: _C) -> _C:

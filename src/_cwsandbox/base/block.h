@@ -19,7 +19,7 @@ struct cws_block {
     struct cws_list node;                                          /* in the queue of its owner */
     void (*settled)(struct cws_block *block, enum cws_status how); /* NULL: free the block */
     void *owner;                                                   /* for `settled` */
-    size_t len;          /* bytes in `data` */
+    size_t len;                                                    /* bytes in `data` */
     const uint8_t *tail; /* the bytes that follow those; borrowed */
     size_t tail_len;
     size_t off; /* bytes already taken from the front */

@@ -45,10 +45,10 @@ struct cws_call *cws_call_start(struct cws_channel *channel, const struct cws_ca
                                 const struct cws_call_events *events, void *ctx);
 
 /* Queues one message: block->data holds CWS_FRAME_PREFIX bytes, which are filled in here, then
- * the message, whose end may be the block's tail. Takes the block over. It is settled with CWS_OK once flow control has let it pass to
- * the connection; the first message is settled only when the call can no longer be sent again
- * elsewhere. Otherwise it is settled with CWS_CLOSED. Either may happen from inside this call or
- * later, on the loop thread. */
+ * the message, whose end may be the block's tail. Takes the block over. It is settled with CWS_OK
+ * once flow control has let it pass to the connection; the first message is settled only when the
+ * call can no longer be sent again elsewhere. Otherwise it is settled with CWS_CLOSED. Either may
+ * happen from inside this call or later, on the loop thread. */
 void cws_call_send(struct cws_call *call, struct cws_block *message);
 
 /* Ends the request after the messages that are queued. */

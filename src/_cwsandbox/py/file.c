@@ -184,7 +184,7 @@ static void leave_write(struct py_file *file)
     }
     left->content = file->content;
     left->is_left = true; /* UnfinishedFiles takes this reference over */
-    cws_file_queue_push(core->unfinished, core, false);
+    cws_file_leave(core);
 }
 
 /* What was made before fork() stays as it is. */
@@ -399,13 +399,14 @@ static PyObject *file_sandbox(PyObject *self, void *Py_UNUSED(closure))
 
 static PyMethodDef file_methods[] = {
     {"_set_result", file_set_result, METH_O,
-     PyDoc_STR("_set_result($self, value)\n--\n\nComplete it, after it came out of "
+     PyDoc_STR("_set_result($self, value, /)\n--\n\nComplete it, after it came out of "
                "UnfinishedFiles. False when it had ended.")},
     {"_set_exception", file_set_exception, METH_O,
-     PyDoc_STR("_set_exception($self, exception)\n--\n\nFail it, likewise.")},
+     PyDoc_STR("_set_exception($self, exception, /)\n--\n\nFail it, likewise.")},
     {"_when_cancelled", file_when_cancelled, METH_O,
-     PyDoc_STR("_when_cancelled($self, callback)\n--\n\nCall this, on the cancelling thread, if it "
-               "is cancelled before it is completed.")},
+     PyDoc_STR(
+         "_when_cancelled($self, callback, /)\n--\n\nCall this, on the cancelling thread, if it "
+         "is cancelled before it is completed.")},
     {NULL},
 };
 
@@ -505,12 +506,13 @@ static enum py_poll poll_unfinished(PyObject *subject, struct cws_observer *obse
         return PY_POLL_ERROR;
     struct cws_file *core;
     bool is_unfinished;
-    while ((core = cws_file_queue_pop(self->queue, &is_unfinished, observer)) != NULL) {
+    while ((core = cws_file_pop(self->queue, &is_unfinished, observer)) != NULL) {
         *out_value = object_of(core, is_unfinished);
         if (*out_value)
             return PY_POLL_READY;
     }
-    *out_waiters = &self->queue->waiters;
+    if (observer)
+        *out_waiters = &self->queue->waiters;
     return PY_POLL_PENDING;
 }
 

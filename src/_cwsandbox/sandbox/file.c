@@ -44,6 +44,26 @@ static bool may_need_more(const struct cws_file *file)
            details_name(status, "google.rpc.RetryInfo");
 }
 
+/* The queue has a reference of its own. */
+static void put_into_queue(struct cws_file *file, bool is_unfinished)
+{
+    cws_file_ref(file);
+    if (!cws_file_queue_push(file->unfinished, &file->place, is_unfinished))
+        cws_file_unref(file);
+}
+
+void cws_file_leave(struct cws_file *file)
+{
+    put_into_queue(file, false);
+}
+
+struct cws_file *cws_file_pop(struct cws_file_queue *queue, bool *out_unfinished,
+                              struct cws_observer *observer)
+{
+    struct cws_file_place *place = cws_file_queue_pop(queue, out_unfinished, observer);
+    return place ? cws_container_of(place, struct cws_file, place) : NULL;
+}
+
 /* Nothing happens when it has ended. */
 static void end_file(struct cws_file *file, enum cws_file_end end)
 {
@@ -58,7 +78,7 @@ static void end_file(struct cws_file *file, enum cws_file_end end)
         atomic_load(&file->phase) == CWS_PHASE_LIVE) {
         file->end = end;
         /* The reference of the loop is kept until cws_file_finish. */
-        cws_file_queue_push(file->unfinished, file, true);
+        put_into_queue(file, true);
         return;
     }
     file->end = cws_phase_end(&file->phase) ? CWS_FILE_CANCELLED : end;
@@ -212,7 +232,8 @@ static void run_start(struct cws_task *task)
 static void run_cancel(struct cws_task *task)
 {
     struct cws_file *file = cws_container_of(task, struct cws_file, cancel_task);
-    cws_file_queue_remove(file->unfinished, file);
+    if (cws_file_queue_remove(file->unfinished, &file->place))
+        cws_file_unref(file); /* the queue's */
     end_file(file, CWS_FILE_CANCELLED);
     cws_file_unref(file); /* the task's */
 }

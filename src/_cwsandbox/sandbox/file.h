@@ -89,6 +89,16 @@ void cws_file_unref(struct cws_file *file); /* NULL is allowed */
  * one. False: it had ended already. Not after it was taken from the queue. */
 bool cws_file_cancel(struct cws_file *file);
 
+/* Any thread: nobody follows the operation any more. It goes on, and is put into its queue, for
+ * somebody there to keep what it has borrowed. */
+void cws_file_leave(struct cws_file *file);
+
+/* Any thread: the first operation in the queue, with the queue's reference. *out_unfinished: its
+ * call was not enough, and the caller is to do the rest. Otherwise it was left, and its call may be
+ * under way still. NULL if there is none; `observer` as for cws_file_queue_pop. */
+struct cws_file *cws_file_pop(struct cws_file_queue *queue, bool *out_unfinished,
+                              struct cws_observer *observer);
+
 /* Any thread, once, for who has taken it from the queue unfinished: the rest is done. The loop
  * thread completes the future. */
 void cws_file_finish(struct cws_file *file);

@@ -1,8 +1,6 @@
 #include "sandbox/file_queue.h"
 
 #include "base/alloc.h"
-#include "sandbox/file.h"
-
 struct cws_file_queue *cws_file_queue_new(void)
 {
     struct cws_file_queue *queue = cws_malloc(sizeof(*queue));
@@ -28,40 +26,41 @@ void cws_file_queue_unref(struct cws_file_queue *queue)
     cws_free(queue);
 }
 
-void cws_file_queue_push(struct cws_file_queue *queue, struct cws_file *file, bool is_unfinished)
+bool cws_file_queue_push(struct cws_file_queue *queue, struct cws_file_place *place,
+                         bool is_unfinished)
 {
     cws_waiters_lock(&queue->waiters);
-    file->place.is_unfinished |= is_unfinished;
-    if (cws_list_is_empty(&file->place.node)) {
-        cws_file_ref(file);
-        cws_list_push_back(&queue->places, &file->place.node);
+    bool is_new = cws_list_is_empty(&place->node);
+    place->is_unfinished |= is_unfinished;
+    if (is_new) {
+        cws_list_push_back(&queue->places, &place->node);
         cws_waiters_notify_lock_held(&queue->waiters);
     }
     cws_waiters_unlock(&queue->waiters);
+    return is_new;
 }
 
-void cws_file_queue_remove(struct cws_file_queue *queue, struct cws_file *file)
+bool cws_file_queue_remove(struct cws_file_queue *queue, struct cws_file_place *place)
 {
     cws_waiters_lock(&queue->waiters);
-    bool was_there = !cws_list_is_empty(&file->place.node);
-    cws_list_remove(&file->place.node);
+    bool was_there = !cws_list_is_empty(&place->node);
+    cws_list_remove(&place->node);
     cws_waiters_unlock(&queue->waiters);
-    if (was_there)
-        cws_file_unref(file);
+    return was_there;
 }
 
-struct cws_file *cws_file_queue_pop(struct cws_file_queue *queue, bool *out_unfinished,
-                                    struct cws_observer *observer)
+struct cws_file_place *cws_file_queue_pop(struct cws_file_queue *queue, bool *out_unfinished,
+                                          struct cws_observer *observer)
 {
-    struct cws_file *file = NULL;
+    struct cws_file_place *place = NULL;
     cws_waiters_lock(&queue->waiters);
     struct cws_list *node = cws_list_pop_front(&queue->places);
     if (node) {
-        file = cws_list_entry(node, struct cws_file, place.node);
-        *out_unfinished = file->place.is_unfinished;
+        place = cws_list_entry(node, struct cws_file_place, node);
+        *out_unfinished = place->is_unfinished;
     } else if (observer) {
         cws_waiters_add_lock_held(&queue->waiters, observer);
     }
     cws_waiters_unlock(&queue->waiters);
-    return file;
+    return place;
 }

@@ -8,8 +8,6 @@
 #include "base/status.h"
 #include "io/waiters.h"
 
-struct cws_file;
-
 /* Embedded in each operation; guarded by the queue's lock. */
 struct cws_file_place {
     struct cws_list node;
@@ -27,13 +25,13 @@ struct cws_file_queue *cws_file_queue_new(void);
 void cws_file_queue_ref(struct cws_file_queue *queue);
 void cws_file_queue_unref(struct cws_file_queue *queue); /* NULL is allowed */
 
-/* Puts it at the end, with a reference of the queue's own, unless it is there already.
- * `is_unfinished`: its call has ended and was not enough. */
-void cws_file_queue_push(struct cws_file_queue *queue, struct cws_file *file, bool is_unfinished);
-/* Takes it out, wherever it is; harmless if it is not there. */
-void cws_file_queue_remove(struct cws_file_queue *queue, struct cws_file *file);
-/* The first one, with the queue's reference. *out_unfinished: as in the push; false if its call is
- * still under way, or has ended for good. NULL if there is none: then `observer` (may be NULL) was
- * registered; cws_waiters_remove(&queue->waiters, observer) unregisters it. */
-struct cws_file *cws_file_queue_pop(struct cws_file_queue *queue, bool *out_unfinished,
-                                    struct cws_observer *observer);
+/* Puts it at the end. False if it is there already. `is_unfinished`: its call has ended and was not
+ * enough. */
+bool cws_file_queue_push(struct cws_file_queue *queue, struct cws_file_place *place,
+                         bool is_unfinished);
+/* Takes it out, wherever it is. False if it was not there. */
+bool cws_file_queue_remove(struct cws_file_queue *queue, struct cws_file_place *place);
+/* The first one. *out_unfinished: as in the push. NULL if there is none: then `observer` (may be
+ * NULL) was registered; cws_waiters_remove(&queue->waiters, observer) unregisters it. */
+struct cws_file_place *cws_file_queue_pop(struct cws_file_queue *queue, bool *out_unfinished,
+                                          struct cws_observer *observer);
