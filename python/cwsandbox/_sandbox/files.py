@@ -94,7 +94,7 @@ class SandboxFiles(SandboxCreation):
     def _write_large(
         self, core: SandboxCore, path: str, content: memoryview, limit: float | None, name: str
     ) -> OperationRef[None]:
-        from cwsandbox._lifecycle import transfers
+        from cwsandbox._lifecycle import files as transfers
 
         if content.nbytes > files.FILE_MAX:
             driver = self._driving()
@@ -174,12 +174,13 @@ class SandboxFiles(SandboxCreation):
                 blocks = iter(lambda: local.read(1 << 20), b"")
                 sandbox.write_file_streaming("/work/data.bin", blocks).result()
         """
-        from cwsandbox._lifecycle import sources, transfers
+        from cwsandbox._lifecycle import file_sources
+        from cwsandbox._lifecycle import files as transfers
         from cwsandbox._runtime.here import submit_here
         from cwsandbox._service.file_errors import Writing
 
         path = _path(filepath)
-        sources.check(source)
+        file_sources.check(source)
         limit = self._limit(timeout_seconds)
         core = self._place()
         writing = Writing(path, limit)
@@ -191,7 +192,7 @@ class SandboxFiles(SandboxCreation):
             purpose=writing,
         )
         self._see_to(core)
-        submit = submit_here if sources.is_async(source) else loop.submit
+        submit = submit_here if file_sources.is_async(source) else loop.submit
         return submit(lambda: transfers.upload(process, writing, source))
 
     # ---- how they begin ----
@@ -221,7 +222,7 @@ _is_served = False
 
 def _serve() -> None:
     global _is_served
-    from cwsandbox._lifecycle import transfers
+    from cwsandbox._lifecycle import files as transfers
 
     transfers.serve()
     _is_served = True

@@ -133,9 +133,8 @@ static struct py_process *stand_in_for(struct py_process *process)
         return process->stand_in ? process->stand_in : process;
     struct cws_exec *exec = process->base.op.core;
     cws_exec_ref(exec);
-    struct py_process *made =
-        process_make(process->base.op.state, &stand_in_source, exec, &process->base.home,
-                     process->base.words);
+    struct py_process *made = process_make(process->base.op.state, &stand_in_source, exec,
+                                           &process->base.home, process->base.words);
     if (!made)
         return NULL;
     py_input_init(&made->input, stand_in_failure, &made->base.op, &exec->input);

@@ -14,8 +14,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from cwsandbox import _cwsandbox
-from cwsandbox._lifecycle.sources import pieces_of
-from cwsandbox._messages import files
+from cwsandbox._lifecycle.file_sources import pieces_of
+from cwsandbox._messages import files as wire
 from cwsandbox._runtime import life, loop
 from cwsandbox._service import errors, retry
 from cwsandbox._service.file_errors import Reading, Writing, call_exception, too_large
@@ -104,14 +104,14 @@ def _exception(operation: FileOperation[Any], failure: RpcFailure) -> SandboxErr
 
 def _note_limit(core: SandboxCore, failure: RpcFailure) -> None:
     """Remember what the service takes in one message, if it says so."""
-    limit = files.size_in(failure.info.metadata, "max_size_bytes")
+    limit = wire.size_in(failure.info.metadata, "max_size_bytes")
     if limit:
-        core.write_max = min(limit, files.MESSAGE_MAX)
+        core.write_max = min(limit, wire.MESSAGE_MAX)
 
 
 def message_max(core: SandboxCore) -> int:
     """How much content is written with one message."""
-    return core.write_max or files.MESSAGE_MAX_DEFAULT
+    return core.write_max or wire.MESSAGE_MAX_DEFAULT
 
 
 # ---- reading ----
@@ -124,8 +124,8 @@ async def _read(operation: FileOperation[Any]) -> bytes:
     failure = _failure(operation)
     if failure.trusted_reason == _TOO_LARGE:
         _note_limit(operation._sandbox, failure)
-        size = files.size_in(failure.info.metadata, "size_bytes")
-        if size is None or size > files.FILE_MAX:
+        size = wire.size_in(failure.info.metadata, "size_bytes")
+        if size is None or size > wire.FILE_MAX:
             raise _exception(operation, failure)
         return await _read_by_command(operation, size)
     if failure.code == Code.RESOURCE_EXHAUSTED:
@@ -153,9 +153,9 @@ async def _read_again(operation: FileOperation[Any], failure: RpcFailure) -> byt
 
 
 async def _read_by_command(operation: FileOperation[Any], size: int | None) -> bytes:
-    reading = Reading(operation._path, operation._timeout, size, files.FILE_MAX)
+    reading = Reading(operation._path, operation._timeout, size, wire.FILE_MAX)
     process = operation._sandbox.exec(
-        files.read_command(operation._path, limited=not size),
+        wire.read_command(operation._path, limited=not size),
         timeout=operation._timeout,
         container=operation._container,
         purpose=reading,
@@ -189,7 +189,7 @@ def _is_about_messages(failure: RpcFailure) -> bool:
 
 async def refuse_size(path: str, size: int) -> None:
     """For content that is too large however it is sent."""
-    raise too_large(path, size, files.FILE_MAX, "write_file")
+    raise too_large(path, size, wire.FILE_MAX, "write_file")
 
 
 async def write_by_command(
@@ -198,7 +198,7 @@ async def write_by_command(
     """Write content of a known size through the standard input of a command."""
     writing = Writing(path, timeout)
     process = core.exec(
-        files.write_command(path, content.nbytes),
+        wire.write_command(path, content.nbytes),
         stdin=True,
         timeout=timeout,
         container=container,
