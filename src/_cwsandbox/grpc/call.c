@@ -450,7 +450,7 @@ bool cws_call_open(struct cws_call *call, struct cws_pool_connection *connection
     call->arrivals_before = cws_h2_conn_arrivals(conn);
     watch_if_long(call, left_ns);
     if (call->holds_back)
-        cws_h2_stream_set_manual_credit(call->stream);
+        cws_h2_stream_set_manual_credit(call->stream, true);
     call->unpaid = 0;
     call->attempts++;
     call->busy++;

@@ -59,6 +59,12 @@ struct cws_server_options {
 /* A connection is ended if its client has not sent the HTTP/2 preface within this time. */
 #define CWS_SERVER_PREFACE_NS (10 * CWS_NS_PER_S)
 
+/* Large requests. A message that does not fit into a stream's window counts with its full length,
+ * from its beginning until it was handed to a method that gives back credit itself, otherwise until
+ * its call has ended. All of a connection may have LARGE_REQUESTS bytes together. One that does not
+ * fit in waits, held back by its stream's window. */
+#define CWS_SERVER_LARGE_REQUESTS ((size_t)256 << 20)
+
 /* Strangers. At most MAX_STRANGERS connections are kept; one more ends the oldest, so that
  * strangers cannot keep anyone out. Within STRANGER_NS and STRANGER_CALLS calls one call must be
  * admitted. A stranger's header list may have STRANGER_HEADER_LIST bytes, that of an admitted

@@ -14,7 +14,9 @@ struct cws_server_call {
     void *user;
     struct cws_buf headers; /* name NUL value NUL … */
     struct cws_frame_reader reader;
-    size_t early_credit; /* window given back before the method was handed the message */
+    struct cws_claim claim; /* of a large message */
+    size_t withheld;        /* window that is given back once the claim is granted */
+    size_t early_credit;    /* window given back before the method was handed the message */
     uint64_t deadline_ns;
     struct cws_timer deadline;
     enum cws_grpc_code code;                /* what it was finished with */
@@ -49,6 +51,7 @@ static void conclude(struct cws_server_call *call, enum cws_grpc_code why)
     call->closed = true;
     call->server->call_count--;
     cws_timer_cancel(call->server->loop, &call->deadline);
+    cws_claim_end(&call->claim);
     if (call->started)
         call->method->closed(call, why);
 }
@@ -246,7 +249,7 @@ static void begin(struct cws_server_call *call)
         return;
     }
     if (call->method->manual_credit)
-        cws_h2_stream_set_manual_credit(call->stream);
+        cws_h2_stream_set_manual_credit(call->stream, true);
     if (cws_timer_set(call->server->loop, &call->deadline, call->deadline_ns) != CWS_OK) {
         refuse(call, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory");
         return;
@@ -300,6 +303,31 @@ static void message_failed(struct cws_server_call *call, enum cws_status status)
     }
 }
 
+static void on_granted(struct cws_claim *claim)
+{
+    struct cws_server_call *call = cws_container_of(claim, struct cws_server_call, claim);
+    if (!call->stream)
+        return;
+    cws_h2_stream_set_manual_credit(call->stream, call->method->manual_credit);
+    cws_h2_stream_consume(call->stream, call->withheld);
+    call->withheld = 0;
+}
+
+/* A message has begun, or goes on, that does not fit into the window. While there is no room for
+ * all of it, the window stays closed. */
+static void claim_room(struct cws_server_call *call)
+{
+    if (call->claim.allowance || !cws_frame_is_partial(&call->reader) ||
+        call->reader.need <= CWS_SERVER_REQUEST_WINDOW)
+        return;
+    size_t len = call->reader.need;
+    if (len > CWS_SERVER_LARGE_REQUESTS) /* then it is alone */
+        len = CWS_SERVER_LARGE_REQUESTS;
+    cws_claim_more(&call->claim, &call->connection->requests, len);
+    if (cws_claim_waits(&call->claim))
+        cws_h2_stream_set_manual_credit(call->stream, true);
+}
+
 /* A method with manual credit returns the window for what it was given, message by message. The
  * window for prefixes is returned at once. So is what an unfinished message takes beyond half the
  * window; otherwise a message larger than the window could never arrive. The rest is not returned,
@@ -316,7 +344,10 @@ static void settle_credit(struct cws_server_call *call, size_t received, size_t 
     size_t partial = cws_frame_partial_len(&call->reader);
     size_t prefixes = received + partial_before - delivered - partial;
     size_t early = given_early(partial) - (delivered ? 0 : given_early(partial_before));
-    cws_h2_stream_consume(call->stream, prefixes + early);
+    if (cws_claim_waits(&call->claim))
+        call->withheld += prefixes + early;
+    else
+        cws_h2_stream_consume(call->stream, prefixes + early);
 }
 
 static void on_data(void *ctx, const uint8_t *data, size_t len)
@@ -341,8 +372,16 @@ static void on_data(void *ctx, const uint8_t *data, size_t len)
         delivered += message_len;
         call->method->message(call, message, message_len);
     }
-    if (call->stream && !call->finished && call->method && call->method->manual_credit)
-        settle_credit(call, received, delivered, partial_before);
+    if (call->stream && !call->finished && call->started) {
+        if (delivered && call->method->manual_credit)
+            cws_claim_end(&call->claim);
+        bool waited = cws_claim_waits(&call->claim);
+        claim_room(call);
+        if (call->method->manual_credit)
+            settle_credit(call, received, delivered, partial_before);
+        else if (waited)
+            call->withheld += received;
+    }
     leave(call);
 }
 
@@ -408,6 +447,7 @@ void cws_server_call_begin(struct cws_server_connection *connection, struct cws_
     cws_buf_init(&call->headers, CWS_SERVER_HEADER_LIST);
     cws_frame_reader_init(&call->reader, server->max_message);
     cws_timer_init(&call->deadline, on_deadline);
+    call->claim.granted = on_granted;
     server->call_count++;
     cws_h2_stream_set_events(stream, &stream_events, call);
 }

@@ -94,6 +94,8 @@ void cws_server_accept(void *ctx, struct cws_transport *transport)
     }
     c->server = server;
     c->accepted_ns = cws_clock_now_ns();
+    cws_allowance_init(&c->requests, server->loop, CWS_SERVER_LARGE_REQUESTS,
+                       CWS_SERVER_REQUEST_WINDOW, CWS_NO_DEADLINE);
     cws_timer_init(&c->patience, on_patience_over);
     cws_list_init(&c->stranger_node);
     cws_list_push_back(&server->connections, &c->node);

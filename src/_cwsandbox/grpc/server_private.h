@@ -3,6 +3,7 @@
 
 #include "grpc/server.h"
 #include "h2/conn.h"
+#include "io/allowance.h"
 #include "io/timer.h"
 
 /* How many bytes a client may send ahead of a method that reads slowly. */
@@ -31,7 +32,8 @@ struct cws_server_connection {
     struct cws_timer patience; /* set while the client still has to send something */
     uint64_t accepted_ns;
     bool is_stranger;
-    unsigned tries; /* calls begun while a stranger */
+    unsigned tries;                /* calls begun while a stranger */
+    struct cws_allowance requests; /* for large request messages */
 };
 
 /* Closes and frees it. Not from inside an event of the connection except on_closed. */

@@ -50,9 +50,9 @@ void cws_h2_stream_set_events(struct cws_h2_stream *stream,
     stream->ctx = ctx;
 }
 
-void cws_h2_stream_set_manual_credit(struct cws_h2_stream *stream)
+void cws_h2_stream_set_manual_credit(struct cws_h2_stream *stream, bool manual)
 {
-    stream->manual_credit = true;
+    stream->manual_credit = manual;
 }
 
 void cws_h2_stream_consume(struct cws_h2_stream *stream, size_t n)

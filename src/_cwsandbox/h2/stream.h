@@ -63,8 +63,8 @@ struct cws_h2_stream_events {
 void cws_h2_stream_set_events(struct cws_h2_stream *stream,
                               const struct cws_h2_stream_events *events, void *ctx);
 
-/* From now on the receive window opens by cws_h2_stream_consume instead of when on_data returns. */
-void cws_h2_stream_set_manual_credit(struct cws_h2_stream *stream);
+/* Whether the receive window opens by cws_h2_stream_consume, or before each on_data. */
+void cws_h2_stream_set_manual_credit(struct cws_h2_stream *stream, bool manual);
 void cws_h2_stream_consume(struct cws_h2_stream *stream, size_t n);
 
 /* Server: sends the response's header block. CWS_NO_MEMORY. */

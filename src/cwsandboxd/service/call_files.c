@@ -11,7 +11,7 @@ struct file_call {
     struct cwsd_unary unary;
     struct cwsd_file_task *task;
     /* Reading: */
-    struct cwsd_claim claim;
+    struct cws_claim claim;
     struct cwsd_content content;
     size_t room; /* of the content's memory, what was asked for */
 };
@@ -46,7 +46,7 @@ static void file_closed(struct cwsd_unary *unary)
     struct file_call *call = call_of(unary);
     free_task(call);
     cwsd_content_done(&call->content);
-    cwsd_claim_end(&call->claim);
+    cws_claim_end(&call->claim);
 }
 
 /* A path with a NUL, or not in UTF-8, names no file. It cannot be repeated either. */
@@ -64,10 +64,10 @@ static void on_read_need(void *ctx, size_t len)
 {
     struct file_call *call = ctx;
     call->room += len;
-    cwsd_claim_more(&call->claim, &cwsd_service_of(call->unary.call)->unsent_files, len);
+    cws_claim_more(&call->claim, &cwsd_service_of(call->unary.call)->unsent_files, len);
 }
 
-static void on_granted(struct cwsd_claim *claim)
+static void on_granted(struct cws_claim *claim)
 {
     struct file_call *call = cws_container_of(claim, struct file_call, claim);
     size_t len = call->content.room;
@@ -82,7 +82,7 @@ static void on_granted(struct cwsd_claim *claim)
     fail(call, &fault);
 }
 
-static void on_refused(struct cwsd_claim *claim)
+static void on_refused(struct cws_claim *claim)
 {
     struct file_call *call = cws_container_of(claim, struct file_call, claim);
     struct cwsd_fault fault;

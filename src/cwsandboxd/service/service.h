@@ -4,14 +4,14 @@
  */
 #pragma once
 
+#include "io/allowance.h"
 #include "sandboxes/pool.h"
-#include "service/allowance.h"
 #include "values/fault.h"
 
 /* The ctx of the server. */
 struct cwsd_service {
     struct cwsd_pool *pool;
-    struct cwsd_allowance unsent_files;
+    struct cws_allowance unsent_files;
     const char *token; /* NULL: no token is required, and anyone who can connect may call */
 };
 

@@ -70,7 +70,7 @@ static void test_the_connection_breaks(void **state)
     bed_open(bed);
     bed_request(bed, HOLD_PATH, NULL, NULL);
     struct h2_record *second = bed_request(bed, HOLD_PATH, NULL, NULL);
-    cws_h2_stream_set_manual_credit(second->stream);
+    cws_h2_stream_set_manual_credit(second->stream, true);
     settle(bed->loop);
     served_send(service_nth(&bed->service, 1), 3 << 20);
     served_finish(service_nth(&bed->service, 1), CWS_GRPC_OK,

@@ -161,7 +161,7 @@ static void test_the_deadline_passes_with_an_answer_queued(void **state)
     struct server_bed *bed = *state;
     bed_open(bed);
     struct h2_record *client = bed_request(bed, HOLD_PATH, "grpc-timeout", "20m");
-    cws_h2_stream_set_manual_credit(client->stream);
+    cws_h2_stream_set_manual_credit(client->stream, true);
     settle(bed->loop);
     struct served *served = service_nth(&bed->service, 0);
     served_send(served, 3 << 20);
@@ -268,7 +268,7 @@ static void test_pending_and_drained(void **state)
     struct server_bed *bed = *state;
     bed_open(bed);
     struct h2_record *client = bed_request(bed, HOLD_PATH, NULL, NULL);
-    cws_h2_stream_set_manual_credit(client->stream);
+    cws_h2_stream_set_manual_credit(client->stream, true);
     settle(bed->loop);
     struct served *served = service_nth(&bed->service, 0);
     size_t len = 3 << 20;
@@ -337,6 +337,67 @@ static void test_manual_credit_neither_stalls_nor_gives_too_much(void **state)
     }
 }
 
+/* A message is announced, and a part of it sent. */
+static struct h2_record *send_part(struct server_bed *bed, const char *path, size_t len,
+                                   size_t part)
+{
+    struct h2_record *client = bed_request(bed, path, NULL, NULL);
+    struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + part);
+    assert_non_null(block);
+    memset(block->data, 0, block->len);
+    cws_frame_prefix(block->data, len);
+    cws_h2_stream_send(client->stream, block);
+    settle(bed->loop);
+    return client;
+}
+
+static void send_zeroes(struct h2_record *client, size_t len)
+{
+    struct cws_block *block = cws_block_new(len);
+    assert_non_null(block);
+    memset(block->data, 0, len);
+    cws_h2_stream_send(client->stream, block);
+}
+
+/* However many are sent at once, those that a connection has no room for wait in the client. */
+static void test_large_messages_wait_for_each_other(void **state)
+{
+    static const char *const paths[] = {HOLD_PATH, CREDIT_PATH};
+    const size_t megabyte = 1 << 20, large = 90 * megabyte;
+    struct server_bed *bed = *state;
+    for (size_t i = 0; i < CWS_ARRAY_LEN(paths); i++) {
+        bed_open(bed);
+        struct h2_record *first = send_part(bed, paths[i], large, megabyte);
+        struct h2_record *second = send_part(bed, paths[i], 3 * megabyte, megabyte);
+        struct h2_record *third = send_part(bed, paths[i], large, megabyte);
+        struct h2_record *fourth = send_part(bed, paths[i], large, megabyte);
+        struct h2_record *fifth = send_part(bed, paths[i], large, megabyte);
+        struct h2_record *small = send_part(bed, paths[i], 100000, 100000);
+        assert_int_equal(cws_h2_stream_pending(first->stream), 0);
+        assert_int_equal(cws_h2_stream_pending(second->stream), 0);
+        assert_int_equal(cws_h2_stream_pending(third->stream), 0);
+        assert_int_equal(cws_h2_stream_pending(small->stream), 0);
+        struct h2_record *const waiting[] = {fourth, fifth};
+        for (size_t k = 0; k < CWS_ARRAY_LEN(waiting); k++)
+            assert_in_range(cws_h2_stream_pending(waiting[k]->stream),
+                            megabyte - 2 * REQUEST_WINDOW, megabyte);
+
+        send_zeroes(second, 2 * megabyte); /* what has begun goes on */
+        settle(bed->loop);
+        assert_int_equal(service_nth(&bed->service, 1)->messages, 1);
+
+        h2_reset(first, CWS_H2_CANCEL);
+        settle(bed->loop);
+        assert_int_equal(cws_h2_stream_pending(fourth->stream), 0);
+        assert_true(cws_h2_stream_pending(fifth->stream) > 0);
+        served_finish(service_nth(&bed->service, 2), CWS_GRPC_ABORTED, NULL);
+        RUN_UNTIL(bed->loop, third->closes);
+        settle(bed->loop);
+        assert_int_equal(cws_h2_stream_pending(fifth->stream), 0);
+        bed_close(bed); /* with two in the middle */
+    }
+}
+
 static void use_up_at_once(struct served *served, char event)
 {
     static size_t used_up;
@@ -384,6 +445,7 @@ int main(void)
         CALL_TEST(test_pending_and_drained),
         CALL_TEST(test_manual_credit_neither_stalls_nor_gives_too_much),
         CALL_TEST(test_manual_credit_given_back_inside_message),
+        CALL_TEST(test_large_messages_wait_for_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -218,7 +218,7 @@ static void test_the_peer_goes_away_without_a_word(void **state)
     struct h2_record *client, *server;
     open_with_request(pair, &client, &server);
     struct h2_settled settled = {0};
-    cws_h2_stream_set_manual_credit(server->stream);
+    cws_h2_stream_set_manual_credit(server->stream, true);
     h2_send(client, 0, 2 << 20, &settled); /* more than the window: part of it stays queued */
     settle(pair->loop);
     memory_break(pair->client.transport, CWS_OK, "");
@@ -345,7 +345,7 @@ static void test_free_tells_open_streams(void **state)
     struct h2_record *client, *server;
     open_with_request(pair, &client, &server);
     struct h2_settled settled = {0};
-    cws_h2_stream_set_manual_credit(server->stream);
+    cws_h2_stream_set_manual_credit(server->stream, true);
     h2_send(client, 0, 2 << 20, &settled);
     settle(pair->loop);
     struct h2_record *gone = h2_request(&pair->client, "/gone");

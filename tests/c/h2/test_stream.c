@@ -203,7 +203,7 @@ static void test_an_early_answer_ends_the_request(void **state)
     struct h2_record *client, *server;
     struct h2_settled settled = {0};
     open_request(pair, &client, &server);
-    cws_h2_stream_set_manual_credit(server->stream);
+    cws_h2_stream_set_manual_credit(server->stream, true);
     h2_send_all(client, 4 << 20, 64 << 10, &settled);
     settle(pair->loop);
     struct cws_h2_field fields[] = {cws_h2_field_of(":status", "200"),
@@ -280,7 +280,7 @@ static void check_manual_credit(struct h2_pair *pair, struct h2_record *sender,
                                 struct h2_record *receiver, size_t window)
 {
     size_t len = 10 * window;
-    cws_h2_stream_set_manual_credit(receiver->stream);
+    cws_h2_stream_set_manual_credit(receiver->stream, true);
     h2_send_all(sender, len, 10000, NULL);
     settle(pair->loop);
     assert_int_equal(receiver->data_len, window);
@@ -330,7 +330,7 @@ static void test_the_window_grows_with_what_is_delivered(void **state)
     h2_respond(server);
     h2_send_all(server, MANY_BYTES, 100000, NULL);
     RUN_UNTIL(pair->loop, client->data_len == MANY_BYTES);
-    cws_h2_stream_set_manual_credit(client->stream);
+    cws_h2_stream_set_manual_credit(client->stream, true);
     h2_send_all(server, MANY_BYTES, 100000, NULL);
     settle(pair->loop);
     assert_true(client->data_len - MANY_BYTES > 8 * window);
@@ -376,8 +376,8 @@ static void test_the_client_resets(void **state)
     struct h2_record *client, *server;
     struct h2_settled up = {0}, down = {0};
     open_request(pair, &client, &server);
-    cws_h2_stream_set_manual_credit(server->stream);
-    cws_h2_stream_set_manual_credit(client->stream);
+    cws_h2_stream_set_manual_credit(server->stream, true);
+    cws_h2_stream_set_manual_credit(client->stream, true);
     h2_respond(server);
     h2_send_all(client, 4 << 20, 1 << 20, &up);
     h2_send_all(server, 4 << 20, 1 << 20, &down);
