@@ -31,7 +31,7 @@ _READ = (
 refuse_directory "$1"
 @COPY@ && exit 0
 code=$?
-[ -e "$file" ] || [ -L "$file" ] || exit 2
+[ -e "$file" ] || exit 2
 exit $((code == 2 || code == 3 ? 1 : code))
 """
 )
