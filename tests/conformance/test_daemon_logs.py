@@ -38,8 +38,10 @@ def daemon(folder: Path) -> Iterator[Daemon]:
 
 @pytest.fixture(scope="module")
 def small_daemon(folder: Path) -> Iterator[Daemon]:
-    """Its logs are as small as they can be."""
-    with Daemon(folder / "s", arguments=("--log-bytes", "1M")) as daemon:
+    """Its logs are as small as they can be. With the address sanitizer it gives memory back, too."""
+    options = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"
+    env = {**os.environ, "ASAN_OPTIONS": options}
+    with Daemon(folder / "s", arguments=("--log-bytes", "1M"), env=env) as daemon:
         yield daemon
 
 
@@ -247,6 +249,48 @@ def test_offsets_and_session_of_a_stream(stub: Any, make: Callable[[str], str]) 
             assert entry.data.endswith(b"\n")
             offset += len(entry.data)
             assert entry.next_log_offset == offset
+
+
+def test_followers_that_go_leave_nothing(
+    stub: Any, make: Callable[[str], str], daemon: Daemon
+) -> None:
+    descriptors = Path(f"/proc/{daemon.pid}/fd")
+    sandbox_id = make("yes")
+    quiet = make("echo x; sleep 1000")
+    for wanted in (sandbox_id, quiet):
+        first = open_log(stub, wanted, follow=True)
+        assert next(first).data
+        first.cancel()
+    before = len(list(descriptors.iterdir()))
+    streams = [open_log(stub, wanted, follow=True) for wanted in [sandbox_id, quiet] * 100]
+    for stream in streams:
+        assert next(stream).data
+    for stream in streams:
+        stream.cancel()
+    assert log(stub, quiet) == b"x\n"
+    eventually(lambda: len(list(descriptors.iterdir())) <= before, "descriptors are closed")
+
+
+def test_requests_of_the_wrong_number(
+    daemon: Daemon, stub: Any, make: Callable[[str], str]
+) -> None:
+    sandbox_id = make("echo x")
+    path = "/coreweave.sandbox.v1.SandboxService/StreamLogs"
+    request = pb.StreamLogsRequest(sandbox_id=sandbox_id, follow=True).SerializeToString()
+    with grpc.insecure_channel(daemon.base_url) as channel:
+        for count in (0, 2, 3):
+            call = channel.stream_stream(path)
+            with pytest.raises(grpc.RpcError) as caught:
+                list(call(iter([request] * count), timeout=SECONDS))
+            assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_logs_without_isolation(folder: Path) -> None:
+    with Daemon(folder / "i", arguments=("--isolation", "none")) as daemon:
+        stub = stub_of(daemon)
+        sandbox_id = create(stub, "setsid sleep 1000 & echo out; echo err >&2; exit 3")
+        assert log(stub, sandbox_id, follow=True) == b"out\nerr\n"
+        assert wait_end(stub, sandbox_id).exit_code == 3
 
 
 # ---- the window -----------------------------------------------------------------------------------
