@@ -165,6 +165,25 @@ def test_where_a_download_goes(
     assert Path(here).read_bytes() == b""
 
 
+def test_a_name_that_is_not_utf8(sandbox: Sandbox, tmp_path: Path) -> None:
+    name = os.fsdecode(b"n\xff \\'$(x)`\n")
+    (tmp_path / name).write_text("content")
+    (tmp_path / "back").mkdir()
+
+    sandbox.upload(tmp_path / name, "/tmp/new/").result()
+    sandbox.upload(tmp_path / name, f"/tmp/new/x{name}").result()
+    assert said(sandbox, "ls /tmp/new | wc -l") == "4\n"  # each has a newline
+    for there in (name, f"x{name}"):
+        sandbox.download(f"/tmp/new/{there}", tmp_path / "back").result()
+        assert (tmp_path / "back" / there).read_text() == "content"
+
+
+def test_options_of_tar_in_the_environment(base_url: str, tree: Path) -> None:
+    with Sandbox.run(environment_variables={"TAR_OPTIONS": "--exclude=*"}) as sandbox:
+        sandbox.upload(tree, "/tmp/t").result()
+        assert said(sandbox, "cat /tmp/t/closed/file").startswith("in a directory")
+
+
 async def test_both_can_be_awaited(sandbox: Sandbox, tree: Path, tmp_path: Path) -> None:
     sent = await sandbox.upload(tree, "/tmp/t")
     assert await sandbox.download("/tmp/t", tmp_path / "back") == sent
@@ -187,7 +206,10 @@ def test_no_such_file(sandbox: Sandbox, tmp_path: Path) -> None:
     assert there.value.transferred == TransferResult()
     assert not (tmp_path / "x").exists()
 
-    with pytest.raises(SandboxTransferError, match="missing' No such file") as here:
+    with pytest.raises(
+        SandboxTransferError,
+        match=r"Upload of '.*missing' to '/tmp/x' failed: '.*missing' cannot be read: No such",
+    ) as here:
         sandbox.upload(tmp_path / "missing", "/tmp/x").result()
     assert isinstance(here.value.__cause__, FileNotFoundError)
 

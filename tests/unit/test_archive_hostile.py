@@ -97,6 +97,7 @@ HOSTILE = {
     ),
     "a directory in the place of a file": ("f", [member("f"), member("f", DIR)]),
     "a name that is too long": ("n" * 300, [member("n" * 300, content=b"x")]),
+    "a path that is too long": (("d/" * 3000)[:200], [member("d/" * 3000 + "f", content=b"x")]),
     "NUL": (
         "x",
         [member("x", content=b"x", pax_headers={"path": "a\0b"}, format=tarfile.PAX_FORMAT)],

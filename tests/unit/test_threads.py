@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from cwsandbox._runtime import threads
-from cwsandbox._runtime.threads import THREADS_MAX, Call
+from cwsandbox._runtime.threads import THREADS_MAX, TRANSFERS_MAX, Call, Group
 
 
 def running_threads() -> int:
@@ -68,6 +68,18 @@ async def test_many_at_once_and_no_more() -> None:
     calls = [Call(lambda: together.wait(20)) for _ in range(3 * THREADS_MAX)]
     assert running_threads() - before <= THREADS_MAX
     await asyncio.gather(*(call.result(20) for call in calls))
+
+
+async def test_transfers_leave_the_threads_of_other_calls_alone(hang: Callable[[], None]) -> None:
+    transfers = [Call(hang, Group.TRANSFERS) for _ in range(2 * TRANSFERS_MAX)]
+    names = [thread.name for thread in threading.enumerate()]
+    assert names.count("cwsandbox-transfer") == TRANSFERS_MAX
+    assert await Call(lambda: "value").result(20) == "value"
+    with pytest.raises(TimeoutError):
+        await transfers[-1].result(0)
+    assert transfers[-1].is_withdrawn
+    hang.release.set()  # type: ignore[attr-defined]
+    await asyncio.gather(*(transfer.result(None) for transfer in transfers[:-1]))
 
 
 async def test_those_that_hang_take_no_more_threads_and_the_others_give_up(

@@ -12,11 +12,16 @@ from cwsandbox._archive.tally import Tally, shown
 from cwsandbox._archive.target import Parts, Target
 from cwsandbox._archive.unpack import Reader, check_kind
 
+# As long as paths get on Linux. Longer ones would be of use to nobody, and a tree of that depth a nuisance.
+_PATH_MAX = 4096
+
 
 def parts_of(member: Header, path: bytes) -> Parts:
     """The path, taken apart. ArchiveFault naming the member where it leads out of the top."""
     if path.startswith(b"/"):
         raise ArchiveFault(f"has the absolute path {shown(path)!r} in the archive", member.shown)
+    if len(path) > _PATH_MAX:
+        raise ArchiveFault(f"has a path of {len(path)} bytes in the archive", member.shown[:200])
     if b"\0" in path:
         raise ArchiveFault("has a name with a NUL in it", member.shown)
     parts = tuple(part for part in path.split(b"/") if part not in (b"", b"."))

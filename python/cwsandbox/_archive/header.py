@@ -5,9 +5,10 @@ GNU's, since every tar reads them: busybox ignores the newer kind (pax), and tha
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from cwsandbox._archive.fault import ArchiveFault
 from cwsandbox._archive.tally import shown
-from cwsandbox._types.record import Record
 
 BLOCK = 512
 REGULAR, LINK, SYMLINK, DIRECTORY = b"0", b"1", b"2", b"5"
@@ -95,7 +96,7 @@ def _number(value: int) -> bytes:
 # ---- reading ----
 
 
-class Header(Record):
+class Header(NamedTuple):
     """One block, as it stands there. ``kind`` is a byte of the format; files of old programs have ``REGULAR`` too."""
 
     name: bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from cwsandbox._archive import header
 from cwsandbox._archive.fault import ArchiveCut, ArchiveFault
@@ -80,7 +81,7 @@ class Reader:
 
     def _next(self) -> Header | None:
         """The next member with what headers in front of it say of it."""
-        changes: dict[str, bytes | int] = {}
+        changes: dict[str, Any] = {}
         while (found := self._header()) is not None:
             if found.kind == header.LONG_NAME:
                 changes["name"] = self._text(found).partition(b"\0")[0]
@@ -91,7 +92,7 @@ class Reader:
             elif found.kind == header.PAX_GLOBAL:
                 self._text(found)
             else:
-                return self._begin(found.changed(**changes) if changes else found)
+                return self._begin(found._replace(**changes) if changes else found)
         return None
 
     def _header(self) -> Header | None:
@@ -123,11 +124,11 @@ def check_kind(member: Header) -> None:
         raise ArchiveFault(f"is {what} and cannot be copied: exclude it", member.shown)
 
 
-def _of_pax(data: bytes) -> dict[str, bytes | int]:
+def _of_pax(data: bytes) -> dict[str, Any]:
     values = header.parse_pax(data)
     if any(name.startswith(b"GNU.sparse.") for name in values):
         raise ArchiveFault("the archive has sparse files, which are not supported")
-    changes: dict[str, bytes | int] = {}
+    changes: dict[str, Any] = {}
     for name, field in ((b"path", "name"), (b"linkpath", "link")):
         if name in values:
             changes[field] = values[name]

@@ -44,11 +44,12 @@ exec tar -chf - "./${{from##*/}}"
 
 
 class Download(Transfer):
-    what = "Download"
-
     def __init__(self, core: SandboxCore, order: Order) -> None:
         super().__init__(core, order)
         self._total: int | None = None
+
+    def subject(self) -> str:
+        return f"Download of {self.order.remote!r} to {self.order.local!r}"
 
     def counted(self) -> Tally:
         return self.tally
@@ -99,7 +100,7 @@ class Download(Transfer):
             os.makedirs(top, exist_ok=True)
             target = Target(top)
         except OSError as error:
-            raise local_fault(shown(top), error) from error
+            raise local_fault(shown(top), error, is_source=False) from error
         try:
             extractor = Extractor(reader, target, self.tally, self.order.excluded)
             extractor.member(first)
@@ -119,7 +120,7 @@ class Download(Transfer):
             os.makedirs(folder, exist_ok=True)
             target = Target(folder)
         except OSError as error:
-            raise local_fault(shown(folder), error) from error
+            raise local_fault(shown(folder), error, is_source=False) from error
         try:
             Extractor(reader, target, self.tally, None).file(member, name)
         finally:

@@ -33,6 +33,7 @@ _NOT_FOUND = "CWSANDBOX_FILE_NOT_FOUND"
 PROLOGUE = f"""
 fail() {{ printf '%s\\n' "$2" >&2; exit "$1"; }}
 given() {{ printf '%bx' "$1"; }}
+unset TAR_OPTIONS
 command -v tar >/dev/null 2>&1 || fail {NO_TAR} 'there is no tar program in the sandbox'
 """
 # So many lines of what a command had to say are told.
@@ -55,8 +56,6 @@ class Order(NamedTuple):
 
 class Transfer(abc.ABC):
     """One copy. ``run`` is for the policy loop, all else for the copy's own thread."""
-
-    what = ""
 
     def __init__(self, core: SandboxCore, order: Order) -> None:
         self._core = core
@@ -101,6 +100,10 @@ class Transfer(abc.ABC):
     @abc.abstractmethod
     def copy(self) -> None:
         """Copy. ArchiveFault and CWSandboxError when that fails, and whatever functions of the user raise."""
+
+    @abc.abstractmethod
+    def subject(self) -> str:
+        """What a message about the copy begins with."""
 
     @abc.abstractmethod
     def counted(self) -> Tally:
@@ -159,7 +162,7 @@ class Transfer(abc.ABC):
         where = "" if member is None else f"{member!r} "
         done = self.counted()
         raise SandboxTransferError(
-            f"{self._subject()} failed: {where}{text} "
+            f"{self.subject()} failed: {where}{text} "
             f"({done.files} files with {done.bytes} bytes had been copied)",
             member=member,
             filepath=self.order.remote,
@@ -172,9 +175,6 @@ class Transfer(abc.ABC):
         text = "; ".join(lines[:_LINES_MAX]) or f"tar ended with exit code {result.returncode}"
         self.fail(text, reason=_NOT_FOUND if result.returncode == NO_INPUT else None)
 
-    def _subject(self) -> str:
-        return f"{self.what} of {self.order.local!r}, {self.order.remote!r} in the sandbox,"
-
     def _result(self) -> TransferResult:
         done = self.counted()
         return TransferResult(done.files, done.directories, done.symlinks, done.bytes)
@@ -186,7 +186,7 @@ class Transfer(abc.ABC):
         error.last_member = None if last is None else shown(last)
         if self._process is not None and error.args:
             command = f"Command {shown_command(self._process.command)}"
-            error.args = (str(error.args[0]).replace(command, self._subject()), *error.args[1:])
+            error.args = (str(error.args[0]).replace(command, self.subject()), *error.args[1:])
 
 
 def word(path: str) -> str:
@@ -209,6 +209,6 @@ def last_part(path: str) -> bytes:
     return b"." if name in (b"", b"..") else name
 
 
-def local_fault(path: str, error: OSError) -> ArchiveFault:
+def local_fault(path: str, error: OSError, *, is_source: bool) -> ArchiveFault:
     """The fault for a local path that is not below the top."""
-    return ArchiveFault(told(error), path)
+    return ArchiveFault(f"cannot be {'read' if is_source else 'written'}: {told(error)}", path)

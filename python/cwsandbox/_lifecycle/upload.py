@@ -75,14 +75,15 @@ mv -f "$temporary/$name" "$to"
 
 
 class Upload(Transfer):
-    what = "Upload"
-
     def __init__(self, core: SandboxCore, order: Order) -> None:
         super().__init__(core, order)
         self._total: int | None = None
         self._sent = Tally()
         # What was written, and what was copied when it has left.
         self._pending: deque[tuple[OperationRef[None], Tally]] = deque()
+
+    def subject(self) -> str:
+        return f"Upload of {self.order.local!r} to {self.order.remote!r}"
 
     def counted(self) -> Tally:
         return self._sent
@@ -96,7 +97,7 @@ class Upload(Transfer):
         try:
             found = os.stat(place)
         except OSError as error:
-            raise local_fault(order.local, error) from error
+            raise local_fault(order.local, error, is_source=True) from error
         packer = Packer(self.tally)
         common = ["/bin/sh", "-c", "", "cwsandbox-upload", word(order.remote), escaped(name)]
         if stat.S_ISDIR(found.st_mode):
