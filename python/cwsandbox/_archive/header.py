@@ -142,7 +142,7 @@ def parse(block: bytes) -> Header | None:
 def _parsed_number(field: bytes, what: str, name: bytes) -> int:
     if field[0] in (0x80, 0xFF):
         return int.from_bytes(field[1:], "big", signed=field[0] == 0xFF)
-    digits = field.replace(b"\0", b" ").strip()
+    digits = field.rstrip(b"\0 ").lstrip(b" ")
     # int() would also take signs and underscores.
     if digits.strip(b"01234567"):
         where = shown(name) or None

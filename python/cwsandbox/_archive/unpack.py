@@ -60,7 +60,7 @@ class Reader:
         self._source = source
         self._left = 0  # of the content, with its padding
         self._padding = 0
-        self._member = ""
+        self._member: Header | None = None
 
     def members(self) -> Iterator[Header]:
         """Each member's header, with its whole name and link. ArchiveFault when it is none that can be copied."""
@@ -69,7 +69,7 @@ class Reader:
             for _ in self.content():
                 continue
             if self._padding and self._source.take(self._padding) is None:
-                raise ArchiveCut(self._member)
+                raise self._cut()
 
     def content(self) -> Iterator[bytes]:
         """What is left of the current file's content, as it comes. ArchiveFault when the archive ends before."""
@@ -77,7 +77,7 @@ class Reader:
             self._left -= len(piece)
             yield piece
         if self._left:
-            raise ArchiveCut(self._member)
+            raise self._cut()
 
     def _next(self) -> Header | None:
         """The next member with what headers in front of it say of it."""
@@ -94,6 +94,9 @@ class Reader:
             else:
                 return self._begin(found._replace(**changes) if changes else found)
         return None
+
+    def _cut(self) -> ArchiveCut:
+        return ArchiveCut(self._member.shown if self._member else None)
 
     def _header(self) -> Header | None:
         block = self._source.take(BLOCK)
@@ -113,7 +116,7 @@ class Reader:
         # Only files have content. Some programs give a hard link the size of its file all the same.
         self._left = found.size if found.kind not in _KNOWN[1:] else 0
         self._padding = -self._left % BLOCK
-        self._member = found.shown
+        self._member = found
         return found
 
 
