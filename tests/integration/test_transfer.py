@@ -93,7 +93,8 @@ def test_what_is_there_is_replaced(sandbox: Sandbox, tree: Path, tmp_path: Path)
         sandbox.upload(f"{tree}/.", "/tmp/copy").result()
         sandbox.download("/tmp/copy/.", tmp_path / "back").result()
 
-    assert tree_of(tmp_path / "back") == tree_of(tree)
+    # The top directory was there the second time, and has its own mode and time.
+    assert tree_of(tmp_path / "back") | {b"": 0} == tree_of(tree) | {b"": 0}
 
 
 @pytest.mark.parametrize(

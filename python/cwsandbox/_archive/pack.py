@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 from cwsandbox._archive import header
 from cwsandbox._archive.exclude import Excludes
@@ -17,6 +17,8 @@ PIECE = 256 * 1024
 # Not followed and not waited for, in case that the file has become something else.
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _MODE = 0o7777
+# What fills the last block, by the bytes that are in it.
+_PADDINGS = [bytes(-size % header.BLOCK) for size in range(header.BLOCK)]
 # Until a directory has its content: some programs set its mode at once.
 _OWNER = 0o700
 
@@ -34,7 +36,7 @@ class Packer:
         """An archive of one file, under the name ``member``. A symlink is followed."""
         self._tally.last = member
         try:
-            yield from self._file(place, member, _OPEN)
+            yield from self._large(place, member, _OPEN)
         except OSError as error:
             raise ArchiveFault(f"cannot be read: {told(error)}", shown(member)) from error
         yield from self._end()
@@ -60,7 +62,8 @@ class Packer:
             tally.last = entry.path
             try:
                 if entry.kind == "file":
-                    yield from self._file(entry.place, entry.path, flags)
+                    if not self._small(entry.place, entry.path, flags):
+                        yield from self._large(entry.place, entry.path, flags)
                 elif entry.kind == "symlink":
                     self._add(_symlink(entry))
                     tally.symlinks += 1
@@ -73,44 +76,49 @@ class Packer:
             if self._size >= PIECE:
                 yield self._piece()
 
-    def _file(self, place: bytes, member: bytes, flags: int) -> Iterator[bytes]:
+    def _small(self, place: bytes, member: bytes, flags: int) -> bool:
+        """Add a file as a whole, unless it is large. No generator: most trees are made of such files."""
         opened = os.open(place, flags)
         try:
             found = os.fstat(opened)
             size = found.st_size
-            if not stat.S_ISREG(found.st_mode):
-                raise ArchiveFault("is no longer a file", shown(member))
-            head = header.regular(member, found.st_mode & _MODE, size, int(found.st_mtime))
-            if size <= PIECE:
-                content = _whole(opened, size, member)
-                self._add(head)
-            else:
-                self._add(head)
-                content = yield from self._all_but_the_last_piece(opened, size, member)
-            self._add(content)
-            self._add(header.padding(size))
+            if size > PIECE:
+                return False
+            head = _head(found, member)
+            # One byte more than there should be shows whether it has grown.
+            content = os.read(opened, size + 1)
+            if len(content) != size:
+                content = _read_on(opened, size, member, content)
         finally:
             os.close(opened)
+        pad = _PADDINGS[size % header.BLOCK]
+        self._parts += (head, content, pad)
+        self._size += len(head) + size + len(pad)
         self._tally.files += 1
-        self._tally.bytes += len(content)
+        self._tally.bytes += size
+        return True
 
-    def _all_but_the_last_piece(
-        self, opened: int, size: int, member: bytes
-    ) -> Generator[bytes, None, bytes]:
-        """The content of a large file. Its last piece is returned."""
-        left = size
-        while content := os.read(opened, min(left, PIECE)):
-            left -= len(content)
-            if left == 0:
-                break
-            self._add(content)
-            self._tally.bytes += len(content)
-            yield self._piece()
-        if left:
-            raise _changed(size, size - left, member)
-        if os.read(opened, 1):
-            raise _changed(size, None, member)
-        return content
+    def _large(self, place: bytes, member: bytes, flags: int) -> Iterator[bytes]:
+        """A file in pieces. What comes last is left for the next piece."""
+        opened = os.open(place, flags)
+        try:
+            found = os.fstat(opened)
+            size = left = found.st_size
+            self._add(_head(found, member))
+            while left and (content := os.read(opened, min(left, PIECE))):
+                left -= len(content)
+                self._add(content)
+                self._tally.bytes += len(content)
+                if left:
+                    yield self._piece()
+            if left:
+                raise _changed(size, size - left, member)
+            if os.read(opened, 1):
+                raise _changed(size, None, member)
+        finally:
+            os.close(opened)
+        self._add(_PADDINGS[size % header.BLOCK])
+        self._tally.files += 1
 
     def _end(self) -> Iterator[bytes]:
         self._add(header.END)
@@ -127,10 +135,19 @@ class Packer:
         return piece
 
 
-def _whole(opened: int, size: int, member: bytes) -> bytes:
-    """The content of a small file."""
-    # One byte more than there should be shows whether it has grown.
-    content = os.read(opened, size + 1)
+def seconds(found: os.stat_result) -> int:
+    """The time of the last change, as headers have it."""
+    return found.st_mtime_ns // 1_000_000_000
+
+
+def _head(found: os.stat_result, member: bytes) -> bytes:
+    if not stat.S_ISREG(found.st_mode):
+        raise ArchiveFault("is no longer a file", shown(member))
+    return header.regular(member, found.st_mode & _MODE, found.st_size, seconds(found))
+
+
+def _read_on(opened: int, size: int, member: bytes, content: bytes) -> bytes:
+    """The content of a small file that did not come at once."""
     while len(content) < size and (more := os.read(opened, size + 1 - len(content))):
         content += more
     if len(content) == size:
@@ -146,7 +163,7 @@ def _changed(size: int, left: int | None, member: bytes) -> ArchiveFault:
 
 def _symlink(entry: Entry) -> bytes:
     found = os.lstat(entry.place)
-    return header.symlink(entry.path, os.readlink(entry.place), int(found.st_mtime))
+    return header.symlink(entry.path, os.readlink(entry.place), seconds(found))
 
 
 def _directory(entry: Entry) -> bytes:
@@ -155,4 +172,4 @@ def _directory(entry: Entry) -> bytes:
     mode = found.st_mode & _MODE
     if entry.kind == "directory":
         mode |= _OWNER
-    return header.directory(entry.path, mode, int(found.st_mtime))
+    return header.directory(entry.path, mode, seconds(found))

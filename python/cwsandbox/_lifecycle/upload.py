@@ -11,7 +11,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING
 
 from cwsandbox._archive.fault import ArchiveFault, CallerError
-from cwsandbox._archive.pack import Packer
+from cwsandbox._archive.pack import Packer, seconds
 from cwsandbox._archive.tally import Tally
 from cwsandbox._archive.tree import size_of
 from cwsandbox._lifecycle.transfer import (
@@ -104,7 +104,7 @@ class Upload(Transfer):
             if order.progress is not None:
                 self._total = size_of(place, order.excluded)
             common[2] = _TREE
-            mode, mtime = stat.S_IMODE(found.st_mode), int(found.st_mtime)
+            mode, mtime = stat.S_IMODE(found.st_mode), seconds(found)
             words = [*common, f"{mode:o}", str(mtime)]
             pieces = packer.tree(place, order.excluded)
         elif stat.S_ISREG(found.st_mode):
