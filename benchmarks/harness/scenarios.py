@@ -167,6 +167,39 @@ def stdin(command: str, title: str, cpu: Goal) -> Scenario:
     )
 
 
+def small_files(verb: str) -> Scenario:
+    return Scenario(
+        f"files-{verb}",
+        f"files of 1 KiB, 64 awaits at once, {verb}",
+        "files_small.py",
+        (cpu_each("file", value(20)), rate("files")),
+        {"verb": verb},
+        counts={"ours": 20_000, "published": 3000},
+    )
+
+
+def large_file(verb: str) -> Scenario:
+    name = f"file-{verb}"
+    fast = Goal(lambda medians: 2.5 * medians(name, "MB/s", "published"), "2.5 × published")
+    memory = Figure(
+        "memory",
+        "× file",
+        lambda run: run["peak"] / run["file"],
+        value(1.1 if verb == "read" else 0.1),
+        of_floor=False,
+    )
+    return Scenario(
+        name,
+        f"a file of 64 MiB, {verb.replace('_', ' ')}",
+        "file_large.py",
+        (mb_rate(fast), cpu_per_gb(value(0.6)), memory),
+        {"verb": verb},
+        count_option="repeat",
+        counts={"ours": 8, "published": 4},
+        scales=False,
+    )
+
+
 def importing(name: str, title: str, **arguments: str) -> Scenario:
     return Scenario(
         name,
@@ -259,6 +292,12 @@ SCENARIOS = (
     first_line("async"),
     stdin("cat", "stdin through cat, 64 KiB writes", value(2, 10.2)),
     stdin("sink", "stdin into a sink, 64 KiB writes", value(0.7, 2.8)),
+    small_files("read"),
+    small_files("write"),
+    large_file("read"),
+    large_file("write"),
+    large_file("read_streaming"),
+    large_file("write_streaming"),
     OPEN,
     WAIT,
     SANDBOXES,

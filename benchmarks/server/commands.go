@@ -30,6 +30,8 @@ import (
 //	tick COUNT MILLISECONDS        at each tick a line with the time it was sent, in ns since 1970
 //	cat                            stdin
 //	sink                           how many bytes of stdin there were
+//	/bin/sh -c SCRIPT NAME PATH    what the client's script of that name is for: see files.go
+//	/bin/cat -- PATH               the file
 var commands = map[string]func(grpc.ServerStream, args) error{
 	"true":     func(out grpc.ServerStream, _ args) error { return exit(out, 0) },
 	"false":    func(out grpc.ServerStream, _ args) error { return exit(out, 1) },
@@ -45,6 +47,8 @@ var commands = map[string]func(grpc.ServerStream, args) error{
 	"tick":     tick,
 	"cat":      cat,
 	"sink":     sink,
+	"/bin/sh":  shell,
+	"/bin/cat": func(out grpc.ServerStream, a args) error { return printFile(out, a.words[len(a.words)-1]) },
 }
 
 const (

@@ -159,6 +159,8 @@ func (s *service) describe() *grpc.ServiceDesc {
 			unary("GetSandbox", s.get),
 			unary("DeleteSandbox", s.delete),
 			unary("ListSandboxes", s.list),
+			unary("ReadFile", s.readFile),
+			unary("WriteFile", s.writeFile),
 		},
 		Streams: []grpc.StreamDesc{
 			{StreamName: "StreamExec", Handler: s.exec, ServerStreams: true, ClientStreams: true},

@@ -38,6 +38,9 @@ const (
 	execOutput = 2
 	execExit   = 3
 
+	filePath    = 2 // ReadFileRequest
+	fileContent = 1 // ReadFileResponse
+
 	outputStream = 1 // ExecStreamOutput
 	outputData   = 2
 	stdout       = 1
