@@ -1,0 +1,194 @@
+"""`cwsandbox sh` with real programs, typed into as a person does it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from cli.host_programs import serve_programs
+from cli.program import PATH
+from cli.typist import Typist
+from conformance.grpc_peer import GrpcPeer
+
+BASH = "bash --norc --noediting"
+Start = Callable[[str], Typist]
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[GrpcPeer]:
+    with closing(GrpcPeer()) as peer:
+        serve_programs(peer, "bash", "vim", "less", "python3")
+        yield peer
+
+
+@pytest.fixture
+def start(host: GrpcPeer) -> Iterator[Start]:
+    started: list[Typist] = []
+
+    def begin(cmd: str) -> Typist:
+        one = Typist([PATH, "sh", "mine", "--cmd", cmd], CWSANDBOX_BASE_URL=host.base_url)
+        started.append(one)
+        return one
+
+    yield begin
+    for one in started:
+        with one:
+            pass
+
+
+@pytest.fixture
+def bash(start: Start) -> Typist:
+    typist = start(BASH)
+    typist.see(b"$ ")
+    return typist
+
+
+def assert_ended(typist: Typist, code: int) -> None:
+    assert typist.wait() == code
+    assert typist.settings() == typist.before
+
+
+def test_size(bash: Typist) -> None:
+    bash.type(b"stty size\r")
+    bash.see(b"24 80")
+    bash.type(b"trap 'stty size' WINCH; echo o''k\r")
+    bash.see(b"ok\r\n")
+    bash.resize(101, 31)
+    bash.type(b"\r")
+    bash.see(b"31 101")
+    bash.type(b"exit 5\r")
+    assert_ended(bash, 5)
+
+
+def test_interrupt(bash: Typist) -> None:
+    bash.type(b"sh -c 'echo started; exec sleep 1000'\r")
+    bash.see(b"started\r\n")
+    bash.type(b"\x03")
+    bash.type(b"echo code=$?\r")
+    bash.see(b"code=130")
+
+
+def test_job_control(bash: Typist) -> None:
+    bash.type(b"sh -c 'echo started; exec sleep 1000'\r")
+    bash.see(b"started\r\n")
+    bash.type(b"\x1a")
+    bash.see(b"Stopped")
+    bash.type(b"jobs | grep -c started; kill %1; fg\r")
+    bash.see(b"1\r\n")
+    bash.see(b"Terminated")
+    bash.type(b"exit 0\r")
+    assert_ended(bash, 0)
+
+
+def test_end_of_input(bash: Typist) -> None:
+    bash.type(b"(exit 6)\r\x04")
+    assert_ended(bash, 6)
+
+
+def test_killed(bash: Typist) -> None:
+    bash.type(b"stty -echo; kill -9 $$\r")
+    assert_ended(bash, 137)
+
+
+def test_left_while_it_is_busy(bash: Typist) -> None:
+    bash.type(b"yes\r")
+    bash.see(b"y\r\ny\r\ny\r\n")
+    bash.type(b"\r~.")
+    assert_ended(bash, 255)
+
+
+def test_vim(start: Start, tmp_path: Path) -> None:
+    typist = start(f"vim -N -u NONE -i NONE {tmp_path}/file")
+    typist.see(b"\x1b[?1049h")
+    typist.see(b"~")
+    typist.type(b"iHello\x1b:wq\r")
+    typist.see(b"\x1b[?1049l")
+    assert_ended(typist, 0)
+    assert (tmp_path / "file").read_text() == "Hello\n"
+
+
+def test_less(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("".join(f"line {n}\n" for n in range(1000)))
+    typist = start(f"less {tmp_path}/file")
+    typist.see(b"line 20")
+    typist.type(b"G")
+    typist.see(b"line 999")
+    typist.type(b"q")
+    assert_ended(typist, 0)
+
+
+def test_python(start: Start) -> None:
+    typist = start("python3 -q -i")
+    typist.see(b">>> ")
+    typist.type(b"6 * 7\r")
+    typist.see(b"42")
+    typist.type(b"\x03")
+    typist.see(b"KeyboardInterrupt")
+    typist.type(b"raise SystemExit(4)\r")
+    assert_ended(typist, 4)
+
+
+class Tmux:
+    """A tmux server with one window, in which a shell runs."""
+
+    def __init__(self, folder: str, **env: str) -> None:
+        self._command = ["tmux", "-S", f"{folder}/socket"]
+        self._env = {**os.environ, "TERM": "xterm-256color", **env}
+        words = ("-f", "/dev/null", "new-session", "-d", "-x", "90", "-y", "25")
+        self(*words, "env PS1='here> ' bash --norc --noediting")
+
+    def __call__(self, *words: str) -> str:
+        done = subprocess.run(
+            [*self._command, *words],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+            env=self._env,
+        )
+        return done.stdout
+
+    def type(self, line: str) -> None:
+        self("send-keys", line, "Enter")
+
+    def see(self, text: str) -> None:
+        self._wait(lambda: text in self("capture-pane", "-p", "-J"), text)
+
+    def see_modes(self, modes: str) -> None:
+        """Whether the alternate screen is on, a program wants the mouse, and the cursor is shown."""
+        asked = "#{alternate_on}#{mouse_any_flag}#{cursor_flag}"
+        self._wait(lambda: self("display-message", "-p", asked).strip() == modes, modes)
+
+    def _wait(self, condition: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < end, f"not {what}:\n{self('capture-pane', '-p', '-J')}"
+            time.sleep(0.05)
+
+
+def test_in_tmux(host: GrpcPeer) -> None:
+    """The shell around it has its terminal back when the one in the sandbox was killed as in an editor."""
+    with tempfile.TemporaryDirectory(prefix="tmux-") as folder:
+        tmux = Tmux(folder, CWSANDBOX_BASE_URL=host.base_url)
+        try:
+            tmux.see("here> ")
+            tmux.type(f"{PATH} sh mine --cmd '{BASH}'")
+            tmux.see("\n$ ")
+            tmux.type("stty size")
+            tmux.see("25 90")
+            tmux.type(r"printf '\033[?1049h\033[?1000h\033[?25l'; read; kill -9 $$")
+            tmux.see_modes("110")
+            tmux.type("")
+            tmux.see_modes("001")
+            tmux.type("echo code=$?; stty -a")
+            tmux.see("code=137")
+            tmux.see(" icanon ")
+        finally:
+            tmux("kill-server")
