@@ -20,6 +20,7 @@ from cwsandbox import (
     TransferResult,
     results,
 )
+from integration import host
 from integration.env import eventually
 from integration.host import Mark
 
@@ -471,3 +472,21 @@ def test_wrong_arguments(sandbox: Sandbox, tmp_path: Path) -> None:
             method("/a", "/tmp", exclude="*.pyc")
         with pytest.raises(ValueError, match="timeout_seconds must be a positive number"):
             method("/a", "/tmp", timeout_seconds=0)
+
+
+def test_memory_does_not_grow_with_what_is_copied(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    for name in ("a", "b"):
+        with open(tmp_path / "t" / name, "wb") as file:
+            file.truncate(48_000_000)
+    sandbox.upload(tmp_path / "t", "/tmp/first", exclude=["b"]).result()
+    most = start = host.resident_bytes(os.getpid())
+
+    def look(done: int, total: int | None) -> None:
+        nonlocal most
+        most = max(most, host.resident_bytes(os.getpid()))
+
+    sandbox.upload(tmp_path / "t", "/tmp/t", progress=look).result()
+    done = sandbox.download("/tmp/t", tmp_path / "back", progress=look).result()
+    assert done == TransferResult(files=2, bytes=96_000_000)
+    assert most - start < 16_000_000
