@@ -27,11 +27,21 @@ static bool charge(struct cws_claim *claim)
     return true;
 }
 
-static void on_timer(struct cws_timer *timer)
+static void refuse(struct cws_claim *claim)
 {
-    struct cws_claim *claim = cws_container_of(timer, struct cws_claim, timer);
     stop_waiting(claim);
     claim->refused(claim);
+}
+
+static void on_timer(struct cws_timer *timer)
+{
+    refuse(cws_container_of(timer, struct cws_claim, timer));
+}
+
+void cws_allowance_refuse(struct cws_allowance *allowance)
+{
+    while (!cws_list_is_empty(&allowance->waiting))
+        refuse(cws_list_entry(allowance->waiting.next, struct cws_claim, node));
 }
 
 void cws_claim_more(struct cws_claim *claim, struct cws_allowance *allowance, size_t more)

@@ -23,11 +23,14 @@ struct cws_claim {
     struct cws_timer timer;
     /* Set by the owner. The claim may be ended from inside. */
     void (*granted)(struct cws_claim *claim);
-    void (*refused)(struct cws_claim *claim); /* the wait took too long; NULL if it cannot */
+    void (*refused)(struct cws_claim *claim); /* NULL if it cannot be */
 };
 
 void cws_allowance_init(struct cws_allowance *allowance, struct cws_loop *loop, size_t bytes,
                         size_t uncounted, uint64_t patience_ns);
+
+/* Refuses all claims that wait. */
+void cws_allowance_refuse(struct cws_allowance *allowance);
 
 /* Asks for `more` bytes. Calls `granted` or `refused` once, perhaps from inside this call, unless
  * the claim is ended first. */

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "box/host_private.h"
+#include "values/bounds.h"
 #include "values/text.h"
 
 /* Ten milliseconds are usual; a host that pages or a mount that hangs must not leave a box in
@@ -168,6 +169,7 @@ static void lose_commands(struct cwsd_box *box)
         if (occupant)
             occupant->events->lost(occupant, &err);
     }
+    cws_allowance_refuse(&box->file_ops);
 }
 
 static void on_line_closed(struct cwsd_watch *watch)
@@ -429,6 +431,7 @@ enum cws_status cwsd_box_new(struct cws_loop *loop, const struct cwsd_host *host
     box->line.on_report = on_report;
     box->line.on_end = on_line_end;
     cws_timer_init(&box->timer, on_timer);
+    cws_allowance_init(&box->file_ops, loop, CWSD_MAX_FILE_OPS, 0, CWS_NO_DEADLINE);
     cwsd_request_init(&box->setup, CWSI_SETUP, CWSI_MAIN);
     cwsd_request_init(&box->main, CWSI_START, CWSI_MAIN);
     cwsd_request_init(&box->term, CWSI_SIGNAL, CWSI_MAIN);

@@ -4,6 +4,7 @@
 #include "box/box.h"
 #include "box/line.h"
 #include "host/child.h"
+#include "io/allowance.h"
 
 /* The holder of a command's id. It gets what the init reports about that command, or news of the
  * box's end. Embedded in the object that the command belongs to. */
@@ -61,7 +62,8 @@ struct cwsd_box {
     struct cws_timer timer; /* limits the creation, then the grace period, then the lingering */
     struct cwsd_request setup, main, term;
 
-    struct cwsd_slot *slots; /* by id; id 0 is the main command's and never has an occupant */
+    struct cws_allowance file_ops; /* one each; see box/file_op.h */
+    struct cwsd_slot *slots;       /* by id; id 0 is the main command's and never has an occupant */
     uint32_t slot_count;
     uint32_t first_free; /* 0: none */
 };

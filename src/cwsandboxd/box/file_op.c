@@ -14,18 +14,24 @@
 #define MIN_ROOM 4096
 
 struct cwsd_file_op {
-    struct cwsd_box *box;          /* NULL: the id is given back */
-    struct cwsd_occupant occupant; /* of the box */
+    struct cwsd_box *box;          /* NULL: its turn is over */
+    struct cws_claim turn;         /* of the box's file_ops */
+    struct cwsd_occupant occupant; /* of the box, once it is attached */
     const struct cwsd_file_op_events *events;
     void *ctx;
     struct cwsd_request start, kill;
     struct cwsd_watch pipe;
+    const char *path;
     bool writes;
 
+    struct cws_error
+        *refusal;  /* where a failure to begin goes; NULL once cwsd_file_op_... returned */
+    bool attached; /* it has an id */
     bool started;
     bool exited;
-    bool told;  /* the last event was sent */
-    bool freed; /* no events any more; the memory goes when the kernel and the init are done */
+    bool told;     /* the last event was sent */
+    bool freed;    /* no events any more; the memory goes when the kernel and the init are done */
+    unsigned busy; /* it is still used below on the stack */
 
     struct {
         size_t max;
@@ -45,7 +51,7 @@ struct cwsd_file_op {
 
 static void release_if_done(struct cwsd_file_op *op)
 {
-    if (op->freed && !op->box && !op->pipe.busy)
+    if (op->freed && !op->box && !op->pipe.busy && !op->busy)
         cws_free(op);
 }
 
@@ -54,12 +60,18 @@ static void on_pipe_closed(struct cwsd_watch *watch)
     release_if_done(cws_container_of(watch, struct cwsd_file_op, pipe));
 }
 
-static void give_back_id(struct cwsd_file_op *op)
+/* Others may begin from inside this call, and tell of it. */
+static void end_turn(struct cwsd_file_op *op)
 {
+    struct cwsd_box *box = op->box;
+    op->box = NULL;
     cwsd_request_done(&op->start);
     cwsd_request_done(&op->kill);
-    cwsd_box_detach(op->box, &op->occupant);
-    op->box = NULL;
+    if (op->attached)
+        cwsd_box_detach(box, &op->occupant);
+    op->busy++;
+    cws_claim_end(&op->turn);
+    op->busy--;
 }
 
 static void fail(struct cwsd_file_op *op, const struct cwsd_file_op_failure *failure)
@@ -126,7 +138,7 @@ static bool on_exited(struct cwsd_occupant *occupant, int wait_status)
     if (!op->started || op->exited)
         return false;
     op->exited = true;
-    give_back_id(op);
+    end_turn(op);
     if (op->freed)
         release_if_done(op);
     else if (!op->told)
@@ -138,7 +150,7 @@ static void on_lost(struct cwsd_occupant *occupant, const struct cws_error *err)
 {
     struct cwsd_file_op *op = cws_container_of(occupant, struct cwsd_file_op, occupant);
     const struct cwsd_file_op_failure failure = {.err = *err};
-    give_back_id(op);
+    end_turn(op);
     if (op->freed)
         release_if_done(op);
     else
@@ -258,32 +270,90 @@ static void on_writable(struct cwsd_watch *watch, int events)
 
 /* ---- the beginning -------------------------------------------------------------------------- */
 
-static enum cws_status start(struct cwsd_file_op *op, struct cwsd_box *box, const char *path,
-                             uint64_t size, struct cws_error *err)
+static enum cws_status launch(struct cwsd_file_op *op, struct cws_error *err)
 {
-    enum cwsi_op kind = op->writes ? CWSI_WRITE_FILE : CWSI_READ_FILE;
+    struct cwsd_box *box = op->box;
     uint32_t flag = op->writes ? CWSI_STDIN : CWSI_STDOUT;
-    op->pipe.fd = -1;
-    op->occupant.events = &occupant_events;
+    size_t size = op->writes ? op->out.len : op->in.max;
     enum cws_status status = cwsd_box_attach(box, &op->occupant, err);
-    if (status != CWS_OK) {
-        cws_free(op);
+    if (status != CWS_OK)
         return status;
-    }
-    op->box = box;
-    cwsd_request_init(&op->start, kind, op->occupant.id);
-    op->start.refused = on_start_refused;
-    cwsd_request_init(&op->kill, CWSI_KILL, op->occupant.id);
-    status = cwsd_request_set_file(&op->start, size, box->working_dir, path, err);
+    op->attached = true;
+    op->start.packet.id = op->kill.packet.id = op->occupant.id;
+    status = cwsd_request_set_file(&op->start, size, box->working_dir, op->path, err);
     if (status == CWS_OK)
         status = cwsd_pipe_open(box, &op->start, flag, &op->pipe,
                                 op->writes ? on_writable : on_readable, err);
-    if (status != CWS_OK) {
-        give_back_id(op);
+    if (status != CWS_OK)
+        return status;
+    cwsd_line_send(&box->line, &op->start);
+    if (op->writes)
+        on_writable(&op->pipe, UV_WRITABLE); /* most files fit into the pipe */
+    else
+        cwsd_watch_for(&op->pipe, UV_READABLE);
+    return CWS_OK;
+}
+
+static void on_turn(struct cws_claim *claim)
+{
+    struct cwsd_file_op *op = cws_container_of(claim, struct cwsd_file_op, turn);
+    struct cwsd_file_op_failure failure = {0};
+    if (launch(op, op->refusal ? op->refusal : &failure.err) == CWS_OK)
+        return;
+    end_turn(op);
+    if (!op->refusal)
+        fail(op, &failure);
+}
+
+/* The box ended before it was its turn. */
+static void on_no_turn(struct cws_claim *claim)
+{
+    struct cwsd_file_op *op = cws_container_of(claim, struct cwsd_file_op, turn);
+    struct cwsd_file_op_failure failure = {0};
+    cws_error_set(&failure.err, CWS_CLOSED, "sandbox %s ended before that", op->box->id);
+    end_turn(op);
+    fail(op, &failure);
+}
+
+static struct cwsd_file_op *new_op(bool writes, const char *path,
+                                   const struct cwsd_file_op_events *events, void *ctx)
+{
+    struct cwsd_file_op *op = cws_calloc(1, sizeof(*op));
+    if (!op)
+        return NULL;
+    op->writes = writes;
+    op->path = path;
+    op->events = events;
+    op->ctx = ctx;
+    op->pipe.fd = -1;
+    op->occupant.events = &occupant_events;
+    op->turn.granted = on_turn;
+    op->turn.refused = on_no_turn;
+    cwsd_request_init(&op->start, writes ? CWSI_WRITE_FILE : CWSI_READ_FILE, 0);
+    cwsd_request_init(&op->kill, CWSI_KILL, 0);
+    op->start.refused = on_start_refused;
+    return op;
+}
+
+static enum cws_status begin(struct cwsd_file_op *op, struct cwsd_box *box,
+                             struct cwsd_file_op **out_op, struct cws_error *err)
+{
+    if (!op)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a file operation");
+    if (box->state != CWSD_BOX_RUNNING) {
+        cws_free(op);
+        return cws_error_set(err, CWS_CLOSED, "sandbox %s does not run", box->id);
+    }
+    op->box = box;
+    op->refusal = err;
+    cws_claim_more(&op->turn, &box->file_ops, 1);
+    op->refusal = NULL;
+    if (!op->box) {
+        enum cws_status status = err->status;
         cwsd_file_op_free(op);
         return status;
     }
-    cwsd_line_send(&box->line, &op->start);
+    *out_op = op;
     return CWS_OK;
 }
 
@@ -291,38 +361,22 @@ enum cws_status cwsd_file_op_read(struct cwsd_box *box, const char *path, size_t
                                   const struct cwsd_file_op_events *events, void *ctx,
                                   struct cwsd_file_op **out_op, struct cws_error *err)
 {
-    struct cwsd_file_op *op = cws_calloc(1, sizeof(*op));
-    if (!op)
-        return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a file operation");
-    op->events = events;
-    op->ctx = ctx;
-    op->in.max = max;
-    enum cws_status status = start(op, box, path, max, err);
-    if (status != CWS_OK)
-        return status;
-    cwsd_watch_for(&op->pipe, UV_READABLE);
-    *out_op = op;
-    return CWS_OK;
+    struct cwsd_file_op *op = new_op(false, path, events, ctx);
+    if (op)
+        op->in.max = max;
+    return begin(op, box, out_op, err);
 }
 
 enum cws_status cwsd_file_op_write(struct cwsd_box *box, const char *path, const uint8_t *content,
                                    size_t len, const struct cwsd_file_op_events *events, void *ctx,
                                    struct cwsd_file_op **out_op, struct cws_error *err)
 {
-    struct cwsd_file_op *op = cws_calloc(1, sizeof(*op));
-    if (!op)
-        return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a file operation");
-    op->events = events;
-    op->ctx = ctx;
-    op->writes = true;
-    op->out.content = content;
-    op->out.len = len;
-    enum cws_status status = start(op, box, path, len, err);
-    if (status != CWS_OK)
-        return status;
-    on_writable(&op->pipe, UV_WRITABLE); /* most files fit into the pipe */
-    *out_op = op;
-    return CWS_OK;
+    struct cwsd_file_op *op = new_op(true, path, events, ctx);
+    if (op) {
+        op->out.content = content;
+        op->out.len = len;
+    }
+    return begin(op, box, out_op, err);
 }
 
 void cwsd_file_op_free(struct cwsd_file_op *op)
@@ -331,8 +385,8 @@ void cwsd_file_op_free(struct cwsd_file_op *op)
     /* The child sees the end of the pipe. One that writes a file removes what is unfinished then;
      * it is not killed, since it would leave that behind. */
     cwsd_watch_close(&op->pipe, on_pipe_closed);
-    if (op->box && !cws_list_is_empty(&op->start.node))
-        give_back_id(op); /* the init has not heard of it yet */
+    if (op->box && (!op->attached || !cws_list_is_empty(&op->start.node)))
+        end_turn(op); /* the init has not heard of it yet */
     else if (op->box && !op->writes)
         cwsd_line_send(&op->box->line, &op->kill);
     release_if_done(op);

@@ -30,9 +30,11 @@ struct cwsd_file_op_events {
     void (*on_failed)(void *ctx, const struct cwsd_file_op_failure *failure);
 };
 
-/* A relative path begins at the box's working directory. A file with more than `max` bytes fails as
- * CWSI_FILE_TOO_LARGE. After CWS_OK events follow, never from inside this call. CWS_CLOSED: the box
- * does not run. CWS_TOO_LARGE: too many commands at a time. CWS_SYSTEM, CWS_NO_MEMORY. */
+/* A box carries out CWSD_MAX_FILE_OPS of them at a time; further ones wait for their turn, in
+ * order. `path` must stay valid until the last event or cwsd_file_op_free. A relative one begins at
+ * the box's working directory. A file with more than `max` bytes fails as CWSI_FILE_TOO_LARGE.
+ * After CWS_OK events follow, never from inside this call. CWS_CLOSED: the box does not run.
+ * CWS_TOO_LARGE: too many commands at a time. CWS_SYSTEM, CWS_NO_MEMORY. */
 enum cws_status cwsd_file_op_read(struct cwsd_box *box, const char *path, size_t max,
                                   const struct cwsd_file_op_events *events, void *ctx,
                                   struct cwsd_file_op **out_op,

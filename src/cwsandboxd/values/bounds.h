@@ -57,6 +57,9 @@
 /* ReadFile and WriteFile: the largest file. Its message stays below the 100 MiB that clients and
  * this service take. */
 #define CWSD_MAX_FILE_MESSAGE_BYTES (99 * CWSD_MIB)
+/* ReadFile and WriteFile: how many a sandbox carries out at a time. Each is a process of its own.
+ * Further ones wait. */
+#define CWSD_MAX_FILE_OPS 64
 /* ReadFile: how much all contents together may be that have not been sent yet, not counting those
  * of at most CWSD_STREAM_HIGH_WATER. One that does not fit in waits for so long. */
 #define CWSD_MAX_UNSENT_FILE_BYTES (256 * CWSD_MIB)

@@ -7,6 +7,7 @@
 #include "box/file_op.h"
 #include "support/box_hosts.h"
 #include "support/failing.h"
+#include "values/bounds.h"
 
 #define MEGABYTE (1024u * 1024)
 #define LARGEST  (64u * MEGABYTE)
@@ -184,12 +185,17 @@ static const char *in(const char *folder, const char *name)
     return path;
 }
 
+static size_t count_ids(const struct box_world *world)
+{
+    size_t count = 0;
+    for (uint32_t id = 0; id < world->box->slot_count; id++)
+        count += world->box->slots[id].occupant != NULL;
+    return count;
+}
+
 static bool is_idle(const struct box_world *world)
 {
-    for (uint32_t id = 0; id < world->box->slot_count; id++)
-        if (world->box->slots[id].occupant)
-            return false;
-    return true;
+    return count_ids(world) == 0;
 }
 
 /* All names in the folder, once no child of the init is at work any more. */
@@ -451,6 +457,64 @@ static void test_a_write_that_is_given_up(void **state)
     test_free(content);
 }
 
+#define MANY 200
+
+static void test_more_than_are_carried_out_at_a_time(void **state)
+{
+    static struct op_world runs[MANY];
+    static char paths[MANY][32];
+    struct box_world world;
+    size_t left = MANY;
+    (void)state;
+    box_open(&world, host);
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(paths[i], sizeof(paths[i]), "/tmp/many/%zu", i);
+        op_init(&runs[i], &world);
+        runs[i].free_at_end = i % 2;
+        write_begin(&runs[i], paths[i], paths[i], strlen(paths[i]));
+    }
+    assert_int_equal(count_ids(&world), CWSD_MAX_FILE_OPS);
+    op_close(&runs[MANY / 2]); /* which waits still */
+    runs[MANY / 2].op = NULL;
+    while (left > 1) {
+        uv_run(cws_loop_uv(world.loop), UV_RUN_ONCE);
+        assert_true(count_ids(&world) <= CWSD_MAX_FILE_OPS);
+        left = MANY;
+        for (size_t i = 0; i < MANY; i++)
+            left -= runs[i].done;
+    }
+    for (size_t i = 0; i < MANY; i++)
+        op_close(&runs[i]);
+    expect_script(&world, "ls /tmp/many | wc -l; cat /tmp/many/199", 0, "199\n/tmp/many/199");
+    box_close(&world);
+}
+
+static void test_the_box_ends_before_their_turn(void **state)
+{
+    static struct op_world runs[MANY];
+    uint8_t *content = make_content(MEGABYTE);
+    struct box_world world;
+    (void)state;
+    box_open(&world, host);
+    expect_written(&world, "/tmp/file", content, MEGABYTE);
+    for (size_t i = 0; i < MANY; i++) {
+        op_init(&runs[i], &world);
+        runs[i].hold = true;
+        runs[i].free_at_end = i % 2;
+        read_begin(&runs[i], "/tmp/file", LARGEST);
+    }
+    cwsd_box_stop(world.box, 0);
+    RUN_UNTIL(&world, world.gone);
+    for (size_t i = 0; i < MANY; i++) {
+        assert_true(runs[i].failed);
+        assert_int_equal(runs[i].failure.err.status, CWS_CLOSED);
+        op_close(&runs[i]);
+    }
+    box_end(&world);
+    world_close(&world);
+    test_free(content);
+}
+
 static void test_its_process_is_killed(void **state)
 {
     struct box_world world;
@@ -579,6 +643,8 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_no_process_left_for_it),
     UNIT_TEST(test_a_read_that_is_given_up),
     UNIT_TEST(test_a_write_that_is_given_up),
+    UNIT_TEST(test_more_than_are_carried_out_at_a_time),
+    UNIT_TEST(test_the_box_ends_before_their_turn),
     UNIT_TEST(test_its_process_is_killed),
     UNIT_TEST(test_the_box_ends),
     UNIT_TEST(test_each_allocation_may_fail),
