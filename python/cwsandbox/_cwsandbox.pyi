@@ -47,6 +47,13 @@ def configure(
 ) -> None: ...
 @overload
 def configure(
+    kind: Literal["log"],
+    *,
+    make_value: None = None,
+    make_error: Callable[[SandboxCore, RpcError], BaseException],
+) -> None: ...
+@overload
+def configure(
     kind: Literal["write"],
     *,
     make_value: None = None,
@@ -56,7 +63,8 @@ def configure(
 
     For an exec, ``make_value(process, returncode, check)`` returns the ``ProcessResult``, or *returns* an exception
     instance to raise (``check`` with a non-zero code). ``make_error(process, error)`` returns the exception for an exec
-    that failed. For a terminal session both get the session instead, and ``check`` is False. For a write that cannot be
+    that failed. For a terminal session both get the session instead, and ``check`` is False. For a log
+    ``make_error`` gets the sandbox. For a write that cannot be
     done, ``make_error(reason, failure)`` returns the exception: reason is "closed" or "failed", or "ended" for a new
     size after the end, and ``failure`` is what the command's own result raises if the command has failed.
 
@@ -89,6 +97,7 @@ class RpcError(Exception):
     - ``"frame"``: an in-band ExecStreamError; ``code_text`` holds its code
     - ``"ready_timeout"``: no ready frame came in time for stdin
     - ``"gap"``: output that was not read in time and is not kept
+    - ``"lost"``: a log that was asked for again in vain; the rest is of the last failure
     - ``"closed"``: SandboxCore.close
     - ``"not_open"``: SandboxCore.fail; ``failure`` holds the exception
     """
@@ -179,6 +188,9 @@ class SandboxCore:
     @property
     def is_open(self) -> bool: ...
     @property
+    def sandbox_id(self) -> str | None:
+        """The id it was opened with; None before."""
+    @property
     def is_closed(self) -> bool: ...
     def exec(
         self,
@@ -224,6 +236,19 @@ class SandboxCore:
 
         ``TypeError`` if an item is not a str; ``TypeError`` and ``ValueError`` for what is no size. Counts as an
         exec."""
+    def stream_logs(
+        self,
+        follow: bool,
+        tail_lines: int,
+        since: tuple[int, int] | None,
+        timestamps: bool,
+        timeout: float | None = None,
+        container: str = "",
+    ) -> StreamReader[str]:
+        """Read the main command's log. Returns the reader at once; never raises because of the sandbox's state.
+
+        ``tail_lines`` 0: all. ``since`` is seconds and nanoseconds. ``timeout``, in seconds, counts from the moment the
+        request is sent, and is not for ``follow``. Does not count as an exec."""
     def stats(self) -> tuple[int, int, int, int]:
         """exec_count, completed_ok, completed_nonzero, failures."""
 

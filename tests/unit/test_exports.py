@@ -55,7 +55,6 @@ LATER_MEMBERS = {
     "Sandbox.session",
     "Sandbox.set_snapshot_bucket_config",
     "Sandbox.snapshot",
-    "Sandbox.stream_logs",
 }
 
 LATER_PARAMETERS = {

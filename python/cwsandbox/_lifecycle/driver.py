@@ -104,6 +104,7 @@ class Driver:
         self._confirming = _Shared(self._watcher.confirm)
         self._ending = _Shared(lambda: self._watcher.until(lambda state: state.is_over))
         self._serving = _Shared(self._serve_commands)
+        self._opening_logs = _Shared(self._serve_logs)
         self._stopping: _Shared | None = None
 
     # ---- creating ----
@@ -239,6 +240,29 @@ class Driver:
         if not core.is_open:
             core.fail(lifecycle.stopped_error(self._handle.sandbox_id))
 
+    # ---- logs ----
+
+    def serve_logs(self) -> None:
+        """Have logs that wait sent, or fail them. Whether the sandbox still runs is not asked: its log outlives it."""
+        self._opening_logs.begin()
+
+    async def _serve_logs(self) -> None:
+        handle = self._handle
+        try:
+            if handle.sandbox_id is None or not lifecycle.has_started(handle.state):
+                await self.wait_running(None)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as failure:
+            # One with an exit code did run, and has a log.
+            if handle.state.returncode is None:
+                if handle.log_core is not None:
+                    handle.log_core.fail(failure)
+                return
+        if handle.log_core is not None:
+            assert handle.open_core is not None
+            handle.open_core(handle.log_core)
+
     # ---- stopping ----
 
     async def stop(self, grace: float, missing_ok: bool) -> None:
@@ -261,16 +285,21 @@ class Driver:
             await asyncio.wait([self._creating.task])
         handle = self._handle
         if handle.state.is_over:
+            self._close_logs()
             return
         if handle.sandbox_id is None:
             handle.state = lifecycle.cancelled(handle.state)
             handle.core.close(lifecycle.stopped_error(None))
+            self._close_logs()
             return
         seconds = ceil(grace)
         if handle.state.phase is not Phase.STOPPING:
             await self._delete(handle.sandbox_id, seconds, missing_ok)
         self._close_core()
-        await self._await_end(seconds)
+        try:
+            await self._await_end(seconds)
+        finally:
+            self._close_logs()
 
     async def _delete(self, sandbox_id: str, seconds: int, missing_ok: bool) -> None:
         handle = self._handle
@@ -303,9 +332,16 @@ class Driver:
         self._recovering.cancel()
         self._running.cancel()
         self._close_core()
+        self._close_logs()
 
     def _close_core(self) -> None:
         self._handle.core.close(lifecycle.stopped_error(self._handle.sandbox_id))
+
+    def _close_logs(self) -> None:
+        """Those that are read end with what the service still sends. One that is asked for later is another."""
+        core, self._handle.log_core = self._handle.log_core, None
+        if core is not None:
+            core.close(lifecycle.stopped_error(self._handle.sandbox_id))
 
     async def _await_end(self, seconds: int) -> None:
         limit = seconds + STOP_SLACK

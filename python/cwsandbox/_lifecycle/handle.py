@@ -23,16 +23,21 @@ if TYPE_CHECKING:
 
 
 class Handle:
-    """``on_running`` is called on the policy loop whenever the sandbox is seen to run."""
+    """Two things are called on the policy loop: ``on_running`` whenever the sandbox is seen to run, and ``open_core``
+    to open another core for the sandbox once it is known to the service.
+    """
 
     def __init__(self, core: SandboxCore) -> None:
         self.core = core
+        # Made for the first log, and again for one that is asked for after the stop.
+        self.log_core: SandboxCore | None = None
         self.sandbox_id: str | None = None
         self.state: State = NEW
         self.echo = echo.Echo()
         # When the create was accepted, on the monotonic clock.
         self.accepted_at: float | None = None
         self.on_running: Callable[[], object] | None = None
+        self.open_core: Callable[[SandboxCore], object] | None = None
         self.now: Callable[[], datetime] | None = None
 
     def accept(self, message: Message, clock: float) -> None:

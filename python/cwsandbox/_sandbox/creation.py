@@ -348,15 +348,19 @@ class SandboxCreation(SandboxProperties):
         env = environment.real()
         core, handle = self._core, self._handle
 
+        def open_core(opened: SandboxCore) -> None:
+            assert handle.sandbox_id is not None
+            opened.open(client.opened, handle.sandbox_id)
+
         def on_running() -> None:
             if not core.is_closed:
-                assert handle.sandbox_id is not None
-                core.open(client.opened, handle.sandbox_id)
+                open_core(core)
 
         with life.lock():
             if self._driver is None:
                 handle.now = env.now
                 handle.on_running = on_running
+                handle.open_core = open_core
                 self._driver = Driver(handle, self._connection, self._workload, client.call, env)
             return self._driver
 

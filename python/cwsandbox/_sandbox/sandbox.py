@@ -16,6 +16,7 @@ from cwsandbox._messages.command import (
 from cwsandbox._runtime import life, loop
 from cwsandbox._sandbox.creation import Creating
 from cwsandbox._sandbox.files import SandboxFiles
+from cwsandbox._sandbox.logs import SandboxLogs
 from cwsandbox._sandbox.terminal import SandboxTerminal
 from cwsandbox._sandbox.transfer import SandboxTransfer
 from cwsandbox._service.connection import connection as connection_of
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 
 @on_demand
-class Sandbox(SandboxFiles, SandboxTransfer, SandboxTerminal):
+class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
     """One sandbox: create it, run commands in it, stop it.
 
     ``Sandbox(...)`` sends nothing; the sandbox is created by ``start()``, by entering it as a context manager, or by
@@ -272,7 +273,7 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxTerminal):
         and 10 s.
         """
         grace = _check.budget(graceful_shutdown_seconds, "graceful_shutdown_seconds")
-        if self._handle.state.is_over:
+        if self._handle.state.is_over and self._handle.log_core is None:
             return loop.done(None)
         return self._submit(lambda driver: driver.stop(grace, missing_ok), finish_at_exit=True)
 

@@ -222,6 +222,33 @@ def command_exception(
     return to_exception(failure, operation=f"Command {name}")
 
 
+def log_exception(error: RpcError, sandbox_id: str | None, info: ErrorInfo) -> BaseException:
+    """The exception for a log that did not end well."""
+    subject = "The log of sandbox" if sandbox_id is None else f"The log of sandbox {sandbox_id!r}"
+    if error.failure is not None:
+        return own_exception(error.failure)
+    if error.kind == "closed":
+        return exc.SandboxNotRunningError(f"{subject} ended with the sandbox")
+    code = error.code_text
+    if error.kind == "lost":
+        last = f"{error.code_name}: {error.message}" if code is None else f"{code}: {error.message}"
+        return exc.SandboxUnavailableError(
+            f"{subject} could not be resumed: {last}",
+            reason=code or info.reason,
+            metadata=info.metadata,
+            retry_delay=info.retry_delay,
+        )
+    if error.kind == "frame":
+        text = f"{subject} broke off: {error.message or code}"
+        if code == "STREAM_TRUNCATED":
+            truncated = exc.SandboxStreamTruncatedError(text, stream_code=code)
+            truncated.reason = code
+            return truncated
+        return exc.SandboxError(text, reason=code)
+    failure = RpcFailure(error.code, error.code_name, error.message, info)
+    return to_exception(failure, operation="Read log of sandbox", sandbox_id=sandbox_id)
+
+
 def frame_exception(error: RpcError, name: str) -> exc.SandboxError:
     code = error.code_text or ""
     if code in _STREAM_CLASSES:
@@ -301,6 +328,9 @@ class Hooks:
 
     def make_terminal_error(self, session: TerminalSession, error: RpcError) -> BaseException:
         return self._raised(session, error)
+
+    def make_log_error(self, sandbox: SandboxCore, error: RpcError) -> BaseException:
+        return log_exception(error, sandbox.sandbox_id, details_of(error, self._unpack))
 
     def _raised(self, command: Process | TerminalSession, error: RpcError) -> BaseException:
         raised = command_exception(

@@ -20,6 +20,7 @@ _cwsandbox.configure("exec", make_value=_hooks.make_result, make_error=_hooks.ma
 _cwsandbox.configure(
     "terminal", make_value=_hooks.make_terminal_result, make_error=_hooks.make_terminal_error
 )
+_cwsandbox.configure("log", make_error=_hooks.make_log_error)
 _cwsandbox.configure("write", make_error=_hooks.make_write_error)
 _file_hooks = FileHooks(_cwsandbox._message_unpack)
 _cwsandbox.configure("file", make_error=_file_hooks.make_error)

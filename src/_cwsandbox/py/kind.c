@@ -10,7 +10,7 @@ static const struct {
 } kinds[PY_KINDS] = {
     [PY_KIND_EXEC] = {"exec", true},     [PY_KIND_TERMINAL] = {"terminal", true},
     [PY_KIND_HELPER] = {"helper", true}, [PY_KIND_WRITE] = {"write", false},
-    [PY_KIND_FILE] = {"file", false},
+    [PY_KIND_FILE] = {"file", false},    [PY_KIND_LOG] = {"log", false},
 };
 
 /* -1 with an exception set. */

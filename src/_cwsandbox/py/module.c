@@ -5,6 +5,7 @@
 #include "py/errors.h"
 #include "py/file.h"
 #include "py/kind.h"
+#include "py/log.h"
 #include "py/many.h"
 #include "py/message.h"
 #include "py/output.h"
@@ -99,6 +100,7 @@ static int add_types(PyObject *module, struct py_state *state)
         add_type(module, &state->terminal_type, &py_terminal_spec, operation, true) < 0 ||
         add_type(module, &state->file_type, &py_file_spec, operation, true) < 0 ||
         add_type(module, &state->unfinished_type, &py_unfinished_spec, NULL, true) < 0 ||
+        add_type(module, &state->log_type, &py_log_spec, operation, false) < 0 ||
         add_type(module, &state->output_type, &py_output_spec, NULL, true) < 0 ||
         add_type(module, &state->reader_type, &py_reader_spec, NULL, true) < 0 ||
         add_type(module, &state->writer_type, &py_writer_spec, NULL, true) < 0 ||
@@ -196,6 +198,7 @@ static PyObject **reference(PyObject *module, size_t index)
         (PyObject **)&state->promise_type,
         (PyObject **)&state->process_type,
         (PyObject **)&state->terminal_type,
+        (PyObject **)&state->log_type,
         (PyObject **)&state->output_type,
         (PyObject **)&state->reader_type,
         (PyObject **)&state->writer_type,

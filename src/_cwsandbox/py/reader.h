@@ -28,7 +28,8 @@ struct py_stream;
 struct py_stream_kind {
     const struct py_item *item; /* what the stream's own reader hands out */
     py_failure_fn *failure;
-    /* A new exception which says that `len` bytes are missing. NULL with another exception set. */
+    /* A new exception which says that `len` bytes are missing. NULL with another exception set. For
+     * an output of which nothing is dropped: NULL. */
     PyObject *(*gap_error)(const struct py_stream *stream, size_t len);
     /* Closes the readers' side. */
     void (*close)(const struct py_stream *stream);

@@ -5,6 +5,7 @@
 #include "py/channel.h"
 #include "py/file.h"
 #include "py/kind.h"
+#include "py/log.h"
 #include "py/process.h"
 #include "py/terminal.h"
 #include "sandbox/exec_wire.h"
@@ -18,6 +19,7 @@ struct py_sandbox {
     PyObject *failures;   /* shared with the execs of now: fail() fills it and starts a new one */
     PyObject *closed_by;  /* close()'s exception: closed for good */
     Py_ssize_t write_max; /* Python's: content up to this size is sent in one message */
+    PyObject *id;         /* open()'s; NULL before */
     bool is_open;
 };
 
@@ -63,6 +65,7 @@ static int sandbox_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->failures);
     Py_VISIT(self->closed_by);
+    Py_VISIT(self->id);
     return 0;
 }
 
@@ -78,6 +81,7 @@ static void sandbox_dealloc(PyObject *object)
     PyObject_GC_UnTrack(object);
     sandbox_clear(object);
     Py_CLEAR(self->failures);
+    Py_CLEAR(self->id);
     if (self->core && self->generation == cws_loop_generation())
         cws_sandbox_unref(self->core);
     py_state_unref(self->state);
@@ -106,6 +110,9 @@ static PyObject *sandbox_open(PyObject *object, PyObject *const *args, Py_ssize_
     }
     if (cws_sandbox_open(core, channel, id) != CWS_OK)
         return PyErr_NoMemory();
+    PyObject *before = self->id;
+    self->id = Py_NewRef(given[1]);
+    Py_XDECREF(before);
     self->is_open = true;
     Py_RETURN_NONE;
 }
@@ -164,6 +171,12 @@ static PyObject *sandbox_is_open(PyObject *object, void *Py_UNUSED(closure))
 static PyObject *sandbox_is_closed(PyObject *object, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(((struct py_sandbox *)object)->closed_by != NULL);
+}
+
+static PyObject *sandbox_id(PyObject *object, void *Py_UNUSED(closure))
+{
+    PyObject *id = ((struct py_sandbox *)object)->id;
+    return Py_NewRef(id ? id : Py_None);
 }
 
 static PyObject *sandbox_stats(PyObject *object, PyObject *Py_UNUSED(ignored))
@@ -384,6 +397,24 @@ static PyObject *sandbox_write_file(PyObject *object, PyObject *const *args, Py_
     return start_file(object, py_file_write, args, nargs, kwnames);
 }
 
+/* ---- its log -------------------------------------------------------------------------------- */
+
+static PyObject *sandbox_stream_logs(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                                     PyObject *kwnames)
+{
+    struct py_sandbox *self = (struct py_sandbox *)object;
+    struct cws_log_options options;
+    struct cws_log *log;
+    struct cws_sandbox *core = core_of(self);
+    if (!core || py_kind_check(self->state, PY_KIND_LOG) < 0 ||
+        py_log_options(args, nargs, kwnames, &options) < 0)
+        return NULL;
+    if (cws_log_start(core, &options, &log) != CWS_OK)
+        return PyErr_NoMemory();
+    return py_log_reader(self->state, log,
+                         &(struct py_command_home){object, self->failures, closed_by, NULL});
+}
+
 static PyMethodDef sandbox_methods[] = {
     {"open", (PyCFunction)(void (*)(void))sandbox_open, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("open($self, channel, sandbox_id)\n--\n\n"
@@ -410,6 +441,10 @@ static PyMethodDef sandbox_methods[] = {
     {"write_file", (PyCFunction)(void (*)(void))sandbox_write_file, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("write_file($self, path, contents, timeout=None, container='')\n--\n\n"
                "Write a whole file. Returns at once.")},
+    {"stream_logs", (PyCFunction)(void (*)(void))sandbox_stream_logs, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("stream_logs($self, follow, tail_lines, since, timestamps, timeout=None, "
+               "container='')\n--\n\n"
+               "Read the main command's log. Returns the reader at once.")},
     {"stats", sandbox_stats, METH_NOARGS,
      PyDoc_STR("stats($self)\n--\n\nexec_count, completed_ok, completed_nonzero, failures.")},
     {NULL},
@@ -417,6 +452,7 @@ static PyMethodDef sandbox_methods[] = {
 
 static PyGetSetDef sandbox_getset[] = {
     {"is_open", sandbox_is_open, NULL, PyDoc_STR("open() was called, and not close()."), NULL},
+    {"sandbox_id", sandbox_id, NULL, PyDoc_STR("The id it was opened with; None before."), NULL},
     {"is_closed", sandbox_is_closed, NULL, PyDoc_STR("close() was called."), NULL},
     {NULL},
 };

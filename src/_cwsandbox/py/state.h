@@ -15,6 +15,7 @@ enum py_kind {
     PY_KIND_HELPER,
     PY_KIND_WRITE,
     PY_KIND_FILE,
+    PY_KIND_LOG,
     PY_KINDS
 };
 
@@ -31,6 +32,7 @@ struct py_state {
     PyTypeObject *promise_type;
     PyTypeObject *process_type;
     PyTypeObject *terminal_type;
+    PyTypeObject *log_type;
     PyTypeObject *output_type;
     PyTypeObject *reader_type;
     PyTypeObject *writer_type;

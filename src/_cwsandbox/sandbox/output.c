@@ -25,6 +25,12 @@ void cws_output_keep_unread(struct cws_output *output, void (*on_taken)(struct c
 {
     output->kept = CWS_OUTPUT_UNREAD;
     output->on_taken = on_taken;
+    output->line_max = CWS_OUTPUT_LINE_MAX;
+}
+
+void cws_output_set_line_max(struct cws_output *output, size_t max)
+{
+    output->line_max = max;
 }
 
 void cws_output_keep_ends(struct cws_output *output, size_t max)
@@ -100,6 +106,7 @@ static struct cws_output_chunk *new_chunk(const struct cws_output *output, size_
         return NULL;
     atomic_init(&chunk->next, NULL);
     chunk->memory = WITH_CHUNK;
+    chunk->begins_line = false;
     chunk->cap = cap;
     chunk->data = (uint8_t *)(chunk + 1);
     atomic_init(&chunk->used, 0);
@@ -158,7 +165,7 @@ static bool is_wanted(struct cws_output *output, const uint8_t *data, size_t len
         return false;
     return output->synced.wants_bytes || memchr(data, '\n', len) ||
            (output->kept == CWS_OUTPUT_UNREAD &&
-            output->synced.size - atomic_load(&output->shared.taken) >= CWS_OUTPUT_LINE_MAX);
+            output->synced.size - atomic_load(&output->shared.taken) >= output->line_max);
 }
 
 enum cws_status cws_output_append(struct cws_output *output, const uint8_t *data, size_t len)
@@ -168,6 +175,8 @@ enum cws_status cws_output_append(struct cws_output *output, const uint8_t *data
     struct cws_output_chunk *chunk = NULL;
     size_t room =
         output->synced.last ? output->synced.last->cap - cws_output_used(output->synced.last) : 0;
+    if (output->synced.line_is_broken)
+        room = 0;
     size_t head = output->synced.head_max - output->synced.head_len;
     if (head > len)
         head = len;
@@ -178,6 +187,8 @@ enum cws_status cws_output_append(struct cws_output *output, const uint8_t *data
         chunk = new_chunk(output, head - n, output->synced.size + n);
         if (!chunk)
             return CWS_NO_MEMORY;
+        chunk->begins_line = output->synced.line_is_broken;
+        output->synced.line_is_broken = false;
         fill(chunk, data + n, head - n);
     }
     if (n)
@@ -207,6 +218,12 @@ void cws_output_end(struct cws_output *output)
     atomic_store_explicit(&output->shared.ended, true, memory_order_release);
     cws_waiters_notify_lock_held(&output->waiters);
     cws_waiters_unlock(&output->waiters);
+}
+
+void cws_output_break_line(struct cws_output *output)
+{
+    assert(output->kept == CWS_OUTPUT_UNREAD);
+    output->synced.line_is_broken = true;
 }
 
 /* ---- what is let go ------------------------------------------------------------------------- */

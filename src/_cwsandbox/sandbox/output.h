@@ -9,8 +9,8 @@
  *   CWS_OUTPUT_UNREAD  the bytes that no reader has taken yet.
  *   CWS_OUTPUT_ENDS    the first and the last bytes, as many as cws_output_keep_ends says.
  *
- * A line ends with LF. These may lack it: the last line; a piece of a line longer than
- * CWS_OUTPUT_LINE_MAX, if only unread bytes are kept; and a line that is cut off by missing bytes.
+ * A line ends with LF. These may lack it: the last line; a piece of a line longer than `line_max`,
+ * if only unread bytes are kept; and a line that is cut off by missing bytes.
  *
  * Readers take turns. No two calls for the same output may run at once of cws_output_take,
  * cws_output_put_back, cws_output_move, cws_output_attach, cws_output_detach and, with
@@ -28,7 +28,8 @@
  * 32 for the object's header). So cws_output_move need not copy. */
 #define CWS_OUTPUT_PHASE 48
 
-/* CWS_OUTPUT_UNREAD: the longest line that is handed out whole; longer ones come in pieces. */
+/* CWS_OUTPUT_UNREAD: the longest line that is handed out whole, unless cws_output_set_line_max says
+ * otherwise; longer ones come in pieces. */
 #define CWS_OUTPUT_LINE_MAX ((size_t)512 * 1024)
 /* CWS_OUTPUT_UNREAD: on_taken is called after this many bytes were taken. */
 #define CWS_OUTPUT_REPORT ((size_t)64 * 1024)
@@ -60,6 +61,7 @@ struct cws_output {
     /* Fixed at the start: */
     enum cws_output_kept kept;
     void (*on_taken)(struct cws_output *output); /* UNREAD: any thread */
+    size_t line_max;                             /* UNREAD */
     struct {
         struct cws_output_chunk *_Atomic first; /* written under the lock, or, with UNREAD, by the
                                                    reader whose turn it is */
@@ -78,7 +80,8 @@ struct cws_output {
         bool wants_bytes;            /* a reader waits for any byte, not for a line */
         bool discards;               /* nothing is kept any more */
         bool has_reader;
-        size_t untold; /* UNREAD: bytes dropped unread since a reader was last told */
+        bool line_is_broken; /* UNREAD: the next byte begins a line; only for the loop thread */
+        size_t untold;       /* UNREAD: bytes dropped unread since a reader was last told */
     } synced;
     struct {
         struct cws_output_place cursor; /* start of the next line */
@@ -104,6 +107,8 @@ void cws_output_done(struct cws_output *output);
  * when the reader has taken CWS_OUTPUT_REPORT bytes, begins to wait, or is gone. It must not call
  * this output. */
 void cws_output_keep_unread(struct cws_output *output, void (*on_taken)(struct cws_output *));
+/* Before the first append, with CWS_OUTPUT_UNREAD: the longest line that is handed out whole. */
+void cws_output_set_line_max(struct cws_output *output, size_t max);
 /* Before the first append: keeps only the first and the last half of `max` bytes (an odd byte goes
  * to the first half). */
 void cws_output_keep_ends(struct cws_output *output, size_t max);
@@ -114,6 +119,10 @@ void cws_output_keep_ends(struct cws_output *output, size_t max);
 enum cws_status cws_output_append(struct cws_output *output, const uint8_t *data,
                                   size_t len) CWS_MUST_CHECK;
 void cws_output_end(struct cws_output *output);
+
+/* UNREAD: what comes next does not continue the line that has arrived last. If that lacks its LF,
+ * readers of lines never see it, unless nothing comes next. */
+void cws_output_break_line(struct cws_output *output);
 
 /* For a closed output that keeps everything. What has arrived stays. Of what is still to come only
  * the first bytes (until max / 2 are kept in all) and the last max / 2 are kept. */

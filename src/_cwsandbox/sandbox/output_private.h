@@ -9,6 +9,7 @@ struct cws_output_chunk {
     struct cws_output_chunk *_Atomic next; /* set once nothing more is appended to this one */
     atomic_size_t used;                    /* grows; bytes below it never change */
     size_t cap;
+    bool begins_line; /* its first byte does not continue the line before it */
     enum { WITH_CHUNK, OWN_PAGES, FOREIGN } memory; /* where `data` lies */
     uint8_t *data;                                  /* OWN_PAGES: somewhere in the first page */
 };

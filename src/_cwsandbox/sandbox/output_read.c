@@ -18,6 +18,25 @@ static void step_over(struct cws_output *output, struct cws_output_place *place)
     }
 }
 
+/* The reader has taken, or passed over, `len` bytes. */
+static void count_taken(struct cws_output *output, size_t len)
+{
+    atomic_fetch_add(&output->shared.taken, len);
+    output->reader_only.unreported += len;
+    if (output->reader_only.unreported >= CWS_OUTPUT_REPORT) {
+        output->reader_only.unreported = 0;
+        output->on_taken(output);
+    }
+}
+
+/* The line that lies in front of `scan` has no end, and what comes next does not continue it. */
+static void drop_broken_line(struct cws_output *output)
+{
+    output->reader_only.cursor = output->reader_only.scan;
+    count_taken(output, output->reader_only.line_len);
+    output->reader_only.line_len = 0;
+}
+
 /* Moves `scan` behind the next LF; false when there is none yet. */
 static bool find_line_end(struct cws_output *output)
 {
@@ -30,6 +49,8 @@ static bool find_line_end(struct cws_output *output)
         size_t n = cws_output_used(scan->chunk) - scan->offset;
         if (n == 0)
             return false;
+        if (scan->offset == 0 && scan->chunk->begins_line)
+            drop_broken_line(output);
         const uint8_t *lf = memchr(from, '\n', n);
         if (lf)
             n = (size_t)(lf - from) + 1;
@@ -49,12 +70,7 @@ static void let_go_of_taken(struct cws_output *output)
         chunk = cws_output_free_chunk(chunk);
     atomic_store_explicit(&output->shared.first, chunk, memory_order_relaxed);
     output->reader_only.taken_len = output->reader_only.line_len;
-    atomic_fetch_add(&output->shared.taken, output->reader_only.taken_len);
-    output->reader_only.unreported += output->reader_only.taken_len;
-    if (output->reader_only.unreported >= CWS_OUTPUT_REPORT) {
-        output->reader_only.unreported = 0;
-        output->on_taken(output);
-    }
+    count_taken(output, output->reader_only.taken_len);
 }
 
 /* Takes the bytes between the cursor and `scan`, and moves the cursor there. */
@@ -154,10 +170,10 @@ static bool find_end(struct cws_output *output, enum cws_output_item item, bool 
         return find_text_end(output, CWS_OUTPUT_TEXT_MAX, item == CWS_OUTPUT_BYTES) ||
                (ended && find_text_end(output, CWS_OUTPUT_TEXT_MAX, true));
     bool found = find_line_end(output);
-    if (output->reader_only.line_len <= CWS_OUTPUT_LINE_MAX || output->kept != CWS_OUTPUT_UNREAD)
+    if (output->reader_only.line_len <= output->line_max || output->kept != CWS_OUTPUT_UNREAD)
         return found || (ended && output->reader_only.line_len > 0);
     /* The end of a line that is too long is not waited for. */
-    return find_text_end(output, CWS_OUTPUT_LINE_MAX, false);
+    return find_text_end(output, output->line_max, false);
 }
 
 static enum cws_output_next take_if_there(struct cws_output *output, enum cws_output_item item,

@@ -234,7 +234,50 @@ static void test_nothing_of_a_closed_one_is_kept(void **state)
     cws_output_done(&output);
 }
 
+static void take_text(struct cws_output *output, const char *text)
+{
+    struct cws_output_line line;
+    assert_int_equal(cws_output_take(output, CWS_OUTPUT_TEXT, &line, NULL), CWS_OUTPUT_TAKEN);
+    assert_bytes_of_line(&line, text, strlen(text));
+}
+
+/* A line that is broken off is never joined with what comes next. */
+static void test_a_broken_line(void **state)
+{
+    (void)state;
+    struct cws_output output;
+    init(&output);
+    append_text(&output, "a\nbro");
+    assert_text_line(&output, "a\n");
+    assert_next(&output, CWS_OUTPUT_EMPTY); /* the reader has looked at a part of it */
+    append_text(&output, "ken");
+    cws_output_break_line(&output);
+    cws_output_break_line(&output);
+    append_text(&output, "b\n");
+    assert_text_line(&output, "b\n");
+    assert_int_equal(cws_output_held(&output), 0);
+    cws_output_break_line(&output); /* nothing is broken off */
+    append_text(&output, "c");
+    append_text(&output, "d\nsome");
+    assert_text_line(&output, "cd\n");
+    take_text(&output, "some"); /* a reader of text gets it all */
+    append_text(&output, "thing");
+    cws_output_break_line(&output);
+    append_text(&output, "e\nrest");
+    assert_text_line(&output, "e\n");
+    cws_output_put_back(&output);
+    take_text(&output, "e\nrest");
+    append_text(&output, "last");
+    cws_output_break_line(&output);
+    cws_output_end(&output); /* nothing comes next */
+    assert_text_line(&output, "last");
+    assert_next(&output, CWS_OUTPUT_END);
+    assert_int_equal(cws_output_held(&output), 0);
+    cws_output_done(&output);
+}
+
 static const struct CMUnitTest tests[] = {
+    UNIT_TEST(test_a_broken_line),
     UNIT_TEST(test_what_was_taken_is_freed),
     UNIT_TEST(test_a_line_put_back_is_held_again),
     UNIT_TEST(test_a_long_line),

@@ -1,0 +1,105 @@
+/* When a followed log asks again, and what for. */
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "sandbox/log.h"
+
+/* The pause before the second call; it doubles with each failure in a row. */
+static const uint64_t PAUSE_NS = CWS_NS_PER_S / 10;
+static const uint64_t PAUSE_MAX_NS = 4 * CWS_NS_PER_S;
+/* The longest that the service can ask to wait. */
+static const uint64_t WISH_MAX_NS = 10 * CWS_NS_PER_S;
+
+bool cws_log_may_ask_again(const struct cws_grpc_status *status)
+{
+    switch (status->code) {
+    case CWS_GRPC_UNAVAILABLE:
+    case CWS_GRPC_INTERNAL:
+    case CWS_GRPC_UNKNOWN:
+        return !cws_log_wire_advice(status).is_final;
+    default:
+        return false;
+    }
+}
+
+bool cws_log_may_ask_again_after(const char *code, bool *out_keeps)
+{
+    static const char *const afresh[] = {"SESSION_NOT_FOUND", "REPLAY_GAP", "RUNNER_UNAVAILABLE",
+                                         "RUNNER_DRAINING"};
+    *out_keeps = strcmp(code, "STREAM_INTERRUPTED") == 0;
+    for (size_t i = 0; i < CWS_ARRAY_LEN(afresh); i++)
+        if (strcmp(code, afresh[i]) == 0)
+            return true;
+    return *out_keeps;
+}
+
+/* What a new session must not repeat, nor leave out. */
+static void begin_window_now(struct cws_log *log)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    log->loop_only.window.tail_lines = 0;
+    log->loop_only.window.has_since = true;
+    log->loop_only.window.since = (struct cws_log_time){now.tv_sec, (int32_t)now.tv_nsec};
+}
+
+static void note_failure(struct cws_log *log, uint64_t now_ns)
+{
+    bool was_open_long =
+        log->loop_only.opened_ns && now_ns - log->loop_only.opened_ns >= CWS_LOG_PATIENCE_NS;
+    if (log->loop_only.failures == 0 || was_open_long) {
+        log->loop_only.failures = 0;
+        log->loop_only.failing_since_ns = now_ns;
+        if (log->output.synced.size > 0)
+            begin_window_now(log);
+    }
+    log->loop_only.failures++;
+    log->loop_only.opened_ns = 0;
+}
+
+static uint64_t pause_of(unsigned failures, uint64_t wish_ns)
+{
+    if (wish_ns)
+        return wish_ns < WISH_MAX_NS ? wish_ns : WISH_MAX_NS;
+    uint64_t pause = failures < 8 ? PAUSE_NS << (failures - 1) : PAUSE_MAX_NS;
+    return pause < PAUSE_MAX_NS ? pause : PAUSE_MAX_NS;
+}
+
+static void forget_session(struct cws_log *log)
+{
+    cws_free(log->loop_only.session);
+    log->loop_only.session = NULL;
+    log->loop_only.offset = 0;
+}
+
+void cws_log_ask_again(struct cws_log *log, bool keeps, uint64_t wish_ns)
+{
+    uint64_t now_ns = cws_clock_now_ns();
+    if (!keeps)
+        forget_session(log);
+    /* Without a session nobody knows whether what comes next continues the line. */
+    if (!log->loop_only.session)
+        cws_output_break_line(&log->output);
+    note_failure(log, now_ns);
+    uint64_t due_ns = now_ns + pause_of(log->loop_only.failures, wish_ns);
+    if (due_ns > log->loop_only.failing_since_ns + CWS_LOG_PATIENCE_NS) {
+        cws_log_end(log, CWS_LOG_LOST);
+        return;
+    }
+    log->loop_only.state = CWS_LOG_PAUSING;
+    if (cws_timer_set(log->sandbox->loop, &log->loop_only.timer, due_ns) != CWS_OK)
+        cws_log_fail(log, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for a call");
+}
+
+void cws_log_has_recovered(struct cws_log *log)
+{
+    log->loop_only.failures = 0;
+}
+
+void cws_log_unpark(struct cws_log *log)
+{
+    /* The time in which nobody read does not count. */
+    log->loop_only.failing_since_ns = cws_clock_now_ns();
+    cws_log_ask(log);
+}

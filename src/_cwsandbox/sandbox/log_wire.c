@@ -1,0 +1,200 @@
+#include "sandbox/log_wire.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "grpc/frame.h"
+#include "proto/generated/error_details.pb-c.h"
+#include "proto/generated/sandbox.pb-c.h"
+#include "proto/generated/status.pb-c.h"
+#include "proto/unpack.h"
+
+typedef Coreweave__Sandbox__V1__StreamLogsRequest logs_request;
+typedef Coreweave__Sandbox__V1__LogEntry log_entry;
+
+/* ---- the request ---------------------------------------------------------------------------- */
+
+struct cws_block *cws_log_wire_request(const struct cws_log_request *request)
+{
+    logs_request message = COREWEAVE__SANDBOX__V1__STREAM_LOGS_REQUEST__INIT;
+    Google__Protobuf__Timestamp since = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    message.sandbox_id = (char *)(uintptr_t)request->sandbox_id;
+    message.container = (char *)(uintptr_t)request->container;
+    message.follow = request->follow;
+    if (request->session) {
+        message.resume_log_session_id = (char *)(uintptr_t)request->session;
+        message.resume_log_offset = request->offset;
+    } else {
+        message.tail_lines = request->window.tail_lines;
+        message.timestamps = request->window.timestamps;
+        since.seconds = request->window.since.s;
+        since.nanos = request->window.since.ns;
+        message.since_time = request->window.has_since ? &since : NULL;
+    }
+    size_t len = coreweave__sandbox__v1__stream_logs_request__get_packed_size(&message);
+    struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + len);
+    if (block)
+        coreweave__sandbox__v1__stream_logs_request__pack(&message, block->data + CWS_FRAME_PREFIX);
+    return block;
+}
+
+/* ---- entries -------------------------------------------------------------------------------- */
+
+/* The place behind the varint; NULL when the bytes end first or it is too long. */
+static const uint8_t *take_varint(const uint8_t *at, const uint8_t *end, uint64_t *out_value)
+{
+    uint64_t value = 0;
+    for (int shift = 0; shift < 64 && at < end; shift += 7) {
+        uint8_t byte = *at++;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            *out_value = value;
+            return at;
+        }
+    }
+    return NULL;
+}
+
+/*
+ * Entries come once a line at the worst. They are read in place, without the allocations and the
+ * copy of a general decoder. False: it is not of the plain form, or not well-formed, and left to
+ * the general one.
+ */
+static bool parse_plain(const uint8_t *at, const uint8_t *end, struct cws_log_entry *entry)
+{
+    enum {
+        TAG_DATA = 1 << 3 | 2,
+        TAG_TIMESTAMP = 2 << 3 | 2, /* nobody asks for it */
+        TAG_SESSION = 3 << 3 | 2,
+        TAG_NEXT_OFFSET = 4 << 3 | 0,
+    };
+    while (at < end) {
+        uint8_t tag = *at;
+        uint64_t value = 0;
+        if ((tag != TAG_DATA && tag != TAG_TIMESTAMP && tag != TAG_SESSION &&
+             tag != TAG_NEXT_OFFSET) ||
+            !(at = take_varint(at + 1, end, &value)))
+            return false;
+        if (tag == TAG_NEXT_OFFSET) {
+            entry->next_offset = value;
+            continue;
+        }
+        if (value > (uint64_t)(end - at))
+            return false;
+        if (tag == TAG_DATA) {
+            entry->data = at;
+            entry->len = (size_t)value;
+        } else if (tag == TAG_SESSION) {
+            entry->session = (const char *)at;
+            entry->session_len = (size_t)value;
+        }
+        at += value;
+    }
+    return !entry->session_len || !memchr(entry->session, 0, entry->session_len);
+}
+
+enum cws_status cws_log_entry_parse(const uint8_t *data, size_t len,
+                                    struct cws_log_entry *out_entry)
+{
+    *out_entry = (struct cws_log_entry){0};
+    if (len == 0 || parse_plain(data, data + len, out_entry))
+        return CWS_OK;
+    ProtobufCMessage *unpacked;
+    enum cws_status status =
+        cws_proto_unpack(&coreweave__sandbox__v1__log_entry__descriptor, data, len, &unpacked);
+    if (status != CWS_OK)
+        return status;
+    const log_entry *entry = (const void *)unpacked;
+    *out_entry = (struct cws_log_entry){
+        .data = entry->data.data,
+        .len = entry->data.len,
+        .session = entry->log_session_id,
+        .session_len = strlen(entry->log_session_id),
+        .next_offset = entry->next_log_offset,
+        .unpacked = unpacked,
+    };
+    if (entry->error && *entry->error->code) {
+        out_entry->code = entry->error->code;
+        out_entry->message = entry->error->message;
+    }
+    return CWS_OK;
+}
+
+void cws_log_entry_done(struct cws_log_entry *entry)
+{
+    cws_proto_free(entry->unpacked);
+    entry->unpacked = NULL;
+}
+
+/* ---- the details of a status ---------------------------------------------------------------- */
+
+/* The service's own reasons that say that it will be there again. Any other is final. */
+static const char *const passing_reasons[] = {
+    "CWSANDBOX_RUNNER_UNAVAILABLE",        "CWSANDBOX_BACKEND_UNAVAILABLE",
+    "CWSANDBOX_RUNNER_SHARD_RETIRING",     "CWSANDBOX_RUNNER_OVERLOADED",
+    "CWSANDBOX_RUNNER_CAPACITY_EXHAUSTED",
+};
+
+static bool is_final(const Google__Rpc__ErrorInfo *info)
+{
+    if (strcmp(info->domain, "cwsandbox.com") != 0 || !*info->reason)
+        return false;
+    for (size_t i = 0; i < CWS_ARRAY_LEN(passing_reasons); i++)
+        if (strcmp(info->reason, passing_reasons[i]) == 0)
+            return false;
+    return true;
+}
+
+static uint64_t delay_of(const Google__Rpc__RetryInfo *info)
+{
+    const Google__Protobuf__Duration *delay = info->retry_delay;
+    /* What is longer than a day is as good as a day. */
+    const int64_t most_s = 24 * 60 * 60;
+    if (!delay || delay->seconds < 0 || delay->nanos < 0)
+        return 0;
+    uint64_t seconds = (uint64_t)(delay->seconds < most_s ? delay->seconds : most_s);
+    return seconds * CWS_NS_PER_S + (uint64_t)delay->nanos;
+}
+
+/* The message in `any` if it is one of this kind, to be freed; else NULL. */
+static ProtobufCMessage *unpack_any(const Google__Protobuf__Any *any,
+                                    const ProtobufCMessageDescriptor *desc)
+{
+    ProtobufCMessage *message = NULL;
+    const char *name = strrchr(any->type_url, '/');
+    if (name && strcmp(name + 1, desc->name) == 0 &&
+        cws_proto_unpack(desc, any->value.data, any->value.len, &message) != CWS_OK)
+        return NULL;
+    return message;
+}
+
+static void read_detail(const Google__Protobuf__Any *any, struct cws_log_advice *advice)
+{
+    ProtobufCMessage *error = unpack_any(any, &google__rpc__error_info__descriptor);
+    ProtobufCMessage *retry = unpack_any(any, &google__rpc__retry_info__descriptor);
+    if (error)
+        advice->is_final |= is_final((const void *)error);
+    if (retry)
+        advice->delay_ns = delay_of((const void *)retry);
+    cws_proto_free(error);
+    cws_proto_free(retry);
+}
+
+struct cws_log_advice cws_log_wire_advice(const struct cws_grpc_status *status)
+{
+    struct cws_log_advice advice = {0};
+    const uint8_t *at = status->details, *end = at + status->details_len;
+    while (at && end - at >= 4) { /* see cws_grpc_status_add_details */
+        size_t len = (size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
+        ProtobufCMessage *message;
+        if (cws_proto_unpack(&google__rpc__status__descriptor, at + 4, len, &message) == CWS_OK) {
+            const Google__Rpc__Status *told = (const void *)message;
+            for (size_t i = 0; i < told->n_details; i++)
+                read_detail(told->details[i], &advice);
+            cws_proto_free(message);
+        }
+        at += 4 + len;
+    }
+    return advice;
+}
