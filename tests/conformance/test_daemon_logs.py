@@ -518,19 +518,23 @@ def test_a_full_disk_keeps_the_newest_lines(folder: Path) -> None:
 
 
 def test_a_log_that_cannot_be_written_at_all(folder: Path) -> None:
-    """The command goes on, and a reader is told that there was more."""
+    """The command goes on, a reader is told that there was more, and a finished log makes room."""
     with Daemon(folder / "x") as daemon:
         stub = stub_of(daemon)
         state = next(daemon.state_dir.glob("d*"))
-        state.chmod(0o500)
+        finished = create(stub, "echo x")
+        assert log(stub, finished, follow=True) == b"x\n"
+        wait_end(stub, finished)
         os.rename(state, state.with_name("moved"))
-        sandbox_id = create(stub, "seq 100000; touch /tmp/written; sleep 1000")
+        sandbox_id = create(stub, "seq 100000; echo $$ >/tmp/pid; sleep 1000")
         eventually(lambda: get(stub, sandbox_id).state == pb.STATE_RUNNING, "it runs")
-        run(stub, sandbox_id, "until test -e /tmp/written; do sleep 0.02; done")
+        run(stub, sandbox_id, "until test -s /tmp/pid; do sleep 0.02; done")
         assert error_of(entries(stub, sandbox_id)) == "REPLAY_GAP"
         assert error_of(entries(stub, sandbox_id, follow=True)) == "REPLAY_GAP"
         os.rename(state.with_name("moved"), state)
-        state.chmod(0o700)
+        assert error_of(entries(stub, finished)) == "REPLAY_GAP"
+        run(stub, sandbox_id, "echo again >/proc/$(cat /tmp/pid)/fd/1")
+        assert log(stub, sandbox_id) == b"again\n"
 
 
 # ---- files ----------------------------------------------------------------------------------------

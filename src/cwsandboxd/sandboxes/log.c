@@ -49,7 +49,7 @@ static void end_work(struct cwsd_log *log)
 static void run_append(uv_work_t *work)
 {
     struct cwsd_log *log = cws_container_of(work, struct cwsd_log, work);
-    cwsd_ring_append(&log->ring, log->record, log->record_us);
+    log->disk_fails = !cwsd_ring_append(&log->ring, log->record, log->record_us);
 }
 
 static void on_appended(uv_work_t *work, int status)

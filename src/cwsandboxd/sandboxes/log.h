@@ -24,6 +24,8 @@ struct cwsd_log {
     unsigned readers;
     struct cws_list listeners; /* of cwsd_log_listener.node */
 
+    bool disk_fails; /* the last record could not be written */
+
     uv_work_t work; /* an append, or what is done after the end */
     bool working;
     struct cwsd_ring_record *record; /* being appended */

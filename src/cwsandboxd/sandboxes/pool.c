@@ -29,6 +29,37 @@ static struct timespec wall_clock(void)
     return now;
 }
 
+/* ---- finished logs -------------------------------------------------------------------------- */
+
+static void drop_log(struct cwsd_sandbox *sandbox)
+{
+    if (!cws_list_is_empty(&sandbox->with_log))
+        sandbox->pool->logs_bytes -= cwsd_ring_size(&sandbox->log->ring);
+    cws_list_remove(&sandbox->with_log);
+}
+
+static void forget_oldest_log(struct cwsd_pool *pool)
+{
+    if (cws_list_is_empty(&pool->logs))
+        return;
+    struct cwsd_sandbox *oldest = cws_list_entry(pool->logs.next, struct cwsd_sandbox, with_log);
+    drop_log(oldest);
+    cwsd_log_forget(oldest->log);
+}
+
+/* Finished sandboxes keep their logs, as far as these take no more than so many full ones. */
+static void keep_log(struct cwsd_sandbox *sandbox)
+{
+    struct cwsd_pool *pool = sandbox->pool;
+    uint64_t size = cwsd_ring_size(&sandbox->log->ring);
+    if (size == 0)
+        return;
+    cws_list_push_back(&pool->logs, &sandbox->with_log);
+    pool->logs_bytes += size;
+    while (pool->logs_bytes / CWSD_MAX_FINISHED_LOGS >= pool->options.log_bytes)
+        forget_oldest_log(pool);
+}
+
 /* ---- what the box says ---------------------------------------------------------------------- */
 
 static void tell_waiters(struct cwsd_sandbox *sandbox)
@@ -71,7 +102,9 @@ static void on_gone(void *ctx, const struct cws_error *err)
 /* The sandbox counts as living until its log is whole. That comes after on_gone. */
 static void on_log_grown(struct cwsd_log_listener *listener)
 {
-    struct cwsd_sandbox *sandbox = cws_container_of(listener, struct cwsd_sandbox, log_ended);
+    struct cwsd_sandbox *sandbox = cws_container_of(listener, struct cwsd_sandbox, log_changed);
+    if (sandbox->log->disk_fails)
+        forget_oldest_log(sandbox->pool); /* room for those that live */
     if (!sandbox->log->ended)
         return;
     cws_list_remove(&listener->node);
@@ -115,32 +148,6 @@ void cwsd_pool_release(struct cwsd_pool *pool)
         tell_empty(pool);
 }
 
-/* ---- finished logs -------------------------------------------------------------------------- */
-
-static void drop_log(struct cwsd_sandbox *sandbox)
-{
-    if (!cws_list_is_empty(&sandbox->with_log))
-        sandbox->pool->logs_bytes -= cwsd_ring_size(&sandbox->log->ring);
-    cws_list_remove(&sandbox->with_log);
-}
-
-/* Finished sandboxes keep their logs, as far as these take no more than so many full ones. */
-static void keep_log(struct cwsd_sandbox *sandbox)
-{
-    struct cwsd_pool *pool = sandbox->pool;
-    uint64_t size = cwsd_ring_size(&sandbox->log->ring);
-    if (size == 0)
-        return;
-    cws_list_push_back(&pool->logs, &sandbox->with_log);
-    pool->logs_bytes += size;
-    while (pool->logs_bytes / CWSD_MAX_FINISHED_LOGS >= pool->options.log_bytes) {
-        struct cwsd_sandbox *oldest =
-            cws_list_entry(pool->logs.next, struct cwsd_sandbox, with_log);
-        drop_log(oldest);
-        cwsd_log_forget(oldest->log);
-    }
-}
-
 /* ---- the end -------------------------------------------------------------------------------- */
 
 /* After on_gone, outside of the box's own calls. */
@@ -169,7 +176,7 @@ static void release(struct cwsd_record *record)
 {
     struct cwsd_sandbox *sandbox = cws_container_of(record, struct cwsd_sandbox, record);
     drop_log(sandbox);
-    cws_list_remove(&sandbox->log_ended.node);
+    cws_list_remove(&sandbox->log_changed.node);
     cwsd_log_unref(sandbox->log);
     cwsd_record_done(record);
     cws_free(sandbox);
@@ -383,14 +390,14 @@ static struct cwsd_sandbox *make_sandbox(struct cwsd_pool *pool, cwsd_pb_create_
     cws_list_init(&sandbox->ended.node);
     sandbox->ended.run = end;
     cws_list_init(&sandbox->with_log);
-    sandbox->log_ended.grown = on_log_grown;
-    cws_list_init(&sandbox->log_ended.node);
+    sandbox->log_changed.grown = on_log_grown;
+    cws_list_init(&sandbox->log_changed.node);
     sandbox->log = make_log(pool, sandbox->record.id);
     if (!sandbox->log) {
         cwsd_fault_set_memory(fault);
         goto fail;
     }
-    cws_list_push_back(&sandbox->log->listeners, &sandbox->log_ended.node);
+    cws_list_push_back(&sandbox->log->listeners, &sandbox->log_changed.node);
     if (fill_record(&sandbox->record, request) != CWS_OK || register_new(pool, sandbox) != CWS_OK) {
         cwsd_fault_set_memory(fault);
         goto fail;

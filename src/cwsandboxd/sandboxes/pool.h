@@ -19,7 +19,7 @@ struct cwsd_sandbox {
     struct cws_timer lifetime;
     struct cwsd_log *log;    /* as long as the record */
     struct cws_list waiters; /* of cwsd_waiter.node */
-    struct cwsd_log_listener log_ended;
+    struct cwsd_log_listener log_changed;
     struct cws_list with_log;  /* in the pool's list; in none without a finished log */
     struct cws_deferred ended; /* frees the box once its last event is over */
 };

@@ -19,7 +19,7 @@ enum cws_status cwsd_ring_init(struct cwsd_ring *ring, const char *path, uint64_
     if (!ring->path)
         return CWS_NO_MEMORY;
     pthread_mutex_init(&ring->lock, NULL);
-    ring->capacity = capacity & ~(uint64_t)7;
+    ring->wanted = ring->capacity = capacity & ~(uint64_t)7;
     ring->fd = -1;
     ring->grows = true;
     ring->end.line_start = true;
@@ -35,10 +35,13 @@ static void close_unused(struct cwsd_ring *ring)
     ring->fd = -1;
 }
 
-static void drop_marks(struct cwsd_ring *ring)
+/* Begins anew at the end, with nothing kept. With the lock held. */
+static void begin_anew(struct cwsd_ring *ring)
 {
     ring->mark_count = 0;
-    ring->valid_from = ring->end.at;
+    ring->valid_from = ring->base = ring->end.at;
+    ring->capacity = ring->wanted;
+    ring->grows = true;
 }
 
 void cwsd_ring_forget(struct cwsd_ring *ring)
@@ -47,7 +50,7 @@ void cwsd_ring_forget(struct cwsd_ring *ring)
     bool made = ring->made;
     ring->forgotten = ring->resting = true;
     ring->made = false;
-    drop_marks(ring);
+    begin_anew(ring);
     close_unused(ring);
     pthread_mutex_unlock(&ring->lock);
     if (made)
@@ -82,7 +85,7 @@ struct cwsd_ring_place cwsd_ring_end(struct cwsd_ring *ring)
 uint64_t cwsd_ring_size(struct cwsd_ring *ring)
 {
     pthread_mutex_lock(&ring->lock);
-    uint64_t size = ring->end.at < ring->capacity ? ring->end.at : ring->capacity;
+    uint64_t size = ring->end.at < ring->capacity ? ring->end.at : ring->capacity; /* or less */
     if (!ring->made)
         size = 0;
     else if (size < CWSD_RING_LEAST)
@@ -169,6 +172,7 @@ static int move_piece(int fd, bool writes, uint8_t *bytes, size_t len, off_t at)
     return 0;
 }
 
+/* `at` counts from the ring's base. */
 static int move(int fd, bool writes, uint64_t capacity, uint64_t at, uint8_t *bytes, size_t len)
 {
     uint64_t place = at % capacity;
@@ -219,19 +223,19 @@ static void add_mark(struct cwsd_ring *ring, uint64_t time_us)
 }
 
 /* The disk is full, or a limit on the size of files is reached. The ring goes on without growing,
- * if it has never wrapped around: then every record lies at the same place in a smaller ring. If
- * nothing is kept, what was allocated with the file will do. */
+ * if it has not wrapped around: then every record lies at the same place in a smaller ring. */
 static bool shrink(struct cwsd_ring *ring, int error, size_t size)
 {
     bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
     pthread_mutex_lock(&ring->lock);
-    bool empty = ring->mark_count == 0;
-    uint64_t capacity = empty || ring->end.at < CWSD_RING_LEAST ? CWSD_RING_LEAST : ring->end.at;
-    bool can = full && ring->made && (empty || ring->grows) && capacity < ring->capacity;
+    uint64_t capacity = ring->end.at - ring->base;
+    if (capacity < CWSD_RING_LEAST) /* which was allocated with the file */
+        capacity = CWSD_RING_LEAST;
+    bool can = full && ring->made && ring->grows && capacity < ring->capacity;
     if (can) {
         ring->capacity = capacity;
         ring->grows = false;
-        if (ring->end.at + size > capacity)
+        if (ring->end.at + size > ring->base + capacity)
             drop_before(ring, ring->end.at + size - capacity);
     }
     pthread_mutex_unlock(&ring->lock);
@@ -244,9 +248,10 @@ static int write_record(struct cwsd_ring *ring, struct cwsd_ring_record *record,
     int error = take_fd(ring, true, &fd);
     if (error)
         return error;
-    error = move(fd, true, ring->capacity, ring->end.at, (uint8_t *)record, size);
+    const uint64_t at = ring->end.at - ring->base;
+    error = move(fd, true, ring->capacity, at, (uint8_t *)record, size);
     if (error && shrink(ring, error, size))
-        error = move(fd, true, ring->capacity, ring->end.at, (uint8_t *)record, size);
+        error = move(fd, true, ring->capacity, at, (uint8_t *)record, size);
     give_back_fd(ring);
     return error;
 }
@@ -261,7 +266,7 @@ bool cwsd_ring_append(struct cwsd_ring *ring, struct cwsd_ring_record *record, u
     if (!ring->marks)
         ring->marks = cws_calloc(CWSD_RING_MARKS + 2, sizeof(*ring->marks));
     bool possible = ring->marks != NULL;
-    if (ring->end.at + size > ring->capacity) {
+    if (ring->end.at + size > ring->base + ring->capacity) {
         ring->grows = false;
         drop_before(ring, ring->end.at + size - ring->capacity);
     }
@@ -282,8 +287,7 @@ void cwsd_ring_lose(struct cwsd_ring *ring, const uint8_t *data, size_t len)
 {
     pthread_mutex_lock(&ring->lock);
     ring->end = advance(ring->end, data, len);
-    ring->grows = false;
-    drop_marks(ring);
+    begin_anew(ring);
     pthread_mutex_unlock(&ring->lock);
 }
 
@@ -327,7 +331,7 @@ enum cws_status cwsd_ring_read(struct cwsd_ring *ring, uint64_t at, void *into, 
     pthread_mutex_lock(&ring->lock);
     bool kept = at >= ring->valid_from;
     uint64_t there = ring->end.at - at;
-    uint64_t capacity = ring->capacity;
+    uint64_t capacity = ring->capacity, from_base = at - ring->base;
     pthread_mutex_unlock(&ring->lock);
     if (!kept)
         return set_overwritten(err);
@@ -336,7 +340,7 @@ enum cws_status cwsd_ring_read(struct cwsd_ring *ring, uint64_t at, void *into, 
         return CWS_OK;
     int error = take_fd(ring, false, &fd);
     if (error == 0) {
-        error = move(fd, false, capacity, at, into, len);
+        error = move(fd, false, capacity, from_base, into, len);
         give_back_fd(ring);
     }
     pthread_mutex_lock(&ring->lock);

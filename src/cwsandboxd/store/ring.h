@@ -6,8 +6,9 @@
  * their arrival. Once it is full, new records overwrite the oldest. In memory there are only marks,
  * a hundred or so: places where a search may begin.
  *
- * What cannot be written is lost, and counts as overwritten. If the disk is full before the file
- * has its full size, the ring goes on with the size that the file has.
+ * If the disk is full before the file has its full size, the ring goes on with the size that the
+ * file has. What cannot be written even so is lost. It counts as overwritten, with all that was
+ * kept before; the ring then begins anew.
  */
 #pragma once
 
@@ -51,7 +52,9 @@ struct cwsd_ring_mark {
 struct cwsd_ring {
     pthread_mutex_t lock; /* for all fields but the path */
     char *path;
+    uint64_t wanted; /* the capacity as it was asked for */
     uint64_t capacity;
+    uint64_t base; /* what lies at the beginning of the file, if that is not overwritten yet */
     int fd;        /* -1: not open */
     unsigned uses; /* of fd at the moment */
     bool made;     /* the file exists */
@@ -59,7 +62,7 @@ struct cwsd_ring {
     bool forgotten;
     struct cwsd_ring_place end; /* of what has been written */
     uint64_t valid_from;        /* bytes of records before it are overwritten, or being so */
-    bool grows;                 /* the file has never wrapped around, nor lost a record */
+    bool grows;                 /* it has not wrapped around since `base` */
     uint64_t last_us;
     struct cwsd_ring_mark *marks; /* a ring itself; NULL until there is one */
     size_t first_mark, mark_count;

@@ -304,7 +304,34 @@ static void what_cannot_be_written_is_lost(void **state)
     assert_int_equal(cwsd_ring_read(&w->ring, 0, byte, sizeof(byte), &len, &err), CWS_CLOSED);
     for (int i = 0; i < 100; i++) {
         assert_true(append(w, 20000));
-        assert_true(check_kept(w) >= 2100);
+        size_t from = check_kept(w);
+        assert_true(from >= 2100 && (w->len - from > 900000 || from == 2100));
+    }
+    assert_true(cwsd_ring_size(&w->ring) <= 1 << 20);
+}
+
+static void after_a_loss_it_begins_anew(void **state)
+{
+    struct world *w = *state;
+    open_ring(w, 300000);
+    for (int n = 0; n < 40; n++) {
+        size_t lost_to = 0;
+        for (int i = rand_r(&w->seed) % 30; i > 0; i--) {
+            assert_true(append(w, some_size(w) % 20000 + 1));
+            check_kept(w);
+        }
+        if (n % 3 == 0)
+            limit_files(CWSD_RING_LEAST + (rlim_t)rand_r(&w->seed) % 100000);
+        if (n % 2 == 0) {
+            lost_to = w->len + 100;
+            for (; w->len < lost_to; w->len++)
+                w->output[w->len] = byte_at(w->len);
+            cwsd_ring_lose(&w->ring, w->output + lost_to - 100, 100);
+        }
+        for (int i = 0; i < 5; i++)
+            assert_true(append(w, some_size(w) % 20000 + 1));
+        assert_true(check_kept(w) >= lost_to);
+        limit_files(RLIM_INFINITY);
     }
 }
 
@@ -393,6 +420,7 @@ int main(void)
         RING_TEST(a_changed_file_is_noticed),
         RING_TEST(a_full_disk_makes_the_ring_smaller),
         RING_TEST(what_cannot_be_written_is_lost),
+        RING_TEST(after_a_loss_it_begins_anew),
         RING_TEST(a_directory_that_is_gone_loses_all),
         RING_TEST(readers_see_whole_records),
     };
