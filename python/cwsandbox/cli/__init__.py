@@ -14,6 +14,7 @@ from cwsandbox.cli.completion import print_completion
 from cwsandbox.cli.daemon import run_daemon
 from cwsandbox.cli.delete import delete_sandbox
 from cwsandbox.cli.exec import exec_command
+from cwsandbox.cli.files import files
 from cwsandbox.cli.get import get_sandbox
 from cwsandbox.cli.list import list_sandboxes
 from cwsandbox.cli.local import run_local
@@ -48,6 +49,7 @@ for command in (
     get_sandbox,
     exec_command,
     shell,
+    files,
     delete_sandbox,
     stop_sandbox,
     run_command,
