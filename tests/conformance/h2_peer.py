@@ -1,7 +1,7 @@
 """A server that speaks HTTP/2 frame by frame, to do what a well-behaved one never does.
 
-It answers CreateSandbox, GetSandbox and DeleteSandbox properly. What happens to StreamExec is a coroutine of
-the test, which gets a `Stream` and may send whatever it wants on it or on its connection.
+It answers CreateSandbox, GetSandbox and DeleteSandbox properly. What happens to StreamExec, and to the other methods in
+``scripted``, is a coroutine of the test, which gets a `Stream` and may send whatever it wants on it or on its connection.
 """
 
 from __future__ import annotations
@@ -222,6 +222,7 @@ class H2Peer:
         self, script: Script | None = None, settings: dict[int, int] | None = None
     ) -> None:
         self.script = script
+        self.scripted = {"StreamExec"}
         self.settings = settings or {}
         self.connections: list[Connection] = []
         self.execs: list[Stream] = []
@@ -244,7 +245,7 @@ class H2Peer:
 
     async def answer(self, stream: Stream) -> None:
         method = stream.path.removeprefix(SERVICE)
-        if method == "StreamExec":
+        if method in self.scripted:
             self.execs.append(stream)
             assert self.script is not None
             await self.script(stream)
