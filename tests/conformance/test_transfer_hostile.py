@@ -19,6 +19,7 @@ from cwsandbox import (
     Sandbox,
     SandboxError,
     SandboxExecutionError,
+    SandboxResourceExhaustedError,
     SandboxTimeoutError,
     SandboxTransferError,
     SandboxUnavailableError,
@@ -250,6 +251,34 @@ def test_tar_fails(grpc_peer: GrpcPeer, large: Path, begun: bool) -> None:
         sandbox.upload(large, "/tree").result()
     assert raised.value.filepath == "/tree"
     assert raised.value.last_member == "large"
+
+
+def test_what_tar_says_does_nothing_to_a_terminal(grpc_peer: GrpcPeer, tmp_path: Path) -> None:
+    async def script(call: Call) -> None:
+        await call.err(b"\x1b[2Jtar: \xff\n" + b"x" * 100_000 + b"\n" * 10)
+        await call.exit(2)
+
+    answering(grpc_peer, script)
+    with Sandbox.run() as sandbox, pytest.raises(SandboxTransferError) as raised:
+        sandbox.download("/tree", tmp_path / "top").result()
+    assert r"\x1b[2Jtar: " in str(raised.value)
+    assert len(str(raised.value)) < 2000
+    assert raised.value.exec_result is not None
+    assert raised.value.exec_result.returncode == 2
+
+
+def test_a_sandbox_that_cannot_be_created(grpc_peer: GrpcPeer, large: Path) -> None:
+    async def refuse(request: Any, context: Any) -> Any:
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "no room")
+
+    grpc_peer.overrides["CreateSandbox"] = refuse
+    sandbox = Sandbox()
+    operations = [sandbox.upload(large, "/t"), sandbox.download("/t", large / "t")]
+    for operation in operations:
+        with pytest.raises(SandboxResourceExhaustedError, match="no room") as raised:
+            operation.result()
+        assert raised.value.transferred == TransferResult()
+        assert raised.value.last_member is None
 
 
 def test_there_is_no_tar(grpc_peer: GrpcPeer, large: Path) -> None:

@@ -11,7 +11,7 @@ from cwsandbox._archive.exclude import Excludes
 from cwsandbox._archive.fault import ArchiveFault, CallerError, told
 from cwsandbox._archive.tally import Tally, shown
 from cwsandbox._runtime.threads import Call, Group
-from cwsandbox._service.errors import shown_command
+from cwsandbox._service.errors import own_exception, printable, shown_command
 from cwsandbox._types.transfer import TransferResult
 from cwsandbox.exceptions import CWSandboxError, SandboxTransferError
 
@@ -68,12 +68,21 @@ class Transfer(abc.ABC):
     async def run(self, driver: Driver) -> TransferResult:
         """Copy, once the sandbox runs."""
         if not self._core.is_open and not self._core.is_closed:
-            await driver.wait_running(None)
+            await self._running(driver)
         call = Call(self._work, Group.TRANSFERS)
         try:
             return await call.result(None)
         finally:
             self._cancel()
+
+    async def _running(self, driver: Driver) -> None:
+        try:
+            await driver.wait_running(None)
+        except CWSandboxError as error:
+            own = own_exception(error)
+            if isinstance(own, CWSandboxError):
+                self._complete(own)
+            raise own from own.__cause__
 
     def _cancel(self) -> None:
         # The thread sees this, or we see its command.
@@ -156,24 +165,31 @@ class Transfer(abc.ABC):
         member: str | None = None,
         *,
         cause: BaseException | None = None,
+        result: ProcessResult | None = None,
         reason: str | None = None,
     ) -> NoReturn:
         """Raise the exception for a copy that failed."""
         where = "" if member is None else f"{member!r} "
         done = self.counted()
-        raise SandboxTransferError(
+        error = SandboxTransferError(
             f"{self.subject()} failed: {where}{text} "
             f"({done.files} files with {done.bytes} bytes had been copied)",
             member=member,
             filepath=self.order.remote,
             reason=reason,
-        ) from cause
+        )
+        error.exec_result = result
+        raise error from cause
 
     def fail_of(self, result: ProcessResult, stderr: str) -> NoReturn:
         """Raise the exception for a command that ended with another exit code than 0."""
         lines = [line.strip()[:_LINE_MAX] for line in stderr.splitlines() if line.strip()]
-        text = "; ".join(lines[:_LINES_MAX]) or f"tar ended with exit code {result.returncode}"
-        self.fail(text, reason=_NOT_FOUND if result.returncode == NO_INPUT else None)
+        text = printable("; ".join(lines[:_LINES_MAX]))
+        self.fail(
+            text or f"tar ended with exit code {result.returncode}",
+            result=result,
+            reason=_NOT_FOUND if result.returncode == NO_INPUT else None,
+        )
 
     def _result(self) -> TransferResult:
         done = self.counted()

@@ -183,12 +183,16 @@ def shown_command(command: list[str]) -> str:
 
     text = ""
     for word in command:
-        quoted = quote(word[:_LONGEST_SHOWN])
-        visible = "".join(c if c.isprintable() else repr(c)[1:-1] for c in quoted)
+        visible = printable(quote(word[:_LONGEST_SHOWN]))
         text += f" {visible}" if text else visible
         if len(text) > _LONGEST_SHOWN:
             return text[: _LONGEST_SHOWN - 3] + "..."
     return text
+
+
+def printable(text: str) -> str:
+    """Text of others, without what a terminal would act upon."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def command_exception(
