@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from datetime import UTC, datetime, timedelta
 
-from cwsandbox import Sandbox
+from cwsandbox import Sandbox, SandboxError
 
 IMAGE = "python:3.11"
 LINES = [f"line {n}\n" for n in range(1000)]
@@ -13,6 +14,7 @@ SCRIPT = (
     "import sys\n"
     "for n in range(1000): print('line', n, flush=n % 100 == 99)\n"
     "print('the rest', end='', flush=True)\n"
+    "open('/tmp/written', 'w').close()\n"
     "sys.stdin = open('/tmp/fifo')\n"
     "for line in sys.stdin: print('', line, end='', flush=True)\n"
 )
@@ -23,12 +25,14 @@ def chatty() -> Sandbox:
     command = ["sh", "-c", 'mkfifo /tmp/fifo; exec python -c "$0"', SCRIPT]
     sandbox = Sandbox.run(*command, container_image=IMAGE)
     sandbox.wait()
-    sandbox.exec(["sh", "-c", "until [ -p /tmp/fifo ]; do sleep 0.01; done"]).result()
+    sandbox.exec(["sh", "-c", "until [ -e /tmp/written ]; do sleep 0.01; done"]).result()
     return sandbox
 
 
 def feed(sandbox: Sandbox, text: str) -> None:
-    sandbox.exec(["sh", "-c", 'printf %s "$0" > /tmp/fifo', text]).result()
+    """The main command ends with its input, and the sandbox with that, perhaps before this exec."""
+    with contextlib.suppress(SandboxError):
+        sandbox.exec(["sh", "-c", 'printf %s "$0" > /tmp/fifo', text]).result()
 
 
 def window() -> None:
@@ -52,7 +56,7 @@ def follow() -> None:
     with chatty() as sandbox:
         reader = sandbox.stream_logs(follow=True, tail_lines=2)
         assert next(reader) == LINES[-1]
-        feed(sandbox, "comes later\nand ends\n")  # and with it the main command
+        feed(sandbox, "comes later\nand ends\n")
         assert list(reader) == ["the rest comes later\n", " and ends\n"]
         sandbox.wait_until_complete().result()
         assert sandbox.returncode == 0
