@@ -222,6 +222,16 @@ def test_no_terminal(shell_peer: GrpcPeer) -> None:
     assert len(shell_peer.metadata.get("GetSandbox", [])) == before
 
 
+@pytest.mark.parametrize("words", ["sh no-such-sandbox", "exec -it no-such-sandbox sh"])
+def test_an_unknown_sandbox(base_url: str, words: str) -> None:
+    with Typist([PATH, *words.split()], CWSANDBOX_BASE_URL=base_url, NO_COLOR="1") as typist:
+        assert typist.wait() == 1
+        assert typist.seen.startswith(b"Error: ")
+        assert typist.seen.count(b"\n") == 1
+        assert b"no-such-sandbox" in typist.seen
+        assert_restored(typist)
+
+
 @pytest.mark.parametrize("cmd", ["", "  ", "'open", '"', "a\\"])
 def test_what_is_no_command(cmd: str) -> None:
     done = CliRunner().invoke(cli, ["sh", "sb-1", "--cmd", cmd])

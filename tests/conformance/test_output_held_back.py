@@ -23,6 +23,7 @@ class Flood:
 
         @peer.command("flood")
         async def flood(call: Call) -> None:
+            await call.ready()
             for _ in range(MESSAGES):
                 await call.out(data)
                 self.sent += 1
@@ -53,6 +54,15 @@ def test_a_reader_that_sleeps_holds_the_server_back(grpc_peer: GrpcPeer) -> None
         assert size + sum(map(len, out)) == MESSAGE * MESSAGES
         assert process.result().stdout_omitted_bytes == MESSAGE * MESSAGES
     assert flood.sent == MESSAGES
+
+
+def test_a_terminal_that_nobody_reads_holds_the_server_back(grpc_peer: GrpcPeer) -> None:
+    flood = Flood(grpc_peer)
+    with Sandbox.run() as sandbox, sandbox.shell(["flood"]) as session:
+        flood.wait_until_held_back(sandbox)
+        assert 1 <= flood.sent <= 16
+        assert sum(map(len, session.output)) == MESSAGE * MESSAGES
+        assert session.wait() == 0
 
 
 @pytest.mark.parametrize("options", [{}, {"max_output_bytes": 1000}])

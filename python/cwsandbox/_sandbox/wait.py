@@ -53,8 +53,9 @@ def wait(
 ) -> tuple[list[_W], list[_W]]:
     """Block until some of several sandboxes, operations and processes are done; return those and the others.
 
-    - ``waitables``: a sequence of ``Sandbox``, ``OperationRef`` and ``Process``. An operation is done when it has
-      ended, successfully or not. A sandbox is created if need be, and is done when it runs or has failed to.
+    - ``waitables``: a sequence of ``Sandbox``, ``OperationRef``, ``Process`` and ``TerminalSession``. An operation is
+      done when it has ended, successfully or not. A sandbox is created if need be, and is done when it runs or has
+      failed to.
     - ``num_returns``: how many to wait for, at least 1. Default: all.
     - ``timeout``: how many seconds to wait at most; 0 only checks. Default: no limit.
 

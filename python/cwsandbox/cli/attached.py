@@ -118,6 +118,9 @@ class _Keyboard:
         thread.start()
         try:
             yield
+        except BaseException:
+            self._session.output.close()  # whatever the thread waits for ends, too
+            raise
         finally:
             os.close(end)
             thread.join(_END_SECONDS)
