@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.host_programs import serve_programs
 from cli.program import PATH
 from cli.typist import Typist
 from conformance.grpc_peer import GrpcPeer
+from conformance.host_programs import serve_programs
 
 BASH = "bash --norc --noediting"
 Start = Callable[[str], Typist]

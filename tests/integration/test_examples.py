@@ -26,8 +26,8 @@ PRINTED = {
     "upload_async": "".join(f"{name}: 1000000 bytes arrived\n" for name in ("one", "two", "three")),
     "prompt": "name? Ada\ncolour? green\nAda likes green\n",
 }
-ELSEWHERE = {"quickstart"}
-"""test_readme.py compares it with the picture."""
+ELSEWHERE = {"quickstart", "terminal", "terminal_async"}
+"""test_readme.py compares the first with the picture; conformance/test_guide_terminals.py runs the others."""
 
 pytestmark = pytest.mark.usefixtures("base_url")
 

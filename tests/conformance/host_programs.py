@@ -28,7 +28,7 @@ async def _run(call: Call) -> None:
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        env={**os.environ, "TERM": "xterm-256color", "PS1": "$ ", "HISTFILE": ""},
+        env={**os.environ, "TERM": "xterm-256color", "PS1": "$ ", **call.init.env},
     )
     os.close(slave)
     await call.ready()
