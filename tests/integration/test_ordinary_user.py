@@ -65,6 +65,17 @@ def test_commands_run(user_daemon: Daemon, user: pwd.struct_passwd) -> None:
     eventually(lambda: not mark.pids(), "no process is left")
 
 
+@pytest.mark.usefixtures("user_daemon")
+def test_files() -> None:
+    """Also those that belong to the host's root, whom the sandbox does not have."""
+    with Sandbox.run() as sandbox:
+        for path in ("/tmp/new/file", "relative", "/usr/local/bin/tool", "/etc/issue"):
+            for content in (b"first", b"second"):
+                sandbox.write_file(path, content).result()
+                assert sandbox.read_file(path).result() == content
+        assert b"root:" in sandbox.read_file("/etc/passwd").result()
+
+
 def test_cancel_and_crash(user_daemon: Daemon) -> None:
     mark = host.Mark()
     sandbox = Sandbox.run(environment_variables={"MARK": mark.value})
