@@ -1,8 +1,6 @@
 /* What a box makes of an init that a sandbox has got hold of: its reports come in any order. */
 #include "box/probe.h"
-#include "support/box_world.h"
-
-static struct cwsd_host *host;
+#include "support/op_world.h"
 
 /* ---- the init ------------------------------------------------------------------------------- */
 
@@ -34,6 +32,8 @@ struct lie {
     const char *name;
     uint32_t first[6][2]; /* the reports at its start; none: those of an honest one */
     uint32_t then[4][2];  /* those once it is asked to start command 1 */
+    uint64_t size;        /* of the file, once it is asked to read one ... */
+    size_t content;       /* ... and how much it sends of it */
 };
 
 static const uint32_t honest[][2] = {{CWSI_HELLO, 0}, {CWSI_READY, 0}, {CWSI_STARTED, 0}, {0, 0}};
@@ -73,6 +73,15 @@ static const struct lie about_a_command[] = {
     {.name = "the-last-command", .then = {{CWSI_STARTED, CWSI_MAX_COMMANDS - 1}}},
 };
 
+#define FILE_READ {{CWSI_STARTED, 1}, {CWSI_EXITED, 1}}
+
+/* Of a file that may have 10 bytes. */
+static const struct lie about_a_file[] = {
+    {.name = "file-without-content", .then = FILE_READ},
+    {.name = "file-of-any-size", .then = FILE_READ, .size = UINT64_MAX, .content = 5},
+    {.name = "file-with-more", .then = FILE_READ, .size = 3, .content = 100},
+};
+
 /* It says that the main command has ended, and goes on. */
 static const struct lie staying = {.name = "stays", .then = {{CWSI_STARTED, 1}, {CWSI_EXITED, 0}}};
 
@@ -84,6 +93,9 @@ static const struct lie *find_lie(const char *name)
     for (size_t i = 0; i < CWS_ARRAY_LEN(about_a_command); i++)
         if (strcmp(about_a_command[i].name, name) == 0)
             return &about_a_command[i];
+    for (size_t i = 0; i < CWS_ARRAY_LEN(about_a_file); i++)
+        if (strcmp(about_a_file[i].name, name) == 0)
+            return &about_a_file[i];
     return &staying;
 }
 
@@ -93,13 +105,51 @@ static void say_all(const uint32_t (*reports)[2])
         say((*reports)[0], (*reports)[1]);
 }
 
+/* False when the box is gone. *out_fd is the one that came along last; -1: none. */
+static bool hear(struct cwsi_request *request, int *out_fd)
+{
+    union {
+        char bytes[CMSG_SPACE(CWSI_MAX_FDS * sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = {.iov_base = request, .iov_len = sizeof(*request)};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
+    if (recvmsg(CWSI_SOCKET, &message, 0) <= 0)
+        return false;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    *out_fd = -1;
+    for (size_t at = CMSG_LEN(0); header && at < header->cmsg_len; at += sizeof(int)) {
+        if (*out_fd >= 0)
+            close(*out_fd);
+        memcpy(out_fd, (char *)header + at, sizeof(int));
+    }
+    return true;
+}
+
+static void send_file(const struct lie *lie, int fd)
+{
+    const struct cwsi_file_head head = {.size = lie->size};
+    char zeroes[100] = {0};
+    if (lie->content && (write(fd, &head, sizeof(head)) < 0 || write(fd, zeroes, lie->content) < 0))
+        _exit(1);
+}
+
 static void tell(const struct lie *lie)
 {
     struct cwsi_request request;
+    int fd;
     say_all(lie->first[0][0] ? lie->first : honest);
-    while (recv(CWSI_SOCKET, &request, sizeof(request), 0) > 0)
-        if (request.op == CWSI_START && request.id == 1)
+    while (hear(&request, &fd)) {
+        if (request.op == CWSI_READ_FILE)
+            send_file(lie, fd);
+        if (fd >= 0)
+            close(fd);
+        if ((request.op == CWSI_START || request.op == CWSI_READ_FILE) && request.id == 1)
             say_all(lie->then);
+    }
     _exit(0);
 }
 
@@ -167,6 +217,33 @@ static void test_about_a_command(void **state)
     }
 }
 
+static void test_about_a_file(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CWS_ARRAY_LEN(about_a_file); i++) {
+        struct cwsd_host lying;
+        struct box_world world;
+        struct op_world run;
+        open_lying(&world, &lying, &about_a_file[i]);
+        RUN_UNTIL(&world, world.running || world.gone);
+        op_init(&run, &world);
+        read_begin(&run, "/any", 10);
+        op_wait(&run);
+        assert_true(run.failed);
+        if (about_a_file[i].content) {
+            assert_int_equal(run.failure.number, CWSI_FILE_TOO_LARGE);
+            assert_true(run.failure.size > 10);
+        } else {
+            assert_int_equal(run.failure.number, 0);
+            assert_int_equal(run.failure.err.status, CWS_PROTOCOL);
+        }
+        op_close(&run);
+        cwsd_box_stop(world.box, 0);
+        box_end(&world);
+        close_lying(&world);
+    }
+}
+
 /* The box ends all the same, and nobody has to ask for it. */
 static void test_stays(void **state)
 {
@@ -212,6 +289,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_about_itself),
         UNIT_TEST(test_about_a_command),
+        UNIT_TEST(test_about_a_file),
         UNIT_TEST(test_stays),
     };
     (void)argc;
