@@ -11,6 +11,7 @@ except ImportError as error:
     raise ImportError("the command line needs click", name="cwsandbox.cli") from error
 
 from cwsandbox.cli.completion import print_completion
+from cwsandbox.cli.copy import copy
 from cwsandbox.cli.daemon import run_daemon
 from cwsandbox.cli.delete import delete_sandbox
 from cwsandbox.cli.exec import exec_command
@@ -50,6 +51,7 @@ for command in (
     exec_command,
     shell,
     files,
+    copy,
     delete_sandbox,
     stop_sandbox,
     run_command,
