@@ -23,6 +23,7 @@ from cwsandbox.cli.program import Program, use_auth
 from cwsandbox.cli.run import run_command
 from cwsandbox.cli.shell import shell
 from cwsandbox.cli.stop import stop_sandbox
+from cwsandbox.cli.top import show_top
 
 __all__ = ["cli"]
 
@@ -47,6 +48,7 @@ def cli(auth: str | None) -> None:
 
 for command in (
     list_sandboxes,
+    show_top,
     get_sandbox,
     exec_command,
     shell,

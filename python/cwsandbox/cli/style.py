@@ -26,8 +26,13 @@ def styled(text: str, colour: str, stream: IO[Any]) -> str:
     return click.style(text, fg=colour)
 
 
+def colour_of(status: str) -> str | None:
+    """The colour of a sandbox's status."""
+    return _COLOUR_OF_STATUS.get(status)
+
+
 def status_cell(status: str, width: int = 0) -> str:
     """A sandbox's status for a table on stdout."""
     cell = f"{status:<{width}}"
-    colour = _COLOUR_OF_STATUS.get(status)
+    colour = colour_of(status)
     return styled(cell, colour, sys.stdout) if colour else cell
