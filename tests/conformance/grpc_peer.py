@@ -89,6 +89,9 @@ class GrpcPeer:
         # What ReadFile gives and WriteFile leaves, by path, and their requests.
         self.files: dict[str, bytes] = {}
         self.file_requests: list[Any] = []
+        # A coroutine (request, context) for each StreamLogs in turn, the last one also for those that come after it.
+        self.logs: list[Callable[[Any, Any], Awaitable[None]]] = []
+        self.log_requests: list[Any] = []
         # Replaces the reply to a unary method: a coroutine (request, context) -> message.
         self.overrides: dict[str, Callable[[Any, Any], Awaitable[Any]]] = {}
         self.pb = protos.messages()
@@ -140,6 +143,11 @@ class GrpcPeer:
         handlers["StreamExec"] = grpc.stream_stream_rpc_method_handler(
             self._stream_exec,
             request_deserializer=self.pb.ExecStreamRequest.FromString,
+            response_serializer=lambda message: message.SerializeToString(),
+        )
+        handlers["StreamLogs"] = grpc.unary_stream_rpc_method_handler(
+            self._stream_logs,
+            request_deserializer=self.pb.StreamLogsRequest.FromString,
             response_serializer=lambda message: message.SerializeToString(),
         )
         return handlers
@@ -220,6 +228,12 @@ class GrpcPeer:
         assert first.WhichOneof("message") == "init"
         call = Call(aiter(requests), context, first.init)
         await self.scripts[call.argv[0]](call)
+
+    async def _stream_logs(self, request: Any, context: Any) -> None:
+        self._record("StreamLogs", context)
+        self.log_requests.append(request)
+        script = self.logs.pop(0) if len(self.logs) > 1 else self.logs[0]
+        await script(request, context)
 
     def command(self, name: str) -> Callable[[Script], Script]:
         """Make ``exec([name, ...])`` run the decorated coroutine."""

@@ -1,6 +1,6 @@
 """A server that speaks HTTP/2 frame by frame, to do what a well-behaved one never does.
 
-It answers CreateSandbox, GetSandbox and DeleteSandbox properly. What happens to StreamExec, and to the other methods in
+It answers CreateSandbox, GetSandbox and DeleteSandbox properly. What happens to StreamExec, StreamLogs, and other methods in
 ``scripted``, is a coroutine of the test, which gets a `Stream` and may send whatever it wants on it or on its
 connection.
 """
@@ -217,13 +217,13 @@ class Connection:
 
 
 class H2Peer:
-    """Listens on a free loopback port. ``script`` answers each StreamExec."""
+    """Listens on a free loopback port. ``script`` answers what is in ``scripted``."""
 
     def __init__(
         self, script: Script | None = None, settings: dict[int, int] | None = None
     ) -> None:
         self.script = script
-        self.scripted = {"StreamExec"}
+        self.scripted = {"StreamExec", "StreamLogs"}
         self.settings = settings or {}
         self.connections: list[Connection] = []
         self.execs: list[Stream] = []
