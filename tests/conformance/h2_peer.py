@@ -1,7 +1,7 @@
 """A server that speaks HTTP/2 frame by frame, to do what a well-behaved one never does.
 
-It answers CreateSandbox, GetSandbox and DeleteSandbox properly. What happens to StreamExec, StreamLogs, and other methods in
-``scripted``, is a coroutine of the test, which gets a `Stream` and may send whatever it wants on it or on its
+It answers CreateSandbox, GetSandbox and DeleteSandbox properly. What happens to StreamExec, StreamLogs and the other
+methods in ``scripted`` is a coroutine of the test, which gets a `Stream` and may send whatever it wants on it or on its
 connection.
 """
 
