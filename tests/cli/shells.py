@@ -47,6 +47,13 @@ def serve_shells(peer: GrpcPeer) -> None:
         await call.out(b"hung")
         await asyncio.Event().wait()
 
+    @peer.command("flood")
+    async def flood(call: Call) -> None:
+        await call.ready()
+        await call.out(b"\x1b[?25lflood")
+        while True:
+            await call.out(b"x" * 4096)
+
     @peer.command("vim")
     async def vim(call: Call) -> None:
         await call.ready()

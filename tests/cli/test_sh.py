@@ -111,6 +111,15 @@ def test_a_signal_finds_the_terminal_in_order(prompt: Typist, number: int, code:
     assert_restored(prompt)
 
 
+def test_a_signal_finds_the_terminal_in_order_even_if_it_takes_no_more_output(start: Start) -> None:
+    typist = start("sh", "sb-1", "--cmd", "flood")
+    typist.see(b"flood")
+    typist.turn_away()
+    typist.signal(signal.SIGTERM)
+    assert typist.wait_turned_away() == -signal.SIGTERM
+    assert_restored(typist)
+
+
 def test_an_ignored_signal_stays_ignored(start: Start) -> None:
     typist = start("sh", "sb-1", ignore="HUP")
     typist.see(b"$ ")

@@ -99,6 +99,18 @@ class Typist:
             pass
         return self._process.wait()
 
+    def turn_away(self) -> None:
+        """Look no more. Returns when the terminal takes no more output, as far as one can tell."""
+        waits, before = 0, -1
+        while waits < 10:
+            now = struct.unpack("i", fcntl.ioctl(self._master, termios.FIONREAD, bytes(4)))[0]
+            waits, before = (waits + 1 if now == before else 0), now
+            time.sleep(0.02)
+
+    def wait_turned_away(self) -> int:
+        """As ``wait()``, but nothing more is seen."""
+        return self._process.wait(SECONDS)
+
     def __enter__(self) -> Typist:
         return self
 

@@ -96,8 +96,9 @@ class _Shown:
             raise
 
     def undo(self) -> None:
-        if undoing := self._screen.undo():
-            # Not by the buffer: this may be a signal's handler, in the middle of a write.
+        # Not by the buffer: this may be a signal's handler, in the middle of a write. Nor does that wait for a terminal
+        # that takes no more output.
+        if (undoing := self._screen.undo()) and select.select([], [sys.stdout], [], 0)[1]:
             os.write(sys.stdout.fileno(), undoing)
 
 

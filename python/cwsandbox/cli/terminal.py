@@ -31,14 +31,14 @@ def new_size() -> os.terminal_size:
 
 
 @contextmanager
-def raw_keys(before_restoring: Callable[[], None], resized: Callable[[], None]) -> Iterator[None]:
+def raw_keys(restored: Callable[[], None], resized: Callable[[], None]) -> Iterator[None]:
     """Inside, every key is bytes on stdin, Ctrl-C, too, and nothing is echoed.
 
     Whatever ends the block, and whatever signal ends or stops the program meanwhile, the terminal is as it was before.
-    ``before_restoring`` may be called in a signal's handler, and more than once. ``resized`` is called when the window
-    may have another size.
+    ``restored`` is called when it is; in a signal's handler, too. ``resized`` is called when the window may have
+    another size.
     """
-    raw = _Raw(before_restoring)
+    raw = _Raw(restored)
     with _handlers(raw, resized):
         try:
             raw.set()
@@ -50,7 +50,7 @@ def raw_keys(before_restoring: Callable[[], None], resized: Callable[[], None]) 
 class _Raw:
     """The terminal's settings: raw, or as they were."""
 
-    def __init__(self, before_restoring: Callable[[], None]) -> None:
+    def __init__(self, restored: Callable[[], None]) -> None:
         # Only here: where there are no terminals, there are no such modules.
         import termios
         import tty
@@ -58,21 +58,22 @@ class _Raw:
         self._termios, self._tty = termios, tty
         self._fd = sys.stdin.fileno()
         self._before = termios.tcgetattr(self._fd)
-        self._before_restoring = before_restoring
+        self._restored = restored
         self._is_raw = False
 
     def set(self) -> None:
         self._is_raw = True
-        # Not TCSAFLUSH, the default: what was typed before would be lost.
-        self._tty.setraw(self._fd, self._termios.TCSADRAIN)
+        # Not TCSAFLUSH, the default: what was typed before would be lost. Nor TCSADRAIN: a terminal that takes no more
+        # output would be waited for, by a signal's handler, too.
+        self._tty.setraw(self._fd, self._termios.TCSANOW)
 
     def restore(self) -> None:
         """May be interrupted by a signal whose handler calls it, too."""
         if not self._is_raw:
             return
         with suppress(OSError, self._termios.error):  # the terminal may be gone
-            self._before_restoring()
-            self._termios.tcsetattr(self._fd, self._termios.TCSADRAIN, self._before)
+            self._termios.tcsetattr(self._fd, self._termios.TCSANOW, self._before)
+            self._restored()
         self._is_raw = False
 
 
