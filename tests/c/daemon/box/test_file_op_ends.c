@@ -116,6 +116,37 @@ static void test_the_box_ends_before_their_turn(void **state)
     test_free(content);
 }
 
+/* As the init itself: what commands may not do, it may not, and they cannot look into it. */
+static void test_its_process_is_out_of_reach(void **state)
+{
+    struct box_world world;
+    struct op_world run;
+    uint8_t *content = make_content(MEGABYTE);
+    (void)state;
+    box_open(&world, host);
+    expect_written(&world, "/tmp/file", content, MEGABYTE);
+    op_init(&run, &world);
+    run.hold = true;
+    read_begin(&run, "/tmp/file", LARGEST);
+    RUN_UNTIL(&world, run.needs);
+    expect_script(
+        &world,
+        "for p in /proc/[0-9]*; do "
+        "  grep -qs '^Name:.cwsandbox-init' $p/status && [ $p != /proc/1 ] || continue; "
+        "  echo found; "
+        "  for what in CapEff CapBnd NoNewPrivs Seccomp Uid Gid; do "
+        "    [ \"$(grep ^$what: $p/status)\" = \"$(grep ^$what: /proc/self/status)\" ] || "
+        "      echo $what differs; "
+        "  done; "
+        "  { cat $p/maps || cat $p/environ || readlink $p/exe || cat $p/fd/3; } 2>/dev/null && "
+        "    echo in reach; "
+        "done; :",
+        0, "found\n");
+    op_close(&run);
+    box_close(&world);
+    test_free(content);
+}
+
 static void test_its_process_is_killed(void **state)
 {
     struct box_world world;
@@ -188,6 +219,7 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_a_write_that_is_given_up),
     UNIT_TEST(test_more_than_are_carried_out_at_a_time),
     UNIT_TEST(test_the_box_ends_before_their_turn),
+    UNIT_TEST(test_its_process_is_out_of_reach),
     UNIT_TEST(test_its_process_is_killed),
     UNIT_TEST(test_the_box_ends),
 };
