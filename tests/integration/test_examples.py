@@ -19,6 +19,8 @@ PRINTED = {
         "-- without a reader the output is dropped, and the result says so\n"
         "exit code 0, captured: False\n6888896 bytes went by\n"
     ),
+    "logs": ("step 1\nstep 2\nstep 3\nno such input\nexit code 3\nlast line: no such input\n"),
+    "logs_async": "".join(f"{n} 1\n{n} 2\n{n} 3\n" for n in ("one", "two", "three")),
     "upload": (
         "sent 2 files, 84 bytes\ncommand\nother\nsandbox\n"
         "/tmp/project/missing: CWSANDBOX_FILE_NOT_FOUND\n"
