@@ -19,6 +19,7 @@ from cwsandbox.cli.files import files
 from cwsandbox.cli.get import get_sandbox
 from cwsandbox.cli.list import list_sandboxes
 from cwsandbox.cli.local import run_local
+from cwsandbox.cli.logs import logs
 from cwsandbox.cli.program import Program, use_auth
 from cwsandbox.cli.run import run_command
 from cwsandbox.cli.shell import shell
@@ -52,6 +53,7 @@ for command in (
     get_sandbox,
     exec_command,
     shell,
+    logs,
     files,
     copy,
     delete_sandbox,
