@@ -165,6 +165,7 @@ enum cws_status cws_output_move(struct cws_output *output, uint8_t *to)
     whole->cap = moved;
     whole->memory = FOREIGN;
     whole->data = to;
+    whole->begins_line = false;
     atomic_init(&whole->used, moved);
     atomic_store(&output->shared.first, whole);
     if (!left)
