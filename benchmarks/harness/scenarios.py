@@ -214,6 +214,21 @@ def importing(name: str, title: str, **arguments: str) -> Scenario:
     )
 
 
+def log(style: str, entry: int, *figures: Figure) -> Scenario:
+    entries = "one 100-byte line per entry" if entry == 100 else f"entries of {entry // KIB} KiB"
+    few = entry == 100 or style == "unread"
+    return Scenario(
+        f"log-{style}" + ("-lines" if entry == 100 else ""),
+        f"a followed log, {entries}, {style}",
+        "logs.py",
+        figures,
+        {"style": style, "entry": str(entry)},
+        "lines",
+        {"ours": 500_000 if few else 3_000_000, "published": 20_000 if entry == 100 else 500_000},
+        scales=style != "unread",
+    )
+
+
 OPEN = Scenario(
     "open-5000",
     "5,000 open execs",
@@ -298,6 +313,14 @@ SCENARIOS = (
     large_file("write"),
     large_file("read_streaming"),
     large_file("write_streaming"),
+    log("sync", 32 * KIB, cpu_each("line"), rate("lines")),
+    log("async", 32 * KIB, cpu_each("line"), rate("lines")),
+    log("sync", 100, cpu_each("line"), rate("lines")),
+    log(
+        "unread",
+        32 * KIB,
+        Figure("memory", "MiB", lambda run: run["peak"] / MIB, value(8), of_floor=False),
+    ),
     OPEN,
     WAIT,
     SANDBOXES,

@@ -164,6 +164,7 @@ func (s *service) describe() *grpc.ServiceDesc {
 		},
 		Streams: []grpc.StreamDesc{
 			{StreamName: "StreamExec", Handler: s.exec, ServerStreams: true, ClientStreams: true},
+			{StreamName: "StreamLogs", Handler: s.logs, ServerStreams: true},
 		},
 	}
 }

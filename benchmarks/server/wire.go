@@ -41,6 +41,12 @@ const (
 	filePath    = 2 // ReadFileRequest
 	fileContent = 1 // ReadFileResponse
 
+	logsContainer = 5 // StreamLogsRequest
+
+	entryData       = 1 // LogEntry
+	entrySession    = 3
+	entryNextOffset = 4
+
 	outputStream = 1 // ExecStreamOutput
 	outputData   = 2
 	stdout       = 1

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
-from cwsandbox import Sandbox
+from cwsandbox import Sandbox, SandboxUnavailableError
+from cwsandbox._cwsandbox import RpcError
 from cwsandbox._messages.logs import limit, since, tail
+from cwsandbox._service.errors import log_exception
+from cwsandbox._service.rpc import NO_INFO, ErrorInfo
 
 NAIVE = datetime(2026, 1, 2, 3, 4, 5)
 INT32_MAX = 2**31 - 1
@@ -70,3 +73,22 @@ def test_limit() -> None:
     assert limit(None, math.inf) is None
     assert limit(2, 300.0) == 2.0
     assert limit(math.inf, 300.0) is None
+
+
+def lost(code_text: str | None) -> RpcError:
+    error = RpcError("lost")
+    error.kind, error.message, error.code_text = "lost", "in words", code_text
+    error.code_name = "UNAVAILABLE"
+    return error
+
+
+def test_given_up() -> None:
+    info = ErrorInfo("CWSANDBOX_RUNNER_UNAVAILABLE", "cwsandbox.com", {"a": "b"}, None, ())
+    raised = log_exception(lost(None), "sb-1", info)
+    assert isinstance(raised, SandboxUnavailableError)
+    assert str(raised) == ("The log of sandbox 'sb-1' could not be resumed: UNAVAILABLE: in words")
+    assert (raised.reason, raised.metadata) == (info.reason, {"a": "b"})
+    raised = log_exception(lost("RUNNER_DRAINING"), "sb-1", NO_INFO)
+    assert isinstance(raised, SandboxUnavailableError)
+    assert raised.reason == "RUNNER_DRAINING"
+    assert str(raised).endswith("could not be resumed: RUNNER_DRAINING: in words")
