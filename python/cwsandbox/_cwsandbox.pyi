@@ -385,7 +385,8 @@ class StreamReader(Generic[_S]):
 
         With both streams closed, ``result()`` has the first and the last 4 MiB of what each receives from then on;
         ``stdout_omitted_bytes`` and ``stderr_omitted_bytes`` say how much is missing in between. With
-        ``capture_output=False``, later output of a closed stream is discarded."""
+        ``capture_output=False``, later output of a closed stream is discarded. A log or a terminal session ends with
+        its reader."""
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
 
 @final

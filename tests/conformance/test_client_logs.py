@@ -18,6 +18,7 @@ from cwsandbox import (
     CWSandboxAuthenticationError,
     Sandbox,
     SandboxError,
+    SandboxFailedError,
     SandboxNotFoundError,
     SandboxNotRunningError,
     SandboxRequestTimeoutError,
@@ -377,3 +378,25 @@ def test_never_started(grpc_peer: GrpcPeer) -> None:
     cancelled.stop().result()
     with pytest.raises(SandboxNotRunningError, match="has been stopped"):
         next(cancelled.stream_logs())
+
+
+@pytest.mark.parametrize("exit_code", [None, 3])
+def test_one_that_fails_before_it_was_seen_to_run(
+    grpc_peer: GrpcPeer, exit_code: int | None
+) -> None:
+    """With an exit code it did run, and its log says why."""
+
+    async def failed(request: Any, context: Any) -> Any:
+        status = grpc_peer.pb.SandboxStatus(state=grpc_peer.pb.STATE_FAILED, exit_code=exit_code)
+        return grpc_peer.pb.Sandbox(sandbox_id=request.sandbox_id, status=status)
+
+    grpc_peer.logs = [sends(grpc_peer, b"why\n")]
+    grpc_peer.overrides["GetSandbox"] = failed
+    reader = Sandbox.run("/bin/sh", "-c", "exit 3").stream_logs(follow=True)
+    if exit_code is not None:
+        assert list(reader) == ["why\n"]
+        return
+    with pytest.raises(SandboxFailedError):
+        next(reader)
+    assert list(reader) == []
+    assert grpc_peer.log_requests == []

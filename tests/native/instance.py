@@ -22,6 +22,10 @@ class ExecError(Exception):
     """args: the process and the RpcError."""
 
 
+class LogError(Exception):
+    """args: the sandbox and the RpcError."""
+
+
 class FileError(Exception):
     """args: the operation and the RpcError."""
 
@@ -69,6 +73,7 @@ def load_configured() -> ModuleType:
     )
     module.configure("write", make_error=WriteError)
     module.configure("file", make_error=FileError)
+    module.configure("log", make_error=LogError)
     module.configure(
         "helper",
         make_value=lambda process, code, _: process._purpose.value(process, code),
