@@ -2,6 +2,7 @@
 #
 #   make demo      set up the machine, build, run the quick start on the embedded daemon
 #   make test      set up the machine, build, run every check
+#   make pictures  draw docs/demo.svg and docs/cli.svg from what programs really print; needs tmux
 #   make lib       the core as a static library (no Python header on the include path)
 #   make ext       the extension module          make daemon    cwsandboxd and cwsandbox-init
 #   make test-c    C tests and fuzz corpora, ASan + UBSan         make tsan      C tests, TSan
@@ -193,11 +194,16 @@ install-dev: venv
 
 # ---- what people run -----------------------------------------------------------------------------------------
 
-.PHONY: demo test
+.PHONY: demo test pictures
 demo: setup-build install
 	@echo
 	@echo "\$$ CWSANDBOX_BASE_URL=local python examples/quickstart.py"
 	@CWSANDBOX_BASE_URL=local $(VENV)/bin/python examples/quickstart.py
+
+pictures: setup-build install
+	CWSANDBOX_BASE_URL=local $(VENV)/bin/python examples/quickstart.py \
+		| $(VENV)/bin/python tools/render_demo.py > $(BUILD)/demo.svg && mv $(BUILD)/demo.svg docs/demo.svg
+	$(VENV)/bin/python tools/render_cli.py > $(BUILD)/cli.svg && mv $(BUILD)/cli.svg docs/cli.svg
 
 test: setup-test
 	+@MAKE='$(MAKE)' BUILD='$(BUILD)' tools/run_stages.sh install-dev lint test-c tsan test-py test-py-interpreters guard
