@@ -4,6 +4,7 @@
 
 #include "sandbox/file_wire.h"
 #include "support/exec_peer.h"
+#include "support/failing.h"
 
 /* ---- the server's side ---------------------------------------------------------------------- */
 
@@ -18,6 +19,7 @@ struct asked {
 
 static struct asked asked[64];
 static size_t asked_count;
+static size_t answer_at_once; /* content of so many bytes; SIZE_MAX: the test answers */
 
 static void ask_start(struct cws_server_call *call, void *ctx)
 {
@@ -32,7 +34,8 @@ static void ask(struct cws_server_call *call, const ProtobufCMessageDescriptor *
 {
     struct asked *one = cws_server_call_user(call);
     assert_null(one->request);
-    assert_int_equal(cws_proto_unpack(type, data, len, &one->request), CWS_OK);
+    if (cws_proto_unpack(type, data, len, &one->request) != CWS_OK)
+        cws_server_call_finish(call, CWS_GRPC_ABORTED, "no memory for the request", NULL, 0);
 }
 
 static void ask_read(struct cws_server_call *call, const uint8_t *data, size_t len)
@@ -46,9 +49,42 @@ static void ask_write(struct cws_server_call *call, const uint8_t *data, size_t 
     ask(call, &coreweave__sandbox__v1__write_file_request__descriptor, data, len);
 }
 
+static bool answer_bytes(struct asked *one, const uint8_t *bytes, size_t len)
+{
+    struct cws_block *block = cws_server_message_new(len);
+    if (!block)
+        return false;
+    if (len)
+        memcpy(block->data + CWS_FRAME_PREFIX, bytes, len);
+    cws_server_call_send(one->call, block);
+    return true;
+}
+
+static bool answer_content(struct asked *one, size_t len)
+{
+    Coreweave__Sandbox__V1__ReadFileResponse reply =
+        COREWEAVE__SANDBOX__V1__READ_FILE_RESPONSE__INIT;
+    reply.content.data = malloc(len + 1);
+    reply.content.len = len;
+    fill_pattern(reply.content.data, len, 0);
+    size_t size = coreweave__sandbox__v1__read_file_response__get_packed_size(&reply);
+    uint8_t *packed = malloc(size + 1);
+    coreweave__sandbox__v1__read_file_response__pack(&reply, packed);
+    bool answered = answer_bytes(one, packed, size);
+    free(packed);
+    free(reply.content.data);
+    return answered;
+}
+
 static void ask_half_closed(struct cws_server_call *call)
 {
-    (void)call;
+    struct asked *one = cws_server_call_user(call);
+    if (answer_at_once == SIZE_MAX || !one->request)
+        return;
+    if (one->is_read ? answer_content(one, answer_at_once) : answer_bytes(one, NULL, 0))
+        cws_server_call_finish(call, CWS_GRPC_OK, NULL, NULL, 0);
+    else
+        cws_server_call_finish(call, CWS_GRPC_ABORTED, "no memory for the answer", NULL, 0);
 }
 
 static void ask_closed(struct cws_server_call *call, enum cws_grpc_code why)
@@ -63,30 +99,6 @@ static const struct cws_server_method methods[] = {
     {CWS_FILE_READ_PATH, ask_start, ask_read, ask_half_closed, NULL, ask_closed, false, NULL},
     {CWS_FILE_WRITE_PATH, ask_start, ask_write, ask_half_closed, NULL, ask_closed, false, NULL},
 };
-
-static void answer_bytes(struct asked *one, const uint8_t *bytes, size_t len)
-{
-    struct cws_block *block = cws_server_message_new(len);
-    assert_non_null(block);
-    if (len)
-        memcpy(block->data + CWS_FRAME_PREFIX, bytes, len);
-    cws_server_call_send(one->call, block);
-}
-
-static void answer_content(struct asked *one, size_t len)
-{
-    Coreweave__Sandbox__V1__ReadFileResponse reply =
-        COREWEAVE__SANDBOX__V1__READ_FILE_RESPONSE__INIT;
-    reply.content.data = malloc(len + 1);
-    reply.content.len = len;
-    fill_pattern(reply.content.data, len, 0);
-    size_t size = coreweave__sandbox__v1__read_file_response__get_packed_size(&reply);
-    uint8_t *packed = malloc(size + 1);
-    coreweave__sandbox__v1__read_file_response__pack(&reply, packed);
-    answer_bytes(one, packed, size);
-    free(packed);
-    free(reply.content.data);
-}
 
 static void answer_status(struct asked *one, enum cws_grpc_code code, const char *details)
 {
@@ -110,6 +122,7 @@ static void bed_init(struct bed *bed)
     struct cws_server_options options = {.methods = methods,
                                          .method_count = CWS_ARRAY_LEN(methods)};
     asked_count = 0;
+    answer_at_once = SIZE_MAX;
     exec_bed_init_with(&bed->exec, &options, (struct cws_channel_options){0});
     bed->queue = cws_file_queue_new();
     assert_non_null(bed->queue);
@@ -183,7 +196,7 @@ static void test_content_of_any_size(void **state)
         assert_string_equal(request->sandbox_id, SANDBOX_ID);
         assert_string_equal(request->path, "/a/file");
         assert_string_equal(request->container, i % 2 ? "side" : "");
-        answer_content(one, lens[i]);
+        assert_true(answer_content(one, lens[i]));
         cws_server_call_finish(one->call, CWS_GRPC_OK, NULL, NULL, 0);
         wait_done(bed, file);
         assert_int_equal(file->end, CWS_FILE_DONE);
@@ -208,7 +221,7 @@ static void test_a_reply_in_an_unusual_form(void **state)
     bed_open(bed);
     struct cws_file *file = start_read(bed);
     struct asked *one = wait_asked(bed, 0);
-    answer_bytes(one, (const uint8_t *)reply, sizeof(reply) - 1);
+    assert_true(answer_bytes(one, (const uint8_t *)reply, sizeof(reply) - 1));
     cws_server_call_finish(one->call, CWS_GRPC_OK, NULL, NULL, 0);
     wait_done(bed, file);
     assert_int_equal(file->end, CWS_FILE_DONE);
@@ -231,9 +244,9 @@ static void test_answers_that_are_none(void **state)
         struct asked *one = wait_asked(bed, i);
         size_t replies = i / 2 == 0 ? 0 : i / 2 == 1 ? 2 : 1;
         for (size_t n = 0; n < replies; n++)
-            answer_bytes(one, (const uint8_t *)"\x0a\x7fshort", i / 2 == 1 ? 0 : 7);
+            assert_true(answer_bytes(one, (const uint8_t *)"\x0a\x7fshort", i / 2 == 1 ? 0 : 7));
         if (i / 2 == 3) /* cut off inside of a message that came in pieces */
-            answer_content(one, 1 << 20);
+            assert_true(answer_content(one, 1 << 20));
         cws_server_call_finish(one->call, CWS_GRPC_OK, NULL, NULL, 0);
         end_as(bed, file, CWS_FILE_STATUS, CWS_GRPC_INTERNAL);
     }
@@ -265,7 +278,7 @@ static void test_content_is_sent_from_where_it_lies(void **state)
         assert_string_equal(request->container, "side");
         assert_int_equal(request->content.len, lens[i]);
         assert_true(is_pattern(request->content.data, lens[i]));
-        answer_bytes(one, NULL, 0);
+        assert_true(answer_bytes(one, NULL, 0));
         cws_server_call_finish(one->call, CWS_GRPC_OK, NULL, NULL, 0);
         end_as(bed, file, CWS_FILE_DONE, CWS_GRPC_OK);
         free(content);
@@ -438,6 +451,53 @@ static void test_no_memory(void **state)
     bed_close(bed);
 }
 
+/* Whatever allocation fails, it ends: with the content, or with an error. */
+static bool run_with_failing(struct bed *bed, bool is_write, size_t n)
+{
+    static uint8_t content[100000];
+    struct cws_file *file = NULL, *popped;
+    bool is_unfinished;
+    bed_open(bed);
+    answer_at_once = 300000;
+    const struct cws_file_options options = {.is_write = is_write,
+                                             .path = "/x",
+                                             .container = "",
+                                             .content = content,
+                                             .content_len = is_write ? sizeof(content) : 0,
+                                             .timeout_s = 30,
+                                             .unfinished = bed->queue};
+    cws_alloc_fail_at(n);
+    if (cws_file_start(bed->exec.sandbox, &options, &file) == CWS_OK) {
+        WAIT_FOR(loop_of(bed),
+                 cws_future_is_done(&file->future) || !cws_list_is_empty(&bed->queue->places));
+        while ((popped = cws_file_pop(bed->queue, &is_unfinished, NULL)) != NULL) {
+            cws_file_finish(popped);
+            cws_file_unref(popped);
+        }
+        wait_done(bed, file);
+    }
+    bool reached = failing_was_reached(n);
+    if (file && file->end == CWS_FILE_DONE)
+        assert_int_equal(cws_output_size(&file->content), is_write ? 0 : answer_at_once);
+    else
+        assert_true(reached);
+    if (file)
+        assert_int_not_equal(file->status.code, CWS_GRPC_DEADLINE_EXCEEDED);
+    cws_file_unref(file);
+    bed_close(bed);
+    return reached;
+}
+
+static void test_each_allocation_may_fail(void **state)
+{
+    for (int is_write = 0; is_write < 2; is_write++) {
+        size_t n = 1;
+        while (run_with_failing(*state, is_write, n))
+            n++;
+        assert_true(n > 15);
+    }
+}
+
 #define FILE_TEST(function) TEST_WITH(struct bed, function)
 
 int main(void)
@@ -454,6 +514,7 @@ int main(void)
         FILE_TEST(test_the_sandbox_ends_it),
         FILE_TEST(test_the_time_is_up),
         FILE_TEST(test_no_memory),
+        FILE_TEST(test_each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
