@@ -93,6 +93,20 @@ def exec_responses() -> dict[str, bytes]:
     }
 
 
+def file_responses() -> dict[str, bytes]:
+    return {
+        "empty": b"",
+        "content": b"\x0a\x05hello",
+        "long": b"\x0a\xac\x02" + bytes(range(256)) + b"x" * 44,
+        "unknown-field": b"\x78\x05\x0a\x03abc\x78\x06",
+        "twice": b"\x0a\x01a\x0a\x02bc",
+        "cut": b"\x0a\x05hel",
+        "too-long": b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+        "no-varint": b"\x0a" + b"\xff" * 12,
+        "number": b"\x08\x05",
+    }
+
+
 def lines() -> dict[str, bytes]:
     return {
         "lines": b"one\ntwo\nthree\n",
@@ -213,6 +227,7 @@ if __name__ == "__main__":
     write("fuzz_grpc_text", texts())
     write("fuzz_target", targets())
     write("fuzz_exec_response", exec_responses())
+    write("fuzz_file_response", file_responses())
     write("fuzz_lines", lines())
     write("fuzz_h2_client", responses())
     write("fuzz_grpc_server", requests())
