@@ -21,7 +21,8 @@ struct cwsd_log_stream {
     void *ctx;
     struct cwsd_log_reader reader; /* once `begun` */
     bool begun;
-    bool unknown; /* the session to be resumed */
+    bool delivered; /* something */
+    bool unknown;   /* the session to be resumed */
     /* What the reader begins with, when all is stored that had been written at the request. */
     uint64_t written;
     struct cwsd_log_session session;
@@ -61,16 +62,24 @@ static void break_off(struct cwsd_log_stream *stream, const char *code, const ch
     stream->events->on_broken(stream->ctx, code, message);
 }
 
+/* What comes next is gone. A client that is told of a gap asks anew, for what is written from then
+ * on. Without anything more to come it would take that for the end, and not know that some is
+ * missing. */
+static void report_gap(struct cwsd_log_stream *stream)
+{
+    bool comes_more = stream->follow && !stream->log->ended;
+    break_off(stream, stream->delivered && !comes_more ? "STREAM_TRUNCATED" : "REPLAY_GAP",
+              "the log's next bytes are no longer kept: newer output has replaced them, or they "
+              "could not be written to the daemon's disk");
+}
+
 /* What was to come next cannot be had. */
 static void report(struct cwsd_log_stream *stream)
 {
     char message[sizeof(stream->err.text) + 64];
     switch (stream->status) {
     case CWS_CLOSED:
-        break_off(
-            stream, "REPLAY_GAP",
-            "the log's next bytes are no longer kept: newer output has replaced them, or they "
-            "could not be written to the daemon's disk");
+        report_gap(stream);
         break;
     case CWS_INVALID:
         snprintf(message, sizeof(message), "resume_log_offset: %s", stream->err.text);
@@ -95,6 +104,7 @@ static void deliver(struct cwsd_log_stream *stream)
     };
     if (!stream->session_id[0])
         cwsd_log_session_format(&stream->reader.session, stream->log->key, stream->session_id);
+    stream->delivered = true;
     stream->events->on_piece(stream->ctx, &piece);
 }
 
