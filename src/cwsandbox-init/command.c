@@ -4,6 +4,7 @@
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/signal.h>
+#include <linux/termios.h>
 #include <linux/uio.h>
 
 #include "init.h"
@@ -107,6 +108,8 @@ static int run(const struct launch *launch)
         SYS2(prctl, PR_SET_PDEATHSIG, SIGKILL);
     for (int i = 0; i < 3; i++)
         SYS3(dup3, launch->fds[i], i, 0);
+    if (launch->has_terminal)
+        SYS3(ioctl, 0, TIOCSCTTY, 0);
     SYS4(rt_sigprocmask, SIG_SETMASK, &no_signals, NULL, sizeof(no_signals));
 
     int error = (int)-SYS1(chdir, launch->working_dir);

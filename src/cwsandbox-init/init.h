@@ -59,6 +59,7 @@ struct launch {
     const char *working_dir;
     int fds[3]; /* these become stdin, stdout and stderr */
     bool die_with_us;
+    bool has_terminal; /* they are the slave of a pseudo-terminal */
     int *error; /* NULL, or shared memory that is set to the errno if the program cannot be
                  * executed */
 };
@@ -73,3 +74,16 @@ long command_start(struct launch *launch);
 /* file.c: starts a child that carries out CWSI_READ_FILE or CWSI_WRITE_FILE, as the block of `size`
  * bytes says, through the pipe. Returns its pid. */
 long file_start(char *block, uint64_t size, bool writes, int pipe);
+
+/* terminal.c: starts the command on a terminal, whose input comes from the pipe `in` and whose
+ * output goes to the pipe `out`. Sets launch->fds. Returns the command's pid. */
+long terminal_start(struct launch *launch, uint32_t id, int in, int out, int32_t size);
+/* CWSI_RESIZE and CWSI_HANG_UP. */
+void terminal_resize(uint32_t id, int32_t size);
+void terminal_hang_up(uint32_t id);
+/* Command `id` has ended. True: its terminal's output is still being passed on, and
+ * terminal_relay_ended will say when its end can be reported. */
+bool terminal_holds_end(uint32_t id, int status);
+/* A child has ended that is no command. True: it was the relay of command *out_id, which is below
+ * `ids`, and the command's end can be reported now. */
+bool terminal_relay_ended(int pid, uint32_t ids, uint32_t *out_id, int *out_status);

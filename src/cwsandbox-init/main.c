@@ -242,8 +242,12 @@ static void start(const struct received *received)
     check_id(request->id);
     for (unsigned i = 0; i < 3; i++)
         launch.fds[i] = request->flags & CWSI_STDIN << i ? received->fds[next++] : init.null_fd;
-    if (next != received->fd_count)
+    const uint32_t pipes = CWSI_STDIN | CWSI_STDOUT | CWSI_STDERR;
+    if (next != received->fd_count ||
+        (request->flags & CWSI_TTY && (request->flags & pipes) != (CWSI_STDIN | CWSI_STDOUT)))
         die("descriptors that do not match their flags");
+    if (request->flags & CWSI_TTY && request->id == CWSI_MAIN)
+        die("a terminal for the main command");
 
     char *block = open_block(received);
     long rc = block ? command_read(&launch, block, request->size) : -ENOMEM;
@@ -254,7 +258,10 @@ static void start(const struct received *received)
         rc = launch.error ? 0 : -ENOMEM;
     }
     if (rc == 0)
-        rc = command_start(&launch);
+        rc = request->flags & CWSI_TTY
+                 ? terminal_start(&launch, request->id, launch.fds[0], launch.fds[1],
+                                  request->value)
+                 : command_start(&launch);
     if (rc > 0 && launch.error && *launch.error)
         give_up(&launch);
     answer_start(request->id, rc);
@@ -333,6 +340,16 @@ static void pass_signal(const struct cwsi_request *request)
         SYS2(kill, -pid, SIGKILL);
 }
 
+static void handle_terminal(const struct cwsi_request *request)
+{
+    if (request->id >= CWSI_MAX_COMMANDS)
+        die("a command id out of range");
+    if (request->op == CWSI_RESIZE)
+        terminal_resize(request->id, request->value);
+    else
+        terminal_hang_up(request->id);
+}
+
 static void take_pipes(struct received *received)
 {
     if (received->request.size || received->fd_count == 0)
@@ -368,6 +385,10 @@ static void handle(void)
     case CWSI_DRAIN:
         take_pipes(&received);
         break;
+    case CWSI_RESIZE:
+    case CWSI_HANG_UP:
+        handle_terminal(&received.request);
+        break;
     default:
         die("a request of an unknown kind");
     }
@@ -390,10 +411,13 @@ static uint32_t find(int pid)
 static bool note_end(int pid, int status)
 {
     uint32_t id = find(pid);
-    if (id == CWSI_MAX_COMMANDS)
+    if (id == CWSI_MAX_COMMANDS) {
+        if (terminal_relay_ended(pid, init.used, &id, &status))
+            report(CWSI_EXITED, id, status);
         return false;
+    }
     init.pids[id] = 0;
-    if (id != CWSI_MAIN)
+    if (id != CWSI_MAIN && !terminal_holds_end(id, status))
         report(CWSI_EXITED, id, status);
     return id == CWSI_MAIN;
 }

@@ -48,6 +48,9 @@ enum cwsi_op {
                      * went is the exit code of EXITED: 0, an errno, or an enum cwsi_file_code */
     CWSI_WRITE_FILE, /* The same with CWSI_STDIN and the read end of a pipe, from which the content
                       * comes. If it ends early, the file is left as it was */
+    CWSI_RESIZE,  /* the terminal of command `id` gets the size `value`; ignored without one */
+    CWSI_HANG_UP, /* ends the terminal of command `id`: the kernel sends SIGHUP to its first process
+                   * and to those in the foreground. What they write is lost. Ignored without one */
 };
 
 /* Below the init's own limit of open files, which is 1024 unless a step lowers it. */
@@ -67,6 +70,14 @@ enum cwsi_op {
 #define CWSI_RAISE_OOM \
     32u /* SETUP: under memory pressure the kernel is to take the sandbox before the host's \
          * programs. Where cwsandbox-init USER started it that is so already */
+
+#define CWSI_TTY \
+    64u /* START, but not of CWSI_MAIN, with CWSI_STDIN and CWSI_STDOUT only: the command gets a \
+         * terminal of the size `value`, and the pipes are its input and output. The end of input \
+         * types the terminal's end-of-file key. EXITED comes after all output was passed on */
+
+/* The size of a terminal as `value`: both from 1 to 65535, or 0 to leave it as it is. */
+#define CWSI_SIZE(columns, rows) ((int32_t)((uint32_t)(columns) << 16 | (uint32_t)(rows)))
 
 struct cwsi_request {
     uint32_t op;

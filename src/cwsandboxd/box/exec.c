@@ -12,6 +12,7 @@
 #include "box/box_private.h"
 #include "box/environment.h"
 #include "box/pipe.h"
+#include "io/timer.h"
 
 #define READ_SIZE (64 * 1024)
 
@@ -33,6 +34,10 @@ struct cwsd_exec {
     const struct cwsd_exec_events *events;
     void *ctx;
     struct cwsd_request start, kill, drain;
+    bool has_terminal;
+    bool hung_up;
+    struct cwsd_request resize, hang_up; /* with a terminal */
+    struct cws_timer grace;              /* after hang_up: then it is killed */
 
     bool started;
     bool exited; /* wait_status is how */
@@ -81,6 +86,9 @@ static void give_back_id(struct cwsd_exec *exec)
 {
     cwsd_request_done(&exec->start);
     cwsd_request_done(&exec->kill);
+    cwsd_request_done(&exec->resize);
+    cwsd_request_done(&exec->hang_up);
+    cws_timer_cancel(exec->loop, &exec->grace);
     cwsd_box_detach(exec->box, &exec->occupant);
     exec->box = NULL;
 }
@@ -304,39 +312,95 @@ void cwsd_exec_close_stdin(struct cwsd_exec *exec)
         close_stdin(exec);
 }
 
+/* ---- the terminal --------------------------------------------------------------------------- */
+
+static bool can_be_asked(const struct cwsd_exec *exec)
+{
+    return exec->has_terminal && exec->box && !exec->exited;
+}
+
+/* The later one counts if the init has not been sent the earlier one. */
+void cwsd_exec_resize(struct cwsd_exec *exec, const struct cwsd_exec_size *size)
+{
+    if (!can_be_asked(exec))
+        return;
+    exec->resize.packet.value = CWSI_SIZE(size->columns, size->rows);
+    if (cws_list_is_empty(&exec->resize.node))
+        cwsd_line_send(&exec->box->line, &exec->resize);
+}
+
+static void kill_it(struct cws_timer *timer)
+{
+    struct cwsd_exec *exec = cws_container_of(timer, struct cwsd_exec, grace);
+    cwsd_line_send(&exec->box->line, &exec->kill);
+}
+
+void cwsd_exec_hang_up(struct cwsd_exec *exec)
+{
+    if (!can_be_asked(exec) || exec->hung_up)
+        return;
+    exec->hung_up = true;
+    close_stdin(exec);
+    cwsd_line_send(&exec->box->line, &exec->hang_up);
+    uint64_t due = cws_clock_now_ns() + CWSD_HANG_UP_GRACE_MS * UINT64_C(1000000);
+    if (cws_timer_set(exec->loop, &exec->grace, due) != CWS_OK)
+        kill_it(&exec->grace);
+}
+
 /* ---- the beginning -------------------------------------------------------------------------- */
+
+static char term_text[] = CWSD_EXEC_TERM;
+static char *term_items[] = {term_text, NULL};
+static const struct cwsd_string_list term = {.items = term_items, .count = 1};
 
 static enum cws_status set_command(struct cwsd_exec *exec, const struct cwsd_exec_options *options,
                                    struct cws_error *err)
 {
     const char *working_dir = options->working_dir ? options->working_dir : exec->box->working_dir;
     struct cwsd_string_list environment = exec->box->environment;
-    char **merged = NULL;
+    char **merged = NULL, **with_term = NULL;
+    enum cws_status status = CWS_OK;
     if (options->environment.count) {
-        if (cwsd_environment_merge(&exec->box->environment, &options->environment, &merged,
-                                   &environment.count) != CWS_OK)
-            return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a command");
+        status = cwsd_environment_merge(&exec->box->environment, &options->environment, &merged,
+                                        &environment.count);
         environment.items = merged;
     }
-    enum cws_status status =
-        cwsd_request_set_command(&exec->start, &options->command, &environment, working_dir, err);
+    if (status == CWS_OK && options->terminal) {
+        status = cwsd_environment_merge(&term, &environment, &with_term, &environment.count);
+        environment.items = with_term;
+    }
+    if (status == CWS_OK)
+        status = cwsd_request_set_command(&exec->start, &options->command, &environment,
+                                          working_dir, err);
+    else
+        cws_error_set(err, CWS_NO_MEMORY, "out of memory for a command");
     cws_free(merged);
+    cws_free(with_term);
     return status;
+}
+
+static void set_terminal(struct cwsd_exec *exec, const struct cwsd_exec_size *size)
+{
+    exec->has_terminal = true;
+    exec->start.packet.flags |= CWSI_TTY;
+    exec->start.packet.value = CWSI_SIZE(size->columns, size->rows);
 }
 
 static enum cws_status prepare(struct cwsd_exec *exec, const struct cwsd_exec_options *options,
                                struct cws_error *err)
 {
     enum cws_status status = set_command(exec, options, err);
-    if (status == CWS_OK && options->with_stdin)
+    if (status == CWS_OK && (options->with_stdin || options->terminal))
         status = cwsd_pipe_open(exec->box, &exec->start, CWSI_STDIN, &exec->stdin_watch,
                                 on_writable, err);
     if (status == CWS_OK)
         status = cwsd_pipe_open(exec->box, &exec->start, CWSI_STDOUT, &exec->outputs[0].watch,
                                 on_readable, err);
-    if (status == CWS_OK)
+    if (status == CWS_OK && !options->terminal)
         status = cwsd_pipe_open(exec->box, &exec->start, CWSI_STDERR, &exec->outputs[1].watch,
                                 on_readable, err);
+    if (options->terminal)
+        set_terminal(exec, options->terminal); /* flags that bring no descriptor come last */
     return status;
 }
 
@@ -365,6 +429,9 @@ enum cws_status cwsd_exec_start(struct cwsd_box *box, const struct cwsd_exec_opt
     exec->start.refused = on_start_refused;
     cwsd_request_init(&exec->kill, CWSI_KILL, exec->occupant.id);
     cwsd_request_init(&exec->drain, CWSI_DRAIN, exec->occupant.id);
+    cwsd_request_init(&exec->resize, CWSI_RESIZE, exec->occupant.id);
+    cwsd_request_init(&exec->hang_up, CWSI_HANG_UP, exec->occupant.id);
+    cws_timer_init(&exec->grace, kill_it);
     status = prepare(exec, options, err);
     if (status != CWS_OK) {
         give_back_id(exec);
@@ -389,7 +456,9 @@ void cwsd_exec_free(struct cwsd_exec *exec)
     if (exec->box && is_queued(exec)) {
         give_back_id(exec);
     } else if (exec->box) {
-        if (!exec->exited)
+        if (exec->has_terminal)
+            cwsd_exec_hang_up(exec);
+        else if (!exec->exited)
             cwsd_line_send(&exec->box->line, &exec->kill);
         hand_over_pipes(exec);
         if (exec->exited)

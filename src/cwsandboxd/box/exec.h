@@ -10,12 +10,23 @@
 
 struct cwsd_exec;
 
+/* Both from 1 to 65535. */
+struct cwsd_exec_size {
+    uint16_t columns, rows;
+};
+
 struct cwsd_exec_options {
     struct cwsd_string_list command;     /* the program is looked up on the command's own PATH */
     struct cwsd_string_list environment; /* added to the box's */
     const char *working_dir;             /* NULL: the box's */
     bool with_stdin;                     /* false: stdin is /dev/null */
+    const struct cwsd_exec_size *terminal; /* NULL: none. Else the command's stdin, stdout and
+                                            * stderr are a terminal of this size, all output comes
+                                            * as stdout, and with_stdin does not matter. TERM is
+                                            * CWSD_EXEC_TERM unless the environment has another */
 };
+
+#define CWSD_EXEC_TERM "TERM=xterm-256color"
 
 struct cwsd_exec_events {
     /* The command was started. If it cannot be executed, its stderr says so, as a shell's would,
@@ -50,13 +61,21 @@ enum cws_status cwsd_exec_start(struct cwsd_box *box, const struct cwsd_exec_opt
 enum cws_status cwsd_exec_write(struct cwsd_exec *exec, const uint8_t *data,
                                 size_t len) CWS_MUST_CHECK;
 size_t cwsd_exec_stdin_pending(const struct cwsd_exec *exec);
-/* Ends the input after what is queued. Harmless if repeated. */
+/* Ends the input after what is queued: on a terminal, as its end-of-file key does. Harmless if
+ * repeated. */
 void cwsd_exec_close_stdin(struct cwsd_exec *exec);
+
+/* Sets the terminal's size. */
+void cwsd_exec_resize(struct cwsd_exec *exec, const struct cwsd_exec_size *size);
+/* Nobody is at the terminal any more: what runs on it gets SIGHUP, what it writes is lost. If the
+ * command still runs after CWSD_HANG_UP_GRACE_MS, it is killed. on_exited follows. */
+void cwsd_exec_hang_up(struct cwsd_exec *exec);
+#define CWSD_HANG_UP_GRACE_MS 2000
 
 /* Stops / resumes reading the command's output: back-pressure through the pipe. */
 void cwsd_exec_pause(struct cwsd_exec *exec, bool paused);
 
 /* Sends SIGKILL to the command's process group if it still runs (cancellation, deadline, lost
- * client). No more events come. Frees the exec, once the kernel is done with it; must also be
+ * client); a command with a terminal is hung up first. No more events come. Frees the exec, once the kernel is done with it; must also be
  * called after on_exited or on_failed. */
 void cwsd_exec_free(struct cwsd_exec *exec);

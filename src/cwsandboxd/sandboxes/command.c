@@ -9,6 +9,9 @@
 #include "values/bounds.h"
 #include "values/text.h"
 
+#define DEFAULT_COLUMNS 80
+#define DEFAULT_ROWS    24
+
 struct cwsd_command {
     struct cwsd_command_request request; /* until it is started */
     bool with_stdin;
@@ -82,12 +85,24 @@ static enum cws_status fill_lists(const struct cwsd_command_request *request,
     return CWS_OK;
 }
 
+/* A side that is not given is as on any terminal. */
+static struct cwsd_exec_size terminal_size(const struct cwsd_command_request *request)
+{
+    return (struct cwsd_exec_size){
+        .columns = (uint16_t)(request->columns ? request->columns : DEFAULT_COLUMNS),
+        .rows = (uint16_t)(request->rows ? request->rows : DEFAULT_ROWS),
+    };
+}
+
 static bool begin(struct cwsd_tenant *tenant, struct cwsd_box *box, struct cwsd_fault *fault)
 {
     struct cwsd_command *command = cws_container_of(tenant, struct cwsd_command, tenant);
     const char *cwd = command->request.cwd;
+    const struct cwsd_exec_size size = terminal_size(&command->request);
     struct cwsd_exec_options options = {.working_dir = cwd[0] ? cwd : NULL,
-                                        .with_stdin = command->with_stdin};
+                                        .with_stdin = command->with_stdin,
+                                        .terminal =
+                                            command->request.has_terminal ? &size : NULL};
     struct cws_error err = {CWS_NO_MEMORY, ""};
     enum cws_status status = fill_lists(&command->request, &options.command, &options.environment);
     if (status == CWS_OK)
@@ -131,6 +146,15 @@ static bool check_cwd(const char *cwd, struct cwsd_fault *fault)
                                   cwsd_text_short(cwd).text);
 }
 
+static bool check_size(uint32_t columns, uint32_t rows, struct cwsd_fault *fault)
+{
+    if (columns <= UINT16_MAX && rows <= UINT16_MAX)
+        return true;
+    return cwsd_fault_set_invalid(fault, columns > UINT16_MAX ? "width" : "height",
+                                  "%u is more than a terminal can have, %d",
+                                  columns > UINT16_MAX ? columns : rows, UINT16_MAX);
+}
+
 static bool check(const struct cwsd_command_request *request, struct cwsd_fault *fault)
 {
     size_t count = request->command_count;
@@ -138,7 +162,7 @@ static bool check(const struct cwsd_command_request *request, struct cwsd_fault 
     return cwsd_argv_check("command", count ? request->command[0] : "",
                            request->command + (count > 0), count ? count - 1 : 0, fault) &&
            cwsd_argv_check_environment("env", &environment, fault) &&
-           check_cwd(request->cwd, fault);
+           check_cwd(request->cwd, fault) && check_size(request->columns, request->rows, fault);
 }
 
 struct cwsd_command *cwsd_command_start(struct cwsd_pool *pool,
@@ -180,6 +204,22 @@ size_t cwsd_command_stdin_pending(const struct cwsd_command *command)
 void cwsd_command_close_stdin(struct cwsd_command *command)
 {
     cwsd_exec_close_stdin(command->exec);
+}
+
+bool cwsd_command_resize(struct cwsd_command *command, uint32_t columns, uint32_t rows,
+                         struct cwsd_fault *fault)
+{
+    if (!check_size(columns, rows, fault))
+        return false;
+    const struct cwsd_exec_size size = {(uint16_t)columns, (uint16_t)rows};
+    if (columns && rows)
+        cwsd_exec_resize(command->exec, &size);
+    return true;
+}
+
+void cwsd_command_hang_up(struct cwsd_command *command)
+{
+    cwsd_exec_hang_up(command->exec);
 }
 
 void cwsd_command_pause(struct cwsd_command *command, bool paused)

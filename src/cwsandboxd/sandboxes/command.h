@@ -18,7 +18,9 @@ struct cwsd_command_request {
     char *const *command;
     size_t command_count;
     struct cwsd_pairs environment;
-    const char *cwd; /* "": the sandbox's own */
+    const char *cwd;   /* "": the sandbox's own */
+    bool has_terminal; /* then all output comes as stdout */
+    uint32_t columns, rows; /* the terminal's; 0: as usual, 80 and 24 */
 };
 
 struct cwsd_command_events {
@@ -40,12 +42,18 @@ struct cwsd_command *cwsd_command_start(struct cwsd_pool *pool,
                                         const struct cwsd_command_events *events, void *ctx,
                                         struct cwsd_fault *fault);
 
-/* Only between on_started and the last event. CWS_NO_MEMORY and CWS_TOO_LARGE as
+/* This and the next five only between on_started and the last event. CWS_NO_MEMORY and CWS_TOO_LARGE as
  * cwsd_exec_write. */
 enum cws_status cwsd_command_write(struct cwsd_command *command, const uint8_t *data,
                                    size_t len) CWS_MUST_CHECK;
 size_t cwsd_command_stdin_pending(const struct cwsd_command *command);
 void cwsd_command_close_stdin(struct cwsd_command *command);
+/* For a command with a terminal. Without a size, that is with a 0, nothing happens. False with
+ * *fault set: a terminal cannot be that large. */
+bool cwsd_command_resize(struct cwsd_command *command, uint32_t columns, uint32_t rows,
+                         struct cwsd_fault *fault);
+/* As cwsd_exec_hang_up. */
+void cwsd_command_hang_up(struct cwsd_command *command);
 void cwsd_command_pause(struct cwsd_command *command, bool paused);
 
 /* Frees the command, and kills its process group if it still runs. No more events come. NULL is

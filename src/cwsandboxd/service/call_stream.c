@@ -29,7 +29,9 @@ struct stream_call {
     struct cwsd_command *command; /* NULL before it is asked for and after its end */
     bool started;
     bool paused;
+    bool resized;     /* before the start: init has the new size */
     bool input_ended; /* by close or half-close */
+    bool left;        /* with a terminal: the client went without close, so it is hung up */
     bool finished;    /* a status has been sent: what arrives now does not matter */
     struct cws_buf early_stdin;
     size_t owed; /* payload bytes whose credit the client has not got back yet */
@@ -95,7 +97,15 @@ static void on_started(void *ctx)
         return;
     }
     cws_buf_done(&stream->early_stdin);
-    if (stream->input_ended)
+    struct cwsd_fault fault;
+    if (stream->resized && !cwsd_command_resize(stream->command, stream->init->tty_width,
+                                                stream->init->tty_height, &fault)) {
+        finish_fault(stream, &fault);
+        return;
+    }
+    if (stream->left)
+        cwsd_command_hang_up(stream->command);
+    else if (stream->input_ended)
         cwsd_command_close_stdin(stream->command);
 }
 
@@ -163,6 +173,9 @@ static void start_command(struct cws_deferred *deferred)
         .command_count = stream->init->n_command,
         .environment = CWSD_PAIRS(stream->init, env),
         .cwd = stream->init->cwd,
+        .has_terminal = stream->init->tty,
+        .columns = stream->init->tty_width,
+        .rows = stream->init->tty_height,
     };
     bool with_stdin = !stream->input_ended || stream->early_stdin.len;
     stream->command = cwsd_command_start(cwsd_service_of(stream->call)->pool, &request, with_stdin,
@@ -179,9 +192,6 @@ static bool take_init(struct stream_call *stream, cwsd_pb_stream_request *frame,
     stream->init = frame->init;
     frame->message_case = COREWEAVE__SANDBOX__V1__EXEC_STREAM_REQUEST__MESSAGE__NOT_SET;
     frame->init = NULL;
-    if (stream->init->tty)
-        return cwsd_fault_set(fault, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED,
-                              "init.tty: this daemon has no terminals yet");
     cws_loop_defer(cwsd_pool_loop(cwsd_service_of(stream->call)->pool), &stream->starting);
     return true;
 }
@@ -206,6 +216,33 @@ static void end_input(struct stream_call *stream)
     stream->input_ended = true;
 }
 
+/* The client has half-closed. Without close before, nobody is at a terminal any more. */
+static void leave(struct stream_call *stream)
+{
+    stream->left = stream->init->tty && !stream->input_ended;
+    if (stream->left && stream->started)
+        cwsd_command_hang_up(stream->command);
+    else
+        end_input(stream);
+}
+
+/* Before the start it waits. */
+static bool take_resize(struct stream_call *stream, const cwsd_pb_stream_resize *resize,
+                        struct cwsd_fault *fault)
+{
+    if (!stream->init->tty)
+        return cwsd_fault_set_invalid(fault, "resize",
+                                      "needs a command with a terminal (init.tty)");
+    if (stream->started)
+        return cwsd_command_resize(stream->command, resize->width, resize->height, fault);
+    if (resize->width && resize->height) {
+        stream->resized = true;
+        stream->init->tty_width = resize->width;
+        stream->init->tty_height = resize->height;
+    }
+    return true;
+}
+
 static bool take(struct stream_call *stream, cwsd_pb_stream_request *frame,
                  struct cwsd_fault *fault)
 {
@@ -220,8 +257,7 @@ static bool take(struct stream_call *stream, cwsd_pb_stream_request *frame,
         end_input(stream);
         return true;
     case COREWEAVE__SANDBOX__V1__EXEC_STREAM_REQUEST__MESSAGE_RESIZE:
-        return cwsd_fault_set_invalid(fault, "resize",
-                                      "needs a command with a terminal (init.tty)");
+        return take_resize(stream, frame->resize, fault);
     default:
         return cwsd_fault_set_invalid(fault, "message", "is of no kind this daemon knows");
     }
@@ -267,7 +303,7 @@ static void half_closed(struct cws_server_call *call)
     if (!stream || stream->finished)
         return;
     if (stream->init) {
-        end_input(stream);
+        leave(stream);
         return;
     }
     cwsd_fault_set_invalid(&fault, "init", "must be sent before the client's side is closed");

@@ -29,6 +29,7 @@
     X(stream_init, ExecStreamInit) \
     X(stream_response, ExecStreamResponse) \
     X(stream_ready, ExecStreamReady) \
+    X(stream_resize, ExecStreamResize) \
     X(stream_output, ExecStreamOutput) \
     X(stream_exit, ExecStreamExit) \
     X(logs_request, StreamLogsRequest) \
