@@ -60,8 +60,8 @@ struct launch {
     int fds[3]; /* these become stdin, stdout and stderr */
     bool die_with_us;
     bool has_terminal; /* they are the slave of a pseudo-terminal */
-    int *error; /* NULL, or shared memory that is set to the errno if the program cannot be
-                 * executed */
+    int *error;        /* NULL, or shared memory that is set to the errno if the program cannot be
+                        * executed */
 };
 
 /* Fills argv, envp and working_dir from a block of CWSI_START. Modifies the block, which must stay

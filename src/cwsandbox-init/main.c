@@ -258,10 +258,9 @@ static void start(const struct received *received)
         rc = launch.error ? 0 : -ENOMEM;
     }
     if (rc == 0)
-        rc = request->flags & CWSI_TTY
-                 ? terminal_start(&launch, request->id, launch.fds[0], launch.fds[1],
-                                  request->value)
-                 : command_start(&launch);
+        rc = request->flags & CWSI_TTY ? terminal_start(&launch, request->id, launch.fds[0],
+                                                        launch.fds[1], request->value)
+                                       : command_start(&launch);
     if (rc > 0 && launch.error && *launch.error)
         give_up(&launch);
     answer_start(request->id, rc);

@@ -48,7 +48,7 @@ enum cwsi_op {
                      * went is the exit code of EXITED: 0, an errno, or an enum cwsi_file_code */
     CWSI_WRITE_FILE, /* The same with CWSI_STDIN and the read end of a pipe, from which the content
                       * comes. If it ends early, the file is left as it was */
-    CWSI_RESIZE,  /* the terminal of command `id` gets the size `value`; ignored without one */
+    CWSI_RESIZE,     /* the terminal of command `id` gets the size `value`; ignored without one */
     CWSI_HANG_UP, /* ends the terminal of command `id`: the kernel sends SIGHUP to its first process
                    * and to those in the foreground. What they write is lost. Ignored without one */
 };

@@ -227,10 +227,23 @@ void terminal_resize(uint32_t id, int32_t size)
         set_size(terminals[id].master, size);
 }
 
+/* The kernel's own hang-up, when the master is closed, reaches the foreground only after the first
+ * process has ended: a shell that waits for a program would never know. */
+static void signal_foreground(int master)
+{
+    int group = 0;
+    if (SYS3(ioctl, master, TIOCGPGRP, &group) < 0 || group <= 1)
+        return;
+    SYS2(kill, -group, SIGHUP);
+    SYS2(kill, -group, SIGCONT);
+}
+
 void terminal_hang_up(uint32_t id)
 {
-    if (terminals[id].relay)
-        SYS2(kill, terminals[id].relay, SIGKILL); /* and then terminal_relay_ended */
+    if (!terminals[id].relay)
+        return;
+    signal_foreground(terminals[id].master);
+    SYS2(kill, terminals[id].relay, SIGKILL); /* and then terminal_relay_ended */
 }
 
 bool terminal_holds_end(uint32_t id, int status)

@@ -263,8 +263,11 @@ static bool on_failed(struct cwsd_box *box, const struct cwsi_report *report)
     if (report->id != CWSI_MAIN) {
         struct cws_error err;
         struct cwsd_occupant *occupant = find_occupant(box, report->id);
-        cws_error_set_errno(&err, CWS_SYSTEM, report->value, "starting a command in sandbox %s",
-                            box->id);
+        if (report->value == ENOSPC)
+            cws_error_set(&err, CWS_TOO_LARGE, "no more terminals in sandbox %s", box->id);
+        else
+            cws_error_set_errno(&err, CWS_SYSTEM, report->value, "starting a command in sandbox %s",
+                                box->id);
         return occupant ? occupant->events->failed(occupant, &err)
                         : box->state == CWSD_BOX_ENDING; /* lost already */
     }

@@ -82,6 +82,14 @@ static void close_stdin(struct cwsd_exec *exec)
     cwsd_watch_close(&exec->stdin_watch, on_stdin_closed);
 }
 
+/* Nothing more is written, but the pipe stays open: its end would be typed as the end of input. */
+static void drop_stdin(struct cwsd_exec *exec)
+{
+    cws_buf_consume(&exec->stdin_queue, exec->stdin_queue.len);
+    cwsd_watch_for(&exec->stdin_watch, 0);
+    exec->stdin_ends = true;
+}
+
 static void give_back_id(struct cwsd_exec *exec)
 {
     cwsd_request_done(&exec->start);
@@ -340,7 +348,7 @@ void cwsd_exec_hang_up(struct cwsd_exec *exec)
     if (!can_be_asked(exec) || exec->hung_up)
         return;
     exec->hung_up = true;
-    close_stdin(exec);
+    drop_stdin(exec);
     cwsd_line_send(&exec->box->line, &exec->hang_up);
     uint64_t due = cws_clock_now_ns() + CWSD_HANG_UP_GRACE_MS * UINT64_C(1000000);
     if (cws_timer_set(exec->loop, &exec->grace, due) != CWS_OK)
@@ -452,11 +460,13 @@ static bool is_queued(const struct cwsd_exec *exec)
 void cwsd_exec_free(struct cwsd_exec *exec)
 {
     exec->freed = true;
-    close_stdin(exec);
+    bool hangs_up = can_be_asked(exec) && !is_queued(exec);
+    if (!hangs_up)
+        close_stdin(exec);
     if (exec->box && is_queued(exec)) {
         give_back_id(exec);
     } else if (exec->box) {
-        if (exec->has_terminal)
+        if (hangs_up)
             cwsd_exec_hang_up(exec);
         else if (!exec->exited)
             cwsd_line_send(&exec->box->line, &exec->kill);

@@ -16,10 +16,10 @@ struct cwsd_exec_size {
 };
 
 struct cwsd_exec_options {
-    struct cwsd_string_list command;     /* the program is looked up on the command's own PATH */
-    struct cwsd_string_list environment; /* added to the box's */
-    const char *working_dir;             /* NULL: the box's */
-    bool with_stdin;                     /* false: stdin is /dev/null */
+    struct cwsd_string_list command;       /* the program is looked up on the command's own PATH */
+    struct cwsd_string_list environment;   /* added to the box's */
+    const char *working_dir;               /* NULL: the box's */
+    bool with_stdin;                       /* false: stdin is /dev/null */
     const struct cwsd_exec_size *terminal; /* NULL: none. Else the command's stdin, stdout and
                                             * stderr are a terminal of this size, all output comes
                                             * as stdout, and with_stdin does not matter. TERM is
@@ -44,7 +44,8 @@ struct cwsd_exec_events {
     void (*on_exited)(void *ctx, int exit_code);
     /* The last event instead of on_exited; here, too, all output has been delivered. CWS_CLOSED:
      * the box went down. CWS_SYSTEM, CWS_PROTOCOL: its init broke or could not start the command.
-     * CWS_TOO_LARGE: the command never started, because the kernel would not pass its pipes on. */
+     * CWS_TOO_LARGE: the command never started, because the kernel would not pass its pipes on, or
+     * because the sandbox has no more terminals. */
     void (*on_failed)(void *ctx, const struct cws_error *err);
 };
 
@@ -76,6 +77,6 @@ void cwsd_exec_hang_up(struct cwsd_exec *exec);
 void cwsd_exec_pause(struct cwsd_exec *exec, bool paused);
 
 /* Sends SIGKILL to the command's process group if it still runs (cancellation, deadline, lost
- * client); a command with a terminal is hung up first. No more events come. Frees the exec, once the kernel is done with it; must also be
- * called after on_exited or on_failed. */
+ * client); a command with a terminal is hung up first. No more events come. Frees the exec, once
+ * the kernel is done with it; must also be called after on_exited or on_failed. */
 void cwsd_exec_free(struct cwsd_exec *exec);

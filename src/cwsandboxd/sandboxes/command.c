@@ -101,8 +101,7 @@ static bool begin(struct cwsd_tenant *tenant, struct cwsd_box *box, struct cwsd_
     const struct cwsd_exec_size size = terminal_size(&command->request);
     struct cwsd_exec_options options = {.working_dir = cwd[0] ? cwd : NULL,
                                         .with_stdin = command->with_stdin,
-                                        .terminal =
-                                            command->request.has_terminal ? &size : NULL};
+                                        .terminal = command->request.has_terminal ? &size : NULL};
     struct cws_error err = {CWS_NO_MEMORY, ""};
     enum cws_status status = fill_lists(&command->request, &options.command, &options.environment);
     if (status == CWS_OK)

@@ -18,8 +18,8 @@ struct cwsd_command_request {
     char *const *command;
     size_t command_count;
     struct cwsd_pairs environment;
-    const char *cwd;   /* "": the sandbox's own */
-    bool has_terminal; /* then all output comes as stdout */
+    const char *cwd;        /* "": the sandbox's own */
+    bool has_terminal;      /* then all output comes as stdout */
     uint32_t columns, rows; /* the terminal's; 0: as usual, 80 and 24 */
 };
 
@@ -42,8 +42,8 @@ struct cwsd_command *cwsd_command_start(struct cwsd_pool *pool,
                                         const struct cwsd_command_events *events, void *ctx,
                                         struct cwsd_fault *fault);
 
-/* This and the next five only between on_started and the last event. CWS_NO_MEMORY and CWS_TOO_LARGE as
- * cwsd_exec_write. */
+/* This and the next five only between on_started and the last event. CWS_NO_MEMORY and
+ * CWS_TOO_LARGE as cwsd_exec_write. */
 enum cws_status cwsd_command_write(struct cwsd_command *command, const uint8_t *data,
                                    size_t len) CWS_MUST_CHECK;
 size_t cwsd_command_stdin_pending(const struct cwsd_command *command);
