@@ -250,6 +250,15 @@ def test_what_is_no_command(cmd: str) -> None:
         assert "must not be empty" in done.stderr
 
 
+def test_the_published_names() -> None:
+    from cwsandbox import cli as package
+    from cwsandbox.cli.shell import _validate_cmd
+
+    assert package.shell is shell
+    assert package.cli.commands["sh"] is shell
+    assert _validate_cmd(mock.Mock(), mock.Mock(), "ls -l") == "ls -l"
+
+
 def test_an_empty_word_is_one() -> None:
     assert "requires a TTY" in CliRunner().invoke(cli, ["sh", "sb-1", "--cmd", '""']).stderr
 
