@@ -88,6 +88,7 @@ def test_what_stop_asks_for(invoke: Invoke) -> None:
         ["stop"],
         ["delete", "x", "-t", "0"],
         ["delete", "x", "-t", "-1"],
+        ["delete", "x", "-t", "nan"],
         ["stop", "x", "--graceful-shutdown-seconds", "-1"],
     ],
 )

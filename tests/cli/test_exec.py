@@ -91,6 +91,7 @@ def test_env_in_front(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
         [],
         ["x"],
         ["-t", "0", "x", "ls"],
+        ["-t", "nan", "x", "ls"],
         ["x", "ls", "-lt"],
         ["-w", "relative", "x", "ls"],
         ["-w", "", "x", "ls"],

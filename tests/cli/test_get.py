@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
+from click.testing import Result
 
 from cli.program import Program, assert_one_line_error
-from cwsandbox import Sandbox, SandboxFailedError
+from cwsandbox import Sandbox, SandboxFailedError, SandboxStatus
 
 
 def test_the_text(program: Program, sandbox: Sandbox) -> None:
@@ -51,6 +55,50 @@ def test_a_sandbox_that_has_ended_shows_its_exit_code(program: Program, base_url
             sandbox.wait_until_complete().result()
         done = program.run("get", str(sandbox.sandbox_id), "-o", "json")
     assert json.loads(done.stdout)["returncode"] == 3
+
+
+def test_its_containers(invoke: Callable[..., Result]) -> None:
+    with patch("cwsandbox.cli.get.Sandbox") as stand_in:
+        stand_in.from_id.return_value.result.return_value = SimpleNamespace(
+            sandbox_id="sb-1",
+            status=SandboxStatus.FAILED,
+            runner_id="r",
+            runner_group_id="g",
+            started_at=None,
+            returncode=0,
+            containers=[
+                SimpleNamespace(name="main", image="python:3.12", primary=True),
+                SimpleNamespace(name="db", image="postgres", primary=False),
+            ],
+            container_statuses=[
+                SimpleNamespace(
+                    name="main", state=SandboxStatus.RUNNING, exit_code=None, restart_count=0
+                ),
+                SimpleNamespace(
+                    name="db", state=SandboxStatus.TERMINATED, exit_code=0, restart_count=2
+                ),
+            ],
+        )
+        assert invoke("get", "sb-1").stdout == (
+            "SANDBOX ID       sb-1\n"
+            "STATUS           failed\n"
+            "RUNNER ID        r\n"
+            "RUNNER GROUP ID  g\n"
+            "STARTED AT       -\n"
+            "RETURNCODE       0\n"
+            "\nCONTAINERS\n"
+            "  main (primary)  python:3.12\n"
+            "  db (helper)  postgres\n"
+            "\nCONTAINER STATUS\n"
+            "  main  running  restarts=0\n"
+            "  db  terminated  exit=0  restarts=2\n"
+        )
+        printed = json.loads(invoke("get", "sb-1", "-o", "JSON").stdout)
+        stand_in.from_id.assert_called_with("sb-1")
+    assert printed["container_statuses"] == [
+        {"name": "main", "state": "running", "exit_code": None, "restart_count": 0},
+        {"name": "db", "state": "terminated", "exit_code": 0, "restart_count": 2},
+    ]
 
 
 def test_an_unknown_id_names_the_nearest(program: Program, sandbox_id: str) -> None:

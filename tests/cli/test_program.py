@@ -8,12 +8,13 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner, Result
 
 from cli.program import PATH, Program, assert_one_line_error
-from cwsandbox import Sandbox, __version__
+from cwsandbox import CWSandboxError, Sandbox, __version__
 from cwsandbox.cli import cli
 
 Invoke = Callable[..., Result]
@@ -25,8 +26,31 @@ def test_help_names_the_program(invoke: Invoke) -> None:
     assert "CWSandbox CLI" in done.output
 
 
-def test_without_a_command_it_is_wrong_usage(invoke: Invoke) -> None:
-    assert invoke().exit_code == 2
+@pytest.mark.parametrize("words", [[], ["files"]])
+def test_without_a_command_it_is_wrong_usage(invoke: Invoke, words: list[str]) -> None:
+    done = invoke(*words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "Commands:" in done.stderr
+
+
+def test_rich_is_not_loaded_before_it_is_needed() -> None:
+    script = "import sys, cwsandbox.cli; print({'rich', 'termios'} & {*sys.modules})"
+    assert subprocess.check_output([sys.executable, "-c", script]) == b"set()\n"
+
+
+@pytest.mark.parametrize("words", ["exec x ls", "logs x", "files read x /f"])
+def test_the_published_class_may_be_replaced(invoke: Invoke, words: str) -> None:
+    with patch("cwsandbox.Sandbox.from_id", side_effect=CWSandboxError("replaced")) as from_id:
+        assert invoke(*words.split()).stderr == "Error: replaced\n"
+    from_id.assert_called_once_with("x", data_plane_mode="auto")
+
+
+@pytest.mark.parametrize("words", ["ls", "get x", "stop x", "delete x", "files read x /f"])
+def test_ctrl_c(invoke: Invoke, words: str) -> None:
+    name = {"ls": "list", "delete": "delete"}.get(words.split()[0], "from_id")
+    with patch(f"cwsandbox.Sandbox.{name}", side_effect=KeyboardInterrupt):
+        done = invoke(*words.split())
+    assert (done.exit_code, done.stderr.strip()) == (1, "Aborted!")
 
 
 @pytest.mark.parametrize("name", sorted({*cli.commands} - {"daemon"}))
@@ -117,19 +141,30 @@ def test_an_unexpected_exception_is_one_line_too(monkeypatch: pytest.MonkeyPatch
     assert done.stderr == "Error: RuntimeError: first second\n"
 
 
-def test_a_full_disk_is_one_line(program: Program) -> None:
+@pytest.mark.parametrize("word", ["ls", "--help", "--version", "completion bash", "top"])
+def test_a_full_disk_is_one_line(base_url: str, word: str) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
-            [PATH, "ls"], stdout=full, stderr=subprocess.PIPE, check=False, timeout=40
+            [PATH, *word.split()], stdout=full, stderr=subprocess.PIPE, check=False, timeout=40
         )
     assert done.returncode == 1
     assert done.stderr == b"Error: No space left on device\n"
 
 
-def test_a_reader_that_is_gone_is_no_failure(program: Program) -> None:
+@pytest.mark.parametrize("words", ["exec ID echo", "files read ID /etc/hostname", "logs ID", "ls"])
+def test_closed_standard_streams_are_as_if_nobody_were_there(sandbox_id: str, words: str) -> None:
+    script = f'exec "$0" {words.replace("ID", sandbox_id)} <&- >&-'
+    done = subprocess.run(["sh", "-c", script, PATH], capture_output=True, check=False, timeout=40)
+    assert (done.returncode, done.stderr) == (0, b"")
+    script += " 2>&-"
+    assert subprocess.run(["sh", "-c", script, PATH], check=False, timeout=40).returncode == 0
+
+
+@pytest.mark.parametrize("word", ["ls", "--help"])
+def test_a_reader_that_is_gone_is_no_failure(program: Program, word: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    with program.start("ls", stdout=writing, stderr=subprocess.PIPE) as running:
+    with program.start(word, stdout=writing, stderr=subprocess.PIPE) as running:
         os.close(writing)
         assert running.communicate(timeout=40)[1] == b""
     assert running.returncode == 0

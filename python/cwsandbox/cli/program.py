@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -15,17 +17,27 @@ from cwsandbox.cli.failure import Failure, failure_of
 class Program(click.Group):
     """A group in which no exception of a command becomes a traceback."""
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _failures_told():  # --help and --version print here
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _failures_told():
             value = super().invoke(ctx)
             sys.stdout.flush()
             return value
-        except (click.ClickException, click.Abort, click.exceptions.Exit):
-            raise
-        except BrokenPipeError:
-            leave_quietly()
-        except Exception as error:
-            raise failure_of(error) from error
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    try:
+        yield
+    except (click.ClickException, click.Abort, click.exceptions.Exit):
+        raise
+    except BrokenPipeError:
+        leave_quietly()
+    except Exception as error:
+        raise failure_of(error) from error
 
 
 def leave_quietly() -> NoReturn:

@@ -27,7 +27,7 @@ _COLUMNS = {"SANDBOX ID": 40, "STATUS": 14, "AGE": 8, "CPU": 8, "MEMORY": 10}
 @click.option(
     "-n",
     "--interval",
-    type=values.SECONDS,
+    type=click.FloatRange(min=0.1, max=86400.0),
     default=2.0,
     show_default=True,
     help="Seconds between two looks.",
