@@ -204,3 +204,18 @@ def test_readers_on_several_threads(relay: Relay) -> None:
         for thread in threads:
             thread.join(30)
         assert sorted(itertools.chain(*taken)) == list(range(1, 50_001))
+
+
+def test_who_is_too_slow_gets_what_is_still_there() -> None:
+    """In order and without a line twice, up to the last one."""
+    with running("seq 3000000; echo the end") as sandbox:
+        reader = sandbox.stream_logs(follow=True)
+        assert next(reader) == "1\n"
+        sandbox.wait_until_complete().result()
+        *lines, last = reader
+    numbers = [int(line) for line in lines if line.strip().isdigit()]
+    assert last == "the end\n"
+    assert numbers[-1] == 3_000_000
+    gaps = [(a, b) for a, b in itertools.pairwise(numbers) if b != a + 1]
+    assert len(gaps) == 1
+    assert gaps[0][1] > gaps[0][0]

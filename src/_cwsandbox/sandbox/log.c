@@ -138,24 +138,28 @@ static void on_data(struct cws_log *log, const struct cws_log_entry *entry)
     }
     if (entry->len == 0)
         return;
+    if (entry->has_time) {
+        log->loop_only.has_time = true;
+        log->loop_only.time = entry->time;
+    }
     cws_log_has_recovered(log);
     hold_back(log);
 }
 
 static void on_error(struct cws_log *log, const struct cws_log_entry *entry)
 {
-    bool keeps;
+    enum cws_log_from from;
     cws_grpc_status_done(&log->status);
     cws_grpc_status_set(&log->status, CWS_GRPC_UNKNOWN, "%s", entry->message);
     log->status.local = false;
     set_frame_code(log, entry->code);
-    if (!log->follow || !cws_log_may_ask_again_after(entry->code, &keeps)) {
+    if (!log->follow || !cws_log_may_ask_again_after(entry->code, &from)) {
         cws_log_end(log, CWS_LOG_FRAME);
     } else if (log->loop_only.is_closing) {
         cws_log_end(log, CWS_LOG_CLOSED);
     } else {
         drop_call(log);
-        cws_log_ask_again(log, keeps, 0);
+        cws_log_ask_again(log, from, 0);
     }
 }
 
@@ -189,7 +193,7 @@ static void on_status(void *ctx, struct cws_grpc_status *status)
     else if (log->loop_only.is_closing)
         cws_log_end(log, CWS_LOG_CLOSED);
     else if (log->follow && cws_log_may_ask_again(&log->status))
-        cws_log_ask_again(log, true, cws_log_wire_advice(&log->status).delay_ns);
+        cws_log_ask_again(log, CWS_LOG_FROM_PLACE, cws_log_wire_advice(&log->status).delay_ns);
     else
         cws_log_end(log, CWS_LOG_STATUS);
 }

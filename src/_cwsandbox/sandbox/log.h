@@ -82,6 +82,8 @@ struct cws_log {
         struct cws_log_window window; /* for the next request without a session */
         char *session;                /* NULL: none */
         uint64_t offset;
+        bool has_time;
+        struct cws_log_time time;  /* of the last entry with data */
         unsigned failures;         /* in a row */
         uint64_t failing_since_ns; /* the first of them */
         uint64_t opened_ns;        /* when the call got a stream; 0: not yet */
@@ -116,14 +118,21 @@ void cws_log_end(struct cws_log *log, enum cws_log_end end);
 /* Ends it with a status made here. */
 void cws_log_fail(struct cws_log *log, int code, const char *text);
 
+/* Where the next call is to go on. */
+enum cws_log_from {
+    CWS_LOG_FROM_PLACE,      /* in the same session, if one is known */
+    CWS_LOG_FROM_FAILURE,    /* in a new one, with what comes from the failure on */
+    CWS_LOG_FROM_LAST_ENTRY, /* likewise, but from the time of the last entry on: the service has
+                                nothing any more that was in it */
+};
+
 /* Whether a call of a followed log that failed like this is worth another one. */
 bool cws_log_may_ask_again(const struct cws_grpc_status *status);
-/* Likewise for an error that the service sent. *out_keeps: the next request goes on with the same
- * session. */
-bool cws_log_may_ask_again_after(const char *code, bool *out_keeps);
+/* Likewise for an error that the service sent, and where to go on then. */
+bool cws_log_may_ask_again_after(const char *code, enum cws_log_from *out_from);
 /* Its call is over, and `status` says why: asks again in a while, `wish_ns` if that is not 0, or
- * gives up. Without `keeps`, the next request is for what comes from now on. */
-void cws_log_ask_again(struct cws_log *log, bool keeps, uint64_t wish_ns);
+ * gives up. */
+void cws_log_ask_again(struct cws_log *log, enum cws_log_from from, uint64_t wish_ns);
 /* Data has come. */
 void cws_log_has_recovered(struct cws_log *log);
 /* Parked, and the reader has caught up. */

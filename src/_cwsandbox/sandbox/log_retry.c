@@ -23,15 +23,22 @@ bool cws_log_may_ask_again(const struct cws_grpc_status *status)
     }
 }
 
-bool cws_log_may_ask_again_after(const char *code, bool *out_keeps)
+bool cws_log_may_ask_again_after(const char *code, enum cws_log_from *out_from)
 {
-    static const char *const afresh[] = {"SESSION_NOT_FOUND", "REPLAY_GAP", "RUNNER_UNAVAILABLE",
-                                         "RUNNER_DRAINING"};
-    *out_keeps = strcmp(code, "STREAM_INTERRUPTED") == 0;
-    for (size_t i = 0; i < CWS_ARRAY_LEN(afresh); i++)
-        if (strcmp(code, afresh[i]) == 0)
+    static const struct {
+        const char *code;
+        enum cws_log_from from;
+    } passing[] = {
+        {"STREAM_INTERRUPTED", CWS_LOG_FROM_PLACE},   {"SESSION_NOT_FOUND", CWS_LOG_FROM_FAILURE},
+        {"RUNNER_UNAVAILABLE", CWS_LOG_FROM_FAILURE}, {"RUNNER_DRAINING", CWS_LOG_FROM_FAILURE},
+        {"REPLAY_GAP", CWS_LOG_FROM_LAST_ENTRY},
+    };
+    for (size_t i = 0; i < CWS_ARRAY_LEN(passing); i++) {
+        *out_from = passing[i].from;
+        if (strcmp(code, passing[i].code) == 0)
             return true;
-    return *out_keeps;
+    }
+    return false;
 }
 
 /* What a new session must not repeat, nor leave out. */
@@ -73,15 +80,17 @@ static void forget_session(struct cws_log *log)
     log->loop_only.offset = 0;
 }
 
-void cws_log_ask_again(struct cws_log *log, bool keeps, uint64_t wish_ns)
+void cws_log_ask_again(struct cws_log *log, enum cws_log_from from, uint64_t wish_ns)
 {
     uint64_t now_ns = cws_clock_now_ns();
-    if (!keeps)
+    if (from != CWS_LOG_FROM_PLACE)
         forget_session(log);
     /* Without a session nobody knows whether what comes next continues the line. */
     if (!log->loop_only.session)
         cws_output_break_line(&log->output);
     note_failure(log, now_ns);
+    if (from == CWS_LOG_FROM_LAST_ENTRY && log->loop_only.has_time)
+        log->loop_only.window.since = log->loop_only.time;
     uint64_t due_ns = now_ns + pause_of(log->loop_only.failures, wish_ns);
     if (due_ns > log->loop_only.failing_since_ns + CWS_LOG_PATIENCE_NS) {
         cws_log_end(log, CWS_LOG_LOST);

@@ -56,6 +56,24 @@ static const uint8_t *take_varint(const uint8_t *at, const uint8_t *end, uint64_
     return NULL;
 }
 
+/* The fields of a Timestamp. */
+static bool parse_time(const uint8_t *at, const uint8_t *end, struct cws_log_time *time)
+{
+    enum { TAG_SECONDS = 1 << 3 | 0, TAG_NANOS = 2 << 3 | 0 };
+    *time = (struct cws_log_time){0};
+    while (at < end) {
+        uint8_t tag = *at;
+        uint64_t value;
+        if ((tag != TAG_SECONDS && tag != TAG_NANOS) || !(at = take_varint(at + 1, end, &value)))
+            return false;
+        if (tag == TAG_SECONDS)
+            time->s = (int64_t)value;
+        else
+            time->ns = (int32_t)value;
+    }
+    return true;
+}
+
 /*
  * Entries come once a line at the worst. They are read in place, without the allocations and the
  * copy of a general decoder. False: it is not of the plain form, or not well-formed, and left to
@@ -65,7 +83,7 @@ static bool parse_plain(const uint8_t *at, const uint8_t *end, struct cws_log_en
 {
     enum {
         TAG_DATA = 1 << 3 | 2,
-        TAG_TIMESTAMP = 2 << 3 | 2, /* nobody asks for it */
+        TAG_TIMESTAMP = 2 << 3 | 2,
         TAG_SESSION = 3 << 3 | 2,
         TAG_NEXT_OFFSET = 4 << 3 | 0,
     };
@@ -88,6 +106,8 @@ static bool parse_plain(const uint8_t *at, const uint8_t *end, struct cws_log_en
         } else if (tag == TAG_SESSION) {
             entry->session = (const char *)at;
             entry->session_len = (size_t)value;
+        } else if (!(entry->has_time = parse_time(at, at + value, &entry->time))) {
+            return false;
         }
         at += value;
     }
@@ -114,6 +134,10 @@ enum cws_status cws_log_entry_parse(const uint8_t *data, size_t len,
         .next_offset = entry->next_log_offset,
         .unpacked = unpacked,
     };
+    if (entry->timestamp) {
+        out_entry->has_time = true;
+        out_entry->time = (struct cws_log_time){entry->timestamp->seconds, entry->timestamp->nanos};
+    }
     if (entry->error && *entry->error->code) {
         out_entry->code = entry->error->code;
         out_entry->message = entry->error->message;

@@ -38,9 +38,11 @@ struct cws_log_entry {
     const char *session; /* not NUL-terminated; session_len 0: not given */
     size_t session_len;
     uint64_t next_offset; /* 0: not given */
-    const char *code;     /* of an error that ends the stream; NULL: it is no error */
-    const char *message;  /* of that error */
-    void *unpacked;       /* the message that the pointers point into; NULL: it is `data` */
+    bool has_time;
+    struct cws_log_time time; /* when the service got its first byte */
+    const char *code;         /* of an error that ends the stream; NULL: it is no error */
+    const char *message;      /* of that error */
+    void *unpacked;           /* the message that the pointers point into; NULL: it is `data` */
 };
 
 /* Parses a message. After CWS_OK call cws_log_entry_done; the entry may view `data`. An error

@@ -103,6 +103,34 @@ static void test_a_new_session_begins_a_new_line(void **state)
     log_bed_close(bed);
 }
 
+/* After a gap the service has nothing any more that was in the last entry: what was printed since
+ * then is what it still has. */
+static void test_a_gap_loses_no_more_than_it_must(void **state)
+{
+    struct log_bed *bed = *state;
+    Coreweave__Sandbox__V1__LogEntry entry = COREWEAVE__SANDBOX__V1__LOG_ENTRY__INIT;
+    Google__Protobuf__Timestamp time = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    static char data[] = "a\n", session[] = "s";
+    log_bed_open(bed);
+    struct cws_log *log = log_follow(bed);
+    entry.data = (ProtobufCBinaryData){.len = 2, .data = (uint8_t *)data};
+    entry.log_session_id = session;
+    entry.timestamp = &time;
+    time.seconds = 77;
+    time.nanos = 88;
+    asked_entry(wait_asked(bed, 0), &entry);
+    asked_finish(wait_asked(bed, 0), CWS_GRPC_UNAVAILABLE);
+    asked_error(next_asked(bed, log), "REPLAY_GAP");
+    struct asked *asked = next_asked(bed, log);
+    assert_asked(asked, true, 0, true, false, "", 0);
+    assert_int_equal(asked->request->since_time->seconds, 77);
+    assert_int_equal(asked->request->since_time->nanos, 88);
+    asked_finish(asked, CWS_GRPC_OK);
+    assert_log_line(bed, log, "a\n");
+    assert_log_end(bed, log, CWS_LOG_COMPLETE);
+    log_bed_close(bed);
+}
+
 /* Nothing came behind the part: it is all there is of the line. */
 static void test_a_part_that_nothing_follows_is_not_lost(void **state)
 {
@@ -381,6 +409,7 @@ int main(void)
         LOG_TEST(test_it_goes_on_where_it_was),
         LOG_TEST(test_it_goes_on_before_the_first_byte),
         LOG_TEST(test_a_new_session_begins_a_new_line),
+        LOG_TEST(test_a_gap_loses_no_more_than_it_must),
         LOG_TEST(test_a_part_that_nothing_follows_is_not_lost),
         LOG_TEST(test_what_is_final),
         LOG_TEST(test_it_gives_up_after_thirty_seconds),

@@ -1,6 +1,6 @@
 /*
- * sandbox/tenant: what lives in a sandbox need not be a command. The second kind here follows the
- * sandbox's log, a server-streaming call, and lives side by side with commands.
+ * sandbox/tenant: what lives in a sandbox need not be a command. The second kind here is the least
+ * that follows a server-streaming call, side by side with commands; sandbox/log is the real one.
  */
 #include "sandbox/tenant.h"
 
