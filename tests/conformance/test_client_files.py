@@ -273,6 +273,30 @@ def test_nobody_has_to_wait_for_the_second_call(
     assert held.result() is None
 
 
+@pytest.mark.parametrize("size", [100, 200_000])
+def test_a_part_of_something_goes_through_a_command(
+    grpc_peer: GrpcPeer, sandbox: Sandbox, shell: Shell, size: int
+) -> None:
+    answer(grpc_peer, "WriteFile", Status.RESOURCE_EXHAUSTED, TOO_LARGE)
+    whole = bytearray(ALL_BYTES * (size // 256 + 2))
+    sandbox.write_file("/x", memoryview(whole)[10 : size + 10]).result()
+    assert grpc_peer.files["/x"] == whole[10 : size + 10]
+    whole.clear()  # nobody holds it any more
+
+
+async def test_many_that_are_not_enough(
+    grpc_peer: GrpcPeer, sandbox: Sandbox, shell: Shell
+) -> None:
+    for method in ("ReadFile", "WriteFile"):
+        answer(grpc_peer, method, Status.RESOURCE_EXHAUSTED, TOO_LARGE, size_bytes="3")
+
+    async def there_and_back(i: int) -> None:
+        await sandbox.write_file(f"/{i}", b"%03d" % i)
+        assert await sandbox.read_file(f"/{i}") == b"%03d" % i
+
+    await asyncio.gather(*map(there_and_back, range(100)))
+
+
 def test_a_service_that_says_how_much_it_takes(
     grpc_peer: GrpcPeer, sandbox: Sandbox, shell: Shell
 ) -> None:
