@@ -513,6 +513,36 @@ def test_files_of_a_sandbox_that_was_not_started(grpc_peer: GrpcPeer, shell: She
         list(never.read_file_streaming("/x"))
 
 
+def test_the_limit_covers_the_start_of_the_sandbox(grpc_peer: GrpcPeer, shell: Shell) -> None:
+    async def starting(request: Any, context: Any) -> Any:
+        state = grpc_peer.pb.STATE_TERMINATED if grpc_peer.deleted else grpc_peer.pb.STATE_CREATING
+        return grpc_peer._sandbox(request.sandbox_id, state)
+
+    grpc_peer.overrides["GetSandbox"] = starting
+    sandbox = Sandbox()
+    waits: list[Callable[[], Any]] = [
+        sandbox.read_file("/x", timeout_seconds=0.3).result,
+        sandbox.write_file("/x", b"", timeout_seconds=0.3).result,
+        lambda: list(sandbox.read_file_streaming("/x", timeout_seconds=0.3)),
+    ]
+    for wait in waits:
+        with pytest.raises(SandboxRequestTimeoutError) as late:
+            wait()
+        assert (late.value.timeout, late.value.filepath) == (0.3, "/x")
+    for operation in (
+        sandbox.write_file("/x", bytes(33 * MIB), timeout_seconds=0.3),
+        sandbox.write_file_streaming("/x", [b""], timeout_seconds=0.3),
+    ):
+        with pytest.raises(SandboxFileError) as caught:
+            operation.result()
+        assert isinstance(caught.value.__cause__, SandboxRequestTimeoutError)
+    still_waiting = sandbox.read_file("/missing", timeout_seconds=math.inf)
+    del grpc_peer.overrides["GetSandbox"]
+    with pytest.raises(SandboxFileError):
+        still_waiting.result()
+    sandbox.stop().result()
+
+
 def test_wait_takes_file_operations(grpc_peer: GrpcPeer, sandbox: Sandbox) -> None:
     operations = [sandbox.write_file(f"/{i}", b"") for i in range(5)]
     done, pending = cwsandbox.wait(operations)

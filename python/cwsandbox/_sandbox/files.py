@@ -35,8 +35,8 @@ class SandboxFiles(SandboxCreation):
         """Read a whole file, creating the sandbox if need be; the operation gives its content.
 
         - ``filepath``: a str or a pathlib path. One that is not absolute begins where the container's commands start.
-        - ``timeout_seconds``: limit for the transfer, counted from when it is sent to a running sandbox. When it is
-          over, the operation fails with ``SandboxRequestTimeoutError``. Default: the request timeout, 300;
+        - ``timeout_seconds``: limit for all of it, the start of the sandbox included. When it is over, the operation
+          fails with ``SandboxRequestTimeoutError``. Default: the request timeout, 300;
           ``math.inf``: no limit.
         - ``container``: the name of the container. Default: the only or primary one.
 
@@ -118,7 +118,7 @@ class SandboxFiles(SandboxCreation):
         """Read a file of any size piece by piece, creating the sandbox if need be. Returns at once.
 
         - ``filepath``: as for ``read_file()``.
-        - ``timeout_seconds``: as for ``read_file()``; the limit is for the whole transfer.
+        - ``timeout_seconds``: as for ``read_file()``.
         - ``container``: the name of the container. Default: the only or primary one.
 
         The reader iterates bytes, with ``for``
@@ -159,7 +159,7 @@ class SandboxFiles(SandboxCreation):
         """Write a file of any size piece by piece, creating the sandbox if need be, and the folders above the file.
 
         - ``filepath``: as for ``read_file()``.
-        - ``timeout_seconds``: as for ``read_file()``; the limit is for the whole transfer.
+        - ``timeout_seconds``: as for ``read_file()``.
         - ``container``: the name of the container. Default: the only or primary one.
         - ``source``: a bytes-like object, an iterable or an async iterable of such. An iterable is advanced on another
           thread, where it may block; an async iterable in the event loop that this is called in, or else in one of the

@@ -108,9 +108,19 @@ static void end_exec(struct cws_exec *exec, enum cws_exec_end end)
     cws_exec_unref(exec); /* the loop's */
 }
 
+static void fail_locally(struct cws_exec *exec, int code, const char *text)
+{
+    cws_grpc_status_set(&exec->status, code, "%s", text);
+    end_exec(exec, CWS_EXEC_STATUS);
+}
+
 static void on_timer(struct cws_timer *timer)
 {
     struct cws_exec *exec = cws_container_of(timer, struct cws_exec, loop_only.timer);
+    if (!has_ended(exec) && !exec->loop_only.call) {
+        fail_locally(exec, CWS_GRPC_DEADLINE_EXCEEDED, "the sandbox was not seen to run in time");
+        return;
+    }
     if (!has_ended(exec) && !cws_call_is_open(exec->loop_only.call))
         return; /* waits for a stream again: set anew when there is one */
     if (!has_ended(exec)) {
@@ -125,12 +135,6 @@ static void on_timer(struct cws_timer *timer)
 }
 
 /* ---- frames --------------------------------------------------------------------------------- */
-
-static void fail_locally(struct cws_exec *exec, int code, const char *text)
-{
-    cws_grpc_status_set(&exec->status, code, "%s", text);
-    end_exec(exec, CWS_EXEC_STATUS);
-}
 
 /* A terminal has one stream, whatever a frame calls it. */
 static struct cws_output *output_of(struct cws_exec *exec, const struct cws_exec_frame *frame)
@@ -263,14 +267,21 @@ static const struct cws_call_events call_events = {
 
 /* ---- the start ------------------------------------------------------------------------------ */
 
+/* Of a time limit that begins now. */
+static uint64_t deadline_ns(const struct cws_exec *exec)
+{
+    return exec->timeout_s < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(exec->timeout_s);
+}
+
 static void send_tenant(struct cws_tenant *tenant)
 {
     struct cws_exec *exec = cws_container_of(tenant, struct cws_exec, loop_only.tenant);
     struct cws_sandbox *sandbox = exec->sandbox;
+    if (exec->is_helper)
+        cws_timer_cancel(sandbox->loop, &exec->loop_only.timer);
     struct cws_call_options options = {
         .path = CWS_EXEC_PATH,
-        .deadline_ns =
-            exec->timeout_s < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(exec->timeout_s),
+        .deadline_ns = exec->is_helper ? exec->loop_only.deadline_ns : deadline_ns(exec),
         .holds_back = exec->out.kept == CWS_OUTPUT_UNREAD,
     };
     const struct cws_exec_wire_target target = {
@@ -309,7 +320,18 @@ static const struct cws_tenant_kind tenant_kind = {.send = send_tenant, .end = e
 static void run_start(struct cws_task *task)
 {
     struct cws_exec *exec = cws_container_of(task, struct cws_exec, start_task);
+    if (!exec->is_helper) {
+        cws_sandbox_admit(exec->sandbox, &exec->loop_only.tenant);
+        return;
+    }
+    exec->loop_only.deadline_ns = deadline_ns(exec);
+    cws_exec_ref(exec); /* it may end here */
     cws_sandbox_admit(exec->sandbox, &exec->loop_only.tenant);
+    if (!has_ended(exec) && !exec->loop_only.call &&
+        cws_timer_set(exec->sandbox->loop, &exec->loop_only.timer, exec->loop_only.deadline_ns) !=
+            CWS_OK)
+        fail_locally(exec, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for a time limit");
+    cws_exec_unref(exec);
 }
 
 static void run_cancel(struct cws_task *task)

@@ -43,7 +43,8 @@ struct cws_exec {
     bool with_stdin;
     bool tty;         /* it has a terminal, and with_stdin */
     bool check;       /* an exit code other than 0 counts among the failures */
-    bool is_helper;   /* not counted: what it does is a part of something else */
+    bool is_helper;   /* what it does is a part of something else: it is not counted, and its time
+                         limit counts from the start */
     double timeout_s; /* negative: none */
 
     /* Valid once the future is done: */
@@ -66,8 +67,9 @@ struct cws_exec {
         uint8_t *init;                /* the init message without the sandbox's id, until sent */
         size_t init_len;
         char *cwd;              /* until sent; NULL: none was asked for */
-        struct cws_timer timer; /* the time limit first for the ready frame, then for the peer to
-                                   end the stream */
+        uint64_t deadline_ns;   /* a helper's; CWS_NO_DEADLINE: none */
+        struct cws_timer timer; /* the time limit of a helper that waits for the sandbox, then for
+                                   the ready frame, then for the peer to end the stream */
     } loop_only;
 };
 
@@ -80,7 +82,8 @@ struct cws_exec_options {
     bool tty;                  /* it gets a terminal, which brings input with it … */
     struct cws_exec_size size; /* … of this size */
     bool check;       /* an exit code other than 0 is a failure to whoever starts the command */
-    bool is_helper;   /* not counted: what it does is a part of something else */
+    bool is_helper;   /* what it does is a part of something else: it is not counted, and its time
+                         limit counts from the start */
     double timeout_s; /* counts from the moment the exec is sent; negative: none */
     const struct cws_exec_variable *env;
     size_t env_count;

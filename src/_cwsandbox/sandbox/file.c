@@ -70,6 +70,7 @@ static void end_file(struct cws_file *file, enum cws_file_end end)
     if (cws_future_is_done(&file->future))
         return;
     cws_tenant_leave(&file->loop_only.tenant);
+    cws_timer_cancel(file->sandbox->loop, &file->loop_only.timer);
     if (file->loop_only.call) {
         cws_call_cancel(file->loop_only.call);
         file->loop_only.call = NULL;
@@ -188,10 +189,9 @@ static void send_tenant(struct cws_tenant *tenant)
     struct cws_sandbox *sandbox = file->sandbox;
     struct cws_call_options options = {
         .path = file->is_write ? CWS_FILE_WRITE_PATH : CWS_FILE_READ_PATH,
-        .deadline_ns =
-            file->timeout_s < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(file->timeout_s),
+        .deadline_ns = file->deadline_ns,
     };
-    file->deadline_ns = options.deadline_ns;
+    cws_timer_cancel(sandbox->loop, &file->loop_only.timer);
     struct cws_block *block = cws_file_wire_request_block(&(struct cws_file_wire_request){
         .sandbox_id = sandbox->loop_only.id,
         .path = file->path,
@@ -223,10 +223,24 @@ static void end_tenant(struct cws_tenant *tenant, enum cws_eviction why)
 
 static const struct cws_tenant_kind tenant_kind = {.send = send_tenant, .end = end_tenant};
 
+static void on_timer(struct cws_timer *timer)
+{
+    struct cws_file *file = cws_container_of(timer, struct cws_file, loop_only.timer);
+    fail_locally(file, CWS_GRPC_DEADLINE_EXCEEDED, "the sandbox was not seen to run in time");
+}
+
 static void run_start(struct cws_task *task)
 {
     struct cws_file *file = cws_container_of(task, struct cws_file, start_task);
+    if (file->timeout_s >= 0)
+        file->deadline_ns = cws_clock_deadline_ns(file->timeout_s);
+    cws_file_ref(file); /* it may end here */
     cws_sandbox_admit(file->sandbox, &file->loop_only.tenant);
+    bool waits = file->end == CWS_FILE_RUNNING && !file->loop_only.call;
+    if (waits &&
+        cws_timer_set(file->sandbox->loop, &file->loop_only.timer, file->deadline_ns) != CWS_OK)
+        fail_locally(file, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for a call");
+    cws_file_unref(file);
 }
 
 static void run_cancel(struct cws_task *task)
@@ -280,6 +294,7 @@ enum cws_status cws_file_start(struct cws_sandbox *sandbox, const struct cws_fil
     file->start_task.run = run_start;
     file->cancel_task.run = run_cancel;
     cws_tenant_init(&file->loop_only.tenant, &tenant_kind);
+    cws_timer_init(&file->loop_only.timer, on_timer);
     atomic_init(&file->phase, CWS_PHASE_LIVE);
     *out_file = file;
     cws_loop_post_here(sandbox->loop, &file->start_task);

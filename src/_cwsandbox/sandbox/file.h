@@ -14,6 +14,7 @@
 #include "base/ref.h"
 #include "grpc/call.h"
 #include "io/future.h"
+#include "io/timer.h"
 #include "sandbox/file_queue.h"
 #include "sandbox/output.h"
 #include "sandbox/sandbox.h"
@@ -48,14 +49,15 @@ struct cws_file {
     enum cws_file_end end;
     struct cws_grpc_status status;
     struct cws_output content;
-    uint64_t deadline_ns; /* absolute; CWS_NO_DEADLINE: none, or it was not sent */
+    uint64_t deadline_ns; /* absolute; CWS_NO_DEADLINE: none */
 
     atomic_int phase; /* any thread's: enum cws_phase */
     struct {
         struct cws_tenant tenant;
         struct cws_call *call;
-        size_t replies;  /* replies received; exactly one is correct */
-        size_t head_len; /* bytes in front of the content in the reply that is arriving */
+        struct cws_timer timer; /* the time limit while it waits for the sandbox */
+        size_t replies;         /* replies received; exactly one is correct */
+        size_t head_len;        /* bytes in front of the content in the reply that is arriving */
         bool out_of_memory;
         bool garbled; /* the reply could not be decoded */
         const uint8_t *borrowed;
@@ -74,7 +76,7 @@ struct cws_file_options {
     const uint8_t *content; /* write. Beyond CWS_FILE_COPIED_MAX bytes it is borrowed, until `end`
                                is not RUNNING any more (cws_file_is_sent) */
     size_t content_len;
-    double timeout_s; /* counts from the moment the call is sent; negative: none */
+    double timeout_s; /* counts from the start; negative: none */
     struct cws_file_queue *unfinished;
 };
 
