@@ -267,10 +267,10 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
         """Stop the sandbox and wait for its final state.
 
         The main process is asked to end and killed after ``graceful_shutdown_seconds`` (0: at once). Commands that
-        still run end with ``SandboxNotRunningError``. A create that is under way is waited for, so that nothing is left
-        behind. One that was never started cannot be started any more. With ``missing_ok`` it is no error that the
-        sandbox is gone. ``SandboxTerminalStateUnavailableError`` when no final state is seen within the grace time
-        and 10 s.
+        still run end with ``SandboxNotRunningError``; logs that are read go on to their end. A create that is under
+        way is waited for, so that nothing is left behind. One that was never started cannot be started any more. With
+        ``missing_ok`` it is no error that the sandbox is gone. ``SandboxTerminalStateUnavailableError`` when no final
+        state is seen within the grace time and 10 s.
         """
         grace = _check.budget(graceful_shutdown_seconds, "graceful_shutdown_seconds")
         if self._handle.state.is_over and self._handle.log_core is None:

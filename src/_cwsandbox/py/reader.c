@@ -235,12 +235,12 @@ static PyMethodDef reader_methods[] = {
      PyDoc_STR("_bytes($self)\n--\n\nIterate the bytes as they arrive, as they are. It shares the "
                "cursor with the iteration of lines.")},
     {"close", reader_close, METH_NOARGS,
-     PyDoc_STR(
-         "close($self)\n--\n\nEnd the iteration, even for those who wait in it. The command is "
-         "not affected.\n\n"
-         "result() still has the output. With both streams closed, it has the first and the\n"
-         "last 4 MiB of what each receives from then on; stdout_omitted_bytes and\n"
-         "stderr_omitted_bytes say how much is missing in between.")},
+     PyDoc_STR("close($self)\n--\n\nEnd the iteration, even for those who wait in it. A log or a "
+               "terminal "
+               "session ends, a command goes on.\n\n"
+               "result() still has the output. With both streams closed, it has the first and the\n"
+               "last 4 MiB of what each receives from then on; stdout_omitted_bytes and\n"
+               "stderr_omitted_bytes say how much is missing in between.")},
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
     {NULL},
 };
