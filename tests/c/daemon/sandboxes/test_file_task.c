@@ -229,8 +229,11 @@ static void test_freed_while_it_waits(void **state)
 static void test_the_sandbox_ends_under_it(void **state)
 {
     struct world *world = *state;
+    FILE *file = fopen(world->path, "w");
+    assert_int_equal(ftruncate(fileno(file), (off_t)CWSD_MIB), 0); /* more than a pipe holds */
+    fclose(file);
     world->hold = true;
-    assert_true(begin_read(world, "/etc/passwd"));
+    assert_true(begin_read(world, world->path));
     RUN_UNTIL(&world->pool, world->needed);
     cwsd_pool_stop(world->pool.sandbox, CWSD_CAUSE_DELETE, 0);
     finish(world);
