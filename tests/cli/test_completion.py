@@ -28,11 +28,8 @@ def test_an_unknown_shell_is_wrong_usage(invoke: Invoke) -> None:
     assert invoke("completion", "csh").exit_code == 2
 
 
-@pytest.mark.parametrize(
-    ("typed", "completed"),
-    [(["cwsandbox", "st"], "stop"), (["cwsandbox", "ls", "--status", "runn"], "running")],
-)
-def test_bash_completes(typed: list[str], completed: str) -> None:
+def complete(*typed: str) -> list[str]:
+    """What bash makes of it."""
     script = f"""
         eval "$(cwsandbox completion bash)"
         COMP_WORDS=({" ".join(typed)}) COMP_CWORD={len(typed) - 1}
@@ -48,4 +45,33 @@ def test_bash_completes(typed: list[str], completed: str) -> None:
         check=True,
         env={**os.environ, "PATH": path},
     )
-    assert done.stdout.split() == [completed]
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("st", "stop"),
+        ("ls --status runn", "running"),
+        ("files wr", "write"),
+        ("logs --foll", "--follow"),
+        ("daemon --token", "--token-file"),
+        ("exec --data-plane-mode ga", "gateway"),
+    ],
+)
+def test_words(typed: str, completed: str) -> None:
+    assert complete("cwsandbox", *typed.split()) == [completed]
+
+
+@pytest.mark.parametrize("command", ["get", "exec -i", "sh", "files read", "logs", "stop"])
+def test_ids(sandbox_id: str, command: str) -> None:
+    assert complete("cwsandbox", *command.split(), sandbox_id[:-2]) == [sandbox_id]
+
+
+@pytest.mark.parametrize("url", ["local", "unix:///nowhere/at/all", "ftp://wrong"])
+def test_no_ids_and_no_words_where_there_is_no_service(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("CWSANDBOX_BASE_URL", url)
+    assert complete("cwsandbox", "get", "sb-") == []

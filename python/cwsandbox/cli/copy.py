@@ -30,8 +30,8 @@ def _split(place: str) -> tuple[str | None, str]:
 
 
 @click.command("cp")
-@click.argument("source")
-@click.argument("target")
+@click.argument("source", type=click.Path())
+@click.argument("target", type=click.Path())
 @click.option(
     "-x",
     "--exclude",

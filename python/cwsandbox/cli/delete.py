@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from cwsandbox import Sandbox
-from cwsandbox.cli.values import SECONDS, quiet_option
+from cwsandbox.cli.values import SECONDS, quiet_option, sandbox_argument
 
 
 @click.command("delete")
-@click.argument("sandbox_id")
+@sandbox_argument
 @click.option("--missing-ok", is_flag=True, help="It is no failure that there is none.")
 @click.option("-t", "--timeout", type=SECONDS, help="Limit of the request, in seconds.")
 @quiet_option

@@ -9,6 +9,7 @@ import click
 from cwsandbox.cli import attached
 from cwsandbox.cli import command as _command
 from cwsandbox.cli.streamed import Sandbox, feed, pass_on
+from cwsandbox.cli.values import sandbox_argument
 
 INTERRUPTED = 130
 
@@ -125,7 +126,7 @@ def _is_in_front_only(word: str) -> bool:
 @_command.exec_timeout_option
 @_command.container_option
 @_command.data_plane_mode_option
-@click.argument("sandbox_id")
+@sandbox_argument
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_command(
     sandbox_id: str,

@@ -12,7 +12,7 @@ from cwsandbox import Sandbox
 from cwsandbox._messages.files import FILE_MAX
 from cwsandbox.cli import command, target
 from cwsandbox.cli.failure import Failure
-from cwsandbox.cli.values import SECONDS, quiet_option
+from cwsandbox.cli.values import SECONDS, quiet_option, sandbox_argument
 
 _timeout_option = click.option(
     "-t", "--timeout", type=SECONDS, help="Limit of the transfer, in seconds."
@@ -25,7 +25,7 @@ def files() -> None:
 
 
 @files.command("read")
-@click.argument("sandbox_id")
+@sandbox_argument
 @click.argument("remote_path")
 @click.option(
     "-o",
@@ -56,7 +56,7 @@ def read(
 
 
 @files.command("write")
-@click.argument("sandbox_id")
+@sandbox_argument
 @click.argument("remote_path")
 @click.argument("local_path", type=click.Path(exists=True, dir_okay=False))
 @_timeout_option

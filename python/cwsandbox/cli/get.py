@@ -9,11 +9,11 @@ import click
 
 from cwsandbox import Sandbox
 from cwsandbox.cli.style import status_cell
-from cwsandbox.cli.values import output_option, row, shown
+from cwsandbox.cli.values import output_option, row, sandbox_argument, shown
 
 
 @click.command("get")
-@click.argument("sandbox_id")
+@sandbox_argument
 @output_option
 def get_sandbox(sandbox_id: str, output_format: str) -> None:
     """Show one sandbox, also one that has ended."""

@@ -28,9 +28,10 @@ class NotFound(Failure):
 @click.command("local", context_settings={"allow_interspersed_args": False})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run_local(command: tuple[str, ...]) -> None:
-    """Run a program on this host with a daemon of its own; exit with its code.
+    """Run a program here with a daemon of its own.
 
-    CWSANDBOX_BASE_URL in its environment leads to the daemon, which ends with it: `cwsandbox local -- python job.py`.
+    Exits with the program's code. CWSANDBOX_BASE_URL in its environment leads to the daemon, which ends
+    with it: `cwsandbox local -- python job.py`.
     """
     env = {**os.environ, "CWSANDBOX_BASE_URL": local.target()}
     try:

@@ -11,10 +11,11 @@ import click
 
 from cwsandbox import Sandbox
 from cwsandbox.cli import command
+from cwsandbox.cli.values import sandbox_argument
 
 
 @click.command("logs")
-@click.argument("sandbox_id")
+@sandbox_argument
 @click.option("-f", "--follow", is_flag=True, help="Go on until the main command ends.")
 @click.option(
     "--tail",
@@ -39,9 +40,10 @@ def logs(
     container: str | None,
     data_plane_mode: str,
 ) -> None:
-    """Print what the main command of a sandbox has printed, also of one that has ended.
+    """Print what a sandbox's main command has printed.
 
-    What `exec` runs is not in it. Ctrl-C ends a log that is followed, with code 0.
+    That of a sandbox that has ended is there, too. What `exec` runs is not in it.
+    Ctrl-C ends a log that is followed, with code 0.
     """
     try:
         sandbox = Sandbox.from_id(sandbox_id, data_plane_mode=data_plane_mode).result()

@@ -14,6 +14,7 @@ import click
 from cwsandbox import Sandbox
 from cwsandbox.cli import attached, command
 from cwsandbox.cli.failure import Failure
+from cwsandbox.cli.values import sandbox_argument
 
 # The modules are part of the published face of this one.
 __all__ = ["os", "platform", "shell", "shutil", "signal", "sys"]
@@ -33,7 +34,7 @@ def _validate_cmd(ctx: click.Context, param: click.Parameter, value: str) -> str
 
 
 @click.command("sh")
-@click.argument("sandbox_id")
+@sandbox_argument
 @click.option(
     "--cmd",
     default="/bin/bash",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from cwsandbox import Sandbox, SandboxNotFoundError
-from cwsandbox.cli.values import quiet_option
+from cwsandbox.cli.values import quiet_option, sandbox_argument
 
 
 @click.command("stop")
-@click.argument("sandbox_id")
+@sandbox_argument
 @click.option("--missing-ok", is_flag=True, help="It is no failure that there is none.")
 @click.option(
     "--graceful-shutdown-seconds",

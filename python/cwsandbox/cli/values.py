@@ -9,6 +9,9 @@ from typing import Any
 import click
 
 from cwsandbox import Sandbox
+from cwsandbox._service import endpoint
+
+_COMPLETION_SECONDS = 2.0
 
 
 class _Seconds(click.FloatRange):
@@ -23,6 +26,19 @@ class _Seconds(click.FloatRange):
 
 SECONDS = _Seconds(min=0, min_open=True)
 
+
+def _running(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """The ids that begin like this, for a shell to complete. None is better than a long wait or a message."""
+    if endpoint.base_url(None) == endpoint.LOCAL:
+        return []  # a daemon of its own would have none
+    try:
+        found = Sandbox.list(timeout_seconds=_COMPLETION_SECONDS).result()
+    except Exception:
+        return []
+    return [str(one.sandbox_id) for one in found if str(one.sandbox_id).startswith(incomplete)]
+
+
+sandbox_argument = click.argument("sandbox_id", shell_complete=_running)
 output_option = click.option(
     "-o",
     "--output",
