@@ -4,21 +4,22 @@ import asyncio
 
 from cwsandbox import Sandbox
 
+ASK = ["/bin/sh", "-c", 'read name; echo "$name has $(stty size)"']
 
-async def size_of(sandbox: Sandbox, width: int, height: int) -> str:
-    async with sandbox.shell(["/bin/sh"], width=width, height=height) as session:
-        await session.write(b"test -t 1 && stty size >&2; exit\n")
+
+async def answer(sandbox: Sandbox, name: str, width: int, height: int) -> str:
+    async with sandbox.shell(ASK, width=width, height=height) as session:
+        await session.write(f"{name}\n".encode())
         shown = b"".join([data async for data in session.output])
-        await session
-        return next(
-            line for line in shown.decode().splitlines() if line.split()[:1] == [str(height)]
-        )
+        assert (await session).returncode == 0
+    return shown.decode().splitlines()[-1]
 
 
 async def main() -> None:
     async with Sandbox.run() as sandbox:
-        for size in await asyncio.gather(size_of(sandbox, 80, 24), size_of(sandbox, 132, 43)):
-            print(size)
+        first, second = answer(sandbox, "Ada", 80, 24), answer(sandbox, "Grace", 132, 43)
+        for line in await asyncio.gather(first, second):
+            print(line)
 
 
 asyncio.run(main())

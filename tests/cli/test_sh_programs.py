@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -17,25 +17,37 @@ from cli.typist import Typist
 from conformance.grpc_peer import GrpcPeer
 from conformance.host_programs import serve_programs
 
-BASH = "bash --norc --noediting"
+BASH = "env 'PS1=$ ' bash --norc --noediting"
 Start = Callable[[str], Typist]
 
 
-@pytest.fixture(scope="module")
-def host() -> Iterator[GrpcPeer]:
+class Place(NamedTuple):
+    """Where the programs run."""
+
+    base_url: str
+    sandbox_id: str
+
+
+@pytest.fixture(params=["daemon", "host"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """A sandbox of the daemon; or a service on grpcio whose commands are programs of this host."""
+    if request.param == "daemon":
+        base_url = request.getfixturevalue("base_url")
+        yield Place(base_url, request.getfixturevalue("sandbox_id"))
+        return
     with closing(GrpcPeer()) as peer:
-        serve_programs(peer, "bash", "vim", "less", "python3")
-        yield peer
+        serve_programs(peer, "env", "sh", "python3")
+        yield Place(peer.base_url, "mine")
 
 
 @pytest.fixture
-def start(host: GrpcPeer) -> Iterator[Start]:
+def start(place: Place) -> Iterator[Start]:
     started: list[Typist] = []
 
     def begin(cmd: str) -> Typist:
-        one = Typist([PATH, "sh", "mine", "--cmd", cmd], CWSANDBOX_BASE_URL=host.base_url)
-        started.append(one)
-        return one
+        words = [PATH, "sh", place.sandbox_id, "--cmd", cmd]
+        started.append(Typist(words, CWSANDBOX_BASE_URL=place.base_url))
+        return started[-1]
 
     yield begin
     for one in started:
@@ -58,12 +70,11 @@ def assert_ended(typist: Typist, code: int) -> None:
 def test_size(bash: Typist) -> None:
     bash.type(b"stty size\r")
     bash.see(b"24 80")
-    bash.type(b"trap 'stty size' WINCH; echo o''k\r")
+    waiting = "trap 'stty size; exit 5' WINCH; echo o''k; while :; do sleep 0.05; done"
+    bash.type(f'exec sh -c "{waiting}"\r'.encode())
     bash.see(b"ok\r\n")
     bash.resize(101, 31)
-    bash.type(b"\r")
-    bash.see(b"31 101")
-    bash.type(b"exit 5\r")
+    bash.see(b"31 101\r\n")
     assert_ended(bash, 5)
 
 
@@ -104,24 +115,30 @@ def test_left_while_it_is_busy(bash: Typist) -> None:
     assert_ended(bash, 255)
 
 
-def test_vim(start: Start, tmp_path: Path) -> None:
-    typist = start(f"vim -N -u NONE -i NONE {tmp_path}/file")
+def test_vim(start: Start) -> None:
+    typist = start("sh -c 'cd $(mktemp -d); vim -N -u NONE -i NONE file; cat file'")
     typist.see(b"\x1b[?1049h")
     typist.see(b"~")
     typist.type(b"iHello\x1b:wq\r")
     typist.see(b"\x1b[?1049l")
+    typist.see(b"Hello\r\n")
     assert_ended(typist, 0)
-    assert (tmp_path / "file").read_text() == "Hello\n"
 
 
-def test_less(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("".join(f"line {n}\n" for n in range(1000)))
-    typist = start(f"less {tmp_path}/file")
-    typist.see(b"line 20")
+def test_less(start: Start) -> None:
+    typist = start("sh -c 'seq 1000 1999 | less; exit 3'")
+    typist.see(b"1020")
     typist.type(b"G")
-    typist.see(b"line 999")
+    typist.see(b"1999")
     typist.type(b"q")
-    assert_ended(typist, 0)
+    assert_ended(typist, 3)
+
+
+def test_top(start: Start) -> None:
+    typist = start("sh -c 'top -d 1000; exit 4'")
+    typist.see(b"PID")
+    typist.type(b"q")
+    assert_ended(typist, 4)
 
 
 def test_python(start: Start) -> None:
@@ -173,13 +190,13 @@ class Tmux:
             time.sleep(0.05)
 
 
-def test_in_tmux(host: GrpcPeer) -> None:
+def test_in_tmux(place: Place) -> None:
     """The shell around it has its terminal back when the one in the sandbox was killed as in an editor."""
     with tempfile.TemporaryDirectory(prefix="tmux-") as folder:
-        tmux = Tmux(folder, CWSANDBOX_BASE_URL=host.base_url)
+        tmux = Tmux(folder, CWSANDBOX_BASE_URL=place.base_url)
         try:
             tmux.see("here> ")
-            tmux.type(f"{PATH} sh mine --cmd '{BASH}'")
+            tmux.type(f'{PATH} sh {place.sandbox_id} --cmd "{BASH}"'.replace("$", r"\$"))
             tmux.see("\n$ ")
             tmux.type("stty size")
             tmux.see("25 90")

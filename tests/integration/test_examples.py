@@ -26,10 +26,15 @@ PRINTED = {
         "/tmp/project/missing: CWSANDBOX_FILE_NOT_FOUND\n"
     ),
     "upload_async": "".join(f"{name}: 1000000 bytes arrived\n" for name in ("one", "two", "three")),
+    "terminal": (
+        "> stty size\n30 100\n> stty size\n24 80\n"
+        "> sh -c 'echo busy; exec sleep 1000'\nbusy\n^C\n> exit 3\nexit code 3\n"
+    ),
+    "terminal_async": "Ada has 24 80\nGrace has 43 132\n",
     "prompt": "name? Ada\ncolour? green\nAda likes green\n",
 }
-ELSEWHERE = {"quickstart", "terminal", "terminal_async"}
-"""test_readme.py compares the first with the picture; conformance/test_guide_terminals.py runs the others."""
+ELSEWHERE = {"quickstart"}
+"""test_readme.py compares it with the picture."""
 
 pytestmark = pytest.mark.usefixtures("base_url")
 
