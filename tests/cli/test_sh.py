@@ -96,6 +96,26 @@ def test_a_failure_is_told_on_a_line_of_its_own(prompt: Typist, keys: bytes, tex
     assert b"Traceback" not in prompt.seen
 
 
+def test_a_lost_connection() -> None:
+    async def script(stream: Stream) -> None:
+        await stream.init()
+        await stream.start()
+        await stream.ready()
+        await stream.out(b"$ ")
+        await stream.message()
+        stream.connection.drop()
+
+    with closing(H2Peer(script)) as peer:
+        words = [PATH, "sh", "sb-1"]
+        with Typist(words, CWSANDBOX_BASE_URL=peer.base_url, NO_COLOR="1") as typist:
+            typist.see(b"$ ")
+            typist.type(b"x")
+            assert typist.wait() == 1
+            assert_restored(typist)
+            assert typist.seen.startswith(b"$ \r\nError: ")
+            assert typist.seen.count(b"\n") == 2
+
+
 @pytest.mark.parametrize(
     ("number", "code"),
     [
