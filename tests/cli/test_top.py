@@ -153,6 +153,13 @@ def test_a_look_that_fails_is_told_and_the_next_is_tried(short_folder: Path) -> 
             assert person.wait() == 0
 
 
+def test_a_terminal_that_cannot_be_redrawn(base_url: str, sandbox_id: str) -> None:
+    with Typist([PATH, "top"], TERM="dumb") as person:
+        assert person.wait() == 0
+    assert sandbox_id.encode() in person.seen
+    assert b"\x1b" not in person.seen.replace(b"\x1b[32m", b"").replace(b"\x1b[0m", b"")
+
+
 def test_without_rich_it_says_what_to_install(base_url: str) -> None:
     script = (
         "import sys; sys.modules['rich.live'] = None; sys.argv[0] = 'cwsandbox'; "

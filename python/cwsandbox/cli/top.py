@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from datetime import UTC, datetime
@@ -36,7 +37,8 @@ _COLUMNS = {"SANDBOX ID": 40, "STATUS": 14, "AGE": 8, "CPU": 8, "MEMORY": 10}
 def show_top(tags: tuple[str, ...], interval: float, output_format: str) -> None:
     """Watch the sandboxes that run, until Ctrl-C.
 
-    CPU and memory are shown if the service tells them. If stdout is no terminal, and for JSON, there is one look.
+    CPU and memory are shown if the service tells them. If stdout is no terminal, or a dumb one, and for JSON, there is
+    one look.
     """
     try:
         with ended_by_signals():
@@ -50,12 +52,16 @@ def _show(tags: tuple[str, ...], interval: float, output_format: str) -> None:
     found = _look(tags)
     if output_format == "json":
         click.echo(json.dumps([_keys(sandbox) for sandbox in found], indent=2))
-    elif sys.stdout.isatty():
+    elif _can_be_redrawn():
         _watch(found, tags, interval)
     elif not found:
         click.echo("No sandboxes found.")
     else:
         _print(found)
+
+
+def _can_be_redrawn() -> bool:
+    return sys.stdout.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
 def _look(tags: tuple[str, ...]) -> list[Sandbox]:
