@@ -6,15 +6,17 @@ import json
 import math
 import os
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cwsandbox import OperationRef, Sandbox, TransferResult
-from cwsandbox._runtime.threads import TRANSFER_NAME
+from cwsandbox import Sandbox
 from cwsandbox.cli import command, values
 from cwsandbox.cli.bar import copying
 from cwsandbox.cli.signals import Ended, ended_by_signals
+
+if TYPE_CHECKING:
+    from cwsandbox import OperationRef, TransferResult
 
 _END_SECONDS = 5.0
 
@@ -92,6 +94,8 @@ def _wait(operation: OperationRef[TransferResult]) -> TransferResult:
     try:
         return operation.result()
     except Ended:
+        from cwsandbox._runtime.threads import TRANSFER_NAME
+
         operation._cancel()
         for thread in threading.enumerate():
             if thread.name == TRANSFER_NAME:  # it removes what is unfinished
