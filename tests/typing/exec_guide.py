@@ -24,6 +24,8 @@ from cwsandbox import (
     Service,
     StreamReader,
     StreamWriter,
+    TerminalResult,
+    TerminalSession,
 )
 
 
@@ -148,3 +150,19 @@ def refused(sandbox: Sandbox, anything: Any) -> None:
     Sandbox(defaults={"tags": ["a"]})  # type: ignore[arg-type]
     cwsandbox.wait([1])  # type: ignore[type-var]
     cwsandbox.no_such_name  # type: ignore[attr-defined]  # noqa: B018
+
+
+async def terminals(sandbox: Sandbox) -> None:
+    with sandbox.shell() as session:
+        assert_type(session, TerminalSession)
+        assert_type(session.output, StreamReader[bytes])
+        assert_type(session.write(b"exit\n"), OperationRef[None])
+        session.resize(80, 24)
+        assert_type(list(session.output), list[bytes])
+        assert_type(session.result(), TerminalResult)
+        assert_type(session.wait(timeout=1.0), int)
+    async with sandbox.shell(["sh"], width=80, height=24, container="side") as another:
+        assert_type(another, TerminalSession)
+        assert_type(await anext(another.output), bytes)
+        assert_type(await another, TerminalResult)
+        assert_type(another.returncode, int | None)
