@@ -213,10 +213,13 @@ long terminal_start(struct launch *launch, uint32_t id, int in, int out, int32_t
     long rc = pid;
     if (pid > 0)
         rc = start_relay(terminal, launch, (int)slave, in, out, pid);
-    if (rc > 0)
+    if (rc > 0) {
         terminal->relay = (int)rc;
-    else
-        SYS1(close, terminal->master); /* a command that was started is hung up by that */
+    } else {
+        SYS1(close, terminal->master);
+        if (pid > 0)
+            SYS2(kill, pid, SIGKILL); /* told as not started, so it must not run */
+    }
     SYS1(close, slave);
     return rc > 0 ? pid : rc;
 }
