@@ -250,7 +250,7 @@ while count < most and ways[sys.argv[1]](count) >= 0: count += 1
 print(count, flush=True)
 time.sleep(1000)
 """
-TERMINALS = 64
+TERMINALS = 256
 
 
 @pytest.mark.parametrize("what", ["inotify", "fanotify", "locked", "queue", "signal", "terminal"])

@@ -27,7 +27,7 @@
 #define DEV_BYTES (64u << 10)
 #define DEV_FILES 64
 /* As bubblewrap mounts them, and how many there can be. The kernel has 3072 for all sandboxes. */
-#define TERMINALS "ptmxmode=0666,mode=620,max=512"
+#define TERMINALS "ptmxmode=0666,mode=620,max=256"
 /* The average size of a file, from which the maximum number of files follows. */
 #define BYTES_A_FILE 8192
 
