@@ -128,6 +128,27 @@ def test_it_keeps_the_sandbox(core: ModuleType, channel: Any) -> None:
     assert list(reader) == ["one\n", "two\n"]
 
 
+def test_garbage_is_collected_while_it_goes(peer: GrpcPeer) -> None:
+    """What the log alone still holds may run any code when it goes."""
+    body = """
+import gc
+
+class Failure(Exception):
+    def __del__(self):
+        gc.collect()
+        print("collected")
+
+channel = core.Channel(sys.argv[1])
+sandbox = core.SandboxCore()
+sandbox.open(channel, "sb-1")
+reader = sandbox.stream_logs(False, 0, None, False)
+assert list(reader) == ["one\\n", "two\\n"]
+sandbox.fail(Failure())
+del reader
+"""
+    assert run_script(body, peer.base_url) == "collected\n"
+
+
 def test_not_configured() -> None:
     module = load()
     module.configure("exec", make_value=print, make_error=print)

@@ -29,17 +29,6 @@ static const char *failure_kind(enum cws_exec_end end)
     }
 }
 
-/* Borrowed: the exception that Python gave to fail() or close(); NULL for other ends. */
-static PyObject *sandbox_failure(const struct py_command *command, enum cws_exec_end end)
-{
-    const struct py_command_home *home = &command->home;
-    if (end == CWS_EXEC_CLOSED)
-        return home->closed_by(home->sandbox);
-    if (end == CWS_EXEC_NOT_OPEN && PyList_Size(home->failures) > 0)
-        return PyList_GetItem(home->failures, 0);
-    return NULL;
-}
-
 /* NULL with another exception set. */
 static PyObject *new_error(struct py_command *command, const char *kind,
                            const struct cws_grpc_status *status, const char *code,
@@ -62,7 +51,8 @@ static int take_failure(struct py_command *command)
         return 0;
     }
     command->op.error = new_error(command, failure_kind(exec->end), &exec->status, exec->frame_code,
-                                  sandbox_failure(command, exec->end));
+                                  py_home_failure(&command->home, exec->end == CWS_EXEC_CLOSED,
+                                                  exec->end == CWS_EXEC_NOT_OPEN));
     return command->op.error ? 0 : -1;
 }
 
@@ -139,7 +129,7 @@ PyObject *py_command_gap_error(const struct py_stream *stream, size_t len)
 
 PyObject *py_command_new(PyTypeObject *type, struct py_state *state, enum py_kind kind,
                          const struct py_source *how, struct cws_exec *exec,
-                         const struct py_command_home *home, PyObject *words)
+                         const struct py_home *home, PyObject *words)
 {
     PyObject *made = py_operation_alloc(type, state, PyType_GenericAlloc);
     if (!made) {
@@ -149,10 +139,7 @@ PyObject *py_command_new(PyTypeObject *type, struct py_state *state, enum py_kin
     struct py_command *command = (struct py_command *)made;
     py_operation_begin(&command->op, how, exec);
     command->kind = kind;
-    command->home = *home;
-    Py_INCREF(home->sandbox);
-    Py_INCREF(home->failures);
-    Py_XINCREF(home->purpose);
+    py_home_init(&command->home, home);
     command->words = Py_NewRef(words);
     return made;
 }
@@ -160,19 +147,16 @@ PyObject *py_command_new(PyTypeObject *type, struct py_state *state, enum py_kin
 int py_command_traverse(PyObject *self, visitproc visit, void *arg)
 {
     struct py_command *command = (struct py_command *)self;
-    Py_VISIT(command->home.sandbox);
-    Py_VISIT(command->home.failures);
-    Py_VISIT(command->home.purpose);
     Py_VISIT(command->words);
-    return py_operation_traverse(self, visit, arg);
+    int rc = py_home_traverse(&command->home, visit, arg);
+    return rc ? rc : py_operation_traverse(self, visit, arg);
 }
 
 void py_command_dealloc(PyObject *self)
 {
     struct py_command *command = (struct py_command *)self;
-    Py_CLEAR(command->home.sandbox);
-    Py_CLEAR(command->home.failures);
-    Py_CLEAR(command->home.purpose);
+    PyObject_GC_UnTrack(self);
+    py_home_done(&command->home);
     Py_CLEAR(command->words);
     py_operation_dealloc(self);
 }

@@ -4,23 +4,15 @@
  */
 #pragma once
 
+#include "py/home.h"
 #include "py/operation.h"
 #include "py/reader.h"
 #include "sandbox/exec.h"
 
-/* Where a command runs, as far as it has to know. */
-struct py_command_home {
-    PyObject *sandbox;  /* the object that started it */
-    PyObject *failures; /* a list: if the sandbox cannot be started, why is its first item */
-    /* Borrowed: the exception that the sandbox was closed with; NULL while it was not. */
-    PyObject *(*closed_by)(PyObject *sandbox);
-    PyObject *purpose; /* what a helper command is a part of; NULL: it is the user's own */
-};
-
 struct py_command {
     struct py_operation op; /* core: struct cws_exec */
     enum py_kind kind;      /* whose makers make its value and its exceptions */
-    struct py_command_home home;
+    struct py_home home;
     PyObject *words; /* tuple */
 };
 
@@ -29,7 +21,7 @@ struct py_command {
  * its own. NULL with an exception set. */
 PyObject *py_command_new(PyTypeObject *type, struct py_state *state, enum py_kind kind,
                          const struct py_source *how, struct cws_exec *exec,
-                         const struct py_command_home *home, PyObject *words);
+                         const struct py_home *home, PyObject *words);
 int py_command_traverse(PyObject *self, visitproc visit, void *arg);
 void py_command_dealloc(PyObject *self);
 

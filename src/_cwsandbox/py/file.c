@@ -11,7 +11,7 @@ enum { MOVE_FROM = 64 * 1024 };
 
 struct py_file {
     struct py_operation op; /* core: struct cws_file */
-    struct py_command_home home;
+    struct py_home home;
     PyObject *path;
     PyObject *container;
     PyObject *on_cancel; /* while Python code completes it: called if it is cancelled */
@@ -53,24 +53,15 @@ static PyObject *content_of(struct cws_file *core)
     return bytes;
 }
 
-/* Borrowed: the exception that Python gave to fail() or close(); NULL for other ends. */
-static PyObject *sandbox_failure(const struct py_file *file, enum cws_file_end end)
-{
-    if (end == CWS_FILE_CLOSED)
-        return file->home.closed_by(file->home.sandbox);
-    if (end == CWS_FILE_NOT_OPEN && PyList_Size(file->home.failures) > 0)
-        return PyList_GetItem(file->home.failures, 0);
-    return NULL;
-}
-
 static PyObject *new_rpc_error(const struct py_file *file)
 {
     const struct cws_file *core = core_of(file);
     const char *kind = core->end == CWS_FILE_CLOSED     ? "closed"
                        : core->end == CWS_FILE_NOT_OPEN ? "not_open"
                                                         : "status";
-    return py_rpc_error_new(file->op.state, kind, &core->status, NULL,
-                            sandbox_failure(file, core->end));
+    return py_rpc_error_new(
+        file->op.state, kind, &core->status, NULL,
+        py_home_failure(&file->home, core->end == CWS_FILE_CLOSED, core->end == CWS_FILE_NOT_OPEN));
 }
 
 static int take_failure(struct py_file *file)
@@ -151,8 +142,7 @@ static const struct py_source file_source = {
 
 /* Takes over the reference to `core`, also on failure. NULL with an exception set. */
 static struct py_file *file_make(struct py_state *state, struct cws_file *core,
-                                 const struct py_command_home *home, PyObject *path,
-                                 PyObject *container)
+                                 const struct py_home *home, PyObject *path, PyObject *container)
 {
     PyObject *made = py_operation_alloc(state->file_type, state, PyType_GenericAlloc);
     if (!made) {
@@ -162,9 +152,7 @@ static struct py_file *file_make(struct py_state *state, struct cws_file *core,
     struct py_file *file = (struct py_file *)made;
     py_operation_begin(&file->op, &file_source, core);
     core->owner = file;
-    file->home = *home;
-    Py_INCREF(home->sandbox);
-    Py_INCREF(home->failures);
+    py_home_init(&file->home, home);
     file->path = Py_NewRef(path);
     file->container = Py_XNewRef(container);
     return file;
@@ -209,11 +197,10 @@ static void let_go(struct py_file *file)
 static int file_traverse(PyObject *self, visitproc visit, void *arg)
 {
     struct py_file *file = (struct py_file *)self;
-    Py_VISIT(file->home.sandbox);
-    Py_VISIT(file->home.failures);
     Py_VISIT(file->on_cancel);
     Py_VISIT(file->content.obj);
-    return py_operation_traverse(self, visit, arg);
+    int rc = py_home_traverse(&file->home, visit, arg);
+    return rc ? rc : py_operation_traverse(self, visit, arg);
 }
 
 static int file_clear(PyObject *self)
@@ -232,8 +219,7 @@ static void file_dealloc(PyObject *self)
         let_go(file);
         PyErr_Restore(type, value, traceback);
     }
-    Py_CLEAR(file->home.sandbox);
-    Py_CLEAR(file->home.failures);
+    py_home_done(&file->home);
     Py_CLEAR(file->path);
     Py_CLEAR(file->container);
     Py_CLEAR(file->on_cancel);
@@ -255,9 +241,8 @@ static struct cws_file_queue *queue_of(struct py_state *state)
 
 /* `given`: path, timeout, container. Takes the content over, also on failure; `content` NULL: a
  * read. */
-static PyObject *start(struct py_state *state, struct cws_sandbox *core,
-                       const struct py_command_home *home, PyObject *const given[3],
-                       Py_buffer *content)
+static PyObject *start(struct py_state *state, struct cws_sandbox *core, const struct py_home *home,
+                       PyObject *const given[3], Py_buffer *content)
 {
     struct cws_file_options options = {
         .is_write = content != NULL,
@@ -281,9 +266,8 @@ static PyObject *start(struct py_state *state, struct cws_sandbox *core,
     return (PyObject *)made;
 }
 
-PyObject *py_file_read(struct py_state *state, struct cws_sandbox *core,
-                       const struct py_command_home *home, PyObject *const *args, Py_ssize_t nargs,
-                       PyObject *kwnames)
+PyObject *py_file_read(struct py_state *state, struct cws_sandbox *core, const struct py_home *home,
+                       PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"path", "timeout", "container"};
     static const struct py_params params = {"read_file", names, 3, 3, 1};
@@ -294,7 +278,7 @@ PyObject *py_file_read(struct py_state *state, struct cws_sandbox *core,
 }
 
 PyObject *py_file_write(struct py_state *state, struct cws_sandbox *core,
-                        const struct py_command_home *home, PyObject *const *args, Py_ssize_t nargs,
+                        const struct py_home *home, PyObject *const *args, Py_ssize_t nargs,
                         PyObject *kwnames)
 {
     static const char *const names[] = {"path", "contents", "timeout", "container"};

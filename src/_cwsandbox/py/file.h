@@ -8,8 +8,9 @@
  */
 #pragma once
 
-#include "py/command.h"
+#include "py/home.h"
 #include "py/operation.h"
+#include "sandbox/sandbox.h"
 
 extern PyType_Spec py_file_spec;
 extern PyType_Spec py_unfinished_spec;
@@ -17,7 +18,7 @@ extern PyType_Spec py_unfinished_spec;
 /* The methods read_file and write_file of a sandbox at `home`. A new FileOperation, or NULL with an
  * exception set. */
 typedef PyObject *py_file_start_fn(struct py_state *state, struct cws_sandbox *core,
-                                   const struct py_command_home *home, PyObject *const *args,
+                                   const struct py_home *home, PyObject *const *args,
                                    Py_ssize_t nargs, PyObject *kwnames);
 py_file_start_fn py_file_read;
 py_file_start_fn py_file_write;

@@ -6,7 +6,7 @@
 
 struct py_log {
     struct py_operation op; /* core: struct cws_log */
-    struct py_command_home home;
+    struct py_home home;
     struct py_stream stream;
 };
 
@@ -33,16 +33,6 @@ static const char *failure_kind(enum cws_log_end end)
     }
 }
 
-/* Borrowed: the exception that Python gave to fail() or close(); NULL for other ends. */
-static PyObject *sandbox_failure(const struct py_log *self, enum cws_log_end end)
-{
-    if (end == CWS_LOG_CLOSED)
-        return self->home.closed_by(self->home.sandbox);
-    if (end == CWS_LOG_NOT_OPEN && PyList_Size(self->home.failures) > 0)
-        return PyList_GetItem(self->home.failures, 0);
-    return NULL;
-}
-
 static int log_take(struct py_operation *op)
 {
     struct py_log *self = (struct py_log *)op;
@@ -55,8 +45,9 @@ static int log_take(struct py_operation *op)
         op->value = Py_NewRef(Py_None);
         return 0;
     }
-    PyObject *error = py_rpc_error_new(op->state, failure_kind(log->end), &log->status,
-                                       log->frame_code, sandbox_failure(self, log->end));
+    PyObject *error = py_rpc_error_new(
+        op->state, failure_kind(log->end), &log->status, log->frame_code,
+        py_home_failure(&self->home, log->end == CWS_LOG_CLOSED, log->end == CWS_LOG_NOT_OPEN));
     if (!error)
         return -1;
     op->error = py_kind_make_error(op->state, PY_KIND_LOG, self->home.sandbox, error);
@@ -109,8 +100,7 @@ static const struct py_stream_kind log_stream = {
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
-PyObject *py_log_reader(struct py_state *state, struct cws_log *log,
-                        const struct py_command_home *home)
+PyObject *py_log_reader(struct py_state *state, struct cws_log *log, const struct py_home *home)
 {
     PyObject *made = py_operation_alloc(state->log_type, state, PyType_GenericAlloc);
     if (!made) {
@@ -119,9 +109,7 @@ PyObject *py_log_reader(struct py_state *state, struct cws_log *log,
     }
     struct py_log *self = (struct py_log *)made;
     py_operation_begin(&self->op, &log_source, log);
-    self->home = *home;
-    Py_INCREF(home->sandbox);
-    Py_INCREF(home->failures);
+    py_home_init(&self->home, home);
     py_stream_init(&self->stream, &log_stream, "log", &self->op, &log->output);
     PyObject *reader = py_reader_of(&self->stream);
     Py_DECREF(made); /* the reader's from now on */
@@ -130,15 +118,14 @@ PyObject *py_log_reader(struct py_state *state, struct cws_log *log,
 
 static int log_traverse(PyObject *self, visitproc visit, void *arg)
 {
-    Py_VISIT(((struct py_log *)self)->home.sandbox);
-    Py_VISIT(((struct py_log *)self)->home.failures);
-    return py_operation_traverse(self, visit, arg);
+    int rc = py_home_traverse(&((struct py_log *)self)->home, visit, arg);
+    return rc ? rc : py_operation_traverse(self, visit, arg);
 }
 
 static void log_dealloc(PyObject *self)
 {
-    Py_CLEAR(((struct py_log *)self)->home.sandbox);
-    Py_CLEAR(((struct py_log *)self)->home.failures);
+    PyObject_GC_UnTrack(self);
+    py_home_done(&((struct py_log *)self)->home);
     py_operation_dealloc(self);
 }
 

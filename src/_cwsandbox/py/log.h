@@ -4,7 +4,7 @@
  */
 #pragma once
 
-#include "py/command.h"
+#include "py/home.h"
 #include "py/reader.h"
 #include "sandbox/log.h"
 
@@ -17,5 +17,4 @@ int py_log_options(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
 
 /* A new reader of lines. Takes over the reference on `log`, also on failure. NULL with an exception
  * set. */
-PyObject *py_log_reader(struct py_state *state, struct cws_log *log,
-                        const struct py_command_home *home);
+PyObject *py_log_reader(struct py_state *state, struct cws_log *log, const struct py_home *home);

@@ -88,7 +88,7 @@ static const struct py_stream_kind helper_kind = {
 
 /* `how` says whether it keeps the output. As py_command_new. */
 static struct py_process *process_make(struct py_state *state, const struct py_source *how,
-                                       struct cws_exec *exec, const struct py_command_home *home,
+                                       struct cws_exec *exec, const struct py_home *home,
                                        PyObject *words)
 {
     enum py_kind kind = home->purpose ? PY_KIND_HELPER : PY_KIND_EXEC;
@@ -96,8 +96,8 @@ static struct py_process *process_make(struct py_state *state, const struct py_s
                                                words);
 }
 
-PyObject *py_process_new(struct py_state *state, struct cws_exec *exec,
-                         const struct py_command_home *home, PyObject *words)
+PyObject *py_process_new(struct py_state *state, struct cws_exec *exec, const struct py_home *home,
+                         PyObject *words)
 {
     const struct py_stream_kind *kind = home->purpose ? &helper_kind : &stream_kind;
     struct py_process *process =

@@ -25,5 +25,5 @@ extern PyType_Spec py_process_spec;
 /* As py_command_new. If its home has a purpose, the command is a helper, a part of something
  * else: its kind is PY_KIND_HELPER, its readers raise whatever its makers make of its end, also of
  * its exit code, and it ends when it is dropped or one of its readers is closed. */
-PyObject *py_process_new(struct py_state *state, struct cws_exec *exec,
-                         const struct py_command_home *home, PyObject *words);
+PyObject *py_process_new(struct py_state *state, struct cws_exec *exec, const struct py_home *home,
+                         PyObject *words);

@@ -310,14 +310,14 @@ static int exec_options(PyObject *const *given, struct cws_exec_options *options
 
 /* Makes the object for a command that has been started. Takes over the reference on `exec`. */
 typedef PyObject *new_command_fn(struct py_state *state, struct cws_exec *exec,
-                                 const struct py_command_home *home, PyObject *words);
+                                 const struct py_home *home, PyObject *words);
 
 /* The object of a new command. `given`: words, environment, purpose. NULL with an exception set. */
 static PyObject *start_command(struct py_sandbox *self, struct cws_sandbox *core,
                                PyObject *const given[3], struct cws_exec_options *options,
                                new_command_fn *new_command)
 {
-    const struct py_command_home home = {(PyObject *)self, self->failures, closed_by, given[2]};
+    const struct py_home home = {(PyObject *)self, self->failures, closed_by, given[2]};
     /* A tuple: no other thread can change it while its texts are in use. */
     PyObject *command = PySequence_Tuple(given[0]);
     PyObject *made = NULL;
@@ -378,7 +378,7 @@ static PyObject *start_file(PyObject *object, py_file_start_fn *begin, PyObject 
                             Py_ssize_t nargs, PyObject *kwnames)
 {
     struct py_sandbox *self = (struct py_sandbox *)object;
-    const struct py_command_home home = {object, self->failures, closed_by, NULL};
+    const struct py_home home = {object, self->failures, closed_by, NULL};
     struct cws_sandbox *core = core_of(self);
     if (!core || py_kind_check(self->state, PY_KIND_FILE) < 0)
         return NULL;
@@ -412,7 +412,7 @@ static PyObject *sandbox_stream_logs(PyObject *object, PyObject *const *args, Py
     if (cws_log_start(core, &options, &log) != CWS_OK)
         return PyErr_NoMemory();
     return py_log_reader(self->state, log,
-                         &(struct py_command_home){object, self->failures, closed_by, NULL});
+                         &(struct py_home){object, self->failures, closed_by, NULL});
 }
 
 static PyMethodDef sandbox_methods[] = {

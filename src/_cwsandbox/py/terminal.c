@@ -38,8 +38,8 @@ static const struct py_stream_kind output_kind = {
     .close = output_close,
 };
 
-PyObject *py_terminal_new(struct py_state *state, struct cws_exec *exec,
-                          const struct py_command_home *home, PyObject *words)
+PyObject *py_terminal_new(struct py_state *state, struct cws_exec *exec, const struct py_home *home,
+                          PyObject *words)
 {
     PyObject *self = py_command_new(state->terminal_type, state, PY_KIND_TERMINAL, &terminal_source,
                                     exec, home, words);

@@ -17,8 +17,8 @@ struct py_terminal {
 extern PyType_Spec py_terminal_spec;
 
 /* As py_command_new; the reference on `exec` is a keeper's. */
-PyObject *py_terminal_new(struct py_state *state, struct cws_exec *exec,
-                          const struct py_command_home *home, PyObject *words);
+PyObject *py_terminal_new(struct py_state *state, struct cws_exec *exec, const struct py_home *home,
+                          PyObject *words);
 
 /* The size of a terminal. 0, or -1 with TypeError or ValueError. */
 int py_terminal_size(PyObject *width, PyObject *height, struct cws_exec_size *out_size);
