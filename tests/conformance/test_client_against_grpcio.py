@@ -243,6 +243,17 @@ def test_status_of_an_exec(
         assert "größer than 100%\nline 2" in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["ends with a space ", " begins with one", " ", "\t"])
+def test_status_text_with_space_at_its_ends(grpc_peer: GrpcPeer, text: str) -> None:
+    @grpc_peer.command("fail")
+    async def fail(call: Call) -> None:
+        await call.context.abort(grpc.StatusCode.NOT_FOUND, text)
+
+    with Sandbox.run() as sandbox, pytest.raises(SandboxNotFoundError) as caught:
+        sandbox.exec(["fail"]).result()
+    assert text.strip() in str(caught.value)
+
+
 def test_in_band_error(grpc_peer: GrpcPeer) -> None:
     @grpc_peer.command("fail")
     async def fail(call: Call) -> None:

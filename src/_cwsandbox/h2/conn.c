@@ -235,6 +235,9 @@ static nghttp2_session *new_session(struct cws_h2_conn *conn)
     nghttp2_option_set_peer_max_concurrent_streams(option, UINT32_MAX);
     /* Closed streams are not needed for priorities, and thousands would be kept. */
     nghttp2_option_set_no_closed_streams(option, 1);
+    /* RFC 9113 forbids space at the ends of a value, gRPC does not: the text of a status, and what
+     * users put into metadata, may have some, and grpc-core sends it. */
+    nghttp2_option_set_no_rfc9113_leading_and_trailing_ws_validation(option, 1);
     int rc = conn->role == CWS_H2_CLIENT
                  ? nghttp2_session_client_new2(&session, callbacks, conn, option)
                  : nghttp2_session_server_new2(&session, callbacks, conn, option);
