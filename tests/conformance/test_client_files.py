@@ -119,7 +119,7 @@ def test_bad_paths_are_refused_at_the_call(
         lambda: sandbox.read_file_streaming(path),
         lambda: sandbox.write_file_streaming(path, b""),
     ):
-        with pytest.raises(kind):
+        with pytest.raises(kind, match="filepath must"):
             call()
 
 

@@ -466,6 +466,8 @@ def test_wrong_arguments(sandbox: Sandbox, tmp_path: Path) -> None:
             method("", "/tmp")
         with pytest.raises(ValueError, match="must not contain NUL"):
             method("/a\0", "/tmp")
+        with pytest.raises(ValueError, match="must not contain a lone surrogate"):
+            method("/a\ud800", "/tmp")
         with pytest.raises(TypeError, match="progress must be a function"):
             method("/a", "/tmp", progress=True)
         with pytest.raises(TypeError, match="exclude must be a sequence"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from math import isfinite, isnan
+from os import fsencode
 
 from cwsandbox._types.enums import DataPlaneMode
 
@@ -68,6 +69,12 @@ def path(value: Any, what: str) -> str:
         raise ValueError(f"{what} must not be empty")
     if "\0" in given:
         raise ValueError(f"{what} must not contain NUL, got {shown(value)}")
+    try:
+        fsencode(given)  # which has bytes for those surrogates that stand for bytes
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"{what} must not contain a lone surrogate, which stands for no byte, got {shown(value)}"
+        ) from None
     return given
 
 
