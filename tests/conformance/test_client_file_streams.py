@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncIterator, Iterator
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import CancelledError
 from typing import Any
 
 import grpc
 import pytest
+import uvloop
 
 from conformance.file_peer import MIB, TOO_LARGE, Shell, answer
 from conformance.grpc_peer import Call, GrpcPeer
 from cwsandbox import (
+    OperationRef,
     Sandbox,
     SandboxError,
     SandboxExecutionError,
@@ -315,6 +318,67 @@ async def test_an_async_source_runs_in_the_callers_loop(
         await queue.put(item)
     await operation
     assert grpc_peer.files["/x"] == b"onetwo"
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_loop_that_is_closed_ends_the_writes_from_its_sources(
+    grpc_peer: GrpcPeer, sandbox: Sandbox, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    begun, ended = grpc_peer.event(), grpc_peer.event()
+
+    @grpc_peer.command("/bin/sh")
+    async def take(call: Call) -> None:
+        await call.ready()
+        try:
+            async for _ in call.stdin():
+                begun.set()
+        finally:
+            ended.set()
+
+    async def source() -> AsyncIterator[bytes]:
+        yield b"some"
+        await asyncio.Event().wait()
+
+    async def begin() -> OperationRef[None]:
+        operation = sandbox.write_file_streaming("/x", source())
+        await asyncio.to_thread(grpc_peer.wait, begun)
+        return operation
+
+    here = new_loop()
+    # The operation is awaited nowhere: its loop alone knows that it has come to nothing.
+    operation = here.run_until_complete(begin())
+    here.run_until_complete(here.shutdown_default_executor())
+    here.close()
+    with pytest.raises(CancelledError):
+        operation.result(timeout=10)
+    grpc_peer.wait(ended)
+
+
+def begun_in_a_loop_that_is_dropped(sandbox: Sandbox) -> OperationRef[None]:
+    begun = asyncio.Event()
+
+    async def source() -> AsyncIterator[bytes]:
+        begun.set()
+        yield b"some"
+        await asyncio.Event().wait()
+
+    async def begin() -> OperationRef[None]:
+        operation = sandbox.write_file_streaming("/x", source())
+        await begun.wait()
+        return operation
+
+    return asyncio.new_event_loop().run_until_complete(begin())
+
+
+def test_a_loop_that_is_dropped_ends_the_writes_from_its_sources(
+    sandbox: Sandbox, shell: Shell
+) -> None:
+    operation = begun_in_a_loop_that_is_dropped(sandbox)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of the loop
+        gc.collect()
+    with pytest.raises(CancelledError):
+        operation.result(timeout=10)
 
 
 def test_a_source_is_read_no_faster_than_the_service_takes_it(

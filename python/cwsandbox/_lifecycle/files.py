@@ -212,6 +212,7 @@ async def upload(process: Process, writing: Writing, source: Any) -> None:
 
     ``source`` is bytes-like, an iterable or an async iterable. What it raises is raised here; the command ends then.
     """
+    here = asyncio.get_running_loop()
     feeding = asyncio.ensure_future(_feed(process, writing, source))
     ending = asyncio.ensure_future(_end_of(process))
     try:
@@ -222,13 +223,23 @@ async def upload(process: Process, writing: Writing, source: Any) -> None:
         ending.result()
     finally:
         process.cancel()
-        feeding.cancel()
-        ending.cancel()
-        # So that a source is not used any more when this has returned.
-        await asyncio.wait({feeding, ending})
-        for task in (feeding, ending):
-            if not task.cancelled():
-                task.exception()
+        if _runs_in(here):
+            await _give_up(feeding, ending)
+
+
+def _runs_in(here: asyncio.AbstractEventLoop) -> bool:
+    """False where a coroutine of that event loop is only let go, as the loop was closed or dropped. It cannot await."""
+    return asyncio._get_running_loop() is here
+
+
+async def _give_up(*tasks: asyncio.Task[None]) -> None:
+    """Cancel these and wait for their end, so that a source is not used any more afterwards."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()
 
 
 async def _end_of(process: Process) -> None:
@@ -239,7 +250,9 @@ async def _feed(process: Process, writing: Writing, source: Any) -> None:
     assert process.stdin is not None
     under_way: deque[tuple[int, OperationRef[None]]] = deque()
     size = 0
-    async with contextlib.aclosing(pieces_of(source)) as pieces:
+    here = asyncio.get_running_loop()
+    pieces = pieces_of(source)
+    try:
         async for piece in pieces:
             try:
                 under_way.append((piece.nbytes, process.stdin.write(piece)))
@@ -250,6 +263,9 @@ async def _feed(process: Process, writing: Writing, source: Any) -> None:
             except SandboxError:
                 return  # the command has ended; why, is for it to say
             writing.sent += piece.nbytes
+    finally:
+        if _runs_in(here):
+            await pieces.aclose()
     with contextlib.suppress(SandboxError):
         for _, written in under_way:
             await written

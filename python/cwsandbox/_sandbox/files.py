@@ -192,8 +192,9 @@ class SandboxFiles(SandboxCreation):
             purpose=writing,
         )
         self._see_to(core)
-        submit = submit_here if file_sources.is_async(source) else loop.submit
-        return submit(lambda: transfers.upload(process, writing, source))
+        if file_sources.is_async(source):
+            return submit_here(lambda: transfers.upload(process, writing, source), process.cancel)
+        return loop.submit(lambda: transfers.upload(process, writing, source))
 
     # ---- how they begin ----
 
@@ -239,7 +240,7 @@ life.when_forked(_forget)
 def _path(filepath: str | PurePath) -> str:
     return (
         filepath
-        if type(filepath) is str and filepath and "\0" not in filepath
+        if type(filepath) is str and filepath.isascii() and filepath and "\0" not in filepath
         else files.path_of(filepath)
     )
 
