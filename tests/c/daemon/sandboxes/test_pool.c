@@ -132,6 +132,16 @@ void cwsd_exec_pause(struct cwsd_exec *exec, bool paused)
     (void)exec, (void)paused;
 }
 
+void cwsd_exec_resize(struct cwsd_exec *exec, const struct cwsd_exec_size *size)
+{
+    (void)exec, (void)size;
+}
+
+void cwsd_exec_hang_up(struct cwsd_exec *exec)
+{
+    (void)exec;
+}
+
 /* ---- one pool per test ---------------------------------------------------------------------- */
 
 struct world {
