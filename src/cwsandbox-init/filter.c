@@ -40,6 +40,8 @@ static const uint32_t families[] = {1 /* AF_UNIX */, 2 /* AF_INET */, 10 /* AF_I
 
 #define FAMILIES (sizeof(families) / sizeof(families[0]))
 
+#define SENDFILES 2 /* 32-bit programs have one for each size of offsets */
+
 /* How programs of one kind enter the kernel. */
 struct entry {
     uint32_t arch;
@@ -47,6 +49,7 @@ struct entry {
     const uint32_t *refused; /* CALLS of them */
     uint32_t socket, socketpair;
     uint32_t fallocate, madvise;
+    uint32_t splice, sendfile[SENDFILES];
     uint32_t socketcall; /* makes a socket from arguments in memory, which cannot be looked at */
 };
 
@@ -56,13 +59,29 @@ struct entry {
 static const struct entry entries[] = {
 #if defined(__x86_64__)
     /* Above: the x32 calls. */
-    {AUDIT_ARCH_X86_64, 0x3fffffffu, own_calls, __NR_socket, __NR_socketpair, __NR_fallocate,
-     __NR_madvise, NO_SUCH_CALL},
-    {AUDIT_ARCH_I386, 0xffffffffu, compat_calls, 359, 360, 324, 219, 102},
+    {AUDIT_ARCH_X86_64,
+     0x3fffffffu,
+     own_calls,
+     __NR_socket,
+     __NR_socketpair,
+     __NR_fallocate,
+     __NR_madvise,
+     __NR_splice,
+     {__NR_sendfile, NO_SUCH_CALL},
+     NO_SUCH_CALL},
+    {AUDIT_ARCH_I386, 0xffffffffu, compat_calls, 359, 360, 324, 219, 313, {187, 239}, 102},
 #elif defined(__aarch64__)
-    {AUDIT_ARCH_AARCH64, 0xffffffffu, own_calls, __NR_socket, __NR_socketpair, __NR_fallocate,
-     __NR_madvise, NO_SUCH_CALL},
-    {AUDIT_ARCH_ARM, 0xffffffffu, compat_calls, 281, 288, 352, 220, NO_SUCH_CALL},
+    {AUDIT_ARCH_AARCH64,
+     0xffffffffu,
+     own_calls,
+     __NR_socket,
+     __NR_socketpair,
+     __NR_fallocate,
+     __NR_madvise,
+     __NR_splice,
+     {__NR_sendfile, NO_SUCH_CALL},
+     NO_SUCH_CALL},
+    {AUDIT_ARCH_ARM, 0xffffffffu, compat_calls, 281, 288, 352, 220, 340, {187, 239}, NO_SUCH_CALL},
 #endif
 };
 
@@ -73,7 +92,7 @@ static const struct entry entries[] = {
 #define CALL_SOCKETPAIR 8
 
 struct program {
-    struct sock_filter code[ENTRIES * (2 * CALLS + 2 * FAMILIES + 31) + 2];
+    struct sock_filter code[ENTRIES * (2 * CALLS + 2 * FAMILIES + 7 * SENDFILES + 33) + 2];
     unsigned short len;
 };
 
@@ -102,10 +121,12 @@ static void answer_if(struct program *program, uint32_t value, uint32_t action)
 #define REFUSED        (SECCOMP_RET_ERRNO | ENOSYS)
 #define UNKNOWN_FAMILY (SECCOMP_RET_ERRNO | EAFNOSUPPORT)
 #define NO_HOLES       (SECCOMP_RET_ERRNO | EOPNOTSUPP)
+#define NO_SPLICE      (SECCOMP_RET_ERRNO | EINVAL)
 /* The half of an argument that is an int. The kernel and its callers agree that the rest does not
  * count. */
 #define ARGUMENT(i)    offsetof(struct seccomp_data, args[i])
 #define FIRST_ARGUMENT ARGUMENT(0)
+#define HIGH_HALF(i)   (ARGUMENT(i) + sizeof(uint32_t))
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "its low half comes first");
 
@@ -132,6 +153,26 @@ static void add_holes(struct program *program, const struct entry *entry)
     add_hole(program, PROCESS_MADVISE, ARGUMENT(3), BPF_JEQ, MADV_REMOVE);
 }
 
+/*
+ * splice keeps a pipe locked while it waits for the other side: for input from a socket or a
+ * terminal, or for room in one. The daemon, whose pipe it may be, would wait as long, and so would
+ * the init, which could not even be killed then. It is as if no file could be spliced. sendfile
+ * into a pipe does the same, but not with an offset: what has offsets has its data at hand.
+ */
+static void add_splice(struct program *program, const struct entry *entry)
+{
+    answer_if(program, entry->splice, NO_SPLICE);
+    for (size_t i = 0; i < SENDFILES; i++) {
+        add(program, BPF_JMP | BPF_JEQ | BPF_K, entry->sendfile[i], 0, 6);
+        load(program, ARGUMENT(2));
+        add(program, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3);
+        load(program, HIGH_HALF(2));
+        add(program, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1);
+        answer(program, NO_SPLICE);
+        answer(program, SECCOMP_RET_ALLOW);
+    }
+}
+
 /* Goes on behind itself for calls that are not made this way. */
 static void add_entry(struct program *program, const struct entry *entry)
 {
@@ -143,6 +184,7 @@ static void add_entry(struct program *program, const struct entry *entry)
     for (size_t i = 0; i < CALLS; i++)
         answer_if(program, entry->refused[i], REFUSED);
     add_holes(program, entry);
+    add_splice(program, entry);
     /* Any other call jumps over what looks at the argument. */
     add(program, BPF_JMP | BPF_JEQ | BPF_K, entry->socketcall, 0, 6);
     load(program, FIRST_ARGUMENT);

@@ -34,9 +34,8 @@ void guard_limits(void);
 void guard_oom(void);
 int guard_drop_privileges(void);
 
-/* drain.c: takes over the read end of a pipe. What arrives is moved to `into`, which is
- * /dev/null. */
-void drain_add(int fd, int into);
+/* drain.c: takes over the read end of a pipe. What arrives is thrown away. */
+void drain_add(int fd);
 /* The descriptor to poll for input before drain_round is called. -1: poll nothing, for *out_ns (0:
  * there is nothing to drain). */
 int drain_poll_fd(uint64_t *out_ns);

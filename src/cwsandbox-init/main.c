@@ -354,7 +354,7 @@ static void take_pipes(struct received *received)
     if (received->request.size || received->fd_count == 0)
         die("a request of the wrong size");
     for (unsigned i = 0; i < received->fd_count; i++)
-        drain_add(received->fds[i], init.null_fd);
+        drain_add(received->fds[i]);
     received->fd_count = 0;
 }
 
