@@ -41,7 +41,11 @@ def stand_in(name: str, started: datetime | None, status: dict[str, Any]) -> Sim
 
 @pytest.fixture
 def listing() -> Iterator[MagicMock]:
-    usage = {"resource_usage": {"cpu_millicores": 1500, "memory_mb": 64, "gpu_count": 0}}
+    usage = {
+        "running_execs": 0,
+        "started_execs": 12,
+        "resource_usage": {"cpu_millicores": 1500, "memory_mb": 64, "gpu_count": 0},
+    }
     now = datetime.now(UTC).replace(tzinfo=None)  # as started_at is
     with patch("cwsandbox.cli.top.Sandbox") as sandbox:
         sandbox.list.return_value.result.return_value = [
@@ -56,10 +60,10 @@ def test_one_look_if_stdout_is_no_terminal(invoke: Invoke, listing: MagicMock) -
     listing.assert_called_once_with(tags=["a", "b"])
     assert done.exit_code == 0
     assert [line.split() for line in done.stdout.splitlines()] == [
-        ["SANDBOX", "ID", "STATUS", "AGE", "CPU", "MEMORY"],
-        ["-" * 40, "-" * 14, "-" * 8, "-" * 8, "-" * 10],
-        ["sb-1", "running", "2d03h", "150%", "64", "MB"],
-        ["sb-2", "running", "-", "-", "-"],
+        ["SANDBOX", "ID", "STATUS", "AGE", "EXECS", "CPU", "MEMORY"],
+        ["-" * 40, "-" * 14, "-" * 8, "-" * 8, "-" * 8, "-" * 10],
+        ["sb-1", "running", "2d03h", "0/12", "150%", "64", "MB"],
+        ["sb-2", "running", "-", "-", "-", "-"],
     ]
 
 
@@ -72,12 +76,15 @@ def test_json(invoke: Invoke, listing: MagicMock) -> None:
         "runner_group_id",
         "started_at",
         "age_seconds",
+        "running_execs",
+        "started_execs",
         "cpu_millicores",
         "memory_mb",
     ]
     assert (first["cpu_millicores"], first["memory_mb"]) == (1500, 64)
+    assert (first["running_execs"], first["started_execs"]) == (0, 12)
     assert 183600 < first["age_seconds"] < 184000
-    assert [second[key] for key in list(second)[4:]] == [None] * 4
+    assert [second[key] for key in list(second)[4:]] == [None] * 6
 
 
 @pytest.mark.parametrize(

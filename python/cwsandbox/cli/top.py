@@ -20,7 +20,7 @@ from cwsandbox.cli.signals import INTERRUPTED, Ended, ended_by_signals
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_COLUMNS = {"SANDBOX ID": 40, "STATUS": 14, "AGE": 8, "CPU": 8, "MEMORY": 10}
+_COLUMNS = {"SANDBOX ID": 40, "STATUS": 14, "AGE": 8, "EXECS": 8, "CPU": 8, "MEMORY": 10}
 
 
 @click.command("top")
@@ -37,7 +37,8 @@ _COLUMNS = {"SANDBOX ID": 40, "STATUS": 14, "AGE": 8, "CPU": 8, "MEMORY": 10}
 def show_top(tags: tuple[str, ...], interval: float, output_format: str) -> None:
     """Watch the sandboxes that run, until Ctrl-C.
 
-    CPU and memory are shown if the service tells them. If stdout is no terminal, or a dumb one, and for JSON, there is
+    EXECS is the number of commands that run, and of those started so far. That, CPU and memory are shown if the
+    service tells them. If stdout is no terminal, or a dumb one, and for JSON, there is
     one look.
     """
     try:
@@ -69,7 +70,8 @@ def _look(tags: tuple[str, ...]) -> list[Sandbox]:
 
 
 def _keys(sandbox: Sandbox) -> dict[str, Any]:
-    usage = part(sandbox._handle.echo.status, "resource_usage")
+    status = sandbox._handle.echo.status
+    usage = part(status, "resource_usage")
     started = sandbox.started_at
     since = sandbox.created_at if started is None else started.replace(tzinfo=UTC)
     return {
@@ -77,6 +79,8 @@ def _keys(sandbox: Sandbox) -> dict[str, Any]:
         "age_seconds": None
         if since is None
         else max(0, int((datetime.now(UTC) - since).total_seconds())),
+        "running_execs": status.get("running_execs"),
+        "started_execs": status.get("started_execs"),
         "cpu_millicores": usage.get("cpu_millicores"),
         "memory_mb": usage.get("memory_mb"),
     }
@@ -85,10 +89,12 @@ def _keys(sandbox: Sandbox) -> dict[str, Any]:
 def _cells(sandbox: Sandbox) -> list[str]:
     keys = _keys(sandbox)
     cpu, memory = keys["cpu_millicores"], keys["memory_mb"]
+    running, started = keys["running_execs"], keys["started_execs"]
     return [
         values.shown(keys["sandbox_id"]),
         values.shown(keys["status"]),
         "-" if keys["age_seconds"] is None else age(keys["age_seconds"]),
+        "-" if running is None or started is None else f"{running}/{started}",
         "-" if cpu is None else f"{cpu / 10:.0f}%",
         "-" if memory is None else f"{memory} MB",
     ]
@@ -137,7 +143,7 @@ def _table(found: list[Sandbox], fault: str) -> RenderableType:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in _COLUMNS:
-        is_number = heading in ("AGE", "CPU", "MEMORY")
+        is_number = heading in ("AGE", "EXECS", "CPU", "MEMORY")
         table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
     for sandbox in found:
         cells = [Text(cell) for cell in _cells(sandbox)]

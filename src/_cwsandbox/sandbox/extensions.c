@@ -7,6 +7,7 @@ static const struct {
     enum cws_extension bit;
 } table[] = {
     {"cwd", CWS_EXTENSION_CWD},
+    {"execs", CWS_EXTENSION_EXECS},
 };
 
 static unsigned find(const char *name, size_t len)

@@ -13,6 +13,9 @@
 enum cws_extension {
     /* ExecStreamInit.cwd. Without it the sandbox's shell enters the directory. */
     CWS_EXTENSION_CWD = 1u << 0,
+    /* SandboxStatus.running_execs and started_execs. They come in answers only, where their
+     * presence says the same. */
+    CWS_EXTENSION_EXECS = 1u << 1,
 };
 
 /* The set (of enum cws_extension) named in a header's value. Names are separated by commas and

@@ -480,6 +480,11 @@ void cwsd_box_stop(struct cwsd_box *box, uint64_t grace_ms)
     }
 }
 
+struct cwsd_box_execs cwsd_box_execs(const struct cwsd_box *box)
+{
+    return box->execs;
+}
+
 void cwsd_box_free(struct cwsd_box *box)
 {
     if (!box)

@@ -35,6 +35,12 @@ struct cwsd_box_options {
     size_t file_count;
 };
 
+/* The commands in a box, without the main one. */
+struct cwsd_box_execs {
+    uint32_t running;
+    uint64_t started; /* so far */
+};
+
 struct cwsd_box_events {
     /* The container is set up and its main command has been started. */
     void (*on_running)(void *ctx);
@@ -60,6 +66,8 @@ enum cws_status cwsd_box_new(struct cws_loop *loop, const struct cwsd_host *host
 /* Sends SIGTERM to the main command, and SIGKILL to everything after `grace_ms` (0: at once). May
  * be called again with a shorter grace period. */
 void cwsd_box_stop(struct cwsd_box *box, uint64_t grace_ms);
+
+struct cwsd_box_execs cwsd_box_execs(const struct cwsd_box *box);
 
 /* Only after on_gone. NULL is allowed. */
 void cwsd_box_free(struct cwsd_box *box);

@@ -168,6 +168,8 @@ static bool on_started(struct cwsd_occupant *occupant)
     if (exec->started)
         return false;
     exec->started = true;
+    exec->box->execs.started++;
+    exec->box->execs.running++;
     if (exec->freed)
         return true;
     exec->events->on_started(exec->ctx);
@@ -181,6 +183,7 @@ static bool on_exited(struct cwsd_occupant *occupant, int wait_status)
     if (!exec->started || exec->exited)
         return false;
     exec->exited = true;
+    exec->box->execs.running--;
     exec->wait_status = wait_status;
     if (exec->freed)
         give_back_id(exec);
@@ -197,6 +200,8 @@ static bool on_exited(struct cwsd_occupant *occupant, int wait_status)
 static void on_lost(struct cwsd_occupant *occupant, const struct cws_error *err)
 {
     struct cwsd_exec *exec = cws_container_of(occupant, struct cwsd_exec, occupant);
+    if (exec->started && !exec->exited)
+        exec->box->execs.running--;
     give_back_id(exec);
     if (exec->exited)
         return; /* only its output was still being read */

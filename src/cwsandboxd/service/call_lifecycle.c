@@ -6,10 +6,17 @@
 #include "store/query.h"
 #include "values/bounds.h"
 
+static void show(struct cwsd_view *view, const struct cwsd_sandbox *sandbox)
+{
+    cwsd_view_init(view, &sandbox->record, cwsd_pool_runner_id(sandbox->pool));
+    if (sandbox->record.state == CWSD_STATE(RUNNING))
+        cwsd_view_add_execs(view, cwsd_box_execs(sandbox->box));
+}
+
 bool cwsd_answer_sandbox(struct cwsd_unary *unary, const struct cwsd_sandbox *sandbox)
 {
     struct cwsd_view view;
-    cwsd_view_init(&view, &sandbox->record, cwsd_pool_runner_id(sandbox->pool));
+    show(&view, sandbox);
     return cwsd_unary_answer(unary, &view.sandbox);
 }
 
@@ -39,7 +46,7 @@ static bool answer_page(struct cwsd_unary *unary, const struct cwsd_query *query
             cwsd_query_token(query, last, token);
             break;
         }
-        cwsd_view_init(&views[count], next, cwsd_pool_runner_id(pool));
+        show(&views[count], cws_container_of(next, struct cwsd_sandbox, record));
         messages[count] = &views[count].sandbox;
         bytes += protobuf_c_message_get_packed_size(&messages[count]->base);
         count++;
@@ -98,7 +105,7 @@ static bool answer_delete(struct cwsd_unary *unary, const struct cwsd_sandbox *s
     cwsd_pb_delete_response response = COREWEAVE__SANDBOX__V1__DELETE_SANDBOX_RESPONSE__INIT;
     struct cwsd_view view;
     if (sandbox) {
-        cwsd_view_init(&view, &sandbox->record, cwsd_pool_runner_id(sandbox->pool));
+        show(&view, sandbox);
         response.sandbox = &view.sandbox;
     }
     return cwsd_unary_answer(unary, &response);

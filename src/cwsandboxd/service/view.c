@@ -59,3 +59,13 @@ void cwsd_view_init(struct cwsd_view *view, const struct cwsd_record *record, co
     fill_times(view, record);
     fill_container(view, record);
 }
+
+void cwsd_view_add_execs(struct cwsd_view *view, struct cwsd_box_execs execs)
+{
+    view->status._running_execs_case =
+        COREWEAVE__SANDBOX__V1__SANDBOX_STATUS___RUNNING_EXECS_RUNNING_EXECS;
+    view->status.running_execs = (int32_t)execs.running;
+    view->status._started_execs_case =
+        COREWEAVE__SANDBOX__V1__SANDBOX_STATUS___STARTED_EXECS_STARTED_EXECS;
+    view->status.started_execs = (int64_t)execs.started;
+}

@@ -2,6 +2,7 @@
  * must outlive it; there is nothing to free. */
 #pragma once
 
+#include "box/box.h"
 #include "store/record.h"
 
 struct cwsd_view {
@@ -14,5 +15,8 @@ struct cwsd_view {
 
 void cwsd_view_init(struct cwsd_view *view, const struct cwsd_record *record,
                     const char *runner_id);
+
+/* Adds the number of commands. */
+void cwsd_view_add_execs(struct cwsd_view *view, struct cwsd_box_execs execs);
 
 cwsd_pb_timestamp cwsd_view_timestamp(struct timespec time);

@@ -9,5 +9,6 @@
 #define CWSD_EXTENSIONS_HEADER "cwsandboxd-extensions"
 
 /* Names, separated by commas:
- *   cwd   ExecStreamInit.cwd, ExecRequest.cwd */
-#define CWSD_EXTENSIONS "cwd"
+ *   cwd    ExecStreamInit.cwd, ExecRequest.cwd
+ *   execs  SandboxStatus.running_execs, SandboxStatus.started_execs */
+#define CWSD_EXTENSIONS "cwd,execs"

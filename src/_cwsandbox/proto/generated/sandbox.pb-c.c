@@ -4716,7 +4716,7 @@ const ProtobufCMessageDescriptor coreweave__sandbox__v1__partial_sandbox_spec__d
   (ProtobufCMessageInit) coreweave__sandbox__v1__partial_sandbox_spec__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor coreweave__sandbox__v1__sandbox_status__field_descriptors[19] =
+static const ProtobufCFieldDescriptor coreweave__sandbox__v1__sandbox_status__field_descriptors[21] =
 {
   {
     "state",
@@ -4946,6 +4946,30 @@ static const ProtobufCFieldDescriptor coreweave__sandbox__v1__sandbox_status__fi
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "running_execs",
+    1000,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT32,
+    offsetof(Coreweave__Sandbox__V1__SandboxStatus, _running_execs_case),
+    offsetof(Coreweave__Sandbox__V1__SandboxStatus, running_execs),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "started_execs",
+    1001,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_INT64,
+    offsetof(Coreweave__Sandbox__V1__SandboxStatus, _started_execs_case),
+    offsetof(Coreweave__Sandbox__V1__SandboxStatus, started_execs),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned coreweave__sandbox__v1__sandbox_status__field_indices_by_name[] = {
   16,   /* field[16] = attached_volume_ids */
@@ -4963,16 +4987,19 @@ static const unsigned coreweave__sandbox__v1__sandbox_status__field_indices_by_n
   6,   /* field[6] = resource_usage */
   12,   /* field[12] = runner_group_id */
   11,   /* field[11] = runner_id */
+  19,   /* field[19] = running_execs */
   5,   /* field[5] = services */
   3,   /* field[3] = start_time */
+  20,   /* field[20] = started_execs */
   0,   /* field[0] = state */
   1,   /* field[1] = state_reason */
 };
-static const ProtobufCIntRange coreweave__sandbox__v1__sandbox_status__number_ranges[2 + 1] =
+static const ProtobufCIntRange coreweave__sandbox__v1__sandbox_status__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 8, 6 },
-  { 0, 19 }
+  { 1000, 19 },
+  { 0, 21 }
 };
 const ProtobufCMessageDescriptor coreweave__sandbox__v1__sandbox_status__descriptor =
 {
@@ -4982,10 +5009,10 @@ const ProtobufCMessageDescriptor coreweave__sandbox__v1__sandbox_status__descrip
   "Coreweave__Sandbox__V1__SandboxStatus",
   "coreweave.sandbox.v1",
   sizeof(Coreweave__Sandbox__V1__SandboxStatus),
-  19,
+  21,
   coreweave__sandbox__v1__sandbox_status__field_descriptors,
   coreweave__sandbox__v1__sandbox_status__field_indices_by_name,
-  2,  coreweave__sandbox__v1__sandbox_status__number_ranges,
+  3,  coreweave__sandbox__v1__sandbox_status__number_ranges,
   (ProtobufCMessageInit) coreweave__sandbox__v1__sandbox_status__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

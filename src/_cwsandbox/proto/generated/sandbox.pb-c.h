@@ -527,6 +527,18 @@ typedef enum {
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(COREWEAVE__SANDBOX__V1__SANDBOX_STATUS___EXIT_CODE__CASE)
 } Coreweave__Sandbox__V1__SandboxStatus__ExitCodeCase;
 
+typedef enum {
+  COREWEAVE__SANDBOX__V1__SANDBOX_STATUS___RUNNING_EXECS__NOT_SET = 0,
+  COREWEAVE__SANDBOX__V1__SANDBOX_STATUS___RUNNING_EXECS_RUNNING_EXECS = 1000
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(COREWEAVE__SANDBOX__V1__SANDBOX_STATUS___RUNNING_EXECS__CASE)
+} Coreweave__Sandbox__V1__SandboxStatus__RunningExecsCase;
+
+typedef enum {
+  COREWEAVE__SANDBOX__V1__SANDBOX_STATUS___STARTED_EXECS__NOT_SET = 0,
+  COREWEAVE__SANDBOX__V1__SANDBOX_STATUS___STARTED_EXECS_STARTED_EXECS = 1001
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(COREWEAVE__SANDBOX__V1__SANDBOX_STATUS___STARTED_EXECS__CASE)
+} Coreweave__Sandbox__V1__SandboxStatus__StartedExecsCase;
+
 struct  Coreweave__Sandbox__V1__SandboxStatus
 {
   ProtobufCMessage base;
@@ -557,10 +569,18 @@ struct  Coreweave__Sandbox__V1__SandboxStatus
   union {
     int32_t exit_code;
   };
+  Coreweave__Sandbox__V1__SandboxStatus__RunningExecsCase _running_execs_case;
+  union {
+    int32_t running_execs;
+  };
+  Coreweave__Sandbox__V1__SandboxStatus__StartedExecsCase _started_execs_case;
+  union {
+    int64_t started_execs;
+  };
 };
 #define COREWEAVE__SANDBOX__V1__SANDBOX_STATUS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&coreweave__sandbox__v1__sandbox_status__descriptor) \
-    , COREWEAVE__SANDBOX__V1__STATE__STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, NULL, NULL, NULL, 0,NULL, NULL, NULL, 0, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, NULL, 0,NULL, (char *)protobuf_c_empty_string, COREWEAVE__SANDBOX__V1__DNSEGRESS_MODE__DNS_EGRESS_MODE_UNSPECIFIED, COREWEAVE__SANDBOX__V1__SANDBOX_STATUS___EXIT_CODE__NOT_SET, {0} }
+    , COREWEAVE__SANDBOX__V1__STATE__STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, NULL, NULL, NULL, 0,NULL, NULL, NULL, 0, 0,NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0,NULL, NULL, 0,NULL, (char *)protobuf_c_empty_string, COREWEAVE__SANDBOX__V1__DNSEGRESS_MODE__DNS_EGRESS_MODE_UNSPECIFIED, COREWEAVE__SANDBOX__V1__SANDBOX_STATUS___EXIT_CODE__NOT_SET, {0}, COREWEAVE__SANDBOX__V1__SANDBOX_STATUS___RUNNING_EXECS__NOT_SET, {0}, COREWEAVE__SANDBOX__V1__SANDBOX_STATUS___STARTED_EXECS__NOT_SET, {0} }
 
 
 struct  Coreweave__Sandbox__V1__ContainerStatus

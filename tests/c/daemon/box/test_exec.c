@@ -467,6 +467,43 @@ static void test_without_isolation(void **state)
     world_close(&world);
 }
 
+/* ---- how many ------------------------------------------------------------------------------- */
+
+static void expect_execs(const struct box_world *world, uint32_t running, uint64_t started)
+{
+    struct cwsd_box_execs execs = cwsd_box_execs(world->box);
+    assert_int_equal(execs.running, running);
+    assert_int_equal(execs.started, started);
+}
+
+static void test_they_are_counted(void **state)
+{
+    struct box_world world;
+    struct exec_world run;
+    (void)state;
+    box_open(&world, host);
+    expect_execs(&world, 0, 0);
+    expect_script(&world, "exit 3", 3, "");
+    expect_execs(&world, 0, 1);
+    /* Nobody waits for it any more; it counts until it has ended. */
+    exec_open_script(&run, &world, "sleep infinity", false);
+    expect_execs(&world, 0, 1);
+    RUN_UNTIL(&world, run.started);
+    exec_close(&run);
+    expect_execs(&world, 1, 2);
+    RUN_UNTIL(&world, cwsd_box_execs(world.box).running == 0);
+    /* The sandbox ends under it. */
+    exec_open_script(&run, &world, "sleep infinity", false);
+    RUN_UNTIL(&world, run.started);
+    expect_execs(&world, 1, 3);
+    cwsd_box_stop(world.box, 0);
+    RUN_UNTIL(&world, run.failed);
+    expect_execs(&world, 0, 3);
+    exec_close(&run);
+    box_end(&world);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -486,6 +523,7 @@ int main(void)
         UNIT_TEST(test_free_kills_the_process_group),
         UNIT_TEST(test_box_ends_meanwhile),
         UNIT_TEST(test_main_command_ends_meanwhile),
+        UNIT_TEST(test_they_are_counted),
         UNIT_TEST(test_each_allocation_fails),
         UNIT_TEST(test_large_command),
         UNIT_TEST(test_commands_around_the_size_of_a_packet),
