@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from integration.env import eventually
+from isolated import runner
 
 SCRIPT = """
 import signal
@@ -110,3 +111,32 @@ def test_interrupt_of_a_loop_that_reads_without_end() -> None:
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "interrupted\n"
         assert process.wait(30) == 0
+
+
+IMPORTING = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from cwsandbox import Sandbox
+
+class Typist:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == {module!r}:
+            sys.meta_path.remove(Typist)
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Typist)
+try:
+    {create}
+except KeyboardInterrupt as error:
+    print("interrupted", error.__context__)
+print(Typist in sys.meta_path)
+"""
+
+
+# What a package has imported stays when its own import is cut short; some, such as asyncio, then fail for good.
+@pytest.mark.parametrize("module", ["asyncio.sslproto", "asyncio", "cwsandbox._runtime.policy"])
+@pytest.mark.parametrize("create", ["Sandbox().__enter__()", "Sandbox.run()"])
+def test_interrupt_while_the_first_operation_imports(module: str, create: str) -> None:
+    script = IMPORTING.format(module=module, create=create)
+    assert runner.run_quietly(script) == "interrupted None\nFalse\n"

@@ -36,6 +36,11 @@ def policy() -> PolicyLoop:
         return _policy
 
 
+def has_begun() -> bool:
+    """Whether any operation can have begun in this process. Loads nothing."""
+    return _policy is not None
+
+
 def check() -> None:
     """RuntimeError where the loop cannot be started: the interpreter is ending, or its threads are no threads."""
     if life.is_ending() or sys.is_finalizing():

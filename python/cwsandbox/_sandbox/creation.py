@@ -404,6 +404,9 @@ class Creating:
     ) -> None:
         if exc_type is None or self._was_refused(exc_type):
             return
+        # An exception from a signal handler may have cut the import of asyncio short, which then fails for good.
+        if not loop.has_begun():
+            return
         try:
             self._sandbox._abandon()
         except RuntimeError:
