@@ -440,6 +440,29 @@ def test_a_local_directory_that_cannot_be_written(sandbox: Sandbox, tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fifo", "file"]
 
 
+def test_a_target_that_is_a_symlink_stays_one(sandbox: Sandbox, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "new\n"
+    source.write_text("new")
+    said(sandbox, "mkdir /tmp/s && cd /tmp/s && ln -s file link && ln -s loop loop && mkfifo fifo")
+    said(sandbox, "cd /tmp/s && touch file && ln -s fifo special && ln -s \"new\n\" odd")
+    for name in ("link", "odd"):
+        sandbox.upload(source, f"/tmp/s/{name}").result()
+    assert said(sandbox, "cd /tmp/s; readlink link; cat file; cat \"new\n\"; find . -type l | wc -l") == (
+        "file\nnewnew4\n"
+    )
+    os.mkfifo(tmp_path / "fifo")
+    for name, to in {"link": target, "special": "fifo"}.items():
+        (tmp_path / name).symlink_to(to)
+    sandbox.download("/tmp/s/file", tmp_path / "link").result()
+    assert ((tmp_path / "link").is_symlink(), target.read_text()) == (True, "new")
+    for link, fault in {"special": "is not a file", "loop": "leads nowhere"}.items():
+        with pytest.raises(SandboxTransferError, match=fault):
+            sandbox.upload(source, f"/tmp/s/{link}").result()
+    with pytest.raises(SandboxTransferError, match="a special file of that name is here"):
+        sandbox.download("/tmp/s/file", tmp_path / "special").result()
+    assert (tmp_path / "special").is_symlink()
+
+
 @pytest.mark.parametrize("what", ["fifo", "dev", "link", "socket"])
 def test_what_is_no_file_there(sandbox: Sandbox, tmp_path: Path, what: str) -> None:
     said(sandbox, "mkdir -p /tmp/t && mkfifo /tmp/t/fifo && ln -s /etc /tmp/t/link")

@@ -60,6 +60,10 @@ _FILE = (
     PROLOGUE
     + _TARGET
     + """
+if [ -L "$to" ]; then
+    to=$(readlink -f "$to" && echo x) || fail 1 "$to is a symlink that leads nowhere"
+    to=${to%??}
+fi
 [ ! -d "$to" ] || fail 1 "$to is a directory"
 [ ! -e "$to" ] || [ -f "$to" ] || fail 1 "$to is there already, and is not a file"
 folder=${to%/*}/
