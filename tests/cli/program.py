@@ -29,8 +29,8 @@ class Program:
         )
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
-        """Ctrl-C reaches it, even if this process has SIGINT ignored, as in the background of a shell."""
-        return subprocess.Popen(["env", "--default-signal=INT", PATH, *words], **options)
+        """Ctrl-C and Ctrl-\\ reach it, even if this process ignores them, as in the background of a shell."""
+        return subprocess.Popen(["env", "--default-signal=INT,QUIT", PATH, *words], **options)
 
 
 def assert_one_line_error(done: subprocess.CompletedProcess[bytes], *parts: str) -> None:

@@ -145,7 +145,8 @@ def test_no_bar_if_nobody_would_see_it(base_url: str, sandbox_id: str, tree: Pat
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131)],
 )
 def test_a_signal_ends_it(
     base_url: str, sandbox: Sandbox, tmp_path: Path, number: int, code: int

@@ -128,7 +128,8 @@ def test_it_goes_on_looking(person: Typist, sandbox_id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+    ("number", "code"),
+    [(signal.SIGINT, 0), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131)],
 )
 def test_a_signal_leaves_a_clean_screen(
     person: Typist, sandbox_id: str, number: int, code: int

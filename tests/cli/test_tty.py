@@ -91,15 +91,20 @@ def test_typing_needs_a_terminal(shell_peer: GrpcPeer, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code"),
-    [("exec -it mine /bin/bash", -signal.SIGTERM), ("run -it /bin/bash", 128 + signal.SIGTERM)],
+    ("words", "number", "code"),
+    [
+        ("exec -it mine /bin/bash", signal.SIGTERM, -signal.SIGTERM),
+        ("exec -it mine /bin/bash", signal.SIGQUIT, -signal.SIGQUIT),
+        ("run -it /bin/bash", signal.SIGTERM, 128 + signal.SIGTERM),
+        ("run -it /bin/bash", signal.SIGQUIT, 128 + signal.SIGQUIT),
+    ],
 )
-def test_a_signal(start: Start, shell_peer: GrpcPeer, words: str, code: int) -> None:
+def test_a_signal(start: Start, shell_peer: GrpcPeer, words: str, number: int, code: int) -> None:
     stopped = len(shell_peer.deleted)
     typist = start(*words.split())
     typist.see(b"[80x24]$ ")
     typist.until(lambda: typist.is_raw, "it is raw")
-    typist.signal(signal.SIGTERM)
+    typist.signal(number)
     assert typist.wait() == code
     assert typist.settings() == typist.before
     assert len(shell_peer.deleted) - stopped == words.startswith("run")

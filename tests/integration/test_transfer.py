@@ -444,12 +444,12 @@ def test_a_target_that_is_a_symlink_stays_one(sandbox: Sandbox, tmp_path: Path) 
     source, target = tmp_path / "source", tmp_path / "new\n"
     source.write_text("new")
     said(sandbox, "mkdir /tmp/s && cd /tmp/s && ln -s file link && ln -s loop loop && mkfifo fifo")
-    said(sandbox, "cd /tmp/s && touch file && ln -s fifo special && ln -s \"new\n\" odd")
+    said(sandbox, 'cd /tmp/s && touch file && ln -s fifo special && ln -s "new\n" odd')
     for name in ("link", "odd"):
         sandbox.upload(source, f"/tmp/s/{name}").result()
-    assert said(sandbox, "cd /tmp/s; readlink link; cat file; cat \"new\n\"; find . -type l | wc -l") == (
-        "file\nnewnew4\n"
-    )
+    assert said(
+        sandbox, 'cd /tmp/s; readlink link; cat file; cat "new\n"; find . -type l | wc -l'
+    ) == ("file\nnewnew4\n")
     os.mkfifo(tmp_path / "fifo")
     for name, to in {"link": target, "special": "fifo"}.items():
         (tmp_path / name).symlink_to(to)

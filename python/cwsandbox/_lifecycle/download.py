@@ -114,7 +114,9 @@ class Download(Transfer):
     def _unpack_file(self, reader: Reader, member: Header) -> None:
         self._total = member.size
         place = self._place()
-        if os.path.islink(place):  # a device, as /dev/stdout is, must not be replaced by way of its link
+        if os.path.islink(
+            place
+        ):  # a device, as /dev/stdout is, must not be replaced by way of its link
             place = os.path.realpath(place)
         folder, _, name = place.rpartition(b"/")
         folder = folder or (b"/" if place.startswith(b"/") else b".")

@@ -36,8 +36,8 @@ def run_command(
     """Run a command in a sandbox of its own; exit with its code.
 
     Its output goes to stdout and stderr unchanged, as it comes. The sandbox is stopped when the command has ended, and
-    also after Ctrl-C, SIGTERM and SIGHUP; a second signal does not wait for that. Options stand in front of the
-    command: `cwsandbox run --env A=1 -- ls -l`.
+    also after Ctrl-C, Ctrl-\\, SIGTERM and SIGHUP; a second signal does not wait for that. Options stand in front of
+    the command: `cwsandbox run --env A=1 -- ls -l`.
     """
     if keep and endpoint.base_url(None) == endpoint.LOCAL:
         raise click.UsageError(
