@@ -10,7 +10,7 @@ import pytest
 
 from cwsandbox import Sandbox, SandboxUnavailableError
 from cwsandbox._cwsandbox import RpcError
-from cwsandbox._messages.logs import limit, since, tail
+from cwsandbox._messages.logs import since, tail
 from cwsandbox._service.errors import log_exception
 from cwsandbox._service.rpc import NO_INFO, ErrorInfo
 
@@ -66,13 +66,6 @@ def test_since(given: datetime, seconds: tuple[int, int]) -> None:
 
 def test_no_since() -> None:
     assert since(None) is None
-
-
-def test_limit() -> None:
-    assert limit(None, 300.0) == 300.0
-    assert limit(None, math.inf) is None
-    assert limit(2, 300.0) == 2.0
-    assert limit(math.inf, 300.0) is None
 
 
 def lost(code_text: str | None) -> RpcError:

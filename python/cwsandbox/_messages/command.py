@@ -49,9 +49,9 @@ def directory(cwd: str) -> str:
     return cwd
 
 
-def container_name(container: str) -> str:
-    """The name of the container to run a command in; empty: the only or primary one."""
-    return (check.optional_text(container, "container") or "").strip()
+def container_name(container: str | None) -> str:
+    """The name of the container that an operation is for; empty: the only or primary one."""
+    return "" if container is None else (check.optional_text(container, "container") or "").strip()
 
 
 def variables(env: Mapping[str, str]) -> dict[str, str]:

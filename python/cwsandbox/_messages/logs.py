@@ -39,11 +39,3 @@ def since(since_time: datetime | None) -> tuple[int, int] | None:
     microseconds = (since_time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     seconds, rest = divmod(microseconds, 1_000_000)
     return seconds, rest * 1000
-
-
-def limit(timeout_seconds: float | None, default: float) -> float | None:
-    """The time limit of a log that is not followed; None: no limit."""
-    seconds = (
-        default if timeout_seconds is None else check.timeout(timeout_seconds, "timeout_seconds")
-    )
-    return None if seconds == float("inf") else seconds

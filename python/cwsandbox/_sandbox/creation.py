@@ -364,6 +364,16 @@ class SandboxCreation(SandboxProperties):
                 self._driver = Driver(handle, self._connection, self._workload, client.call, env)
             return self._driver
 
+    def _core_for_operations(self) -> SandboxCore:
+        """Where commands and file operations begin. Once the sandbox has stopped, they are refused there at once."""
+        return self._core if self._handle.state.takes_commands else self._refusing_core()
+
+    def _serve(self, core: SandboxCore) -> None:
+        """Bring the sandbox to run, if what has begun in ``core`` waits for that."""
+        if not core.is_open and not core.is_closed:
+            driver = self._driving()
+            loop.policy().call(driver.serve_commands)
+
     def _refusing_core(self) -> SandboxCore:
         # The sandbox was seen to stop by itself. Commands that run in it may still end well: its own core stays open.
         if self._core.is_closed:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from cwsandbox._cwsandbox import OperationRef, SandboxCore, StreamReader
 
-_INFINITY = float("inf")
-
 
 @part_of_sandbox
 @on_demand
@@ -50,8 +48,8 @@ class SandboxFiles(SandboxCreation):
             text = sandbox.read_file("/etc/hostname").result().decode()
         """
         path = _path(filepath)
-        core = self._place()
-        operation = core.read_file(path, self._limit(timeout_seconds), _container(container))
+        core = self._core_for_operations()
+        operation = core.read_file(path, self._limit(timeout_seconds), container_name(container))
         self._see_to(core)
         return operation
 
@@ -80,8 +78,8 @@ class SandboxFiles(SandboxCreation):
         """
         path = _path(filepath)
         content = contents if type(contents) is bytes else files.content_of(contents)
-        limit, name = self._limit(timeout_seconds), _container(container)
-        core = self._place()
+        limit, name = self._limit(timeout_seconds), container_name(container)
+        core = self._core_for_operations()
         size = len(content)
         operation: OperationRef[None]
         if size <= files.COPIED_MAX and (not core.write_max or size <= core.write_max):
@@ -136,11 +134,11 @@ class SandboxFiles(SandboxCreation):
 
         path = _path(filepath)
         limit = self._limit(timeout_seconds)
-        core = self._place()
+        core = self._core_for_operations()
         process = core.exec(
             files.read_stream_command(path),
             timeout=limit,
-            container=_container(container),
+            container=container_name(container),
             capture_output=False,
             purpose=Streaming(path, limit),
         )
@@ -182,13 +180,13 @@ class SandboxFiles(SandboxCreation):
         path = _path(filepath)
         file_sources.check(source)
         limit = self._limit(timeout_seconds)
-        core = self._place()
+        core = self._core_for_operations()
         writing = Writing(path, limit)
         process = core.exec(
             files.write_stream_command(path),
             stdin=True,
             timeout=limit,
-            container=_container(container),
+            container=container_name(container),
             purpose=writing,
         )
         self._see_to(core)
@@ -198,40 +196,31 @@ class SandboxFiles(SandboxCreation):
 
     # ---- how they begin ----
 
-    def _place(self) -> SandboxCore:
-        return self._core if self._handle.state.takes_commands else self._refusing_core()
-
     def _limit(self, timeout_seconds: float | None) -> float | None:
-        if timeout_seconds is None:
-            seconds = self._connection.request_timeout
-        else:
-            seconds = _check.timeout(timeout_seconds, "timeout_seconds")
-        return None if seconds == _INFINITY else seconds
+        return _check.time_limit(timeout_seconds, self._connection.request_timeout)
 
     def _see_to(self, core: SandboxCore) -> None:
         """Have the sandbox created if need be, and what one call does not complete completed."""
-        if not core.is_open and not core.is_closed:
-            driver = self._driving()
-            loop.policy().call(driver.serve_commands)
-        if not _is_served:
-            _serve()
+        self._serve(core)
+        if not _is_completed:
+            _complete()
 
 
 # Whether this process completes file operations for which one call is not enough.
-_is_served = False
+_is_completed = False
 
 
-def _serve() -> None:
-    global _is_served
+def _complete() -> None:
+    global _is_completed
     from cwsandbox._lifecycle import files as transfers
 
     transfers.serve()
-    _is_served = True
+    _is_completed = True
 
 
 def _forget() -> None:
-    global _is_served
-    _is_served = False
+    global _is_completed
+    _is_completed = False
 
 
 life.when_forked(_forget)
@@ -243,7 +232,3 @@ def _path(filepath: str | PurePath) -> str:
         if type(filepath) is str and filepath.isascii() and filepath and "\0" not in filepath
         else files.path_of(filepath)
     )
-
-
-def _container(container: str | None) -> str:
-    return "" if container is None else container_name(container)

@@ -62,10 +62,10 @@ class SandboxLogs(SandboxCreation):
                 print(line, end="")
         """
         tail, since = logs.tail(tail_lines), logs.since(since_time)
-        limit = logs.limit(timeout_seconds, self._connection.request_timeout)
+        limit = check.time_limit(timeout_seconds, self._connection.request_timeout)
         check.boolean(follow, "follow")
         check.boolean(timestamps, "timestamps")
-        name = "" if container is None else container_name(container)
+        name = container_name(container)
         core = self._log_core()
         reader = core.stream_logs(follow, tail, since, timestamps, timeout=limit, container=name)
         if not core.is_open and not core.is_closed:

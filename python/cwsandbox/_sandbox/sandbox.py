@@ -325,25 +325,21 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
             print(process.result().returncode)
         """
         words = words_of(command)
-        timeout: float | None = self._connection.request_timeout
-        if timeout_seconds is not None:
-            timeout = _check.timeout(timeout_seconds, "timeout_seconds")
+        timeout = _check.time_limit(timeout_seconds, self._connection.request_timeout)
         kept = None if max_output_bytes is None else limit(max_output_bytes, capture_output)
-        core = self._core if self._handle.state.takes_commands else self._refusing_core()
+        core = self._core_for_operations()
         process = core.exec(  # by position: names would cost as much as the rest of this
             words,
             stdin if stdin is False or stdin is True else wants_stdin(stdin),
             check,
-            None if timeout == float("inf") else timeout,
+            timeout,
             "" if container is None else container_name(container),
             None if cwd is None else directory(cwd),
             None if env is None else variables(env),
             capture_output,
             kept,
         )
-        if not core.is_open and not core.is_closed:
-            driver = self._driving()
-            loop.policy().call(driver.serve_commands)
+        self._serve(core)
         return process
 
     @property

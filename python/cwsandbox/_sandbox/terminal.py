@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from cwsandbox._messages.command import container_name, directory, variables, words_of
-from cwsandbox._runtime import loop
 from cwsandbox._sandbox.creation import SandboxCreation
 from cwsandbox._sandbox.naming import part_of_sandbox
 from cwsandbox._types import check
@@ -40,7 +41,6 @@ class SandboxTerminal(SandboxCreation):
         - ``width``, ``height``: the terminal's size in characters, 1 to 65535. Default: that of the terminal this
           program runs in (``shutil.get_terminal_size()``).
         - ``container``: the name of the container to start it in. Default: the only or primary one.
-
         - ``cwd``, ``env``: where to start it, and variables for it, as for ``exec()``.
         - ``timeout_seconds``: limit for the session, counted from when it is sent to a running sandbox. Default: none.
 
@@ -67,24 +67,15 @@ class SandboxTerminal(SandboxCreation):
             here = get_terminal_size()
             width = here.columns if width is None else width
             height = here.lines if height is None else height
-        core = self._core if self._handle.state.takes_commands else self._refusing_core()
+        core = self._core_for_operations()
         session = core.shell(
             words,
             width,
             height,
-            timeout=_limit(timeout_seconds),
-            container="" if container is None else container_name(container),
+            timeout=check.time_limit(timeout_seconds, inf),
+            container=container_name(container),
             cwd=None if cwd is None else directory(cwd),
             env=None if env is None else variables(env),
         )
-        if not core.is_open and not core.is_closed:
-            driver = self._driving()
-            loop.policy().call(driver.serve_commands)
+        self._serve(core)
         return session
-
-
-def _limit(timeout_seconds: float | None) -> float | None:
-    if timeout_seconds is None:
-        return None
-    seconds = check.timeout(timeout_seconds, "timeout_seconds")
-    return None if seconds == float("inf") else seconds

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cwsandbox._cwsandbox import OperationRef, SandboxCore
+    from cwsandbox._cwsandbox import OperationRef
     from cwsandbox._lifecycle.transfer import Order
     from cwsandbox._types.transfer import TransferResult
 
@@ -61,7 +61,7 @@ class SandboxTransfer(SandboxCreation):
         from cwsandbox._lifecycle.upload import Upload
 
         order = self._order(local, remote, exclude, progress, timeout_seconds, container)
-        return self._submit(Upload(self._transfer_core(), order).run)
+        return self._submit(Upload(self._core_for_operations(), order).run)
 
     def download(
         self,
@@ -96,7 +96,7 @@ class SandboxTransfer(SandboxCreation):
         from cwsandbox._lifecycle.download import Download
 
         order = self._order(local, remote, exclude, progress, timeout_seconds, container)
-        return self._submit(Download(self._transfer_core(), order).run)
+        return self._submit(Download(self._core_for_operations(), order).run)
 
     def _order(
         self,
@@ -113,17 +113,11 @@ class SandboxTransfer(SandboxCreation):
 
         if progress is not None and not callable(progress):
             raise TypeError(f"progress must be a function, got {_check.shown(progress)}")
-        timeout: float | None = self._connection.request_timeout
-        if timeout_seconds is not None:
-            timeout = _check.timeout(timeout_seconds, "timeout_seconds")
         return Order(
             os.path.join(os.getcwd(), _check.path(local, "local")),
             _check.path(remote, "remote"),
             excludes(exclude),
             progress,
-            None if timeout == float("inf") else timeout,
-            "" if container is None else container_name(container),
+            _check.time_limit(timeout_seconds, self._connection.request_timeout),
+            container_name(container),
         )
-
-    def _transfer_core(self) -> SandboxCore:
-        return self._core if self._handle.state.takes_commands else self._refusing_core()

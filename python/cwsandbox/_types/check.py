@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from math import isfinite, isnan
+from math import inf, isfinite, isnan
 from os import fsencode
 
 from cwsandbox._types.enums import DataPlaneMode
@@ -124,6 +124,12 @@ def patience(value: Any, what: str) -> float:
     if isnan(seconds) or seconds < 0:
         raise ValueError(f"{what} must be a number of seconds >= 0, got {shown(value)}")
     return seconds
+
+
+def time_limit(timeout_seconds: Any, default: float) -> float | None:
+    """The argument ``timeout_seconds`` of an operation, as the native core takes it: None means no limit."""
+    seconds = default if timeout_seconds is None else timeout(timeout_seconds, "timeout_seconds")
+    return None if seconds == inf else seconds
 
 
 def budget(value: Any, what: str) -> float:
