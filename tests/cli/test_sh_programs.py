@@ -1,4 +1,7 @@
-"""`cwsandbox sh` with real programs, typed into as a person does it."""
+"""`cwsandbox sh` with real programs, typed into as a person does it.
+
+Full-screen programs in sandboxes of the daemon: tests/integration/test_terminal_programs.py.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
         yield Place(base_url, request.getfixturevalue("sandbox_id"))
         return
     with closing(GrpcPeer()) as peer:
-        serve_programs(peer, "env", "sh", "python3")
+        serve_programs(peer, "env", "sh")
         yield Place(peer.base_url, "mine")
 
 
@@ -115,6 +118,7 @@ def test_left_while_it_is_busy(bash: Typist) -> None:
     assert_ended(bash, 255)
 
 
+@pytest.mark.parametrize("place", ["host"], indirect=True)
 def test_vim(start: Start) -> None:
     typist = start("sh -c 'cd $(mktemp -d); vim -N -u NONE -i NONE file; cat file'")
     typist.see(b"\x1b[?1049h")
@@ -123,33 +127,6 @@ def test_vim(start: Start) -> None:
     typist.see(b"\x1b[?1049l")
     typist.see(b"Hello\r\n")
     assert_ended(typist, 0)
-
-
-def test_less(start: Start) -> None:
-    typist = start("sh -c 'seq 1000 1999 | less; exit 3'")
-    typist.see(b"1020")
-    typist.type(b"G")
-    typist.see(b"1999")
-    typist.type(b"q")
-    assert_ended(typist, 3)
-
-
-def test_top(start: Start) -> None:
-    typist = start("sh -c 'top -d 1000; exit 4'")
-    typist.see(b"PID")
-    typist.type(b"q")
-    assert_ended(typist, 4)
-
-
-def test_python(start: Start) -> None:
-    typist = start("python3 -q -i")
-    typist.see(b">>> ")
-    typist.type(b"6 * 7\r")
-    typist.see(b"42")
-    typist.type(b"\x03")
-    typist.see(b"KeyboardInterrupt")
-    typist.type(b"raise SystemExit(4)\r")
-    assert_ended(typist, 4)
 
 
 class Tmux:

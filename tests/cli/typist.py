@@ -58,16 +58,13 @@ class Typist:
 
     def see(self, text: bytes) -> bytes:
         """Wait until this is shown behind what was seen before; all that is shown up to it."""
-        self._until(lambda: text in self.seen[self._read :], f"{text!r} is shown")
+        self.until(lambda: text in self.seen[self._read :], f"{text!r} is shown")
         end = self.seen.index(text, self._read) + len(text)
         shown, self._read = self.seen[self._read : end], end
         return shown
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for a condition, looking at the terminal meanwhile."""
-        self._until(condition, what)
-
-    def _until(self, condition: Callable[[], bool], what: str) -> None:
         end = time.monotonic() + SECONDS
         while not condition():
             assert time.monotonic() < end, f"not so in {SECONDS} s: {what}; seen: {self.seen!r}"
@@ -94,7 +91,7 @@ class Typist:
         """Its exit code, or the negated number of the signal that ended it; all it has shown is seen then."""
         if self._master < 0:
             return self._process.wait(SECONDS)
-        self._until(lambda: self._process.poll() is not None, "it ends")
+        self.until(lambda: self._process.poll() is not None, "it ends")
         while self._look(0):
             pass
         return self._process.wait()

@@ -54,13 +54,3 @@ env_option = click.option(
     callback=_variables,
     help="A variable for the command; with its value here if none is given. Repeatable.",
 )
-container_option = click.option(
-    "--container", help="The container to run it in. Default: the only or primary one."
-)
-data_plane_mode_option = click.option(
-    "--data-plane-mode",
-    type=click.Choice(["auto", "gateway", "direct"], case_sensitive=False),
-    default="auto",
-    show_default=True,
-    help="How to reach the sandbox.",
-)

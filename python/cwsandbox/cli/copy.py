@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cwsandbox import Sandbox
-from cwsandbox.cli import command, values
+from cwsandbox.cli import values
 from cwsandbox.cli.bar import copying
 from cwsandbox.cli.signals import Ended, ended_by_signals
 
@@ -44,8 +44,8 @@ def _split(place: str) -> tuple[str | None, str]:
 @click.option(
     "-t", "--timeout", type=values.SECONDS, help="Limit of the transfer, in seconds. Default: none."
 )
-@command.container_option
-@command.data_plane_mode_option
+@values.container_option
+@values.data_plane_mode_option
 @values.output_option
 @values.quiet_option
 def copy(

@@ -8,10 +8,9 @@ import click
 
 from cwsandbox.cli import attached
 from cwsandbox.cli import command as _command
+from cwsandbox.cli.signals import INTERRUPTED
 from cwsandbox.cli.streamed import Sandbox, feed, pass_on
-from cwsandbox.cli.values import sandbox_argument
-
-INTERRUPTED = 130
+from cwsandbox.cli.values import container_option, data_plane_mode_option, sandbox_argument
 
 # The published program takes its options wherever they stand, also behind the command's name. Those that it does not
 # have are taken only in front of SANDBOX_ID: behind it they belong to the command, as in `exec ID sed -i …`.
@@ -124,8 +123,8 @@ def _is_in_front_only(word: str) -> bool:
 @_command.env_option
 @_command.cwd_option
 @_command.exec_timeout_option
-@_command.container_option
-@_command.data_plane_mode_option
+@container_option
+@data_plane_mode_option
 @sandbox_argument
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec_command(

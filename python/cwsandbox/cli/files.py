@@ -10,9 +10,15 @@ import click
 
 from cwsandbox import Sandbox
 from cwsandbox._messages.files import FILE_MAX
-from cwsandbox.cli import command, target
+from cwsandbox.cli import target
 from cwsandbox.cli.failure import Failure
-from cwsandbox.cli.values import SECONDS, quiet_option, sandbox_argument
+from cwsandbox.cli.values import (
+    SECONDS,
+    container_option,
+    data_plane_mode_option,
+    quiet_option,
+    sandbox_argument,
+)
 
 _timeout_option = click.option(
     "-t", "--timeout", type=SECONDS, help="Limit of the transfer, in seconds."
@@ -35,8 +41,8 @@ def files() -> None:
     help="A file here to write it to, when all of it is there. Default: stdout.",
 )
 @_timeout_option
-@command.container_option
-@command.data_plane_mode_option
+@container_option
+@data_plane_mode_option
 def read(
     sandbox_id: str,
     remote_path: str,
@@ -60,8 +66,8 @@ def read(
 @click.argument("remote_path")
 @click.argument("local_path", type=click.Path(exists=True, dir_okay=False))
 @_timeout_option
-@command.container_option
-@command.data_plane_mode_option
+@container_option
+@data_plane_mode_option
 @quiet_option
 def write(
     sandbox_id: str,

@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 import click
 
 from cwsandbox import Sandbox
-from cwsandbox.cli import command
-from cwsandbox.cli.values import sandbox_argument
+from cwsandbox.cli.values import container_option, data_plane_mode_option, sandbox_argument
 
 
 @click.command("logs")
@@ -29,8 +28,8 @@ from cwsandbox.cli.values import sandbox_argument
     help="Only what was printed from then on, in UTC.",
 )
 @click.option("-t", "--timestamps", is_flag=True, help="Begin each line with its time.")
-@command.container_option
-@command.data_plane_mode_option
+@container_option
+@data_plane_mode_option
 def logs(
     sandbox_id: str,
     follow: bool,

@@ -12,14 +12,13 @@ import sys
 import click
 
 from cwsandbox import Sandbox
-from cwsandbox.cli import attached, command
+from cwsandbox.cli import attached
 from cwsandbox.cli.failure import Failure
-from cwsandbox.cli.values import sandbox_argument
+from cwsandbox.cli.signals import INTERRUPTED
+from cwsandbox.cli.values import container_option, data_plane_mode_option, sandbox_argument
 
 # The modules are part of the published face of this one.
 __all__ = ["os", "platform", "shell", "shutil", "signal", "sys"]
-
-INTERRUPTED = 130
 
 
 def _validate_cmd(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -42,8 +41,8 @@ def _validate_cmd(ctx: click.Context, param: click.Parameter, value: str) -> str
     callback=_validate_cmd,
     help="What to run, split into words as a shell does.",
 )
-@command.container_option
-@command.data_plane_mode_option
+@container_option
+@data_plane_mode_option
 def shell(sandbox_id: str, cmd: str, container: str | None, data_plane_mode: str) -> None:
     """Open a shell in a sandbox that is there; exit with its code.
 

@@ -39,6 +39,16 @@ def _running(_: click.Context, __: click.Parameter, incomplete: str) -> list[str
 
 
 sandbox_argument = click.argument("sandbox_id", shell_complete=_running)
+container_option = click.option(
+    "--container", help="The container's name. Default: the only or primary one."
+)
+data_plane_mode_option = click.option(
+    "--data-plane-mode",
+    type=click.Choice(["auto", "gateway", "direct"], case_sensitive=False),
+    default="auto",
+    show_default=True,
+    help="How to reach the sandbox.",
+)
 output_option = click.option(
     "-o",
     "--output",
