@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import CancelledError
@@ -22,6 +23,7 @@ from cwsandbox import (
     SandboxError,
     SandboxExecutionError,
     SandboxFileError,
+    SandboxNotRunningError,
     SandboxRequestTimeoutError,
     SandboxStreamBackpressureError,
     SandboxStreamTruncatedError,
@@ -129,6 +131,10 @@ def test_how_a_read_can_end(
         assert (caught.value.reason, caught.value.filepath) == (reason, "/x")
 
 
+async def ended_with_its_sandbox(call: Call) -> None:
+    await call.context.abort(Status.CANCELLED, "the sandbox is ending")
+
+
 WRITE_ENDS = [
     (exit_3, "CWSANDBOX_FILE_IS_DIRECTORY", None),
     (denied, "CWSANDBOX_FILE_PERMISSION_DENIED", None),
@@ -159,6 +165,18 @@ def test_how_a_write_can_end(
             operation.result()
         assert (caught.value.reason, caught.value.filepath) == (reason, "/x")
         assert type(caught.value.__cause__) is (cause or type(None))
+
+
+def test_a_write_that_the_end_of_its_sandbox_ends(grpc_peer: GrpcPeer, sandbox: Sandbox) -> None:
+    grpc_peer.scripts["/bin/sh"] = ended_with_its_sandbox
+    answer(grpc_peer, "WriteFile", Status.RESOURCE_EXHAUSTED, TOO_LARGE)
+    for begin in (
+        lambda: sandbox.write_file_streaming("/x", [b"1"]),
+        lambda: sandbox.write_file("/x", b"1"),
+    ):
+        with pytest.raises(SandboxNotRunningError) as caught:
+            begin().result()
+        assert caught.value.filepath == "/x"
 
 
 def test_backpressure_of_a_write(grpc_peer: GrpcPeer, sandbox: Sandbox) -> None:
@@ -318,6 +336,22 @@ async def test_an_async_source_runs_in_the_callers_loop(
         await queue.put(item)
     await operation
     assert grpc_peer.files["/x"] == b"onetwo"
+
+
+@pytest.mark.parametrize("item", [b"", b"x"])
+async def test_a_source_that_never_suspends_does_not_hold_up_the_loop(
+    sandbox: Sandbox, shell: Shell, item: bytes
+) -> None:
+    had_its_turn = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.1, had_its_turn.set)
+
+    async def source() -> AsyncIterator[bytes]:
+        ends = time.monotonic() + 10
+        while not had_its_turn.is_set():
+            assert time.monotonic() < ends
+            yield item
+
+    await sandbox.write_file_streaming("/x", source())
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])

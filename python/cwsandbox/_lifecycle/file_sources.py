@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, Iterable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,10 @@ _PIECE = 1024 * 1024
 # An iterable is read on another thread, for so many bytes or seconds at a time.
 _BATCH = 256 * 1024
 _BATCH_SECONDS = 0.005
+# What an item takes beside its bytes, about.
+ITEM_COST = 256
+# After so many seconds with an async iterable that never suspends, others have their turn in its event loop.
+_TURN_SECONDS = 0.005
 
 
 def check(source: Any) -> None:
@@ -50,9 +55,13 @@ async def pieces_of(source: Any) -> AsyncGenerator[memoryview, None]:
         for piece in _cut(source):
             yield piece
     elif isinstance(source, AsyncIterable):
+        ends = monotonic() + _TURN_SECONDS
         async for item in source:
             for piece in _cut(item):
                 yield piece
+            if monotonic() > ends:
+                await asyncio.sleep(0)
+                ends = monotonic() + _TURN_SECONDS
     else:
         async for item in _on_a_thread(source):
             for piece in _cut(item):
@@ -97,6 +106,7 @@ def _batch(
             while size < _BATCH and monotonic() < ends:
                 item = next(iterator)
                 items.append(item)
+                size += ITEM_COST
                 size += len(item) if isinstance(item, (bytes, bytearray, memoryview)) else _BATCH
         except StopIteration:
             return items, iterator, True, None

@@ -14,7 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from cwsandbox import _cwsandbox
-from cwsandbox._lifecycle.file_sources import pieces_of
+from cwsandbox._lifecycle.file_sources import ITEM_COST, pieces_of
 from cwsandbox._messages import files as wire
 from cwsandbox._runtime import life, loop
 from cwsandbox._service import errors, retry
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     _T = TypeVar("_T")
 
 _TOO_LARGE = "CWSANDBOX_FILE_TOO_LARGE"
-# So many bytes of a file may be on their way into the connection at once.
+# So many bytes of a file may be on their way into the connection at once; each piece counts for some more, since it
+# needs an operation.
 _WINDOW = 2 * 1024 * 1024
 
 # ---- operations that are unfinished ----
@@ -255,8 +256,9 @@ async def _feed(process: Process, writing: Writing, source: Any) -> None:
     try:
         async for piece in pieces:
             try:
-                under_way.append((piece.nbytes, process.stdin.write(piece)))
-                size += piece.nbytes
+                cost = piece.nbytes + ITEM_COST
+                under_way.append((cost, process.stdin.write(piece)))
+                size += cost
                 while size > _WINDOW:
                     await under_way[0][1]
                     size -= under_way.popleft()[0]

@@ -279,7 +279,7 @@ def own_exception(failure: BaseException) -> BaseException:
     return own
 
 
-def _says_not_running(failure: BaseException) -> bool:
+def says_not_running(failure: BaseException) -> bool:
     """Whether this is a service's word on the sandbox, and not on itself or the way to it."""
     kinds = (exc.SandboxNotRunningError, exc.SandboxNotFoundError)
     return isinstance(failure, kinds) and not isinstance(failure, exc.SandboxUnavailableError)
@@ -287,7 +287,7 @@ def _says_not_running(failure: BaseException) -> bool:
 
 def note_not_running(failure: BaseException, sandbox: SandboxCore) -> None:
     """After a failure that says so: the next operation has the sandbox asked first."""
-    if _says_not_running(failure) and sandbox.is_open:
+    if says_not_running(failure) and sandbox.is_open:
         sandbox.fail(failure)
 
 

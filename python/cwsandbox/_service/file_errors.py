@@ -218,7 +218,11 @@ class Writing(Transfer):
     def failure(self, error: RpcError, failure: RpcFailure) -> exc.CWSandboxError:
         raised = super().failure(error, failure)
         plain = (exc.SandboxFileError, exc.SandboxStreamBackpressureError)
-        if isinstance(raised, plain) or error.kind in ("ready_timeout", "closed"):
+        if (
+            isinstance(raised, plain)
+            or errors.says_not_running(raised)
+            or error.kind in ("ready_timeout", "closed")
+        ):
             return raised
         wrapped = file_error(f"Write file {self.path!r} failed: {raised}", self.path)
         wrapped.__cause__ = raised
