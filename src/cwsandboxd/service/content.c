@@ -19,7 +19,7 @@ uint8_t *cwsd_content_reserve(struct cwsd_content *content, size_t len, size_t m
         struct cws_block *larger = cws_block_new(HEADER + len + more);
         if (!larger)
             return NULL;
-        if (len)
+        if (content->block)
             memcpy(larger->data + HEADER, content->block->data + HEADER, len);
         cws_free(content->block);
         content->block = larger;
