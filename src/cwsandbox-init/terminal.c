@@ -34,6 +34,8 @@ static struct terminal terminals[CWSI_MAX_COMMANDS];
 
 enum { FD_IN, FD_OUT, FD_MASTER, FD_SLAVE, FD_COMMAND, FD_COUNT };
 
+#define MODE_UNKNOWN 1u /* no mode has this bit: ICANON is another one */
+
 struct flow {
     uint32_t at, len; /* what has been read and not been written */
     char data[8192];
@@ -42,8 +44,9 @@ struct flow {
 static struct relay {
     struct flow in, out;
     bool in_open;
-    bool hung_up; /* the terminal gives nothing more */
-    bool ended;   /* the command has */
+    unsigned ended_in; /* the terminal's mode when the end of input was typed last */
+    bool hung_up;      /* the terminal gives nothing more */
+    bool ended;        /* the command has */
     uint32_t after_end;
 } relay;
 
@@ -59,15 +62,43 @@ static long flush(struct flow *flow, int fd)
     return 0;
 }
 
-/* As if the user had typed the key that ends input. */
+/* ICANON, 0, or MODE_UNKNOWN; *out_key is the key that ends input. */
+static unsigned get_mode(char *out_key)
+{
+    struct termios settings = {0};
+    if (SYS3(ioctl, FD_MASTER, TCGETS, &settings) < 0)
+        return MODE_UNKNOWN;
+    *out_key = (char)settings.c_cc[VEOF];
+    return settings.c_lflag & ICANON;
+}
+
+/* As if the user had typed the key that ends input. A program that changes the terminal's mode
+ * before it reads does not recognize the key any more, so it is typed once more in each mode. */
 static void put_end_of_input(void)
 {
-    struct termios settings;
-    if (SYS3(ioctl, FD_MASTER, TCGETS, &settings) == 0 && settings.c_lflag & ICANON &&
-        settings.c_cc[VEOF]) {
-        relay.in.data[0] = (char)settings.c_cc[VEOF];
-        relay.in.len = 1;
-    }
+    char key = 0;
+    unsigned mode = get_mode(&key);
+    if (relay.in.len || !key || mode == relay.ended_in)
+        return;
+    relay.ended_in = mode;
+    relay.in.data[0] = key;
+    relay.in.len = 1;
+}
+
+/* The mode may have changed just then. */
+static void end_was_put(void)
+{
+    char key;
+    if (get_mode(&key) != relay.ended_in)
+        relay.ended_in = MODE_UNKNOWN;
+}
+
+static void type_input(void)
+{
+    if (flush(&relay.in, FD_MASTER) < 0)
+        relay.in.at = relay.in.len = 0;
+    if (!relay.in_open && !relay.in.len)
+        end_was_put();
 }
 
 static void take_input(void)
@@ -88,6 +119,9 @@ static bool take_output(void)
     if (got > 0) {
         relay.out.len = (uint32_t)got;
         relay.after_end += relay.ended ? (uint32_t)got : 0;
+        /* A prompt, maybe: what prints one has set its mode before. */
+        if (!relay.in_open && !relay.ended)
+            put_end_of_input();
         return relay.after_end < MOST_AFTER_END;
     }
     relay.hung_up = got != -EAGAIN && got != -EINTR;
@@ -117,8 +151,8 @@ static bool pass_on(void)
         return true;
     if (polled[1].revents && flush(&relay.out, FD_OUT) < 0)
         return false;
-    if (polled[2].revents && to_master && flush(&relay.in, FD_MASTER) < 0)
-        relay.in.at = relay.in.len = 0;
+    if (polled[2].revents && to_master)
+        type_input();
     if ((look || polled[2].revents) && from_master && !take_output())
         return false;
     if (polled[0].revents)
@@ -149,6 +183,7 @@ __attribute__((noreturn)) static void run_relay(const int *fds, bool die_with_us
     keep(fds);
     SYS3(fcntl, FD_OUT, F_SETFL, O_NONBLOCK);
     relay.in_open = true;
+    relay.ended_in = MODE_UNKNOWN;
     while (pass_on())
         ;
     for (;;)

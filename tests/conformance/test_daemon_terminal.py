@@ -273,6 +273,47 @@ def test_close_types_the_end_of_input(open_terminal: Callable[..., Terminal]) ->
     assert terminal.end() == (b"line\r\nand more\r\n", 0)
 
 
+@pytest.mark.parametrize("command", [("bash", "--norc"), ("python3", "-i"), ("sh",)])
+@pytest.mark.parametrize("prompted", [False, True])
+def test_close_ends_a_shell(
+    open_terminal: Callable[..., Terminal], command: tuple[str, ...], prompted: bool
+) -> None:
+    """It reads keys one by one, and from its prompt on only."""
+    terminal = open_terminal(*command)
+    if prompted:
+        terminal.until(b">>> " if "python3" in command else b"# ")
+    terminal.close()
+    assert terminal.end()[1] == 0
+
+
+def test_close_ends_a_shell_and_what_runs_in_it(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal("bash", "--norc")
+    terminal.until(b"# ")
+    terminal.type(b"cat; echo $((6 * 7))\n")
+    terminal.close()
+    output, code = terminal.end()
+    assert b"42\r\n" in output
+    assert code == 0
+
+
+def test_close_types_its_key_once_as_long_as_the_mode_is_the_same(
+    open_terminal: Callable[..., Terminal],
+) -> None:
+    script = (
+        "import fcntl, os, struct, termios, tty; tty.setraw(0); print('on', flush=True)\n"
+        "print(os.read(0, 9), flush=True)\n"
+        "for line in range(1000): print(line, flush=True)\n"
+        "print('left', struct.unpack('i', fcntl.ioctl(0, termios.FIONREAD, bytes(4))))"
+    )
+    terminal = open_terminal("python3", "-c", script)
+    terminal.until(b"on")
+    terminal.close()
+    output, code = terminal.end()
+    assert rb"b'\x04'" in output
+    assert output.strip().endswith(b"left (0,)")
+    assert code == 0
+
+
 def test_what_is_typed_early_is_not_lost(open_terminal: Callable[..., Terminal]) -> None:
     terminal = open_terminal("sh", "-c", "stty -echo; read a; read b; echo $b $a")
     terminal.type(b"one\n")
