@@ -105,3 +105,11 @@ def test_an_unknown_id_names_the_nearest(program: Program, sandbox_id: str) -> N
     wrong = sandbox_id[:-1] + ("0" if sandbox_id[-1] != "0" else "1")
     assert_one_line_error(program.run("get", wrong), wrong, f"Did you mean {sandbox_id}?")
     assert_one_line_error(program.run("get", "nothing-like-it"), "`cwsandbox ls`")
+
+
+def test_an_id_is_not_suggested_in_its_own_place(program: Program) -> None:
+    sandbox_id = program.run("run", "--keep", "true").stderr.split()[1].decode()
+    assert program.run("stop", sandbox_id).returncode == 0
+    ended = program.run("delete", sandbox_id)
+    assert_one_line_error(ended, sandbox_id, "has been stopped or deleted already")
+    assert b"Did you mean" not in ended.stderr

@@ -480,3 +480,13 @@ def test_a_write_fails_of_what_the_command_failed_of() -> None:
     assert (str(error), error.__cause__) == (str(lost), lost)
     ended = exceptions.SandboxExecutionError("ended without an exit status")
     assert "the command has ended" in str(hooks().make_write_error("failed", ended))
+
+
+@pytest.mark.parametrize("code", [5, 7, 8, 9])
+def test_a_file_error_says_what_is_wrong_with_the_file_and_nothing_else(code: int) -> None:
+    info = ErrorInfo(reason="CWSANDBOX_FILE_IS_DIRECTORY", domain="cwsandbox.com")
+    refused = RpcFailure(code, "SHOUTED", "/x: Is a directory", info)
+    error = to_exception(refused, operation="Read file '/x'")
+    assert str(error) == "Read file '/x' failed: /x: Is a directory"
+    untrusted = RpcFailure(9, "SHOUTED", "/x: Is a directory", ErrorInfo(reason=info.reason))
+    assert "SHOUTED" in str(to_exception(untrusted, operation="Read file '/x'"))

@@ -152,6 +152,8 @@ def _common(info: ErrorInfo) -> dict[str, Any]:
 
 def _message(failure: RpcFailure, operation: str, sandbox_id: str | None) -> str:
     words = _WORDS.get(failure.code, f"failed, {failure.code_name}")
+    if failure.message and failure.trusted_reason in _FILE_REASONS:
+        words = "failed"  # "/x: Is a directory" says it all
     subject = f"{operation} {sandbox_id!r}" if sandbox_id else operation
     parts = [f"{subject} {words}"]
     if failure.message:

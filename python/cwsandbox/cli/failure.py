@@ -76,6 +76,8 @@ def _nearest(sandbox_id: str | None) -> str:
             there = [sandbox.sandbox_id for sandbox in found if sandbox.sandbox_id]
         except Exception:
             return ""  # the first error is the one that counts
+        if sandbox_id in there:
+            return ""  # it has ended, as the error says
         begin = [known for known in there if known.startswith(sandbox_id)]
         if near := begin or difflib.get_close_matches(sandbox_id, there, 1):
             return f"Did you mean {near[0]}?"

@@ -95,7 +95,7 @@ static struct cwsd_sandbox *find_deletable(struct cwsd_pool *pool, const char *i
     if (!sandbox || !sandbox->record.deleted || !cwsd_record_is_finished(&sandbox->record))
         return sandbox;
     cwsd_fault_set(fault, CWS_GRPC_NOT_FOUND, CWSD_REASON_SANDBOX_NOT_FOUND,
-                   "sandbox %s has been deleted already", sandbox->record.id);
+                   "sandbox %s has been stopped or deleted already", sandbox->record.id);
     cwsd_fault_note(fault, "sandbox_id", sandbox->record.id);
     return NULL;
 }
