@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import uuid
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from cli.program import PATH, Program, assert_one_line_error
+from cli.program import PATH, SECONDS, Program, assert_one_line_error
 from cwsandbox import Sandbox
 from integration.env import Daemon, eventually
 
@@ -103,6 +104,30 @@ def test_a_signal_stops_what_was_started(
         assert process.wait(40) == code
         assert process.stderr.read() == b""
     unchanged()
+
+
+def is_caught(process: subprocess.Popen[bytes], number: int) -> bool:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)
+
+
+def test_a_second_signal_does_not_wait(
+    program: Program, short_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it print anything."""
+    path = short_folder / "socket"
+    monkeypatch.setenv("CWSANDBOX_BASE_URL", f"unix://{path}")
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(path))
+        silent.listen()
+        silent.settimeout(SECONDS)
+        with program.start("run", "true", stderr=subprocess.PIPE) as process, silent.accept()[0]:
+            process.send_signal(signal.SIGINT)
+            eventually(lambda: not is_caught(process, signal.SIGTERM), "it is ending")
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=SECONDS) == (None, b"")
+        assert process.returncode == -signal.SIGINT
 
 
 def test_an_ignored_signal_stays_ignored(program: Program) -> None:

@@ -28,12 +28,16 @@ def ended_by_signals() -> Iterator[None]:
         raise Ended(number)
 
     # What is ignored, as by nohup, stays so.
-    before = {one: signal.getsignal(one) for one in _ENDING}
-    for one, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(one, end)
+    present = {one: signal.getsignal(one) for one in _ENDING}
+    after = {one: handler for one, handler in present.items() if handler is not signal.SIG_IGN}
+    for one in after:
+        signal.signal(one, end)
     try:
         yield
+    except Ended:
+        # The program is ending. Python's handler would print a traceback if it interrupted that.
+        after = dict.fromkeys(after, signal.SIG_DFL)
+        raise
     finally:
-        for one, handler in before.items():
+        for one, handler in after.items():
             signal.signal(one, handler)
