@@ -13,6 +13,7 @@
 #include "box/environment.h"
 #include "box/pipe.h"
 #include "io/timer.h"
+#include "values/bounds.h"
 
 #define READ_SIZE (64 * 1024)
 
@@ -52,6 +53,7 @@ struct cwsd_exec {
     struct output outputs[2]; /* stdout, stderr */
     struct cwsd_watch stdin_watch;
     struct cws_buf stdin_queue;
+    bool stdin_is_wide; /* its pipe was enlarged, or at least tried to be */
     bool stdin_ends;
 };
 
@@ -277,6 +279,17 @@ static bool write_some(struct cwsd_exec *exec, const uint8_t *data, size_t len, 
     return true;
 }
 
+/* Once the pipe has been full. A command that reads quickly then finds enough in it for its whole
+ * turn on the CPU, and need not wait every 64 KiB until the daemon has had one. False if it stays
+ * as it is: the user may have too much in pipes already. */
+static bool widen(struct cwsd_exec *exec)
+{
+    if (exec->stdin_is_wide)
+        return false;
+    exec->stdin_is_wide = true;
+    return fcntl(exec->stdin_watch.fd, F_SETPIPE_SZ, CWSD_STDIN_PIPE) >= 0;
+}
+
 static void on_writable(struct cwsd_watch *watch, int events)
 {
     struct cwsd_exec *exec = cws_container_of(watch, struct cwsd_exec, stdin_watch);
@@ -298,12 +311,18 @@ static void on_writable(struct cwsd_watch *watch, int events)
 
 enum cws_status cwsd_exec_write(struct cwsd_exec *exec, const uint8_t *data, size_t len)
 {
-    size_t written = 0;
     if (exec->stdin_watch.fd < 0 || exec->stdin_ends)
         return CWS_OK;
-    if (exec->stdin_queue.len == 0 && !write_some(exec, data, len, &written)) {
-        close_stdin(exec);
-        return CWS_OK;
+    size_t written = 0, more = 0;
+    if (exec->stdin_queue.len == 0) {
+        bool open = write_some(exec, data, len, &written);
+        if (open && written < len && widen(exec))
+            open = write_some(exec, data + written, len - written, &more);
+        if (!open) {
+            close_stdin(exec);
+            return CWS_OK;
+        }
+        written += more;
     }
     if (written == len)
         return CWS_OK;

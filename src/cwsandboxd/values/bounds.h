@@ -73,3 +73,6 @@
 /* StreamExec: how much input a command may leave unread before the client's window is no longer
  * opened. */
 #define CWSD_STDIN_HIGH_WATER (64 * CWSD_KIB)
+/* StreamExec: the size of the pipe to a command whose input has filled the usual 64 KiB. It is what
+ * Linux allows everybody. */
+#define CWSD_STDIN_PIPE CWSD_MIB

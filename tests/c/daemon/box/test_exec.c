@@ -140,7 +140,26 @@ static void test_megabyte_through_cat(void **state)
     assert_int_equal(run.exit_code, 0);
     assert_int_equal(run.out.len, MEGABYTE);
     assert_memory_equal(cws_buf_bytes(&run.out), data, MEGABYTE);
-    assert_true(run.drained > 0);
+    exec_close(&run);
+    box_close(&world);
+    test_free(data);
+}
+
+static void test_much_input_gets_a_larger_pipe(void **state)
+{
+    struct box_world world;
+    struct exec_world run;
+    uint8_t *data = test_calloc(1, MEGABYTE);
+    (void)state;
+    box_open(&world, host);
+    exec_open_script(&run, &world, "exec sleep 1000", true);
+    /* In parts, too: the rest that the small pipe did not take. */
+    assert_int_equal(cwsd_exec_write(run.exec, data, 50000), CWS_OK);
+    assert_int_equal(cwsd_exec_stdin_pending(run.exec), 0);
+    assert_int_equal(cwsd_exec_write(run.exec, data, MEGABYTE - 65536), CWS_OK);
+    assert_int_equal(cwsd_exec_stdin_pending(run.exec), 0);
+    assert_int_equal(cwsd_exec_write(run.exec, data, MEGABYTE), CWS_OK);
+    assert_in_range(cwsd_exec_stdin_pending(run.exec), MEGABYTE - 65536, MEGABYTE - 1);
     exec_close(&run);
     box_close(&world);
     test_free(data);
@@ -148,25 +167,26 @@ static void test_megabyte_through_cat(void **state)
 
 static void test_back_pressure(void **state)
 {
+    enum { SIZE = 4 * MEGABYTE };
     struct box_world world;
     struct exec_world run, clock;
-    uint8_t *data = test_calloc(1, MEGABYTE);
+    uint8_t *data = test_calloc(1, SIZE);
     (void)state;
     box_open(&world, host);
     exec_open_script(&run, &world, "exec cat", true);
     cwsd_exec_pause(run.exec, true);
-    assert_int_equal(cwsd_exec_write(run.exec, data, MEGABYTE), CWS_OK);
+    assert_int_equal(cwsd_exec_write(run.exec, data, SIZE), CWS_OK);
     cwsd_exec_close_stdin(run.exec);
-    /* Three pipes' and buffers' worth goes through while another command begins and ends; the rest
+    /* Two pipes' and a buffer's worth goes through while another command begins and ends; the rest
      * waits. */
     exec_open_script(&clock, &world, "true", false);
     exec_wait(&clock);
     exec_close(&clock);
     assert_int_equal(run.out.len, 0);
-    assert_true(cwsd_exec_stdin_pending(run.exec) > MEGABYTE / 2);
+    assert_true(cwsd_exec_stdin_pending(run.exec) > SIZE / 2);
     cwsd_exec_pause(run.exec, false);
     exec_wait(&run);
-    assert_int_equal(run.out.len, MEGABYTE);
+    assert_int_equal(run.out.len, SIZE);
     assert_int_equal(run.drained, 1);
     exec_close(&run);
     box_close(&world);
@@ -513,6 +533,7 @@ int main(void)
         UNIT_TEST(test_cannot_be_run),
         UNIT_TEST(test_no_words),
         UNIT_TEST(test_megabyte_through_cat),
+        UNIT_TEST(test_much_input_gets_a_larger_pipe),
         UNIT_TEST(test_back_pressure),
         UNIT_TEST(test_input_nobody_reads),
         UNIT_TEST(test_without_stdin),
