@@ -31,13 +31,13 @@ say = @echo "$(1)$(if $(filter release,$(FLAVOUR)),, $(FLAVOUR))  $(patsubst $(B
 
 # ---- sources -------------------------------------------------------------------------------------------------
 
-core_dirs := base io h2 grpc proto sandbox
+core_dirs := base io h2 grpc proto sandbox archive
 core_src := $(foreach dir,$(core_dirs) proto/generated,$(wildcard src/_cwsandbox/$(dir)/*.c))
 py_src := $(wildcard src/_cwsandbox/py/*.c)
 daemon_src := $(wildcard src/cwsandboxd/*.c src/cwsandboxd/*/*.c)
 init_src := $(wildcard src/cwsandbox-init/*.c)
 # The daemon is the core without its client side.
-daemon_core_src := $(filter-out src/_cwsandbox/sandbox/%,$(core_src))
+daemon_core_src := $(filter-out src/_cwsandbox/sandbox/% src/_cwsandbox/archive/%,$(core_src))
 # What the C tests and fuzz targets link: everything that has no main().
 tested_src := $(core_src) $(filter-out src/cwsandboxd/main.c,$(daemon_src))
 test_src := $(wildcard tests/c/*/test_*.c tests/c/daemon/*/test_*.c)

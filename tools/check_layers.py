@@ -2,8 +2,9 @@
 
 The core, `src/_cwsandbox`: a file may include its own folder and those to its left.
 
-    base -> io -> h2 -> grpc -> sandbox -> py
+    base -> io -> h2 -> grpc -> sandbox -> archive -> py
 
+`archive/` knows nothing of the network: it may include only base.
 `proto/` (generated messages and what reads them) is open to sandbox, py/message*.[ch] and the daemon.
 
 The daemon, `src/cwsandboxd`, has floors: a file may include its own folder and those below it
@@ -30,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = Path("src/_cwsandbox")
 DAEMON = Path("src/cwsandboxd")
 INIT = Path("src/cwsandbox-init")
-LAYERS = ["base", "io", "h2", "grpc", "sandbox", "py"]
+LAYERS = ["base", "io", "h2", "grpc", "sandbox", "archive", "py"]
 # From the ground up. The root (main, daemon) stands above all.
 DAEMON_FLOORS = ["values", "config", "host", "box", "store", "sandboxes", "service"]
 DAEMON_CORE = {"base", "io", "h2", "grpc", "proto"}
@@ -87,8 +88,9 @@ def core_include_fault(file: Path, header: str) -> str | None:
     if target == "proto":
         allowed = inside.startswith(PROTO_USERS)
         return None if allowed else f'"{header}": proto is open to {", ".join(PROTO_USERS)} only'
-    if layer == "proto":
-        return None if target == "base" else f'"{header}": proto may include only base and itself'
+    if layer in ("proto", "archive"):
+        allowed = target in ("base", layer)
+        return None if allowed else f'"{header}": {layer} may include only base and itself'
     if LAYERS.index(target) > LAYERS.index(layer):
         return f'"{header}": {layer} may not know {target}'
     return None

@@ -79,6 +79,13 @@ def shutdown() -> None:
 def decode(data: bytes, /) -> str:
     """Output as text: ``data.decode("utf-8", "replace")``, but faster for large output."""
 
+def small_file(place: bytes, name: bytes, /) -> tuple[bytes, int] | None:
+    """A small file as the member ``name`` of a tar archive, with its padding, and the size of the file.
+
+    None if it is not a regular file of up to 16 KiB, cannot be read or changed meanwhile, or if its name or time needs
+    more than a plain header.
+    """
+
 def stats() -> dict[str, int]:
     """Live counts for leak tests: ``allocations``, ``operations``, ``connections``, ``streams``, ``mailboxes``."""
 

@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from cwsandbox._archive.exclude import excludes
 from cwsandbox._archive.fault import ArchiveFault
 from cwsandbox._archive.pack import PIECE, Packer
 from cwsandbox._archive.tally import Tally
+from cwsandbox._cwsandbox import small_file
 
 
 def packed(top: Path, patterns: list[str] | None = None) -> bytes:
@@ -124,29 +126,76 @@ def test_a_file_that_has_more_than_its_size_says(tmp_path: Path) -> None:
         list(Packer(Tally()).file(b"/proc/self/status", b"status"))
 
 
-@pytest.mark.parametrize("size", [1000, PIECE, PIECE + 1, 4 * PIECE])
+@pytest.mark.parametrize("size", [20_000, PIECE, PIECE + 1, 4 * PIECE])
 @pytest.mark.parametrize("change", [-1, 1, -900])
 def test_a_file_that_changes_while_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, change: int
 ) -> None:
-    """It changes between its header and its content, or after the first piece of that."""
+    """It changes between its header and its content."""
     place = tmp_path / "f"
     place.write_bytes(b"x" * size)
-    real, looks = os.fstat, 0
+    real = os.fstat
 
     def changing(opened: int) -> os.stat_result:
-        nonlocal looks
-        found, looks = real(opened), looks + 1
-        # A large file is looked at a second time, when it is read.
-        if looks == (2 if size > PIECE else 1):
-            os.truncate(place, size + change)
+        found = real(opened)
+        os.truncate(place, size + change)
         return found
 
     monkeypatch.setattr(pack.os, "fstat", changing)
     word = "grew" if change > 0 else "shrank"
+    tally = Tally()
+    pieces: list[bytes] = []
     with pytest.raises(ArchiveFault, match=f"{word} while it was read, from {size} bytes") as told:
-        packed(tmp_path)
+        pieces.extend(Packer(tally).tree(bytes(tmp_path), None))
     assert told.value.member == "f"
+    assert tally.files == 0
+    # What a piece had is counted, and what was read and dropped is not.
+    assert tally.bytes == max(0, sum(map(len, pieces)) - header.BLOCK)
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 16 * 1024, 16 * 1024 + 1])
+def test_small_files_look_like_all_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    place = tmp_path / "f"
+    place.write_bytes(os.urandom(size))
+    place.chmod(0o4751)
+    os.utime(place, ns=(0, 1_234_567_890_999_999_999))
+    made = packed(tmp_path)
+    monkeypatch.setattr(pack, "small_file", lambda place, name: None)
+    assert made == packed(tmp_path)
+    assert members(made)["f"].mtime == 1_234_567_890
+
+
+@pytest.mark.parametrize("name", ["n" * 99, "n" * 100, "n" * 101, "n" * 200])
+@pytest.mark.parametrize("mtime", [-1, 0, 1 << 33])
+def test_small_files_of_any_name_and_time(tmp_path: Path, name: str, mtime: int) -> None:
+    (tmp_path / name).write_text("content")
+    os.utime(tmp_path / name, (mtime, mtime))
+    if (tmp_path / name).stat().st_mtime != mtime:
+        pytest.skip("the file system has no such times")
+    tally = Tally()
+    data = b"".join(Packer(tally).tree(bytes(tmp_path), None))
+    found = members(data)[name]
+    assert (found.size, found.mtime, found.isreg()) == (7, mtime, True)
+    assert (tally.files, tally.bytes) == (1, 7)
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        ((), TypeError),
+        ((b"/etc/passwd",), TypeError),
+        (("/etc/passwd", b"name"), TypeError),
+        ((b"/etc/passwd", "name"), TypeError),
+        ((b"/etc/pass\0wd", b"name"), ValueError),
+    ],
+)
+def test_a_small_file_is_asked_for_with_bytes(
+    args: tuple[Any, ...], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        small_file(*args)
 
 
 @pytest.mark.parametrize("gone", ["f", "d"])

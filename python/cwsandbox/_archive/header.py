@@ -6,6 +6,7 @@ GNU's, since every tar reads them: busybox ignores the newer kind (pax), and tha
 from __future__ import annotations
 
 from typing import NamedTuple
+from zlib import adler32
 
 from cwsandbox._archive.fault import ArchiveFault
 from cwsandbox._archive.tally import shown
@@ -25,12 +26,13 @@ _TAIL_LENGTH = BLOCK - 156
 _SPACES = 8 * ord(" ")
 
 
+def _sum(part: bytes) -> int:
+    """The sum of up to 256 bytes. The lower half of their Adler-32 is one more, and takes a fifth of the time."""
+    return (adler32(part) & 0xFFFF) - 1
+
+
 def _tail(kind: bytes, link: bytes) -> bytes:
     return (kind + link.ljust(_NAME_MAX, b"\0") + _GNU).ljust(_TAIL_LENGTH, b"\0")
-
-
-_REGULAR_TAIL = _tail(REGULAR, b"")
-_REGULAR_SUM = sum(_REGULAR_TAIL) + _SPACES
 
 
 def padding(size: int) -> bytes:
@@ -39,16 +41,8 @@ def padding(size: int) -> bytes:
 
 
 def regular(name: bytes, mode: int, size: int, mtime: int) -> bytes:
-    """The header of a file."""
-    if len(name) > _NAME_MAX or not 0 <= mtime <= _SIZE_MAX or size > _SIZE_MAX:
-        return _any(name, mode, size, mtime, REGULAR, b"")
-    head = b"%b%07o\x000000000\x000000000\x00%011o\x00%011o\x00" % (
-        name.ljust(_NAME_MAX, b"\0"),
-        mode,
-        size,
-        mtime,
-    )
-    return b"%b%06o\0 %b" % (head, sum(head) + _REGULAR_SUM, _REGULAR_TAIL)
+    """The header of a file. The extension makes those of small files (``small_file``)."""
+    return _any(name, mode, size, mtime, REGULAR, b"")
 
 
 def directory(name: bytes, mode: int, mtime: int) -> bytes:
@@ -117,7 +111,7 @@ def parse(block: bytes) -> Header | None:
     if not block.strip(b"\0"):
         return None
     given = _parsed_number(block[148:156], "checksum", b"")
-    if given != sum(block) - sum(block[148:156]) + _SPACES:
+    if given != _sum(block[:148]) + _sum(block[156:334]) + _sum(block[334:]) + _SPACES:
         raise ArchiveFault("the archive is damaged: a header has the wrong checksum")
     name = block[:100].partition(b"\0")[0]
     if block[257:263] == b"ustar\0":

@@ -10,15 +10,14 @@ from cwsandbox._archive import header
 from cwsandbox._archive.exclude import Excludes
 from cwsandbox._archive.fault import ArchiveFault, CallerError, told
 from cwsandbox._archive.tally import Tally, shown
-from cwsandbox._archive.tree import Entry, walk
+from cwsandbox._archive.tree import walk
+from cwsandbox._cwsandbox import small_file
 
-# Pieces of an archive have about this size, and files up to it are read at once.
+# Pieces of an archive have about this size.
 PIECE = 256 * 1024
 # Not followed and not waited for, in case that the file has become something else.
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 _MODE = 0o7777
-# What fills the last block, by the bytes that are in it.
-_PADDINGS = [bytes(-size % header.BLOCK) for size in range(header.BLOCK)]
 # Until a directory has its content: some programs set its mode at once.
 _OWNER = 0o700
 
@@ -36,7 +35,7 @@ class Packer:
         """An archive of one file, under the name ``member``. A symlink is followed."""
         self._tally.last = member
         try:
-            yield from self._large(place, member, _OPEN)
+            yield from self._any(place, member, _OPEN)
         except OSError as error:
             raise ArchiveFault(f"cannot be read: {told(error)}", shown(member)) from error
         yield from self._end()
@@ -58,48 +57,38 @@ class Packer:
     def _entries(self, top: bytes, excluded: Excludes | None) -> Iterator[bytes]:
         tally = self._tally
         flags = _OPEN | os.O_NOFOLLOW
-        for entry in walk(top, excluded):
-            tally.last = entry.path
+        for kind, path, place in walk(top, excluded):
+            tally.last = path
             try:
-                if entry.kind == "file":
-                    if not self._small(entry.place, entry.path, flags):
-                        yield from self._large(entry.place, entry.path, flags)
-                elif entry.kind == "symlink":
-                    self._add(_symlink(entry))
+                if kind == "file":
+                    if not self._small(place, path):
+                        yield from self._any(place, path, flags)
+                elif kind == "symlink":
+                    self._add(_symlink(path, place))
                     tally.symlinks += 1
                 else:
-                    self._add(_directory(entry))
-                    tally.directories += entry.kind == "directory"
+                    self._add(_directory(path, place, is_whole=kind == "end"))
+                    tally.directories += kind == "directory"
             except OSError as error:
-                raise ArchiveFault(f"cannot be read: {told(error)}", shown(entry.path)) from error
+                raise ArchiveFault(f"cannot be read: {told(error)}", shown(path)) from error
             self._whole = len(self._parts)
             if self._size >= PIECE:
                 yield self._piece()
 
-    def _small(self, place: bytes, member: bytes, flags: int) -> bool:
-        """Add a file as a whole, unless it is large. No generator: most trees are made of such files."""
-        opened = os.open(place, flags)
-        try:
-            found = os.fstat(opened)
-            size = found.st_size
-            if size > PIECE:
-                return False
-            head = _head(found, member)
-            # One byte more than there should be shows whether it has grown.
-            content = os.read(opened, size + 1)
-            if len(content) != size:
-                content = _read_on(opened, size, member, content)
-        finally:
-            os.close(opened)
-        pad = _PADDINGS[size % header.BLOCK]
-        self._parts += (head, content, pad)
-        self._size += len(head) + size + len(pad)
+    def _small(self, place: bytes, path: bytes) -> bool:
+        """Add a small file as a whole, unless there is something about it. Most trees are made of such files."""
+        made = small_file(place, path)
+        if made is None:
+            return False
+        member, size = made
+        self._add(member)
         self._tally.files += 1
         self._tally.bytes += size
         return True
 
-    def _large(self, place: bytes, member: bytes, flags: int) -> Iterator[bytes]:
-        """A file in pieces. What comes last is left for the next piece."""
+    def _any(self, place: bytes, member: bytes, flags: int) -> Iterator[bytes]:
+        """Add any file, or say why that cannot be. What comes last is left for the next piece."""
+        content = b""
         opened = os.open(place, flags)
         try:
             found = os.fstat(opened)
@@ -108,8 +97,8 @@ class Packer:
             while left and (content := os.read(opened, min(left, PIECE))):
                 left -= len(content)
                 self._add(content)
-                self._tally.bytes += len(content)
                 if left:
+                    self._tally.bytes += len(content)
                     yield self._piece()
             if left:
                 raise _changed(size, size - left, member)
@@ -117,8 +106,9 @@ class Packer:
                 raise _changed(size, None, member)
         finally:
             os.close(opened)
-        self._add(_PADDINGS[size % header.BLOCK])
+        self._add(header.padding(size))
         self._tally.files += 1
+        self._tally.bytes += len(content)
 
     def _end(self) -> Iterator[bytes]:
         self._add(header.END)
@@ -146,30 +136,21 @@ def _head(found: os.stat_result, member: bytes) -> bytes:
     return header.regular(member, found.st_mode & _MODE, found.st_size, seconds(found))
 
 
-def _read_on(opened: int, size: int, member: bytes, content: bytes) -> bytes:
-    """The content of a small file that did not come at once."""
-    while len(content) < size and (more := os.read(opened, size + 1 - len(content))):
-        content += more
-    if len(content) == size:
-        return content
-    raise _changed(size, None if len(content) > size else len(content), member)
-
-
 def _changed(size: int, left: int | None, member: bytes) -> ArchiveFault:
     how = "grew" if left is None else "shrank"
     now = "more" if left is None else str(left)
     return ArchiveFault(f"{how} while it was read, from {size} bytes to {now}", shown(member))
 
 
-def _symlink(entry: Entry) -> bytes:
-    found = os.lstat(entry.place)
-    return header.symlink(entry.path, os.readlink(entry.place), seconds(found))
+def _symlink(path: bytes, place: bytes) -> bytes:
+    found = os.lstat(place)
+    return header.symlink(path, os.readlink(place), seconds(found))
 
 
-def _directory(entry: Entry) -> bytes:
-    """Its header: writable at first, and at its end as it is. Who sets both at once so has both right."""
-    found = os.lstat(entry.place)
+def _directory(path: bytes, place: bytes, *, is_whole: bool) -> bytes:
+    """Its header: writable at first, and at its end as it is. Programs that set modes at once need both."""
+    found = os.lstat(place)
     mode = found.st_mode & _MODE
-    if entry.kind == "directory":
+    if not is_whole:
         mode |= _OWNER
-    return header.directory(entry.path, mode, seconds(found))
+    return header.directory(path, mode, seconds(found))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from cwsandbox._archive.exclude import Excludes
 from cwsandbox._archive.fault import ArchiveFault, told
@@ -13,12 +13,9 @@ from cwsandbox._archive.tally import shown
 Kind = Literal["file", "symlink", "directory", "end"]
 
 
-class Entry(NamedTuple):
-    """``path`` leads to it from the top, ``place`` from here. An ``end`` is that of a directory's content."""
-
-    kind: Kind
-    path: bytes
-    place: bytes
+# Its kind, its path from the top, and its path from here. An "end" is that of a directory's content. No class: plain
+# tuples are made in a tenth of the time.
+Entry = tuple[Kind, bytes, bytes]
 
 
 def walk(top: bytes, excluded: Excludes | None) -> Iterator[Entry]:
@@ -27,41 +24,40 @@ def walk(top: bytes, excluded: Excludes | None) -> Iterator[Entry]:
     One directory is open at a time, and only the names of directories yet to be entered are kept. ArchiveFault for
     what cannot be looked at, and for what is neither a file, a directory nor a symlink.
     """
-    pending: list[Entry] = [Entry("directory", b"", top)]
+    pending: list[Entry] = [("directory", b"", top)]
     while pending:
         entry = pending.pop()
-        if entry.path:
+        kind, path, place = entry
+        if path:
             yield entry
-        if entry.kind == "end":
+        if kind == "end":
             continue
-        pending.append(entry._replace(kind="end"))
+        pending.append(("end", path, place))
         try:
-            with os.scandir(entry.place) as found:
-                yield from _content(found, entry, excluded, pending)
+            with os.scandir(place) as found:
+                yield from _content(found, path, excluded, pending)
         except OSError as error:
-            raise ArchiveFault(
-                f"cannot be read: {told(error)}", shown(entry.path or entry.place)
-            ) from error
+            raise ArchiveFault(f"cannot be read: {told(error)}", shown(path or place)) from error
 
 
 def _content(
     found: Iterator[os.DirEntry[bytes]],
-    parent: Entry,
+    parent: bytes,
     excluded: Excludes | None,
     pending: list[Entry],
 ) -> Iterator[Entry]:
-    prefix = parent.path + b"/" if parent.path else b""
+    prefix = parent + b"/" if parent else b""
     for one in found:
         path = prefix + one.name
         is_directory = one.is_dir(follow_symlinks=False)
         if excluded is not None and excluded(path, is_directory):
             continue
         if is_directory:
-            pending.append(Entry("directory", path, one.path))
+            pending.append(("directory", path, one.path))
         elif one.is_file(follow_symlinks=False):
-            yield Entry("file", path, one.path)
+            yield "file", path, one.path
         elif one.is_symlink():
-            yield Entry("symlink", path, one.path)
+            yield "symlink", path, one.path
         else:
             raise ArchiveFault(
                 "is neither a file, a directory nor a symlink, and cannot be copied: exclude it",
@@ -72,10 +68,10 @@ def _content(
 def size_of(top: bytes, excluded: Excludes | None) -> int:
     """The bytes in all files below a directory, as of now. ArchiveFault as from ``walk``."""
     total = 0
-    for entry in walk(top, excluded):
-        if entry.kind == "file":
+    for kind, path, place in walk(top, excluded):
+        if kind == "file":
             try:
-                total += os.lstat(entry.place).st_size
+                total += os.lstat(place).st_size
             except OSError as error:
-                raise ArchiveFault(f"cannot be read: {told(error)}", shown(entry.path)) from error
+                raise ArchiveFault(f"cannot be read: {told(error)}", shown(path)) from error
     return total

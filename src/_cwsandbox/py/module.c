@@ -7,6 +7,7 @@
 #include "py/kind.h"
 #include "py/log.h"
 #include "py/many.h"
+#include "py/member.h"
 #include "py/message.h"
 #include "py/output.h"
 #include "py/process.h"
@@ -71,6 +72,11 @@ static PyMethodDef module_methods[] = {
      PyDoc_STR(
          "decode(data, /)\n--\n\nOutput as text: data.decode('utf-8', 'replace'), quicker where "
          "there is much of it.")},
+    {"small_file", (PyCFunction)(void (*)(void))py_member_small_file, METH_FASTCALL,
+     PyDoc_STR(
+         "small_file(place, name, /)\n--\n\n"
+         "A small file as a member of a tar archive, and its size; None if it is no such file "
+         "or cannot be read.")},
     {"_message_pack", py_message_pack_method, METH_VARARGS, NULL},
     {"_message_unpack", py_message_unpack_method, METH_VARARGS, NULL},
     {NULL},
