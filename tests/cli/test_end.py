@@ -90,6 +90,9 @@ def test_what_stop_asks_for(invoke: Invoke) -> None:
         ["delete", "x", "-t", "-1"],
         ["delete", "x", "-t", "nan"],
         ["stop", "x", "--graceful-shutdown-seconds", "-1"],
+        ["stop", "x", "--graceful-shutdown-seconds", "nan"],
+        ["stop", "x", "--graceful-shutdown-seconds", "inf"],
+        ["stop", "x", "--graceful-shutdown-seconds", "2147483648"],
     ],
 )
 def test_wrong_usage(invoke: Invoke, words: list[str]) -> None:

@@ -201,6 +201,7 @@ def test_a_failure_of_the_library(invoke: Invoke, found: MagicMock) -> None:
         [],
         ["read", "x"],
         ["read", "x", "/f", "-o", "/"],
+        ["read", "x", "/f", "-o", ""],
         ["read", "x", "/f", "-o", "/no/such/folder/f"],
         ["read", "x", "/f", "-t", "0"],
         ["read", "x", "/f", "--data-plane-mode", "pigeon"],

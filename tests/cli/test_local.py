@@ -99,6 +99,14 @@ def test_exit_codes(program: Program, words: list[str], code: int) -> None:
     assert done.stderr.count(b"\n") == (1 if code in (126, 127) else 0)
 
 
+@pytest.mark.parametrize(("name", "code", "shown"), [("", 126, "''"), ("a\nb", 127, "'a b'")])
+def test_an_odd_name_of_a_program(program: Program, name: str, code: int, shown: str) -> None:
+    done = program.run("local", name)
+    assert done.returncode == code
+    assert done.stderr.decode().startswith(f"Error: {shown}: ")
+    assert done.stderr.count(b"\n") == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_go_to_the_program(program: Program, number: int) -> None:
     script = "trap 'exit 9' TERM HUP; echo $$; while :; do sleep 0.05; done"

@@ -92,6 +92,7 @@ def test_what_ends_it_in_the_middle(
     [
         [],
         ["x", "--tail", "-1"],
+        ["x", "--tail", "2147483648"],
         ["x", "--tail", "few"],
         ["x", "--since", "yesterday"],
         ["x", "--since", "2026-01-02T03:04:05Z"],

@@ -104,7 +104,7 @@ def test_age(seconds: int, text: str) -> None:
     assert age(seconds) == text
 
 
-@pytest.mark.parametrize("interval", ["0", "-1", "often", "inf"])
+@pytest.mark.parametrize("interval", ["0", "-1", "often", "inf", "nan"])
 def test_wrong_usage(invoke: Invoke, listing: MagicMock, interval: str) -> None:
     assert invoke("top", "-n", interval).exit_code == 2
     listing.assert_not_called()

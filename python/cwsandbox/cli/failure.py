@@ -26,6 +26,9 @@ _LOOK_UP_SECONDS = 2.0
 class Failure(click.ClickException):
     """Ends the program with exit code 1 and ``Error: …``, on one line."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
     def show(self, file: IO[Any] | None = None) -> None:
         stream = sys.stderr if file is None else file
         click.echo(f"{styled('Error:', 'red', stream)} {self.format_message()}", file=stream)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 from types import FrameType
@@ -37,9 +38,9 @@ def run_local(command: tuple[str, ...]) -> None:
     try:
         code = _run(command, env)
     except FileNotFoundError as error:
-        raise NotFound(f"{command[0]}: {error.strerror}") from error
+        raise NotFound(f"{shlex.quote(command[0])}: {error.strerror}") from error
     except OSError as error:
-        raise NotExecutable(f"{command[0]}: {error.strerror}") from error
+        raise NotExecutable(f"{shlex.quote(command[0])}: {error.strerror}") from error
     raise click.exceptions.Exit(code if code >= 0 else 128 - code)
 
 

@@ -10,7 +10,12 @@ from datetime import UTC, datetime
 import click
 
 from cwsandbox import Sandbox
-from cwsandbox.cli.values import container_option, data_plane_mode_option, sandbox_argument
+from cwsandbox.cli.values import (
+    COUNT_MAX,
+    container_option,
+    data_plane_mode_option,
+    sandbox_argument,
+)
 
 
 @click.command("logs")
@@ -18,7 +23,7 @@ from cwsandbox.cli.values import container_option, data_plane_mode_option, sandb
 @click.option("-f", "--follow", is_flag=True, help="Go on until the main command ends.")
 @click.option(
     "--tail",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=COUNT_MAX),
     metavar="N",
     help="Only the last N of the lines that are there. 0: all.",
 )

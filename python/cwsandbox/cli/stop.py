@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cwsandbox import Sandbox, SandboxNotFoundError
-from cwsandbox.cli.values import quiet_option, sandbox_argument
+from cwsandbox.cli.values import COUNT_MAX, Seconds, quiet_option, sandbox_argument
 
 
 @click.command("stop")
@@ -14,7 +14,7 @@ from cwsandbox.cli.values import quiet_option, sandbox_argument
 @click.option(
     "--graceful-shutdown-seconds",
     "grace",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0, max=COUNT_MAX),
     default=10.0,
     show_default=True,
     help="How long the main process may take to end before it is killed.",

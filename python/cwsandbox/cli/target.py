@@ -11,6 +11,8 @@ import click
 
 def check_folder(_: click.Context, __: click.Parameter, path: str | None) -> str | None:
     """The path, if the folder of the file is there. Else nothing needs to be asked for."""
+    if path == "":
+        raise click.BadParameter("must not be empty.")
     if path is not None and not Path(path).parent.is_dir():
         raise click.BadParameter(f"there is no folder {str(Path(path).parent)!r}.")
     return path

@@ -28,7 +28,7 @@ _COLUMNS = {"SANDBOX ID": 40, "STATUS": 14, "AGE": 8, "EXECS": 8, "CPU": 8, "MEM
 @click.option(
     "-n",
     "--interval",
-    type=click.FloatRange(min=0.1, max=86400.0),
+    type=values.Seconds(min=0.1, max=86400.0),
     default=2.0,
     show_default=True,
     help="Seconds between two looks.",

@@ -14,8 +14,12 @@ from cwsandbox._service import endpoint
 _COMPLETION_SECONDS = 2.0
 
 
-class _Seconds(click.FloatRange):
-    """More than none. Without a limit of its own, ``inf`` is no limit."""
+# The service counts in int32.
+COUNT_MAX = (1 << 31) - 1
+
+
+class Seconds(click.FloatRange):
+    """A range that ``nan`` is not in. Without ``max``, ``inf`` is no limit."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         seconds = super().convert(value, param, ctx)
@@ -24,7 +28,7 @@ class _Seconds(click.FloatRange):
         return seconds
 
 
-SECONDS = _Seconds(min=0, min_open=True)
+SECONDS = Seconds(min=0, min_open=True)
 
 
 def _running(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
