@@ -41,11 +41,11 @@ daemon_core_src := $(filter-out src/_cwsandbox/sandbox/% src/_cwsandbox/archive/
 # What the C tests and fuzz targets link: everything that has no main().
 tested_src := $(core_src) $(filter-out src/cwsandboxd/main.c,$(daemon_src))
 test_src := $(wildcard tests/c/*/test_*.c tests/c/daemon/*/test_*.c)
-# TSan's own thread keeps a child from making namespaces, and the daemon has one thread only: its tests run without.
-ifeq ($(FLAVOUR),tsan)
-test_src := $(filter-out tests/c/daemon/%,$(test_src))
-endif
-test_programs = $(test_src:tests/c/%.c=%)
+# TSan's own thread keeps a child from making namespaces. Of the daemon, only logs have several threads.
+tsan_src := $(filter-out tests/c/daemon/%,$(test_src))
+tsan_src += tests/c/daemon/store/test_ring_threads.c tests/c/daemon/sandboxes/test_log.c
+tsan_programs := $(tsan_src:tests/c/%.c=%)
+test_programs = $(if $(filter tsan,$(FLAVOUR)),$(tsan_programs),$(test_src:tests/c/%.c=%))
 fuzz_src := $(wildcard tests/fuzz/fuzz_*.c)
 
 objects = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
@@ -92,7 +92,7 @@ all: lib ext daemon
 lib: $(OUT)/libcws.a
 ext: $(OUT)/_cwsandbox.so
 daemon: $(OUT)/bin/cwsandboxd $(OUT)/bin/cwsandbox-init
-test-programs: daemon $(test_src:tests/c/%.c=$(OUT)/tests/%)
+test-programs: daemon $(test_programs:%=$(OUT)/tests/%)
 fuzz-programs: $(fuzz_src:tests/fuzz/%.c=$(OUT)/fuzz/%)
 
 $(OUT)/libcws.a: $(call objects,$(core_src))
@@ -218,7 +218,7 @@ without_aslr = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 tsan:
 	+@$(MAKE) --no-print-directory FLAVOUR=tsan test-programs fuzz-programs
 	@TSAN_OPTIONS="suppressions=$(CURDIR)/tools/tsan.supp:halt_on_error=1:second_deadlock_stack=1" \
-		$(without_aslr) tools/run_c_tests.sh $(BUILD)/tsan $(filter-out daemon/%,$(test_programs))
+		$(without_aslr) tools/run_c_tests.sh $(BUILD)/tsan $(tsan_programs)
 
 # From an empty folder: nothing but the installed package can be imported. tests/native counts what is left behind, so
 # it has a process of its own. No test at all is fine (5) when some were asked for.

@@ -49,7 +49,7 @@ static void end_work(struct cwsd_log *log)
 static void run_append(uv_work_t *work)
 {
     struct cwsd_log *log = cws_container_of(work, struct cwsd_log, work);
-    log->disk_fails = !cwsd_ring_append(&log->ring, log->record, log->record_us);
+    log->appended = cwsd_ring_append(&log->ring, log->record, log->record_us);
 }
 
 static void on_appended(uv_work_t *work, int status)
@@ -57,6 +57,7 @@ static void on_appended(uv_work_t *work, int status)
     struct cwsd_log *log = cws_container_of(work, struct cwsd_log, work);
     (void)status;
     end_work(log);
+    log->disk_fails = !log->appended;
     cws_free(log->record);
     log->record = NULL;
     cwsd_log_ref(log);

@@ -30,6 +30,7 @@ struct cwsd_log {
     bool working;
     struct cwsd_ring_record *record; /* being appended */
     uint64_t record_us;
+    bool appended; /* how that went; the other thread's until its work is done */
 };
 
 /* Told whenever there is more to read, and once the log has ended. */

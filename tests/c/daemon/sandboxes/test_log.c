@@ -31,7 +31,9 @@ enum cws_status cwsd_ring_init(struct cwsd_ring *ring, const char *path, uint64_
 void cwsd_ring_done(struct cwsd_ring *ring)
 {
     (void)ring;
+    pthread_mutex_lock(&disk.lock);
     disk.removed = true;
+    pthread_mutex_unlock(&disk.lock);
 }
 
 void cwsd_ring_forget(struct cwsd_ring *ring)
@@ -84,6 +86,22 @@ static unsigned appends_waiting(void)
     return waiting;
 }
 
+static size_t stored(void)
+{
+    pthread_mutex_lock(&disk.lock);
+    size_t len = disk.len;
+    pthread_mutex_unlock(&disk.lock);
+    return len;
+}
+
+static bool is_removed(void)
+{
+    pthread_mutex_lock(&disk.lock);
+    bool removed = disk.removed;
+    pthread_mutex_unlock(&disk.lock);
+    return removed;
+}
+
 /* ---- one log per test ------------------------------------------------------------------------ */
 
 struct world {
@@ -92,12 +110,15 @@ struct world {
     struct cwsd_log *log;
     struct cwsd_log_listener listener;
     unsigned told;
-    int fd; /* where the command writes */
+    bool failed; /* as told */
+    int fd;      /* where the command writes */
 };
 
 static void on_grown(struct cwsd_log_listener *listener)
 {
-    cws_container_of(listener, struct world, listener)->told++;
+    struct world *w = cws_container_of(listener, struct world, listener);
+    w->told++;
+    w->failed = w->log->disk_fails;
 }
 
 static int set_up(void **state)
@@ -161,7 +182,7 @@ static void what_is_written_is_stored(void **state)
     struct world *w = *state;
     assert_int_equal(write(w->fd, "one\n", 4), 4);
     assert_int_equal(cwsd_log_written(w->log), 4);
-    while (disk.len < 4 || !w->told)
+    while (stored() < 4 || !w->told)
         pump(w->loop);
     assert_int_equal(write(w->fd, "two\n", 4), 4);
     assert_int_equal(cwsd_log_written(w->log), 8);
@@ -204,7 +225,7 @@ static void a_slow_disk_holds_up_only_the_command(void **state)
     assert_int_equal(disk.appends, 1);
     assert_int_equal(w->told, 0);
     hold_disk(false);
-    while (cwsd_log_written(w->log) > disk.len)
+    while (cwsd_log_written(w->log) > stored())
         pump(w->loop);
     assert_int_equal(disk.len, written);
 }
@@ -263,7 +284,7 @@ static void without_memory_output_is_lost_and_the_command_goes_on(void **state)
         pump(w->loop);
     cws_alloc_fail_at(0);
     assert_int_equal(write(w->fd, "two\n", 4), 4);
-    while (disk.len < 4)
+    while (stored() < 4)
         pump(w->loop);
     assert_memory_equal(disk.text, "two\n", 4);
 }
@@ -285,7 +306,7 @@ static void a_log_that_is_let_go_goes_when_its_pipe_does(void **state)
     cwsd_log_leave(w->log, &w->listener);
     cwsd_log_unref(w->log);
     close(w->fd);
-    while (!disk.removed)
+    while (!is_removed())
         pump(w->loop);
     struct cws_error err;
     disk.len = 0;

@@ -2,7 +2,6 @@
 #include "support/daemon_help.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -344,67 +343,6 @@ static void a_directory_that_is_gone_loses_all(void **state)
     assert_int_equal(check_kept(w), 100);
 }
 
-/* ---- one writes while others read ------------------------------------------------------------ */
-
-static void *read_on(void *arg)
-{
-    struct world *w = arg;
-    uint64_t *memory = malloc(CWSD_RING_LEAST);
-    uint8_t *bytes = (uint8_t *)memory;
-    struct cwsd_ring_place place = {0};
-    struct cws_error err;
-    size_t len, size, seen = 0;
-    while (seen < 20u << 20) {
-        const struct cwsd_ring_record *record;
-        err.status = CWS_OK;
-        enum cws_status status =
-            cwsd_ring_read(&w->ring, place.at, bytes, CWSD_RING_LEAST, &len, &err);
-        if (status == CWS_CLOSED && !cwsd_ring_oldest(&w->ring, &place))
-            break;
-        if (status == CWS_OK && len == 0 && place.offset >= 30u << 20)
-            break;
-        for (size_t done = 0; status == CWS_OK && done < len; done += size) {
-            record = cwsd_ring_parse(bytes + done, len - done, &size, &err);
-            if (!record)
-                break;
-            for (size_t i = 0; i < record->len; i++)
-                if (record->data[i] != byte_at(place.offset + i))
-                    return (void *)"wrong";
-            place.offset += record->len;
-            place.at += size;
-            seen += record->len;
-        }
-        if (err.status == CWS_PROTOCOL)
-            return (void *)"damaged";
-    }
-    free(memory);
-    return NULL;
-}
-
-static void readers_see_whole_records(void **state)
-{
-    struct world *w = *state;
-    pthread_t threads[3];
-    struct cwsd_ring_record *record = malloc(CWSD_RING_LEAST);
-    void *fault;
-    open_ring(w, 4 * CWSD_RING_LEAST);
-    for (size_t i = 0; i < CWS_ARRAY_LEN(threads); i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, read_on, w), 0);
-    for (size_t offset = 0; offset < 30u << 20;) {
-        record->len = (uint32_t)some_size(w);
-        for (size_t i = 0; i < record->len; i++)
-            record->data[i] = byte_at(offset + i);
-        assert_true(cwsd_ring_append(&w->ring, record, ++w->now_us));
-        offset += record->len;
-    }
-    for (size_t i = 0; i < CWS_ARRAY_LEN(threads); i++) {
-        assert_int_equal(pthread_join(threads[i], &fault), 0);
-        if (fault)
-            fail_msg("%s", (const char *)fault);
-    }
-    free(record);
-}
-
 int main(void)
 {
 #define RING_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -422,7 +360,6 @@ int main(void)
         RING_TEST(what_cannot_be_written_is_lost),
         RING_TEST(after_a_loss_it_begins_anew),
         RING_TEST(a_directory_that_is_gone_loses_all),
-        RING_TEST(readers_see_whole_records),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
