@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cwsandbox import Sandbox
-
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "files.md"
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+SETUP, *EXAMPLES = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
 PRINTED = [
     '{"n": 7}\n',
     "100\n",
@@ -25,7 +24,10 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("number", range(len(PRINTED)))
 def test_they_print_what_they_say(
-    sandbox: Sandbox, number: int, capsys: pytest.CaptureFixture[str]
+    base_url: str, number: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    exec(compile(EXAMPLES[number], str(GUIDE), "exec"), {"sandbox": sandbox})
+    names: dict[str, Any] = {}
+    exec(compile(SETUP, str(GUIDE), "exec"), names)
+    exec(compile(EXAMPLES[number], str(GUIDE), "exec"), names)
+    names["sandbox"].stop().result()
     assert capsys.readouterr().out == PRINTED[number]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cwsandbox import Sandbox, SandboxFailedError
+from cwsandbox import Sandbox
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "logs.md"
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
@@ -31,8 +31,7 @@ def test_there_are_examples() -> None:
 @pytest.mark.parametrize("number", range(len(PRINTED)))
 def test_they_print_what_they_say(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     code = compile(EXAMPLES[number], str(GUIDE), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    names = {"Sandbox": Sandbox, "SandboxFailedError": SandboxFailedError}
-    awaited = eval(code, names)
+    awaited = eval(code, {"Sandbox": Sandbox})
     if inspect.iscoroutine(awaited):
         asyncio.run(awaited)
     assert capsys.readouterr().out == PRINTED[number]
