@@ -435,6 +435,8 @@ enum cws_status cwsd_box_new(struct cws_loop *loop, const struct cwsd_host *host
     box->line.on_end = on_line_end;
     cws_timer_init(&box->timer, on_timer);
     cws_allowance_init(&box->file_ops, loop, CWSD_MAX_FILE_OPS, 0, CWS_NO_DEADLINE);
+    cws_allowance_init(&box->file_bytes, loop, CWSD_MAX_ARRIVING_FILE_BYTES, CWSD_STREAM_HIGH_WATER,
+                       CWSD_FILE_PATIENCE_MS * CWS_NS_PER_MS);
     cwsd_request_init(&box->setup, CWSI_SETUP, CWSI_MAIN);
     cwsd_request_init(&box->main, CWSI_START, CWSI_MAIN);
     cwsd_request_init(&box->term, CWSI_SIGNAL, CWSI_MAIN);

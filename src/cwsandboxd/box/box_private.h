@@ -62,9 +62,10 @@ struct cwsd_box {
     struct cws_timer timer; /* limits the creation, then the grace period, then the lingering */
     struct cwsd_request setup, main, term;
 
-    struct cwsd_box_execs execs;   /* counted by exec.c */
-    struct cws_allowance file_ops; /* one each; see box/file_op.h */
-    struct cwsd_slot *slots;       /* by id; id 0 is the main command's and never has an occupant */
+    struct cwsd_box_execs execs;     /* counted by exec.c */
+    struct cws_allowance file_ops;   /* one each; see box/file_op.h */
+    struct cws_allowance file_bytes; /* of files that are being read */
+    struct cwsd_slot *slots; /* by id; id 0 is the main command's and never has an occupant */
     uint32_t slot_count;
     uint32_t first_free; /* 0: none */
 };

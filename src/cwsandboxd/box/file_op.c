@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "box/pipe.h"
+#include "values/bounds.h"
 
 /* Of one file at a time, so that it cannot keep the loop from the others. */
 #define MOVES_AT_ONCE 16
@@ -16,6 +17,7 @@
 struct cwsd_file_op {
     struct cwsd_box *box;          /* NULL: its turn is over */
     struct cws_claim turn;         /* of the box's file_ops */
+    struct cws_claim share;        /* of the box's file_bytes, while it reads */
     struct cwsd_occupant occupant; /* of the box, once it is attached */
     const struct cwsd_file_op_events *events;
     void *ctx;
@@ -39,7 +41,8 @@ struct cwsd_file_op {
         size_t head_len;
         uint8_t *room; /* where what comes next goes */
         size_t room_len;
-        size_t len; /* of the content so far */
+        size_t len;    /* of the content so far */
+        size_t needed; /* the room that is to be asked for */
     } in;
     struct {
         const uint8_t *content; /* what the pipe has not taken yet */
@@ -70,6 +73,7 @@ static void end_turn(struct cwsd_file_op *op)
     if (op->attached)
         cwsd_box_detach(box, &op->occupant);
     op->busy++;
+    cws_claim_end(&op->share);
     cws_claim_end(&op->turn);
     op->busy--;
 }
@@ -106,6 +110,23 @@ static void finish_if_read(struct cwsd_file_op *op)
     op->events->on_done(op->ctx, op->in.len);
 }
 
+static void on_share(struct cws_claim *claim)
+{
+    struct cwsd_file_op *op = cws_container_of(claim, struct cwsd_file_op, share);
+    op->events->on_need(op->ctx, op->in.needed);
+}
+
+static void on_no_share(struct cws_claim *claim)
+{
+    struct cwsd_file_op *op = cws_container_of(claim, struct cwsd_file_op, share);
+    struct cwsd_file_op_failure failure = {0};
+    cws_error_set(&failure.err, CWS_TOO_LARGE,
+                  "files of %zu MiB are being read in sandbox %s, and have been for %d s",
+                  CWSD_MAX_ARRIVING_FILE_BYTES / CWSD_MIB, op->box->id,
+                  CWSD_FILE_PATIENCE_MS / 1000);
+    fail(op, &failure);
+}
+
 static bool on_started(struct cwsd_occupant *occupant)
 {
     struct cwsd_file_op *op = cws_container_of(occupant, struct cwsd_file_op, occupant);
@@ -137,8 +158,11 @@ static bool on_exited(struct cwsd_occupant *occupant, int wait_status)
     struct cwsd_file_op *op = cws_container_of(occupant, struct cwsd_file_op, occupant);
     if (!op->started || op->exited)
         return false;
+    bool waits = cws_claim_waits(&op->share);
     op->exited = true;
     end_turn(op);
+    if (waits) /* nothing holds up any more what is left in the pipe */
+        on_share(&op->share);
     if (op->freed)
         release_if_done(op);
     else if (!op->told)
@@ -182,7 +206,11 @@ static void need(struct cwsd_file_op *op, uint64_t len)
     size_t most = op->in.max + 1 - op->in.len;
     size_t more = len < MIN_ROOM ? MIN_ROOM : (size_t)len + 1;
     cwsd_watch_for(&op->pipe, 0);
-    op->events->on_need(op->ctx, more < most ? more : most);
+    op->in.needed = more < most ? more : most;
+    if (op->box)
+        cws_claim_more(&op->share, &op->box->file_bytes, op->in.needed);
+    else
+        on_share(&op->share); /* the child has ended: the rest is in the pipe */
 }
 
 static void take_head(struct cwsd_file_op *op, size_t len)
@@ -329,6 +357,8 @@ static struct cwsd_file_op *new_op(bool writes, const char *path,
     op->occupant.events = &occupant_events;
     op->turn.granted = on_turn;
     op->turn.refused = on_no_turn;
+    op->share.granted = on_share;
+    op->share.refused = on_no_share;
     cwsd_request_init(&op->start, writes ? CWSI_WRITE_FILE : CWSI_READ_FILE, 0);
     cwsd_request_init(&op->kill, CWSI_KILL, 0);
     op->start.refused = on_start_refused;
@@ -385,6 +415,9 @@ void cwsd_file_op_free(struct cwsd_file_op *op)
     /* The child sees the end of the pipe. One that writes a file removes what is unfinished then;
      * it is not killed, since it would leave that behind. */
     cwsd_watch_close(&op->pipe, on_pipe_closed);
+    op->busy++;
+    cws_claim_end(&op->share);
+    op->busy--;
     if (op->box && (!op->attached || !cws_list_is_empty(&op->start.node)))
         end_turn(op); /* the init has not heard of it yet */
     else if (op->box && !op->writes)

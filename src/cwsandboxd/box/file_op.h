@@ -15,14 +15,15 @@ struct cwsd_file_op_failure {
      * could not be carried out. */
     int number;
     /* CWS_CLOSED: the box went down. CWS_SYSTEM, CWS_PROTOCOL: its init broke, could not start the
-     * operation, or its child was killed. CWS_TOO_LARGE: the kernel would not pass the pipe on. */
+     * operation, or its child was killed. CWS_TOO_LARGE: the kernel would not pass the pipe
+     * on, or the box's other reads took all the room there is for one box. */
     struct cws_error err;
     uint64_t size; /* CWSI_FILE_TOO_LARGE: what is known of the file's size */
 };
 
 struct cwsd_file_op_events {
-    /* Reading: call cwsd_file_op_give, now or later, with memory for content; for `len` more bytes,
-     * as far as is known. Until then nothing is read. */
+    /* Reading, once the box may be sending so much: call cwsd_file_op_give, now or later, with
+     * memory for content; for `len` more bytes, as far as is known. Until then nothing is read. */
     void (*on_need)(void *ctx, size_t len);
     /* The last event. Reading: `len` bytes of content are in the memory given. */
     void (*on_done)(void *ctx, size_t len);

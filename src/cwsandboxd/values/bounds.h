@@ -64,6 +64,9 @@
  * of at most CWSD_STREAM_HIGH_WATER. One that does not fit in waits for so long. */
 #define CWSD_MAX_UNSENT_FILE_BYTES (256 * CWSD_MIB)
 #define CWSD_FILE_PATIENCE_MS      5000
+/* The same for the contents that one sandbox is still sending: it may stop in the middle, and must
+ * not keep the room from the others. */
+#define CWSD_MAX_ARRIVING_FILE_BYTES (128 * CWSD_MIB)
 
 /* StreamExec: how much output waits for a slow client before the command's pipes are no longer
  * read. */

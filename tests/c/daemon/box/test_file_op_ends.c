@@ -116,6 +116,66 @@ static void test_the_box_ends_before_their_turn(void **state)
     test_free(content);
 }
 
+/* Half of what the box may be sending, and a little more. */
+#define HALF_AND_MORE "68M"
+
+/* Who stops in the middle must not keep the room for contents from other boxes. */
+static void test_what_a_box_sends_at_a_time_is_limited(void **state)
+{
+    struct op_world runs[3];
+    struct box_world world;
+    (void)state;
+    box_open(&world, host);
+    expect_script(&world, "truncate -s " HALF_AND_MORE " /tmp/large; echo small > /tmp/small", 0,
+                  "");
+    for (size_t i = 0; i < CWS_ARRAY_LEN(runs); i++) {
+        op_init(&runs[i], &world);
+        runs[i].hold = true;
+        read_begin(&runs[i], "/tmp/large", CWSD_MAX_FILE_MESSAGE_BYTES);
+    }
+    RUN_UNTIL(&world, runs[0].needs);
+    expect_read(&world, "/tmp/small", "small\n", 6);
+    op_close(&runs[0]); /* makes room for the next */
+    runs[0].op = NULL;
+    RUN_UNTIL(&world, runs[1].needs);
+    RUN_UNTIL(&world, runs[2].failed); /* has waited for too long */
+    assert_int_equal(runs[2].needs, 0);
+    assert_int_equal(runs[2].failure.number, 0);
+    assert_int_equal(runs[2].failure.err.status, CWS_TOO_LARGE);
+    op_close(&runs[1]);
+    op_close(&runs[2]);
+    box_close(&world);
+}
+
+/* Its process is killed while it waits for room. */
+static void test_the_end_of_who_waits_for_room(void **state)
+{
+    struct op_world runs[2];
+    struct box_world world;
+    struct exec_world killer;
+    (void)state;
+    world_open(&world, host);
+    box_start(&world, &(struct cwsd_box_options){.id = "test"}); /* has no process of its own */
+    RUN_UNTIL(&world, world.running);
+    expect_script(&world, "truncate -s " HALF_AND_MORE " /tmp/large", 0, "");
+    for (size_t i = 0; i < CWS_ARRAY_LEN(runs); i++) {
+        op_init(&runs[i], &world);
+        runs[i].hold = true;
+        read_begin(&runs[i], "/tmp/large", CWSD_MAX_FILE_MESSAGE_BYTES);
+    }
+    RUN_UNTIL(&world, runs[0].needs);
+    exec_open_script(&killer, &world, "kill -KILL -1", false);
+    for (size_t i = 0; i < CWS_ARRAY_LEN(runs); i++) {
+        op_wait(&runs[i]);
+        assert_true(runs[i].failed);
+        assert_int_equal(runs[i].failure.err.status, CWS_SYSTEM);
+        op_close(&runs[i]);
+    }
+    exec_wait(&killer);
+    exec_close(&killer);
+    box_close(&world);
+}
+
 /* As the init itself: what commands may not do, it may not, and they cannot look into it. */
 static void test_its_process_is_out_of_reach(void **state)
 {
@@ -219,6 +279,8 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_a_write_that_is_given_up),
     UNIT_TEST(test_more_than_are_carried_out_at_a_time),
     UNIT_TEST(test_the_box_ends_before_their_turn),
+    UNIT_TEST(test_what_a_box_sends_at_a_time_is_limited),
+    UNIT_TEST(test_the_end_of_who_waits_for_room),
     UNIT_TEST(test_its_process_is_out_of_reach),
     UNIT_TEST(test_its_process_is_killed),
     UNIT_TEST(test_the_box_ends),
