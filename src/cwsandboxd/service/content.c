@@ -14,7 +14,6 @@
 
 uint8_t *cwsd_content_reserve(struct cwsd_content *content, size_t len, size_t more)
 {
-    content->len = len;
     if (more > content->room - len || !content->block) {
         struct cws_block *larger = cws_block_new(HEADER + len + more);
         if (!larger)

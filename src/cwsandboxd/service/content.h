@@ -10,7 +10,6 @@
 
 struct cwsd_content {
     struct cws_block *block;
-    size_t len;  /* bytes that are there */
     size_t room; /* bytes that there is memory for */
 };
 
