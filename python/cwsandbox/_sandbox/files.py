@@ -34,8 +34,7 @@ class SandboxFiles(SandboxCreation):
 
         - ``filepath``: a str or a pathlib path. One that is not absolute begins where the container's commands start.
         - ``timeout_seconds``: limit for all of it, the start of the sandbox included. When it is over, the operation
-          fails with ``SandboxRequestTimeoutError``. Default: the request timeout, 300;
-          ``math.inf``: no limit.
+          fails with ``SandboxRequestTimeoutError``. Default: the request timeout, 300; ``math.inf``: no limit.
         - ``container``: the name of the container. Default: the only or primary one.
 
         A file that is too large for one message is read through a command instead, up to 256 MiB; the limit then
@@ -64,10 +63,10 @@ class SandboxFiles(SandboxCreation):
         """Write a whole file, creating the sandbox if need be, and the folders above the file.
 
         - ``filepath``: as for ``read_file()``.
-        - ``timeout_seconds``: as for ``read_file()``.
-        - ``container``: the name of the container. Default: the only or primary one.
         - ``contents``: bytes or any bytes-like object, at most 256 MiB. It must not change until the operation is
           done.
+        - ``timeout_seconds``: as for ``read_file()``.
+        - ``container``: the name of the container. Default: the only or primary one.
 
         The file has either its old content or all of the new one, also when the write fails. Failures are those of
         ``read_file()``. The write goes on when nothing refers to the operation.
@@ -119,10 +118,9 @@ class SandboxFiles(SandboxCreation):
         - ``timeout_seconds``: as for ``read_file()``.
         - ``container``: the name of the container. Default: the only or primary one.
 
-        The reader iterates bytes, with ``for``
-        or ``async for``, at most 64 KiB at a time. It holds no more than 1 MiB of what was not read yet; the rest waits
-        in the sandbox. If the transfer fails, that is raised once, after what has arrived. ``close()``, or dropping the
-        reader, ends the transfer.
+        The reader iterates bytes, with ``for`` or ``async for``, at most 64 KiB at a time. It holds no more than 1 MiB
+        of what was not read yet; the rest waits in the sandbox. If the transfer fails, that is raised once, after what
+        has arrived. ``close()``, or dropping the reader, ends the transfer.
 
         ::
 
@@ -157,11 +155,11 @@ class SandboxFiles(SandboxCreation):
         """Write a file of any size piece by piece, creating the sandbox if need be, and the folders above the file.
 
         - ``filepath``: as for ``read_file()``.
-        - ``timeout_seconds``: as for ``read_file()``.
-        - ``container``: the name of the container. Default: the only or primary one.
         - ``source``: a bytes-like object, an iterable or an async iterable of such. An iterable is advanced on another
           thread, where it may block; an async iterable in the event loop that this is called in, or else in one of the
           package's. It is advanced no faster than the sandbox takes the data.
+        - ``timeout_seconds``: as for ``read_file()``.
+        - ``container``: the name of the container. Default: the only or primary one.
 
         What the source raises is raised by the operation. The file has either its old content or all of the new one.
         Failures are those of ``read_file()``.
