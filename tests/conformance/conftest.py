@@ -6,12 +6,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
+from conformance import protos
+from conformance.file_peer import Shell
 from conformance.grpc_peer import GrpcPeer
 from conformance.h2_peer import H2Peer, Script
 from cwsandbox import Sandbox
-from integration.env import Certs
+from integration.env import Certs, Daemon
 
 FROM_ENVIRONMENT = (
     *("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
@@ -51,6 +54,41 @@ def grpc_peer(make_grpc_peer: Callable[..., GrpcPeer], monkeypatch: pytest.Monke
     peer = make_grpc_peer()
     monkeypatch.setenv("CWSANDBOX_BASE_URL", peer.base_url)
     return peer
+
+
+@pytest.fixture
+def sandbox(grpc_peer: GrpcPeer) -> Iterator[Sandbox]:
+    """A sandbox of this package on that server."""
+    with Sandbox.run() as running:
+        yield running
+
+
+@pytest.fixture
+def shell(grpc_peer: GrpcPeer) -> Shell:
+    """Runs the commands by which the package transfers files there."""
+    return Shell(grpc_peer)
+
+
+@pytest.fixture(scope="module")
+def stub() -> Iterator[Any]:
+    """grpcio's client of a daemon with default options."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cwsd-") as folder,
+        Daemon(Path(folder)) as daemon,
+        grpc.insecure_channel(daemon.base_url) as channel,
+    ):
+        yield protos.stubs().SandboxServiceStub(channel)
+
+
+@pytest.fixture
+def sandbox_id(stub: Any) -> Iterator[str]:
+    """A sandbox of that daemon, which runs."""
+    pb = protos.messages()
+    wanted = pb.Sandbox(spec=pb.SandboxSpec(containers=[pb.Container(name="main", image="any")]))
+    made = stub.CreateSandbox(pb.CreateSandboxRequest(sandbox=wanted))
+    assert made.status.state == pb.STATE_RUNNING
+    yield made.sandbox_id
+    stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=made.sandbox_id, allow_missing=True))
 
 
 @pytest.fixture

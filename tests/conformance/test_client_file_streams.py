@@ -35,17 +35,6 @@ ALL_BYTES = bytes(range(256))
 Status = grpc.StatusCode
 
 
-@pytest.fixture
-def sandbox(grpc_peer: GrpcPeer) -> Iterator[Sandbox]:
-    with Sandbox.run() as running:
-        yield running
-
-
-@pytest.fixture
-def shell(grpc_peer: GrpcPeer) -> Shell:
-    return Shell(grpc_peer)
-
-
 def test_a_stream_of_what_is_there(grpc_peer: GrpcPeer, sandbox: Sandbox, shell: Shell) -> None:
     content = ALL_BYTES * 4096 * 5
     grpc_peer.files["/big"] = content

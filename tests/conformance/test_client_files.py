@@ -6,7 +6,7 @@ import asyncio
 import gc
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
@@ -32,17 +32,6 @@ from cwsandbox import (
 
 ALL_BYTES = bytes(range(256))
 Status = grpc.StatusCode
-
-
-@pytest.fixture
-def sandbox(grpc_peer: GrpcPeer) -> Iterator[Sandbox]:
-    with Sandbox.run() as running:
-        yield running
-
-
-@pytest.fixture
-def shell(grpc_peer: GrpcPeer) -> Shell:
-    return Shell(grpc_peer)
 
 
 # ---- one call ----

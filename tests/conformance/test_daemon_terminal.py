@@ -5,40 +5,19 @@ from __future__ import annotations
 import hashlib
 import queue
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
 from conformance import protos
-from integration.env import Daemon, eventually
+from integration.env import eventually
 
 pb = protos.messages()
 SIGHUP = 1
 LEFT = object()  # half-close without a close frame
-
-
-@pytest.fixture(scope="module")
-def stub() -> Iterator[Any]:
-    with (
-        tempfile.TemporaryDirectory(prefix="cwsd-") as folder,
-        Daemon(Path(folder) / "d") as daemon,
-        grpc.insecure_channel(daemon.base_url) as channel,
-    ):
-        yield protos.stubs().SandboxServiceStub(channel)
-
-
-@pytest.fixture(scope="module")
-def sandbox_id(stub: Any) -> Iterator[str]:
-    container = pb.Container(name="main", image="python:3.11")
-    wanted = pb.Sandbox(spec=pb.SandboxSpec(containers=[container]))
-    sandbox_id = stub.CreateSandbox(pb.CreateSandboxRequest(sandbox=wanted)).sandbox_id
-    yield sandbox_id
-    stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=sandbox_id))
 
 
 class Terminal:

@@ -3,37 +3,12 @@
 from __future__ import annotations
 
 import queue
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import grpc
-import pytest
-
 from conformance import protos
-from integration.env import Daemon, eventually
+from integration.env import eventually
 
 pb = protos.messages()
-
-
-@pytest.fixture(scope="module")
-def stub() -> Iterator[Any]:
-    with (
-        tempfile.TemporaryDirectory(prefix="cwsd-") as name,
-        Daemon(Path(name)) as daemon,
-        grpc.insecure_channel(daemon.base_url) as channel,
-    ):
-        yield protos.stubs().SandboxServiceStub(channel)
-
-
-@pytest.fixture
-def sandbox_id(stub: Any) -> Iterator[str]:
-    wanted = pb.Sandbox(spec=pb.SandboxSpec(containers=[pb.Container(name="main", image="any")]))
-    made = stub.CreateSandbox(pb.CreateSandboxRequest(sandbox=wanted))
-    assert made.status.state == pb.STATE_RUNNING
-    yield made.sandbox_id
-    stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=made.sandbox_id, allow_missing=True))
 
 
 def got(stub: Any, sandbox_id: str) -> Any:
