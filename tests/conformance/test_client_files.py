@@ -29,6 +29,8 @@ from cwsandbox import (
     SandboxResourceExhaustedError,
     SandboxUnavailableError,
 )
+from cwsandbox._lifecycle import files
+from integration.env import eventually
 
 ALL_BYTES = bytes(range(256))
 Status = grpc.StatusCode
@@ -468,6 +470,34 @@ def test_cancelling_ends_a_transfer(grpc_peer: GrpcPeer, sandbox: Sandbox) -> No
     grpc_peer.wait(ended)
     with pytest.raises(CancelledError):
         operation.result()
+
+
+@pytest.mark.parametrize("through_a_command", [False, True])
+def test_a_dropped_write_fails_in_silence(
+    grpc_peer: GrpcPeer, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, through_a_command: bool
+) -> None:
+    """Nobody is left to be told, not even asyncio's log."""
+    begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    async def fail(request: Any, context: Any) -> None:
+        begun.set()
+        while not go_on.is_set():
+            await asyncio.sleep(0.01)
+        ended.set()
+        await grpc_peer.fail(context, Status.UNAVAILABLE)
+
+    grpc_peer.overrides["WriteFile"] = fail
+    if through_a_command:
+        answer(grpc_peer, "WriteFile", Status.RESOURCE_EXHAUSTED, TOO_LARGE)
+        grpc_peer.scripts["/bin/sh"] = lambda call: fail(None, call.context)
+    sandbox.write_file("/dropped", b"1")
+    assert begun.wait(20)
+    gc.collect()
+    go_on.set()
+    assert ended.wait(20)
+    eventually(lambda: len(files._tasks) == 1, "only that which waits for writes is left")
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_a_read_that_is_dropped_is_cancelled(grpc_peer: GrpcPeer, sandbox: Sandbox) -> None:

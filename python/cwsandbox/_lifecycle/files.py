@@ -71,7 +71,10 @@ def _canceller(task: asyncio.Task[Any]) -> Any:
 
 
 async def _outlast(operation: FileOperation[Any]) -> None:
-    await asyncio.wait([asyncio.ensure_future(operation)])
+    ending = asyncio.ensure_future(operation)
+    await asyncio.wait([ending])
+    if not ending.cancelled():
+        ending.exception()  # nobody is left to be told, so asyncio need not log it
 
 
 async def _complete(operation: FileOperation[Any]) -> None:
