@@ -63,6 +63,7 @@ struct cwsd_box {
     struct cwsd_request setup, main, term;
 
     struct cwsd_box_execs execs;     /* counted by exec.c */
+    uint32_t wide_pipes;             /* likewise: commands whose stdin pipe was enlarged */
     struct cws_allowance file_ops;   /* one each; see box/file_op.h */
     struct cws_allowance file_bytes; /* of files that are being read */
     struct cwsd_slot *slots; /* by id; id 0 is the main command's and never has an occupant */

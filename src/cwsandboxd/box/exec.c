@@ -53,7 +53,7 @@ struct cwsd_exec {
     struct output outputs[2]; /* stdout, stderr */
     struct cwsd_watch stdin_watch;
     struct cws_buf stdin_queue;
-    bool stdin_is_wide; /* its pipe was enlarged, or at least tried to be */
+    bool stdin_is_wide; /* its pipe was enlarged, and counts as such until the id is given back */
     bool stdin_ends;
 };
 
@@ -99,6 +99,7 @@ static void give_back_id(struct cwsd_exec *exec)
     cwsd_request_done(&exec->resize);
     cwsd_request_done(&exec->hang_up);
     cws_timer_cancel(exec->loop, &exec->grace);
+    exec->box->wide_pipes -= exec->stdin_is_wide;
     cwsd_box_detach(exec->box, &exec->occupant);
     exec->box = NULL;
 }
@@ -281,13 +282,15 @@ static bool write_some(struct cwsd_exec *exec, const uint8_t *data, size_t len, 
 
 /* Once the pipe has been full. A command that reads quickly then finds enough in it for its whole
  * turn on the CPU, and need not wait every 64 KiB until the daemon has had one. False if it stays
- * as it is: the user may have too much in pipes already. */
+ * as it is: the sandbox, or the user, has too much in pipes already. */
 static bool widen(struct cwsd_exec *exec)
 {
-    if (exec->stdin_is_wide)
+    if (exec->stdin_is_wide || !exec->box || exec->box->wide_pipes >= CWSD_MAX_WIDE_PIPES ||
+        fcntl(exec->stdin_watch.fd, F_SETPIPE_SZ, CWSD_STDIN_PIPE) < 0)
         return false;
     exec->stdin_is_wide = true;
-    return fcntl(exec->stdin_watch.fd, F_SETPIPE_SZ, CWSD_STDIN_PIPE) >= 0;
+    exec->box->wide_pipes++;
+    return true;
 }
 
 static void on_writable(struct cwsd_watch *watch, int events)

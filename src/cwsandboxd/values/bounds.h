@@ -79,3 +79,6 @@
 /* StreamExec: the size of the pipe to a command whose input has filled the usual 64 KiB. It is what
  * Linux allows everybody. */
 #define CWSD_STDIN_PIPE CWSD_MIB
+/* StreamExec: how many such pipes a sandbox may have at a time, one for each transfer of a client.
+ * Root's pipes are not limited by Linux. */
+#define CWSD_MAX_WIDE_PIPES 16

@@ -165,6 +165,36 @@ static void test_much_input_gets_a_larger_pipe(void **state)
     test_free(data);
 }
 
+static void test_large_pipes_are_few(void **state)
+{
+    enum { MOST = 16 };
+    struct box_world world;
+    struct exec_world runs[MOST + 1];
+    uint8_t *data = test_calloc(1, MEGABYTE);
+    (void)state;
+    box_open(&world, host);
+    for (size_t i = 0; i <= MOST; i++) {
+        exec_open_script(&runs[i], &world, "until [ -e /tmp/go ]; do sleep 0.01; done", true);
+        assert_int_equal(cwsd_exec_write(runs[i].exec, data, MEGABYTE), CWS_OK);
+        assert_int_equal(cwsd_exec_stdin_pending(runs[i].exec), i < MOST ? 0 : MEGABYTE - 65536);
+    }
+    /* Those that have ended make room, and what was refused counts for nothing. */
+    expect_script(&world, "touch /tmp/go", 0, "");
+    for (size_t i = 0; i <= MOST; i++) {
+        exec_wait(&runs[i]);
+        exec_close(&runs[i]);
+    }
+    for (size_t i = 0; i <= MOST; i++) {
+        exec_open_script(&runs[i], &world, "exec sleep 1000", true);
+        assert_int_equal(cwsd_exec_write(runs[i].exec, data, MEGABYTE), CWS_OK);
+        assert_int_equal(cwsd_exec_stdin_pending(runs[i].exec), i < MOST ? 0 : MEGABYTE - 65536);
+    }
+    for (size_t i = 0; i <= MOST; i++)
+        exec_close(&runs[i]);
+    box_close(&world);
+    test_free(data);
+}
+
 static void test_back_pressure(void **state)
 {
     enum { SIZE = 4 * MEGABYTE };
@@ -534,6 +564,7 @@ int main(void)
         UNIT_TEST(test_no_words),
         UNIT_TEST(test_megabyte_through_cat),
         UNIT_TEST(test_much_input_gets_a_larger_pipe),
+        UNIT_TEST(test_large_pipes_are_few),
         UNIT_TEST(test_back_pressure),
         UNIT_TEST(test_input_nobody_reads),
         UNIT_TEST(test_without_stdin),
