@@ -181,16 +181,16 @@ class Channel:
 
 @final
 class SandboxCore:
-    """The native side of one sandbox: execs wait until it is known to run, are sent then, and end with it."""
+    """The native side of one sandbox: commands, file operations and logs wait until it runs, and end with it."""
 
     def __init__(self) -> None: ...
     def open(self, channel: Channel, sandbox_id: str) -> None:
-        """The sandbox is known to run: waiting execs are sent, later ones are sent at once."""
+        """The sandbox is known to run: waiting operations are sent, later ones are sent at once."""
     def fail(self, failure: BaseException) -> None:
-        """The sandbox is not, or no longer, known to run: waiting execs fail with ``failure``; later ones wait
+        """The sandbox is not, or no longer, known to run: waiting operations fail with ``failure``; later ones wait
         again."""
     def close(self, failure: BaseException) -> None:
-        """The sandbox was stopped: waiting and running execs end with ``failure`` (running ones keep their partial
+        """The sandbox was stopped: waiting and running operations end with ``failure`` (running ones keep their partial
         output); later ones fail at once."""
     @property
     def is_open(self) -> bool: ...

@@ -16,7 +16,8 @@ struct py_sandbox {
     struct py_state *state;
     struct cws_sandbox *core; /* made at first use, so that a handle not used yet survives fork() */
     unsigned generation;      /* of `core` */
-    PyObject *failures;   /* shared with the execs of now: fail() fills it and starts a new one */
+    PyObject
+        *failures; /* shared with the operations of now: fail() fills it and starts a new one */
     PyObject *closed_by;  /* close()'s exception: closed for good */
     Py_ssize_t write_max; /* Python's: content up to this size is sent in one message */
     PyObject *id;         /* open()'s; NULL before */
@@ -138,7 +139,7 @@ static PyObject *sandbox_fail(PyObject *object, PyObject *failure)
         Py_DECREF(fresh);
         return NULL;
     }
-    /* Stores the exception before it ends the execs, so that whoever is woken finds it. */
+    /* Stores the exception before it ends the operations, so that whoever is woken finds it. */
     PyObject *told = self->failures;
     self->failures = fresh;
     self->is_open = false;
@@ -418,14 +419,15 @@ static PyObject *sandbox_stream_logs(PyObject *object, PyObject *const *args, Py
 static PyMethodDef sandbox_methods[] = {
     {"open", (PyCFunction)(void (*)(void))sandbox_open, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("open($self, channel, sandbox_id)\n--\n\n"
-               "Known to run: execs that wait are sent, later ones go out at once.")},
+               "Known to run: operations that wait are sent, later ones go out at once.")},
     {"fail", sandbox_fail, METH_O,
      PyDoc_STR("fail($self, failure)\n--\n\n"
-               "Not known to run, or not any more: execs that wait fail with `failure`; later "
-               "ones wait again.")},
+               "Not known to run, or not any more: operations that wait fail with `failure`; "
+               "later ones wait again.")},
     {"close", sandbox_close, METH_O,
-     PyDoc_STR("close($self, failure)\n--\n\n"
-               "Stopped: execs that wait or run end with `failure`; later ones fail at once.")},
+     PyDoc_STR(
+         "close($self, failure)\n--\n\n"
+         "Stopped: operations that wait or run end with `failure`; later ones fail at once.")},
     {"exec", (PyCFunction)(void (*)(void))sandbox_exec, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR(
          "exec($self, command, stdin=False, check=False, timeout=None, container='', cwd=None, "
@@ -464,10 +466,9 @@ static PyMemberDef sandbox_members[] = {
 };
 
 static PyType_Slot sandbox_slots[] = {
-    {Py_tp_doc,
-     (void *)PyDoc_STR(
-         "The native side of one sandbox: lets execs wait until it is known to run, then sends\n"
-         "them, and ends them with it.")},
+    {Py_tp_doc, (void *)PyDoc_STR("The native side of one sandbox: lets commands, file operations "
+                                  "and logs wait until it is\n"
+                                  "known to run, then sends them, and ends them with it.")},
     {Py_tp_new, sandbox_new},
     {Py_tp_methods, sandbox_methods},
     {Py_tp_getset, sandbox_getset},

@@ -1,6 +1,6 @@
 /*
- * A tenant of a sandbox waits for the sandbox to run, is sent to it, and ends with it. A command is
- * a tenant, with a terminal or without, and so is a log.
+ * A tenant of a sandbox waits for the sandbox to run, is sent to it, and ends with it. Tenants are
+ * commands, with a terminal or without, file operations, and logs.
  *
  *   cws_sandbox_admit → waiting → sent → gone
  *

@@ -1,10 +1,11 @@
 /*
  * StreamExec: one command with its output as it comes and its input as it is sent.
  *
- *   client:  init · (stdin)* · close? · half-close
+ *   client:  init · (stdin | resize)* · close? · half-close
  *   server:  ready · (output)* · exit · status OK
  *
- * A failure before or instead of the exit is a gRPC status. The start is put off to the end of the
+ * With a terminal, a half-close without `close` before hangs up; resize is for terminals only. A
+ * failure before or instead of the exit is a gRPC status. The start is put off to the end of the
  * loop's iteration: a client that half-closes right after init wants no input, and its command then
  * gets /dev/null instead of a pipe.
  */
