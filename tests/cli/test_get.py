@@ -113,3 +113,11 @@ def test_an_id_is_not_suggested_in_its_own_place(program: Program) -> None:
     ended = program.run("delete", sandbox_id)
     assert_one_line_error(ended, sandbox_id, "has been stopped or deleted already")
     assert b"Did you mean" not in ended.stderr
+
+
+@pytest.mark.parametrize("words", [("get", "sb-1"), ("exec", "sb-1", "true"), ("stop", "sb-1")])
+def test_an_unknown_id_where_each_command_has_a_daemon_of_its_own(
+    program: Program, words: tuple[str, ...]
+) -> None:
+    ended = program.run(*words, CWSANDBOX_BASE_URL="local")
+    assert_one_line_error(ended, "sb-1", "CWSANDBOX_BASE_URL is 'local'", "`cwsandbox local")

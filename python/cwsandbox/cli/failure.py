@@ -51,6 +51,9 @@ def failure_of(error: Exception) -> Failure:
 
 def _hint(error: Exception, said: str) -> str:
     if isinstance(error, SandboxNotFoundError):
+        if endpoint.base_url(None) == endpoint.LOCAL:
+            why = "CWSANDBOX_BASE_URL is 'local': this command had a daemon of its own"
+            return f"{why}; `cwsandbox local -- COMMAND` has one for several"
         return _nearest(error.sandbox_id)
     if isinstance(error, CWSandboxAuthenticationError):
         if "CWSANDBOX_API_KEY" in said:
