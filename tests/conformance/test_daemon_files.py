@@ -422,6 +422,42 @@ def test_no_process_is_left(make: Callable[..., Box]) -> None:
     eventually(lambda: box.run(script) == "1\n", "every child of the init has ended")
 
 
+# Lets the children of the init that read files go on a little now and then, and says after some rounds of that that all
+# of them have begun.
+SLOW_DOWN = """
+import os, signal, time
+def tell(number):
+    for name in os.listdir("/proc"):
+        if name.isdigit() and name != "1" and open(f"/proc/{name}/stat").read().split()[1] == "(cwsandbox-init)":
+            os.kill(int(name), number)
+for i in range(40):
+    tell(signal.SIGCONT)
+    tell(signal.SIGSTOP)
+    time.sleep(0.01)
+    if i == 20: print("begun", flush=True)
+time.sleep(100)
+"""
+
+
+def test_the_sandbox_ends_under_files_that_wait_for_room(
+    make: Callable[..., Box], box: Box, daemon: Daemon
+) -> None:
+    for _ in range(3):
+        victim = make()
+        victim.run("truncate -s 99M /tmp/large")
+        request = pb.ReadFileRequest(sandbox_id=victim.id, path="/tmp/large")
+        init = pb.ExecStreamInit(sandbox_id=victim.id, command=["python3", "-c", SLOW_DOWN])
+        slow = victim.stub.StreamExec(iter([pb.ExecStreamRequest(init=init)]))
+        next(slow)
+        calls = [victim.stub.ReadFile.future(request) for _ in range(12)]
+        assert any(frame.output.data == b"begun\n" for frame in slow)
+        victim.stub.DeleteSandbox(
+            pb.DeleteSandboxRequest(sandbox_id=victim.id, grace_period_seconds=0)
+        )
+        assert any(call.code() == grpc.StatusCode.FAILED_PRECONDITION for call in calls)
+        assert box.run("echo on") == "on\n"
+
+
 # ---- clients that do not read ----------------------------------------------------------------------------------------
 
 UNSENT = 256 * MIB  # of all contents together

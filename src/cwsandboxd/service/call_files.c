@@ -27,11 +27,13 @@ static void free_task(struct file_call *call)
     call->task = NULL;
 }
 
-/* Ends the call, and may free it. */
+/* Ends the call, and may free it. Its room goes at once: others may be granted theirs before the
+ * call is closed, and it must not be among them. */
 static void fail(struct file_call *call, const struct cwsd_fault *fault)
 {
     free_task(call);
     cwsd_content_done(&call->content);
+    cws_claim_end(&call->claim);
     cwsd_unary_fail(&call->unary, fault);
 }
 
