@@ -211,9 +211,9 @@ static void on_lost(struct cwsd_occupant *occupant, const struct cws_error *err)
     exec->lost = true;
     exec->failure = *err;
     close_stdin(exec);
+    /* Without a start, too, the pipes have an end to be read. */
     if (!exec->started && !exec->freed)
-        cwsd_exec_pause(exec,
-                        exec->paused); /* to the end, which a command that never ran has too */
+        cwsd_exec_pause(exec, exec->paused);
     finish_or_release(exec);
 }
 
