@@ -365,7 +365,7 @@ class SandboxCreation(SandboxProperties):
             return self._driver
 
     def _core_for_operations(self) -> SandboxCore:
-        """Where commands and file operations begin. Once the sandbox has stopped, they are refused there at once."""
+        """Where operations begin. Once the sandbox has stopped, they are refused there at once."""
         return self._core if self._handle.state.takes_commands else self._refusing_core()
 
     def _serve(self, core: SandboxCore) -> None:

@@ -327,7 +327,8 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
         words = words_of(command)
         timeout = _check.time_limit(timeout_seconds, self._connection.request_timeout)
         kept = None if max_output_bytes is None else limit(max_output_bytes, capture_output)
-        core = self._core_for_operations()
+        # _core_for_operations(), written out: each call here costs 500 instructions for every command.
+        core = self._core if self._handle.state.takes_commands else self._refusing_core()
         process = core.exec(  # by position: names would cost as much as the rest of this
             words,
             stdin if stdin is False or stdin is True else wants_stdin(stdin),
@@ -339,7 +340,8 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
             capture_output,
             kept,
         )
-        self._serve(core)
+        if not core.is_open:
+            self._serve(core)
         return process
 
     @property
