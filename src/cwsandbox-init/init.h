@@ -86,3 +86,10 @@ bool terminal_holds_end(uint32_t id, int status);
 /* A child has ended that is no command. True: it was the relay of command *out_id, which is below
  * `ids`, and the command's end can be reported now. */
 bool terminal_relay_ended(int pid, uint32_t ids, uint32_t *out_id, int *out_status);
+
+/* usage.c: what the processes in /proc, which must be the sandbox's own, use and have used. */
+void usage_measure(struct cwsi_usage *out);
+/* stat.c: adds what a process's /proc/PID/stat and statm say, `len` bytes. What is no such text
+ * adds nothing. */
+void stat_add(const char *text, size_t len, struct cwsi_usage *sum);
+void stat_add_memory(const char *text, size_t len, struct cwsi_usage *sum);

@@ -349,6 +349,15 @@ static void handle_terminal(const struct cwsi_request *request)
         terminal_hang_up(request->id);
 }
 
+static void report_usage(void)
+{
+    struct cwsi_report packet = {.op = CWSI_USED, .id = CWSI_MAIN};
+    if (!init.container)
+        die("the usage of processes that are not told from others");
+    usage_measure(&packet.usage);
+    send_report(&packet);
+}
+
 static void take_pipes(struct received *received)
 {
     if (received->request.size || received->fd_count == 0)
@@ -383,6 +392,9 @@ static void handle(void)
         break;
     case CWSI_DRAIN:
         take_pipes(&received);
+        break;
+    case CWSI_USAGE:
+        report_usage();
         break;
     case CWSI_RESIZE:
     case CWSI_HANG_UP:

@@ -49,6 +49,7 @@ enum cwsi_op {
     CWSI_WRITE_FILE, /* The same with CWSI_STDIN and the read end of a pipe, from which the content
                       * comes. If it ends early, the file is left as it was */
     CWSI_RESIZE,     /* the terminal of command `id` gets the size `value`; ignored without one */
+    CWSI_USAGE,      /* of the sandbox. Report: USED. Only with CWSI_CONTAINER */
     CWSI_HANG_UP, /* ends the terminal of command `id`: the kernel sends SIGHUP to its first process
                    * and to those in the foreground. What they write is lost. Ignored without one */
 };
@@ -96,6 +97,13 @@ enum cwsi_report_op {
     CWSI_FAILED, /* SETUP (`detail` is the step's op) or START of `id` failed; `value` is an errno.
                   * For the main command also when it cannot be executed, or idle where it was asked
                   * to */
+    CWSI_USED,   /* USAGE: `usage` */
+};
+
+/* Of all processes of a sandbox, those that have ended and were waited for among them. */
+struct cwsi_usage {
+    uint64_t ticks; /* of processor time, as sysconf(_SC_CLK_TCK) counts them */
+    uint64_t pages; /* of memory, but for what files and shared memory hold */
 };
 
 struct cwsi_report {
@@ -103,7 +111,10 @@ struct cwsi_report {
     uint32_t id;
     int32_t value;
     uint32_t detail;
-    char path[112]; /* FAILED: the path concerned; always terminated */
+    union {
+        char path[112];          /* FAILED: the path concerned; always terminated */
+        struct cwsi_usage usage; /* USED */
+    };
 };
 
 /*

@@ -19,7 +19,7 @@ from cli.program import PATH, Program, assert_one_line_error
 from cli.typist import Typist
 from cwsandbox import Sandbox, SandboxStatus
 from cwsandbox.cli.top import age
-from integration.env import Daemon
+from integration.env import Daemon, eventually
 
 Invoke = Callable[..., Result]
 
@@ -118,6 +118,22 @@ def test_no_daemon_there(program: Program) -> None:
 def person(base_url: str, sandbox_id: str) -> Iterator[Typist]:
     with Typist([PATH, "top", "-n", "0.1"], TERM="xterm-256color", NO_COLOR="1") as typist:
         yield typist
+
+
+def test_what_the_daemon_tells(program: Program, base_url: str, sandbox_id: str) -> None:
+    def told() -> dict[str, Any]:
+        done = program.run("top", "-o", "json")
+        [row] = [row for row in json.loads(done.stdout) if row["sandbox_id"] == sandbox_id]
+        return dict(row)
+
+    before = told()
+    assert program.run("exec", sandbox_id, "true").returncode == 0
+    after = told()
+    assert after["running_execs"] == 0
+    assert after["started_execs"] == before["started_execs"] + 1
+    # An answer does not wait for ever, so one may come without it.
+    eventually(lambda: told()["memory_mb"] is not None, "the daemon tells the memory")
+    eventually(lambda: told()["cpu_millicores"] is not None, "the daemon tells the processor time")
 
 
 def test_it_goes_on_looking(person: Typist, sandbox_id: str) -> None:

@@ -1,4 +1,4 @@
-"""What the daemon tells of the commands in its sandboxes, seen by grpcio."""
+"""What the daemon tells of the commands in its sandboxes, and what they use, seen by grpcio."""
 
 from __future__ import annotations
 
@@ -63,4 +63,69 @@ def test_nothing_is_told_of_a_sandbox_that_has_ended(stub: Any, sandbox_id: str)
     running = Running(stub, sandbox_id, "cat")
     stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=sandbox_id))
     assert execs(got(stub, sandbox_id)) is None
+    assert not got(stub, sandbox_id).HasField("resource_usage")
     running.call.cancel()
+
+
+def cpu(stub: Any, sandbox_id: str) -> int:
+    return int(got(stub, sandbox_id).resource_usage.cpu_millicores)
+
+
+def memory(stub: Any, sandbox_id: str) -> int:
+    return int(got(stub, sandbox_id).resource_usage.memory_mb)
+
+
+def is_told(status: Any) -> bool:
+    return bool(status.HasField("resource_usage"))
+
+
+def test_an_idle_sandbox(stub: Any, sandbox_id: str) -> None:
+    # An answer does not wait for ever, so one may come without it.
+    eventually(lambda: is_told(got(stub, sandbox_id)), "Get tells it")
+    usage = got(stub, sandbox_id).resource_usage
+    assert (usage.memory_mb < 10, usage.gpu_count) == (True, 0)
+
+    def listed() -> list[bool]:
+        return [is_told(s.status) for s in stub.ListSandboxes(pb.ListSandboxesRequest()).sandboxes]
+
+    eventually(lambda: all(listed()), "List tells it")
+
+
+def test_a_busy_loop_shows(stub: Any, sandbox_id: str) -> None:
+    running = Running(stub, sandbox_id, "sh", "-c", "while :; do :; done")
+    eventually(lambda: cpu(stub, sandbox_id) > 100, "the loop shows")
+    running.call.cancel()
+    eventually(lambda: execs(got(stub, sandbox_id)) == (0, 1), "it has ended")
+    eventually(lambda: cpu(stub, sandbox_id) < 10, "nothing runs any more")
+
+
+def test_processes_that_have_ended_show(stub: Any, sandbox_id: str) -> None:
+    script = "for i in $(seq 30); do sh -c 'i=0; while [ $i -lt 10000 ]; do i=$((i+1)); done'; done"
+    assert cpu(stub, sandbox_id) < 100
+    stub.Exec(pb.ExecRequest(sandbox_id=sandbox_id, command=["sh", "-c", script]))
+    eventually(lambda: cpu(stub, sandbox_id) > 5, "what has ended shows")
+
+
+def test_an_allocation_shows(stub: Any, sandbox_id: str) -> None:
+    script = "x=$(head -c 60000000 /dev/zero | tr '\\0' x); cat"
+    running = Running(stub, sandbox_id, "sh", "-c", script)
+    eventually(lambda: memory(stub, sandbox_id) >= 60, "the allocation shows")
+    assert running.end() == 0
+    eventually(lambda: memory(stub, sandbox_id) < 10, "it is gone")
+
+
+def test_a_sandbox_that_hardly_answers_delays_nobody(stub: Any, sandbox_id: str) -> None:
+    """Its init has hundreds of processes to look at, and orphans to reap without end."""
+    script = "for i in $(seq 400); do sleep 1000 & done; while :; do (true & ) ; done"
+    running = Running(stub, sandbox_id, "sh", "-c", script)
+    for _ in range(30):
+        assert stub.ListSandboxes(pb.ListSandboxesRequest(), timeout=30).sandboxes
+    running.call.cancel()
+
+
+def test_many_clients_look_and_some_go(stub: Any, sandbox_id: str) -> None:
+    looks = [stub.ListSandboxes.future(pb.ListSandboxesRequest()) for _ in range(50)]
+    for look in looks[::2]:
+        look.cancel()
+    for look in looks[1::2]:
+        assert look.result(timeout=30).sandboxes

@@ -30,6 +30,7 @@ static void release(struct cwsd_box *box)
     cwsd_request_done(&box->setup);
     cwsd_request_done(&box->main);
     cwsd_request_done(&box->term);
+    cwsd_request_done(&box->usage);
     if (box->stderr_fd >= 0)
         close(box->stderr_fd);
     cwsd_users_give_back(box->host->users, box->user);
@@ -286,6 +287,16 @@ static bool on_command_report(struct cwsd_box *box, const struct cwsi_report *re
                                       : occupant->events->exited(occupant, report->value);
 }
 
+static bool on_used(struct cwsd_box *box, const struct cwsi_report *report)
+{
+    if (!box->usage_asked)
+        return false;
+    box->usage_asked = false;
+    if (box->state == CWSD_BOX_RUNNING)
+        box->events->on_usage(box->ctx, &report->usage);
+    return true;
+}
+
 static bool take_report(struct cwsd_box *box, const struct cwsi_report *report, int fd)
 {
     switch (report->op) {
@@ -295,6 +306,8 @@ static bool take_report(struct cwsd_box *box, const struct cwsi_report *report, 
         return on_ready(box);
     case CWSI_FAILED:
         return on_failed(box, report);
+    case CWSI_USED:
+        return on_used(box, report);
     case CWSI_STARTED:
         return report->id == CWSI_MAIN ? on_main_started(box) : on_command_report(box, report);
     default:
@@ -440,6 +453,7 @@ enum cws_status cwsd_box_new(struct cws_loop *loop, const struct cwsd_host *host
     cwsd_request_init(&box->setup, CWSI_SETUP, CWSI_MAIN);
     cwsd_request_init(&box->main, CWSI_START, CWSI_MAIN);
     cwsd_request_init(&box->term, CWSI_SIGNAL, CWSI_MAIN);
+    cwsd_request_init(&box->usage, CWSI_USAGE, CWSI_MAIN);
     box->setup.refused = on_setup_refused;
     box->main.refused = on_main_refused;
     enum cws_status status = CWS_OK;
@@ -480,6 +494,16 @@ void cwsd_box_stop(struct cwsd_box *box, uint64_t grace_ms)
         box->term.packet.value = SIGTERM;
         cwsd_line_send(&box->line, &box->term);
     }
+}
+
+bool cwsd_box_ask_usage(struct cwsd_box *box)
+{
+    if (box->state != CWSD_BOX_RUNNING || box->killed || box->usage_asked ||
+        box->host->isolation == CWSD_ISOLATION_NONE)
+        return false;
+    box->usage_asked = true;
+    cwsd_line_send(&box->line, &box->usage);
+    return true;
 }
 
 struct cwsd_box_execs cwsd_box_execs(const struct cwsd_box *box)

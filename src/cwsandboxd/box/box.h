@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/status.h"
 #include "box/string_list.h"
+#include "cwsandbox-init/protocol.h"
 #include "io/loop.h"
 
 struct cwsd_box;
@@ -48,6 +49,8 @@ struct cwsd_box_events {
      * + N for signal N. Execs end with it; what they wrote still arrives, perhaps after on_gone.
      * The container is going down, and on_gone follows. */
     void (*on_exited)(void *ctx, int exit_code);
+    /* The answer to cwsd_box_ask_usage. */
+    void (*on_usage)(void *ctx, const struct cwsi_usage *usage);
     /* The last event: nothing of the box is left on the host. `err` is not NULL if the box never
      * ran or broke; its text names the layer (bubblewrap, user namespaces, the command).
      * CWS_INVALID: the main command cannot be executed. CWS_CANCELLED: the box was stopped before
@@ -68,6 +71,11 @@ enum cws_status cwsd_box_new(struct cws_loop *loop, const struct cwsd_host *host
 void cwsd_box_stop(struct cwsd_box *box, uint64_t grace_ms);
 
 struct cwsd_box_execs cwsd_box_execs(const struct cwsd_box *box);
+
+/* Asks what the box's processes use. True: on_usage follows, unless the box ends before. That takes
+ * the box's own processes as long as they let it. False: the box does not run, it is being asked
+ * already, or its isolation does not tell its processes from others. */
+bool cwsd_box_ask_usage(struct cwsd_box *box);
 
 /* Only after on_gone. NULL is allowed. */
 void cwsd_box_free(struct cwsd_box *box);

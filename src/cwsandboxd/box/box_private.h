@@ -60,7 +60,8 @@ struct cwsd_box {
     struct cwsd_watch init; /* its pidfd: readable when every process of the box is gone */
     int stderr_fd;          /* reads bubblewrap's error messages; -1: no longer needed */
     struct cws_timer timer; /* limits the creation, then the grace period, then the lingering */
-    struct cwsd_request setup, main, term;
+    struct cwsd_request setup, main, term, usage;
+    bool usage_asked; /* its report is due */
 
     struct cwsd_box_execs execs;     /* counted by exec.c */
     uint32_t wide_pipes;             /* likewise: commands whose stdin pipe was enlarged */

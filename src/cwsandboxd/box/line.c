@@ -138,7 +138,7 @@ static bool is_sound(const struct cwsi_report *report, ssize_t size, const struc
                      unsigned fd_count)
 {
     return size == sizeof(*report) && !(message->msg_flags & (MSG_TRUNC | MSG_CTRUNC)) &&
-           report->op >= CWSI_HELLO && report->op <= CWSI_FAILED &&
+           report->op >= CWSI_HELLO && report->op <= CWSI_USED &&
            fd_count == (report->op == CWSI_HELLO ? 1 : 0) && report->id < CWSI_MAX_COMMANDS &&
            memchr(report->path, '\0', sizeof(report->path));
 }

@@ -69,7 +69,8 @@ static void on_timeout(struct cws_timer *timer)
 static enum cws_status run_probe(const struct cwsd_host *host, const char *new_file,
                                  struct probe *probe, struct cws_error *err)
 {
-    static const struct cwsd_box_events events = {on_running, on_exited, on_gone};
+    static const struct cwsd_box_events events = {
+        .on_running = on_running, .on_exited = on_exited, .on_gone = on_gone};
     bool overlay = host->isolation == CWSD_ISOLATION_OVERLAY;
     char *argv[] = {(char *)"/bin/sh",
                     (char *)"-c",

@@ -80,13 +80,21 @@ static void on_running(void *ctx)
 {
     struct cwsd_sandbox *sandbox = ctx;
     cwsd_record_running(&sandbox->record, wall_clock());
+    cwsd_usage_init(&sandbox->usage, cws_clock_now_ns());
     tell_waiters(sandbox);
+}
+
+static void on_usage(void *ctx, const struct cwsi_usage *usage)
+{
+    struct cwsd_sandbox *sandbox = ctx;
+    cwsd_usage_note(&sandbox->usage, usage, cws_clock_now_ns());
 }
 
 static void on_exited(void *ctx, int exit_code)
 {
     struct cwsd_sandbox *sandbox = ctx;
     cwsd_record_exited(&sandbox->record, exit_code);
+    cwsd_usage_end(&sandbox->usage);
     tell_waiters(sandbox);
 }
 
@@ -95,6 +103,7 @@ static void on_gone(void *ctx, const struct cws_error *err)
     struct cwsd_sandbox *sandbox = ctx;
     cwsd_record_gone(&sandbox->record, err ? err->text : NULL, wall_clock());
     cws_timer_cancel(sandbox->pool->options.loop, &sandbox->lifetime);
+    cwsd_usage_end(&sandbox->usage);
     tell_waiters(sandbox);
     cwsd_log_end(sandbox->log);
 }
@@ -168,7 +177,7 @@ static void on_lifetime(struct cws_timer *timer)
     cwsd_pool_stop(sandbox, CWSD_CAUSE_LIFETIME, CWSD_LIFETIME_GRACE_S * 1000ull);
 }
 
-static const struct cwsd_box_events box_events = {on_running, on_exited, on_gone};
+static const struct cwsd_box_events box_events = {on_running, on_exited, on_usage, on_gone};
 
 /* ---- the pool ------------------------------------------------------------------------------- */
 
@@ -387,6 +396,7 @@ static struct cwsd_sandbox *make_sandbox(struct cwsd_pool *pool, cwsd_pb_create_
     cwsd_record_init(&sandbox->record, wall_clock());
     cws_timer_init(&sandbox->lifetime, on_lifetime);
     cws_list_init(&sandbox->waiters);
+    cws_list_init(&sandbox->usage.readers);
     cws_list_init(&sandbox->ended.node);
     sandbox->ended.run = end;
     cws_list_init(&sandbox->with_log);

@@ -7,6 +7,7 @@
 #include "box/box.h"
 #include "io/timer.h"
 #include "sandboxes/log.h"
+#include "sandboxes/usage.h"
 #include "store/registry.h"
 #include "values/fault.h"
 
@@ -17,6 +18,7 @@ struct cwsd_sandbox {
     struct cwsd_pool *pool;
     struct cwsd_box *box; /* NULL once finished */
     struct cws_timer lifetime;
+    struct cwsd_usage usage; /* once it runs */
     struct cwsd_log *log;    /* as long as the record */
     struct cws_list waiters; /* of cwsd_waiter.node */
     struct cwsd_log_listener log_changed;

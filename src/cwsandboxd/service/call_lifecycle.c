@@ -1,4 +1,5 @@
-/* GetSandbox, ListSandboxes, DeleteSandbox: all answer at once. */
+/* GetSandbox, ListSandboxes, DeleteSandbox. The first two wait a moment for what the sandboxes in
+ * their answer use. */
 #include "base/alloc.h"
 #include "service/calls.h"
 #include "service/unary.h"
@@ -11,6 +12,9 @@ static void show(struct cwsd_view *view, const struct cwsd_sandbox *sandbox)
     cwsd_view_init(view, &sandbox->record, cwsd_pool_runner_id(sandbox->pool));
     if (sandbox->record.state == CWSD_STATE(RUNNING))
         cwsd_view_add_execs(view, cwsd_box_execs(sandbox->box));
+    if (sandbox->record.state == CWSD_STATE(RUNNING) &&
+        cwsd_usage_is_fresh(&sandbox->usage, cws_clock_now_ns()))
+        cwsd_view_add_usage(view, &sandbox->usage);
 }
 
 bool cwsd_answer_sandbox(struct cwsd_unary *unary, const struct cwsd_sandbox *sandbox)
@@ -20,23 +24,121 @@ bool cwsd_answer_sandbox(struct cwsd_unary *unary, const struct cwsd_sandbox *sa
     return cwsd_unary_answer(unary, &view.sandbox);
 }
 
+/* ---- looking at what sandboxes use ---------------------------------------------------------- */
+
+/* A Get or a List that may have to wait for it. */
+struct look_call {
+    struct cwsd_unary unary;
+    struct cwsd_usage_look look;
+    struct cws_timer timer; /* to ask more of them, then the end of patience */
+    uint64_t until_ns;
+    struct cwsd_usage_reader *readers; /* of those that it waits for, or has waited for */
+    size_t count, asked;
+    void (*answer)(struct look_call *call);
+};
+
+static void stop_looking(struct look_call *call)
+{
+    cws_timer_cancel(cwsd_pool_loop(cwsd_unary_pool(&call->unary)), &call->timer);
+    for (size_t i = 0; i < call->count; i++)
+        cwsd_usage_forget(&call->readers[i]);
+    cws_free(call->readers);
+    call->readers = NULL;
+    call->count = 0;
+}
+
+static void answer_late(struct look_call *call)
+{
+    stop_looking(call);
+    call->answer(call);
+}
+
+static void on_complete(struct cwsd_usage_look *look)
+{
+    answer_late(cws_container_of(look, struct look_call, look));
+}
+
+/* Asks some of them. Answers if everything is known, or may not be waited for. */
+static void go_on(struct look_call *call)
+{
+    struct cws_loop *loop = cwsd_pool_loop(cwsd_unary_pool(&call->unary));
+    uint64_t now_ns = cws_clock_now_ns();
+    for (size_t i = 0; i < CWSD_MAX_ASKED_AT_ONCE && call->asked < call->count; i++)
+        cwsd_usage_ask(&call->readers[call->asked++], now_ns);
+    uint64_t next_ns = call->asked < call->count ? now_ns : call->until_ns;
+    if (call->look.due == 0 || now_ns >= call->until_ns ||
+        cws_timer_set(loop, &call->timer, next_ns) != CWS_OK)
+        answer_late(call);
+}
+
+static void on_timer(struct cws_timer *timer)
+{
+    go_on(cws_container_of(timer, struct look_call, timer));
+}
+
+/* Room for `most` readers; none without memory, and then nothing is waited for. */
+static void start_looking(struct look_call *call, size_t most,
+                          void (*answer)(struct look_call *call))
+{
+    call->look.complete = on_complete;
+    call->answer = answer;
+    call->until_ns = cws_clock_now_ns() + CWSD_USAGE_PATIENCE_NS;
+    call->readers = cws_calloc(most, sizeof(*call->readers));
+    cws_timer_init(&call->timer, on_timer);
+}
+
+static void look_at(struct look_call *call, struct cwsd_sandbox *sandbox)
+{
+    if (call->readers && sandbox->record.state == CWSD_STATE(RUNNING) &&
+        cwsd_usage_join(&sandbox->usage, sandbox->box, cws_clock_now_ns(), &call->look,
+                        &call->readers[call->count]))
+        call->count++;
+}
+
+static void look_closed(struct cwsd_unary *unary)
+{
+    stop_looking(cws_container_of(unary, struct look_call, unary));
+}
+
 /* ---- get ------------------------------------------------------------------------------------ */
+
+static void answer_get(struct look_call *call)
+{
+    const cwsd_pb_get_request *request = call->unary.request;
+    struct cwsd_fault fault = {.code = CWS_GRPC_OK};
+    struct cwsd_sandbox *sandbox =
+        cwsd_pool_find(cwsd_unary_pool(&call->unary), request->sandbox_id, &fault);
+    if (sandbox)
+        cwsd_answer_sandbox(&call->unary, sandbox);
+    else
+        cwsd_unary_fail(&call->unary, &fault);
+}
 
 static bool handle_get(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
 {
+    struct look_call *call = cws_container_of(unary, struct look_call, unary);
     const cwsd_pb_get_request *request = message;
     struct cwsd_sandbox *sandbox =
         cwsd_pool_find(cwsd_unary_pool(unary), request->sandbox_id, fault);
-    return sandbox && cwsd_answer_sandbox(unary, sandbox);
+    if (!sandbox)
+        return false;
+    start_looking(call, 1, answer_get);
+    look_at(call, sandbox);
+    go_on(call);
+    return true;
 }
 
 /* ---- list ----------------------------------------------------------------------------------- */
 
+static struct cwsd_sandbox *sandbox_of(const struct cwsd_record *record)
+{
+    return cws_container_of(record, struct cwsd_sandbox, record);
+}
+
 static bool answer_page(struct cwsd_unary *unary, const struct cwsd_query *query,
                         struct cwsd_view *views, cwsd_pb_sandbox **messages)
 {
-    struct cwsd_pool *pool = cwsd_unary_pool(unary);
-    struct cwsd_registry *registry = cwsd_pool_registry(pool);
+    struct cwsd_registry *registry = cwsd_pool_registry(cwsd_unary_pool(unary));
     cwsd_pb_list_response response = COREWEAVE__SANDBOX__V1__LIST_SANDBOXES_RESPONSE__INIT;
     char token[CWSD_PAGE_TOKEN_SIZE] = "";
     const struct cwsd_record *last = NULL, *next;
@@ -46,7 +148,7 @@ static bool answer_page(struct cwsd_unary *unary, const struct cwsd_query *query
             cwsd_query_token(query, last, token);
             break;
         }
-        show(&views[count], cws_container_of(next, struct cwsd_sandbox, record));
+        show(&views[count], sandbox_of(next));
         messages[count] = &views[count].sandbox;
         bytes += protobuf_c_message_get_packed_size(&messages[count]->base);
         count++;
@@ -58,18 +160,44 @@ static bool answer_page(struct cwsd_unary *unary, const struct cwsd_query *query
     return cwsd_unary_answer(unary, &response);
 }
 
+static void answer_list(struct look_call *call)
+{
+    struct cwsd_unary *unary = &call->unary;
+    struct cwsd_fault fault = {.code = CWS_GRPC_OK};
+    struct cwsd_query query;
+    struct cwsd_view *views = NULL;
+    cwsd_pb_sandbox **messages = NULL;
+    bool answered = cwsd_query_init(&query, unary->request,
+                                    cwsd_pool_runner_id(cwsd_unary_pool(unary)), &fault);
+    if (answered) {
+        views = cws_calloc(query.page_size, sizeof(*views));
+        messages = cws_calloc(query.page_size, sizeof(cwsd_pb_sandbox *));
+        answered = views && messages ? answer_page(unary, &query, views, messages)
+                                     : cwsd_fault_set_memory(&fault);
+    }
+    if (!answered)
+        cwsd_unary_fail(unary, &fault);
+    cws_free(views);
+    cws_free(messages);
+}
+
 static bool handle_list(struct cwsd_unary *unary, void *request, struct cwsd_fault *fault)
 {
+    struct look_call *call = cws_container_of(unary, struct look_call, unary);
+    struct cwsd_registry *registry = cwsd_pool_registry(cwsd_unary_pool(unary));
+    const struct cwsd_record *next = NULL;
     struct cwsd_query query;
     if (!cwsd_query_init(&query, request, cwsd_pool_runner_id(cwsd_unary_pool(unary)), fault))
         return false;
-    struct cwsd_view *views = cws_calloc(query.page_size, sizeof(*views));
-    cwsd_pb_sandbox **messages = cws_calloc(query.page_size, sizeof(cwsd_pb_sandbox *));
-    bool answered = views && messages ? answer_page(unary, &query, views, messages)
-                                      : cwsd_fault_set_memory(fault);
-    cws_free(views);
-    cws_free(messages);
-    return answered;
+    start_looking(call, query.page_size, answer_list);
+    for (size_t i = 0; i < query.page_size; i++) {
+        next = cwsd_query_next(&query, registry, next);
+        if (!next)
+            break;
+        look_at(call, sandbox_of(next));
+    }
+    go_on(call);
+    return true;
 }
 
 /* ---- delete --------------------------------------------------------------------------------- */
@@ -130,8 +258,14 @@ static bool handle_delete(struct cwsd_unary *unary, void *message, struct cwsd_f
 }
 
 const struct cwsd_unary_row cwsd_lifecycle_rows[] = {
-    {.path = CWSD_SANDBOX_SERVICE "GetSandbox", .handle = handle_get},
-    {.path = CWSD_SANDBOX_SERVICE "ListSandboxes", .handle = handle_list},
+    {.path = CWSD_SANDBOX_SERVICE "GetSandbox",
+     .handle = handle_get,
+     .size = sizeof(struct look_call),
+     .closed = look_closed},
+    {.path = CWSD_SANDBOX_SERVICE "ListSandboxes",
+     .handle = handle_list,
+     .size = sizeof(struct look_call),
+     .closed = look_closed},
     {.path = CWSD_SANDBOX_SERVICE "DeleteSandbox", .handle = handle_delete},
     {.path = NULL},
 };

@@ -69,3 +69,11 @@ void cwsd_view_add_execs(struct cwsd_view *view, struct cwsd_box_execs execs)
         COREWEAVE__SANDBOX__V1__SANDBOX_STATUS___STARTED_EXECS_STARTED_EXECS;
     view->status.started_execs = (int64_t)execs.started;
 }
+
+void cwsd_view_add_usage(struct cwsd_view *view, const struct cwsd_usage *usage)
+{
+    coreweave__sandbox__v1__resource_usage__init(&view->usage);
+    view->usage.cpu_millicores = usage->cpu_millicores;
+    view->usage.memory_mb = usage->memory_mb;
+    view->status.resource_usage = &view->usage;
+}

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "box/box.h"
+#include "sandboxes/usage.h"
 #include "store/record.h"
 
 struct cwsd_view {
@@ -10,13 +11,15 @@ struct cwsd_view {
     cwsd_pb_status status;
     cwsd_pb_container_status container;
     cwsd_pb_container_status *containers[1];
+    cwsd_pb_usage usage;
     cwsd_pb_timestamp created, started, ended;
 };
 
 void cwsd_view_init(struct cwsd_view *view, const struct cwsd_record *record,
                     const char *runner_id);
 
-/* Adds the number of commands. */
+/* Adds the number of commands, and what they use. */
 void cwsd_view_add_execs(struct cwsd_view *view, struct cwsd_box_execs execs);
+void cwsd_view_add_usage(struct cwsd_view *view, const struct cwsd_usage *usage);
 
 cwsd_pb_timestamp cwsd_view_timestamp(struct timespec time);

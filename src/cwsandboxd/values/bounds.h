@@ -82,3 +82,6 @@
 /* StreamExec: how many such pipes a sandbox may have at a time, one for each transfer of a client.
  * Root's pipes are not limited by Linux. */
 #define CWSD_MAX_WIDE_PIPES 16
+
+/* Boxes that are asked what they use in one turn of the loop: two milliseconds. */
+#define CWSD_MAX_ASKED_AT_ONCE 64

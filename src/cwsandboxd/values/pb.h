@@ -9,6 +9,7 @@
     X(status, SandboxStatus) \
     X(container, Container) \
     X(container_status, ContainerStatus) \
+    X(usage, ResourceUsage) \
     X(requirements, ResourceRequirements) \
     X(resources, Resources) \
     X(network, NetworkOptions) \

@@ -37,6 +37,8 @@ struct box_world {
     bool running, exited, gone;
     int exit_code;
     struct cws_error err; /* on_gone's */
+    struct cwsi_usage usage;
+    unsigned usages; /* how often it was told */
     unsigned descriptors_before;
 };
 
@@ -143,6 +145,14 @@ static inline void box_on_exited(void *ctx, int exit_code)
     world->exit_code = exit_code;
 }
 
+static inline void box_on_usage(void *ctx, const struct cwsi_usage *usage)
+{
+    struct box_world *world = ctx;
+    assert_true(world->running && !world->gone);
+    world->usage = *usage;
+    world->usages++;
+}
+
 static inline void box_on_gone(void *ctx, const struct cws_error *err)
 {
     struct box_world *world = ctx;
@@ -152,7 +162,8 @@ static inline void box_on_gone(void *ctx, const struct cws_error *err)
         world->err = *err;
 }
 
-static const struct cwsd_box_events box_world_events = {box_on_running, box_on_exited, box_on_gone};
+static const struct cwsd_box_events box_world_events = {box_on_running, box_on_exited, box_on_usage,
+                                                        box_on_gone};
 
 #define RUN_UNTIL(world, condition) \
     while (!(condition)) \

@@ -16,6 +16,7 @@ struct cwsd_box {
     char file[100]; /* content of the first one */
     uint64_t grace_ms;
     unsigned stops;
+    unsigned asked; /* what it uses */
 };
 
 struct cwsd_exec {
@@ -68,6 +69,12 @@ void cwsd_box_stop(struct cwsd_box *box, uint64_t grace_ms)
 {
     box->stops++;
     box->grace_ms = grace_ms;
+}
+
+bool cwsd_box_ask_usage(struct cwsd_box *box)
+{
+    box->asked++;
+    return true;
 }
 
 void cwsd_box_free(struct cwsd_box *box)

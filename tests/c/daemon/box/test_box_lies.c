@@ -69,6 +69,7 @@ static const struct lie about_a_command[] = {
      .then = {{CWSI_STARTED, 1}, {CWSI_EXITED, 1}, {CWSI_FAILED, 1}}},
     {.name = "command-exited-and-started",
      .then = {{CWSI_STARTED, 1}, {CWSI_EXITED, 1}, {CWSI_STARTED, 1}}},
+    {.name = "usage-unasked", .then = {{CWSI_USED, 0}}},
     {.name = "another-command", .then = {{CWSI_STARTED, 2}}},
     {.name = "the-last-command", .then = {{CWSI_STARTED, CWSI_MAX_COMMANDS - 1}}},
 };
