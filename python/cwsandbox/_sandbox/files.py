@@ -147,7 +147,11 @@ class SandboxFiles(SandboxCreation):
     def write_file_streaming(
         self,
         filepath: str | PurePath,
-        source: bytes | bytearray | memoryview | Iterable[bytes] | AsyncIterable[bytes],
+        source: bytes
+        | bytearray
+        | memoryview
+        | Iterable[bytes | bytearray | memoryview]
+        | AsyncIterable[bytes | bytearray | memoryview],
         *,
         timeout_seconds: float | None = None,
         container: str | None = None,
