@@ -6,9 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from click.testing import Result
 
 from cli.program import PATH, Program
 from integration.env import eventually
@@ -116,6 +120,34 @@ def test_signals_go_to_the_program(program: Program, number: int) -> None:
         running.send_signal(number)
         assert running.wait(40) == 9
     assert not is_alive(child)
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Signal handlers that a command set in this process do not stay."""
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_signal_while_the_program_starts_is_not_lost(
+    invoke: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start_and_get_a_signal(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        child = subprocess.Popen(*args, stdout=subprocess.PIPE, **options)
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"on\n"
+        os.kill(os.getpid(), signal.SIGTERM)
+        return child
+
+    its_own = SimpleNamespace(Popen=start_and_get_a_signal)
+    monkeypatch.setattr("cwsandbox.cli.local.subprocess", its_own)
+    script = "trap 'exit 9' TERM; echo on; for i in $(seq 100); do sleep 0.05; done"
+    done = invoke("local", "bash", "-c", script)
+    assert (done.exit_code, done.output) == (9, "")
 
 
 def test_ctrl_c_is_the_program_s_affair(program: Program) -> None:

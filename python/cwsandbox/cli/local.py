@@ -46,10 +46,13 @@ def run_local(command: tuple[str, ...]) -> None:
 
 def _run(command: tuple[str, ...], env: dict[str, str]) -> int:
     child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
 
     def forward(number: int, _: FrameType | None) -> None:
         if child is not None:
             child.send_signal(number)
+        else:
+            early.append(number)
 
     def leave_to_child(_: int, __: FrameType | None) -> None:
         """The terminal sends it to both."""
@@ -63,4 +66,6 @@ def _run(command: tuple[str, ...], env: dict[str, str]) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
     child = subprocess.Popen(command, env=env)
+    for came in early:  # while the program was started
+        child.send_signal(came)
     return child.wait()
