@@ -211,6 +211,7 @@ static bool on_hello(struct cwsd_box *box, int pidfd)
         return false;
     }
     cwsd_watch_for(&box->init, UV_READABLE);
+    cwsd_line_take_no_fds(&box->line);
     if (box->killed)
         kill_all(box);
     return true;

@@ -205,6 +205,12 @@ enum cws_status cwsd_line_open(struct cws_loop *loop, struct cwsd_line *line, in
     return status;
 }
 
+void cwsd_line_take_no_fds(struct cwsd_line *line)
+{
+    const int pass = 0;
+    setsockopt(line->watch.fd, SOL_SOCKET, CWSD_LINE_PASS_RIGHTS, &pass, sizeof(pass));
+}
+
 void cwsd_line_end(struct cwsd_line *line)
 {
     if (line->watch.fd >= 0)

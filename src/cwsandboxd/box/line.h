@@ -8,6 +8,8 @@
 #include "host/watch.h"
 #include "io/timer.h"
 
+#define CWSD_LINE_PASS_RIGHTS 83 /* SO_PASSRIGHTS, which older headers do not have */
+
 struct cwsd_line {
     struct cwsd_watch watch;
     struct cws_loop *loop;
@@ -30,6 +32,10 @@ enum cws_status cwsd_line_open(struct cws_loop *loop, struct cwsd_line *line, in
  * The request's memory must stay valid until it was sent (its node is then in no list), or until
  * the line is closed. */
 void cwsd_line_send(struct cwsd_line *line, struct cwsd_request *request);
+
+/* From now on the peer cannot send descriptors: closing one that nobody asked for may take as long
+ * as its sender likes (a socket that lingers). Without effect before Linux 6.16. */
+void cwsd_line_take_no_fds(struct cwsd_line *line);
 
 /* Closes the sending side. The init sees that and ends; its reports still arrive. */
 void cwsd_line_end(struct cwsd_line *line);

@@ -1,4 +1,6 @@
 /* What a box makes of an init that a sandbox has got hold of: its reports come in any order. */
+#include <errno.h>
+
 #include "box/probe.h"
 #include "support/op_world.h"
 
@@ -23,7 +25,12 @@ static void say(uint32_t op, uint32_t id)
         header->cmsg_len = CMSG_LEN(sizeof(int));
         memcpy(CMSG_DATA(header), &pidfd, sizeof(pidfd));
     }
-    if (sendmsg(CWSI_SOCKET, &message, MSG_NOSIGNAL) < 0)
+    ssize_t sent = sendmsg(CWSI_SOCKET, &message, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EPERM) { /* descriptors are not taken any more */
+        message.msg_controllen = 0;
+        sent = sendmsg(CWSI_SOCKET, &message, MSG_NOSIGNAL);
+    }
+    if (sent < 0)
         _exit(1);
 }
 

@@ -1,4 +1,5 @@
 /* The daemon's end of an init's socket, with this test at the other end. */
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 
@@ -83,8 +84,8 @@ static unsigned count_descriptors(void)
     return count;
 }
 
-/* Sends `size` bytes of the report with `fd_count` descriptors. */
-static void say(int peer, const void *report, size_t size, unsigned fd_count)
+/* Sends `size` bytes of the report with `fd_count` descriptors. 0, or an errno. */
+static int try_to_say(int peer, const void *report, size_t size, unsigned fd_count)
 {
     union {
         char bytes[CMSG_SPACE(8 * sizeof(int))];
@@ -102,7 +103,12 @@ static void say(int peer, const void *report, size_t size, unsigned fd_count)
         for (unsigned i = 0; i < fd_count; i++)
             memcpy(CMSG_DATA(header) + i * sizeof(int), &(int){2}, sizeof(int));
     }
-    assert_int_equal(sendmsg(peer, &message, MSG_NOSIGNAL), size);
+    return sendmsg(peer, &message, MSG_NOSIGNAL) == (ssize_t)size ? 0 : errno;
+}
+
+static void say(int peer, const void *report, size_t size, unsigned fd_count)
+{
+    assert_int_equal(try_to_say(peer, report, size, fd_count), 0);
 }
 
 /* ---- what comes in -------------------------------------------------------------------------- */
@@ -124,6 +130,26 @@ static void test_reports_arrive(void **state)
     assert_int_equal(world.hellos, 1);
     assert_int_equal(world.last.id, 5);
     assert_int_equal(world.last.value, 256);
+    world_close(&world);
+}
+
+static void test_no_descriptors_are_taken_any_more(void **state)
+{
+    struct line_world world;
+    struct cwsi_report hello = {.op = CWSI_HELLO}, ready = {.op = CWSI_READY};
+    const int pass = 1;
+    (void)state;
+    world_open(&world);
+    bool can = setsockopt(world.peer, SOL_SOCKET, CWSD_LINE_PASS_RIGHTS, &pass, sizeof(pass)) == 0;
+    say(world.peer, &hello, sizeof(hello), 1);
+    cwsd_line_take_no_fds(&world.line);
+    assert_int_equal(try_to_say(world.peer, &hello, sizeof(hello), 1), can ? EPERM : 0);
+    say(world.peer, &ready, sizeof(ready), 0);
+    shutdown(world.peer, SHUT_WR);
+    run_until(&world, &world.ended);
+    assert_int_equal(world.err.status, CWS_OK);
+    assert_int_equal(world.hellos, can ? 1 : 2);
+    assert_int_equal(world.last.op, CWSI_READY);
     world_close(&world);
 }
 
@@ -315,6 +341,7 @@ static void test_close_drops_what_is_queued(void **state)
 
 static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_reports_arrive),
+    UNIT_TEST(test_no_descriptors_are_taken_any_more),
     UNIT_TEST(test_what_is_no_report_ends_the_line),
     UNIT_TEST(test_peer_goes_without_reading),
     UNIT_TEST(test_requests_queue_in_order),
