@@ -70,13 +70,16 @@ def shell(grpc_peer: GrpcPeer) -> Shell:
 
 
 @pytest.fixture(scope="module")
-def stub() -> Iterator[Any]:
-    """grpcio's client of a daemon with default options."""
-    with (
-        tempfile.TemporaryDirectory(prefix="cwsd-") as folder,
-        Daemon(Path(folder)) as daemon,
-        grpc.insecure_channel(daemon.base_url) as channel,
-    ):
+def default_daemon() -> Iterator[Daemon]:
+    """A daemon with default options."""
+    with tempfile.TemporaryDirectory(prefix="cwsd-") as folder, Daemon(Path(folder)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stub(default_daemon: Daemon) -> Iterator[Any]:
+    """grpcio's client of it."""
+    with grpc.insecure_channel(default_daemon.base_url) as channel:
         yield protos.stubs().SandboxServiceStub(channel)
 
 

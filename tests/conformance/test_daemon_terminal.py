@@ -5,19 +5,25 @@ from __future__ import annotations
 import hashlib
 import queue
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import grpc
 import pytest
+from hyperframe.frame import DataFrame
 
 from conformance import protos
-from integration.env import eventually
+from conformance.h2_peer import frame as grpc_message
+from conformance.raw_client import SERVICE, Peer
+from integration.env import Daemon, eventually
+from integration.host import resident_bytes
 
 pb = protos.messages()
 SIGHUP = 1
 LEFT = object()  # half-close without a close frame
+UNREAD_MAX = 64 << 20  # what 200 terminals may hold, each 256 KiB of output and what belongs to it
 
 
 class Terminal:
@@ -374,6 +380,30 @@ def test_nothing_is_left(open_terminal: Callable[..., Terminal], run: Callable[[
         terminal.leave()
         assert terminal.end()[1] == 128 + SIGHUP
     assert run("ls /dev/pts; ps -o pid= --ppid 1 | wc -l").split() == ["ptmx", "1"]
+
+
+def test_clients_that_never_read(
+    sandbox_id: str, run: Callable[[str], str], default_daemon: Daemon
+) -> None:
+    """Their commands are held back, the daemon does not grow, the others go on, and nothing is left of them."""
+    connections, terminals = 2, 100
+    before = resident_bytes(default_daemon.pid)
+    states = "cat /proc/[0-9]*/stat | grep -c '(yes) %s'; true"
+    init = pb.ExecStreamInit(sandbox_id=sandbox_id, command=["yes", "x" * 1000], tty=True)
+    request = grpc_message(pb.ExecStreamRequest(init=init).SerializeToString())
+    with ExitStack() as stack:
+        for _ in range(connections):
+            connection = stack.enter_context(socket.socket(socket.AF_UNIX))
+            connection.settimeout(20)
+            connection.connect(default_daemon.base_url.removeprefix("unix://"))
+            peer = Peer(connection)
+            for stream_id in range(1, 2 * terminals, 2):
+                head = peer.headers(stream_id, path=SERVICE + "StreamExec")
+                peer.send(head, DataFrame(stream_id, request))
+        asleep = f"{connections * terminals}\n"
+        eventually(lambda: run(states % "S") == asleep, "all wait for their terminals")
+        assert resident_bytes(default_daemon.pid) - before < UNREAD_MAX
+    eventually(lambda: run(states % ".") == "0\n", "all were hung up")
 
 
 def test_no_more_terminals(
