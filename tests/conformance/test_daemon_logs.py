@@ -463,10 +463,12 @@ def test_a_flood_that_nobody_reads_goes_on(small_stub: Any, small_daemon: Daemon
     wait_end(small_stub, flood)
 
 
-@pytest.mark.parametrize(
-    ("then", "code"), [("exit", "STREAM_TRUNCATED"), ("sleep 1000", "REPLAY_GAP")]
-)
-def test_a_follower_that_is_too_slow_is_told(small_stub: Any, then: str, code: str) -> None:
+GAPS = ("REPLAY_GAP", "STREAM_TRUNCATED")
+
+
+# A gap at the end, too, if it comes up before: grpcio enlarges its window though nobody reads.
+@pytest.mark.parametrize(("then", "codes"), [("exit", GAPS), ("sleep 1000", GAPS[:1])])
+def test_a_follower_that_is_too_slow_is_told(small_stub: Any, then: str, codes: Any) -> None:
     """As a gap, after which clients go on with what comes, or as the end, if nothing comes."""
     wait = "until test -e /tmp/go; do sleep 0.02; done"
     sandbox_id = create(small_stub, f"{wait}; seq 3000000; touch /tmp/done; {then}")
@@ -482,7 +484,7 @@ def test_a_follower_that_is_too_slow_is_told(small_stub: Any, then: str, code: s
     data = b"".join(entry.data for entry in got)
     assert data.startswith(b"1\n2\n")
     assert not data.endswith(b"3000000\n")
-    assert got[-1].error.code == code
+    assert got[-1].error.code in codes
     assert not [entry for entry in got[:-1] if entry.HasField("error")]
 
 
@@ -523,7 +525,7 @@ def test_a_full_disk_keeps_the_newest_lines(folder: Path) -> None:
         written = b"".join(b"%d\n" % i for i in range(1, 200001)) + b"end\n"
         data = b"".join(entry.data for entry in got)
         assert written.startswith(data)
-        assert data == written or got[-1].error.code == "STREAM_TRUNCATED"
+        assert data == written or got[-1].error.code in GAPS
 
 
 def test_a_log_that_cannot_be_written_at_all(folder: Path) -> None:
