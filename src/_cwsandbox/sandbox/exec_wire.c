@@ -6,8 +6,8 @@
 #include "grpc/call.h"
 #include "proto/generated/sandbox.pb-c.h"
 #include "proto/unpack.h"
+#include "proto/wire.h"
 #include "sandbox/extensions.h"
-#include "sandbox/field.h"
 
 /* Field numbers of ExecStreamRequest, ExecStreamInit and ExecStreamResize, as tags: of varints
  * where the second part is 0, else of length-delimited fields. */
@@ -36,25 +36,25 @@ static const char *const shell_words[] = {"/bin/sh", "-c", "cd -- \"$1\" && shif
 
 static size_t variable_size(const struct cws_exec_variable *variable)
 {
-    return cws_field_text_size(TAG_NAME, variable->name) +
-           cws_field_text_size(TAG_VALUE, variable->value);
+    return cws_wire_text_size(TAG_NAME, variable->name) +
+           cws_wire_text_size(TAG_VALUE, variable->value);
 }
 
 static size_t init_size(const struct cws_exec_wire_command *command)
 {
     size_t size = 0;
     for (size_t i = 0; i < command->argc; i++)
-        size += cws_field_text_size(TAG_COMMAND, command->argv[i]);
+        size += cws_wire_text_size(TAG_COMMAND, command->argv[i]);
     for (size_t i = 0; i < command->env_count; i++) {
         size_t len = variable_size(&command->env[i]);
-        size += cws_field_header_size(TAG_ENV, len) + len;
+        size += cws_wire_header_size(TAG_ENV, len) + len;
     }
     if (command->container && *command->container)
-        size += cws_field_text_size(TAG_CONTAINER, command->container);
+        size += cws_wire_text_size(TAG_CONTAINER, command->container);
     if (command->tty)
-        size += cws_field_number_size(TAG_TTY, true) +
-                cws_field_number_size(TAG_TTY_WIDTH, command->size.width) +
-                cws_field_number_size(TAG_TTY_HEIGHT, command->size.height);
+        size += cws_wire_number_size(TAG_TTY, true) +
+                cws_wire_number_size(TAG_TTY_WIDTH, command->size.width) +
+                cws_wire_number_size(TAG_TTY_HEIGHT, command->size.height);
     return size;
 }
 
@@ -67,18 +67,18 @@ enum cws_status cws_exec_wire_init(const struct cws_exec_wire_command *command, 
         return CWS_NO_MEMORY;
     uint8_t *at = bytes;
     for (size_t i = 0; i < command->argc; i++)
-        at = cws_field_put_text(at, TAG_COMMAND, command->argv[i]);
+        at = cws_wire_put_text(at, TAG_COMMAND, command->argv[i]);
     for (size_t i = 0; i < command->env_count; i++) {
-        at = cws_field_put_header(at, TAG_ENV, variable_size(&command->env[i]));
-        at = cws_field_put_text(at, TAG_NAME, command->env[i].name);
-        at = cws_field_put_text(at, TAG_VALUE, command->env[i].value);
+        at = cws_wire_put_header(at, TAG_ENV, variable_size(&command->env[i]));
+        at = cws_wire_put_text(at, TAG_NAME, command->env[i].name);
+        at = cws_wire_put_text(at, TAG_VALUE, command->env[i].value);
     }
     if (command->container && *command->container)
-        at = cws_field_put_text(at, TAG_CONTAINER, command->container);
+        at = cws_wire_put_text(at, TAG_CONTAINER, command->container);
     if (command->tty) {
-        at = cws_field_put_number(at, TAG_TTY, true);
-        at = cws_field_put_number(at, TAG_TTY_WIDTH, command->size.width);
-        at = cws_field_put_number(at, TAG_TTY_HEIGHT, command->size.height);
+        at = cws_wire_put_number(at, TAG_TTY, true);
+        at = cws_wire_put_number(at, TAG_TTY_WIDTH, command->size.width);
+        at = cws_wire_put_number(at, TAG_TTY_HEIGHT, command->size.height);
     }
     assert(at == bytes + size);
     *out_init = bytes;
@@ -88,11 +88,11 @@ enum cws_status cws_exec_wire_init(const struct cws_exec_wire_command *command, 
 
 static size_t target_size(const struct cws_exec_wire_target *target, bool by_shell)
 {
-    size_t size = cws_field_text_size(TAG_SANDBOX_ID, target->sandbox_id);
+    size_t size = cws_wire_text_size(TAG_SANDBOX_ID, target->sandbox_id);
     if (target->cwd)
-        size += cws_field_text_size(by_shell ? TAG_COMMAND : TAG_CWD, target->cwd);
+        size += cws_wire_text_size(by_shell ? TAG_COMMAND : TAG_CWD, target->cwd);
     for (size_t i = 0; by_shell && i < CWS_ARRAY_LEN(shell_words); i++)
-        size += cws_field_text_size(TAG_COMMAND, shell_words[i]);
+        size += cws_wire_text_size(TAG_COMMAND, shell_words[i]);
     return size;
 }
 
@@ -104,15 +104,15 @@ struct cws_block *cws_exec_wire_init_block(const uint8_t *init, size_t init_len,
     bool by_shell = target->cwd && !(target->extensions & CWS_EXTENSION_CWD);
     size_t len = target_size(target, by_shell) + init_len;
     struct cws_block *block =
-        cws_block_new(CWS_FRAME_PREFIX + cws_field_header_size(TAG_INIT, len) + len);
+        cws_block_new(CWS_FRAME_PREFIX + cws_wire_header_size(TAG_INIT, len) + len);
     if (!block)
         return NULL;
-    uint8_t *at = cws_field_put_header(block->data + CWS_FRAME_PREFIX, TAG_INIT, len);
-    at = cws_field_put_text(at, TAG_SANDBOX_ID, target->sandbox_id);
+    uint8_t *at = cws_wire_put_header(block->data + CWS_FRAME_PREFIX, TAG_INIT, len);
+    at = cws_wire_put_text(at, TAG_SANDBOX_ID, target->sandbox_id);
     for (size_t i = 0; by_shell && i < CWS_ARRAY_LEN(shell_words); i++)
-        at = cws_field_put_text(at, TAG_COMMAND, shell_words[i]);
+        at = cws_wire_put_text(at, TAG_COMMAND, shell_words[i]);
     if (target->cwd)
-        at = cws_field_put_text(at, by_shell ? TAG_COMMAND : TAG_CWD, target->cwd);
+        at = cws_wire_put_text(at, by_shell ? TAG_COMMAND : TAG_CWD, target->cwd);
     if (init_len)
         memcpy(at, init, init_len);
     return block;
@@ -121,9 +121,9 @@ struct cws_block *cws_exec_wire_init_block(const uint8_t *init, size_t init_len,
 struct cws_block *cws_exec_wire_stdin_block(const uint8_t *data, size_t len)
 {
     struct cws_block *block =
-        cws_block_new(CWS_FRAME_PREFIX + cws_field_header_size(TAG_STDIN, len) + len);
+        cws_block_new(CWS_FRAME_PREFIX + cws_wire_header_size(TAG_STDIN, len) + len);
     if (block) {
-        uint8_t *at = cws_field_put_header(block->data + CWS_FRAME_PREFIX, TAG_STDIN, len);
+        uint8_t *at = cws_wire_put_header(block->data + CWS_FRAME_PREFIX, TAG_STDIN, len);
         if (len)
             memcpy(at, data, len);
     }
@@ -132,22 +132,22 @@ struct cws_block *cws_exec_wire_stdin_block(const uint8_t *data, size_t len)
 
 struct cws_block *cws_exec_wire_close_block(void)
 {
-    struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + cws_field_header_size(TAG_CLOSE, 0));
+    struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + cws_wire_header_size(TAG_CLOSE, 0));
     if (block)
-        cws_field_put_header(block->data + CWS_FRAME_PREFIX, TAG_CLOSE, 0);
+        cws_wire_put_header(block->data + CWS_FRAME_PREFIX, TAG_CLOSE, 0);
     return block;
 }
 
 struct cws_block *cws_exec_wire_resize_block(struct cws_exec_size size)
 {
-    size_t len = cws_field_number_size(TAG_WIDTH, size.width) +
-                 cws_field_number_size(TAG_HEIGHT, size.height);
+    size_t len =
+        cws_wire_number_size(TAG_WIDTH, size.width) + cws_wire_number_size(TAG_HEIGHT, size.height);
     struct cws_block *block =
-        cws_block_new(CWS_FRAME_PREFIX + cws_field_header_size(TAG_RESIZE, len) + len);
+        cws_block_new(CWS_FRAME_PREFIX + cws_wire_header_size(TAG_RESIZE, len) + len);
     if (block) {
-        uint8_t *at = cws_field_put_header(block->data + CWS_FRAME_PREFIX, TAG_RESIZE, len);
-        cws_field_put_number(cws_field_put_number(at, TAG_WIDTH, size.width), TAG_HEIGHT,
-                             size.height);
+        uint8_t *at = cws_wire_put_header(block->data + CWS_FRAME_PREFIX, TAG_RESIZE, len);
+        cws_wire_put_number(cws_wire_put_number(at, TAG_WIDTH, size.width), TAG_HEIGHT,
+                            size.height);
     }
     return block;
 }
@@ -174,15 +174,13 @@ bool cws_exec_frame_begin(const uint8_t *data, size_t len, size_t message_len,
     const uint8_t *end = data + len;
     size_t to_come = message_len - len;
     size_t value = 0;
-    if (len < 2 || *data != TAG_OUTPUT || !(data = cws_field_take_varint(data + 1, end, &value)) ||
+    if (len < 2 || *data != TAG_OUTPUT || !(data = cws_wire_take_small(data + 1, end, &value)) ||
         value != (size_t)(end - data) + to_come)
         return false;
     size_t stream = 0;
-    if (data < end && *data == TAG_STREAM &&
-        !(data = cws_field_take_varint(data + 1, end, &stream)))
+    if (data < end && *data == TAG_STREAM && !(data = cws_wire_take_small(data + 1, end, &stream)))
         return false;
-    if (data == end || *data != TAG_DATA ||
-        !(data = cws_field_take_varint(data + 1, end, &value)) ||
+    if (data == end || *data != TAG_DATA || !(data = cws_wire_take_small(data + 1, end, &value)) ||
         value != (size_t)(end - data) + to_come)
         return false;
     *out_frame = (struct cws_exec_frame){

@@ -3,15 +3,15 @@
 #include "grpc/frame.h"
 #include "proto/generated/sandbox.pb-c.h"
 #include "proto/unpack.h"
-#include "sandbox/field.h"
+#include "proto/wire.h"
 
 enum {
-    TAG_SANDBOX_ID = CWS_FIELD(1),
-    TAG_PATH = CWS_FIELD(2),
-    TAG_READ_CONTAINER = CWS_FIELD(3),
-    TAG_WRITE_CONTENT = CWS_FIELD(3),
-    TAG_WRITE_CONTAINER = CWS_FIELD(4),
-    TAG_READ_CONTENT = CWS_FIELD(1), /* in the reply */
+    TAG_SANDBOX_ID = CWS_WIRE_TAG(1),
+    TAG_PATH = CWS_WIRE_TAG(2),
+    TAG_READ_CONTAINER = CWS_WIRE_TAG(3),
+    TAG_WRITE_CONTENT = CWS_WIRE_TAG(3),
+    TAG_WRITE_CONTAINER = CWS_WIRE_TAG(4),
+    TAG_READ_CONTENT = CWS_WIRE_TAG(1), /* in the reply */
 };
 
 /* The content comes last, so that it can be the block's tail: fields may come in any order. */
@@ -20,22 +20,22 @@ struct cws_block *cws_file_wire_request_block(const struct cws_file_wire_request
     size_t content_len = request->copied_len + request->borrowed_len;
     bool has_content = request->is_write && content_len > 0;
     unsigned tag_container = request->is_write ? TAG_WRITE_CONTAINER : TAG_READ_CONTAINER;
-    size_t size = cws_field_text_size(TAG_SANDBOX_ID, request->sandbox_id) +
-                  cws_field_text_size(TAG_PATH, request->path);
+    size_t size = cws_wire_text_size(TAG_SANDBOX_ID, request->sandbox_id) +
+                  cws_wire_text_size(TAG_PATH, request->path);
     if (*request->container)
-        size += cws_field_text_size(tag_container, request->container);
+        size += cws_wire_text_size(tag_container, request->container);
     if (has_content)
-        size += cws_field_header_size(TAG_WRITE_CONTENT, content_len) + request->copied_len;
+        size += cws_wire_header_size(TAG_WRITE_CONTENT, content_len) + request->copied_len;
     struct cws_block *block = cws_block_new(CWS_FRAME_PREFIX + size);
     if (!block)
         return NULL;
     uint8_t *at = block->data + CWS_FRAME_PREFIX;
-    at = cws_field_put_text(at, TAG_SANDBOX_ID, request->sandbox_id);
-    at = cws_field_put_text(at, TAG_PATH, request->path);
+    at = cws_wire_put_text(at, TAG_SANDBOX_ID, request->sandbox_id);
+    at = cws_wire_put_text(at, TAG_PATH, request->path);
     if (*request->container)
-        at = cws_field_put_text(at, tag_container, request->container);
+        at = cws_wire_put_text(at, tag_container, request->container);
     if (has_content)
-        at = cws_field_put_header(at, TAG_WRITE_CONTENT, content_len);
+        at = cws_wire_put_header(at, TAG_WRITE_CONTENT, content_len);
     if (has_content && request->copied_len)
         memcpy(at, request->copied, request->copied_len);
     block->tail = request->borrowed;
@@ -48,7 +48,7 @@ bool cws_file_wire_begin(const uint8_t *data, size_t len, size_t message_len, si
     size_t content_len;
     if (len < 2 || *data != TAG_READ_CONTENT)
         return false;
-    const uint8_t *content = cws_field_take_varint(data + 1, data + len, &content_len);
+    const uint8_t *content = cws_wire_take_small(data + 1, data + len, &content_len);
     if (!content || content_len != message_len - (size_t)(content - data))
         return false;
     *out_head_len = (size_t)(content - data);

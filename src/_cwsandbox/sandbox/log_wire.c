@@ -9,6 +9,7 @@
 #include "proto/generated/sandbox.pb-c.h"
 #include "proto/generated/status.pb-c.h"
 #include "proto/unpack.h"
+#include "proto/wire.h"
 
 typedef Coreweave__Sandbox__V1__StreamLogsRequest logs_request;
 typedef Coreweave__Sandbox__V1__LogEntry log_entry;
@@ -41,21 +42,6 @@ struct cws_block *cws_log_wire_request(const struct cws_log_request *request)
 
 /* ---- entries -------------------------------------------------------------------------------- */
 
-/* The place behind the varint; NULL when the bytes end first or it is too long. */
-static const uint8_t *take_varint(const uint8_t *at, const uint8_t *end, uint64_t *out_value)
-{
-    uint64_t value = 0;
-    for (int shift = 0; shift < 64 && at < end; shift += 7) {
-        uint8_t byte = *at++;
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80) {
-            *out_value = value;
-            return at;
-        }
-    }
-    return NULL;
-}
-
 /* The fields of a Timestamp. */
 static bool parse_time(const uint8_t *at, const uint8_t *end, struct cws_log_time *time)
 {
@@ -64,7 +50,8 @@ static bool parse_time(const uint8_t *at, const uint8_t *end, struct cws_log_tim
     while (at < end) {
         uint8_t tag = *at;
         uint64_t value;
-        if ((tag != TAG_SECONDS && tag != TAG_NANOS) || !(at = take_varint(at + 1, end, &value)))
+        if ((tag != TAG_SECONDS && tag != TAG_NANOS) ||
+            !(at = cws_wire_take_varint(at + 1, end, 64, &value)))
             return false;
         if (tag == TAG_SECONDS)
             time->s = (int64_t)value;
@@ -92,7 +79,7 @@ static bool parse_plain(const uint8_t *at, const uint8_t *end, struct cws_log_en
         uint64_t value = 0;
         if ((tag != TAG_DATA && tag != TAG_TIMESTAMP && tag != TAG_SESSION &&
              tag != TAG_NEXT_OFFSET) ||
-            !(at = take_varint(at + 1, end, &value)))
+            !(at = cws_wire_take_varint(at + 1, end, 64, &value)))
             return false;
         if (tag == TAG_NEXT_OFFSET) {
             entry->next_offset = value;

@@ -4,13 +4,12 @@
 
 #include "base/alloc.h"
 #include "grpc/server.h"
+#include "proto/wire.h"
 
 #define TAG_BYTES  1 /* of a field whose number is below 16 */
 #define MAX_VARINT 5
 /* In front of the bytes there is room for the longest header. A shorter one begins later. */
 #define HEADER (CWS_FRAME_PREFIX + TAG_BYTES + MAX_VARINT)
-
-#define WIRE_TYPE_BYTES 2u
 
 uint8_t *cwsd_content_reserve(struct cwsd_content *content, size_t len, size_t more)
 {
@@ -27,20 +26,15 @@ uint8_t *cwsd_content_reserve(struct cwsd_content *content, size_t len, size_t m
     return content->block->data + HEADER + len;
 }
 
-/* The field's tag and length before the bytes; a field without bytes is not sent. Returns where
- * they begin. */
+/* The field's header before the bytes; a field without bytes is not sent. Returns where they
+ * begin. */
 static size_t put_field(uint8_t *data, uint32_t number, size_t len)
 {
-    uint8_t varint[MAX_VARINT];
-    size_t count = 0;
-    size_t at = HEADER;
+    const unsigned tag = CWS_WIRE_TAG(number);
     if (len == 0)
-        return at;
-    for (size_t rest = len; rest || count == 0; rest >>= 7)
-        varint[count++] = (uint8_t)((rest & 0x7f) | (rest > 0x7f ? 0x80 : 0));
-    at -= count;
-    memcpy(data + at, varint, count);
-    data[--at] = (uint8_t)(number << 3 | WIRE_TYPE_BYTES);
+        return HEADER;
+    size_t at = HEADER - cws_wire_header_size(tag, len);
+    cws_wire_put_header(data + at, tag, len);
     return at;
 }
 
