@@ -184,6 +184,7 @@ static void on_message(void *ctx, const uint8_t *data, size_t len)
 static void on_status(void *ctx, struct cws_grpc_status *status)
 {
     struct cws_log *log = ctx;
+    uint64_t wish_ns;
     log->loop_only.call = NULL;
     set_frame_code(log, NULL);
     cws_grpc_status_done(&log->status);
@@ -192,8 +193,8 @@ static void on_status(void *ctx, struct cws_grpc_status *status)
         cws_log_end(log, CWS_LOG_COMPLETE);
     else if (log->loop_only.is_closing)
         cws_log_end(log, CWS_LOG_CLOSED);
-    else if (log->follow && cws_log_may_ask_again(&log->status))
-        cws_log_ask_again(log, CWS_LOG_FROM_PLACE, cws_log_wire_advice(&log->status).delay_ns);
+    else if (log->follow && cws_log_may_ask_again(&log->status, &wish_ns))
+        cws_log_ask_again(log, CWS_LOG_FROM_PLACE, wish_ns);
     else
         cws_log_end(log, CWS_LOG_STATUS);
 }
@@ -269,7 +270,7 @@ static void park_or_ask(struct cws_log *log)
 
 static void linger(struct cws_log *log)
 {
-    log->loop_only.size_before = log->output.synced.size;
+    log->loop_only.size_before = cws_output_received(&log->output);
     if (cws_timer_set(log->sandbox->loop, &log->loop_only.timer,
                       cws_clock_now_ns() + CWS_LOG_LINGER_NS) != CWS_OK)
         cws_log_end(log, CWS_LOG_CLOSED);
@@ -278,7 +279,7 @@ static void linger(struct cws_log *log)
 /* Bytes that came, or that the reader has not taken, say that there may be more. */
 static bool still_comes(struct cws_log *log)
 {
-    return log->output.synced.size != log->loop_only.size_before ||
+    return cws_output_received(&log->output) != log->loop_only.size_before ||
            cws_output_held(&log->output) > 0;
 }
 

@@ -11,16 +11,14 @@ static const uint64_t PAUSE_MAX_NS = 4 * CWS_NS_PER_S;
 /* The longest that the service can ask to wait. */
 static const uint64_t WISH_MAX_NS = 10 * CWS_NS_PER_S;
 
-bool cws_log_may_ask_again(const struct cws_grpc_status *status)
+bool cws_log_may_ask_again(const struct cws_grpc_status *status, uint64_t *out_wish_ns)
 {
-    switch (status->code) {
-    case CWS_GRPC_UNAVAILABLE:
-    case CWS_GRPC_INTERNAL:
-    case CWS_GRPC_UNKNOWN:
-        return !cws_log_wire_advice(status).is_final;
-    default:
+    if (status->code != CWS_GRPC_UNAVAILABLE && status->code != CWS_GRPC_INTERNAL &&
+        status->code != CWS_GRPC_UNKNOWN)
         return false;
-    }
+    struct cws_log_advice advice = cws_log_wire_advice(status);
+    *out_wish_ns = advice.delay_ns;
+    return !advice.is_final;
 }
 
 bool cws_log_may_ask_again_after(const char *code, enum cws_log_from *out_from)
@@ -58,7 +56,7 @@ static void note_failure(struct cws_log *log, uint64_t now_ns)
     if (log->loop_only.failures == 0 || was_open_long) {
         log->loop_only.failures = 0;
         log->loop_only.failing_since_ns = now_ns;
-        if (log->output.synced.size > 0)
+        if (cws_output_received(&log->output) > 0)
             begin_window_now(log);
     }
     log->loop_only.failures++;
