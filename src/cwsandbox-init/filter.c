@@ -56,31 +56,19 @@ struct entry {
 #define NO_SUCH_CALL    0xfffffffeu
 #define PROCESS_MADVISE 440 /* everywhere; it may be done to oneself since Linux 6.13 */
 
+/* The init's own kind; `numbers`: the bits that a call's number has. */
+#define OWN(arch, numbers) \
+    {(arch),       (numbers),       own_calls, \
+     __NR_socket,  __NR_socketpair, __NR_fallocate, \
+     __NR_madvise, __NR_splice,     {__NR_sendfile, NO_SUCH_CALL}, \
+     NO_SUCH_CALL}
+
 static const struct entry entries[] = {
 #if defined(__x86_64__)
-    /* Above: the x32 calls. */
-    {AUDIT_ARCH_X86_64,
-     0x3fffffffu,
-     own_calls,
-     __NR_socket,
-     __NR_socketpair,
-     __NR_fallocate,
-     __NR_madvise,
-     __NR_splice,
-     {__NR_sendfile, NO_SUCH_CALL},
-     NO_SUCH_CALL},
+    OWN(AUDIT_ARCH_X86_64, 0x3fffffffu), /* above: the x32 calls */
     {AUDIT_ARCH_I386, 0xffffffffu, compat_calls, 359, 360, 324, 219, 313, {187, 239}, 102},
 #elif defined(__aarch64__)
-    {AUDIT_ARCH_AARCH64,
-     0xffffffffu,
-     own_calls,
-     __NR_socket,
-     __NR_socketpair,
-     __NR_fallocate,
-     __NR_madvise,
-     __NR_splice,
-     {__NR_sendfile, NO_SUCH_CALL},
-     NO_SUCH_CALL},
+    OWN(AUDIT_ARCH_AARCH64, 0xffffffffu),
     {AUDIT_ARCH_ARM, 0xffffffffu, compat_calls, 281, 288, 352, 220, 340, {187, 239}, NO_SUCH_CALL},
 #endif
 };

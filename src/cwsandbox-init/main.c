@@ -216,7 +216,14 @@ static void give_up(const struct launch *launch)
 
 static void check_id(uint32_t id)
 {
-    if (id >= CWSI_MAX_COMMANDS || init.pids[id])
+    if (id >= CWSI_MAX_COMMANDS)
+        die("a command id out of range");
+}
+
+static void check_new_id(uint32_t id)
+{
+    check_id(id);
+    if (init.pids[id])
         die("a command id that is in use");
 }
 
@@ -239,7 +246,7 @@ static void start(const struct received *received)
     const struct cwsi_request *request = &received->request;
     struct launch launch = {.die_with_us = !init.container};
     unsigned next = received->inline_block ? 0 : 1;
-    check_id(request->id);
+    check_new_id(request->id);
     for (unsigned i = 0; i < 3; i++)
         launch.fds[i] = request->flags & CWSI_STDIN << i ? received->fds[next++] : init.null_fd;
     const uint32_t pipes = CWSI_STDIN | CWSI_STDOUT | CWSI_STDERR;
@@ -273,7 +280,7 @@ static void start_file(const struct received *received)
 {
     const struct cwsi_request *request = &received->request;
     unsigned pipe = received->inline_block ? 0 : 1;
-    check_id(request->id);
+    check_new_id(request->id);
     if (received->fd_count != pipe + 1)
         die("descriptors that do not match their flags");
     char *block = open_block(received);
@@ -326,8 +333,7 @@ static void pass_on_term(void)
 
 static void pass_signal(const struct cwsi_request *request)
 {
-    if (request->id >= CWSI_MAX_COMMANDS)
-        die("a command id out of range");
+    check_id(request->id);
     if (request->id == CWSI_MAIN && init.idle)
         end_idle(request->op == CWSI_KILL ? SIGKILL : request->value);
     /* Not reaped yet, so the number is still this command's. It may not have come to make its
@@ -341,8 +347,7 @@ static void pass_signal(const struct cwsi_request *request)
 
 static void handle_terminal(const struct cwsi_request *request)
 {
-    if (request->id >= CWSI_MAX_COMMANDS)
-        die("a command id out of range");
+    check_id(request->id);
     if (request->op == CWSI_RESIZE)
         terminal_resize(request->id, request->value);
     else

@@ -50,6 +50,11 @@ static struct relay {
     uint32_t after_end;
 } relay;
 
+static void drop(struct flow *flow)
+{
+    flow->at = flow->len = 0;
+}
+
 /* 0, or the errno if it cannot be written to any more. */
 static long flush(struct flow *flow, int fd)
 {
@@ -58,7 +63,7 @@ static long flush(struct flow *flow, int fd)
         return rc == -EAGAIN || rc == -EINTR ? 0 : rc;
     flow->at += (uint32_t)rc;
     if (flow->at == flow->len)
-        flow->at = flow->len = 0;
+        drop(flow);
     return 0;
 }
 
@@ -96,7 +101,7 @@ static void end_was_put(void)
 static void type_input(void)
 {
     if (flush(&relay.in, FD_MASTER) < 0)
-        relay.in.at = relay.in.len = 0;
+        drop(&relay.in);
     if (!relay.in_open && !relay.in.len)
         end_was_put();
 }
@@ -160,7 +165,7 @@ static bool pass_on(void)
     if (polled[3].revents) {
         relay.ended = true;
         relay.in_open = false;
-        relay.in.at = relay.in.len = 0;
+        drop(&relay.in);
     }
     return !(relay.ended && relay.hung_up && !relay.out.len);
 }

@@ -377,7 +377,7 @@ void cwsd_exec_hang_up(struct cwsd_exec *exec)
     exec->hung_up = true;
     drop_stdin(exec);
     cwsd_line_send(&exec->box->line, &exec->hang_up);
-    uint64_t due = cws_clock_now_ns() + CWSD_HANG_UP_GRACE_MS * UINT64_C(1000000);
+    uint64_t due = cws_clock_now_ns() + CWSD_HANG_UP_GRACE_MS * CWS_NS_PER_MS;
     if (cws_timer_set(exec->loop, &exec->grace, due) != CWS_OK)
         kill_it(&exec->grace);
 }
