@@ -31,32 +31,37 @@ bool cwsd_fault_set(struct cwsd_fault *fault, enum cws_grpc_code code, const cha
     return false;
 }
 
-bool cwsd_fault_set_invalid(struct cwsd_fault *fault, const char *field, const char *fmt, ...)
+/* "WHAT: TEXT" */
+static void set_about(struct cwsd_fault *fault, enum cws_grpc_code code, const char *reason,
+                      const char *what, const char *fmt, va_list args)
 {
     char text[300];
+    vsnprintf(text, sizeof(text), fmt, args);
+    set(fault, code, reason);
+    snprintf(fault->message, sizeof(fault->message), "%s: %s", what, text);
+    cwsd_text_clean(fault->message);
+}
+
+bool cwsd_fault_set_invalid(struct cwsd_fault *fault, const char *field, const char *fmt, ...)
+{
+    char clean[sizeof(fault->field)];
+    snprintf(clean, sizeof(clean), "%s", field);
+    cwsd_text_clean(clean);
     va_list args;
     va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
+    set_about(fault, CWS_GRPC_INVALID_ARGUMENT, CWSD_REASON_INVALID_REQUEST, clean, fmt, args);
     va_end(args);
-    set(fault, CWS_GRPC_INVALID_ARGUMENT, CWSD_REASON_INVALID_REQUEST);
-    snprintf(fault->field, sizeof(fault->field), "%s", field);
-    cwsd_text_clean(fault->field);
-    snprintf(fault->message, sizeof(fault->message), "%s: %s", fault->field, text);
-    cwsd_text_clean(fault->message);
+    memcpy(fault->field, clean, sizeof(clean));
     return false;
 }
 
 bool cwsd_fault_set_file(struct cwsd_fault *fault, enum cws_grpc_code code, const char *reason,
                          const char *path, const char *fmt, ...)
 {
-    char text[300];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
+    set_about(fault, code, reason, cwsd_text_short(path).text, fmt, args);
     va_end(args);
-    set(fault, code, reason);
-    snprintf(fault->message, sizeof(fault->message), "%s: %s", cwsd_text_short(path).text, text);
-    cwsd_text_clean(fault->message);
     fault->is_file = true;
     if (snprintf(fault->filepath, sizeof(fault->filepath), "%s", path) >=
         (int)sizeof(fault->filepath))
