@@ -95,6 +95,14 @@ void py_arg_refuse_secret(const char *name, const char *rule, PyObject *value)
     Py_DECREF(type);
 }
 
+int py_arg_exception(PyObject *value, const char *name)
+{
+    if (py_is_exception(value))
+        return 0;
+    PyErr_Format(PyExc_TypeError, "%s must be an exception instance, got %.200R", name, value);
+    return -1;
+}
+
 int py_arg_seconds(PyObject *value, const char *name, bool negative_is_zero, double *out_s)
 {
     *out_s = -1;

@@ -25,6 +25,9 @@ int py_args_parse_call(const struct py_params *params, PyObject *args, PyObject 
  * of its type. */
 void py_arg_refuse_secret(const char *name, const char *rule, PyObject *value);
 
+/* Checks that it is an exception instance. 0, or -1 with TypeError. */
+int py_arg_exception(PyObject *value, const char *name);
+
 /* Converts a number of seconds. *out_s is -1 (no limit) if `value` is NULL or None. Returns 0, or
  * -1 with TypeError, or with ValueError for NaN and, unless `negative_is_zero`, for a negative
  * number. */

@@ -311,11 +311,8 @@ static PyObject *file_set_exception(PyObject *self, PyObject *exception)
     struct py_file *file = (struct py_file *)self;
     if (py_operation_check(&file->op) < 0)
         return NULL;
-    if (!py_is_exception(exception)) {
-        PyErr_Format(PyExc_TypeError, "exception must be an exception instance, got %.200R",
-                     exception);
+    if (py_arg_exception(exception, "exception") < 0)
         return NULL;
-    }
     return PyBool_FromLong(file->is_taken && complete(file, NULL, Py_NewRef(exception)));
 }
 

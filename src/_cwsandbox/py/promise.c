@@ -236,11 +236,8 @@ static PyObject *promise_set_result(PyObject *self, PyObject *value)
 
 static PyObject *promise_set_exception(PyObject *self, PyObject *exception)
 {
-    if (!py_is_exception(exception)) {
-        PyErr_Format(PyExc_TypeError, "exception must be an exception instance, got %.200R",
-                     exception);
+    if (py_arg_exception(exception, "exception") < 0)
         return NULL;
-    }
     if (PyObject_TypeCheck(exception, (PyTypeObject *)PyExc_StopIteration)) {
         PyErr_SetString(PyExc_TypeError,
                         "StopIteration cannot be raised into a coroutine that awaits the promise");
