@@ -18,13 +18,12 @@ from cwsandbox.cli import terminal
 from cwsandbox.cli.escapes import HELP, Escapes, Wish
 from cwsandbox.cli.failure import Failure
 from cwsandbox.cli.screen import Screen
+from cwsandbox.cli.values import NO_CODE, exit_code
 
 _KEYS = 1024
 # So much may wait for a session that takes nothing. Until then it can be left.
 _WAITING_MAX = 1024 * 1024
 _END_SECONDS = 5.0
-# A code that the system cannot pass on must not become success.
-_NO_CODE = 255
 
 
 def require_terminal(what: str) -> None:
@@ -55,7 +54,7 @@ def attach(session: TerminalSession) -> int:
         shown.all_of(session)
     if keyboard.has_left:
         click.echo("Left the session.", err=True)
-        return _NO_CODE
+        return NO_CODE
     return _exit_code(session)
 
 
@@ -71,8 +70,7 @@ def show(session: TerminalSession) -> int:
 
 
 def _exit_code(session: TerminalSession) -> int:
-    code = session.wait(timeout=_END_SECONDS)
-    return code if 0 <= code <= 255 else _NO_CODE
+    return exit_code(session.wait(timeout=_END_SECONDS))
 
 
 class _Shown:

@@ -1,11 +1,15 @@
-"""Options about the command to run, for those that run one."""
+"""The command to run, for those that run one: the options about it, and running it."""
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import click
 
+from cwsandbox import Sandbox
+from cwsandbox.cli import attached
+from cwsandbox.cli.streamed import feed, pass_on
 from cwsandbox.cli.values import SECONDS
 
 
@@ -54,3 +58,23 @@ env_option = click.option(
     callback=_variables,
     help="A variable for the command; with its value here if none is given. Repeatable.",
 )
+
+
+def require_terminal(*, tty: bool, interactive: bool) -> None:
+    """Fail if the command is to have the terminal that this program runs in, and there is none."""
+    if tty and interactive:
+        attached.require_terminal("--tty with --interactive")
+
+
+def run_in(
+    sandbox: Sandbox, words: list[str], *, tty: bool, interactive: bool, **options: Any
+) -> int:
+    """Run the command, with what it reads and prints passed on; its exit code. ``options`` are those of ``exec()``."""
+    if tty:
+        return attached.run(sandbox.shell(words, **options), interactive)
+    if interactive:
+        options["stdin"] = True
+    process = sandbox.exec(words, **options)
+    if interactive and process.stdin is not None:
+        feed(process.stdin)
+    return pass_on(process)

@@ -6,10 +6,9 @@ from typing import Any
 
 import click
 
-from cwsandbox.cli import attached
 from cwsandbox.cli import command as _command
 from cwsandbox.cli.signals import INTERRUPTED
-from cwsandbox.cli.streamed import Sandbox, feed, pass_on
+from cwsandbox.cli.streamed import Sandbox
 from cwsandbox.cli.values import container_option, data_plane_mode_option, sandbox_argument
 
 # The published program takes its options wherever they stand, also behind the command's name. Those that it does not
@@ -143,22 +142,13 @@ def exec_command(
     Its output goes to stdout and stderr unchanged, as it comes. Options of the command itself are safe behind `--`:
     `cwsandbox exec ID -- ls -t`. --interactive, --env and --tty are recognized in front of SANDBOX_ID only.
     """
-    if tty and interactive:
-        attached.require_terminal("--tty with --interactive")
+    _command.require_terminal(tty=tty, interactive=interactive)
     more: dict[str, Any] = {"cwd": cwd, "timeout_seconds": timeout, "container": container}
     if variables is not None:
         more["env"] = variables
-    if interactive and not tty:
-        more["stdin"] = True
     try:
         sandbox = Sandbox.from_id(sandbox_id, data_plane_mode=data_plane_mode).result()
-        if tty:
-            code = attached.run(sandbox.shell([*command], **more), interactive)
-        else:
-            process = sandbox.exec([*command], **more)
-            if process.stdin is not None and interactive:
-                feed(process.stdin)
-            code = pass_on(process)
+        code = _command.run_in(sandbox, [*command], tty=tty, interactive=interactive, **more)
     except KeyboardInterrupt:
         code = INTERRUPTED
     raise click.exceptions.Exit(code)

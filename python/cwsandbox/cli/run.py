@@ -8,10 +8,9 @@ from contextlib import ExitStack
 import click
 
 from cwsandbox._service import endpoint
-from cwsandbox.cli import attached
 from cwsandbox.cli import command as _command
 from cwsandbox.cli.signals import Ended, ended_by_signals
-from cwsandbox.cli.streamed import Sandbox, feed, pass_on
+from cwsandbox.cli.streamed import Sandbox
 
 
 @click.command("run", context_settings={"allow_interspersed_args": False})
@@ -44,8 +43,7 @@ def run_command(
             "--keep needs a service that outlives this command, and CWSANDBOX_BASE_URL is 'local'. "
             "`cwsandbox daemon` runs one."
         )
-    if tty and interactive:
-        attached.require_terminal("--tty with --interactive")
+    _command.require_terminal(tty=tty, interactive=interactive)
     sandbox = Sandbox(container_image=image, environment_variables=variables)
     try:
         with ended_by_signals(), ExitStack() as stopping:
@@ -54,14 +52,14 @@ def run_command(
                 stopping.pop_all()
                 click.echo(f"Sandbox {sandbox.sandbox_id} is kept.", err=True)
             limit = math.inf if timeout is None else timeout
-            if tty:
-                session = sandbox.shell(command, cwd=cwd, timeout_seconds=limit)
-                code = attached.run(session, interactive)
-            else:
-                process = sandbox.exec(command, cwd=cwd, timeout_seconds=limit, stdin=interactive)
-                if process.stdin is not None:
-                    feed(process.stdin)
-                code = pass_on(process)
+            code = _command.run_in(
+                sandbox,
+                [*command],
+                tty=tty,
+                interactive=interactive,
+                cwd=cwd,
+                timeout_seconds=limit,
+            )
     except Ended as end:
         code = end.exit_code
     raise click.exceptions.Exit(code)

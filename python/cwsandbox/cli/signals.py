@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 INTERRUPTED = 128 + signal.SIGINT
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Ended(BaseException):
@@ -28,7 +28,7 @@ def ended_by_signals() -> Iterator[None]:
         raise Ended(number)
 
     # What is ignored, as by nohup, stays so.
-    present = {one: signal.getsignal(one) for one in _ENDING}
+    present = {one: signal.getsignal(one) for one in ENDING}
     after = {one: handler for one, handler in present.items() if handler is not signal.SIG_IGN}
     for one in after:
         signal.signal(one, end)

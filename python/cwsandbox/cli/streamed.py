@@ -12,10 +12,9 @@ import click
 
 from cwsandbox import CWSandboxError, Process, StreamReader, StreamWriter
 from cwsandbox import Sandbox as KeepingSandbox
+from cwsandbox.cli.values import exit_code
 
 _INPUT_BYTES = 64 * 1024
-# A code that the system cannot pass on must not become success.
-_NO_CODE = 255
 
 
 class Sandbox(KeepingSandbox):
@@ -53,8 +52,7 @@ def pass_on(process: Process) -> int:
         errors.join()
         if failures:
             raise failures[0]
-        code = process.result().returncode
-    return code if 0 <= code <= 255 else _NO_CODE
+        return exit_code(process.result().returncode)
 
 
 def feed(writer: StreamWriter) -> None:

@@ -11,9 +11,9 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-Handler = Callable[[int, FrameType | None], None]
+from cwsandbox.cli.signals import ENDING
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+Handler = Callable[[int, FrameType | None], None]
 
 
 def is_terminal() -> bool:
@@ -101,7 +101,7 @@ def _handlers(raw: _Raw, resized: Callable[[], None]) -> Iterator[None]:
     def resize(_: int, __: FrameType | None) -> None:
         resized()
 
-    handlers: dict[int, Handler] = dict.fromkeys(_ENDING, end)
+    handlers: dict[int, Handler] = dict.fromkeys(ENDING, end)
     handlers |= {signal.SIGTSTP: stop, signal.SIGCONT: go_on, signal.SIGWINCH: resize}
     try:
         for number, handler in handlers.items():

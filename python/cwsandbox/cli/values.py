@@ -16,6 +16,8 @@ _COMPLETION_SECONDS = 2.0
 
 # The service counts in int32.
 COUNT_MAX = (1 << 31) - 1
+# Where there is no code that could be passed on.
+NO_CODE = 255
 
 
 class Seconds(click.FloatRange):
@@ -75,6 +77,11 @@ def row(sandbox: Sandbox) -> dict[str, Any]:
         "runner_group_id": sandbox.runner_group_id,
         "started_at": None if started is None else started.isoformat(),
     }
+
+
+def exit_code(code: int) -> int:
+    """What this program ends with for a command's code. One that the system cannot pass on must not become success."""
+    return code if 0 <= code <= 255 else NO_CODE
 
 
 def shown(value: object) -> str:
