@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from cwsandbox._archive import header
@@ -16,7 +17,6 @@ from cwsandbox._archive.unpack import Reader, Source
 from cwsandbox._lifecycle.transfer import (
     NO_INPUT,
     PROLOGUE,
-    Order,
     Transfer,
     last_part,
     local_fault,
@@ -25,7 +25,7 @@ from cwsandbox._lifecycle.transfer import (
 from cwsandbox.exceptions import SandboxStreamTruncatedError
 
 if TYPE_CHECKING:
-    from cwsandbox._cwsandbox import Process, SandboxCore
+    from cwsandbox._cwsandbox import Process
 
 _SCRIPT = (
     PROLOGUE
@@ -44,18 +44,11 @@ exec tar -chf - "./${{from##*/}}"
 
 
 class Download(Transfer):
-    def __init__(self, core: SandboxCore, order: Order) -> None:
-        super().__init__(core, order)
-        self._total: int | None = None
-
     def subject(self) -> str:
         return f"Download of {self.order.remote!r} to {self.order.local!r}"
 
     def counted(self) -> Tally:
         return self.tally
-
-    def total(self) -> int | None:
-        return self._total
 
     def copy(self) -> None:
         words = ["/bin/sh", "-c", _SCRIPT, "cwsandbox-download", word(self.order.remote)]
@@ -96,39 +89,24 @@ class Download(Transfer):
     def _unpack_tree(self, reader: Reader, first: Header, members: Iterator[Header]) -> None:
         top = self._place()
         is_new = not os.path.isdir(top)
-        try:
-            os.makedirs(top, exist_ok=True)
-            target = Target(top)
-        except OSError as error:
-            raise local_fault(shown(top), error, is_source=False) from error
-        try:
+        with _opened(top) as target:
             extractor = Extractor(reader, target, self.tally, self.order.excluded)
             extractor.member(first)
             for member in members:
                 extractor.member(member)
             if is_new:
                 target.set_top(first.mode, first.mtime)
-        finally:
-            target.close()
 
     def _unpack_file(self, reader: Reader, member: Header) -> None:
-        self._total = member.size
+        self.total = member.size
         place = self._place()
-        if os.path.islink(
-            place
-        ):  # a device, as /dev/stdout is, must not be replaced by way of its link
+        # A device, as /dev/stdout is, must not be replaced by way of its link.
+        if os.path.islink(place):
             place = os.path.realpath(place)
         folder, _, name = place.rpartition(b"/")
         folder = folder or (b"/" if place.startswith(b"/") else b".")
-        try:
-            os.makedirs(folder, exist_ok=True)
-            target = Target(folder)
-        except OSError as error:
-            raise local_fault(shown(folder), error, is_source=False) from error
-        try:
+        with _opened(folder) as target:
             Extractor(reader, target, self.tally, None).file(member, name)
-        finally:
-            target.close()
 
     def _place(self) -> bytes:
         """Where the copy goes, as ``cp -r`` has it."""
@@ -136,6 +114,15 @@ class Download(Transfer):
         if local.endswith(b"/") or os.path.isdir(local):
             return local.rstrip(b"/") + b"/" + last_part(self.order.remote)
         return local
+
+
+def _opened(folder: bytes) -> closing[Target]:
+    """The local directory to write below, made if it is missing."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+        return closing(Target(folder))
+    except OSError as error:
+        raise local_fault(shown(folder), error, is_source=False) from error
 
 
 def _rest(process: Process) -> str:

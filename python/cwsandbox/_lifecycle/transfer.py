@@ -61,6 +61,8 @@ class Transfer(abc.ABC):
         self._core = core
         self.order = order
         self.tally = Tally()
+        # How many bytes there are to copy, once that is known.
+        self.total: int | None = None
         self._process: Process | None = None
         self._is_cancelled = False
         self._told_bytes = -1
@@ -118,10 +120,6 @@ class Transfer(abc.ABC):
     def counted(self) -> Tally:
         """What has been copied, as far as is known."""
 
-    @abc.abstractmethod
-    def total(self) -> int | None:
-        """How many bytes there are to copy, as far as is known."""
-
     def begin(
         self, words: list[str], *, stdin: bool, capture_output: bool, max_output_bytes: int | None
     ) -> Process:
@@ -155,7 +153,7 @@ class Transfer(abc.ABC):
         ):
             self._told_bytes = now
             try:
-                progress(now, self.total())
+                progress(now, self.total)
             except Exception as error:
                 raise CallerError(error) from error
 

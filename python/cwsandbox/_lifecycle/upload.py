@@ -81,7 +81,6 @@ mv -f "$temporary/$name" "$to"
 class Upload(Transfer):
     def __init__(self, core: SandboxCore, order: Order) -> None:
         super().__init__(core, order)
-        self._total: int | None = None
         self._sent = Tally()
         # What was written, and what was copied when it has left.
         self._pending: deque[tuple[OperationRef[None], Tally]] = deque()
@@ -91,9 +90,6 @@ class Upload(Transfer):
 
     def counted(self) -> Tally:
         return self._sent
-
-    def total(self) -> int | None:
-        return self._total
 
     def copy(self) -> None:
         order = self.order
@@ -106,13 +102,13 @@ class Upload(Transfer):
         common = ["/bin/sh", "-c", "", "cwsandbox-upload", word(order.remote), escaped(name)]
         if stat.S_ISDIR(found.st_mode):
             if order.progress is not None:
-                self._total = size_of(place, order.excluded)
+                self.total = size_of(place, order.excluded)
             common[2] = _TREE
             mode, mtime = stat.S_IMODE(found.st_mode), seconds(found)
             words = [*common, f"{mode:o}", str(mtime)]
             pieces = packer.tree(place, order.excluded)
         elif stat.S_ISREG(found.st_mode):
-            self._total = found.st_size
+            self.total = found.st_size
             common[2] = _FILE
             words = [*common, os.urandom(6).hex()]
             pieces = packer.file(place, name)
