@@ -47,9 +47,7 @@ static void test_nothing_is_read_without_memory(void **state)
     (void)state;
     box_open(&world, host);
     expect_written(&world, "/tmp/file", content, MEGABYTE);
-    op_init(&run, &world);
-    run.hold = true;
-    read_begin(&run, "/tmp/file", LARGEST);
+    read_held(&run, &world, "/tmp/file", LARGEST);
     RUN_UNTIL(&world, run.needs);
     expect_script(&world, "echo meanwhile", 0, "meanwhile\n"); /* and a while passes */
     assert_int_equal(run.needs, 1);

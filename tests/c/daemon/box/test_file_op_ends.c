@@ -119,13 +119,6 @@ static void test_the_box_ends_before_their_turn(void **state)
 /* Half of what the box may be sending, and a little more. */
 #define HALF_AND_MORE "68M"
 
-static void hold_large(struct op_world *run, struct box_world *world)
-{
-    op_init(run, world);
-    run->hold = true;
-    read_begin(run, "/tmp/large", CWSD_MAX_FILE_MESSAGE_BYTES);
-}
-
 /* Who stops in the middle must not keep the room for contents from other boxes. */
 static void test_what_a_box_sends_at_a_time_is_limited(void **state)
 {
@@ -135,10 +128,10 @@ static void test_what_a_box_sends_at_a_time_is_limited(void **state)
     box_open(&world, host);
     expect_script(&world, "truncate -s " HALF_AND_MORE " /tmp/large; echo small > /tmp/small", 0,
                   "");
-    hold_large(&runs[0], &world);
+    read_held(&runs[0], &world, "/tmp/large", CWSD_MAX_FILE_MESSAGE_BYTES);
     RUN_UNTIL(&world, runs[0].needs);
-    hold_large(&runs[1], &world);
-    hold_large(&runs[2], &world);
+    read_held(&runs[1], &world, "/tmp/large", CWSD_MAX_FILE_MESSAGE_BYTES);
+    read_held(&runs[2], &world, "/tmp/large", CWSD_MAX_FILE_MESSAGE_BYTES);
     expect_read(&world, "/tmp/small", "small\n", 6);
     op_close(&runs[0]); /* makes room for the next, whichever came first */
     RUN_UNTIL(&world, runs[1].needs || runs[2].needs);
@@ -163,9 +156,9 @@ static void test_the_end_of_who_waits_for_room(void **state)
     box_start(&world, &(struct cwsd_box_options){.id = "test"}); /* has no process of its own */
     RUN_UNTIL(&world, world.running);
     expect_script(&world, "truncate -s " HALF_AND_MORE " /tmp/large", 0, "");
-    hold_large(&runs[0], &world);
+    read_held(&runs[0], &world, "/tmp/large", CWSD_MAX_FILE_MESSAGE_BYTES);
     RUN_UNTIL(&world, runs[0].needs);
-    hold_large(&runs[1], &world);
+    read_held(&runs[1], &world, "/tmp/large", CWSD_MAX_FILE_MESSAGE_BYTES);
     exec_open_script(&killer, &world, "kill -KILL -1", false);
     for (size_t i = 0; i < CWS_ARRAY_LEN(runs); i++) {
         op_wait(&runs[i]);
@@ -187,9 +180,7 @@ static void test_its_process_is_out_of_reach(void **state)
     (void)state;
     box_open(&world, host);
     expect_written(&world, "/tmp/file", content, MEGABYTE);
-    op_init(&run, &world);
-    run.hold = true;
-    read_begin(&run, "/tmp/file", LARGEST);
+    read_held(&run, &world, "/tmp/file", LARGEST);
     RUN_UNTIL(&world, run.needs);
     expect_script(
         &world,
@@ -219,9 +210,7 @@ static void test_its_process_is_killed(void **state)
     box_start(&world, &(struct cwsd_box_options){.id = "test"}); /* has no process of its own */
     RUN_UNTIL(&world, world.running);
     expect_written(&world, "/tmp/file", content, MEGABYTE);
-    op_init(&run, &world);
-    run.hold = true;
-    read_begin(&run, "/tmp/file", LARGEST);
+    read_held(&run, &world, "/tmp/file", LARGEST);
     RUN_UNTIL(&world, run.needs);
     struct exec_world killer;
     exec_open_script(&killer, &world, "kill -KILL -1", false);
