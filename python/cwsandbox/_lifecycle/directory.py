@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cwsandbox._lifecycle import delete as _delete
+from cwsandbox._lifecycle import pages
 from cwsandbox._lifecycle.poll import NOT_FOUND_REASON
 from cwsandbox._lifecycle.poll import OPERATION as GET_OPERATION
 from cwsandbox._service.errors import to_exception
 from cwsandbox._service.rpc import RpcFailure
-from cwsandbox.exceptions import CWSandboxError
 
 if TYPE_CHECKING:
     from cwsandbox._runtime.environment import Call, Environment
@@ -17,34 +17,22 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 LIST_OPERATION = "List sandboxes"
-PAGES_MAX = 100
 
 
 async def find(call: Call, env: Environment, filters: Message, timeout: float) -> list[Message]:
     """All Sandbox messages that pass the filters; ``timeout`` in seconds is for all pages together."""
-    ends = env.clock() + timeout
-    found: list[Message] = []
-    token = ""
-    seen: set[str] = set()
-    for _ in range(PAGES_MAX):
-        left = ends - env.clock()
-        if left <= 0:
-            raise CWSandboxError(f"{LIST_OPERATION} timed out after {timeout:g}s")
-        request = {**filters, "page_token": token} if token else filters
-        try:
-            page = await call("ListSandboxes", request, left)
-        except RpcFailure as failure:
-            raise to_exception(failure, operation=LIST_OPERATION) from failure
-        found.extend(page["sandboxes"])
-        token = page["next_page_token"]
-        if not token:
-            return found
-        if token in seen:
-            raise CWSandboxError(
-                f"{LIST_OPERATION}: pagination loop, the server repeated the token {token!r}"
-            )
-        seen.add(token)
-    raise CWSandboxError(f"{LIST_OPERATION} exceeded {PAGES_MAX} pages")
+    try:
+        return await pages.every(
+            call,
+            env,
+            "ListSandboxes",
+            filters,
+            "sandboxes",
+            operation=LIST_OPERATION,
+            timeout=timeout,
+        )
+    except RpcFailure as failure:
+        raise to_exception(failure, operation=LIST_OPERATION) from failure
 
 
 async def get(call: Call, sandbox_id: str, timeout: float) -> Message:

@@ -47,7 +47,7 @@ class Client:
         return self._channel
 
     async def call(self, method: str, request: Message, timeout: float) -> Message:
-        """One unary call of ``SandboxService``. Raises ``RpcFailure``.
+        """One unary call: ``method`` of ``SandboxService``, or a ``Service/Method``. Raises ``RpcFailure``.
 
         ``timeout`` in seconds is also for finding the credentials, at the first call.
         """
@@ -55,7 +55,8 @@ class Client:
         ends = clock() + timeout
         channel = await self.channel(timeout)
         left = ends - clock()
-        operation = channel.unary(f"SandboxService/{method}", request, max(left, 0.0))
+        path = method if "/" in method else f"SandboxService/{method}"
+        operation = channel.unary(path, request, max(left, 0.0))
         try:
             return await operation
         except _cwsandbox.RpcError as error:
