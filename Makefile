@@ -55,6 +55,9 @@ objects = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 packages := libnghttp2 openssl libprotobuf-c libuv
 package_cflags := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(packages) 2>/dev/null))
 package_libs := $(shell pkg-config --libs $(packages) 2>/dev/null)
+# What the daemon uses and the extension does not.
+daemon_packages := jansson
+daemon_libs := $(shell pkg-config --libs $(daemon_packages) 2>/dev/null)
 
 # setup.py turns this off: a newer compiler's new warning must not keep anyone from installing.
 WERROR ?= -Werror
@@ -112,7 +115,7 @@ $(OUT)/_cwsandbox.so: $(call objects,$(core_src) $(py_src))
 $(OUT)/bin/cwsandboxd: $(call objects,$(daemon_core_src) $(daemon_src))
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ldflags) -pie -o $@ $^ $(package_libs)
+	$(Q)$(CC) $(ldflags) -pie -o $@ $^ $(package_libs) $(daemon_libs)
 
 # Static, without even libc: it is PID 1 inside sandboxes, where nothing of ours is. Its own flags: no sanitizer runs there.
 init_cflags := -std=gnu11 -D_GNU_SOURCE -Os -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables \
@@ -125,7 +128,7 @@ $(OUT)/bin/cwsandbox-init: $(init_src) $(wildcard src/cwsandbox-init/*.h) Makefi
 $(OUT)/tests/%: $(OUT)/obj/tests/c/%.o $(OUT)/libtested.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ldflags) -o $@ $^ $(package_libs) -lcmocka -lm
+	$(Q)$(CC) $(ldflags) -o $@ $^ $(package_libs) $(daemon_libs) -lcmocka -lm
 
 # With libFuzzer's main(), or else with one that replays the corpus.
 fuzz_main := $(if $(filter fuzz,$(FLAVOUR)),,$(OUT)/obj/tests/fuzz/replay.o)

@@ -38,6 +38,7 @@ LIBRARIES = (
     Library("openssl", "openssl/ssl.h", "libssl-dev"),
     Library("libprotobuf-c", "protobuf-c/protobuf-c.h", "libprotobuf-c-dev"),
     Library("libuv", "uv.h", "libuv1-dev"),
+    Library("jansson", "jansson.h", "libjansson-dev"),
 )
 
 

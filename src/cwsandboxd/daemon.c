@@ -20,6 +20,7 @@
 #include "io/listen.h"
 #include "sandboxes/pool.h"
 #include "service/methods.h"
+#include "store/secrets.h"
 #include "values/bounds.h"
 
 /* The grace period of the sandboxes after the first signal; after the second there is none. */
@@ -194,6 +195,7 @@ static enum cws_status open_service(struct daemon *daemon, struct cws_error *err
         .max_sandboxes = daemon->config->max_sandboxes,
         .log_dir = daemon->state.path,
         .log_bytes = daemon->config->log_bytes,
+        .secrets_dir = daemon->config->secrets_dir,
         .on_empty = on_empty,
         .ctx = daemon,
     };
@@ -225,6 +227,13 @@ static enum cws_status load_token(struct daemon *daemon, struct cws_error *err)
         return err->status;
     if (made)
         printf("cwsandboxd: made a new token in %s\n", daemon->config->token_file);
+    return CWS_OK;
+}
+
+static enum cws_status check_secrets(const struct cwsd_config *config, struct cws_error *err)
+{
+    if (config->secrets_dir && cwsd_secrets_check(config->secrets_dir, err) != CWS_OK)
+        return cws_error_wrap(err, "--secrets-dir");
     return CWS_OK;
 }
 
@@ -331,7 +340,7 @@ static enum cwsd_exit open_all(struct daemon *daemon)
     if (cws_loop_new(&daemon->loop, &err) != CWS_OK || open_lifeline(daemon, &err) != CWS_OK)
         goto failed;
     if (cwsd_state_open(config->state_dir, &daemon->state, &err) != CWS_OK ||
-        load_token(daemon, &err) != CWS_OK)
+        load_token(daemon, &err) != CWS_OK || check_secrets(config, &err) != CWS_OK)
         goto failed;
     if (open_host(daemon, &err) != CWS_OK) {
         complain("no isolation is possible here, and so nothing is run: %s", err.text);

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 from cwsandbox._runtime import life
+from cwsandbox._service import secret_files
 from cwsandbox.exceptions import SandboxUnavailableError
 
 PATH_VARIABLE = "CWSANDBOX_DAEMON"
@@ -190,6 +191,9 @@ def _spawn(program: str, daemon: _Daemon, line: int, ready: int) -> None:
         "--isolation=auto",
         "--detach",
     ]
+    secrets = secret_files.directory()
+    if secrets.is_dir():
+        command.append(f"--secrets-dir={secrets}")
     with (daemon.directory.path / "log").open("wb") as log:
         # A session of its own: Ctrl-C must leave it to us, who still have sandboxes to stop.
         started = subprocess.Popen(

@@ -22,6 +22,7 @@ from cwsandbox.cli.local import run_local
 from cwsandbox.cli.logs import logs
 from cwsandbox.cli.program import Program, use_auth
 from cwsandbox.cli.run import run_command
+from cwsandbox.cli.secrets import secrets
 from cwsandbox.cli.shell import shell
 from cwsandbox.cli.stop import stop_sandbox
 from cwsandbox.cli.top import show_top
@@ -59,6 +60,7 @@ for command in (
     delete_sandbox,
     stop_sandbox,
     run_command,
+    secrets,
     run_daemon,
     run_local,
     print_completion,

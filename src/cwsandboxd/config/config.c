@@ -42,6 +42,7 @@ const char cwsd_config_help[] =
     "G\n"
     "                        and T are suffixes (default: an eighth of the machine's memory)\n"
     "  --log-bytes SIZE      the newest SIZE bytes of each sandbox's log are kept (default 16M)\n"
+    "  --secrets-dir PATH    secret stores: a file STORE.json for each (mode 0600)\n"
     "  --state-dir PATH      where the daemon keeps what it needs while it runs\n"
     "  --bwrap PATH          the bubblewrap program (default: found on PATH)\n"
     "  --ready-fd N          write \"ready <address>...\" and a newline to descriptor N once "
@@ -66,6 +67,7 @@ enum option_id {
     OPTION_MAX_OPEN_FILES,
     OPTION_MAX_WRITTEN,
     OPTION_LOG_BYTES,
+    OPTION_SECRETS_DIR,
     OPTION_STATE_DIR,
     OPTION_BWRAP,
     OPTION_READY_FD,
@@ -86,6 +88,7 @@ static const struct option options[] = {
     {"max-open-files", required_argument, NULL, OPTION_MAX_OPEN_FILES},
     {"max-written", required_argument, NULL, OPTION_MAX_WRITTEN},
     {"log-bytes", required_argument, NULL, OPTION_LOG_BYTES},
+    {"secrets-dir", required_argument, NULL, OPTION_SECRETS_DIR},
     {"state-dir", required_argument, NULL, OPTION_STATE_DIR},
     {"bwrap", required_argument, NULL, OPTION_BWRAP},
     {"ready-fd", required_argument, NULL, OPTION_READY_FD},
@@ -225,6 +228,8 @@ static enum cws_status take_option(struct cwsd_config *config, int id, const cha
         return set_limit(config, id, value, err);
     case OPTION_LOG_BYTES:
         return parse_size("log-bytes", value, LEAST_LOG_BYTES, &config->log_bytes, err);
+    case OPTION_SECRETS_DIR:
+        return set_path("secrets-dir", value, &config->secrets_dir, err);
     case OPTION_STATE_DIR:
         return set_state_dir(config, value, err);
     case OPTION_BWRAP:

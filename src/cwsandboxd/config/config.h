@@ -25,7 +25,8 @@ struct cwsd_config {
     struct cwsd_address listen[CWSD_MAX_LISTENERS];
     size_t listen_count;
     bool isolation_none;
-    const char *token_file; /* these four point into argv; NULL: not given */
+    const char *token_file; /* these five point into argv; NULL: not given */
+    const char *secrets_dir;
     const char *tls_cert;
     const char *tls_key;
     const char *bwrap;

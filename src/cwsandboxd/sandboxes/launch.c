@@ -4,8 +4,10 @@
 
 #include "base/alloc.h"
 #include "box/string_list.h"
+#include "store/secrets.h"
 #include "values/pairs.h"
 #include "values/spec.h"
+#include "values/spec_secrets.h"
 
 /*
  * The main command that clients send for a sandbox that was given none, word for word: wait until
@@ -36,17 +38,19 @@ static enum cws_status fill_command(struct cwsd_launch *launch, const cwsd_pb_co
     return CWS_OK;
 }
 
-static enum cws_status fill_environment(struct cwsd_launch *launch,
-                                        const cwsd_pb_container *container)
+/* The secrets come last: of a variable that occurs more than once, the last value wins. */
+static bool fill_environment(struct cwsd_launch *launch, const cwsd_pb_container *container,
+                             const char *secrets_dir, struct cwsd_fault *fault)
 {
     const struct cwsd_pairs pairs = CWSD_PAIRS(container, environment_variables);
-    if (cwsd_string_list_reserve(&launch->environment, pairs.count) != CWS_OK)
-        return CWS_NO_MEMORY;
+    if (cwsd_string_list_reserve(&launch->environment,
+                                 pairs.count + cwsd_spec_count_secrets(container)) != CWS_OK)
+        return cwsd_fault_set_memory(fault);
     for (size_t i = 0; i < pairs.count; i++)
         if (cwsd_string_list_add_pair(&launch->environment, cwsd_pairs_key(&pairs, i),
                                       cwsd_pairs_value(&pairs, i)) != CWS_OK)
-            return CWS_NO_MEMORY;
-    return CWS_OK;
+            return cwsd_fault_set_memory(fault);
+    return cwsd_secrets_resolve(secrets_dir, container, &launch->environment, fault);
 }
 
 static enum cws_status fill_files(struct cwsd_launch *launch, const cwsd_pb_container *container)
@@ -62,15 +66,18 @@ static enum cws_status fill_files(struct cwsd_launch *launch, const cwsd_pb_cont
     return CWS_OK;
 }
 
-enum cws_status cwsd_launch_init(struct cwsd_launch *launch, const char *id,
-                                 const cwsd_pb_spec *spec)
+bool cwsd_launch_init(struct cwsd_launch *launch, const char *id, const cwsd_pb_spec *spec,
+                      const char *secrets_dir, struct cwsd_fault *fault)
 {
     const cwsd_pb_container *container = cwsd_spec_container(spec);
     memset(launch, 0, sizeof(*launch));
-    if (fill_command(launch, container) != CWS_OK ||
-        fill_environment(launch, container) != CWS_OK || fill_files(launch, container) != CWS_OK) {
+    bool filled =
+        fill_command(launch, container) == CWS_OK && fill_files(launch, container) == CWS_OK;
+    if (!filled)
+        cwsd_fault_set_memory(fault);
+    if (!filled || !fill_environment(launch, container, secrets_dir, fault)) {
         cwsd_launch_done(launch);
-        return CWS_NO_MEMORY;
+        return false;
     }
     launch->options.id = id;
     launch->options.command = launch->command;
@@ -78,7 +85,7 @@ enum cws_status cwsd_launch_init(struct cwsd_launch *launch, const char *id,
     launch->options.working_dir = container->working_dir[0] ? container->working_dir : NULL;
     launch->options.files = launch->files;
     launch->options.file_count = container->n_files;
-    return CWS_OK;
+    return true;
 }
 
 void cwsd_launch_done(struct cwsd_launch *launch)

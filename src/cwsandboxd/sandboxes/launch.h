@@ -2,6 +2,7 @@
 #pragma once
 
 #include "box/box.h"
+#include "values/fault.h"
 #include "values/pb.h"
 
 struct cwsd_launch {
@@ -11,7 +12,9 @@ struct cwsd_launch {
     struct cwsd_file *files;
 };
 
-/* The spec must outlive the launch. CWS_NO_MEMORY; there is nothing to free then. */
-enum cws_status cwsd_launch_init(struct cwsd_launch *launch, const char *id,
-                                 const cwsd_pb_spec *spec) CWS_MUST_CHECK;
+/* The spec must outlive the launch. Its secrets come from the stores in `secrets_dir` (NULL: none).
+ * False with *fault set: no memory, or that of cwsd_secrets_resolve; there is nothing to free then.
+ */
+bool cwsd_launch_init(struct cwsd_launch *launch, const char *id, const cwsd_pb_spec *spec,
+                      const char *secrets_dir, struct cwsd_fault *fault);
 void cwsd_launch_done(struct cwsd_launch *launch);

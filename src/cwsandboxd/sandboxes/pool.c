@@ -340,8 +340,9 @@ static bool start_box(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
     struct cwsd_launch launch;
     struct cws_error err;
     enum cws_status status = CWS_OK;
-    if (cwsd_launch_init(&launch, sandbox->record.id, sandbox->record.spec) != CWS_OK)
-        return cwsd_fault_set_memory(fault);
+    if (!cwsd_launch_init(&launch, sandbox->record.id, sandbox->record.spec,
+                          pool->options.secrets_dir, fault))
+        return false;
     if (launch.options.command.count)
         status = cwsd_log_open(sandbox->log, &launch.options.output_fd, &err);
     if (status == CWS_OK)

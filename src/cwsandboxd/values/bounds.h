@@ -26,6 +26,11 @@
 #define CWSD_MAX_FILE_BYTES       (64 * CWSD_MIB)
 #define CWSD_MAX_RUNNER_IDS       100
 
+/* Secrets of a container, the value of each, and the file of a store. */
+#define CWSD_MAX_SECRETS            256
+#define CWSD_MAX_SECRET_BYTES       (64 * CWSD_KIB)
+#define CWSD_MAX_SECRET_STORE_BYTES CWSD_MIB
+
 /* How long a create waits for its sandbox to run before it is answered anyway. */
 #define CWSD_CREATE_PATIENCE_MS 2000
 

@@ -8,16 +8,17 @@
 #include "values/pairs.h"
 #include "values/path.h"
 #include "values/quantity.h"
+#include "values/spec_secrets.h"
 #include "values/text.h"
 
 #define CONTAINER "spec.containers[0]"
+#define SECURITY  CONTAINER ".security_context"
 
 #define RUNTIME_CLASS_UNSPECIFIED COREWEAVE__SANDBOX__V1__RUNTIME_CLASS__RUNTIME_CLASS_UNSPECIFIED
 #define MODE_UNSPECIFIED          COREWEAVE__SANDBOX__V1__SANDBOX_MODE__SANDBOX_MODE_UNSPECIFIED
 #define MODE_SERVERLESS           COREWEAVE__SANDBOX__V1__SANDBOX_MODE__SANDBOX_MODE_SERVERLESS
 #define MODE_CKS                  COREWEAVE__SANDBOX__V1__SANDBOX_MODE__SANDBOX_MODE_CKS
 #define DNS_ALLOW                 COREWEAVE__SANDBOX__V1__DNSEGRESS_MODE__DNS_EGRESS_MODE_ALLOW
-#define DENY_EGRESS_SET           COREWEAVE__SANDBOX__V1__NETWORK_OPTIONS___DENY_EGRESS_DENY_EGRESS
 
 /* An option that this daemon does not support. */
 struct refusal {
@@ -72,25 +73,38 @@ static bool check_sandbox_refusals(const cwsd_pb_spec *spec, struct cwsd_fault *
          spec->runtime_class_selection != RUNTIME_CLASS_UNSPECIFIED},
         {"spec.network.ingress", "ingress rules", NOT_HERE, network && network->n_ingress},
         {"spec.network.egress", "egress rules", NOT_HERE, network && network->n_egress},
-        {"spec.network.deny_egress", "network in its sandboxes, so it cannot be false", NOT_HERE,
-         network && network->_deny_egress_case == DENY_EGRESS_SET && !network->deny_egress},
         {"spec.network.dns_egress", "network in its sandboxes", NOT_HERE,
          network && network->dns_egress == DNS_ALLOW},
     };
     return refuse_first(refusals, CWS_ARRAY_LEN(refusals), fault);
 }
 
-/* Only what is the case anyway may be asked for: no privileges, no new ones, a writable root. */
-static bool wants_security(const cwsd_pb_security *security)
+/* What is the case anyway may be asked for: root, as which everything in a sandbox runs, no
+ * privileges, no new ones, a writable root, and the one system call filter that there is. */
+static bool check_security(const cwsd_pb_security *security, struct cwsd_fault *fault)
 {
     if (!security)
-        return false;
-    return security->_run_as_user_case || security->_run_as_group_case ||
-           (security->_privileged_case && security->privileged) ||
-           (security->_allow_privilege_escalation_case && security->allow_privilege_escalation) ||
-           (security->_read_only_root_filesystem_case && security->read_only_root_filesystem) ||
-           security->n_capabilities_add || security->n_capabilities_drop ||
-           security->seccomp_profile[0];
+        return true;
+    const char *profile = security->seccomp_profile;
+    const struct refusal refusals[] = {
+        {SECURITY ".run_as_user", "users but root in its sandboxes", NOT_HERE,
+         security->_run_as_user_case && security->run_as_user != 0},
+        {SECURITY ".run_as_group", "groups but root's in its sandboxes", NOT_HERE,
+         security->_run_as_group_case && security->run_as_group != 0},
+        {SECURITY ".privileged", "privileged sandboxes", NOT_HERE,
+         security->_privileged_case && security->privileged},
+        {SECURITY ".allow_privilege_escalation", "sandboxes that can gain privileges", NOT_HERE,
+         security->_allow_privilege_escalation_case && security->allow_privilege_escalation},
+        {SECURITY ".read_only_root_filesystem", "sandboxes with a read-only root", NOT_HERE,
+         security->_read_only_root_filesystem_case && security->read_only_root_filesystem},
+        {SECURITY ".capabilities_add", "choice of capabilities", NOT_HERE,
+         security->n_capabilities_add > 0},
+        {SECURITY ".capabilities_drop", "choice of capabilities", NOT_HERE,
+         security->n_capabilities_drop > 0},
+        {SECURITY ".seccomp_profile", "filter of system calls but \"RuntimeDefault\"", NOT_HERE,
+         profile[0] && strcmp(profile, "RuntimeDefault") != 0},
+    };
+    return refuse_first(refusals, CWS_ARRAY_LEN(refusals), fault);
 }
 
 static bool wants_gpu(const cwsd_pb_resources *resources)
@@ -106,10 +120,6 @@ static bool check_container_refusals(const cwsd_pb_container *container, struct 
         (requirements && (wants_gpu(requirements->requests) || wants_gpu(requirements->limits)));
     const struct refusal refusals[] = {
         {CONTAINER ".volume_mounts", "volumes", NOT_HERE, container->n_volume_mounts > 0},
-        {CONTAINER ".secret_stores", "secret stores", CWSD_REASON_NO_SECRET_STORE,
-         CWS_GRPC_FAILED_PRECONDITION, container->n_secret_stores > 0},
-        {CONTAINER ".security_context", "settings of users, capabilities and seccomp", NOT_HERE,
-         wants_security(container->security_context)},
         {CONTAINER ".image_pull_credentials", "images to pull", NOT_HERE,
          container->image_pull_credentials != NULL},
         {CONTAINER ".startup_probe", "startup probes", NOT_HERE, container->startup_probe != NULL},
@@ -210,7 +220,9 @@ static bool check_container(cwsd_pb_container *container, struct cwsd_fault *fau
         return cwsd_fault_set_invalid(fault, CONTAINER ".working_dir", "\"%s\" %s",
                                       cwsd_text_short(container->working_dir).text,
                                       cwsd_path_fault(container->working_dir));
-    return check_files(container, fault) && check_container_resources(container, fault);
+    return check_files(container, fault) && check_security(container->security_context, fault) &&
+           cwsd_spec_check_secrets(container, CONTAINER ".secret_stores", fault) &&
+           check_container_resources(container, fault);
 }
 
 static bool check_tags(const cwsd_pb_spec *spec, struct cwsd_fault *fault)

@@ -14,13 +14,14 @@ static struct cwsd_launch launch_of(const struct words *words)
     cwsd_pb_container container, *containers[1];
     cwsd_pb_spec spec;
     struct cwsd_launch launch;
+    struct cwsd_fault fault;
     char *args[3];
     plain_spec(&spec, &container, containers);
     container.command = T(words->words[0]);
     container.args = args;
     for (; words->words[container.n_args + 1]; container.n_args++)
         args[container.n_args] = T(words->words[container.n_args + 1]);
-    assert_int_equal(cwsd_launch_init(&launch, "sb-1", &spec), CWS_OK);
+    assert_true(cwsd_launch_init(&launch, "sb-1", &spec, NULL, &fault));
     return launch;
 }
 
@@ -67,17 +68,18 @@ static void test_each_allocation_fails(void **state)
     cwsd_pb_container container, *containers[1];
     cwsd_pb_spec spec;
     struct cwsd_launch launch;
-    enum cws_status status = CWS_NO_MEMORY;
+    struct cwsd_fault fault;
+    bool done = false;
     char *args[] = {T("-c"), T("exit 3")};
     plain_spec(&spec, &container, containers);
     container.command = T("/bin/sh");
     container.args = args;
     container.n_args = CWS_ARRAY_LEN(args);
-    for (size_t n = 1; status != CWS_OK; n++) {
-        assert_int_equal(status, CWS_NO_MEMORY);
+    for (size_t n = 1; !done; n++) {
         assert_true(n < 20);
         cws_alloc_fail_at(n);
-        status = cwsd_launch_init(&launch, "sb-1", &spec);
+        done = cwsd_launch_init(&launch, "sb-1", &spec, NULL, &fault);
+        assert_true(done || fault.code == CWS_GRPC_RESOURCE_EXHAUSTED);
     }
     cws_alloc_fail_at(0);
     assert_int_equal(launch.options.command.count, 3);

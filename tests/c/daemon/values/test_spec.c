@@ -94,6 +94,58 @@ static void what_is_the_case_anyway_is_accepted(void **state)
     assert_true(check(&parts));
 }
 
+/* Whoever does not deny egress does not thereby get any: the status says what there is. */
+static void egress_need_not_be_denied(void **state)
+{
+    (void)state;
+    struct parts parts;
+    prepare(&parts);
+    parts.spec.network = &parts.network;
+    parts.network._deny_egress_case =
+        COREWEAVE__SANDBOX__V1__NETWORK_OPTIONS___DENY_EGRESS_DENY_EGRESS;
+    parts.network.deny_egress = false;
+    assert_true(check(&parts));
+}
+
+static void root_is_who_everything_runs_as(void **state)
+{
+    (void)state;
+    struct parts parts;
+    prepare(&parts);
+    parts.container.security_context = &parts.security;
+    parts.security._run_as_user_case =
+        COREWEAVE__SANDBOX__V1__SECURITY_CONTEXT___RUN_AS_USER_RUN_AS_USER;
+    parts.security._run_as_group_case =
+        COREWEAVE__SANDBOX__V1__SECURITY_CONTEXT___RUN_AS_GROUP_RUN_AS_GROUP;
+    assert_true(check(&parts));
+    parts.security.run_as_user = 1000;
+    assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED,
+                   C0 ".security_context.run_as_user");
+    parts.security.run_as_user = 0;
+    parts.security.run_as_group = 1000;
+    assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED,
+                   C0 ".security_context.run_as_group");
+}
+
+static void other_security_is_refused(void **state)
+{
+    (void)state;
+    struct parts parts;
+    char *all[] = {(char *)"ALL"};
+    prepare(&parts);
+    parts.container.security_context = &parts.security;
+    parts.security.seccomp_profile = (char *)"RuntimeDefault";
+    assert_true(check(&parts));
+    parts.security.seccomp_profile = (char *)"Unconfined";
+    assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED,
+                   C0 ".security_context.seccomp_profile");
+    parts.security.seccomp_profile = (char *)"";
+    parts.security.capabilities_add = all;
+    parts.security.n_capabilities_add = 1;
+    assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED,
+                   C0 ".security_context.capabilities_add");
+}
+
 static void containers_number_one(void **state)
 {
     (void)state;
@@ -145,11 +197,6 @@ static void egress_is_refused(void **state)
     parts.network.egress = egress_rules;
     assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED,
                    "spec.network.egress");
-    parts.network.n_egress = 0;
-    parts.network._deny_egress_case =
-        COREWEAVE__SANDBOX__V1__NETWORK_OPTIONS___DENY_EGRESS_DENY_EGRESS;
-    assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED,
-                   "spec.network.deny_egress");
 }
 
 static void storage_and_runtimes_are_refused(void **state)
@@ -174,23 +221,6 @@ static void features_of_containers_are_refused(void **state)
 {
     (void)state;
     struct parts parts;
-    Coreweave__Sandbox__V1__SecretStoreReference store =
-        COREWEAVE__SANDBOX__V1__SECRET_STORE_REFERENCE__INIT;
-    Coreweave__Sandbox__V1__SecretStoreReference *stores[] = {&store};
-
-    prepare(&parts);
-    parts.container.n_secret_stores = 1;
-    parts.container.secret_stores = stores;
-    assert_refused(&parts, CWS_GRPC_FAILED_PRECONDITION, CWSD_REASON_NO_SECRET_STORE,
-                   C0 ".secret_stores");
-
-    prepare(&parts);
-    parts.container.security_context = &parts.security;
-    parts.security._run_as_user_case =
-        COREWEAVE__SANDBOX__V1__SECURITY_CONTEXT___RUN_AS_USER_RUN_AS_USER;
-    assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED,
-                   C0 ".security_context");
-
     prepare(&parts);
     parts.container.resource_requirements = &parts.requirements;
     parts.requirements.requests = &parts.resources;
@@ -390,6 +420,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CWSD_TEST(plain_is_accepted),
         CWSD_TEST(what_is_the_case_anyway_is_accepted),
+        CWSD_TEST(egress_need_not_be_denied),
+        CWSD_TEST(root_is_who_everything_runs_as),
+        CWSD_TEST(other_security_is_refused),
         CWSD_TEST(containers_number_one),
         CWSD_TEST(volumes_and_services_are_refused),
         CWSD_TEST(egress_is_refused),
