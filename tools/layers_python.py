@@ -24,7 +24,7 @@ FLOORS = [
     {"_service"},
     {"_messages"},
     {"_lifecycle"},
-    {"_sandbox"},
+    {"_sandbox", "_resources"},
     {""},
     {"cli"},
     {"__main__"},

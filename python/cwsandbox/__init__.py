@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         StreamWriter,
         TerminalSession,
     )
+    from cwsandbox._resources.runners import get_runner, list_runners
     from cwsandbox._sandbox.sandbox import Sandbox
     from cwsandbox._sandbox.wait import Waitable, results, wait
     from cwsandbox._service.auth import set_auth_mode
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
         VolumeMount,
     )
     from cwsandbox._types.defaults import SandboxDefaults
+    from cwsandbox._types.runner import Runner, RunnerResources, format_bytes, format_cpu
     from cwsandbox._types.transfer import TransferResult
     from cwsandbox._version import __version__
     from cwsandbox.exceptions import (
@@ -159,7 +161,9 @@ __all__ = [
     "ProcessResult",
     "RegisteredVolumeOptions",
     "ResourceOptions",
+    "Runner",
     "RunnerNotFoundError",
+    "RunnerResources",
     "Sandbox",
     "SandboxCommandTimeoutError",
     "SandboxControl",
@@ -223,6 +227,10 @@ __all__ = [
     "VolumeWaitTimeoutError",
     "Waitable",
     "__version__",
+    "format_bytes",
+    "format_cpu",
+    "get_runner",
+    "list_runners",
     "results",
     "set_auth_mode",
     "wait",
@@ -238,6 +246,12 @@ _MODULE_OF = {
     "TerminalSession": "_cwsandbox",
     "SandboxDefaults": "_types.defaults",
     "TransferResult": "_types.transfer",
+    "Runner": "_types.runner",
+    "RunnerResources": "_types.runner",
+    "format_bytes": "_types.runner",
+    "format_cpu": "_types.runner",
+    "get_runner": "_resources.runners",
+    "list_runners": "_resources.runners",
     "Sandbox": "_sandbox.sandbox",
     "AuthConfig": "_types",
     "AuthHeaders": "_types",

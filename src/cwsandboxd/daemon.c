@@ -206,6 +206,7 @@ static enum cws_status open_service(struct daemon *daemon, struct cws_error *err
         .pool = daemon->pool,
         .token = daemon->config->token_file ? daemon->token : NULL,
     };
+    clock_gettime(CLOCK_REALTIME, &daemon->service.started);
     cws_allowance_init(&daemon->service.unsent_files, daemon->loop, CWSD_MAX_UNSENT_FILE_BYTES,
                        CWSD_STREAM_HIGH_WATER, CWSD_FILE_PATIENCE_MS * CWS_NS_PER_MS);
     const struct cws_server_options server = {

@@ -1,4 +1,4 @@
-"""SandboxService on grpcio: every sandbox runs at once, and what a command does is a coroutine of the test.
+"""The services on grpcio: every sandbox runs at once, and what a command does is a coroutine of the test.
 
 peer.command("greet")(script)      # script(call: Call) runs for exec(["greet", ...])
 """
@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import grpc
 import grpc.aio
 from google.protobuf import duration_pb2
+from google.protobuf.message_factory import GetMessageClass as message_class
 from google.rpc import error_details_pb2, status_pb2
 
 from conformance import protos
 from conformance.loop_thread import LoopThread
+
+OTHER_FILES = ("discovery", "runtime_class", "sandbox_template", "settings", "volume")
 
 Script = Callable[["Call"], Awaitable[None]]
 
@@ -92,7 +95,7 @@ class GrpcPeer:
         # A coroutine (request, context) for each StreamLogs in turn, the last one also for those that come after it.
         self.logs: list[Callable[[Any, Any], Awaitable[None]]] = []
         self.log_requests: list[Any] = []
-        # Replaces the reply to a unary method: a coroutine (request, context) -> message.
+        # Replaces the reply to a unary method: a coroutine (request, context) -> message. Most methods have no other.
         self.overrides: dict[str, Callable[[Any, Any], Awaitable[Any]]] = {}
         self.pb = protos.messages()
         self._ids = itertools.count(1)
@@ -112,7 +115,7 @@ class GrpcPeer:
         handlers = self._handlers()
         service = self.pb.DESCRIPTOR.services_by_name["SandboxService"].full_name
         generic = grpc.method_handlers_generic_handler(service, handlers)
-        self._server.add_generic_rpc_handlers((generic,))
+        self._server.add_generic_rpc_handlers((generic, *self._other_services()))
         if tls is None:
             port = self._server.add_insecure_port(address)
         else:
@@ -133,11 +136,10 @@ class GrpcPeer:
         }
         handlers: dict[str, Any] = {}
         methods = self.pb.DESCRIPTOR.services_by_name["SandboxService"].methods_by_name
-        for name, behaviour in unary.items():
-            request = getattr(self.pb, methods[name].input_type.name)
+        for name, method in methods.items():
             handlers[name] = grpc.unary_unary_rpc_method_handler(
-                self._recorded(name, behaviour),
-                request_deserializer=request.FromString,
+                self._recorded(name, unary.get(name, self._unimplemented)),
+                request_deserializer=message_class(method.input_type).FromString,
                 response_serializer=lambda message: message.SerializeToString(),
             )
         handlers["StreamExec"] = grpc.stream_stream_rpc_method_handler(
@@ -151,6 +153,22 @@ class GrpcPeer:
             response_serializer=lambda message: message.SerializeToString(),
         )
         return handlers
+
+    def _other_services(self) -> Iterator[Any]:
+        for file in OTHER_FILES:
+            for service in protos.messages(file).DESCRIPTOR.services_by_name.values():
+                handlers = {
+                    method.name: grpc.unary_unary_rpc_method_handler(
+                        self._recorded(method.name, self._unimplemented),
+                        request_deserializer=message_class(method.input_type).FromString,
+                        response_serializer=lambda message: message.SerializeToString(),
+                    )
+                    for method in service.methods
+                }
+                yield grpc.method_handlers_generic_handler(service.full_name, handlers)
+
+    async def _unimplemented(self, request: Any, context: Any) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not scripted")
 
     def _record(self, method: str, context: Any) -> None:
         self.metadata.setdefault(method, []).append(context.invocation_metadata())

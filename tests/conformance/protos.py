@@ -28,13 +28,13 @@ def _generated() -> tempfile.TemporaryDirectory[str]:
     return folder
 
 
-def messages() -> ModuleType:
-    """`sandbox_pb2`."""
+def messages(name: str = "sandbox") -> ModuleType:
+    """The messages of a file, `sandbox_pb2` if no other is named."""
     _generated()
-    return importlib.import_module("coreweave.sandbox.v1.sandbox_pb2")
+    return importlib.import_module(f"coreweave.sandbox.v1.{name}_pb2")
 
 
-def stubs() -> ModuleType:
-    """`sandbox_pb2_grpc`."""
+def stubs(name: str = "sandbox") -> ModuleType:
+    """The stubs of a file's services, `sandbox_pb2_grpc` if no other is named."""
     _generated()
-    return importlib.import_module("coreweave.sandbox.v1.sandbox_pb2_grpc")
+    return importlib.import_module(f"coreweave.sandbox.v1.{name}_pb2_grpc")

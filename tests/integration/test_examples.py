@@ -11,6 +11,10 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 PRINTED = {
     "bounded_output": "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n99998\n99999\n100000\n\n(588855 bytes omitted)\n",
+    "discovery": (
+        "runners with room: 1\narchitecture known: True\nplaced as asked: True\n"
+        "sandboxes run there: True\n"
+    ),
     "environment": "production eu s3cret\ntest eu \n",
     "files": "['1', '2', '3']\nTrue\n/work/missing: CWSANDBOX_FILE_NOT_FOUND\n",
     "files_async": "/work/part-042\n10427 bytes\n",

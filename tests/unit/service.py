@@ -68,7 +68,7 @@ class Service:
 
     async def call(self, method: str, request: Message, timeout: float) -> Message:
         # As the native layer, which refuses what does not fit the message.
-        _cwsandbox._message_pack(f"{PACKAGE}.{method}Request", request)
+        _cwsandbox._message_pack(f"{PACKAGE}.{method.rpartition('/')[2]}Request", request)
         self.sent.append(Sent(method, request, timeout, now()))
         script = self.scripts[method]
         reply = script.pop(0) if len(script) > 1 else script[0]

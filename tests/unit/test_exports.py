@@ -28,8 +28,6 @@ LATER_NAMES = {
     "FileSystemSnapshotTrigger",
     "PvcVolumeSource",
     "RemoteFunction",
-    "Runner",
-    "RunnerResources",
     "SandboxFileType",
     "Session",
     "Volume",
@@ -37,10 +35,6 @@ LATER_NAMES = {
     "VolumeState",
     "WandbAuth",
     "disable_signal_handlers",
-    "format_bytes",
-    "format_cpu",
-    "get_runner",
-    "list_runners",
 }
 
 LATER_MEMBERS = {

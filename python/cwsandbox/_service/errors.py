@@ -130,6 +130,23 @@ def to_exception(
     return raised
 
 
+def to_discovery_exception(
+    failure: RpcFailure, *, operation: str, runner_id: str | None = None
+) -> exc.CWSandboxError:
+    """The exception for a failed look-up of runners; ``runner_id`` is the one that was looked for."""
+    info = failure.info
+    text = _message(failure, operation, runner_id)
+    if failure.code in (Code.UNAUTHENTICATED, Code.PERMISSION_DENIED):
+        return exc.CWSandboxAuthenticationError(text, **_common(info))
+    if runner_id is not None and failure.is_not_found(_PREFIX + "RUNNER_NOT_FOUND"):
+        return exc.RunnerNotFoundError(text, runner_id=runner_id, **_common(info))
+    if failure.code == Code.INVALID_ARGUMENT and info.field_violations:
+        return exc.DiscoveryValidationError(
+            text, field_violations=info.field_violations, **_common(info)
+        )
+    return exc.DiscoveryError(text, **_common(info))
+
+
 def _class_of(failure: RpcFailure, snapshot_id: str | None, volume_id: str | None) -> type[Any]:
     reason = failure.trusted_reason or ""
     if reason in _FILE_REASONS:
@@ -150,11 +167,11 @@ def _common(info: ErrorInfo) -> dict[str, Any]:
     return {"reason": info.reason, "metadata": info.metadata, "retry_delay": info.retry_delay}
 
 
-def _message(failure: RpcFailure, operation: str, sandbox_id: str | None) -> str:
+def _message(failure: RpcFailure, operation: str, subject_id: str | None) -> str:
     words = _WORDS.get(failure.code, f"failed, {failure.code_name}")
     if failure.message and failure.trusted_reason in _FILE_REASONS:
         words = "failed"  # "/x: Is a directory" says it all
-    subject = f"{operation} {sandbox_id!r}" if sandbox_id else operation
+    subject = f"{operation} {subject_id!r}" if subject_id else operation
     parts = [f"{subject} {words}"]
     if failure.message:
         parts.append(failure.message)

@@ -22,6 +22,7 @@ from cwsandbox.cli.local import run_local
 from cwsandbox.cli.logs import logs
 from cwsandbox.cli.program import Program, use_auth
 from cwsandbox.cli.run import run_command
+from cwsandbox.cli.runners import runners
 from cwsandbox.cli.secrets import secrets
 from cwsandbox.cli.shell import shell
 from cwsandbox.cli.stop import stop_sandbox
@@ -60,6 +61,7 @@ for command in (
     delete_sandbox,
     stop_sandbox,
     run_command,
+    runners,
     secrets,
     run_daemon,
     run_local,

@@ -223,6 +223,11 @@ const char *cwsd_pool_runner_id(const struct cwsd_pool *pool)
     return pool->options.runner_id;
 }
 
+bool cwsd_pool_is_draining(const struct cwsd_pool *pool)
+{
+    return pool->draining;
+}
+
 struct cws_loop *cwsd_pool_loop(struct cwsd_pool *pool)
 {
     return pool->options.loop;

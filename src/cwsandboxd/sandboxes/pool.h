@@ -70,6 +70,9 @@ void cwsd_pool_stop(struct cwsd_sandbox *sandbox, enum cwsd_cause cause, uint64_
  * period. */
 void cwsd_pool_drain(struct cwsd_pool *pool, uint64_t grace_ms);
 
+/* Whether creates are refused since cwsd_pool_drain was called. */
+bool cwsd_pool_is_draining(const struct cwsd_pool *pool);
+
 /* A client is being told how a sandbox goes on, and is to hear its end, too. After
  * cwsd_pool_drain, on_empty waits until every hold is released, but for CWSD_FAREWELL_MS at most.
  */

@@ -4,10 +4,12 @@
 #include "sandboxes/pool.h"
 #include "service/unary.h"
 
-#define CWSD_SANDBOX_SERVICE "/coreweave.sandbox.v1.SandboxService/"
+#define CWSD_SANDBOX_SERVICE   "/coreweave.sandbox.v1.SandboxService/"
+#define CWSD_DISCOVERY_SERVICE "/coreweave.sandbox.v1.DiscoveryService/"
 
 /* Tables of unary methods. A row without a path ends each. */
 extern const struct cwsd_unary_row cwsd_create_rows[];    /* call_create.c */
+extern const struct cwsd_unary_row cwsd_discovery_rows[]; /* call_discovery.c */
 extern const struct cwsd_unary_row cwsd_exec_rows[];      /* call_exec.c */
 extern const struct cwsd_unary_row cwsd_file_rows[];      /* call_files.c */
 extern const struct cwsd_unary_row cwsd_lifecycle_rows[]; /* call_lifecycle.c */

@@ -12,7 +12,8 @@
 struct cwsd_service {
     struct cwsd_pool *pool;
     struct cws_allowance unsent_files;
-    const char *token; /* NULL: no token is required, and anyone who can connect may call */
+    struct timespec started; /* the daemon, in time of day */
+    const char *token;       /* NULL: no token is required, and anyone who can connect may call */
 };
 
 static inline struct cwsd_service *cwsd_service_of(const struct cws_server_call *call)

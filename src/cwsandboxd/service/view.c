@@ -2,9 +2,7 @@
 
 #include "values/spec.h"
 
-/* The one group of the one runner. */
-#define DNS_DENY        COREWEAVE__SANDBOX__V1__DNSEGRESS_MODE__DNS_EGRESS_MODE_DENY
-#define RUNNER_GROUP_ID "local"
+#define DNS_DENY COREWEAVE__SANDBOX__V1__DNSEGRESS_MODE__DNS_EGRESS_MODE_DENY
 
 cwsd_pb_timestamp cwsd_view_timestamp(struct timespec time)
 {
@@ -49,7 +47,7 @@ void cwsd_view_init(struct cwsd_view *view, const struct cwsd_record *record, co
     view->status.state = record->state;
     view->status.state_reason = (char *)record->reason;
     view->status.runner_id = (char *)runner_id;
-    view->status.runner_group_id = (char *)RUNNER_GROUP_ID;
+    view->status.runner_group_id = (char *)CWSD_RUNNER_GROUP_ID;
     view->status.effective_max_lifetime_seconds = cwsd_spec_lifetime_s(record->spec);
     view->status.effective_dns_egress = DNS_DENY; /* and no rule of effective_egress: no network */
     view->status.effective_resources = container->resources;

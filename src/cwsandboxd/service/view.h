@@ -6,6 +6,10 @@
 #include "sandboxes/usage.h"
 #include "store/record.h"
 
+/* Whose the one runner is, and its group. */
+#define CWSD_ORGANIZATION_ID "local"
+#define CWSD_RUNNER_GROUP_ID "local"
+
 struct cwsd_view {
     cwsd_pb_sandbox sandbox; /* the message; the rest are its parts */
     cwsd_pb_status status;

@@ -1,6 +1,7 @@
 /* Short names for the generated messages the daemon handles. */
 #pragma once
 
+#include "proto/generated/discovery.pb-c.h"
 #include "proto/generated/sandbox.pb-c.h"
 
 #define CWSD_PB_MESSAGES(X) \
@@ -35,7 +36,13 @@
     X(stream_exit, ExecStreamExit) \
     X(logs_request, StreamLogsRequest) \
     X(log_entry, LogEntry) \
-    X(log_error, LogStreamError)
+    X(log_error, LogStreamError) \
+    X(runner, AvailableRunner) \
+    X(runner_capabilities, RunnerCapabilitySummary) \
+    X(runner_resources, RunnerResourceSummary) \
+    X(runners_request, ListAvailableRunnersRequest) \
+    X(runners_response, ListAvailableRunnersResponse) \
+    X(runner_request, GetAvailableRunnerRequest)
 
 /* typedefs, against the house rule: the generated names are typedefs already. */
 #define CWSD_PB_TYPEDEF(short_name, name) \

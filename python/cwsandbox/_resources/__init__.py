@@ -1,0 +1,1 @@
+"""Public verbs about what is not a sandbox, one topic per file."""
