@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cwsandbox._sandbox.sandbox import Sandbox
     from cwsandbox._sandbox.wait import Waitable, results, wait
     from cwsandbox._service.auth import set_auth_mode
+    from cwsandbox._service.wandb import WandbAuth
     from cwsandbox._types import (
         AuthConfig,
         AuthHeaders,
@@ -226,6 +227,7 @@ __all__ = [
     "VolumeTypeNotSupportedError",
     "VolumeWaitTimeoutError",
     "Waitable",
+    "WandbAuth",
     "__version__",
     "format_bytes",
     "format_cpu",
@@ -295,6 +297,7 @@ _MODULE_OF = {
     "TlsPassthroughEndpointStatus": "_types",
     "VolumeMount": "_types",
     "Waitable": "_sandbox.wait",
+    "WandbAuth": "_service.wandb",
     "__version__": "_version",
     "results": "_sandbox.wait",
     "wait": "_sandbox.wait",

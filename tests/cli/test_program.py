@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -16,6 +17,7 @@ from click.testing import CliRunner, Result
 from cli.program import PATH, Program, assert_one_line_error
 from cwsandbox import CWSandboxError, Sandbox, __version__
 from cwsandbox.cli import cli
+from integration.env import Daemon
 
 Invoke = Callable[..., Result]
 
@@ -121,6 +123,25 @@ def test_a_missing_key_that_was_asked_for(
     monkeypatch.delenv("CWSANDBOX_API_KEY", raising=False)
     done = program.run("--auth", "CoreWeave_API_key", "ls", CWSANDBOX_BASE_URL="unix:///nowhere")
     assert_one_line_error(done, "CWSANDBOX_API_KEY")
+
+
+def test_a_wandb_key(
+    program: Program, base_url: str, short_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "NETRC", "WANDB_IDENTITY_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    home = {"HOME": str(short_folder), "WANDB_CONFIG_DIR": str(short_folder)}
+    missing = program.run("--auth", "wandb", "ls", CWSANDBOX_API_KEY="other", **home)
+    assert_one_line_error(missing, "WANDB_API_KEY", "wandb login")
+    assert b"CWSANDBOX_API_KEY" not in missing.stderr
+    token = "t" * 40
+    with Daemon(short_folder, token=token) as daemon:
+        home |= {"CWSANDBOX_BASE_URL": daemon.base_url, "CWSANDBOX_AUTH": "wandb"}
+        accepted = program.run("ls", WANDB_API_KEY=token, **home)
+        assert (accepted.returncode, accepted.stdout) == (0, b"No sandboxes found.\n")
+        (short_folder / ".netrc").write_text(f"machine api.wandb.ai login user password {token}\n")
+        assert program.run("ls", **home).returncode == 0
+        assert_one_line_error(program.run("ls", WANDB_API_KEY="u" * 40, **home), "token")
 
 
 def test_an_unknown_strategy_is_wrong_usage(invoke: Invoke) -> None:

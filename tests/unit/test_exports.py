@@ -33,12 +33,10 @@ LATER_NAMES = {
     "Volume",
     "VolumeLocality",
     "VolumeState",
-    "WandbAuth",
     "disable_signal_handlers",
 }
 
 LATER_MEMBERS = {
-    "AuthStrategy.WANDB",
     "Sandbox.delete_snapshot",
     "Sandbox.file_system_snapshot_id",
     "Sandbox.get_snapshot",

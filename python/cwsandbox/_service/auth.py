@@ -32,12 +32,13 @@ def set_auth_mode(name: str, get_auth: Callable[[], AuthHeaders]) -> None:
 
 
 def runs_foreign_code(auth: AuthConfig | None) -> bool:
-    """Whether resolving may call code that is not ours, and so may block."""
+    """Whether resolving may block: it calls code that is not ours, or reads files."""
     if auth is None:
         return _mode is not None
     if type(auth) is AuthHeaders:
         return type(auth.headers) is not dict
-    return type(auth) is not AuthStrategy
+    # W&B keys are in files, and those may be on a network.
+    return auth is not AuthStrategy.COREWEAVE_API_KEY
 
 
 def describe(auth: AuthConfig | None) -> str:
@@ -63,7 +64,7 @@ def _resolve(auth: AuthConfig, base_url: str) -> Mapping[str, str]:
     if isinstance(auth, AuthHeaders):
         return auth.headers
     if isinstance(auth, AuthStrategy):
-        return _from_api_key(required=True)
+        return headers_of(auth).headers
     if not isinstance(auth, type) and isinstance(auth, AuthProvider):
         found = auth.resolve_auth(base_url=base_url)
         if not isinstance(found, AuthHeaders):
@@ -83,9 +84,13 @@ def _from_mode(name: str, get_auth: Callable[[], AuthHeaders]) -> Mapping[str, s
     return found.headers
 
 
-def api_key() -> AuthHeaders:
-    """The credentials in the environment. ``CWSandboxAuthenticationError`` if there are none."""
-    return AuthHeaders(dict(_from_api_key(required=True)), AuthStrategy.COREWEAVE_API_KEY.value)
+def headers_of(strategy: AuthStrategy) -> AuthHeaders:
+    """The credentials found in this way. ``CWSandboxAuthenticationError`` if there are none."""
+    if strategy is AuthStrategy.WANDB:
+        from cwsandbox._service.wandb import WandbAuth
+
+        return WandbAuth().resolve_auth(base_url="")
+    return AuthHeaders(dict(_from_api_key(required=True)), "api_key")
 
 
 def _from_api_key(*, required: bool) -> Mapping[str, str]:

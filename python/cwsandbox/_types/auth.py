@@ -9,9 +9,14 @@ from typing import Protocol, runtime_checkable
 
 @unique
 class AuthStrategy(StrEnum):
-    """Built-in ways of finding credentials."""
+    """Built-in ways of finding credentials.
+
+    - ``COREWEAVE_API_KEY``: the key in ``CWSANDBOX_API_KEY`` of the environment; its absence is an error.
+    - ``WANDB``: an API key of Weights & Biases, as ``WandbAuth()`` finds it.
+    """
 
     COREWEAVE_API_KEY = "coreweave_api_key"
+    WANDB = "wandb"
 
 
 @dataclass(frozen=True)

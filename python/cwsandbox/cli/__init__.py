@@ -35,11 +35,11 @@ __all__ = ["cli"]
 @click.version_option(package_name="cwsandbox")
 @click.option(
     "--auth",
-    type=click.Choice(["coreweave_api_key"], case_sensitive=False),
+    type=click.Choice(["coreweave_api_key", "wandb"], case_sensitive=False),
     envvar="CWSANDBOX_AUTH",
     show_envvar=True,
     help="Where credentials come from. With coreweave_api_key a missing CWSANDBOX_API_KEY is an error; "
-    "by default the key is sent if there is one.",
+    "by default the key is sent if there is one. wandb: a Weights & Biases key, from WANDB_API_KEY or `wandb login`.",
 )
 def cli(auth: str | None) -> None:
     """CWSandbox CLI: run commands in sandboxes.

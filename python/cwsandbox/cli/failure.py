@@ -56,7 +56,7 @@ def _hint(error: Exception, said: str) -> str:
             return f"{why}; `cwsandbox local -- COMMAND` has one for several"
         return _nearest(error.sandbox_id)
     if isinstance(error, CWSandboxAuthenticationError):
-        if "CWSANDBOX_API_KEY" in said:
+        if "CWSANDBOX_API_KEY" in said or "WANDB" in said:
             return ""
         is_set = bool(os.environ.get("CWSANDBOX_API_KEY"))
         return f"{'Check' if is_set else 'Set'} CWSANDBOX_API_KEY"

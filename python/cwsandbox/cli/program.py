@@ -51,11 +51,13 @@ def use_auth(strategy: str | None) -> None:
     """Take credentials from where ``--auth`` says."""
     if strategy is None:
         return
-    from cwsandbox._service.auth import api_key
+    from cwsandbox import AuthStrategy
+    from cwsandbox._service.auth import headers_of
     from cwsandbox.exceptions import CWSandboxAuthenticationError
 
+    chosen = AuthStrategy(strategy)
     try:
-        api_key()  # before anything is sent
+        headers_of(chosen)  # before anything is sent
     except CWSandboxAuthenticationError as error:
         raise Failure(str(error)) from error
-    set_auth_mode(strategy, api_key)
+    set_auth_mode(strategy, lambda: headers_of(chosen))
