@@ -14,6 +14,7 @@
 #include "box/probe.h"
 #include "config/pem.h"
 #include "config/token.h"
+#include "data_plane.h"
 #include "host/dir.h"
 #include "host/lifeline.h"
 #include "host/state.h"
@@ -41,6 +42,7 @@ struct daemon {
     struct cws_server *server;
     struct cws_tls_config *tls;
     struct cws_listener *listeners[CWSD_MAX_LISTENERS];
+    struct cwsd_data_plane data_plane;
     struct cwsd_dir socket_dirs[CWSD_MAX_LISTENERS];
     struct cwsd_lifeline lifeline;
     uv_signal_t signals[CWS_ARRAY_LEN(stop_signals)];
@@ -73,6 +75,7 @@ static void stop_listening(struct daemon *daemon)
         cws_listener_free(daemon->listeners[i]);
         daemon->listeners[i] = NULL;
     }
+    cwsd_data_plane_stop(&daemon->data_plane);
 }
 
 static void on_give_up(struct cws_timer *timer)
@@ -285,6 +288,10 @@ static enum cws_status start_listening(struct daemon *daemon, struct cws_error *
     for (size_t i = 0; i < config->listen_count; i++)
         if (listen_at(daemon, i, err) != CWS_OK)
             return err->status;
+    if (config->has_data_plane &&
+        cwsd_data_plane_open(&daemon->data_plane, daemon->loop, &daemon->service,
+                             &config->data_plane, err) != CWS_OK)
+        return err->status;
     return CWS_OK;
 }
 
@@ -304,8 +311,9 @@ static enum cws_status say_ready(struct daemon *daemon, struct cws_error *err)
 {
     char line[sizeof(daemon->addresses) + 16];
     int fd = daemon->config->ready_fd;
-    printf("cwsandboxd %s listening on %s; isolation: %s\n", CWSD_VERSION, daemon->addresses,
-           cwsd_host_describe(daemon->host));
+    const char *endpoint = daemon->data_plane.direct.endpoint;
+    printf("cwsandboxd %s listening on %s%s%s; isolation: %s\n", CWSD_VERSION, daemon->addresses,
+           endpoint[0] ? "; data plane: " : "", endpoint, cwsd_host_describe(daemon->host));
     fflush(stdout);
     if (fd < 0)
         return CWS_OK;
@@ -362,6 +370,7 @@ static void close_all(struct daemon *daemon)
     if (daemon->loop) {
         stop_listening(daemon);
         cws_server_free(daemon->server);
+        cwsd_data_plane_close(&daemon->data_plane);
         cwsd_pool_free(daemon->pool);
         cws_timer_cancel(daemon->loop, &daemon->give_up);
         cwsd_lifeline_release(&daemon->lifeline);

@@ -7,8 +7,8 @@
  * when the client has reset the stream or its connection broke, or when the call's deadline
  * (grpc-timeout) has passed; the server then answers DEADLINE_EXCEEDED itself.
  *
- * If there is an `admit`, a client is a stranger until one of its calls has been admitted, and gets
- * few resources: see "Strangers" below.
+ * If there is an `admit`, a client without a certificate is a stranger until one of its calls has
+ * been admitted, and gets few resources: see "Strangers" below.
  */
 #pragma once
 
@@ -97,6 +97,8 @@ void *cws_server_call_ctx(const struct cws_server_call *call);
 /* The value of a request header (lower-case name); NULL if there is none. Only from `admit` and
  * `start`: the headers are freed afterwards, since calls may last long. */
 const char *cws_server_call_header(const struct cws_server_call *call, const char *name);
+/* Whom the client's certificate names. NULL: it has shown none. */
+const struct cws_identity *cws_server_call_identity(const struct cws_server_call *call);
 /* The absolute deadline from grpc-timeout, or CWS_NO_DEADLINE. */
 uint64_t cws_server_call_deadline_ns(const struct cws_server_call *call);
 

@@ -474,6 +474,11 @@ void *cws_server_call_ctx(const struct cws_server_call *call)
     return call->server->ctx;
 }
 
+const struct cws_identity *cws_server_call_identity(const struct cws_server_call *call)
+{
+    return call->connection->is_identified ? &call->connection->identity : NULL;
+}
+
 uint64_t cws_server_call_deadline_ns(const struct cws_server_call *call)
 {
     return call->deadline_ns;

@@ -100,7 +100,12 @@ void cws_server_accept(void *ctx, struct cws_transport *transport)
     cws_list_init(&c->stranger_node);
     cws_list_push_back(&server->connections, &c->node);
     server->connection_count++;
-    if (server->admit)
+    const struct cws_identity *identity = cws_transport_identity(transport);
+    if (identity) {
+        c->identity = *identity;
+        c->is_identified = true;
+    }
+    if (server->admit && !identity)
         join_strangers(c);
     const struct cws_h2_conn_options options = {
         .max_streams = server->max_streams,

@@ -32,6 +32,8 @@ struct cws_server_connection {
     struct cws_timer patience; /* set while the client still has to send something */
     uint64_t accepted_ns;
     bool is_stranger;
+    bool is_identified; /* the client has shown a certificate: */
+    struct cws_identity identity;
     unsigned tries;                /* calls begun while a stranger */
     struct cws_allowance requests; /* for large request messages */
 };

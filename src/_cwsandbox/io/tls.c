@@ -13,6 +13,7 @@
 #include "io/tls_bio.h"
 #include "io/tls_config.h"
 #include "io/tls_error.h"
+#include "io/tls_identity.h"
 #include "io/uv.h"
 
 /* Ciphertext that came before a pause took hold: at most what one on_data of the transport below
@@ -49,6 +50,7 @@ struct tls {
     struct cws_deferred later; /* reports what must not be reported from inside the owner's call */
     struct cws_error error;    /* why it ended */
     char *host;                /* the name that the certificate must have; NULL: server role */
+    struct cws_identity *identity; /* the client's, in the server role; NULL: none */
     enum tls_state state;
     bool report_due; /* `error` was not told yet */
     bool paused;
@@ -71,6 +73,7 @@ static void destroy(struct tls *tls)
     cws_buf_done(&tls->held);
     cws_tls_config_unref(tls->config);
     cws_free(tls->host);
+    cws_free(tls->identity);
     cws_free(tls);
 }
 
@@ -160,6 +163,16 @@ static void check_way_down(struct tls *tls)
     end(tls);
 }
 
+/* Whom the certificate names that the client has shown. False when out of memory. */
+static bool note_identity(struct tls *tls)
+{
+    X509 *cert = tls->config->server ? SSL_get0_peer_certificate(tls->ssl) : NULL;
+    if (!cert)
+        return true;
+    tls->identity = cws_calloc(1, sizeof(*tls->identity));
+    return tls->identity && cws_tls_identity_read(cert, tls->identity);
+}
+
 /* Step 3: the certificate was checked on the way (a failure ends the handshake), the protocol is
  * left. */
 static void verify(struct tls *tls)
@@ -169,6 +182,11 @@ static void verify(struct tls *tls)
     SSL_get0_alpn_selected(tls->ssl, &alpn, &len);
     if (len != 2 || memcmp(alpn, "h2", 2) != 0) {
         cws_error_set(&tls->error, CWS_TLS, "no ALPN h2: the peer does not speak HTTP/2");
+        end(tls);
+        return;
+    }
+    if (!note_identity(tls)) {
+        cws_error_set(&tls->error, CWS_TLS, "the client's certificate cannot be read");
         end(tls);
         return;
     }
@@ -389,12 +407,18 @@ static void tls_close(struct cws_transport *t)
     release(tls);
 }
 
+static const struct cws_identity *tls_identity(const struct cws_transport *t)
+{
+    return tls_of(t)->identity;
+}
+
 static const struct cws_transport_ops tls_ops = {
     .start = tls_start,
     .write = tls_write,
     .pending = tls_pending,
     .pause = tls_pause,
     .close = tls_close,
+    .identity = tls_identity,
 };
 
 /* --- step 1: prepare --- */

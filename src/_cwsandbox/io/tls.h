@@ -7,6 +7,9 @@
 #include "io/loop.h"
 #include "io/transport.h"
 
+/* More than any PEM text that io/tls*.c make; the ceiling of a buffer for one. */
+#define CWS_TLS_PEM_MAX ((size_t)64 * 1024)
+
 struct cws_tls_config;
 
 /* PEM texts; NULL: not given. Lengths do not count a terminator. */

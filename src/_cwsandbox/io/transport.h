@@ -25,12 +25,21 @@ struct cws_transport_events {
     void (*on_closed)(void *ctx, const struct cws_error *err);
 };
 
+/* Who the peer has proven to be, by a certificate that was verified. */
+#define CWS_IDENTITY_SIZE 128
+struct cws_identity {
+    char uri[CWS_IDENTITY_SIZE]; /* the certificate's first URI; "": it has none */
+    int64_t expires_s;           /* its end, in seconds since 1970 */
+};
+
 struct cws_transport_ops {
     void (*start)(struct cws_transport *t, const struct cws_transport_events *events, void *ctx);
     enum cws_status (*write)(struct cws_transport *t, const uint8_t *data, size_t len);
     size_t (*pending)(const struct cws_transport *t);
     void (*pause)(struct cws_transport *t, bool paused);
     void (*close)(struct cws_transport *t);
+    /* NULL: such a transport never knows. */
+    const struct cws_identity *(*identity)(const struct cws_transport *t);
 };
 
 /* First member of every transport. */
@@ -69,4 +78,10 @@ static inline void cws_transport_pause(struct cws_transport *t, bool paused)
 static inline void cws_transport_close(struct cws_transport *t)
 {
     t->ops->close(t);
+}
+
+/* The peer's identity, which lives as long as the transport. NULL: it has shown no certificate. */
+static inline const struct cws_identity *cws_transport_identity(const struct cws_transport *t)
+{
+    return t->ops->identity ? t->ops->identity(t) : NULL;
 }

@@ -67,10 +67,12 @@ static bool parse_host(const char *text, struct cwsd_address *out)
     bool bracketed = text[0] == '[';
     if (!bracketed && inet_pton(AF_INET, out->host, &four) == 1) {
         out->is_loopback = ntohl(four.s_addr) >> 24 == 127;
+        out->is_any = four.s_addr == htonl(INADDR_ANY);
         return true;
     }
     if (bracketed && inet_pton(AF_INET6, out->host, &six) == 1) {
         out->is_loopback = IN6_IS_ADDR_LOOPBACK(&six);
+        out->is_any = IN6_IS_ADDR_UNSPECIFIED(&six);
         return true;
     }
     return false;

@@ -11,6 +11,7 @@ struct cwsd_address {
     char host[46];                                          /* an IP literal, without brackets */
     uint16_t port;                                          /* 0: any free one */
     bool is_loopback;
+    bool is_any; /* 0.0.0.0 or [::]: every address of this host, and so none to connect to */
 };
 
 /* Parses "unix:///absolute/path", "127.0.0.1:4711" or "[::1]:0". CWS_INVALID names the value and

@@ -33,6 +33,10 @@ const char cwsd_config_help[] =
     "                        does not exist, it is created (mode 0600) with a random token\n"
     "  --tls-cert PATH       certificate chain (PEM) for the TCP addresses\n"
     "  --tls-key PATH        its private key (PEM)\n"
+    "  --data-plane ADDRESS  127.0.0.1:PORT or such: clients may ask for a certificate and run "
+    "commands\n"
+    "                        there; off: they may not. Default: a free loopback port, if all TCP\n"
+    "                        addresses are loopback ones\n"
     "  --isolation MODE      auto (default): the strongest this machine allows, or no start;\n"
     "                        none: commands run as they are, NOT isolated\n"
     "  --max-sandboxes N     at most N sandboxes at once (default 512)\n"
@@ -61,6 +65,7 @@ enum option_id {
     OPTION_TOKEN_FILE,
     OPTION_TLS_CERT,
     OPTION_TLS_KEY,
+    OPTION_DATA_PLANE,
     OPTION_ISOLATION,
     OPTION_MAX_SANDBOXES,
     OPTION_MAX_PROCESSES,
@@ -82,6 +87,7 @@ static const struct option options[] = {
     {"token-file", required_argument, NULL, OPTION_TOKEN_FILE},
     {"tls-cert", required_argument, NULL, OPTION_TLS_CERT},
     {"tls-key", required_argument, NULL, OPTION_TLS_KEY},
+    {"data-plane", required_argument, NULL, OPTION_DATA_PLANE},
     {"isolation", required_argument, NULL, OPTION_ISOLATION},
     {"max-sandboxes", required_argument, NULL, OPTION_MAX_SANDBOXES},
     {"max-processes", required_argument, NULL, OPTION_MAX_PROCESSES},
@@ -160,6 +166,24 @@ static enum cws_status add_listen(struct cwsd_config *config, const char *text,
     return CWS_OK;
 }
 
+static enum cws_status set_data_plane(struct cwsd_config *config, const char *text,
+                                      struct cws_error *err)
+{
+    struct cwsd_address *address = &config->data_plane;
+    config->data_plane_given = true;
+    config->has_data_plane = strcmp(text, "off") != 0;
+    if (!config->has_data_plane)
+        return CWS_OK;
+    if (cwsd_address_parse(text, address, err) != CWS_OK)
+        return cws_error_wrap(err, "--data-plane");
+    if (address->is_unix || address->is_any)
+        return cws_error_set(err, CWS_INVALID,
+                             "--data-plane: \"%s\" must be an IP address that clients can connect "
+                             "to, with a port, or off",
+                             text);
+    return CWS_OK;
+}
+
 static enum cws_status set_isolation(struct cwsd_config *config, const char *text,
                                      struct cws_error *err)
 {
@@ -215,6 +239,8 @@ static enum cws_status take_option(struct cwsd_config *config, int id, const cha
         return set_path("tls-cert", value, &config->tls_cert, err);
     case OPTION_TLS_KEY:
         return set_path("tls-key", value, &config->tls_key, err);
+    case OPTION_DATA_PLANE:
+        return set_data_plane(config, value, err);
     case OPTION_ISOLATION:
         return set_isolation(config, value, err);
     case OPTION_MAX_SANDBOXES:
@@ -287,6 +313,26 @@ static enum cws_status fill_defaults(struct cwsd_config *config,
     return add_listen(config, text, err);
 }
 
+/* Where it costs nobody anything: a loopback port beside loopback ports. */
+static void choose_data_plane(struct cwsd_config *config)
+{
+    const struct cwsd_address *first = NULL;
+    if (config->data_plane_given)
+        return;
+    for (size_t i = 0; i < config->listen_count; i++) {
+        const struct cwsd_address *address = &config->listen[i];
+        if (!address->is_loopback)
+            return;
+        if (!first && !address->is_unix)
+            first = address;
+    }
+    if (!first)
+        return;
+    config->has_data_plane = true;
+    config->data_plane = *first;
+    config->data_plane.port = 0;
+}
+
 static enum cws_status check(const struct cwsd_config *config, struct cws_error *err)
 {
     bool tls = config->tls_cert != NULL;
@@ -352,5 +398,6 @@ enum cws_status cwsd_config_parse(int argc, char **argv,
         return cws_error_set(err, CWS_INVALID, "\"%s\" is not an option", argv[optind]);
     if (fill_defaults(out_config, surroundings, err) != CWS_OK)
         return err->status;
+    choose_data_plane(out_config);
     return check(out_config, err);
 }

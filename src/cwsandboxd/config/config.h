@@ -24,6 +24,9 @@ struct cwsd_config {
     enum cwsd_action action;
     struct cwsd_address listen[CWSD_MAX_LISTENERS];
     size_t listen_count;
+    bool data_plane_given;
+    bool has_data_plane; /* there is to be a direct data plane, at: */
+    struct cwsd_address data_plane;
     bool isolation_none;
     const char *token_file; /* these five point into argv; NULL: not given */
     const char *secrets_dir;

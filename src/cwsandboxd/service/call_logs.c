@@ -143,7 +143,8 @@ static void message(struct cws_server_call *call, const uint8_t *data, size_t le
     else
         logs->request = cwsd_wire_unpack(&coreweave__sandbox__v1__stream_logs_request__descriptor,
                                          data, len, &fault);
-    if (cwsd_fault_is_set(&fault))
+    if (cwsd_fault_is_set(&fault) ||
+        !cwsd_service_check_sandbox(call, logs->request->sandbox_id, &fault))
         finish(logs, &fault);
 }
 

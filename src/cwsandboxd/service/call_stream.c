@@ -190,6 +190,8 @@ static bool take_init(struct stream_call *stream, cwsd_pb_stream_request *frame,
 {
     if (stream->init)
         return cwsd_fault_set_invalid(fault, "init", "came a second time");
+    if (!cwsd_service_check_sandbox(stream->call, frame->init->sandbox_id, fault))
+        return false;
     stream->init = frame->init;
     frame->message_case = COREWEAVE__SANDBOX__V1__EXEC_STREAM_REQUEST__MESSAGE__NOT_SET;
     frame->init = NULL;

@@ -8,6 +8,7 @@
 #define CWSD_DISCOVERY_SERVICE "/coreweave.sandbox.v1.DiscoveryService/"
 
 /* Tables of unary methods. A row without a path ends each. */
+extern const struct cwsd_unary_row cwsd_connect_rows[];   /* call_connect.c */
 extern const struct cwsd_unary_row cwsd_create_rows[];    /* call_create.c */
 extern const struct cwsd_unary_row cwsd_discovery_rows[]; /* call_discovery.c */
 extern const struct cwsd_unary_row cwsd_exec_rows[];      /* call_exec.c */

@@ -8,7 +8,8 @@
 #include "service/calls.h"
 
 static const struct cwsd_unary_row *const unary_tables[] = {
-    cwsd_create_rows, cwsd_discovery_rows, cwsd_lifecycle_rows, cwsd_exec_rows, cwsd_file_rows,
+    cwsd_create_rows, cwsd_discovery_rows, cwsd_lifecycle_rows,
+    cwsd_exec_rows,   cwsd_file_rows,      cwsd_connect_rows,
 };
 
 static const struct cws_server_method *const streams[] = {&cwsd_call_stream_exec,
@@ -85,34 +86,55 @@ static struct cws_server_method find_offered(const char *path,
     return refused;
 }
 
+/* Adds the methods of a service, each done by what is offered under the same name by `as`. */
 static enum cws_status add_service(struct cwsd_methods *methods,
-                                   const ProtobufCServiceDescriptor *descriptor)
+                                   const ProtobufCServiceDescriptor *descriptor,
+                                   const ProtobufCServiceDescriptor *as)
 {
     for (unsigned i = 0; i < descriptor->n_methods; i++) {
         char *path = make_path(descriptor, &descriptor->methods[i]);
-        if (!path)
+        char *offered = path ? make_path(as, &descriptor->methods[i]) : NULL;
+        if (!offered) {
+            cws_free(path);
             return CWS_NO_MEMORY;
+        }
         size_t at = methods->count++;
-        methods->entries[at] = find_offered(path, &descriptor->methods[i], &methods->unary[at]);
+        methods->entries[at] = find_offered(offered, &descriptor->methods[i], &methods->unary[at]);
         methods->entries[at].path = path;
+        cws_free(offered);
     }
     return CWS_OK;
 }
 
-enum cws_status cwsd_methods_init(struct cwsd_methods *methods)
+static enum cws_status init(struct cwsd_methods *methods,
+                            const ProtobufCServiceDescriptor *const *added, size_t service_count,
+                            const ProtobufCServiceDescriptor *as)
 {
     size_t count = 0;
     memset(methods, 0, sizeof(*methods));
-    for (size_t i = 0; i < CWS_ARRAY_LEN(services); i++)
-        count += services[i]->n_methods;
+    for (size_t i = 0; i < service_count; i++)
+        count += added[i]->n_methods;
     methods->entries = cws_calloc(count, sizeof(*methods->entries));
     methods->unary = cws_calloc(count, sizeof(*methods->unary));
     enum cws_status status = methods->entries && methods->unary ? CWS_OK : CWS_NO_MEMORY;
-    for (size_t i = 0; status == CWS_OK && i < CWS_ARRAY_LEN(services); i++)
-        status = add_service(methods, services[i]);
+    for (size_t i = 0; status == CWS_OK && i < service_count; i++)
+        status = add_service(methods, added[i], as ? as : added[i]);
     if (status != CWS_OK)
         cwsd_methods_done(methods);
     return status;
+}
+
+enum cws_status cwsd_methods_init(struct cwsd_methods *methods)
+{
+    return init(methods, services, CWS_ARRAY_LEN(services), NULL);
+}
+
+enum cws_status cwsd_methods_init_direct(struct cwsd_methods *methods)
+{
+    static const ProtobufCServiceDescriptor *const direct[] = {
+        &coreweave__sandbox__v1__sandbox_data_plane_service__descriptor};
+    return init(methods, direct, CWS_ARRAY_LEN(direct),
+                &coreweave__sandbox__v1__sandbox_service__descriptor);
 }
 
 void cwsd_methods_done(struct cwsd_methods *methods)

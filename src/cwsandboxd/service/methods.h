@@ -1,6 +1,7 @@
 /*
- * The server's table of methods. Every method of the .proto files has an entry. Those that this
- * daemon does not offer are refused with UNIMPLEMENTED and CWSANDBOX_NOT_IMPLEMENTED.
+ * The servers' tables of methods. In the gateway's, every method of the .proto files has an entry.
+ * Those that this daemon does not offer there are refused with UNIMPLEMENTED and
+ * CWSANDBOX_NOT_IMPLEMENTED.
  */
 #pragma once
 
@@ -16,5 +17,8 @@ struct cwsd_methods {
 /* Fills the table for a server whose ctx is a cwsd_service. The struct is the caller's memory.
  * CWS_NO_MEMORY. */
 enum cws_status cwsd_methods_init(struct cwsd_methods *methods) CWS_MUST_CHECK;
+/* The same for the direct data plane: its methods are the gateway's of the same names, and there
+ * are no others. */
+enum cws_status cwsd_methods_init_direct(struct cwsd_methods *methods) CWS_MUST_CHECK;
 /* Frees the table, once the server that uses it is gone. An all-zero struct is allowed. */
 void cwsd_methods_done(struct cwsd_methods *methods);

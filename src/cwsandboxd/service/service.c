@@ -13,6 +13,22 @@ bool cwsd_service_admit(struct cws_server_call *call, void *ctx)
     return false;
 }
 
+bool cwsd_service_admit_direct(struct cws_server_call *call, void *ctx)
+{
+    struct cwsd_fault fault;
+    (void)ctx;
+    if (cwsd_direct_admit(call, &fault))
+        return true;
+    cwsd_fault_finish(&fault, call);
+    return false;
+}
+
+bool cwsd_service_check_sandbox(const struct cws_server_call *call, const char *sandbox_id,
+                                struct cwsd_fault *fault)
+{
+    return cwsd_direct_check_sandbox(cwsd_service_of(call)->direct, call, sandbox_id, fault);
+}
+
 bool cwsd_service_send(struct cws_server_call *call, const void *message)
 {
     struct cws_block *block = cwsd_wire_pack(message);

@@ -21,6 +21,16 @@ static void start(struct cws_server_call *call, void *ctx)
     cws_server_call_set_user(call, unary);
 }
 
+/* Of the methods of the direct data plane each names the sandbox that it is about. */
+static bool check_sandbox(const struct cwsd_unary *unary, struct cwsd_fault *fault)
+{
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field_by_name(unary->method->types->input, "sandbox_id");
+    const char *id =
+        field ? *(const char *const *)((const char *)unary->request + field->offset) : "";
+    return cwsd_service_check_sandbox(unary->call, id, fault);
+}
+
 static void message(struct cws_server_call *call, const uint8_t *data, size_t len)
 {
     struct cwsd_fault fault = {.code = CWS_GRPC_OK};
@@ -31,7 +41,8 @@ static void message(struct cws_server_call *call, const uint8_t *data, size_t le
     unary->request = cwsd_wire_unpack(unary->method->types->input, data, len, &fault);
     if (!unary->request && unary->method->row->unusable)
         unary->method->row->unusable(&fault);
-    if (!unary->request || !unary->method->row->handle(unary, unary->request, &fault))
+    if (!unary->request || !check_sandbox(unary, &fault) ||
+        !unary->method->row->handle(unary, unary->request, &fault))
         cwsd_unary_fail(unary, &fault);
 }
 

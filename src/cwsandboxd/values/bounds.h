@@ -90,3 +90,7 @@
 
 /* Boxes that are asked what they use in one turn of the loop: two milliseconds. */
 #define CWSD_MAX_ASKED_AT_ONCE 64
+
+/* How long a certificate of the direct data plane is valid. Long enough that asking for one costs
+ * nothing next to what it is used for, short enough that a lost one is soon worth nothing. */
+#define CWSD_CERTIFICATE_S (60 * 60)

@@ -22,6 +22,8 @@
     X(list_response, ListSandboxesResponse) \
     X(delete_request, DeleteSandboxRequest) \
     X(delete_response, DeleteSandboxResponse) \
+    X(connect_request, ConnectSandboxRequest) \
+    X(connection, SandboxConnection) \
     X(exec_request, ExecRequest) \
     X(exec_response, ExecResponse) \
     X(read_file_request, ReadFileRequest) \

@@ -103,6 +103,32 @@ static void test_nobody_is_hurried_who_may_call(void **state)
     bed_close(bed);
 }
 
+static const struct cws_identity *show_identity(const struct cws_transport *t)
+{
+    static const struct cws_identity identity = {.uri = "someone:"};
+    (void)t;
+    return &identity;
+}
+
+static void test_who_has_shown_a_certificate_is_no_stranger(void **state)
+{
+    struct server_bed *bed = *state;
+    open_guarded(bed);
+    struct memory_end *near, *far;
+    memory_pair(bed->loop, &near, &far);
+    struct cws_transport_ops ops = *far->transport.ops;
+    ops.identity = show_identity;
+    far->transport.ops = &ops;
+    cws_server_accept(bed->server, &far->transport);
+    feed(near, PREFACE, sizeof(PREFACE) - 1);
+    assert_int_equal(connections(bed), 2);
+    fake_clock_advance(bed->loop, 100 * CWS_SERVER_STRANGER_NS);
+    assert_int_equal(connections(bed), 1);
+    hang_up(bed, near);
+    assert_int_equal(connections(bed), 0);
+    bed_close(bed);
+}
+
 /* --- numbers --- */
 
 static void test_strangers_make_room_for_each_other(void **state)
@@ -214,6 +240,7 @@ int main(void)
         CONNECTION_TEST(test_a_preface_that_does_not_come),
         CONNECTION_TEST(test_a_first_call_that_does_not_come),
         CONNECTION_TEST(test_nobody_is_hurried_who_may_call),
+        CONNECTION_TEST(test_who_has_shown_a_certificate_is_no_stranger),
         CONNECTION_TEST(test_strangers_make_room_for_each_other),
         CONNECTION_TEST(test_a_stranger_has_so_many_tries),
         CONNECTION_TEST(test_who_is_admitted_once_may_try_on),

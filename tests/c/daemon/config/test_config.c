@@ -218,11 +218,43 @@ static void longest_socket_path(void **state)
     assert_int_equal(cwsd_address_parse(text, &address, &err), CWS_INVALID);
 }
 
+static void the_data_plane(void **state)
+{
+    (void)state;
+    struct cwsd_config config;
+    struct cws_error err;
+    assert_int_equal(PARSE(&config, &err, "--listen", "unix:///a/b"), CWS_OK);
+    assert_false(config.has_data_plane);
+    assert_int_equal(
+        PARSE(&config, &err, "--listen", "unix:///a/b", "--listen=127.0.0.2:80", "--token-file=/t"),
+        CWS_OK);
+    assert_true(config.has_data_plane);
+    assert_string_equal(config.data_plane.host, "127.0.0.2");
+    assert_int_equal(config.data_plane.port, 0);
+    assert_int_equal(PARSE(&config, &err, "--listen=127.0.0.1:80", "--listen=10.0.0.1:80",
+                           "--token-file=/t", "--tls-cert=/c", "--tls-key=/k"),
+                     CWS_OK);
+    assert_false(config.has_data_plane);
+    assert_int_equal(
+        PARSE(&config, &err, "--data-plane=off", "--listen=127.0.0.1:80", "--token-file=/t"),
+        CWS_OK);
+    assert_false(config.has_data_plane);
+    assert_int_equal(PARSE(&config, &err, "--data-plane", "10.0.0.1:4711"), CWS_OK);
+    assert_true(config.has_data_plane);
+    assert_string_equal(config.data_plane.host, "10.0.0.1");
+    assert_int_equal(config.data_plane.port, 4711);
+    REFUSED("--data-plane: \"0.0.0.0:1\" must be", "--data-plane=0.0.0.0:1");
+    REFUSED("--data-plane: \"[::]:1\" must be", "--data-plane=[::]:1");
+    REFUSED("--data-plane: \"unix:///a\" must be", "--data-plane=unix:///a");
+    REFUSED("--data-plane: \"here\" is neither", "--data-plane=here");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         CWSD_TEST(defaults),
         CWSD_TEST(values_are_taken),
+        CWSD_TEST(the_data_plane),
         CWSD_TEST(limits_are_taken),
         CWSD_TEST(mistakes_are_named),
         CWSD_TEST(tcp_needs_a_token_and_strangers_need_tls),
