@@ -8,6 +8,10 @@
 /* The C entry point, which start.c calls. */
 __attribute__((noreturn, used)) void init_main(uint64_t *stack);
 
+/* main.c: sends the report with a descriptor, which stays the caller's. Waits for a while where the
+ * kernel has too many descriptors of this user in flight. */
+long report_descriptor(const struct cwsi_report *report, int fd);
+
 /* What went wrong, for a report. */
 struct fault {
     uint32_t detail;  /* the op of the step that failed */
@@ -23,7 +27,14 @@ __attribute__((noreturn)) void become(char **argv, char **envp);
 int setup_run(char *block, uint64_t size, struct fault *fault);
 /* Makes the directories that lead to `path`, which may be relative to the directory `base`. */
 int make_parents(int base, char *path);
+/* Makes a directory and what leads to it. *out_made tells whether it was not there before. */
+int ensure_directory(char *path, uint32_t mode, bool *out_made);
 int write_all(long fd, const char *data, uint64_t len);
+
+/* volume.c: see CWSI_STEP_VOLUME, CWSI_STEP_AWAIT and CWSI_STEP_MOUNT_VOLUME. */
+int volume_make(char *path, const char *options);
+int volume_await(void);
+int volume_mount(char *path, char *source, bool read_only);
 
 /* guard.c: lowers limits, which commands inherit: one limit to at most `soft` and `hard`; all of
  * the default ones. guard_drop_privileges gives up what only the set-up was allowed to do. */

@@ -96,6 +96,22 @@ static long try_report(const struct cwsi_report *report, int fd)
     return SYS3(sendmsg, CWSI_SOCKET, &message, MSG_NO_SIGNAL);
 }
 
+enum { SEND_PATIENCE_MS = 5000, SEND_PAUSE_MS = 2 };
+
+/* The kernel limits how many descriptors a user may have in flight on Unix sockets. The daemon
+ * waits as long. */
+long report_descriptor(const struct cwsi_report *report, int fd)
+{
+    struct __kernel_timespec pause = {.tv_nsec = SEND_PAUSE_MS * 1000000};
+    long rc = try_report(report, fd);
+    for (int waited = 0; rc == -ETOOMANYREFS && waited < SEND_PATIENCE_MS;
+         waited += SEND_PAUSE_MS) {
+        SYS2(nanosleep, &pause, NULL);
+        rc = try_report(report, fd);
+    }
+    return rc;
+}
+
 static void send_report(const struct cwsi_report *report)
 {
     if (try_report(report, -1) < 0)
@@ -463,23 +479,13 @@ static void reap(void)
 
 /* ---- from the beginning --------------------------------------------------------------------- */
 
-enum { HELLO_PATIENCE_MS = 5000, HELLO_PAUSE_MS = 2 };
-
 static void say_hello(void)
 {
     struct cwsi_report packet = {.op = CWSI_HELLO};
     long pidfd = SYS2(pidfd_open, SYS0(getpid), 0);
     if (pidfd < 0)
         die("pidfd_open: this kernel is older than 5.3");
-    /* The kernel limits how many descriptors a user may have in flight on Unix sockets. The daemon
-     * waits as long. */
-    struct __kernel_timespec pause = {.tv_nsec = HELLO_PAUSE_MS * 1000000};
-    long rc = try_report(&packet, (int)pidfd);
-    for (int waited = 0; rc == -ETOOMANYREFS && waited < HELLO_PATIENCE_MS;
-         waited += HELLO_PAUSE_MS) {
-        SYS2(nanosleep, &pause, NULL);
-        rc = try_report(&packet, (int)pidfd);
-    }
+    long rc = report_descriptor(&packet, (int)pidfd);
     if (rc == -ETOOMANYREFS)
         die("no descriptor can be sent: this user has too many on their way through Unix sockets");
     if (rc < 0)

@@ -52,6 +52,7 @@ enum cwsi_op {
     CWSI_USAGE,      /* of the sandbox. Report: USED. Only with CWSI_CONTAINER */
     CWSI_HANG_UP, /* ends the terminal of command `id`: the kernel sends SIGHUP to its first process
                    * and to those in the foreground. What they write is lost. Ignored without one */
+    CWSI_GO,      /* during SETUP: ends the step AWAIT. No block */
 };
 
 /* Below the init's own limit of open files, which is 1024 unless a step lowers it. */
@@ -98,6 +99,9 @@ enum cwsi_report_op {
                   * For the main command also when it cannot be executed, or idle where it was asked
                   * to */
     CWSI_USED,   /* USAGE: `usage` */
+    CWSI_VOLUME, /* during SETUP, with one descriptor: the root directory of volume `id`, which
+                  * counts from 0 in the order of the steps. No command runs yet, so it is what the
+                  * init says it is */
 };
 
 /* Of all processes of a sandbox, those that have ended and were waited for among them. */
@@ -140,11 +144,19 @@ enum cwsi_step_op {
     CWSI_STEP_RESIZE,     /* the file system mounted on a: b are its limits, as mount takes them */
     CWSI_STEP_LIMIT,      /* resource `mode` (RLIMIT_...): at most the uint64_t in b */
     CWSI_STEP_ENSURE_DIR, /* directory a, made if missing */
+    CWSI_STEP_VOLUME,     /* a new file system in memory at directory a, with the mount options b.
+                           * Reports VOLUME */
+    CWSI_STEP_AWAIT,      /* waits for GO: until then the daemon fills the volumes */
+    CWSI_STEP_MOUNT_VOLUME, /* directory b, in which no link is followed, at directory a; read-only
+                             * if `mode` is 1. Both are made if missing. Fails with EPERM where a is
+                             * the root, or in /proc, /dev or /sys, wherever links lead */
 };
 
 /* A tmpfs that is mounted when the steps begin, and holds the init's program. A step DETACH removes
  * it. */
 #define CWSI_HIDDEN "/.cwsandbox"
+/* Where the volumes are meanwhile. */
+#define CWSI_VOLUMES CWSI_HIDDEN "/volumes/"
 
 /* cwsi_step.flags: go on if the step fails / if `a` does not exist or is not accessible for this
  * user */

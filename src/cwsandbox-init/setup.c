@@ -32,8 +32,7 @@ int make_parents(int base, char *path)
             rc = (call); \
     } while (0)
 
-/* *out_made tells whether it was not there before. */
-static int ensure_directory(char *path, uint32_t mode, bool *out_made)
+int ensure_directory(char *path, uint32_t mode, bool *out_made)
 {
     long rc;
     WITH_PARENTS(rc, path, SYS3(mkdirat, AT_FDCWD, path, mode));
@@ -288,6 +287,12 @@ static int run_step(const struct cwsi_step *step, char *a, char *b)
         return limit_resource(step->mode, b, step->b_len);
     case CWSI_STEP_ENSURE_DIR:
         return ensure_directory(a, DIRECTORY_MODE, &made);
+    case CWSI_STEP_VOLUME:
+        return volume_make(a, b);
+    case CWSI_STEP_AWAIT:
+        return volume_await();
+    case CWSI_STEP_MOUNT_VOLUME:
+        return volume_mount(a, b, step->mode);
     default:
         return -EINVAL;
     }

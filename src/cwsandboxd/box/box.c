@@ -28,11 +28,13 @@ int cwsd_box_exit_code(int wait_status)
 static void release(struct cwsd_box *box)
 {
     cwsd_request_done(&box->setup);
+    cwsd_request_done(&box->go);
     cwsd_request_done(&box->main);
     cwsd_request_done(&box->term);
     cwsd_request_done(&box->usage);
     if (box->stderr_fd >= 0)
         close(box->stderr_fd);
+    cwsd_volumes_done(box);
     cwsd_users_give_back(box->host->users, box->user);
     cwsd_string_list_done(&box->environment);
     cws_free(box->slots);
@@ -88,6 +90,12 @@ static const char *step_name(uint32_t op)
     case CWSI_STEP_RESIZE:
     case CWSI_STEP_LIMIT:
         return "limiting";
+    case CWSI_STEP_VOLUME:
+        return "making the volume";
+    case CWSI_STEP_AWAIT:
+        return "waiting for the content of";
+    case CWSI_STEP_MOUNT_VOLUME:
+        return "mounting a volume at";
     case CWSI_STEP_DETACH:
         return "taking away";
     case CWSI_STEP_SETTING:
@@ -211,9 +219,24 @@ static bool on_hello(struct cwsd_box *box, int pidfd)
         return false;
     }
     cwsd_watch_for(&box->init, UV_READABLE);
-    cwsd_line_take_no_fds(&box->line);
+    if (box->volume_count == 0)
+        cwsd_line_take_no_fds(&box->line);
     if (box->killed)
         kill_all(box);
+    return true;
+}
+
+static bool on_volume(struct cwsd_box *box, const struct cwsi_report *report, int fd)
+{
+    if (!cwsd_volumes_take(box, report, fd))
+        return false;
+    if (box->volumes_reported < box->volume_count)
+        return true;
+    cwsd_line_take_no_fds(&box->line);
+    if (box->holds_volumes && !box->killed) {
+        cws_timer_cancel(box->loop, &box->timer);
+        box->events->on_volumes(box->ctx);
+    }
     return true;
 }
 
@@ -249,7 +272,8 @@ static bool on_main_exited(struct cwsd_box *box, int wait_status)
 
 static bool on_ready(struct cwsd_box *box)
 {
-    bool expected = box->setup.packet.op == CWSI_SETUP;
+    bool expected =
+        box->setup.packet.op == CWSI_SETUP && box->volumes_reported == box->volume_count;
     box->setup.packet.op = 0; /* done */
     return expected;
 }
@@ -309,6 +333,8 @@ static bool take_report(struct cwsd_box *box, const struct cwsi_report *report, 
         return on_failed(box, report);
     case CWSI_USED:
         return on_used(box, report);
+    case CWSI_VOLUME:
+        return on_volume(box, report, fd);
     case CWSI_STARTED:
         return report->id == CWSI_MAIN ? on_main_started(box) : on_command_report(box, report);
     default:
@@ -452,6 +478,7 @@ enum cws_status cwsd_box_new(struct cws_loop *loop, const struct cwsd_host *host
     cws_allowance_init(&box->file_bytes, loop, CWSD_MAX_ARRIVING_FILE_BYTES, CWSD_STREAM_HIGH_WATER,
                        CWSD_FILE_PATIENCE_MS * CWS_NS_PER_MS);
     cwsd_request_init(&box->setup, CWSI_SETUP, CWSI_MAIN);
+    cwsd_request_init(&box->go, CWSI_GO, CWSI_MAIN);
     cwsd_request_init(&box->main, CWSI_START, CWSI_MAIN);
     cwsd_request_init(&box->term, CWSI_SIGNAL, CWSI_MAIN);
     cwsd_request_init(&box->usage, CWSI_USAGE, CWSI_MAIN);
@@ -472,6 +499,20 @@ enum cws_status cwsd_box_new(struct cws_loop *loop, const struct cwsd_host *host
     }
     *out_box = box;
     return CWS_OK;
+}
+
+void cwsd_box_go(struct cwsd_box *box)
+{
+    if (box->state != CWSD_BOX_CREATING || box->killed || box->line.watch.fd < 0)
+        return;
+    if (cws_timer_set(box->loop, &box->timer, cws_clock_now_ns() + CREATE_TIMEOUT_NS) != CWS_OK) {
+        struct cws_error err;
+        cws_error_set(&err, CWS_NO_MEMORY, "out of memory for a sandbox");
+        abandon(box, &err);
+        return;
+    }
+    cwsd_line_send(&box->line, &box->go);
+    cwsd_line_send(&box->line, &box->main);
 }
 
 void cwsd_box_stop(struct cwsd_box *box, uint64_t grace_ms)

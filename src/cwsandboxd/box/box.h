@@ -22,6 +22,20 @@ struct cwsd_file {
     size_t len;
 };
 
+/* A scratch volume: a file system in memory with a size of its own. */
+struct cwsd_volume {
+    const char *name;
+    uint64_t bytes; /* 0: an equal share of what the volumes with a size leave of the limit */
+};
+
+/* Where a volume is seen. */
+struct cwsd_volume_mount {
+    const char *volume;
+    const char *path;     /* absolute; made if missing. A folder comes before what is in it */
+    const char *sub_path; /* of the volume, made if missing, without links; NULL: all of it */
+    bool read_only;
+};
+
 struct cwsd_box_options {
     const char *id; /* for names and messages */
     /* The main command. If empty, the box idles until a signal ends it (SIGTERM: exit code 0); that
@@ -34,6 +48,11 @@ struct cwsd_box_options {
     const char *working_dir;             /* created if missing; NULL: "/" */
     const struct cwsd_file *files;       /* read-only; in place before the main command starts */
     size_t file_count;
+    const struct cwsd_volume *volumes;
+    size_t volume_count;
+    const struct cwsd_volume_mount *mounts;
+    size_t mount_count;
+    bool hold_volumes; /* on_volumes and then cwsd_box_go come before they are mounted */
 };
 
 /* The commands in a box, without the main one. */
@@ -49,6 +68,9 @@ struct cwsd_box_events {
      * + N for signal N. Execs end with it; what they wrote still arrives, perhaps after on_gone.
      * The container is going down, and on_gone follows. */
     void (*on_exited)(void *ctx, int exit_code);
+    /* With `hold_volumes`: all volumes are there (cwsd_box_volume), and still empty. No time limit
+     * runs until cwsd_box_go. */
+    void (*on_volumes)(void *ctx);
     /* The answer to cwsd_box_ask_usage. */
     void (*on_usage)(void *ctx, const struct cwsi_usage *usage);
     /* The last event: nothing of the box is left on the host. `err` is not NULL if the box never
@@ -69,6 +91,13 @@ enum cws_status cwsd_box_new(struct cws_loop *loop, const struct cwsd_host *host
 /* Sends SIGTERM to the main command, and SIGKILL to everything after `grace_ms` (0: at once). May
  * be called again with a shorter grace period. */
 void cwsd_box_stop(struct cwsd_box *box, uint64_t grace_ms);
+
+/* The root directory of a volume, which stays the box's. It can be read until the box is freed,
+ * even after everything in it has ended. -1: it has no such volume. volume.c. */
+int cwsd_box_volume(const struct cwsd_box *box, const char *name);
+
+/* After on_volumes: the box goes on to mount its volumes, and to run. Harmless if it is ending. */
+void cwsd_box_go(struct cwsd_box *box);
 
 struct cwsd_box_execs cwsd_box_execs(const struct cwsd_box *box);
 

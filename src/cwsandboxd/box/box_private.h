@@ -60,8 +60,12 @@ struct cwsd_box {
     struct cwsd_watch init; /* its pidfd: readable when every process of the box is gone */
     int stderr_fd;          /* reads bubblewrap's error messages; -1: no longer needed */
     struct cws_timer timer; /* limits the creation, then the grace period, then the lingering */
-    struct cwsd_request setup, main, term, usage;
+    struct cwsd_request setup, go, main, term, usage;
     bool usage_asked; /* its report is due */
+
+    struct cwsd_box_volume *volumes; /* volume.c's */
+    size_t volume_count, volumes_reported;
+    bool holds_volumes; /* it waits for cwsd_box_go */
 
     struct cwsd_box_execs execs;     /* counted by exec.c */
     uint32_t wide_pipes;             /* likewise: commands whose stdin pipe was enlarged */
@@ -81,6 +85,21 @@ enum cws_status cwsd_box_start(struct cwsd_box *box, const struct cwsd_box_optio
                                struct cws_error *err) CWS_MUST_CHECK;
 /* The child has been reaped. */
 void cwsd_box_note_child_end(struct cwsd_child *child, int wait_status);
+
+/* ---- volume.c ------------------------------------------------------------------------------- */
+
+/* Prepares for the volumes of the options, which may use `limit` bytes together. CWS_NO_MEMORY;
+ * CWS_TOO_LARGE: they would use more. */
+enum cws_status cwsd_volumes_init(struct cwsd_box *box, const struct cwsd_box_options *options,
+                                  uint64_t limit, struct cws_error *err) CWS_MUST_CHECK;
+void cwsd_volumes_done(struct cwsd_box *box);
+
+/* Adds the steps that make and mount them. */
+void cwsd_volumes_add_steps(const struct cwsd_box *box, const struct cwsd_box_options *options,
+                            struct cwsd_script *script);
+
+/* The init's report of a volume; the descriptor becomes the box's. False: it was not expected. */
+bool cwsd_volumes_take(struct cwsd_box *box, const struct cwsi_report *report, int fd);
 
 /* ---- for commands --------------------------------------------------------------------------- */
 

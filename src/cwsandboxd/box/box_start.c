@@ -66,11 +66,17 @@ static enum cws_status make_setup(struct cwsd_box *box, const struct cwsd_box_op
             return cws_error_set(err, CWS_INVALID,
                                  "%s: files cannot be mounted with --isolation=none",
                                  options->files[0].path);
+        if (options->volume_count)
+            return cws_error_set(err, CWS_INVALID, "%s: there are no volumes with --isolation=none",
+                                 options->volumes[0].name);
         return cwsd_request_set_scripts(&box->setup, NULL, 0, err);
     }
     struct cwsd_script own;
+    if (cwsd_volumes_init(box, options, box->host->limits.written_bytes, err) != CWS_OK)
+        return err->status;
     cwsd_script_init(&own);
     cwsd_layout_add_identity(&own, hostname);
+    cwsd_volumes_add_steps(box, options, &own);
     for (size_t i = 0; i < options->file_count; i++)
         cwsd_script_file(&own, CWSI_STEP_MOUNT_FILE, options->files[i].path, 0444,
                          options->files[i].data, options->files[i].len);
@@ -217,8 +223,10 @@ enum cws_status cwsd_box_start(struct cwsd_box *box, const struct cwsd_box_optio
         status = connect_child(box, hostname, err);
     if (status != CWS_OK)
         return status;
-    /* Both wait in the socket for the init to come up. */
+    /* They wait in the socket for the init to come up. */
     cwsd_line_send(&box->line, &box->setup);
-    cwsd_line_send(&box->line, &box->main);
+    box->holds_volumes = options->hold_volumes;
+    if (!box->holds_volumes)
+        cwsd_line_send(&box->line, &box->main);
     return CWS_OK;
 }

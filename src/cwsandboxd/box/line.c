@@ -138,9 +138,9 @@ static bool is_sound(const struct cwsi_report *report, ssize_t size, const struc
                      unsigned fd_count)
 {
     return size == sizeof(*report) && !(message->msg_flags & (MSG_TRUNC | MSG_CTRUNC)) &&
-           report->op >= CWSI_HELLO && report->op <= CWSI_USED &&
-           fd_count == (report->op == CWSI_HELLO ? 1 : 0) && report->id < CWSI_MAX_COMMANDS &&
-           memchr(report->path, '\0', sizeof(report->path));
+           report->op >= CWSI_HELLO && report->op <= CWSI_VOLUME &&
+           fd_count == (report->op == CWSI_HELLO || report->op == CWSI_VOLUME) &&
+           report->id < CWSI_MAX_COMMANDS && memchr(report->path, '\0', sizeof(report->path));
 }
 
 /* False when there is nothing more for now, or ever. */

@@ -1,5 +1,7 @@
 #include "box/script.h"
 
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Mounted files are the bulk; the request that brought them was far smaller. */
@@ -53,6 +55,20 @@ void cwsd_script_file(struct cwsd_script *script, enum cwsi_step_op op, const ch
 {
     struct cwsi_step step = {.op = op, .mode = mode, .a_len = (uint32_t)strlen(path), .b_len = len};
     add(script, &step, path, data);
+}
+
+void cwsd_script_mount_volume(struct cwsd_script *script, const char *path, const char *source,
+                              const char *sub_path, bool read_only)
+{
+    char whole[PATH_MAX + NAME_MAX];
+    int len = snprintf(whole, sizeof(whole), "%s%s%s", source, sub_path ? "/" : "",
+                       sub_path ? sub_path : "");
+    assert(len > 0 && (size_t)len < sizeof(whole));
+    struct cwsi_step step = {.op = CWSI_STEP_MOUNT_VOLUME,
+                             .mode = read_only,
+                             .a_len = (uint32_t)strlen(path),
+                             .b_len = (uint64_t)len};
+    add(script, &step, path, whole);
 }
 
 void cwsd_script_limit(struct cwsd_script *script, unsigned resource, const char *what,

@@ -1,13 +1,16 @@
 #include "sandboxes/launch.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "box/string_list.h"
 #include "store/secrets.h"
 #include "values/pairs.h"
+#include "values/path.h"
 #include "values/spec.h"
 #include "values/spec_secrets.h"
+#include "values/spec_volumes.h"
 
 /*
  * The main command that clients send for a sandbox that was given none, word for word: wait until
@@ -66,13 +69,49 @@ static enum cws_status fill_files(struct cwsd_launch *launch, const cwsd_pb_cont
     return CWS_OK;
 }
 
+static enum cws_status fill_volumes(struct cwsd_launch *launch, const cwsd_pb_spec *spec)
+{
+    launch->volumes = cws_calloc(spec->n_volumes + 1, sizeof(*launch->volumes));
+    if (!launch->volumes)
+        return CWS_NO_MEMORY;
+    for (size_t i = 0; i < spec->n_volumes; i++) {
+        launch->volumes[i].name = spec->volumes[i]->name;
+        launch->volumes[i].bytes = cwsd_spec_volume_bytes(spec->volumes[i]);
+    }
+    return CWS_OK;
+}
+
+static int compare_paths(const void *a, const void *b)
+{
+    return cwsd_path_compare(((const struct cwsd_volume_mount *)a)->path,
+                             ((const struct cwsd_volume_mount *)b)->path);
+}
+
+static enum cws_status fill_mounts(struct cwsd_launch *launch, const cwsd_pb_container *container)
+{
+    launch->mounts = cws_calloc(container->n_volume_mounts + 1, sizeof(*launch->mounts));
+    if (!launch->mounts)
+        return CWS_NO_MEMORY;
+    for (size_t i = 0; i < container->n_volume_mounts; i++) {
+        const cwsd_pb_mount *mount = container->volume_mounts[i];
+        launch->mounts[i] =
+            (struct cwsd_volume_mount){.volume = mount->volume,
+                                       .path = mount->mount_path,
+                                       .sub_path = mount->sub_path[0] ? mount->sub_path : NULL,
+                                       .read_only = mount->read_only};
+    }
+    qsort(launch->mounts, container->n_volume_mounts, sizeof(*launch->mounts), compare_paths);
+    return CWS_OK;
+}
+
 bool cwsd_launch_init(struct cwsd_launch *launch, const char *id, const cwsd_pb_spec *spec,
                       const char *secrets_dir, struct cwsd_fault *fault)
 {
     const cwsd_pb_container *container = cwsd_spec_container(spec);
     memset(launch, 0, sizeof(*launch));
-    bool filled =
-        fill_command(launch, container) == CWS_OK && fill_files(launch, container) == CWS_OK;
+    bool filled = fill_command(launch, container) == CWS_OK &&
+                  fill_files(launch, container) == CWS_OK && fill_volumes(launch, spec) == CWS_OK &&
+                  fill_mounts(launch, container) == CWS_OK;
     if (!filled)
         cwsd_fault_set_memory(fault);
     if (!filled || !fill_environment(launch, container, secrets_dir, fault)) {
@@ -85,6 +124,10 @@ bool cwsd_launch_init(struct cwsd_launch *launch, const char *id, const cwsd_pb_
     launch->options.working_dir = container->working_dir[0] ? container->working_dir : NULL;
     launch->options.files = launch->files;
     launch->options.file_count = container->n_files;
+    launch->options.volumes = launch->volumes;
+    launch->options.volume_count = spec->n_volumes;
+    launch->options.mounts = launch->mounts;
+    launch->options.mount_count = container->n_volume_mounts;
     return true;
 }
 
@@ -93,5 +136,9 @@ void cwsd_launch_done(struct cwsd_launch *launch)
     cwsd_string_list_done(&launch->command);
     cwsd_string_list_done(&launch->environment);
     cws_free(launch->files);
+    cws_free(launch->volumes);
+    cws_free(launch->mounts);
     launch->files = NULL;
+    launch->volumes = NULL;
+    launch->mounts = NULL;
 }

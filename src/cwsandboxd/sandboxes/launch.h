@@ -10,6 +10,8 @@ struct cwsd_launch {
     struct cwsd_string_list command;
     struct cwsd_string_list environment;
     struct cwsd_file *files;
+    struct cwsd_volume *volumes;
+    struct cwsd_volume_mount *mounts;
 };
 
 /* The spec must outlive the launch. Its secrets come from the stores in `secrets_dir` (NULL: none).

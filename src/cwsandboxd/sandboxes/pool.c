@@ -177,7 +177,8 @@ static void on_lifetime(struct cws_timer *timer)
     cwsd_pool_stop(sandbox, CWSD_CAUSE_LIFETIME, CWSD_LIFETIME_GRACE_S * 1000ull);
 }
 
-static const struct cwsd_box_events box_events = {on_running, on_exited, on_usage, on_gone};
+static const struct cwsd_box_events box_events = {
+    .on_running = on_running, .on_exited = on_exited, .on_usage = on_usage, .on_gone = on_gone};
 
 /* ---- the pool ------------------------------------------------------------------------------- */
 
@@ -360,8 +361,12 @@ static bool start_box(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
         return true;
     if (status == CWS_NO_MEMORY)
         return cwsd_fault_set_memory(fault);
-    if (status == CWS_INVALID || status == CWS_TOO_LARGE)
-        return cwsd_fault_set_invalid(fault, "sandbox.spec", "%s", err.text);
+    if (status == CWS_INVALID || status == CWS_TOO_LARGE) {
+        cwsd_fault_set_invalid(fault, "sandbox.spec", "%s", err.text);
+        if (status == CWS_TOO_LARGE)
+            fault->reason = CWSD_REASON_RESOURCE_CEILING;
+        return false;
+    }
     return cwsd_fault_set(fault, CWS_GRPC_UNAVAILABLE, CWSD_REASON_BACKEND_UNAVAILABLE,
                           "the sandbox cannot be started: %s", err.text);
 }

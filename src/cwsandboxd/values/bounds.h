@@ -25,6 +25,9 @@
 #define CWSD_MAX_FILES            1000
 #define CWSD_MAX_FILE_BYTES       (64 * CWSD_MIB)
 #define CWSD_MAX_RUNNER_IDS       100
+#define CWSD_MAX_VOLUMES          32
+#define CWSD_MAX_MOUNTS           100 /* of volumes, in a container */
+#define CWSD_MAX_PART_BYTES       255 /* of a path, between two slashes */
 
 /* Secrets of a container, the value of each, and the file of a store. */
 #define CWSD_MAX_SECRETS            256

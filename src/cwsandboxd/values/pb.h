@@ -16,6 +16,9 @@
     X(network, NetworkOptions) \
     X(security, SecurityContext) \
     X(file, FileMount) \
+    X(volume, SandboxVolume) \
+    X(scratch, ScratchVolume) \
+    X(mount, VolumeMount) \
     X(create_request, CreateSandboxRequest) \
     X(get_request, GetSandboxRequest) \
     X(list_request, ListSandboxesRequest) \

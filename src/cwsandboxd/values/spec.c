@@ -9,6 +9,7 @@
 #include "values/path.h"
 #include "values/quantity.h"
 #include "values/spec_secrets.h"
+#include "values/spec_volumes.h"
 #include "values/text.h"
 
 #define CONTAINER "spec.containers[0]"
@@ -52,6 +53,15 @@ static bool restores_snapshot(const cwsd_pb_spec *spec)
     return false;
 }
 
+static bool wants_registered_volume(const cwsd_pb_spec *spec)
+{
+    for (size_t i = 0; i < spec->n_volumes; i++)
+        if (spec->volumes[i]->source_case ==
+            COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE_VOLUME_ID)
+            return true;
+    return false;
+}
+
 #define NOT_HERE CWSD_REASON_NOT_IMPLEMENTED, CWS_GRPC_UNIMPLEMENTED
 
 static bool check_sandbox_refusals(const cwsd_pb_spec *spec, struct cwsd_fault *fault)
@@ -61,7 +71,7 @@ static bool check_sandbox_refusals(const cwsd_pb_spec *spec, struct cwsd_fault *
         {"spec.containers", "sandboxes of several containers", NOT_HERE, spec->n_containers > 1},
         {"spec.volumes", "file system snapshots", CWSD_REASON_NO_SNAPSHOTS, CWS_GRPC_UNIMPLEMENTED,
          restores_snapshot(spec)},
-        {"spec.volumes", "volumes", NOT_HERE, spec->n_volumes > 0},
+        {"spec.volumes", "registered volumes", NOT_HERE, wants_registered_volume(spec)},
         {"spec.services", "services", NOT_HERE, spec->n_services > 0},
         {"spec.network_ids", "shared networks", NOT_HERE, spec->n_network_ids > 0},
         {"spec.network_config_id", "network configurations", NOT_HERE, spec->network_config_id[0]},
@@ -119,7 +129,6 @@ static bool check_container_refusals(const cwsd_pb_container *container, struct 
         wants_gpu(container->resources) ||
         (requirements && (wants_gpu(requirements->requests) || wants_gpu(requirements->limits)));
     const struct refusal refusals[] = {
-        {CONTAINER ".volume_mounts", "volumes", NOT_HERE, container->n_volume_mounts > 0},
         {CONTAINER ".image_pull_credentials", "images to pull", NOT_HERE,
          container->image_pull_credentials != NULL},
         {CONTAINER ".startup_probe", "startup probes", NOT_HERE, container->startup_probe != NULL},
@@ -286,8 +295,8 @@ bool cwsd_spec_check(cwsd_pb_spec *spec, const char *runner_id, struct cwsd_faul
     if (spec->n_containers == 0)
         return cwsd_fault_set_invalid(fault, "spec.containers", "must have one container");
     if (!check_sandbox_refusals(spec, fault) || !check_container(spec->containers[0], fault) ||
-        !check_tags(spec, fault) || !check_annotations(spec, fault) ||
-        !check_placement(spec, runner_id, fault))
+        !cwsd_spec_check_volumes(spec, fault) || !check_tags(spec, fault) ||
+        !check_annotations(spec, fault) || !check_placement(spec, runner_id, fault))
         return false;
     if (spec->max_lifetime_seconds < 0 || spec->max_lifetime_seconds > CWSD_MAX_LIFETIME_S)
         return cwsd_fault_set_invalid(fault, "spec.max_lifetime_seconds",

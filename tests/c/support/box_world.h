@@ -35,6 +35,7 @@ struct box_world {
     const struct cwsd_host *host;
     struct cwsd_box *box;
     bool running, exited, gone;
+    unsigned volumes; /* how often it was told of them */
     int exit_code;
     struct cws_error err; /* on_gone's */
     struct cwsi_usage usage;
@@ -145,6 +146,13 @@ static inline void box_on_exited(void *ctx, int exit_code)
     world->exit_code = exit_code;
 }
 
+static inline void box_on_volumes(void *ctx)
+{
+    struct box_world *world = ctx;
+    assert_false(world->running || world->exited || world->gone);
+    world->volumes++;
+}
+
 static inline void box_on_usage(void *ctx, const struct cwsi_usage *usage)
 {
     struct box_world *world = ctx;
@@ -162,8 +170,11 @@ static inline void box_on_gone(void *ctx, const struct cws_error *err)
         world->err = *err;
 }
 
-static const struct cwsd_box_events box_world_events = {box_on_running, box_on_exited, box_on_usage,
-                                                        box_on_gone};
+static const struct cwsd_box_events box_world_events = {.on_running = box_on_running,
+                                                        .on_volumes = box_on_volumes,
+                                                        .on_exited = box_on_exited,
+                                                        .on_usage = box_on_usage,
+                                                        .on_gone = box_on_gone};
 
 #define RUN_UNTIL(world, condition) \
     while (!(condition)) \

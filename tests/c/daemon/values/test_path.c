@@ -50,7 +50,35 @@ static void test_the_longest(void **state)
     cws_free(path);
 }
 
+static void test_parts_are_compared(void **state)
+{
+    (void)state;
+    static const char *const ascending[] = {"/", "/a", "/a/b", "/a/c", "/a-b", "/ab", "/b"};
+    for (size_t i = 0; i < CWS_ARRAY_LEN(ascending); i++)
+        for (size_t j = 0; j < CWS_ARRAY_LEN(ascending); j++) {
+            int order = cwsd_path_compare(ascending[i], ascending[j]);
+            assert_int_equal((order > 0) - (order < 0), (i > j) - (i < j));
+        }
+    assert_int_equal(cwsd_path_compare("//a/./b/", "/a//b"), 0);
+    assert_int_equal(cwsd_path_compare("/.", "///"), 0);
+    assert_int_not_equal(cwsd_path_compare("/.a", "/a"), 0);
+}
+
+static void test_what_is_in_a_folder(void **state)
+{
+    (void)state;
+    assert_true(cwsd_path_is_in("/proc", "/proc"));
+    assert_true(cwsd_path_is_in("//proc/./sys/", "/proc"));
+    assert_true(cwsd_path_is_in("/anything", "/"));
+    assert_false(cwsd_path_is_in("/process", "/proc"));
+    assert_false(cwsd_path_is_in("/pro", "/proc"));
+    assert_false(cwsd_path_is_in("/a/proc", "/proc"));
+    assert_false(cwsd_path_is_in("/", "/proc"));
+}
+
 static const struct CMUnitTest tests[] = {
+    UNIT_TEST(test_parts_are_compared),
+    UNIT_TEST(test_what_is_in_a_folder),
     UNIT_TEST(test_the_rule_is_named),
     UNIT_TEST(test_the_longest),
 };

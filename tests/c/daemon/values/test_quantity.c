@@ -78,10 +78,51 @@ static void test_every_cut(void **state)
     }
 }
 
+static void test_bytes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } rows[] = {
+        {"0", 0},
+        {"1", 1},
+        {"512Mi", 512ull << 20},
+        {"1.5Gi", 3ull << 29},
+        {"2G", 2000000000},
+        {"3k", 3000},
+        {"1Ki", 1024},
+        {"1e3", 1000},
+        {"2E+2", 200},
+        {"5e-1", 1},
+        {"1E", 1000000000000000000},
+        {"7Ei", 7ull << 60},
+        {"1m", 1}, /* a part of a byte is a byte */
+        {"1500m", 2},
+        {"0.0001k", 1},
+    };
+    for (size_t i = 0; i < CWS_ARRAY_LEN(rows); i++) {
+        uint64_t bytes = 0;
+        if (!cwsd_quantity_to_bytes(rows[i].text, &bytes) || bytes != rows[i].bytes)
+            fail_msg("\"%s\" became %llu", rows[i].text, (unsigned long long)bytes);
+    }
+}
+
+static void test_bytes_of_no_file(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "", "x", "-1", "8Ei", "9999999999999999999", "1e99", "1e99999999999999999999"};
+    for (size_t i = 0; i < CWS_ARRAY_LEN(texts); i++) {
+        uint64_t bytes;
+        if (cwsd_quantity_to_bytes(texts[i], &bytes))
+            fail_msg("\"%s\" became %llu", texts[i], (unsigned long long)bytes);
+    }
+}
+
 static const struct CMUnitTest tests[] = {
-    UNIT_TEST(test_every_suffix),
-    UNIT_TEST(test_what_is_none),
-    UNIT_TEST(test_every_cut),
+    UNIT_TEST(test_bytes),        UNIT_TEST(test_bytes_of_no_file), UNIT_TEST(test_every_suffix),
+    UNIT_TEST(test_what_is_none), UNIT_TEST(test_every_cut),
 };
 
 UNIT_MAIN(tests)

@@ -159,7 +159,7 @@ static void containers_number_one(void **state)
     assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED, "spec.containers");
 }
 
-static void volumes_and_services_are_refused(void **state)
+static void registered_volumes_and_services_are_refused(void **state)
 {
     (void)state;
     struct parts parts;
@@ -172,6 +172,8 @@ static void volumes_and_services_are_refused(void **state)
     prepare(&parts);
     parts.spec.n_volumes = 1;
     parts.spec.volumes = volumes;
+    volume.source_case = COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE_VOLUME_ID;
+    volume.volume_id = (char *)"vol-1";
     assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED, "spec.volumes");
     volume.source_case = COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE_SCRATCH;
     volume.scratch = &scratch;
@@ -424,7 +426,7 @@ int main(void)
         CWSD_TEST(root_is_who_everything_runs_as),
         CWSD_TEST(other_security_is_refused),
         CWSD_TEST(containers_number_one),
-        CWSD_TEST(volumes_and_services_are_refused),
+        CWSD_TEST(registered_volumes_and_services_are_refused),
         CWSD_TEST(egress_is_refused),
         CWSD_TEST(storage_and_runtimes_are_refused),
         CWSD_TEST(features_of_containers_are_refused),

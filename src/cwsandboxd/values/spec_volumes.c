@@ -1,0 +1,200 @@
+#include "values/spec_volumes.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "values/bounds.h"
+#include "values/path.h"
+#include "values/quantity.h"
+#include "values/text.h"
+
+#define VOLUMES "spec.volumes"
+
+#define SOURCE_NONE    COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE__NOT_SET
+#define SOURCE_SCRATCH COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE_SCRATCH
+#define MEDIUM(name)   COREWEAVE__SANDBOX__V1__STORAGE_MEDIUM__STORAGE_MEDIUM_##name
+
+/* Where no volume can be, as a sandbox needs what is there. Links that lead there are found when
+ * the volume is mounted. */
+static const char *const kept_free[] = {"/proc", "/dev", "/sys", "/.cwsandbox"};
+
+/* ---- volumes -------------------------------------------------------------------------------- */
+
+/* A DNS label, as the service has it. */
+static bool is_volume_name(const char *name)
+{
+    size_t len = strlen(name);
+    for (size_t i = 0; i < len; i++)
+        if (!islower((unsigned char)name[i]) && !isdigit((unsigned char)name[i]) && name[i] != '-')
+            return false;
+    return len > 0 && len <= 63 && name[0] != '-' && name[len - 1] != '-';
+}
+
+static bool check_name(const cwsd_pb_spec *spec, size_t at, struct cwsd_fault *fault)
+{
+    const char *name = spec->volumes[at]->name;
+    if (!is_volume_name(name))
+        return cwsd_fault_set_invalid(
+            fault, VOLUMES,
+            "\"%s\" is no name of at most 63 lower-case letters, digits and inner hyphens",
+            cwsd_text_short(name).text);
+    for (size_t i = 0; i < at; i++)
+        if (strcmp(spec->volumes[i]->name, name) == 0)
+            return cwsd_fault_set_invalid(fault, VOLUMES, "two volumes are called \"%s\"", name);
+    return true;
+}
+
+static bool give_source(cwsd_pb_volume *volume, struct cwsd_fault *fault)
+{
+    if (volume->source_case != SOURCE_NONE)
+        return true;
+    cwsd_pb_scratch *scratch = cws_malloc(sizeof(*scratch));
+    if (!scratch)
+        return cwsd_fault_set_memory(fault);
+    coreweave__sandbox__v1__scratch_volume__init(scratch);
+    volume->scratch = scratch;
+    volume->source_case = SOURCE_SCRATCH;
+    return true;
+}
+
+static bool check_scratch(const cwsd_pb_volume *volume, struct cwsd_fault *fault)
+{
+    const cwsd_pb_scratch *scratch = volume->scratch;
+    uint64_t bytes;
+    if (scratch->size[0] && (!cwsd_quantity_to_bytes(scratch->size, &bytes) || bytes == 0))
+        return cwsd_fault_set_invalid(
+            fault, VOLUMES, "the size \"%s\" of the volume \"%s\" is no size such as \"512Mi\"",
+            cwsd_text_short(scratch->size).text, volume->name);
+    if (scratch->medium != MEDIUM(UNSPECIFIED) && scratch->medium != MEDIUM(DISK) &&
+        scratch->medium != MEDIUM(MEMORY))
+        return cwsd_fault_set_invalid(fault, VOLUMES,
+                                      "the medium %d of the volume \"%s\" is none there is",
+                                      (int)scratch->medium, volume->name);
+    return true;
+}
+
+static bool check_volumes(cwsd_pb_spec *spec, struct cwsd_fault *fault)
+{
+    if (spec->n_volumes > CWSD_MAX_VOLUMES)
+        return cwsd_fault_set_invalid(fault, VOLUMES, "%zu volumes; at most %d are allowed",
+                                      spec->n_volumes, CWSD_MAX_VOLUMES);
+    for (size_t i = 0; i < spec->n_volumes; i++) {
+        cwsd_pb_volume *volume = spec->volumes[i];
+        if (!check_name(spec, i, fault) || !give_source(volume, fault))
+            return false;
+        if (volume->source_case == SOURCE_SCRATCH && !check_scratch(volume, fault))
+            return false;
+    }
+    return true;
+}
+
+/* ---- mounts --------------------------------------------------------------------------------- */
+
+/* What is wrong with a path inside a volume; NULL: nothing. */
+static const char *sub_path_fault(const char *path)
+{
+    if (strlen(path) > CWSD_MAX_PATH_BYTES)
+        return "is too long";
+    for (const char *part = path;; part++) {
+        size_t len = strcspn(part, "/");
+        bool dots = (len == 1 && part[0] == '.') || (len == 2 && memcmp(part, "..", 2) == 0);
+        if (len == 0 || dots)
+            return "must be relative, without parts that are empty, \".\" or \"..\"";
+        if (len > CWSD_MAX_PART_BYTES)
+            return "has a part that is too long";
+        part += len;
+        if (!*part)
+            return NULL;
+    }
+}
+
+static bool check_mount_path(const char *field, const char *path, struct cwsd_fault *fault)
+{
+    const char *wrong = cwsd_path_fault(path);
+    if (!wrong && cwsd_path_compare(path, "/") == 0)
+        wrong = "is the root, over which nothing can be mounted";
+    for (size_t i = 0; !wrong && i < CWS_ARRAY_LEN(kept_free); i++)
+        if (cwsd_path_is_in(path, kept_free[i]))
+            return cwsd_fault_set_invalid(fault, field,
+                                          "mount_path \"%s\" is in %s, which sandboxes need",
+                                          cwsd_text_short(path).text, kept_free[i]);
+    return !wrong || cwsd_fault_set_invalid(fault, field, "mount_path \"%s\" %s",
+                                            cwsd_text_short(path).text, wrong);
+}
+
+/* Whether something else of the container is at the same place. */
+static bool check_collisions(const char *field, const cwsd_pb_container *container, size_t at,
+                             struct cwsd_fault *fault)
+{
+    const char *path = container->volume_mounts[at]->mount_path;
+    for (size_t i = 0; i < at; i++)
+        if (cwsd_path_compare(path, container->volume_mounts[i]->mount_path) == 0)
+            return cwsd_fault_set_invalid(
+                fault, field, "both \"%s\" and \"%s\" are mounted at \"%s\"",
+                container->volume_mounts[i]->volume, container->volume_mounts[at]->volume,
+                cwsd_text_short(path).text);
+    for (size_t i = 0; i < container->n_files; i++)
+        if (cwsd_path_is_in(path, container->files[i]->path))
+            return cwsd_fault_set_invalid(
+                fault, field, "mount_path \"%s\" collides with the file \"%s\"",
+                cwsd_text_short(path).text, cwsd_text_short(container->files[i]->path).text);
+    return true;
+}
+
+static bool check_mount(const char *field, const cwsd_pb_spec *spec,
+                        const cwsd_pb_container *container, size_t at, struct cwsd_fault *fault)
+{
+    const cwsd_pb_mount *mount = container->volume_mounts[at];
+    const char *wrong = mount->sub_path[0] ? sub_path_fault(mount->sub_path) : NULL;
+    if (!cwsd_spec_find_volume(spec, mount->volume))
+        return cwsd_fault_set_invalid(fault, field, "there is no volume \"%s\" in " VOLUMES,
+                                      cwsd_text_short(mount->volume).text);
+    if (wrong)
+        return cwsd_fault_set_invalid(fault, field, "sub_path \"%s\" %s",
+                                      cwsd_text_short(mount->sub_path).text, wrong);
+    return check_mount_path(field, mount->mount_path, fault) &&
+           check_collisions(field, container, at, fault);
+}
+
+bool cwsd_spec_check_volumes(cwsd_pb_spec *spec, struct cwsd_fault *fault)
+{
+    char field[64];
+    if (!check_volumes(spec, fault))
+        return false;
+    for (size_t i = 0; i < spec->n_containers; i++) {
+        const cwsd_pb_container *container = spec->containers[i];
+        snprintf(field, sizeof(field), "spec.containers[%zu].volume_mounts", i);
+        if (container->n_volume_mounts > CWSD_MAX_MOUNTS)
+            return cwsd_fault_set_invalid(fault, field, "%zu mounts; at most %d are allowed",
+                                          container->n_volume_mounts, CWSD_MAX_MOUNTS);
+        for (size_t at = 0; at < container->n_volume_mounts; at++)
+            if (!check_mount(field, spec, container, at, fault))
+                return false;
+    }
+    return true;
+}
+
+/* ---- of a checked spec ---------------------------------------------------------------------- */
+
+const cwsd_pb_volume *cwsd_spec_find_volume(const cwsd_pb_spec *spec, const char *name)
+{
+    for (size_t i = 0; i < spec->n_volumes; i++)
+        if (strcmp(spec->volumes[i]->name, name) == 0)
+            return spec->volumes[i];
+    return NULL;
+}
+
+bool cwsd_spec_is_scratch(const cwsd_pb_volume *volume)
+{
+    return volume->source_case == SOURCE_SCRATCH;
+}
+
+uint64_t cwsd_spec_volume_bytes(const cwsd_pb_volume *volume)
+{
+    uint64_t bytes = 0;
+    if (volume->scratch->size[0])
+        cwsd_quantity_to_bytes(volume->scratch->size, &bytes);
+    return bytes;
+}

@@ -1,0 +1,22 @@
+/*
+ * The rules for the volumes of a spec, and where its containers see them. Values only; any thread.
+ */
+#pragma once
+
+#include "values/fault.h"
+#include "values/pb.h"
+
+/* Checks spec.volumes and every container's volume_mounts, and gives a volume without a source the
+ * source that it means: a scratch volume. False with *fault set. */
+bool cwsd_spec_check_volumes(cwsd_pb_spec *spec, struct cwsd_fault *fault);
+
+/* For a checked spec: */
+
+/* The volume of this name; NULL: there is none. */
+const cwsd_pb_volume *cwsd_spec_find_volume(const cwsd_pb_spec *spec, const char *name);
+
+/* Whether it is a scratch volume. */
+bool cwsd_spec_is_scratch(const cwsd_pb_volume *volume);
+
+/* The size of a scratch volume in bytes; 0: it has none of its own. */
+uint64_t cwsd_spec_volume_bytes(const cwsd_pb_volume *volume);
