@@ -24,7 +24,7 @@ FLOORS = [
     {"_service"},
     {"_messages"},
     {"_lifecycle"},
-    {"_sandbox", "_resources"},
+    {"_sandbox", "_session", "_resources"},
     {""},
     {"cli"},
     {"__main__"},
@@ -35,6 +35,10 @@ ROOT_FLOOR = len(FLOORS)
 CIRCLES: dict[tuple[str, str], str] = {
     ("_types.result", "_cwsandbox"): "a result takes its text from the core's output, "
     "and the core's operations give results",
+    (
+        "_sandbox.sandbox",
+        "_session.session",
+    ): "a session makes sandboxes, and Sandbox.session() makes sessions",
 }
 
 # The line, and the module without the package's name; "" is the package itself.

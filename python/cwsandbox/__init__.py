@@ -22,10 +22,12 @@ if TYPE_CHECKING:
         TerminalSession,
     )
     from cwsandbox._resources.runners import get_runner, list_runners
+    from cwsandbox._runtime.signals import disable_signal_handlers
     from cwsandbox._sandbox.sandbox import Sandbox
     from cwsandbox._sandbox.wait import Waitable, results, wait
     from cwsandbox._service.auth import set_auth_mode
     from cwsandbox._service.wandb import WandbAuth
+    from cwsandbox._session.session import Session
     from cwsandbox._types import (
         AuthConfig,
         AuthHeaders,
@@ -195,6 +197,7 @@ __all__ = [
     "Service",
     "ServiceProtocol",
     "ServiceVisibility",
+    "Session",
     "SnapshotBackendThrottledError",
     "SnapshotBucketMismatchError",
     "SnapshotBucketProvisioningError",
@@ -229,6 +232,7 @@ __all__ = [
     "Waitable",
     "WandbAuth",
     "__version__",
+    "disable_signal_handlers",
     "format_bytes",
     "format_cpu",
     "get_runner",
@@ -255,6 +259,7 @@ _MODULE_OF = {
     "get_runner": "_resources.runners",
     "list_runners": "_resources.runners",
     "Sandbox": "_sandbox.sandbox",
+    "Session": "_session.session",
     "AuthConfig": "_types",
     "AuthHeaders": "_types",
     "AuthProvider": "_types",
@@ -299,6 +304,7 @@ _MODULE_OF = {
     "Waitable": "_sandbox.wait",
     "WandbAuth": "_service.wandb",
     "__version__": "_version",
+    "disable_signal_handlers": "_runtime.signals",
     "results": "_sandbox.wait",
     "wait": "_sandbox.wait",
 }

@@ -29,11 +29,9 @@ LATER_NAMES = {
     "PvcVolumeSource",
     "RemoteFunction",
     "SandboxFileType",
-    "Session",
     "Volume",
     "VolumeLocality",
     "VolumeState",
-    "disable_signal_handlers",
 }
 
 LATER_MEMBERS = {
@@ -44,9 +42,9 @@ LATER_MEMBERS = {
     "Sandbox.list_snapshots",
     "Sandbox.run_from_file",
     "Sandbox.run_from_template",
-    "Sandbox.session",
     "Sandbox.set_snapshot_bucket_config",
     "Sandbox.snapshot",
+    "Session.function",
 }
 
 LATER_PARAMETERS = {

@@ -120,6 +120,7 @@ class Driver:
 
     async def _create(self) -> None:
         assert self._creator is not None
+        self._handle.asked_at = self._env.clock()
         message = await self._creator.create()
         self._handle.accept(message, self._env.clock())
 

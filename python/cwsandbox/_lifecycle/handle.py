@@ -34,8 +34,11 @@ class Handle:
         self.sandbox_id: str | None = None
         self.state: State = NEW
         self.echo = echo.Echo()
-        # When the create was accepted, on the monotonic clock.
+        # When this process asked for it, and when that was accepted, on the monotonic clock.
+        self.asked_at: float | None = None
         self.accepted_at: float | None = None
+        # From then until it was first seen to run.
+        self.startup_seconds: float | None = None
         self.on_running: Callable[[], object] | None = None
         self.open_core: Callable[[SandboxCore], object] | None = None
         self.now: Callable[[], datetime] | None = None

@@ -61,6 +61,15 @@ REMOVED = {
 SANDBOX = (*CONNECTION, *SINGLE_CONTAINER, *WORKLOAD, *REMOVED)
 # Those of Sandbox.run(): its command and arguments are positional, its service is that of the environment.
 RUN = tuple(name for name in SANDBOX if name not in ("command", "args", "base_url"))
+# Those that Session.sandbox() does not take: they come from the session's defaults.
+_OF_DEFAULTS = (
+    "base_url",
+    "create_retry_budget_seconds",
+    "poll_retry_budget_seconds",
+    "poll_rpc_timeout_seconds",
+    "max_lifetime_seconds",
+)
+SESSION = tuple(name for name in SANDBOX if name not in (*_OF_DEFAULTS, *REMOVED))
 
 
 def pick(names: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,11 @@ ENDING = "the interpreter is ending: no operation on a sandbox can begin any mor
 _generation = 0
 _installed = False
 _ending = False
-_lock = threading.Lock()
+_hurried = False
+# A signal handler may come to need it on the thread that holds it.
+_lock = threading.RLock()
 _at_fork: list[Callable[[], object]] = []
+_before_end: list[Callable[[], object]] = []
 _at_exit: list[Callable[[], object]] = []
 
 
@@ -30,7 +33,17 @@ def is_ending() -> bool:
     return _ending
 
 
-def lock() -> threading.Lock:
+def hurry() -> None:
+    """Nothing is waited for any more: whoever ends the program has lost patience."""
+    global _hurried
+    _hurried = True
+
+
+def is_hurried() -> bool:
+    return _hurried
+
+
+def lock() -> threading.RLock:
     """Guards what is made once, at first use."""
     return _lock
 
@@ -40,23 +53,31 @@ def when_forked(hook: Callable[[], object]) -> None:
     _at_fork.append(hook)
 
 
+def before_ending(hook: Callable[[], object]) -> None:
+    """Call ``hook`` at the end of the process, while operations can still begin."""
+    _before_end.append(hook)
+
+
 def when_exiting(hook: Callable[[], object]) -> None:
     """Call ``hook`` at the end of the process, in the order of these calls; whatever one raises, the others run."""
     _at_exit.append(hook)
 
 
 def _after_fork_in_child() -> None:
-    global _generation, _lock
+    global _generation, _lock, _hurried
     _generation += 1
-    _lock = threading.Lock()
+    _lock = threading.RLock()
+    _hurried = False
     for hook in _at_fork:
         hook()
 
 
 def _exit() -> None:
-    global _ending
-    _ending = True
-    hooks = iter(_at_exit)
+    def end() -> None:
+        global _ending
+        _ending = True
+
+    hooks = iter([*_before_end, end, *_at_exit])
 
     def run_rest() -> None:
         for hook in hooks:

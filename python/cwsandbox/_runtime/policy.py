@@ -12,7 +12,7 @@ import threading
 from time import CLOCK_MONOTONIC, clock_gettime
 
 from cwsandbox._cwsandbox import Promise
-from cwsandbox._runtime.life import ENDING
+from cwsandbox._runtime.life import ENDING, is_hurried
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class PolicyLoop:
 
     async def _finish(self) -> None:
         tasks = [job.task for job in self._urgent if job.task is not None]
-        if tasks:
+        if tasks and not is_hurried():
             await asyncio.wait(tasks, timeout=EXIT_PATIENCE)
 
     def _run(self) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cwsandbox._cwsandbox import OperationRef, SandboxCore
     from cwsandbox._lifecycle.driver import Driver
     from cwsandbox._messages.config import Workload
+    from cwsandbox._runtime.cleanup import Owner
     from cwsandbox._service.client import Client
     from cwsandbox._service.connection import Connection
     from cwsandbox._types.auth import AuthConfig
@@ -161,6 +162,9 @@ class SandboxCreation(SandboxProperties):
         defaults = config.checked_defaults(defaults)
         options.refuse_removed(given)
         self._setup(connection_of(given, defaults), config.workload(given, defaults))
+        from cwsandbox._runtime import signals
+
+        signals.install()
 
     def _setup(self, connection: Connection, workload: Workload | None) -> None:
         from cwsandbox._service.native import SandboxCore
@@ -172,6 +176,8 @@ class SandboxCreation(SandboxProperties):
         self._driver: Driver | None = None
         self._generation = life.generation()
         self._handle = Handle(self._core)
+        # The session that stops it.
+        self._owner: Owner | None = None
 
     @classmethod
     def run(
@@ -301,7 +307,21 @@ class SandboxCreation(SandboxProperties):
 
     def _abandon(self) -> None:
         """Stop it in the background, since nobody else will."""
-        self._submit(lambda driver: driver.stop(0.0, True), finish_at_exit=True)
+        from cwsandbox._runtime import cleanup
+
+        cleanup.finish(self._stop(0.0, True))
+
+    def _stop(self, grace: float, missing_ok: bool) -> OperationRef[None]:
+        async def operation(driver: Driver) -> None:
+            await driver.stop(grace, missing_ok)
+            self._leave_owner()
+
+        return self._submit(operation, finish_at_exit=True)
+
+    def _leave_owner(self) -> None:
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner._let_go(self)
 
     # ---- the rest ----
 
@@ -353,6 +373,8 @@ class SandboxCreation(SandboxProperties):
             opened.open(client.opened, handle.sandbox_id)
 
         def on_running() -> None:
+            if handle.startup_seconds is None and handle.asked_at is not None:
+                handle.startup_seconds = env.clock() - handle.asked_at
             if not core.is_closed:
                 open_core(core)
 

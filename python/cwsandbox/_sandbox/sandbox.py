@@ -27,14 +27,16 @@ from cwsandbox._types.standard import DEFAULT_GRACEFUL_SHUTDOWN_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
     from typing import Any, TypeVar
 
     from cwsandbox._cwsandbox import OperationRef, Process
     from cwsandbox._lifecycle.driver import Driver
     from cwsandbox._service.client import Client
     from cwsandbox._service.connection import Connection
+    from cwsandbox._session.session import Session
     from cwsandbox._types.auth import AuthConfig
+    from cwsandbox._types.defaults import SandboxDefaults
 
     _T = TypeVar("_T")
 
@@ -107,6 +109,28 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
             profile_ids=profile_ids,
             profile_names=profile_names,
         )
+        return cls._find(
+            connection,
+            tags=tags,
+            status=status,
+            runner_ids=runner_ids,
+            show_terminated=show_terminated,
+            volume_ids=volume_ids,
+        )
+
+    @classmethod
+    def _find(
+        cls,
+        connection: Connection,
+        *,
+        tags: Sequence[str] | None,
+        status: str | None,
+        runner_ids: Sequence[str] | None,
+        show_terminated: bool,
+        volume_ids: Sequence[str] | None,
+        then: Callable[[Sandbox], object] | None = None,
+    ) -> OperationRef[builtins.list[Sandbox]]:
+        """``then`` is called with each that is found, on the policy loop."""
         filters: dict[str, Any] = {}
         named = {"tags": tags, "runner_ids": runner_ids, "volume_ids": volume_ids}
         for name, values in named.items():
@@ -121,7 +145,7 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
             from cwsandbox._sandbox import others
 
             client, messages = await others.find(connection, filters)
-            return [cls._discovered(connection, client, message) for message in messages]
+            return [cls._discovered(connection, client, message, then) for message in messages]
 
         return loop.submit(operation)
 
@@ -159,13 +183,22 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
             poll_rpc_timeout_seconds=poll_rpc_timeout_seconds,
             data_plane_mode=data_plane_mode,
         )
+        return cls._get(connection, sandbox_id)
+
+    @classmethod
+    def _get(
+        cls,
+        connection: Connection,
+        sandbox_id: str,
+        then: Callable[[Sandbox], object] | None = None,
+    ) -> OperationRef[Sandbox]:
         _check.text(sandbox_id, "sandbox_id")
 
         async def operation() -> Sandbox:
             from cwsandbox._sandbox import others
 
             client, message = await others.get(connection, sandbox_id)
-            return cls._discovered(connection, client, message)
+            return cls._discovered(connection, client, message, then)
 
         return loop.submit(operation)
 
@@ -203,14 +236,44 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
 
     @classmethod
     def _discovered(
-        cls, connection: Connection, client: Client, message: dict[str, Any]
+        cls,
+        connection: Connection,
+        client: Client,
+        message: dict[str, Any],
+        then: Callable[[Sandbox], object] | None = None,
     ) -> Sandbox:
         # On the policy loop, where no subclass has a word.
         sandbox = object.__new__(cls)
         sandbox._setup(connection, None)
         sandbox._drive(client)
         sandbox._handle.discover(message)
+        if then is not None:
+            then(sandbox)
         return sandbox
+
+    # ---- sessions ----
+
+    @classmethod
+    def session(
+        cls,
+        defaults: SandboxDefaults | Mapping[str, Any] | None = None,
+        *,
+        auth: AuthConfig | None = None,
+    ) -> Session:
+        """A new ``Session``, whose sandboxes share settings and are stopped together. Nothing is sent.
+
+        - ``defaults``: the settings, as ``SandboxDefaults`` or a mapping of its fields. Default: the standard ones.
+        - ``auth``: credentials, in the place of those in ``defaults``: ``AuthStrategy``, ``AuthHeaders`` or an object
+          with ``resolve_auth``.
+
+        ::
+
+            with Sandbox.session(SandboxDefaults(tags=("job-7",))) as session:
+                sandboxes = [session.sandbox() for _ in range(10)]
+        """
+        from cwsandbox._session.session import Session
+
+        return Session(defaults, auth=auth)
 
     # ---- its life ----
 
@@ -274,8 +337,9 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
         """
         grace = _check.budget(graceful_shutdown_seconds, "graceful_shutdown_seconds")
         if self._handle.state.is_over and self._handle.log_core is None:
+            self._leave_owner()
             return loop.done(None)
-        return self._submit(lambda driver: driver.stop(grace, missing_ok), finish_at_exit=True)
+        return self._stop(grace, missing_ok)
 
     # ---- commands ----
 
@@ -373,7 +437,9 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
         if not self._is_to_be_stopped():
             return
         try:
-            self.stop(missing_ok=True).result()
+            stop = self.stop(missing_ok=True)
+            if not life.is_hurried():
+                stop.result()
         except Exception as error:
             if exc_val is None:
                 raise

@@ -1,0 +1,121 @@
+"""What ends with the program: the sandboxes of sessions, and those that nobody has got a handle of.
+
+They are stopped at the end of the interpreter and when a signal ends the program (``signals``).
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+from weakref import WeakSet
+
+from cwsandbox._runtime import life, loop
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    from cwsandbox._cwsandbox import OperationRef
+
+    class Owner(Protocol):
+        """Has sandboxes that end with the program."""
+
+        def _begin_end(self) -> list[OperationRef[Any]]:
+            """Begin to stop what was begun: operations to be waited for.
+
+            It takes no lock that another thread may wait for while it holds one of the main thread's: that may be
+            anywhere.
+            """
+
+        def _finish_end(self) -> None:
+            """The end of the interpreter: the stops are over, or nobody waits for them."""
+
+        def _let_go(self, sandbox: Any) -> None:
+            """A sandbox was stopped."""
+
+        def _forget_all(self) -> None:
+            """After ``fork()``: the sandboxes are the parent's."""
+
+
+# A stop takes at most 40 s: a grace time of 10 s, as long again for the calls, and that for the final state to be seen.
+PATIENCE = 60.0
+
+# Strong: the program may have dropped a session whose sandboxes are still there.
+_owners: dict[int, Owner] = {}
+_known: WeakSet[Owner] = WeakSet()
+_unclaimed: list[OperationRef[Any]] = []
+_is_exiting = False
+
+
+def know(owner: Owner) -> None:
+    """Tell it of ``fork()`` and of the end of the interpreter, if it is still there."""
+    _known.add(owner)
+
+
+def add(owner: Owner) -> None:
+    """From now on what it owns ends with the program."""
+    _owners[id(owner)] = owner
+
+
+def remove(owner: Owner) -> None:
+    """It has nothing any more that would have to be stopped."""
+    _owners.pop(id(owner), None)
+
+
+def finish(operation: OperationRef[Any]) -> None:
+    """Have the end of the program wait for an operation: the stop of a sandbox that nobody has a handle of."""
+    _unclaimed[:] = [one for one in _unclaimed if not one._done()]
+    _unclaimed.append(operation)
+
+
+def is_exiting() -> bool:
+    """Whether the end of the interpreter is being waited for."""
+    return _is_exiting
+
+
+def stop_all() -> None:
+    """Stop all that ends with the program, and wait for that, for ``PATIENCE`` seconds at most.
+
+    May be called in a signal handler, on the main thread. What cannot be stopped is logged.
+    """
+    # A signal may come when nothing has begun yet, in the middle of the imports for that.
+    if not loop.has_begun():
+        return
+    ends = monotonic() + PATIENCE
+    operations = list(_unclaimed)
+    for owner in list(_owners.values()):
+        try:
+            operations += owner._begin_end()
+        except Exception as failure:
+            _log(failure)
+    for operation in operations:
+        try:
+            operation.result(max(0.0, ends - monotonic()))
+        except Exception as failure:
+            _log(failure)
+
+
+def _log(failure: Exception) -> None:
+    from logging import getLogger
+
+    text = f"{type(failure).__name__}: {failure}" if str(failure) else type(failure).__name__
+    getLogger("cwsandbox").warning("a sandbox may be left behind: %s", text)
+
+
+def _before_ending() -> None:
+    global _is_exiting
+    _is_exiting = True
+    if not life.is_hurried():
+        stop_all()
+    for owner in list(_known):
+        owner._finish_end()
+
+
+def _forget() -> None:
+    for owner in list(_known):
+        owner._forget_all()
+    _owners.clear()
+    _unclaimed.clear()
+
+
+life.when_forked(_forget)
+life.before_ending(_before_ending)

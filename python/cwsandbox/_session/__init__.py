@@ -1,0 +1,1 @@
+"""Sandboxes that belong together, and what a program does with them as a whole."""
