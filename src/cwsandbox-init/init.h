@@ -85,6 +85,10 @@ long command_start(struct launch *launch);
  * bytes says, through the pipe. Returns its pid. */
 long file_start(char *block, uint64_t size, bool writes, int pipe);
 
+/* connect.c: starts a child that carries out CWSI_CONNECT, as the block of `size` bytes says, with
+ * these two pipes. Returns its pid. */
+long connect_start(const char *block, uint64_t size, int in, int out, bool die_with_us);
+
 /* terminal.c: starts the command on a terminal, whose input comes from the pipe `in` and whose
  * output goes to the pipe `out`. Sets launch->fds. Returns the command's pid. */
 long terminal_start(struct launch *launch, uint32_t id, int in, int out, int32_t size);

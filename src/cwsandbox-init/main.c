@@ -307,6 +307,16 @@ static void start_file(const struct received *received)
     close_block(received, block);
 }
 
+static void start_connection(const struct received *received)
+{
+    const struct cwsi_request *request = &received->request;
+    check_new_id(request->id);
+    if (request->id == CWSI_MAIN || !received->inline_block || received->fd_count != 2)
+        die("a connection that makes no sense");
+    answer_start(request->id, connect_start(received->inline_block, request->size, received->fds[0],
+                                            received->fds[1], !init.container));
+}
+
 /* A main command that only waits costs no process. It is refused where a program would be. */
 static void start_idle(const struct received *received)
 {
@@ -406,6 +416,9 @@ static void handle(void)
     case CWSI_READ_FILE:
     case CWSI_WRITE_FILE:
         start_file(&received);
+        break;
+    case CWSI_CONNECT:
+        start_connection(&received);
         break;
     case CWSI_KILL:
     case CWSI_SIGNAL:

@@ -50,6 +50,9 @@ enum cwsi_op {
                       * comes. If it ends early, the file is left as it was */
     CWSI_RESIZE,     /* the terminal of command `id` gets the size `value`; ignored without one */
     CWSI_USAGE,      /* of the sandbox. Report: USED. Only with CWSI_CONTAINER */
+    CWSI_CONNECT,    /* Block: struct cwsi_connect. With CWSI_STDIN and CWSI_STDOUT: what goes to a
+                      * port    inside the sandbox, and what comes from it. Reports as START; the exit
+                      * code of    EXITED is an errno if there was no connection, else 0 */
     CWSI_HANG_UP, /* ends the terminal of command `id`: the kernel sends SIGHUP to its first process
                    * and to those in the foreground. What they write is lost. Ignored without one */
     CWSI_GO,      /* during SETUP: ends the step AWAIT. No block */
@@ -181,6 +184,11 @@ struct cwsi_command {
     uint32_t envc;
     uint64_t working_dir; /* offset of its string */
     uint64_t pointers[];
+};
+
+/* A block of CWSI_CONNECT. */
+struct cwsi_connect {
+    uint64_t port;
 };
 
 /* A block of CWSI_READ_FILE and CWSI_WRITE_FILE: this struct, then the strings. */

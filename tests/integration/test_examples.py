@@ -35,6 +35,7 @@ PRINTED = {
         "> sh -c 'echo busy; exec sleep 1000'\nbusy\n^C\n> exit 3\nexit code 3\n"
     ),
     "terminal_async": "Ada has 24 80\nGrace has 43 132\n",
+    "service": "8000 web hello from inside\n",
     "prompt": "name? Ada\ncolour? green\nAda likes green\n",
 }
 ELSEWHERE = {"quickstart", "secrets"}

@@ -35,6 +35,7 @@ struct cwsd_exec {
     const struct cwsd_exec_events *events;
     void *ctx;
     struct cwsd_request start, kill, drain;
+    bool is_connection; /* which is no command, and counts as none */
     bool has_terminal;
     bool hung_up;
     struct cwsd_request resize, hang_up; /* with a terminal */
@@ -171,8 +172,8 @@ static bool on_started(struct cwsd_occupant *occupant)
     if (exec->started)
         return false;
     exec->started = true;
-    exec->box->execs.started++;
-    exec->box->execs.running++;
+    exec->box->execs.started += !exec->is_connection;
+    exec->box->execs.running += !exec->is_connection;
     if (exec->freed)
         return true;
     exec->events->on_started(exec->ctx);
@@ -186,7 +187,7 @@ static bool on_exited(struct cwsd_occupant *occupant, int wait_status)
     if (!exec->started || exec->exited)
         return false;
     exec->exited = true;
-    exec->box->execs.running--;
+    exec->box->execs.running -= !exec->is_connection;
     exec->wait_status = wait_status;
     if (exec->freed)
         give_back_id(exec);
@@ -204,7 +205,7 @@ static void on_lost(struct cwsd_occupant *occupant, const struct cws_error *err)
 {
     struct cwsd_exec *exec = cws_container_of(occupant, struct cwsd_exec, occupant);
     if (exec->started && !exec->exited)
-        exec->box->execs.running--;
+        exec->box->execs.running -= !exec->is_connection;
     give_back_id(exec);
     if (exec->exited)
         return; /* only its output was still being read */
@@ -424,14 +425,16 @@ static void set_terminal(struct cwsd_exec *exec, const struct cwsd_exec_size *si
 static enum cws_status prepare(struct cwsd_exec *exec, const struct cwsd_exec_options *options,
                                struct cws_error *err)
 {
-    enum cws_status status = set_command(exec, options, err);
-    if (status == CWS_OK && (options->with_stdin || options->terminal))
+    bool two_pipes = options->terminal || options->port;
+    enum cws_status status = options->port ? cwsd_request_set_port(&exec->start, options->port, err)
+                                           : set_command(exec, options, err);
+    if (status == CWS_OK && (options->with_stdin || two_pipes))
         status = cwsd_pipe_open(exec->box, &exec->start, CWSI_STDIN, &exec->stdin_watch,
                                 on_writable, err);
     if (status == CWS_OK)
         status = cwsd_pipe_open(exec->box, &exec->start, CWSI_STDOUT, &exec->outputs[0].watch,
                                 on_readable, err);
-    if (status == CWS_OK && !options->terminal)
+    if (status == CWS_OK && !two_pipes)
         status = cwsd_pipe_open(exec->box, &exec->start, CWSI_STDERR, &exec->outputs[1].watch,
                                 on_readable, err);
     if (options->terminal)
@@ -460,7 +463,9 @@ enum cws_status cwsd_exec_start(struct cwsd_box *box, const struct cwsd_exec_opt
         return status;
     }
     exec->box = box;
-    cwsd_request_init(&exec->start, CWSI_START, exec->occupant.id);
+    exec->is_connection = options->port != 0;
+    cwsd_request_init(&exec->start, exec->is_connection ? CWSI_CONNECT : CWSI_START,
+                      exec->occupant.id);
     exec->start.refused = on_start_refused;
     cwsd_request_init(&exec->kill, CWSI_KILL, exec->occupant.id);
     cwsd_request_init(&exec->drain, CWSI_DRAIN, exec->occupant.id);

@@ -19,6 +19,11 @@ struct cwsd_exec_options {
     struct cwsd_string_list command;       /* the program is looked up on the command's own PATH */
     struct cwsd_string_list environment;   /* added to the box's */
     const char *working_dir;               /* NULL: the box's */
+    uint16_t port;                         /* not 0: no command, but a connection to this port in
+                                            * the box: stdin is what goes there, stdout what comes
+                                            * from there. It ends with 0 when the other side has
+                                            * ended it, with an errno if there was none. Nothing
+                                            * else above counts */
     bool with_stdin;                       /* false: stdin is /dev/null */
     const struct cwsd_exec_size *terminal; /* NULL: none. Else the command's stdin, stdout and
                                             * stderr are a terminal of this size, all output comes

@@ -179,6 +179,16 @@ enum cws_status cwsd_request_set_file(struct cwsd_request *request, uint64_t siz
     return set_block(request, block, block_size, err);
 }
 
+enum cws_status cwsd_request_set_port(struct cwsd_request *request, uint16_t port,
+                                      struct cws_error *err)
+{
+    struct cwsi_connect *connect = cws_malloc(sizeof(*connect));
+    if (!connect)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a connection");
+    connect->port = port;
+    return set_block(request, (uint8_t *)connect, sizeof(*connect), err);
+}
+
 void cwsd_request_add_fd(struct cwsd_request *request, uint32_t flag, int fd)
 {
     assert((request->block || request->fd_count > 0) && request->fd_count < CWSI_MAX_FDS &&

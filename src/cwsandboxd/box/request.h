@@ -52,6 +52,10 @@ enum cws_status cwsd_request_set_file(struct cwsd_request *request, uint64_t siz
                                       const char *working_dir, const char *path,
                                       struct cws_error *err) CWS_MUST_CHECK;
 
+/* Sets the block of CWSI_CONNECT. CWS_NO_MEMORY. */
+enum cws_status cwsd_request_set_port(struct cwsd_request *request, uint16_t port,
+                                      struct cws_error *err) CWS_MUST_CHECK;
+
 /* Adds a descriptor for `flag` and takes it over. Call it after the block is set, in the order
  * CWSI_STDIN, CWSI_STDOUT, CWSI_STDERR. */
 void cwsd_request_add_fd(struct cwsd_request *request, uint32_t flag, int fd);

@@ -80,6 +80,7 @@ static void on_running(void *ctx)
 {
     struct cwsd_sandbox *sandbox = ctx;
     cwsd_record_running(&sandbox->record, wall_clock());
+    sandbox->serving = sandbox->box;
     cwsd_usage_init(&sandbox->usage, cws_clock_now_ns());
     tell_waiters(sandbox);
 }
@@ -90,9 +91,18 @@ static void on_usage(void *ctx, const struct cwsi_usage *usage)
     cwsd_usage_note(&sandbox->usage, usage, cws_clock_now_ns());
 }
 
+/* Before the box goes down: connections into it are commands of it. */
+static void end_service(struct cwsd_sandbox *sandbox)
+{
+    cwsd_endpoints_close(sandbox->endpoints);
+    sandbox->endpoints = NULL;
+    sandbox->serving = NULL;
+}
+
 static void on_exited(void *ctx, int exit_code)
 {
     struct cwsd_sandbox *sandbox = ctx;
+    end_service(sandbox);
     cwsd_record_exited(&sandbox->record, exit_code);
     cwsd_usage_end(&sandbox->usage);
     tell_waiters(sandbox);
@@ -101,6 +111,7 @@ static void on_exited(void *ctx, int exit_code)
 static void on_gone(void *ctx, const struct cws_error *err)
 {
     struct cwsd_sandbox *sandbox = ctx;
+    end_service(sandbox);
     cwsd_record_gone(&sandbox->record, err ? err->text : NULL, wall_clock());
     cws_timer_cancel(sandbox->pool->options.loop, &sandbox->lifetime);
     cwsd_usage_end(&sandbox->usage);
@@ -423,12 +434,15 @@ static struct cwsd_sandbox *make_sandbox(struct cwsd_pool *pool, cwsd_pb_create_
         cwsd_fault_set_memory(fault);
         goto fail;
     }
-    if (!start_box(sandbox, fault))
+    if (!cwsd_endpoints_open(pool->options.loop, sandbox->record.spec, &sandbox->serving,
+                             &sandbox->endpoints, fault) ||
+        !start_box(sandbox, fault))
         goto fail_registered;
     drop_files(&sandbox->record);
     return sandbox;
 
 fail_registered:
+    end_service(sandbox);
     cws_timer_cancel(pool->options.loop, &sandbox->lifetime);
     cwsd_registry_remove(&pool->registry, &sandbox->record);
 fail:

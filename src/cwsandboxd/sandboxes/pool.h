@@ -6,6 +6,7 @@
 
 #include "box/box.h"
 #include "io/timer.h"
+#include "sandboxes/endpoints.h"
 #include "sandboxes/log.h"
 #include "sandboxes/usage.h"
 #include "store/registry.h"
@@ -18,9 +19,11 @@ struct cwsd_sandbox {
     struct cwsd_pool *pool;
     struct cwsd_box *box; /* NULL once finished */
     struct cws_timer lifetime;
-    struct cwsd_usage usage; /* once it runs */
-    struct cwsd_log *log;    /* as long as the record */
-    struct cws_list waiters; /* of cwsd_waiter.node */
+    struct cwsd_endpoints *endpoints; /* NULL: none (any more) */
+    struct cwsd_box *serving;         /* what they lead to: the box while it runs, else NULL */
+    struct cwsd_usage usage;          /* once it runs */
+    struct cwsd_log *log;             /* as long as the record */
+    struct cws_list waiters;          /* of cwsd_waiter.node */
     struct cwsd_log_listener log_changed;
     struct cws_list with_log;  /* in the pool's list; in none without a finished log */
     struct cws_deferred ended; /* frees the box once its last event is over */

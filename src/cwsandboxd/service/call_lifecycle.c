@@ -10,6 +10,7 @@
 static void show(struct cwsd_view *view, const struct cwsd_sandbox *sandbox)
 {
     cwsd_view_init(view, &sandbox->record, cwsd_pool_runner_id(sandbox->pool));
+    cwsd_endpoints_show(sandbox->endpoints, &view->status);
     if (sandbox->record.state == CWSD_STATE(RUNNING))
         cwsd_view_add_execs(view, cwsd_box_execs(sandbox->box));
     if (sandbox->record.state == CWSD_STATE(RUNNING) &&

@@ -34,6 +34,10 @@
 #define CWSD_MAX_SECRET_BYTES       (64 * CWSD_KIB)
 #define CWSD_MAX_SECRET_STORE_BYTES CWSD_MIB
 
+#define CWSD_MAX_SERVICES 16
+/* Connections to a service at a time. Each is a process in the sandbox. */
+#define CWSD_MAX_FORWARDS 256
+
 /* How long a create waits for its sandbox to run before it is answered anyway. */
 #define CWSD_CREATE_PATIENCE_MS 2000
 

@@ -9,6 +9,7 @@
 #include "values/path.h"
 #include "values/quantity.h"
 #include "values/spec_secrets.h"
+#include "values/spec_services.h"
 #include "values/spec_volumes.h"
 #include "values/text.h"
 
@@ -72,7 +73,6 @@ static bool check_sandbox_refusals(const cwsd_pb_spec *spec, struct cwsd_fault *
         {"spec.volumes", "file system snapshots", CWSD_REASON_NO_SNAPSHOTS, CWS_GRPC_UNIMPLEMENTED,
          restores_snapshot(spec)},
         {"spec.volumes", "registered volumes", NOT_HERE, wants_registered_volume(spec)},
-        {"spec.services", "services", NOT_HERE, spec->n_services > 0},
         {"spec.network_ids", "shared networks", NOT_HERE, spec->n_network_ids > 0},
         {"spec.network_config_id", "network configurations", NOT_HERE, spec->network_config_id[0]},
         {"spec.object_storage_access", "object storage", NOT_HERE,
@@ -295,8 +295,9 @@ bool cwsd_spec_check(cwsd_pb_spec *spec, const char *runner_id, struct cwsd_faul
     if (spec->n_containers == 0)
         return cwsd_fault_set_invalid(fault, "spec.containers", "must have one container");
     if (!check_sandbox_refusals(spec, fault) || !check_container(spec->containers[0], fault) ||
-        !cwsd_spec_check_volumes(spec, fault) || !check_tags(spec, fault) ||
-        !check_annotations(spec, fault) || !check_placement(spec, runner_id, fault))
+        !cwsd_spec_check_volumes(spec, fault) || !cwsd_spec_check_services(spec, fault) ||
+        !check_tags(spec, fault) || !check_annotations(spec, fault) ||
+        !check_placement(spec, runner_id, fault))
         return false;
     if (spec->max_lifetime_seconds < 0 || spec->max_lifetime_seconds > CWSD_MAX_LIFETIME_S)
         return cwsd_fault_set_invalid(fault, "spec.max_lifetime_seconds",

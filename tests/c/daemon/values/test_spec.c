@@ -159,15 +159,13 @@ static void containers_number_one(void **state)
     assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED, "spec.containers");
 }
 
-static void registered_volumes_and_services_are_refused(void **state)
+static void registered_volumes_are_refused(void **state)
 {
     (void)state;
     struct parts parts;
     Coreweave__Sandbox__V1__SandboxVolume volume = COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__INIT;
     Coreweave__Sandbox__V1__ScratchVolume scratch = COREWEAVE__SANDBOX__V1__SCRATCH_VOLUME__INIT;
     Coreweave__Sandbox__V1__SandboxVolume *volumes[] = {&volume};
-    Coreweave__Sandbox__V1__Service service = COREWEAVE__SANDBOX__V1__SERVICE__INIT;
-    Coreweave__Sandbox__V1__Service *services[] = {&service};
 
     prepare(&parts);
     parts.spec.n_volumes = 1;
@@ -179,11 +177,6 @@ static void registered_volumes_and_services_are_refused(void **state)
     volume.scratch = &scratch;
     scratch.restore_from_snapshot_id = (char *)"fss-1";
     assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NO_SNAPSHOTS, "spec.volumes");
-
-    prepare(&parts);
-    parts.spec.n_services = 1;
-    parts.spec.services = services;
-    assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED, "spec.services");
 }
 
 static void egress_is_refused(void **state)
@@ -426,7 +419,7 @@ int main(void)
         CWSD_TEST(root_is_who_everything_runs_as),
         CWSD_TEST(other_security_is_refused),
         CWSD_TEST(containers_number_one),
-        CWSD_TEST(registered_volumes_and_services_are_refused),
+        CWSD_TEST(registered_volumes_are_refused),
         CWSD_TEST(egress_is_refused),
         CWSD_TEST(storage_and_runtimes_are_refused),
         CWSD_TEST(features_of_containers_are_refused),

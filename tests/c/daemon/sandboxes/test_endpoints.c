@@ -1,0 +1,194 @@
+/* sandboxes/endpoints: connections from outside to a sandbox's ports. The client is a plain socket
+ * of this thread. */
+#include "support/pool_world.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "sandboxes/endpoints.h"
+
+/* What this thread's own sockets do is no event of the loop. */
+#define PUMP_UNTIL(world, condition) \
+    while (!(condition)) { \
+        uv_run(cws_loop_uv((world)->base.loop), UV_RUN_NOWAIT); \
+        usleep(1000); \
+    }
+
+#define PUBLIC COREWEAVE__SANDBOX__V1__VISIBILITY__VISIBILITY_PUBLIC
+
+struct world {
+    struct pool_world base;
+    struct cwsd_endpoints *endpoints;
+    struct cwsd_box *box;
+    cwsd_pb_spec spec;
+    Coreweave__Sandbox__V1__Service service, *services[1];
+    char received[512];
+    size_t len;
+    bool closed;
+};
+
+/* A port of this host, which has no isolation here. */
+static int listen_inside(uint16_t *out_port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    *out_port = ntohs(at.sin_port);
+    return fd;
+}
+
+static int dial(const struct world *world)
+{
+    cwsd_pb_status status = COREWEAVE__SANDBOX__V1__SANDBOX_STATUS__INIT;
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    unsigned port;
+    cwsd_endpoints_show(world->endpoints, &status);
+    assert_int_equal(status.n_services, 1);
+    assert_int_equal(sscanf(status.services[0]->url, "http://127.0.0.1:%u", &port), 1);
+    at.sin_port = htons((uint16_t)port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    return fd;
+}
+
+static void send_text(int fd, const char *text)
+{
+    assert_int_equal(send(fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+static bool receive(struct world *world, int fd)
+{
+    ssize_t got = recv(fd, world->received + world->len, sizeof(world->received) - 1 - world->len,
+                       MSG_DONTWAIT);
+    if (got > 0)
+        world->len += (size_t)got;
+    else if (got == 0 || errno != EAGAIN)
+        world->closed = true;
+    world->received[world->len] = '\0';
+    return world->closed;
+}
+
+static void open_endpoint(struct world *world, uint16_t port, bool runs)
+{
+    coreweave__sandbox__v1__sandbox_spec__init(&world->spec);
+    coreweave__sandbox__v1__service__init(&world->service);
+    world->services[0] = &world->service;
+    world->spec.services = world->services;
+    world->spec.n_services = 1;
+    world->service.port = port;
+    world->service.visibility = PUBLIC;
+    pool_await_created(&world->base);
+    world->box = runs ? world->base.sandbox->box : NULL;
+    assert_true(cwsd_endpoints_open(world->base.loop, &world->spec, &world->box, &world->endpoints,
+                                    &world->base.fault));
+}
+
+static void bytes_go_both_ways(void **state)
+{
+    struct world *world = *state;
+    uint16_t port;
+    int inside = listen_inside(&port);
+    open_endpoint(world, port, true);
+    int client = dial(world);
+    send_text(client, "hello");
+    struct pollfd knock = {.fd = inside, .events = POLLIN};
+    PUMP_UNTIL(world, poll(&knock, 1, 0) == 1);
+    int server = accept(inside, NULL, NULL);
+    char heard[6] = "";
+    knock.fd = server;
+    PUMP_UNTIL(world, poll(&knock, 1, 0) == 1);
+    assert_int_equal(recv(server, heard, 5, 0), 5);
+    assert_string_equal(heard, "hello");
+    send_text(server, "good bye");
+    close(server);
+    PUMP_UNTIL(world, receive(world, client));
+    assert_string_equal(world->received, "good bye");
+    close(client);
+    close(inside);
+}
+
+static void assert_bad_gateway(struct world *world)
+{
+    int client = dial(world);
+    send_text(client, "GET / HTTP/1.1\r\n\r\n");
+    PUMP_UNTIL(world, receive(world, client));
+    close(client);
+    assert_int_equal(strncmp(world->received, "HTTP/1.1 502 ", 13), 0);
+    const char *body = strstr(world->received, "\r\n\r\n") + 4;
+    const char *length = strstr(world->received, "Content-Length: ") + 16;
+    assert_int_equal(atoi(length), strlen(body));
+}
+
+static void nobody_listens(void **state)
+{
+    struct world *world = *state;
+    uint16_t port;
+    close(listen_inside(&port));
+    open_endpoint(world, port, true);
+    assert_bad_gateway(world);
+}
+
+static void nothing_runs(void **state)
+{
+    struct world *world = *state;
+    open_endpoint(world, 80, false);
+    assert_bad_gateway(world);
+}
+
+static void no_http_gets_no_http(void **state)
+{
+    struct world *world = *state;
+    open_endpoint(world, 80, false);
+    int client = dial(world);
+    send_text(client, "\x16\x03\x01");
+    PUMP_UNTIL(world, receive(world, client));
+    assert_int_equal(world->len, 0);
+    close(client);
+}
+
+/* Whatever a connection is doing when its endpoint closes, nothing of it is left. */
+static void closed_in_between(void **state)
+{
+    struct world *world = *state;
+    uint16_t port;
+    int inside = listen_inside(&port);
+    open_endpoint(world, port, true);
+    int early = dial(world), late = dial(world);
+    struct pollfd knock = {.fd = inside, .events = POLLIN};
+    PUMP_UNTIL(world, poll(&knock, 1, 0) == 1);
+    cwsd_endpoints_close(world->endpoints);
+    world->endpoints = NULL;
+    PUMP_UNTIL(world, receive(world, early));
+    world->closed = false;
+    PUMP_UNTIL(world, receive(world, late));
+    close(early);
+    close(late);
+    close(inside);
+}
+
+static int set_up(void **state)
+{
+    return pool_set_up(state, sizeof(struct world));
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+    cwsd_endpoints_close(world->endpoints);
+    return pool_tear_down(state);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(bytes_go_both_ways),   TEST(nobody_listens),    TEST(nothing_runs),
+        TEST(no_http_gets_no_http), TEST(closed_in_between),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
