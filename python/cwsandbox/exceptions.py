@@ -547,3 +547,18 @@ for _class in list(vars().values()):
     if isinstance(_class, type):
         on_demand(_class)
 del _class
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        # Published programs import it from here, too. It loads dataclasses, which few need.
+        if name != "FieldViolation":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from cwsandbox._types.error import FieldViolation
+
+        return FieldViolation
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "FieldViolation"})

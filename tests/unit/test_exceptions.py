@@ -113,3 +113,10 @@ def test_a_timeout_has_what_that_of_subprocess_has() -> None:
     for one in (error, pickle.loads(pickle.dumps(error)), copy.copy(error)):
         for name in names:
             assert getattr(one, name) == getattr(expired, name)
+
+
+def test_field_violation_is_there_as_well() -> None:
+    assert exceptions.FieldViolation is FieldViolation
+    assert "FieldViolation" in dir(exceptions)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = exceptions.nothing  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ import inspect
 import pickle
 import weakref
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 
@@ -176,3 +177,12 @@ def test_unknown_attributes() -> None:
         getattr(result_of(Process(LARGE, b"")), "nothing")  # noqa: B009
     with pytest.raises(AttributeError, match="nothing"):
         getattr(ProcessResult("", "", 0), "nothing")  # noqa: B009
+
+
+def test_the_defaults_are_seen_on_the_class() -> None:
+    assert (ProcessResult.stdout_bytes, ProcessResult.stderr_bytes) == (b"", b"")
+    assert ProcessResult.output_captured is True
+    assert ProcessResult.stdout_omitted_bytes == ProcessResult.stderr_omitted_bytes == 0
+    double = create_autospec(ProcessResult, instance=True, stdout_bytes=b"x")
+    assert double.stdout_bytes == b"x"
+    assert inspect.signature(ProcessResult).parameters["stdout_bytes"].default == b""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from cwsandbox._cwsandbox import decode
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 _BYTES = ("stdout_bytes", "stderr_bytes")
 _OMITTED = ("stdout_omitted_bytes", "stderr_omitted_bytes")
-_MADE = {*_BYTES, *_OMITTED, "output_captured"}
 
 
 @dataclass
@@ -50,11 +49,18 @@ class ProcessResult:
 
     def __getattr__(self, name: str) -> Any:
         # Only what is not in __dict__ yet comes here. Two threads may both make a value: these are equal.
-        values = self.__dict__
         if name in ("stdout", "stderr"):
-            return values.setdefault(name, self._text(name))
+            return self.__dict__.setdefault(name, self._text(name))
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _make(self, name: str) -> Any:
+        """A value with a default that is not in ``__dict__`` yet."""
+        values = self.__dict__
         output = values.get("_output")
-        if output is None or name not in _MADE:
+        if output is None:
+            # Another thread has just made the last of them, or this object was made without __init__.
+            if name in values:
+                return values[name]
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         is_stderr = name.startswith("stderr")
         omitted, before = output.omitted(is_stderr)
@@ -92,7 +98,17 @@ def _before(is_stderr: bool) -> str:
     return "_stderr_before" if is_stderr else "_stdout_before"
 
 
-# Class attributes would stand in for what __getattr__ makes.
-del ProcessResult.stdout_bytes, ProcessResult.stderr_bytes
-del ProcessResult.stdout_omitted_bytes, ProcessResult.stderr_omitted_bytes
-del ProcessResult.output_captured
+class _Made:
+    """Stands on the class for a field's default, and on an object for the value that is made when it is asked for."""
+
+    def __init__(self, name: str, default: object) -> None:
+        self._name = name
+        self._default = default
+
+    def __get__(self, result: ProcessResult | None, cls: type) -> Any:
+        return self._default if result is None else result._make(self._name)
+
+
+for _one in fields(ProcessResult):
+    if _one.default is not MISSING:
+        setattr(ProcessResult, _one.name, _Made(_one.name, _one.default))

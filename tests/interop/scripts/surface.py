@@ -1,0 +1,233 @@
+"""Prints the public surface of the package `cwsandbox` that this interpreter has, as JSON: what is there, by its path,
+and what it is. It is run with the published SDK and with ours, so it knows nothing of either.
+
+Paths look like `Sandbox`, `Sandbox.exec`, `Sandbox.exec(cwd)`; `Sandbox:bases` is a property of a class, and
+`exceptions/SandboxError` a name of another module.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import importlib
+import inspect
+import json
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+PACKAGE = "cwsandbox"
+MODULES = (PACKAGE, f"{PACKAGE}.exceptions")
+# What Python gives any class, or one of a kind.
+GIVEN = {
+    *dir(object),
+    *("__annotations__", "__dict__", "__module__", "__weakref__", "__slots__", "__doc__"),
+    *("__abstractmethods__", "__orig_bases__", "__parameters__", "__class_getitem__"),
+    *("__match_args__", "__dataclass_fields__", "__dataclass_params__", "__post_init__"),
+    *("__static_attributes__", "__firstlineno__", "__replace__", "__setstate__", "__getattr__"),
+    *("__protocol_attrs__", "__non_callable_proto_members__", "__traceback__", "__cause__"),
+}
+# Behaviour of values, told by `:hash` and `:eq`.
+VALUES = {"__eq__", "__hash__", "__repr__", "__str__"}
+
+Facts = Iterator[tuple[str, str]]
+
+
+def shown(value: object) -> str:
+    """A default, without what differs from one process to the next."""
+    if value is dataclasses.MISSING or value is inspect.Parameter.empty:
+        return ""
+    if isinstance(value, enum.Enum):
+        return f"{type(value).__name__}.{value.name}"
+    text = repr(value)
+    return text.partition(" at 0x")[0]
+
+
+def parameters(path: str, target: Any) -> Facts:
+    try:
+        signature = inspect.signature(target)
+    except (ValueError, TypeError):
+        yield f"{path}()", "signature not told"
+        return
+    names = [
+        name for name in signature.parameters if name not in ("self", "cls") and name[0] != "_"
+    ]
+    yield (
+        f"{path}()",
+        ", ".join(name for name in names if signature.parameters[name].kind.name != "KEYWORD_ONLY"),
+    )
+    for name in names:
+        one = signature.parameters[name]
+        default = shown(one.default)
+        yield f"{path}({name})", f"{one.kind.name}{default and f' = {default}'}"
+
+
+# ---- classes ----
+
+
+def kind_of(owner: type, name: str) -> str:
+    static = inspect.getattr_static(owner, name)
+    if isinstance(static, classmethod | staticmethod):
+        return type(static).__name__
+    if isinstance(static, property) or inspect.isdatadescriptor(static):
+        return "property"
+    if not callable(static):
+        return "attribute"
+    is_async = inspect.iscoroutinefunction(static) and not name.startswith("__")
+    return "async method" if is_async else "method"
+
+
+def is_ours(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == PACKAGE
+
+
+def is_public(cls: type) -> bool:
+    return cls.__name__ in importlib.import_module(PACKAGE).__all__
+
+
+def own(cls: type) -> list[type]:
+    """The class and its private bases. What a public one has is told there."""
+    return [base for base in cls.__mro__ if base is cls or (is_ours(base) and not is_public(base))]
+
+
+def member_names(cls: type) -> list[str]:
+    """Public members and special methods that the package gives a class; fields are told by `field`."""
+    found = {name for base in own(cls) for name in vars(base)}
+    special = {name for name in found if name.startswith("__") and name.endswith("__")}
+    public = {name for name in found if not name.startswith("_")}
+    fields = {one.name for one in shown_fields(cls)}
+    constants = set(cls.__members__) if issubclass(cls, enum.Enum) else set()
+    return sorted(
+        (public | special) - GIVEN - VALUES - fields - constants - {"__init__", "__new__"}
+    )
+
+
+def public_bases(cls: type) -> str:
+    """The bases, with a private one replaced by its own."""
+    found: list[str] = []
+    for base in cls.__bases__:
+        if is_ours(base) and not is_public(base):
+            found += public_bases(base).split(", ")
+        else:
+            found.append(base.__name__)
+    kept = dict.fromkeys(name for name in found if name not in ("Generic", "object"))
+    return ", ".join(kept) or "object"
+
+
+def is_given(cls: type, name: str) -> bool:
+    """Whether a special method is object's own."""
+    return getattr(cls, name) is getattr(object, name)
+
+
+def values(path: str, cls: type) -> Facts:
+    hashed = (
+        "none" if cls.__hash__ is None else "by identity" if is_given(cls, "__hash__") else "own"
+    )
+    yield f"{path}:hash", hashed
+    yield f"{path}:eq", "by identity" if is_given(cls, "__eq__") else "own"
+    yield f"{path}:repr", "that of object" if is_given(cls, "__repr__") else "own"
+
+
+def shown_fields(cls: Any) -> list[dataclasses.Field[Any]]:
+    found = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+    return [one for one in found if not one.name.startswith("_")]
+
+
+def fields(path: str, cls: Any) -> Facts:
+    params = cls.__dataclass_params__
+    yield f"{path}:dataclass", f"frozen={params.frozen} order={params.order}"
+    yield f"{path}:fields", ", ".join(one.name for one in shown_fields(cls) if not one.kw_only)
+    for one in shown_fields(cls):
+        kind = "keyword" if one.kw_only else "positional"
+        factory = one.default_factory
+        made = "" if factory is dataclasses.MISSING else f"{factory.__name__}()"
+        default = shown(one.default) or made
+        yield f"{path}.{one.name}", f"field, {kind}{default and f' = {default}'}"
+        # What people's doubles and `spec=` look at.
+        yield f"{path}.{one.name}:on class", str(hasattr(cls, one.name))
+
+
+def attributes(path: str, cls: type) -> Facts:
+    """What an exception has when it is raised with a text alone."""
+    required = {
+        name: "x"
+        for name, one in inspect.signature(cls).parameters.items()
+        if one.kind.name == "KEYWORD_ONLY" and one.default is one.empty
+    }
+    raised = cls("text", **required) if takes_text(cls) else cls()
+    for name in sorted(name for name in dir(raised) if not name.startswith("_")):
+        if not hasattr(BaseException, name):
+            yield f"{path}.{name}:raised", shown(getattr(raised, name))
+    yield f"{path}:str", str(raised)
+
+
+def takes_text(cls: type) -> bool:
+    return bool(inspect.signature(cls).parameters)
+
+
+def members(path: str, cls: type) -> Facts:
+    for name in member_names(cls):
+        kind = kind_of(cls, name)
+        yield f"{path}.{name}", kind
+        if "method" in kind and not name.startswith("__"):
+            yield from parameters(f"{path}.{name}", getattr(cls, name))
+
+
+def described(path: str, cls: type) -> Facts:
+    yield path, "exception" if issubclass(cls, BaseException) else "class"
+    yield f"{path}:bases", public_bases(cls)
+    if issubclass(cls, enum.Enum):
+        yield f"{path}:members", ", ".join(f"{one.name}={one.value!r}" for one in cls)
+    elif getattr(cls, "_is_protocol", False):
+        yield f"{path}:protocol", "True"
+    else:
+        yield from parameters(path, cls)
+        yield from values(path, cls)
+    if dataclasses.is_dataclass(cls):
+        yield from fields(path, cls)
+    if issubclass(cls, BaseException):
+        yield from attributes(path, cls)
+    yield from members(path, cls)
+
+
+# ---- the whole ----
+
+
+def public(module: Any) -> list[str]:
+    """What it exports; all classes of the package for a module that does not say."""
+    names = getattr(module, "__all__", None) or [
+        name
+        for name in dir(module)
+        if inspect.isclass(getattr(module, name)) and is_ours(getattr(module, name))
+    ]
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+def everything() -> Facts:
+    for module_name in MODULES:
+        module = importlib.import_module(module_name)
+        before = "" if module_name == PACKAGE else f"{module_name.removeprefix(PACKAGE + '.')}/"
+        for name in public(module):
+            value = getattr(module, name)
+            path = f"{before}{name}"
+            if before and name in importlib.import_module(PACKAGE).__all__:
+                yield (
+                    path,
+                    "as in the package"
+                    if value is vars(importlib.import_module(PACKAGE))[name]
+                    else "another",
+                )
+            elif inspect.isclass(value):
+                yield from described(path, value)
+            elif inspect.isroutine(value):
+                yield path, "function"
+                yield from parameters(path, value)
+            else:
+                yield (
+                    path,
+                    "union" if typing.get_args(value) else f"constant, {type(value).__name__}",
+                )
+
+
+if __name__ == "__main__":
+    print(json.dumps(dict(everything())))
