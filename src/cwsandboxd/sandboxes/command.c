@@ -169,9 +169,9 @@ struct cwsd_command *cwsd_command_start(struct cwsd_pool *pool,
                                         const struct cwsd_command_events *events, void *ctx,
                                         struct cwsd_fault *fault)
 {
-    struct cwsd_sandbox *sandbox =
+    struct cwsd_container *container =
         cwsd_tenant_find(pool, request->sandbox_id, request->container, fault);
-    if (!sandbox || !check(request, fault))
+    if (!container || !check(request, fault))
         return NULL;
     struct cwsd_command *command = cws_calloc(1, sizeof(*command));
     if (!command) {
@@ -184,7 +184,7 @@ struct cwsd_command *cwsd_command_start(struct cwsd_pool *pool,
     command->ctx = ctx;
     command->tenant.begin = begin;
     command->tenant.refused = refused;
-    if (cwsd_tenant_enter(&command->tenant, sandbox, fault))
+    if (cwsd_tenant_enter(&command->tenant, container, fault))
         return command;
     cws_free(command);
     return NULL;

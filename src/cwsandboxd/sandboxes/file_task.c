@@ -173,9 +173,9 @@ struct cwsd_file_task *cwsd_file_task_start(struct cwsd_pool *pool,
                                             const struct cwsd_file_task_events *events, void *ctx,
                                             struct cwsd_fault *fault)
 {
-    struct cwsd_sandbox *sandbox =
+    struct cwsd_container *container =
         cwsd_tenant_find(pool, request->sandbox_id, request->container, fault);
-    if (!sandbox || !check(request, fault))
+    if (!container || !check(request, fault))
         return NULL;
     struct cwsd_file_task *task = cws_calloc(1, sizeof(*task));
     if (!task) {
@@ -187,7 +187,7 @@ struct cwsd_file_task *cwsd_file_task_start(struct cwsd_pool *pool,
     task->ctx = ctx;
     task->tenant.begin = begin;
     task->tenant.refused = refused;
-    if (cwsd_tenant_enter(&task->tenant, sandbox, fault))
+    if (cwsd_tenant_enter(&task->tenant, container, fault))
         return task;
     cws_free(task);
     return NULL;

@@ -8,7 +8,6 @@
 #include "store/secrets.h"
 #include "values/pairs.h"
 #include "values/path.h"
-#include "values/spec.h"
 #include "values/spec_secrets.h"
 #include "values/spec_volumes.h"
 
@@ -105,9 +104,9 @@ static enum cws_status fill_mounts(struct cwsd_launch *launch, const cwsd_pb_con
 }
 
 bool cwsd_launch_init(struct cwsd_launch *launch, const char *id, const cwsd_pb_spec *spec,
-                      const char *secrets_dir, struct cwsd_fault *fault)
+                      const cwsd_pb_container *container, const char *secrets_dir,
+                      struct cwsd_fault *fault)
 {
-    const cwsd_pb_container *container = cwsd_spec_container(spec);
     memset(launch, 0, sizeof(*launch));
     bool filled = fill_command(launch, container) == CWS_OK &&
                   fill_files(launch, container) == CWS_OK && fill_volumes(launch, spec) == CWS_OK &&

@@ -1,4 +1,4 @@
-/* Turns a checked spec into the options of a box. */
+/* Turns a container of a checked spec into the options of a box. */
 #pragma once
 
 #include "box/box.h"
@@ -14,9 +14,11 @@ struct cwsd_launch {
     struct cwsd_volume_mount *mounts;
 };
 
-/* The spec must outlive the launch. Its secrets come from the stores in `secrets_dir` (NULL: none).
- * False with *fault set: no memory, or that of cwsd_secrets_resolve; there is nothing to free then.
+/* Of one of the spec's containers. The spec must outlive the launch. Its secrets come from the
+ * stores in `secrets_dir` (NULL: none). False with *fault set: no memory, or that of
+ * cwsd_secrets_resolve; there is nothing to free then.
  */
 bool cwsd_launch_init(struct cwsd_launch *launch, const char *id, const cwsd_pb_spec *spec,
-                      const char *secrets_dir, struct cwsd_fault *fault);
+                      const cwsd_pb_container *container, const char *secrets_dir,
+                      struct cwsd_fault *fault);
 void cwsd_launch_done(struct cwsd_launch *launch);

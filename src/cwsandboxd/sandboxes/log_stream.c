@@ -285,9 +285,9 @@ struct cwsd_log_stream *cwsd_log_stream_open(struct cwsd_pool *pool,
                                              const struct cwsd_log_events *events, void *ctx,
                                              struct cwsd_fault *fault)
 {
-    struct cwsd_sandbox *sandbox =
+    struct cwsd_container *container =
         cwsd_tenant_find(pool, request->sandbox_id, request->container, fault);
-    if (!sandbox || !check(request, fault))
+    if (!container || !check(request, fault))
         return NULL;
     struct cwsd_log_stream *stream = cws_calloc(1, sizeof(*stream));
     if (!stream) {
@@ -296,7 +296,7 @@ struct cwsd_log_stream *cwsd_log_stream_open(struct cwsd_pool *pool,
     }
     stream->events = events;
     stream->ctx = ctx;
-    stream->log = sandbox->log;
+    stream->log = container->log;
     stream->listener.grown = on_grown;
     cws_list_init(&stream->begin.node);
     stream->begin.run = on_begin;

@@ -2,20 +2,18 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
-#include "sandboxes/launch.h"
 #include "values/bounds.h"
 #include "values/spec.h"
+#include "values/spec_containers.h"
 #include "values/text.h"
 #include "values/wire.h"
 
 struct cwsd_pool {
     struct cwsd_pool_options options;
     struct cwsd_registry registry;
-    struct cws_list logs; /* of cwsd_sandbox.with_log: finished ones, by end */
-    uint64_t logs_bytes;  /* of their files */
+    struct cwsd_log_shelf shelf;
     size_t holds;
     struct cws_timer farewell;
     bool draining;
@@ -29,66 +27,74 @@ static struct timespec wall_clock(void)
     return now;
 }
 
-/* ---- finished logs -------------------------------------------------------------------------- */
+/* ---- what the containers say ----------------------------------------------------------------- */
 
-static void drop_log(struct cwsd_sandbox *sandbox)
-{
-    if (!cws_list_is_empty(&sandbox->with_log))
-        sandbox->pool->logs_bytes -= cwsd_ring_size(&sandbox->log->ring);
-    cws_list_remove(&sandbox->with_log);
-}
-
-static void forget_oldest_log(struct cwsd_pool *pool)
-{
-    if (cws_list_is_empty(&pool->logs))
-        return;
-    struct cwsd_sandbox *oldest = cws_list_entry(pool->logs.next, struct cwsd_sandbox, with_log);
-    drop_log(oldest);
-    cwsd_log_forget(oldest->log);
-}
-
-/* Finished sandboxes keep their logs, as far as these take no more than so many full ones. */
-static void keep_log(struct cwsd_sandbox *sandbox)
-{
-    struct cwsd_pool *pool = sandbox->pool;
-    uint64_t size = cwsd_ring_size(&sandbox->log->ring);
-    if (size == 0)
-        return;
-    cws_list_push_back(&pool->logs, &sandbox->with_log);
-    pool->logs_bytes += size;
-    while (pool->logs_bytes / CWSD_MAX_FINISHED_LOGS >= pool->options.log_bytes)
-        forget_oldest_log(pool);
-}
-
-/* ---- what the box says ---------------------------------------------------------------------- */
-
+/* If the sandbox has left CREATING. */
 static void tell_waiters(struct cwsd_sandbox *sandbox)
 {
     struct cws_list *node;
+    if (sandbox->record.state == CWSD_STATE(CREATING))
+        return;
     while ((node = cws_list_pop_front(&sandbox->waiters)) != NULL) {
         struct cwsd_waiter *waiter = cws_list_entry(node, struct cwsd_waiter, node);
         waiter->settled(waiter);
     }
 }
 
-static void settle_end(struct cwsd_sandbox *sandbox)
+/* All but this one. Those that have been told to end have their grace period already. */
+static void stop_others(struct cwsd_container *container, uint64_t grace_ms)
 {
-    cws_loop_defer(sandbox->pool->options.loop, &sandbox->ended);
+    struct cwsd_sandbox *sandbox = container->sandbox;
+    for (size_t i = 0; i < sandbox->container_count; i++) {
+        struct cwsd_container *other = &sandbox->containers[i];
+        if (other != container && !other->row->stopped)
+            cwsd_container_stop(other, grace_ms);
+    }
 }
 
-static void on_running(void *ctx)
+/* The sandbox cannot go on: it ends FAILED, for the first such reason. */
+static void break_sandbox(struct cwsd_container *container, const char *why)
 {
-    struct cwsd_sandbox *sandbox = ctx;
+    struct cwsd_sandbox *sandbox = container->sandbox;
+    char *reason = sandbox->record.reason;
+    if (sandbox->broken || sandbox->record.has_exit_code)
+        return;
+    sandbox->broken = true;
+    if (sandbox->container_count == 1)
+        snprintf(reason, sizeof(sandbox->record.reason), "%s", why);
+    else
+        snprintf(reason, sizeof(sandbox->record.reason), "container %s: %s", container->name, why);
+    cwsd_record_stopping(&sandbox->record, CWSD_CAUSE_NONE);
+    stop_others(container, 0);
+}
+
+static unsigned ask_usage(struct cwsd_usage *usage)
+{
+    struct cwsd_sandbox *sandbox = cws_container_of(usage, struct cwsd_sandbox, usage);
+    unsigned asked = 0;
+    for (size_t i = 0; i < sandbox->container_count; i++)
+        asked += cwsd_container_ask_usage(&sandbox->containers[i]);
+    return asked;
+}
+
+static void on_running(struct cwsd_container *container)
+{
+    struct cwsd_sandbox *sandbox = container->sandbox;
+    if (--sandbox->starting)
+        return;
     cwsd_record_running(&sandbox->record, wall_clock());
-    sandbox->serving = sandbox->box;
-    cwsd_usage_init(&sandbox->usage, cws_clock_now_ns());
+    sandbox->serving = sandbox->primary->box;
+    cwsd_usage_init(&sandbox->usage, ask_usage, cws_clock_now_ns());
     tell_waiters(sandbox);
 }
 
-static void on_usage(void *ctx, const struct cwsi_usage *usage)
+static void on_usage(struct cwsd_container *container, const struct cwsi_usage *usage)
 {
-    struct cwsd_sandbox *sandbox = ctx;
-    cwsd_usage_note(&sandbox->usage, usage, cws_clock_now_ns());
+    struct cwsd_sandbox *sandbox = container->sandbox;
+    if (usage)
+        cwsd_usage_note(&sandbox->usage, usage, cws_clock_now_ns());
+    else
+        cwsd_usage_miss(&sandbox->usage, cws_clock_now_ns());
 }
 
 /* Before the box goes down: connections into it are commands of it. */
@@ -99,37 +105,50 @@ static void end_service(struct cwsd_sandbox *sandbox)
     sandbox->serving = NULL;
 }
 
-static void on_exited(void *ctx, int exit_code)
+static void on_exited(struct cwsd_container *container)
 {
-    struct cwsd_sandbox *sandbox = ctx;
+    struct cwsd_sandbox *sandbox = container->sandbox;
+    if (container != sandbox->primary || sandbox->broken)
+        return;
     end_service(sandbox);
-    cwsd_record_exited(&sandbox->record, exit_code);
+    cwsd_record_exited(&sandbox->record, container->row->exit_code);
     cwsd_usage_end(&sandbox->usage);
+    stop_others(container, CWSD_SIDECAR_GRACE_S * 1000ull);
     tell_waiters(sandbox);
 }
 
-static void on_gone(void *ctx, const struct cws_error *err)
+/* Nothing of the sandbox is left. */
+static void settle_record(struct cwsd_sandbox *sandbox)
 {
-    struct cwsd_sandbox *sandbox = ctx;
+    char why[sizeof(sandbox->record.reason)];
     end_service(sandbox);
-    cwsd_record_gone(&sandbox->record, err ? err->text : NULL, wall_clock());
+    snprintf(why, sizeof(why), "%s", sandbox->record.reason);
+    cwsd_record_gone(&sandbox->record, why[0] ? why : NULL, wall_clock());
     cws_timer_cancel(sandbox->pool->options.loop, &sandbox->lifetime);
     cwsd_usage_end(&sandbox->usage);
-    tell_waiters(sandbox);
-    cwsd_log_end(sandbox->log);
 }
 
-/* The sandbox counts as living until its log is whole. That comes after on_gone. */
-static void on_log_grown(struct cwsd_log_listener *listener)
+static void on_gone(struct cwsd_container *container, const struct cws_error *err)
 {
-    struct cwsd_sandbox *sandbox = cws_container_of(listener, struct cwsd_sandbox, log_changed);
-    if (sandbox->log->disk_fails)
-        forget_oldest_log(sandbox->pool); /* room for those that live */
-    if (!sandbox->log->ended)
-        return;
-    cws_list_remove(&listener->node);
-    settle_end(sandbox);
+    struct cwsd_sandbox *sandbox = container->sandbox;
+    bool needed = container == sandbox->primary || sandbox->starting;
+    if (err && needed && (!container->row->stopped || sandbox->container_count == 1))
+        break_sandbox(container, err->text);
+    if (--sandbox->living == 0)
+        settle_record(sandbox);
+    tell_waiters(sandbox);
 }
+
+/* The sandbox counts as living until all its logs are whole. That comes after on_gone. */
+static void on_over(struct cwsd_container *container)
+{
+    struct cwsd_sandbox *sandbox = container->sandbox;
+    if (--sandbox->open == 0)
+        cws_loop_defer(sandbox->pool->options.loop, &sandbox->ended);
+}
+
+static const struct cwsd_container_events container_events = {on_running, on_exited, on_usage,
+                                                              on_gone, on_over};
 
 static bool is_empty(const struct cwsd_pool *pool)
 {
@@ -170,14 +189,17 @@ void cwsd_pool_release(struct cwsd_pool *pool)
 
 /* ---- the end -------------------------------------------------------------------------------- */
 
-/* After on_gone, outside of the box's own calls. */
+/* After on_over, outside of the boxes' own calls. */
 static void end(struct cws_deferred *deferred)
 {
     struct cwsd_sandbox *sandbox = cws_container_of(deferred, struct cwsd_sandbox, ended);
     struct cwsd_pool *pool = sandbox->pool;
-    cwsd_box_free(sandbox->box);
-    sandbox->box = NULL;
-    keep_log(sandbox);
+    for (size_t i = 0; i < sandbox->container_count; i++) {
+        struct cwsd_container *container = &sandbox->containers[i];
+        cwsd_box_free(container->box);
+        container->box = NULL;
+        cwsd_log_shelf_add(&pool->shelf, &container->on_shelf);
+    }
     cwsd_registry_finish(&pool->registry, &sandbox->record); /* may release this very sandbox */
     note_end(pool);
 }
@@ -188,17 +210,14 @@ static void on_lifetime(struct cws_timer *timer)
     cwsd_pool_stop(sandbox, CWSD_CAUSE_LIFETIME, CWSD_LIFETIME_GRACE_S * 1000ull);
 }
 
-static const struct cwsd_box_events box_events = {
-    .on_running = on_running, .on_exited = on_exited, .on_usage = on_usage, .on_gone = on_gone};
-
 /* ---- the pool ------------------------------------------------------------------------------- */
 
 static void release(struct cwsd_record *record)
 {
     struct cwsd_sandbox *sandbox = cws_container_of(record, struct cwsd_sandbox, record);
-    drop_log(sandbox);
-    cws_list_remove(&sandbox->log_changed.node);
-    cwsd_log_unref(sandbox->log);
+    for (size_t i = 0; i < sandbox->container_count; i++)
+        cwsd_container_done(&sandbox->containers[i]);
+    cws_free(sandbox->containers);
     cwsd_record_done(record);
     cws_free(sandbox);
 }
@@ -209,7 +228,7 @@ struct cwsd_pool *cwsd_pool_new(const struct cwsd_pool_options *options)
     if (!pool)
         return NULL;
     pool->options = *options;
-    cws_list_init(&pool->logs);
+    cwsd_log_shelf_init(&pool->shelf, options->log_bytes);
     cws_timer_init(&pool->farewell, on_farewell);
     cwsd_registry_init(&pool->registry, release);
     return pool;
@@ -272,7 +291,20 @@ void cwsd_pool_stop(struct cwsd_sandbox *sandbox, enum cwsd_cause cause, uint64_
         return;
     cwsd_record_stopping(&sandbox->record, cause);
     tell_waiters(sandbox);
-    cwsd_box_stop(sandbox->box, grace_ms);
+    for (size_t i = 0; i < sandbox->container_count; i++)
+        cwsd_container_stop(&sandbox->containers[i], grace_ms);
+}
+
+struct cwsd_box_execs cwsd_pool_execs(const struct cwsd_sandbox *sandbox)
+{
+    struct cwsd_box_execs sum = {0};
+    for (size_t i = 0; i < sandbox->container_count; i++) {
+        const struct cwsd_box *box = sandbox->containers[i].box;
+        const struct cwsd_box_execs execs = box ? cwsd_box_execs(box) : sum;
+        sum.running += box ? execs.running : 0;
+        sum.started += box ? execs.started : 0;
+    }
+    return sum;
 }
 
 void cwsd_pool_drain(struct cwsd_pool *pool, uint64_t grace_ms)
@@ -340,46 +372,22 @@ static enum cws_status fill_record(struct cwsd_record *record, cwsd_pb_create_re
         return CWS_NO_MEMORY;
     record->spec = request->sandbox->spec;
     request->sandbox->spec = NULL;
-    return CWS_OK;
+    record->rows = cws_calloc(record->spec->n_containers, sizeof(*record->rows));
+    if (!record->rows)
+        return CWS_NO_MEMORY;
+    for (size_t i = 0; i < record->spec->n_containers; i++)
+        cwsd_row_init(&record->rows[i]);
+    return cwsd_spec_complete(record->spec);
 }
 
 static void drop_files(struct cwsd_record *record)
 {
-    const cwsd_pb_container *container = cwsd_spec_container(record->spec);
-    for (size_t i = 0; i < container->n_files; i++)
-        cwsd_wire_free_bytes(&container->files[i]->content);
-    record->spec_bytes = protobuf_c_message_get_packed_size(&record->spec->base);
-}
-
-static bool start_box(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
-{
-    struct cwsd_pool *pool = sandbox->pool;
-    struct cwsd_launch launch;
-    struct cws_error err;
-    enum cws_status status = CWS_OK;
-    if (!cwsd_launch_init(&launch, sandbox->record.id, sandbox->record.spec,
-                          pool->options.secrets_dir, fault))
-        return false;
-    if (launch.options.command.count)
-        status = cwsd_log_open(sandbox->log, &launch.options.output_fd, &err);
-    if (status == CWS_OK)
-        status = cwsd_box_new(pool->options.loop, pool->options.host, &launch.options, &box_events,
-                              sandbox, &sandbox->box, &err);
-    if (launch.options.output_fd)
-        close(launch.options.output_fd);
-    cwsd_launch_done(&launch);
-    if (status == CWS_OK)
-        return true;
-    if (status == CWS_NO_MEMORY)
-        return cwsd_fault_set_memory(fault);
-    if (status == CWS_INVALID || status == CWS_TOO_LARGE) {
-        cwsd_fault_set_invalid(fault, "sandbox.spec", "%s", err.text);
-        if (status == CWS_TOO_LARGE)
-            fault->reason = CWSD_REASON_RESOURCE_CEILING;
-        return false;
+    for (size_t i = 0; i < record->spec->n_containers; i++) {
+        const cwsd_pb_container *container = record->spec->containers[i];
+        for (size_t j = 0; j < container->n_files; j++)
+            cwsd_wire_free_bytes(&container->files[j]->content);
     }
-    return cwsd_fault_set(fault, CWS_GRPC_UNAVAILABLE, CWSD_REASON_BACKEND_UNAVAILABLE,
-                          "the sandbox cannot be started: %s", err.text);
+    record->spec_bytes = protobuf_c_message_get_packed_size(&record->spec->base);
 }
 
 static enum cws_status register_new(struct cwsd_pool *pool, struct cwsd_sandbox *sandbox)
@@ -394,16 +402,82 @@ static enum cws_status register_new(struct cwsd_pool *pool, struct cwsd_sandbox 
     return status;
 }
 
-static struct cwsd_log *make_log(const struct cwsd_pool *pool, const char *id)
+/* The log of the only or first container has the sandbox's name. */
+static char *make_log_path(const struct cwsd_pool *pool, const char *id, size_t at)
 {
-    size_t size = strlen(pool->options.log_dir) + sizeof("/log-") + CWSD_ID_SIZE;
+    size_t size = strlen(pool->options.log_dir) + sizeof("/log-.00") + CWSD_ID_SIZE;
     char *path = cws_malloc(size);
-    if (!path)
-        return NULL;
-    snprintf(path, size, "%s/log-%s", pool->options.log_dir, id);
-    struct cwsd_log *log = cwsd_log_new(pool->options.loop, path, pool->options.log_bytes);
+    if (path && at == 0)
+        snprintf(path, size, "%s/log-%s", pool->options.log_dir, id);
+    else if (path)
+        snprintf(path, size, "%s/log-%s.%u", pool->options.log_dir, id, (unsigned)at % 100);
+    return path;
+}
+
+static enum cws_status add_container(struct cwsd_sandbox *sandbox, size_t at)
+{
+    const struct cwsd_pool *pool = sandbox->pool;
+    struct cwsd_record *record = &sandbox->record;
+    struct cwsd_container *container = &sandbox->containers[at];
+    char *path = make_log_path(pool, record->id, at);
+    container->spec = record->spec->containers[at];
+    container->name = container->spec->name;
+    container->row = &record->rows[at];
+    container->events = &container_events;
+    container->sandbox = sandbox;
+    container->shelf = &sandbox->pool->shelf;
+    enum cws_status status = CWS_NO_MEMORY;
+    if (path)
+        status = cwsd_container_init(container, pool->options.loop, path, pool->options.log_bytes);
     cws_free(path);
-    return log;
+    return status;
+}
+
+static enum cws_status add_containers(struct cwsd_sandbox *sandbox)
+{
+    const cwsd_pb_spec *spec = sandbox->record.spec;
+    sandbox->containers = cws_calloc(spec->n_containers, sizeof(*sandbox->containers));
+    if (!sandbox->containers)
+        return CWS_NO_MEMORY;
+    sandbox->container_count = spec->n_containers;
+    sandbox->starting = sandbox->living = sandbox->open = spec->n_containers;
+    sandbox->primary = &sandbox->containers[cwsd_spec_primary(spec)];
+    enum cws_status status = CWS_OK;
+    for (size_t i = 0; status == CWS_OK && i < spec->n_containers; i++)
+        status = add_container(sandbox, i);
+    return status;
+}
+
+/* It cannot be started, and the others that were have to end. */
+static void give_up(struct cwsd_container *container, const struct cwsd_fault *fault)
+{
+    struct cwsd_sandbox *sandbox = container->sandbox;
+    if (sandbox->broken)
+        cwsd_row_stopping(container->row);
+    break_sandbox(container, fault->message);
+    sandbox->living--;
+    cwsd_container_skip(container);
+}
+
+/* False with *fault set if nothing has been started. A fault later on is the sandbox's end. */
+static bool start_containers(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
+{
+    const struct cwsd_pool *pool = sandbox->pool;
+    const struct cwsd_container_options options = {.loop = pool->options.loop,
+                                                   .host = pool->options.host,
+                                                   .sandbox_id = sandbox->record.id,
+                                                   .spec = sandbox->record.spec,
+                                                   .secrets_dir = pool->options.secrets_dir};
+    for (size_t i = 0; i < sandbox->container_count; i++) {
+        struct cwsd_container *container = &sandbox->containers[i];
+        struct cwsd_fault why = {.code = CWS_GRPC_OK};
+        if (!sandbox->broken && cwsd_container_start(container, &options, i ? &why : fault))
+            continue;
+        if (i == 0)
+            return false;
+        give_up(container, &why);
+    }
+    return true;
 }
 
 static struct cwsd_sandbox *make_sandbox(struct cwsd_pool *pool, cwsd_pb_create_request *request,
@@ -421,22 +495,14 @@ static struct cwsd_sandbox *make_sandbox(struct cwsd_pool *pool, cwsd_pb_create_
     cws_list_init(&sandbox->usage.readers);
     cws_list_init(&sandbox->ended.node);
     sandbox->ended.run = end;
-    cws_list_init(&sandbox->with_log);
-    sandbox->log_changed.grown = on_log_grown;
-    cws_list_init(&sandbox->log_changed.node);
-    sandbox->log = make_log(pool, sandbox->record.id);
-    if (!sandbox->log) {
-        cwsd_fault_set_memory(fault);
-        goto fail;
-    }
-    cws_list_push_back(&sandbox->log->listeners, &sandbox->log_changed.node);
-    if (fill_record(&sandbox->record, request) != CWS_OK || register_new(pool, sandbox) != CWS_OK) {
+    if (fill_record(&sandbox->record, request) != CWS_OK || add_containers(sandbox) != CWS_OK ||
+        register_new(pool, sandbox) != CWS_OK) {
         cwsd_fault_set_memory(fault);
         goto fail;
     }
     if (!cwsd_endpoints_open(pool->options.loop, sandbox->record.spec, &sandbox->serving,
                              &sandbox->endpoints, fault) ||
-        !start_box(sandbox, fault))
+        !start_containers(sandbox, fault))
         goto fail_registered;
     drop_files(&sandbox->record);
     return sandbox;

@@ -1,13 +1,12 @@
 /*
- * The daemon's sandboxes: each is a record joined with its box, its lifetime and those who wait for
- * it. Loop thread only.
+ * The daemon's sandboxes: each is a record joined with its containers, its lifetime and those who
+ * wait for it. Loop thread only.
  */
 #pragma once
 
-#include "box/box.h"
 #include "io/timer.h"
+#include "sandboxes/container.h"
 #include "sandboxes/endpoints.h"
-#include "sandboxes/log.h"
 #include "sandboxes/usage.h"
 #include "store/registry.h"
 #include "values/fault.h"
@@ -17,16 +16,20 @@ struct cwsd_pool;
 struct cwsd_sandbox {
     struct cwsd_record record;
     struct cwsd_pool *pool;
-    struct cwsd_box *box; /* NULL once finished */
+    struct cwsd_container *containers; /* in the order of the spec */
+    size_t container_count;
+    struct cwsd_container *primary; /* its end is the sandbox's */
+    size_t starting;                /* containers that do not run yet */
+    size_t living;                  /* containers of whose boxes something may be left */
+    size_t open;                    /* containers that are not over */
+    bool broken;                    /* record.reason says by what */
     struct cws_timer lifetime;
     struct cwsd_endpoints *endpoints; /* NULL: none (any more) */
-    struct cwsd_box *serving;         /* what they lead to: the box while it runs, else NULL */
+    struct cwsd_box *serving;         /* what they lead to: the primary box while the sandbox runs,
+                                       * else NULL */
     struct cwsd_usage usage;          /* once it runs */
-    struct cwsd_log *log;             /* as long as the record */
     struct cws_list waiters;          /* of cwsd_waiter.node */
-    struct cwsd_log_listener log_changed;
-    struct cws_list with_log;  /* in the pool's list; in none without a finished log */
-    struct cws_deferred ended; /* frees the box once its last event is over */
+    struct cws_deferred ended;        /* frees the boxes once their last events are over */
 };
 
 /* Notified once, when the sandbox leaves CREATING. Embedded in the object that waits. */
@@ -65,6 +68,9 @@ struct cwsd_sandbox *cwsd_pool_create(struct cwsd_pool *pool, cwsd_pb_create_req
 /* Finds a sandbox; a finished one as long as its record is kept. NULL with *fault NOT_FOUND. */
 struct cwsd_sandbox *cwsd_pool_find(struct cwsd_pool *pool, const char *id,
                                     struct cwsd_fault *fault);
+
+/* The commands in all containers of a sandbox that has not ended. */
+struct cwsd_box_execs cwsd_pool_execs(const struct cwsd_sandbox *sandbox);
 
 /* Stops a sandbox. Harmless if it has ended. May be called again with a shorter grace period. */
 void cwsd_pool_stop(struct cwsd_sandbox *sandbox, enum cwsd_cause cause, uint64_t grace_ms);

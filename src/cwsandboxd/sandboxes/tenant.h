@@ -8,7 +8,7 @@
 
 struct cwsd_tenant {
     char sandbox_id[CWSD_ID_SIZE];
-    struct cwsd_sandbox *sandbox; /* while it waits; its record may go once it has ended */
+    struct cwsd_container *container; /* while it waits; it may go once its sandbox has ended */
     struct cwsd_waiter waiter;
     /* Both are set by the owner. `begin`: the sandbox runs, in this box. It returns false with
      * *fault set if nothing can begin. */
@@ -17,13 +17,13 @@ struct cwsd_tenant {
     void (*refused)(struct cwsd_tenant *tenant, const struct cwsd_fault *fault);
 };
 
-/* The sandbox, if it has this container ("": the primary one). NULL with *fault set. */
-struct cwsd_sandbox *cwsd_tenant_find(struct cwsd_pool *pool, const char *sandbox_id,
-                                      const char *container, struct cwsd_fault *fault);
+/* The sandbox's container of this name ("": the primary one). NULL with *fault set. */
+struct cwsd_container *cwsd_tenant_find(struct cwsd_pool *pool, const char *sandbox_id,
+                                        const char *container, struct cwsd_fault *fault);
 
-/* Calls `begin` at once if the sandbox runs, or when it does. False with *fault set: it does not
- * run any more, or `begin` has failed. */
-bool cwsd_tenant_enter(struct cwsd_tenant *tenant, struct cwsd_sandbox *sandbox,
+/* Calls `begin` at once if the sandbox runs, or when it does. False with *fault set: it or the
+ * container does not run any more, or `begin` has failed. */
+bool cwsd_tenant_enter(struct cwsd_tenant *tenant, struct cwsd_container *container,
                        struct cwsd_fault *fault);
 
 /* Ends the wait, if there still is one. A tenant that is all zero is allowed. */

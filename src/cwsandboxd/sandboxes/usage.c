@@ -4,9 +4,10 @@
 
 #define BYTES_PER_MB 1e6
 
-void cwsd_usage_init(struct cwsd_usage *usage, uint64_t now_ns)
+void cwsd_usage_init(struct cwsd_usage *usage, unsigned (*ask)(struct cwsd_usage *usage),
+                     uint64_t now_ns)
 {
-    *usage = (struct cwsd_usage){.measured_ns = now_ns};
+    *usage = (struct cwsd_usage){.ask = ask, .measured_ns = now_ns};
     cws_list_init(&usage->readers);
 }
 
@@ -16,15 +17,15 @@ bool cwsd_usage_is_fresh(const struct cwsd_usage *usage, uint64_t now_ns)
            now_ns - usage->measured_ns <= CWSD_USAGE_LIFE_NS + CWSD_USAGE_PATIENCE_NS;
 }
 
-bool cwsd_usage_join(struct cwsd_usage *usage, struct cwsd_box *box, uint64_t now_ns,
-                     struct cwsd_usage_look *look, struct cwsd_usage_reader *reader)
+bool cwsd_usage_join(struct cwsd_usage *usage, uint64_t now_ns, struct cwsd_usage_look *look,
+                     struct cwsd_usage_reader *reader)
 {
     if (usage->known && now_ns - usage->measured_ns < CWSD_USAGE_LIFE_NS)
         return false;
     /* One that has not answered in time holds nobody up again. */
     if (usage->asked_ns && now_ns - usage->asked_ns > CWSD_USAGE_PATIENCE_NS)
         return false;
-    *reader = (struct cwsd_usage_reader){.look = look, .usage = usage, .box = box};
+    *reader = (struct cwsd_usage_reader){.look = look, .usage = usage};
     cws_list_push_back(&usage->readers, &reader->node);
     look->due++;
     return true;
@@ -32,10 +33,12 @@ bool cwsd_usage_join(struct cwsd_usage *usage, struct cwsd_box *box, uint64_t no
 
 void cwsd_usage_ask(struct cwsd_usage_reader *reader, uint64_t now_ns)
 {
-    if (cws_list_is_empty(&reader->node) || reader->usage->asked_ns)
+    struct cwsd_usage *usage = reader->usage;
+    if (cws_list_is_empty(&reader->node) || usage->asked_ns)
         return; /* it has answered, it is gone, or somebody else has asked */
-    if (cwsd_box_ask_usage(reader->box))
-        reader->usage->asked_ns = now_ns;
+    usage->due = usage->ask(usage);
+    if (usage->due)
+        usage->asked_ns = now_ns;
     else
         cwsd_usage_forget(reader);
 }
@@ -50,6 +53,7 @@ void cwsd_usage_forget(struct cwsd_usage_reader *reader)
 void cwsd_usage_end(struct cwsd_usage *usage)
 {
     struct cws_list *node;
+    usage->due = 0;
     while ((node = cws_list_pop_front(&usage->readers)) != NULL) {
         struct cwsd_usage_look *look = cws_list_entry(node, struct cwsd_usage_reader, node)->look;
         if (--look->due == 0)
@@ -71,8 +75,10 @@ static double host_millicores(void)
     return cached;
 }
 
-void cwsd_usage_note(struct cwsd_usage *usage, const struct cwsi_usage *report, uint64_t now_ns)
+/* All that were asked have answered, or ended. */
+static void take_sum(struct cwsd_usage *usage, uint64_t now_ns)
 {
+    const struct cwsi_usage *report = &usage->sum;
     uint64_t elapsed_ns = now_ns - usage->measured_ns;
     /* The processes are looked at one after the other. One that ends meanwhile may count twice, or
      * not at all until the next time. */
@@ -83,8 +89,31 @@ void cwsd_usage_note(struct cwsd_usage *usage, const struct cwsi_usage *report, 
     usage->cpu_millicores = limited(millicores, host_millicores());
     usage->memory_mb = limited(mb, (double)INT32_MAX);
     usage->ticks = report->ticks;
+    usage->sum = (struct cwsi_usage){0};
     usage->measured_ns = now_ns;
     usage->asked_ns = 0;
     usage->known = true;
     cwsd_usage_end(usage);
+}
+
+/* Of outside input, which may be anything. */
+static uint64_t add(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+void cwsd_usage_note(struct cwsd_usage *usage, const struct cwsi_usage *report, uint64_t now_ns)
+{
+    if (usage->due == 0)
+        return; /* the sandbox ends */
+    usage->sum.ticks = add(usage->sum.ticks, report->ticks);
+    usage->sum.pages = add(usage->sum.pages, report->pages);
+    if (--usage->due == 0)
+        take_sum(usage, now_ns);
+}
+
+void cwsd_usage_miss(struct cwsd_usage *usage, uint64_t now_ns)
+{
+    const struct cwsi_usage nothing = {0};
+    cwsd_usage_note(usage, &nothing, now_ns);
 }

@@ -12,7 +12,7 @@ static void show(struct cwsd_view *view, const struct cwsd_sandbox *sandbox)
     cwsd_view_init(view, &sandbox->record, cwsd_pool_runner_id(sandbox->pool));
     cwsd_endpoints_show(sandbox->endpoints, &view->status);
     if (sandbox->record.state == CWSD_STATE(RUNNING))
-        cwsd_view_add_execs(view, cwsd_box_execs(sandbox->box));
+        cwsd_view_add_execs(view, cwsd_pool_execs(sandbox));
     if (sandbox->record.state == CWSD_STATE(RUNNING) &&
         cwsd_usage_is_fresh(&sandbox->usage, cws_clock_now_ns()))
         cwsd_view_add_usage(view, &sandbox->usage);
@@ -91,7 +91,7 @@ static void start_looking(struct look_call *call, size_t most,
 static void look_at(struct look_call *call, struct cwsd_sandbox *sandbox)
 {
     if (call->readers && sandbox->record.state == CWSD_STATE(RUNNING) &&
-        cwsd_usage_join(&sandbox->usage, sandbox->box, cws_clock_now_ns(), &call->look,
+        cwsd_usage_join(&sandbox->usage, cws_clock_now_ns(), &call->look,
                         &call->readers[call->count]))
         call->count++;
 }

@@ -1,6 +1,7 @@
 #include "service/view.h"
 
 #include "values/spec.h"
+#include "values/spec_containers.h"
 
 #define DNS_DENY COREWEAVE__SANDBOX__V1__DNSEGRESS_MODE__DNS_EGRESS_MODE_DENY
 
@@ -24,20 +25,26 @@ static void fill_times(struct cwsd_view *view, const struct cwsd_record *record)
         view->status.end_time = &view->ended;
 }
 
-static void fill_container(struct cwsd_view *view, const struct cwsd_record *record)
+/* An only container fares as its sandbox. */
+static void fill_containers(struct cwsd_view *view, const struct cwsd_record *record)
 {
-    coreweave__sandbox__v1__container_status__init(&view->container);
-    view->container.name = (char *)cwsd_spec_container_name(record->spec);
-    view->container.state = record->state;
-    view->container.exit_code = record->exit_code;
-    view->containers[0] = &view->container;
-    view->status.n_container_statuses = 1;
-    view->status.container_statuses = view->containers;
+    const cwsd_pb_spec *spec = record->spec;
+    bool has_rows = record->rows && spec->n_containers > 1;
+    for (size_t i = 0; i < spec->n_containers; i++) {
+        cwsd_pb_container_status *status = &view->containers[i];
+        coreweave__sandbox__v1__container_status__init(status);
+        status->name = spec->containers[i]->name;
+        status->state = has_rows ? record->rows[i].state : record->state;
+        status->exit_code = has_rows ? record->rows[i].exit_code : record->exit_code;
+        view->container_list[i] = status;
+    }
+    view->status.n_container_statuses = spec->n_containers;
+    view->status.container_statuses = view->container_list;
 }
 
 void cwsd_view_init(struct cwsd_view *view, const struct cwsd_record *record, const char *runner_id)
 {
-    const cwsd_pb_container *container = cwsd_spec_container(record->spec);
+    const cwsd_pb_container *container = record->spec->containers[cwsd_spec_primary(record->spec)];
     coreweave__sandbox__v1__sandbox__init(&view->sandbox);
     coreweave__sandbox__v1__sandbox_status__init(&view->status);
     view->sandbox.sandbox_id = (char *)record->id;
@@ -57,7 +64,7 @@ void cwsd_view_init(struct cwsd_view *view, const struct cwsd_record *record, co
         view->status.exit_code = record->exit_code;
     }
     fill_times(view, record);
-    fill_container(view, record);
+    fill_containers(view, record);
 }
 
 void cwsd_view_add_execs(struct cwsd_view *view, struct cwsd_box_execs execs)

@@ -5,6 +5,7 @@
 #include "box/box.h"
 #include "sandboxes/usage.h"
 #include "store/record.h"
+#include "values/bounds.h"
 
 /* Whose the one runner is, and its group. */
 #define CWSD_ORGANIZATION_ID "local"
@@ -13,8 +14,8 @@
 struct cwsd_view {
     cwsd_pb_sandbox sandbox; /* the message; the rest are its parts */
     cwsd_pb_status status;
-    cwsd_pb_container_status container;
-    cwsd_pb_container_status *containers[1];
+    cwsd_pb_container_status containers[CWSD_MAX_CONTAINERS];
+    cwsd_pb_container_status *container_list[CWSD_MAX_CONTAINERS];
     cwsd_pb_usage usage;
     cwsd_pb_timestamp created, started, ended;
 };

@@ -25,6 +25,7 @@ void cwsd_record_done(struct cwsd_record *record)
 {
     cws_free(record->request_id);
     cws_free(record->display_name);
+    cws_free(record->rows);
     cwsd_wire_free(record->spec);
 }
 

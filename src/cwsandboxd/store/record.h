@@ -15,6 +15,7 @@
 #include "base/list.h"
 #include "store/digest.h"
 #include "store/index.h"
+#include "store/row.h"
 #include "values/pb.h"
 
 #define CWSD_ID_SIZE 20 /* "sb-", 16 hex digits, NUL */
@@ -37,8 +38,9 @@ struct cwsd_record {
     char *request_id;          /* NULL: none */
     struct cwsd_digest digest; /* of the create request */
     char *display_name;
-    cwsd_pb_spec *spec; /* checked; file contents are freed once the box has them */
-    size_t spec_bytes;  /* packed */
+    cwsd_pb_spec *spec;    /* checked; file contents are freed once the box has them */
+    size_t spec_bytes;     /* packed */
+    struct cwsd_row *rows; /* one for each container of the spec; NULL: they fare as the sandbox */
 
     int state; /* CWSD_STATE(...) */
     char reason[200];
@@ -49,8 +51,8 @@ struct cwsd_record {
     struct timespec created, started, ended; /* tv_sec 0: not yet */
 };
 
-/* Makes it a record in CREATING with a random id. The caller then sets request_id, display_name and
- * spec, all from cws_malloc; the record owns them. */
+/* Makes it a record in CREATING with a random id. The caller then sets request_id, display_name,
+ * spec and rows, all from cws_malloc; the record owns them. */
 void cwsd_record_init(struct cwsd_record *record, struct timespec now);
 /* Frees what the record owns. It must not be in any index or list. */
 void cwsd_record_done(struct cwsd_record *record);

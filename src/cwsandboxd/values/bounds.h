@@ -49,6 +49,11 @@
 #define CWSD_MAX_GRACE_S        300
 /* The grace period of a sandbox whose lifetime is over. */
 #define CWSD_LIFETIME_GRACE_S 10
+/* That of the other containers when the primary one has ended by itself. */
+#define CWSD_SIDECAR_GRACE_S 10
+
+/* Each is a box of its own. */
+#define CWSD_MAX_CONTAINERS 16
 
 /* How many finished sandboxes can still be found. Both bounds hold. */
 #define CWSD_MAX_FINISHED       10000

@@ -1,6 +1,5 @@
 #include "values/spec.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "values/argv.h"
@@ -8,11 +7,13 @@
 #include "values/pairs.h"
 #include "values/path.h"
 #include "values/quantity.h"
+#include "values/spec_containers.h"
 #include "values/spec_secrets.h"
 #include "values/spec_services.h"
 #include "values/spec_volumes.h"
 #include "values/text.h"
 
+/* cwsd_spec_blame_container says which one it is. */
 #define CONTAINER "spec.containers[0]"
 #define SECURITY  CONTAINER ".security_context"
 
@@ -191,16 +192,6 @@ static bool check_files(const cwsd_pb_container *container, struct cwsd_fault *f
     return true;
 }
 
-/* A DNS label, as the service has it. */
-static bool is_container_name(const char *name)
-{
-    size_t len = strlen(name);
-    for (size_t i = 0; i < len; i++)
-        if (!islower((unsigned char)name[i]) && !isdigit((unsigned char)name[i]) && name[i] != '-')
-            return false;
-    return len > 0 && len <= 63 && name[0] != '-' && name[len - 1] != '-';
-}
-
 static bool check_command(const cwsd_pb_container *container, struct cwsd_fault *fault)
 {
     if (container->command[0])
@@ -215,11 +206,6 @@ static bool check_command(const cwsd_pb_container *container, struct cwsd_fault 
 
 static bool check_container(cwsd_pb_container *container, struct cwsd_fault *fault)
 {
-    if (container->name[0] && !is_container_name(container->name))
-        return cwsd_fault_set_invalid(
-            fault, CONTAINER ".name",
-            "\"%s\" is no name of at most 63 lower-case letters, digits and inner hyphens",
-            cwsd_text_short(container->name).text);
     if (!check_container_refusals(container, fault) || !check_command(container, fault))
         return false;
     struct cwsd_pairs environment = CWSD_PAIRS(container, environment_variables);
@@ -292,10 +278,12 @@ static bool check_placement(const cwsd_pb_spec *spec, const char *runner_id,
 
 bool cwsd_spec_check(cwsd_pb_spec *spec, const char *runner_id, struct cwsd_fault *fault)
 {
-    if (spec->n_containers == 0)
-        return cwsd_fault_set_invalid(fault, "spec.containers", "must have one container");
-    if (!check_sandbox_refusals(spec, fault) || !check_container(spec->containers[0], fault) ||
-        !cwsd_spec_check_volumes(spec, fault) || !cwsd_spec_check_services(spec, fault) ||
+    if (!check_sandbox_refusals(spec, fault) || !cwsd_spec_check_containers(spec, fault))
+        return false;
+    for (size_t i = 0; i < spec->n_containers; i++)
+        if (!check_container(spec->containers[i], fault))
+            return cwsd_spec_blame_container(fault, i);
+    if (!cwsd_spec_check_volumes(spec, fault) || !cwsd_spec_check_services(spec, fault) ||
         !check_tags(spec, fault) || !check_annotations(spec, fault) ||
         !check_placement(spec, runner_id, fault))
         return false;
@@ -304,16 +292,6 @@ bool cwsd_spec_check(cwsd_pb_spec *spec, const char *runner_id, struct cwsd_faul
                                       "%d is not between 0 (the default) and %d",
                                       (int)spec->max_lifetime_seconds, CWSD_MAX_LIFETIME_S);
     return true;
-}
-
-const cwsd_pb_container *cwsd_spec_container(const cwsd_pb_spec *spec)
-{
-    return spec->containers[0];
-}
-
-const char *cwsd_spec_container_name(const cwsd_pb_spec *spec)
-{
-    return spec->containers[0]->name[0] ? spec->containers[0]->name : "main";
 }
 
 int32_t cwsd_spec_lifetime_s(const cwsd_pb_spec *spec)

@@ -15,9 +15,5 @@
  * refusal. */
 bool cwsd_spec_check(cwsd_pb_spec *spec, const char *runner_id, struct cwsd_fault *fault);
 
-/* For a checked spec: its only container, and that container's name ("main" if it has none). */
-const cwsd_pb_container *cwsd_spec_container(const cwsd_pb_spec *spec);
-const char *cwsd_spec_container_name(const cwsd_pb_spec *spec);
-
 /* For a checked spec: its lifetime in seconds, or the default. */
 int32_t cwsd_spec_lifetime_s(const cwsd_pb_spec *spec);

@@ -71,6 +71,11 @@ void cwsd_box_stop(struct cwsd_box *box, uint64_t grace_ms)
     box->grace_ms = grace_ms;
 }
 
+struct cwsd_box_execs cwsd_box_execs(const struct cwsd_box *box)
+{
+    return (struct cwsd_box_execs){.running = box->stops, .started = box->asked};
+}
+
 bool cwsd_box_ask_usage(struct cwsd_box *box)
 {
     box->asked++;

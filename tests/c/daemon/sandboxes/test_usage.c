@@ -6,16 +6,24 @@
 
 #define START_NS (100 * CWS_NS_PER_S)
 
-/* In place of box/box.c. */
-struct cwsd_box {
+/* Stands for the boxes of all sandboxes. */
+static struct {
     unsigned asked;
-    bool refuses;
-};
+    unsigned answers; /* how many boxes of one will */
+} boxes;
 
-bool cwsd_box_ask_usage(struct cwsd_box *box)
+static unsigned ask(struct cwsd_usage *usage)
 {
-    box->asked++;
-    return !box->refuses;
+    (void)usage;
+    boxes.asked++;
+    return boxes.answers;
+}
+
+static void begin(struct cwsd_usage *usage)
+{
+    cwsd_usage_init(usage, ask, START_NS);
+    boxes.asked = 0;
+    boxes.answers = 1;
 }
 
 static uint64_t ticks_of(double seconds)
@@ -26,6 +34,8 @@ static uint64_t ticks_of(double seconds)
 static void note(struct cwsd_usage *usage, double cpu_seconds, uint64_t pages, uint64_t now_ns)
 {
     const struct cwsi_usage report = {.ticks = ticks_of(cpu_seconds), .pages = pages};
+    if (usage->due == 0)
+        usage->due = 1; /* as if it had been asked */
     cwsd_usage_note(usage, &report, now_ns);
 }
 
@@ -33,7 +43,7 @@ static void test_processor_time_is_an_average(void **state)
 {
     struct cwsd_usage usage;
     (void)state;
-    cwsd_usage_init(&usage, START_NS);
+    begin(&usage);
     note(&usage, 2, 0, START_NS + 10 * CWS_NS_PER_S);
     assert_int_equal(usage.cpu_millicores, 200);
     note(&usage, 3, 0, START_NS + 12 * CWS_NS_PER_S);
@@ -46,7 +56,7 @@ static void test_processor_time_is_an_average(void **state)
     note(&usage, 2, 0, START_NS + 18 * CWS_NS_PER_S);
     assert_int_equal(usage.cpu_millicores, 500);
     /* A tick within a moment is no busy processor. */
-    cwsd_usage_init(&usage, START_NS);
+    begin(&usage);
     note(&usage, 0.1, 0, START_NS + 1);
     assert_int_equal(usage.cpu_millicores, 100);
 }
@@ -56,7 +66,7 @@ static void test_memory(void **state)
     struct cwsd_usage usage;
     const uint64_t pages = 250000000 / (uint64_t)sysconf(_SC_PAGESIZE);
     (void)state;
-    cwsd_usage_init(&usage, START_NS);
+    begin(&usage);
     assert_false(usage.known);
     note(&usage, 0, pages, START_NS);
     assert_true(usage.known);
@@ -72,10 +82,12 @@ static void test_any_figures(void **state)
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
     struct cwsd_usage usage;
     (void)state;
-    cwsd_usage_init(&usage, START_NS);
+    begin(&usage);
     for (size_t i = 0; i < CWS_ARRAY_LEN(extremes); i++)
         for (size_t j = 0; j < CWS_ARRAY_LEN(extremes); j++) {
             const struct cwsi_usage report = {.ticks = extremes[i], .pages = extremes[j]};
+            usage.due = 2;
+            cwsd_usage_note(&usage, &report, START_NS + i);
             cwsd_usage_note(&usage, &report, START_NS + i);
             assert_true(usage.cpu_millicores >= 0 && usage.cpu_millicores <= 1000 * processors);
             assert_true(usage.memory_mb >= 0 && usage.memory_mb <= INT32_MAX);
@@ -95,10 +107,10 @@ static void on_complete(struct cwsd_usage_look *look)
 }
 
 /* As a call does it. */
-static bool look_at(struct cwsd_usage *usage, struct cwsd_box *box, uint64_t now_ns,
-                    struct looking *looking, struct cwsd_usage_reader *reader)
+static bool look_at(struct cwsd_usage *usage, uint64_t now_ns, struct looking *looking,
+                    struct cwsd_usage_reader *reader)
 {
-    if (!cwsd_usage_join(usage, box, now_ns, &looking->look, reader))
+    if (!cwsd_usage_join(usage, now_ns, &looking->look, reader))
         return false;
     cwsd_usage_ask(reader, now_ns);
     return true;
@@ -106,24 +118,23 @@ static bool look_at(struct cwsd_usage *usage, struct cwsd_box *box, uint64_t now
 
 static void test_it_is_asked_once_a_second(void **state)
 {
-    struct cwsd_box box = {.asked = 0};
     struct cwsd_usage usage;
     struct looking first = {.look.complete = on_complete}, second = first;
     struct cwsd_usage_reader readers[2];
     (void)state;
-    cwsd_usage_init(&usage, START_NS);
-    assert_true(look_at(&usage, &box, START_NS, &first, &readers[0]));
-    assert_true(look_at(&usage, &box, START_NS + 1, &second, &readers[1]));
-    assert_int_equal(box.asked, 1);
+    begin(&usage);
+    assert_true(look_at(&usage, START_NS, &first, &readers[0]));
+    assert_true(look_at(&usage, START_NS + 1, &second, &readers[1]));
+    assert_int_equal(boxes.asked, 1);
     note(&usage, 0, 0, START_NS + 2);
     assert_int_equal(first.completed, 1);
     assert_int_equal(second.completed, 1);
     /* Fresh for a second. */
     uint64_t later_ns = START_NS + 2 + CWSD_USAGE_LIFE_NS;
-    assert_false(look_at(&usage, &box, later_ns - 1, &first, &readers[0]));
-    assert_int_equal(box.asked, 1);
-    assert_true(look_at(&usage, &box, later_ns, &first, &readers[0]));
-    assert_int_equal(box.asked, 2);
+    assert_false(look_at(&usage, later_ns - 1, &first, &readers[0]));
+    assert_int_equal(boxes.asked, 1);
+    assert_true(look_at(&usage, later_ns, &first, &readers[0]));
+    assert_int_equal(boxes.asked, 2);
     cwsd_usage_end(&usage);
     assert_int_equal(first.completed, 2);
     assert_int_equal(first.look.due, 0);
@@ -133,16 +144,15 @@ static void test_it_is_asked_once_a_second(void **state)
  * true long ago is not told. */
 static void test_a_box_that_does_not_answer(void **state)
 {
-    struct cwsd_box box = {.asked = 0};
     struct cwsd_usage usage;
     struct looking looking = {.look.complete = on_complete};
     struct cwsd_usage_reader reader;
     (void)state;
-    cwsd_usage_init(&usage, START_NS);
+    begin(&usage);
     assert_false(cwsd_usage_is_fresh(&usage, START_NS));
     note(&usage, 0, 0, START_NS);
     uint64_t now_ns = START_NS + CWSD_USAGE_LIFE_NS;
-    assert_true(look_at(&usage, &box, now_ns, &looking, &reader));
+    assert_true(look_at(&usage, now_ns, &looking, &reader));
     now_ns += CWSD_USAGE_PATIENCE_NS;
     assert_true(cwsd_usage_is_fresh(&usage, now_ns));
     cwsd_usage_forget(&reader);
@@ -150,8 +160,8 @@ static void test_a_box_that_does_not_answer(void **state)
     assert_int_equal(looking.look.due, 0);
     now_ns++;
     assert_false(cwsd_usage_is_fresh(&usage, now_ns));
-    assert_false(look_at(&usage, &box, now_ns, &looking, &reader));
-    assert_int_equal(box.asked, 1);
+    assert_false(look_at(&usage, now_ns, &looking, &reader));
+    assert_int_equal(boxes.asked, 1);
     /* Until it does. */
     note(&usage, 0, 0, now_ns);
     assert_int_equal(looking.completed, 0);
@@ -160,14 +170,13 @@ static void test_a_box_that_does_not_answer(void **state)
 
 static void test_a_look_at_several(void **state)
 {
-    struct cwsd_box boxes_of[2] = {{.asked = 0}};
     struct cwsd_usage usages[2];
     struct looking looking = {.look.complete = on_complete};
     struct cwsd_usage_reader readers[2];
     (void)state;
     for (size_t i = 0; i < 2; i++) {
-        cwsd_usage_init(&usages[i], START_NS);
-        assert_true(look_at(&usages[i], &boxes_of[i], START_NS, &looking, &readers[i]));
+        begin(&usages[i]);
+        assert_true(look_at(&usages[i], START_NS, &looking, &readers[i]));
     }
     note(&usages[1], 0, 0, START_NS);
     assert_int_equal(looking.completed, 0);
@@ -177,13 +186,13 @@ static void test_a_look_at_several(void **state)
 
 static void test_a_box_that_cannot_be_asked(void **state)
 {
-    struct cwsd_box box = {.refuses = true};
     struct cwsd_usage usage;
     struct looking looking = {.look.complete = on_complete};
     struct cwsd_usage_reader reader;
     (void)state;
-    cwsd_usage_init(&usage, START_NS);
-    assert_true(look_at(&usage, &box, START_NS, &looking, &reader));
+    begin(&usage);
+    boxes.answers = 0;
+    assert_true(look_at(&usage, START_NS, &looking, &reader));
     assert_int_equal(looking.look.due, 0);
     cwsd_usage_end(&usage);
     assert_int_equal(looking.completed, 0);
@@ -192,21 +201,44 @@ static void test_a_box_that_cannot_be_asked(void **state)
 /* A call that asks many does so bit by bit. What it has not come to may answer, or end, before. */
 static void test_what_was_answered_before_it_was_asked(void **state)
 {
-    struct cwsd_box box = {.asked = 0};
     struct cwsd_usage usage;
     struct looking first = {.look.complete = on_complete}, second = first;
     struct cwsd_usage_reader readers[2];
     (void)state;
-    cwsd_usage_init(&usage, START_NS);
-    assert_true(cwsd_usage_join(&usage, &box, START_NS, &first.look, &readers[0]));
-    assert_true(look_at(&usage, &box, START_NS, &second, &readers[1]));
+    begin(&usage);
+    assert_true(cwsd_usage_join(&usage, START_NS, &first.look, &readers[0]));
+    assert_true(look_at(&usage, START_NS, &second, &readers[1]));
     note(&usage, 0, 0, START_NS);
     assert_int_equal(first.completed, 1);
     cwsd_usage_ask(&readers[0], START_NS);
-    assert_int_equal(box.asked, 1);
+    assert_int_equal(boxes.asked, 1);
+}
+
+/* What its containers use is added up, whether all of them live to tell it or not. */
+static void test_a_sandbox_of_several_boxes(void **state)
+{
+    struct cwsd_usage usage;
+    struct looking looking = {.look.complete = on_complete};
+    struct cwsd_usage_reader reader;
+    const uint64_t pages = 250000000 / (uint64_t)sysconf(_SC_PAGESIZE);
+    (void)state;
+    begin(&usage);
+    boxes.answers = 3;
+    assert_true(look_at(&usage, START_NS, &looking, &reader));
+    note(&usage, 1, pages, START_NS + CWS_NS_PER_S);
+    note(&usage, 2, pages, START_NS + 2 * CWS_NS_PER_S);
+    assert_int_equal(looking.completed, 0);
+    assert_false(usage.known);
+    cwsd_usage_miss(&usage, START_NS + 10 * CWS_NS_PER_S);
+    assert_int_equal(looking.completed, 1);
+    assert_int_equal(usage.memory_mb, 500);
+    assert_int_equal(usage.cpu_millicores, 300);
+    cwsd_usage_miss(&usage, START_NS + 10 * CWS_NS_PER_S); /* harmless */
+    assert_int_equal(usage.memory_mb, 500);
 }
 
 static const struct CMUnitTest tests[] = {
+    UNIT_TEST(test_a_sandbox_of_several_boxes),
     UNIT_TEST(test_processor_time_is_an_average),
     UNIT_TEST(test_memory),
     UNIT_TEST(test_any_figures),
