@@ -56,7 +56,7 @@ packages := libnghttp2 openssl libprotobuf-c libuv
 package_cflags := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(packages) 2>/dev/null))
 package_libs := $(shell pkg-config --libs $(packages) 2>/dev/null)
 # What the daemon uses and the extension does not.
-daemon_packages := jansson
+daemon_packages := jansson sqlite3
 daemon_libs := $(shell pkg-config --libs $(daemon_packages) 2>/dev/null)
 
 # setup.py turns this off: a newer compiler's new warning must not keep anyone from installing.

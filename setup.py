@@ -39,6 +39,7 @@ LIBRARIES = (
     Library("libprotobuf-c", "protobuf-c/protobuf-c.h", "libprotobuf-c-dev"),
     Library("libuv", "uv.h", "libuv1-dev"),
     Library("jansson", "jansson.h", "libjansson-dev"),
+    Library("sqlite3", "sqlite3.h", "libsqlite3-dev"),
 )
 
 

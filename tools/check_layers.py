@@ -66,6 +66,7 @@ THIRD_PARTY = {
         "_cwsandbox/py/message",
         "cwsandboxd/",
     ),
+    "sqlite3.h": ("cwsandboxd/store/database",),
     "Python.h": ("_cwsandbox/py/",),
     "structmember.h": ("_cwsandbox/py/",),
 }

@@ -15,12 +15,14 @@
 #include "config/pem.h"
 #include "config/token.h"
 #include "data_plane.h"
+#include "host/data_dir.h"
 #include "host/dir.h"
 #include "host/lifeline.h"
 #include "host/state.h"
 #include "io/listen.h"
 #include "sandboxes/pool.h"
 #include "service/methods.h"
+#include "store/schema.h"
 #include "store/secrets.h"
 #include "values/bounds.h"
 
@@ -34,6 +36,8 @@ static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP};
 struct daemon {
     const struct cwsd_config *config;
     struct cwsd_state state;
+    struct cwsd_data_dir data_dir;
+    struct cwsd_database *database;
     struct cwsd_host *host;
     struct cws_loop *loop;
     struct cwsd_pool *pool;
@@ -165,6 +169,15 @@ static enum cws_status open_host(struct daemon *daemon, struct cws_error *err)
     return cwsd_probe_host(&options, &daemon->host, err);
 }
 
+/* In memory without --data-dir. */
+static enum cws_status open_database(struct daemon *daemon, struct cws_error *err)
+{
+    const char *path = daemon->config->data_dir;
+    if (path && cwsd_data_dir_open(path, &daemon->data_dir, err) != CWS_OK)
+        return err->status;
+    return cwsd_database_open(daemon->data_dir.path, &cwsd_schema, &daemon->database, err);
+}
+
 static void run_nothing(uv_work_t *work)
 {
     (void)work;
@@ -207,6 +220,7 @@ static enum cws_status open_service(struct daemon *daemon, struct cws_error *err
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
     daemon->service = (struct cwsd_service){
         .pool = daemon->pool,
+        .database = daemon->database,
         .token = daemon->config->token_file ? daemon->token : NULL,
     };
     clock_gettime(CLOCK_REALTIME, &daemon->service.started);
@@ -351,6 +365,8 @@ static enum cwsd_exit open_all(struct daemon *daemon)
     if (cwsd_state_open(config->state_dir, &daemon->state, &err) != CWS_OK ||
         load_token(daemon, &err) != CWS_OK || check_secrets(config, &err) != CWS_OK)
         goto failed;
+    if (open_database(daemon, &err) != CWS_OK)
+        goto failed;
     if (open_host(daemon, &err) != CWS_OK) {
         complain("no isolation is possible here, and so nothing is run: %s", err.text);
         return CWSD_EXIT_ISOLATION;
@@ -379,6 +395,8 @@ static void close_all(struct daemon *daemon)
     cws_tls_config_unref(daemon->tls);
     cwsd_methods_done(&daemon->methods);
     cwsd_host_free(daemon->host);
+    cwsd_database_close(daemon->database);
+    cwsd_data_dir_close(&daemon->data_dir);
     cwsd_state_close(&daemon->state);
     for (size_t i = 0; i < CWSD_MAX_LISTENERS; i++)
         cwsd_dir_remove(&daemon->socket_dirs[i]);

@@ -47,6 +47,7 @@ const char cwsd_config_help[] =
     "                        and T are suffixes (default: an eighth of the machine's memory)\n"
     "  --log-bytes SIZE      the newest SIZE bytes of each sandbox's log are kept (default 16M)\n"
     "  --secrets-dir PATH    secret stores: a file STORE.json for each (mode 0600)\n"
+    "  --data-dir PATH       where the daemon keeps its records, for the next daemon, too\n"
     "  --state-dir PATH      where the daemon keeps what it needs while it runs\n"
     "  --bwrap PATH          the bubblewrap program (default: found on PATH)\n"
     "  --ready-fd N          write \"ready <address>...\" and a newline to descriptor N once "
@@ -73,6 +74,7 @@ enum option_id {
     OPTION_MAX_WRITTEN,
     OPTION_LOG_BYTES,
     OPTION_SECRETS_DIR,
+    OPTION_DATA_DIR,
     OPTION_STATE_DIR,
     OPTION_BWRAP,
     OPTION_READY_FD,
@@ -95,6 +97,7 @@ static const struct option options[] = {
     {"max-written", required_argument, NULL, OPTION_MAX_WRITTEN},
     {"log-bytes", required_argument, NULL, OPTION_LOG_BYTES},
     {"secrets-dir", required_argument, NULL, OPTION_SECRETS_DIR},
+    {"data-dir", required_argument, NULL, OPTION_DATA_DIR},
     {"state-dir", required_argument, NULL, OPTION_STATE_DIR},
     {"bwrap", required_argument, NULL, OPTION_BWRAP},
     {"ready-fd", required_argument, NULL, OPTION_READY_FD},
@@ -203,6 +206,17 @@ static enum cws_status set_path(const char *option, const char *text, const char
     return CWS_OK;
 }
 
+static enum cws_status set_data_dir(struct cwsd_config *config, const char *text,
+                                    struct cws_error *err)
+{
+    if (text[0] != '/' || strlen(text) > CWSD_MAX_DATA_DIR)
+        return cws_error_set(err, CWS_INVALID,
+                             "--data-dir: \"%.100s\" is not an absolute path of at most %d bytes",
+                             text, CWSD_MAX_DATA_DIR);
+    config->data_dir = text;
+    return CWS_OK;
+}
+
 static enum cws_status set_state_dir(struct cwsd_config *config, const char *text,
                                      struct cws_error *err)
 {
@@ -256,6 +270,8 @@ static enum cws_status take_option(struct cwsd_config *config, int id, const cha
         return parse_size("log-bytes", value, LEAST_LOG_BYTES, &config->log_bytes, err);
     case OPTION_SECRETS_DIR:
         return set_path("secrets-dir", value, &config->secrets_dir, err);
+    case OPTION_DATA_DIR:
+        return set_data_dir(config, value, err);
     case OPTION_STATE_DIR:
         return set_state_dir(config, value, err);
     case OPTION_BWRAP:

@@ -7,6 +7,7 @@
 #include "values/limits.h"
 
 #define CWSD_MAX_LISTENERS 8
+#define CWSD_MAX_DATA_DIR  3072 /* leaves room in PATH_MAX for what is in it */
 
 enum cwsd_action {
     CWSD_ACTION_SERVE,
@@ -28,8 +29,9 @@ struct cwsd_config {
     bool has_data_plane; /* there is to be a direct data plane, at: */
     struct cwsd_address data_plane;
     bool isolation_none;
-    const char *token_file; /* these five point into argv; NULL: not given */
+    const char *token_file; /* these six point into argv; NULL: not given */
     const char *secrets_dir;
+    const char *data_dir;
     const char *tls_cert;
     const char *tls_key;
     const char *bwrap;

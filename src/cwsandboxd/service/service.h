@@ -7,11 +7,13 @@
 #include "io/allowance.h"
 #include "sandboxes/pool.h"
 #include "service/direct.h"
+#include "store/database.h"
 #include "values/fault.h"
 
 /* The ctx of the servers: the gateway's, and that of the direct data plane. */
 struct cwsd_service {
     struct cwsd_pool *pool;
+    struct cwsd_database *database;
     struct cws_allowance unsent_files;
     struct timespec started; /* the daemon, in time of day */
     const char *token;       /* NULL: no token is required, and anyone who can connect may call */

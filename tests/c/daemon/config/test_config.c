@@ -64,7 +64,8 @@ static void values_are_taken(void **state)
     struct cws_error err;
     assert_int_equal(PARSE(&config, &err, "--listen", "unix:///a/b", "--listen=127.0.0.1:0",
                            "--token-file", "/t", "--isolation=none", "--max-sandboxes=7",
-                           "--state-dir", "/s", "--ready-fd=1", "--life-fd=0", "--detach"),
+                           "--state-dir", "/s", "--data-dir=/d", "--ready-fd=1", "--life-fd=0",
+                           "--detach"),
                      CWS_OK);
     assert_int_equal(config.listen_count, 2);
     assert_true(config.listen[0].is_unix);
@@ -74,6 +75,7 @@ static void values_are_taken(void **state)
     assert_true(config.isolation_none);
     assert_int_equal(config.max_sandboxes, 7);
     assert_string_equal(config.state_dir, "/s");
+    assert_string_equal(config.data_dir, "/d");
     assert_int_equal(config.life_fd, 0);
     assert_true(config.detach);
     assert_int_equal(config.ready_fd, 1);
@@ -128,6 +130,7 @@ static void mistakes_are_named(void **state)
     REFUSED("-1", "--life-fd=-1");
     REFUSED("977", "--life-fd=977");
     REFUSED("relative", "--state-dir=relative");
+    REFUSED("--data-dir: \"relative\"", "--data-dir=relative");
     REFUSED("token-file", "--token-file=");
     REFUSED("977", "--ready-fd=977");
 }

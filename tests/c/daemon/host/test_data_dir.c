@@ -1,0 +1,129 @@
+/* host/data_dir: made for its user alone, had by one daemon at a time. */
+#include "support/daemon_help.h"
+
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "host/data_dir.h"
+
+static char root[64]; /* of each test */
+
+static int set_up(void **state)
+{
+    strcpy(root, "/tmp/cwsd-data-XXXXXX");
+    assert_non_null(mkdtemp(root));
+    return live_before(state);
+}
+
+static int tear_down(void **state)
+{
+    char command[128];
+    snprintf(command, sizeof(command), "rm -rf %s", root);
+    assert_int_equal(system(command), 0);
+    return nothing_leaked(state);
+}
+
+#define DATA_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+static const char *in_root(const char *name)
+{
+    static char path[200];
+    snprintf(path, sizeof(path), "%s/%s", root, name);
+    return path;
+}
+
+static void made_and_kept(void **state)
+{
+    (void)state;
+    struct cwsd_data_dir dir;
+    struct cws_error err;
+    struct stat info;
+    assert_int_equal(cwsd_data_dir_open(in_root("a/data"), &dir, &err), CWS_OK);
+    assert_string_equal(dir.path, in_root("a/data"));
+    assert_int_equal(stat(in_root("a/data"), &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0700);
+    cwsd_data_dir_close(&dir);
+    assert_int_equal(stat(in_root("a/data"), &info), 0);
+    cwsd_data_dir_close(&dir); /* harmless */
+}
+
+static void one_at_a_time(void **state)
+{
+    (void)state;
+    struct cwsd_data_dir first, second;
+    struct cws_error err;
+    assert_int_equal(cwsd_data_dir_open(in_root("data"), &first, &err), CWS_OK);
+    assert_int_equal(cwsd_data_dir_open(in_root("data"), &second, &err), CWS_INVALID);
+    assert_non_null(strstr(err.text, "in use by another cwsandboxd"));
+    assert_non_null(strstr(err.text, in_root("data")));
+    cwsd_data_dir_close(&second);
+    cwsd_data_dir_close(&first);
+    assert_int_equal(cwsd_data_dir_open(in_root("data"), &second, &err), CWS_OK);
+    cwsd_data_dir_close(&second);
+}
+
+/* The kernel releases the lock of a daemon that was killed. */
+static void after_a_kill(void **state)
+{
+    (void)state;
+    struct cwsd_data_dir dir;
+    struct cws_error err;
+    int held[2], status;
+    char byte;
+    assert_int_equal(pipe(held), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        bool open = cwsd_data_dir_open(in_root("data"), &dir, &err) == CWS_OK;
+        if (!open || write(held[1], "x", 1) != 1)
+            _exit(1);
+        pause();
+    }
+    close(held[1]);
+    assert_int_equal(read(held[0], &byte, 1), 1);
+    assert_int_equal(cwsd_data_dir_open(in_root("data"), &dir, &err), CWS_INVALID);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    close(held[0]);
+    assert_int_equal(cwsd_data_dir_open(in_root("data"), &dir, &err), CWS_OK);
+    cwsd_data_dir_close(&dir);
+}
+
+static void not_for_others(void **state)
+{
+    (void)state;
+    static const mode_t wrong[] = {0755, 0710, 0707, 0770};
+    struct cwsd_data_dir dir;
+    struct cws_error err;
+    assert_int_equal(mkdir(in_root("data"), 0700), 0);
+    for (size_t i = 0; i < CWS_ARRAY_LEN(wrong); i++) {
+        assert_int_equal(chmod(in_root("data"), wrong[i]), 0);
+        assert_int_equal(cwsd_data_dir_open(in_root("data"), &dir, &err), CWS_INVALID);
+        assert_non_null(strstr(err.text, "closed to others"));
+    }
+    assert_int_equal(chmod(in_root("data"), 0700), 0);
+    if (geteuid() == 0) { /* else it cannot be given away */
+        assert_int_equal(chown(in_root("data"), 12345, 12345), 0);
+        assert_int_equal(cwsd_data_dir_open(in_root("data"), &dir, &err), CWS_INVALID);
+        assert_non_null(strstr(err.text, "user 12345's"));
+    }
+}
+
+static void no_directory(void **state)
+{
+    (void)state;
+    struct cwsd_data_dir dir;
+    struct cws_error err;
+    assert_int_equal(symlink("/tmp", in_root("link")), 0);
+    assert_int_equal(cwsd_data_dir_open(in_root("link"), &dir, &err), CWS_SYSTEM);
+    assert_int_equal(cwsd_data_dir_open("/dev/null/data", &dir, &err), CWS_SYSTEM);
+    assert_non_null(strstr(err.text, "/dev/null/data"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        DATA_TEST(made_and_kept),  DATA_TEST(one_at_a_time), DATA_TEST(after_a_kill),
+        DATA_TEST(not_for_others), DATA_TEST(no_directory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
