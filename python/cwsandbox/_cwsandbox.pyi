@@ -4,7 +4,9 @@ Everything here may be used from any thread. Objects made before a ``fork()`` ar
 raises ``RuntimeError`` ("made before fork").
 """
 
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from types import GenericAlias
 from typing import Any, ClassVar, Generic, Literal, TypeVar, final, overload
 
@@ -261,8 +263,18 @@ class SandboxCore:
 
 @final
 class Process(OperationRef[ProcessResult]):
-    """A running command. Made by ``SandboxCore.exec`` only."""
+    """A running command. ``SandboxCore.exec`` makes it, or a program for its tests (``_sandbox/handmade.py``)."""
 
+    def __new__(
+        cls,
+        future: Future[ProcessResult],
+        command: Sequence[str],
+        stdout: StreamReader[str],
+        stderr: StreamReader[str],
+        stdin: StreamWriter | None = None,
+        stats_callback: Callable[[ProcessResult | None, BaseException | None], object]
+        | None = None,
+    ) -> Process: ...
     stdout: StreamReader[str]
     stderr: StreamReader[str]
     stdin: StreamWriter | None
@@ -287,11 +299,19 @@ class Process(OperationRef[ProcessResult]):
 
 @final
 class TerminalSession(OperationRef[TerminalResult]):
-    """A running command with a terminal. Made by ``SandboxCore.shell`` only.
+    """A running command with a terminal. ``SandboxCore.shell`` makes it, or a program for its tests.
 
     As a context manager it is hung up at the end of the block. So is a session that nothing refers to any more.
     """
 
+    def __new__(
+        cls,
+        future: Future[TerminalResult],
+        command: Sequence[str],
+        output: StreamReader[bytes],
+        stdin: StreamWriter,
+        resize_queue: asyncio.Queue[Any],
+    ) -> TerminalSession: ...
     output: StreamReader[bytes]
     """What the terminal shows, as it comes. ``close()`` of it ends the session."""
     stdin: StreamWriter
@@ -378,6 +398,14 @@ class StreamReader(Generic[_S]):
     is raised in its place, once; iterating again continues after the gap.
     """
 
+    def __new__(
+        cls,
+        queue: asyncio.Queue[Any] | Iterable[_S],
+        loop_manager: Any = None,
+        *,
+        cancel: Callable[[], object] | None = None,
+    ) -> StreamReader[_S]:
+        """For tests: over a queue, in which None is the end and an exception is raised, or over any iterable."""
     def __iter__(self) -> StreamReader[_S]: ...
     def __next__(self) -> _S: ...
     def __aiter__(self) -> StreamReader[_S]: ...
@@ -400,6 +428,8 @@ class StreamReader(Generic[_S]):
 class StreamWriter:
     """Standard input of a command."""
 
+    def __new__(cls, queue: asyncio.Queue[Any], loop_manager: Any = None) -> StreamWriter:
+        """For tests: what is written goes into the queue."""
     QUEUE_SIZE: ClassVar[int]
     def write(self, data: bytes | bytearray | memoryview) -> OperationRef[None]:
         """Queue bytes. The operation completes when flow control has let all of them pass to the connection.

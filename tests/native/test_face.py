@@ -178,7 +178,9 @@ def test_no_patch_makes_an_object_without_a_command(core: ModuleType, name: str)
             pytest.raises(TypeError),
         ):
             cls()
-    with pytest.raises(TypeError, match="cannot create"):
+    # What somebody makes is no native object. (Python does not let a type be called again whose __new__ was patched and
+    # whose base has another.)
+    with pytest.raises(TypeError, match=r"missing|is not safe"):
         cls()
 
 

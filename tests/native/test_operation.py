@@ -337,7 +337,7 @@ def test_private_types_cannot_be_changed(core: ModuleType) -> None:
             each.result = None
 
 
-@pytest.mark.parametrize("name", ["Process", "StreamReader", "StreamWriter"])
+@pytest.mark.parametrize("name", ["FileOperation", "Output"])
 def test_made_by_the_core_only(core: ModuleType, name: str) -> None:
     with pytest.raises(TypeError, match="cannot create"):
         getattr(core, name)()

@@ -1,5 +1,6 @@
 #include "py/process.h"
 
+#include "py/handmade.h"
 #include "py/output.h"
 
 /* ---- the outcome ---------------------------------------------------------------------------- */
@@ -275,7 +276,18 @@ static PyGetSetDef process_getset[] = {
 };
 
 static PyType_Slot process_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("A running command.")},
+    {Py_tp_doc,
+     (void *)PyDoc_STR(
+         "Process(future, command, stdout, stderr, stdin=None, stats_callback=None)\n--\n\n"
+         "A running command, as sandbox.exec() gives it.\n\n"
+         "Tests make one themselves: `future` is a concurrent.futures.Future for its "
+         "ProcessResult,\n"
+         "`command` the argv, `stdout` and `stderr` are its StreamReaders, `stdin` is its\n"
+         "StreamWriter (default: None, it has none), and `stats_callback` is called once at the "
+         "end\n"
+         "with the result and the exception, one of which is None (default: nothing is called).\n\n"
+         "TypeError for a future that is none, or a command that is no sequence of strings.")},
+    {Py_tp_new, py_handmade_new},
     {Py_tp_repr, py_command_repr},
     {Py_tp_methods, process_methods},
     {Py_tp_getset, process_getset},
@@ -289,6 +301,6 @@ static PyType_Slot process_slots[] = {
 PyType_Spec py_process_spec = {
     .name = "cwsandbox.Process",
     .basicsize = sizeof(struct py_process),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .slots = process_slots,
 };

@@ -1,6 +1,7 @@
 #include "py/reader.h"
 
 #include "py/await.h"
+#include "py/handmade.h"
 #include "py/text.h"
 
 struct py_reader {
@@ -248,8 +249,16 @@ static PyMethodDef reader_methods[] = {
 static PyType_Slot reader_slots[] = {
     {Py_tp_doc,
      (void *)PyDoc_STR(
+         "StreamReader(queue, loop_manager=None, *, cancel=None)\n--\n\n"
          "Iterates lines as they arrive: with `for` from threads, with `async for` from any\n"
-         "event loop. The cursor is shared.")},
+         "event loop. The cursor is shared.\n\n"
+         "Tests make one themselves: `queue` is any iterable, or an asyncio.Queue in which None\n"
+         "is the end and an exception is raised. `loop_manager` waits for an empty queue, by its\n"
+         "run_sync() or run_async() (default: None, only an event loop waits). `cancel` is called "
+         "by\n"
+         "close() (default: nothing is).\n\n"
+         "TypeError for a queue that is neither.")},
+    {Py_tp_new, py_handmade_new},
     {Py_tp_repr, reader_repr},
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, reader_next},
@@ -266,6 +275,6 @@ static PyType_Slot reader_slots[] = {
 PyType_Spec py_reader_spec = {
     .name = "cwsandbox.StreamReader",
     .basicsize = sizeof(struct py_reader),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .slots = reader_slots,
 };

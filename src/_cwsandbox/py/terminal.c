@@ -2,6 +2,7 @@
 
 #include "py/args.h"
 #include "py/await.h"
+#include "py/handmade.h"
 #include "py/kind.h"
 
 /* What the kernel can keep of a terminal's width and height. */
@@ -250,8 +251,16 @@ static PyGetSetDef terminal_getset[] = {
 
 static PyType_Slot terminal_slots[] = {
     {Py_tp_doc,
-     (void *)PyDoc_STR("A running command with a terminal. As a context manager it is ended at the "
-                       "end of the block.")},
+     (void *)PyDoc_STR(
+         "TerminalSession(future, command, output, stdin, resize_queue)\n--\n\n"
+         "A running command with a terminal. As a context manager it is ended at the end of the\n"
+         "block.\n\n"
+         "Tests make one themselves: `future` is a concurrent.futures.Future for its\n"
+         "TerminalResult, `command` the argv, `output` its StreamReader, `stdin` its "
+         "StreamWriter,\n"
+         "and `resize_queue` an asyncio.Queue for the sizes that it is told.\n\n"
+         "TypeError for a future that is none, or a command that is no sequence of strings.")},
+    {Py_tp_new, py_handmade_new},
     {Py_tp_repr, py_command_repr},
     {Py_tp_methods, terminal_methods},
     {Py_tp_getset, terminal_getset},
@@ -265,6 +274,6 @@ static PyType_Slot terminal_slots[] = {
 PyType_Spec py_terminal_spec = {
     .name = "cwsandbox.TerminalSession",
     .basicsize = sizeof(struct py_terminal),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .slots = terminal_slots,
 };

@@ -1,6 +1,7 @@
 #include "py/writer.h"
 
 #include "py/args.h"
+#include "py/handmade.h"
 #include "py/kind.h"
 
 struct py_writer {
@@ -282,7 +283,15 @@ static PyGetSetDef writer_getset[] = {
 };
 
 static PyType_Slot writer_slots[] = {
-    {Py_tp_doc, (void *)PyDoc_STR("Standard input of a command.")},
+    {Py_tp_doc,
+     (void *)PyDoc_STR(
+         "StreamWriter(queue, loop_manager=None)\n--\n\n"
+         "Standard input of a command.\n\n"
+         "Tests make one themselves: what is written goes into `queue`, an asyncio.Queue, and\n"
+         "None after it at the end. `loop_manager` waits for a full queue, by its run_async()\n"
+         "(default: None, a full queue is asyncio.QueueFull).\n\n"
+         "TypeError for a queue that is none.")},
+    {Py_tp_new, py_handmade_new},
     {Py_tp_repr, writer_repr},
     {Py_tp_methods, writer_methods},
     {Py_tp_getset, writer_getset},
@@ -295,6 +304,6 @@ static PyType_Slot writer_slots[] = {
 PyType_Spec py_writer_spec = {
     .name = "cwsandbox.StreamWriter",
     .basicsize = sizeof(struct py_writer),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .slots = writer_slots,
 };
