@@ -15,7 +15,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from conformance import protos
-from cwsandbox import RunnerNotFoundError, Sandbox, get_runner, list_runners
+from cwsandbox import RunnerNotFoundError, Sandbox, Service, get_runner, list_runners
 from integration.env import Daemon
 
 pb = protos.messages("discovery")
@@ -84,6 +84,8 @@ def test_what_is_free(stub: Any, here: None) -> None:
         ({"architecture": "z80"}, 0),
         ({"healthy_only": True}, 1),
         ({"page_size": 1}, 1),
+        ({"service_visibility": 1}, 1),
+        ({"service_visibility": 2}, 1),
         ({"service_visibility": 3}, 0),
     ],
 )
@@ -138,6 +140,12 @@ def test_our_client(here: None) -> None:
     again = get_runner(one.runner_id, organization_id=one.organization_id)
     assert again.max_memory_bytes == one.max_memory_bytes
     assert list_runners(service_visibility="custom") == []
+    for visibility in one.supported_service_visibilities:
+        assert list_runners(service_visibility=visibility)
+        service = Service(port=8000, visibility=visibility)
+        with Sandbox.run(services=[service]) as sandbox:
+            assert sandbox.wait().service_urls
+    assert one.supported_service_visibilities == ("public", "private")
     assert list_runners(min_available_memory_bytes=1 << 60) == []
     with Sandbox.run(runner_ids=[one.runner_id]) as sandbox:
         assert sandbox.wait().runner_id == one.runner_id

@@ -10,6 +10,12 @@
 #define FULL          COREWEAVE__SANDBOX__V1__RUNNER_VIEW__RUNNER_VIEW_FULL
 #define NO_VISIBILITY COREWEAVE__SANDBOX__V1__VISIBILITY__VISIBILITY_UNSPECIFIED
 
+/* Those of values/spec_services.c. */
+static Coreweave__Sandbox__V1__Visibility visibilities[] = {
+    COREWEAVE__SANDBOX__V1__VISIBILITY__VISIBILITY_PUBLIC,
+    COREWEAVE__SANDBOX__V1__VISIBILITY__VISIBILITY_PRIVATE,
+};
+
 /* The runner with the parts of its message. It points into itself and must stay where it is. */
 struct runner {
     cwsd_pb_runner message;
@@ -28,6 +34,8 @@ static void fill_capabilities(struct runner *runner)
     runner->architectures[0] = runner->machine.architecture;
     runner->capabilities.n_supported_architectures = 1;
     runner->capabilities.supported_architectures = runner->architectures;
+    runner->capabilities.n_supported_service_visibilities = CWS_ARRAY_LEN(visibilities);
+    runner->capabilities.supported_service_visibilities = visibilities;
     runner->message.capabilities = &runner->capabilities;
 }
 
