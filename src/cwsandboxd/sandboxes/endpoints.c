@@ -13,8 +13,6 @@ typedef Coreweave__Sandbox__V1__ServiceStatus service_status_t;
 typedef Coreweave__Sandbox__V1__EndpointStatus endpoint_status_t;
 
 struct endpoint {
-    struct cwsd_box *const *box;
-    uint16_t port; /* inside */
     struct cws_listener *listener;
     struct cwsd_forwards forwards;
     char url[32];
@@ -32,7 +30,7 @@ struct cwsd_endpoints {
 static void on_connection(void *ctx, struct cws_transport *transport)
 {
     struct endpoint *endpoint = ctx;
-    cwsd_forward_start(&endpoint->forwards, *endpoint->box, endpoint->port, transport);
+    cwsd_forward_start(&endpoint->forwards, transport);
 }
 
 static void fill_status(struct endpoint *endpoint, const Coreweave__Sandbox__V1__Service *service)
@@ -55,11 +53,10 @@ static void fill_status(struct endpoint *endpoint, const Coreweave__Sandbox__V1_
 
 static enum cws_status open_one(struct endpoint *endpoint, struct cws_loop *loop,
                                 const Coreweave__Sandbox__V1__Service *service,
-                                struct cws_error *err)
+                                struct cwsd_box *const *box, struct cws_error *err)
 {
     const struct cws_listen_options options = {.host = LOOPBACK};
-    endpoint->port = (uint16_t)service->port;
-    cwsd_forwards_init(&endpoint->forwards, loop);
+    cwsd_forwards_init(&endpoint->forwards, loop, box, (uint16_t)service->port, NULL);
     if (cwsd_spec_is_exposed(service)) {
         enum cws_status status =
             cws_listener_new(loop, &options, on_connection, endpoint, &endpoint->listener, err);
@@ -99,9 +96,8 @@ bool cwsd_endpoints_open(struct cws_loop *loop, const cwsd_pb_spec *spec,
         return cwsd_fault_set_memory(fault);
     for (size_t i = 0; i < spec->n_services; i++) {
         struct endpoint *endpoint = &endpoints->items[i];
-        endpoint->box = box;
         endpoints->statuses[i] = &endpoint->status;
-        enum cws_status status = open_one(endpoint, loop, spec->services[i], &err);
+        enum cws_status status = open_one(endpoint, loop, spec->services[i], box, &err);
         endpoints->count++;
         if (status == CWS_OK)
             continue;

@@ -1,21 +1,17 @@
 #include "sandboxes/forward.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "box/exec.h"
 #include "io/timer.h"
 #include "values/bounds.h"
+#include "values/http_head.h"
 
-/* How long a client of a dead port may take to show whether it speaks HTTP. */
-#define SHOW_MS 1000
-
-static const char bad_gateway[] = "HTTP/1.1 502 Bad Gateway\r\n"
-                                  "Content-Type: text/plain\r\n"
-                                  "Content-Length: 40\r\n"
-                                  "Connection: close\r\n"
-                                  "\r\n"
-                                  "Nothing listens on this port (any more)\n";
+/* Without a gate: how long a client of a dead port may take to show whether it speaks HTTP. */
+#define SHOW_S 1
 
 enum speech {
     SPEECH_UNKNOWN, /* the client has said nothing yet */
@@ -28,9 +24,12 @@ struct forward {
     struct cwsd_forwards *owner;
     struct cws_transport *transport;
     struct cwsd_exec *exec; /* NULL: there is no connection in the box (any more) */
-    struct cws_timer show;
+    struct cws_timer limit;
+    struct cws_buf head; /* what came before the gate let it pass */
+    bool admitted;       /* through the gate, if there is one */
     enum speech speech;
     bool answered; /* something was sent to the client */
+    bool upgraded; /* by the first answer: what follows is no HTTP */
     bool ending;   /* once everything has been sent */
 };
 
@@ -38,14 +37,15 @@ static void end(struct forward *forward)
 {
     cws_list_remove(&forward->node);
     forward->owner->count--;
-    cws_timer_cancel(forward->owner->loop, &forward->show);
+    cws_timer_cancel(forward->owner->loop, &forward->limit);
+    cws_buf_done(&forward->head);
     if (forward->exec)
         cwsd_exec_free(forward->exec);
     cws_transport_close(forward->transport);
     cws_free(forward);
 }
 
-/* The forward may be gone afterwards. */
+/* The forward may be gone afterwards, as after all that follows. */
 static void end_when_sent(struct forward *forward)
 {
     forward->ending = true;
@@ -53,40 +53,64 @@ static void end_when_sent(struct forward *forward)
         end(forward);
 }
 
-static void send_and_end(struct forward *forward, const char *text)
+/* Answers for the program inside. What the client still sends is read and dropped: to close with
+ * some unread would reset the connection, and the answer might be lost. */
+static void answer(struct forward *forward, const char *status, const char *text)
 {
-    if (cws_transport_write(forward->transport, (const uint8_t *)text, strlen(text)) == CWS_OK)
+    char message[256];
+    if (forward->exec)
+        cwsd_exec_free(forward->exec);
+    forward->exec = NULL;
+    forward->answered = true;
+    int len = snprintf(message, sizeof(message),
+                       "HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n"
+                       "Connection: close\r\n\r\n%s\n",
+                       status, strlen(text) + 1, text);
+    if (cws_transport_write(forward->transport, (const uint8_t *)message, (size_t)len) == CWS_OK)
         end_when_sent(forward);
     else
         end(forward);
 }
 
-/* ---- a port that nobody listens on ---------------------------------------------------------- */
+/* ---- time limits ---------------------------------------------------------------------------- */
 
-static void on_show_over(struct cws_timer *timer)
+static void on_limit(struct cws_timer *timer)
 {
-    end(cws_container_of(timer, struct forward, show));
-}
-
-/* Nothing will come out of the box. */
-static void give_up(struct forward *forward)
-{
-    uint64_t due_ns = cws_clock_now_ns() + SHOW_MS * CWS_NS_PER_MS;
-    if (forward->answered || forward->speech == SPEECH_OTHER)
-        end_when_sent(forward);
-    else if (forward->speech == SPEECH_HTTP)
-        send_and_end(forward, bad_gateway);
-    else if (cws_timer_set(forward->owner->loop, &forward->show, due_ns) != CWS_OK)
+    struct forward *forward = cws_container_of(timer, struct forward, limit);
+    if (forward->speech == SPEECH_HTTP && !forward->answered)
+        answer(forward, "504 Gateway Timeout", "There was no answer within the time limit");
+    else
         end(forward);
 }
 
-/* A request begins with the name of its method and a space. */
-static enum speech guess(const uint8_t *data, size_t len)
+/* False if the forward has ended. */
+static bool set_limit(struct forward *forward, uint32_t seconds)
 {
-    size_t name = 0;
-    while (name < len && data[name] >= 'A' && data[name] <= 'Z')
-        name++;
-    return name >= 3 && name < len && data[name] == ' ' ? SPEECH_HTTP : SPEECH_OTHER;
+    uint64_t due_ns = cws_clock_now_ns() + seconds * CWS_NS_PER_S;
+    if (cws_timer_set(forward->owner->loop, &forward->limit, due_ns) == CWS_OK)
+        return true;
+    end(forward);
+    return false;
+}
+
+/* The client has sent a part of a request. */
+static bool expect_answer(struct forward *forward)
+{
+    const struct cwsd_gate *gate = forward->owner->gate;
+    return !gate || forward->upgraded || set_limit(forward, gate->limit_s);
+}
+
+/* ---- a port that nobody listens on ---------------------------------------------------------- */
+
+/* Nothing (more) will come out of the box. */
+static void give_up(struct forward *forward)
+{
+    if (forward->answered || forward->speech == SPEECH_OTHER)
+        end_when_sent(forward);
+    else if (forward->speech == SPEECH_HTTP)
+        answer(forward, "502 Bad Gateway", "Nothing listens on this port (any more)");
+    else
+        (void)set_limit(forward, SHOW_S);
 }
 
 /* ---- the box -------------------------------------------------------------------------------- */
@@ -96,11 +120,20 @@ static void on_started(void *ctx)
     (void)ctx;
 }
 
+static void note_answer(struct forward *forward, const uint8_t *data, size_t len)
+{
+    static const char upgrade[] = "HTTP/1.1 101";
+    if (!forward->answered && len >= strlen(upgrade))
+        forward->upgraded = memcmp(data, upgrade, strlen(upgrade)) == 0;
+    forward->answered = true;
+    cws_timer_cancel(forward->owner->loop, &forward->limit);
+}
+
 static void on_output(void *ctx, bool is_stderr, const uint8_t *data, size_t len)
 {
     struct forward *forward = ctx;
     (void)is_stderr;
-    forward->answered = true;
+    note_answer(forward, data, len);
     if (cws_transport_write(forward->transport, data, len) != CWS_OK)
         end(forward);
     else if (cws_transport_pending(forward->transport) > CWSD_STREAM_HIGH_WATER)
@@ -113,8 +146,6 @@ static void on_input_taken(void *ctx)
     cws_transport_pause(forward->transport, false);
 }
 
-/* The client's bytes are read on, and dropped: to close with some unread would reset the
- * connection, and what it has not received yet would be lost. */
 static void leave_box(struct forward *forward)
 {
     cwsd_exec_free(forward->exec);
@@ -142,22 +173,72 @@ static void on_failed(void *ctx, const struct cws_error *err)
 static const struct cwsd_exec_events exec_events = {on_started, on_output, on_input_taken,
                                                     on_exited, on_failed};
 
+/* False if nothing can be passed on; the forward may be gone then. */
+static bool enter_box(struct forward *forward)
+{
+    const struct cwsd_exec_options options = {.port = forward->owner->port};
+    struct cwsd_box *box = *forward->owner->box;
+    struct cws_error err;
+    forward->admitted = true;
+    if (box &&
+        cwsd_exec_start(box, &options, &exec_events, forward, &forward->exec, &err) == CWS_OK)
+        return true;
+    forward->exec = NULL;
+    give_up(forward);
+    return false;
+}
+
 /* ---- the client ----------------------------------------------------------------------------- */
+
+static void pass(struct forward *forward, const uint8_t *data, size_t len)
+{
+    if (!forward->exec)
+        give_up(forward);
+    else if (cwsd_exec_write(forward->exec, data, len) != CWS_OK)
+        end(forward);
+    else if (cwsd_exec_stdin_pending(forward->exec) > 0)
+        cws_transport_pause(forward->transport, true);
+}
+
+static void admit(struct forward *forward)
+{
+    forward->speech = SPEECH_HTTP;
+    if (expect_answer(forward) && enter_box(forward))
+        pass(forward, cws_buf_bytes(&forward->head), forward->head.len);
+}
+
+static void wait_at_gate(struct forward *forward, const uint8_t *data, size_t len)
+{
+    const char *token = forward->owner->gate->token;
+    struct cws_buf *head = &forward->head;
+    if (cws_buf_append(head, data, len) != CWS_OK) {
+        answer(forward, "431 Request Header Fields Too Large", "The request's head is too long");
+        return;
+    }
+    size_t head_len = cwsd_http_head_len(cws_buf_bytes(head), head->len);
+    if (!cwsd_http_head_is_plausible(cws_buf_bytes(head), head->len))
+        answer(forward, "400 Bad Request", "This is no HTTP/1 request");
+    else if (head_len == 0)
+        return;
+    else if (token && !cwsd_http_head_has_token(cws_buf_bytes(head), head_len, token))
+        answer(forward, "401 Unauthorized", "The request needs the sandbox's share token");
+    else
+        admit(forward);
+}
 
 static void on_data(void *ctx, const uint8_t *data, size_t len)
 {
     struct forward *forward = ctx;
-    if (forward->speech == SPEECH_UNKNOWN)
-        forward->speech = guess(data, len);
-    if (!forward->exec) {
-        if (!forward->ending)
-            give_up(forward);
+    if (forward->ending)
+        return;
+    if (!forward->admitted) {
+        wait_at_gate(forward, data, len);
         return;
     }
-    if (cwsd_exec_write(forward->exec, data, len) != CWS_OK)
-        end(forward);
-    else if (cwsd_exec_stdin_pending(forward->exec) > 0)
-        cws_transport_pause(forward->transport, true);
+    if (forward->speech == SPEECH_UNKNOWN)
+        forward->speech = cwsd_http_head_is_plausible(data, len) ? SPEECH_HTTP : SPEECH_OTHER;
+    if (expect_answer(forward))
+        pass(forward, data, len);
 }
 
 static void on_drained(void *ctx)
@@ -179,17 +260,15 @@ static const struct cws_transport_events client_events = {on_data, on_drained, o
 
 /* ---- all of an endpoint --------------------------------------------------------------------- */
 
-void cwsd_forwards_init(struct cwsd_forwards *forwards, struct cws_loop *loop)
+void cwsd_forwards_init(struct cwsd_forwards *forwards, struct cws_loop *loop,
+                        struct cwsd_box *const *box, uint16_t port, const struct cwsd_gate *gate)
 {
-    *forwards = (struct cwsd_forwards){.loop = loop};
+    *forwards = (struct cwsd_forwards){.loop = loop, .box = box, .port = port, .gate = gate};
     cws_list_init(&forwards->all);
 }
 
-void cwsd_forward_start(struct cwsd_forwards *forwards, struct cwsd_box *box, uint16_t port,
-                        struct cws_transport *transport)
+void cwsd_forward_start(struct cwsd_forwards *forwards, struct cws_transport *transport)
 {
-    const struct cwsd_exec_options options = {.port = port};
-    struct cws_error err;
     struct forward *forward = NULL;
     if (forwards->count < CWSD_MAX_FORWARDS)
         forward = cws_calloc(1, sizeof(*forward));
@@ -199,15 +278,15 @@ void cwsd_forward_start(struct cwsd_forwards *forwards, struct cwsd_box *box, ui
     }
     forward->owner = forwards;
     forward->transport = transport;
-    cws_timer_init(&forward->show, on_show_over);
+    cws_buf_init(&forward->head, CWSD_MAX_HTTP_HEAD);
+    cws_timer_init(&forward->limit, on_limit);
     cws_list_push_back(&forwards->all, &forward->node);
     forwards->count++;
-    if (box &&
-        cwsd_exec_start(box, &options, &exec_events, forward, &forward->exec, &err) != CWS_OK)
-        forward->exec = NULL;
     cws_transport_start(transport, &client_events, forward);
-    if (!forward->exec)
-        give_up(forward);
+    if (forwards->gate)
+        (void)set_limit(forward, forwards->gate->limit_s);
+    else
+        (void)enter_box(forward);
 }
 
 void cwsd_forwards_end(struct cwsd_forwards *forwards)

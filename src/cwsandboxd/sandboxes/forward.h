@@ -4,25 +4,37 @@
  *
  * An HTTP client of a port that nobody listens on gets the answer 502; others see the connection
  * end. A client that ends its own sending ends the connection.
+ *
+ * A gate lets only HTTP pass, and looks at a connection's first request: the token is for the
+ * connection, as is whoever holds its other end.
  */
 #pragma once
 
 #include "box/box.h"
 #include "io/transport.h"
 
-/* Those of one endpoint. The struct is its owner's memory. */
+struct cwsd_gate {
+    const char *token; /* NULL: none is needed; else what 401 is the answer without */
+    uint32_t limit_s;  /* from the last of a request to the first of its answer, and for the head of
+                        * the first request; then 504 is the answer. Not after an upgrade */
+};
+
+/* The connections of one endpoint. The struct is its owner's memory. */
 struct cwsd_forwards {
     struct cws_loop *loop;
+    struct cwsd_box *const *box;  /* where to; NULL in there: the sandbox does not run */
+    uint16_t port;                /* in the box */
+    const struct cwsd_gate *gate; /* NULL: any bytes pass */
     struct cws_list all;
     size_t count;
 };
 
-void cwsd_forwards_init(struct cwsd_forwards *forwards, struct cws_loop *loop);
+/* What `box` and `gate` point to must outlive the forwards. */
+void cwsd_forwards_init(struct cwsd_forwards *forwards, struct cws_loop *loop,
+                        struct cwsd_box *const *box, uint16_t port, const struct cwsd_gate *gate);
 
-/* Takes a connection over, also on failure, and frees itself when it ends. `box` NULL: the sandbox
- * does not run. */
-void cwsd_forward_start(struct cwsd_forwards *forwards, struct cwsd_box *box, uint16_t port,
-                        struct cws_transport *transport);
+/* Takes a connection over, also on failure. It frees itself when it ends. */
+void cwsd_forward_start(struct cwsd_forwards *forwards, struct cws_transport *transport);
 
 /* Ends them all at once. */
 void cwsd_forwards_end(struct cwsd_forwards *forwards);

@@ -3,16 +3,13 @@
 #include <string.h>
 #include <strings.h>
 
+#include "values/text.h"
+
 #define BEARER "Bearer "
 
-/* Takes as long whatever is wrong with `given`. */
 static bool is_token(const char *given, const char *token)
 {
-    size_t len = strlen(token), given_len = strlen(given);
-    unsigned char differ = given_len != len;
-    for (size_t i = 0; i < len; i++)
-        differ |= (unsigned char)(token[i] ^ given[given_len ? i % given_len : 0]);
-    return differ == 0;
+    return cwsd_text_is_secret(given, strlen(given), token);
 }
 
 bool cwsd_auth_check(const struct cws_server_call *call, const char *token,

@@ -47,6 +47,15 @@ void cwsd_text_clean(char *text)
     }
 }
 
+bool cwsd_text_is_secret(const char *given, size_t len, const char *secret)
+{
+    size_t secret_len = strlen(secret);
+    unsigned char differ = len != secret_len;
+    for (size_t i = 0; i < secret_len; i++)
+        differ |= (unsigned char)(secret[i] ^ (len ? given[i % len] : 0));
+    return !differ;
+}
+
 struct cwsd_short_text cwsd_text_short(const char *text)
 {
     struct cwsd_short_text out;

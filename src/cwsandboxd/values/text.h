@@ -13,6 +13,9 @@ bool cwsd_text_is_utf8(const uint8_t *bytes, size_t len);
  * off at the end) by '?'. */
 void cwsd_text_clean(char *text);
 
+/* Whether the `len` bytes are this secret. Takes as long whatever is wrong with them. */
+bool cwsd_text_is_secret(const char *given, size_t len, const char *secret);
+
 /* A value for use in a message: cleaned, and shortened with "..." if it is long. */
 struct cwsd_short_text {
     char text[64];
