@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "box/probe.h"
+#include "config/authority.h"
 #include "config/pem.h"
 #include "config/token.h"
 #include "data_plane.h"
@@ -45,6 +46,8 @@ struct daemon {
     struct cwsd_methods methods;
     struct cws_server *server;
     struct cws_tls_config *tls;
+    struct cwsd_authority authority;
+    struct cws_tls_config *endpoint_tls;
     struct cws_listener *listeners[CWSD_MAX_LISTENERS];
     struct cwsd_data_plane data_plane;
     struct cwsd_dir socket_dirs[CWSD_MAX_LISTENERS];
@@ -199,6 +202,16 @@ static void start_threads(struct daemon *daemon)
     cws_loop_hold(daemon->loop);
 }
 
+static enum cws_status open_authority(struct daemon *daemon, struct cws_error *err)
+{
+    const struct cws_tls_options options = {.http1 = true};
+    const char *dir = daemon->config->data_dir ? daemon->data_dir.path : daemon->state.path;
+    if (cwsd_authority_open(dir, &daemon->authority, err) != CWS_OK)
+        return err->status;
+    return cwsd_pem_issue_server(daemon->authority.ca, CWSD_ENDPOINT_HOST, &options,
+                                 &daemon->endpoint_tls, err);
+}
+
 static enum cws_status open_service(struct daemon *daemon, struct cws_error *err)
 {
     strcpy(daemon->runner_id, "local-");
@@ -211,6 +224,7 @@ static enum cws_status open_service(struct daemon *daemon, struct cws_error *err
         .max_sandboxes = daemon->config->max_sandboxes,
         .log_dir = daemon->state.path,
         .log_bytes = daemon->config->log_bytes,
+        .endpoint_tls = daemon->endpoint_tls,
         .secrets_dir = daemon->config->secrets_dir,
         .on_empty = on_empty,
         .ctx = daemon,
@@ -328,6 +342,8 @@ static enum cws_status say_ready(struct daemon *daemon, struct cws_error *err)
     const char *endpoint = daemon->data_plane.direct.endpoint;
     printf("cwsandboxd %s listening on %s%s%s; isolation: %s\n", CWSD_VERSION, daemon->addresses,
            endpoint[0] ? "; data plane: " : "", endpoint, cwsd_host_describe(daemon->host));
+    printf("cwsandboxd: HTTPS endpoints have certificates of the authority in %s\n",
+           daemon->authority.cert_path);
     fflush(stdout);
     if (fd < 0)
         return CWS_OK;
@@ -372,8 +388,9 @@ static enum cwsd_exit open_all(struct daemon *daemon)
         return CWSD_EXIT_ISOLATION;
     }
     start_threads(daemon);
-    if (open_service(daemon, &err) != CWS_OK || watch_signals(daemon, &err) != CWS_OK ||
-        start_listening(daemon, &err) != CWS_OK || say_ready(daemon, &err) != CWS_OK)
+    if (open_authority(daemon, &err) != CWS_OK || open_service(daemon, &err) != CWS_OK ||
+        watch_signals(daemon, &err) != CWS_OK || start_listening(daemon, &err) != CWS_OK ||
+        say_ready(daemon, &err) != CWS_OK)
         goto failed;
     return CWSD_EXIT_OK;
 failed:
@@ -393,6 +410,8 @@ static void close_all(struct daemon *daemon)
     }
     cws_loop_free(daemon->loop);
     cws_tls_config_unref(daemon->tls);
+    cws_tls_config_unref(daemon->endpoint_tls);
+    cwsd_authority_close(&daemon->authority);
     cwsd_methods_done(&daemon->methods);
     cwsd_host_free(daemon->host);
     cwsd_database_close(daemon->database);

@@ -1,34 +1,16 @@
 #include "data_plane.h"
 
-#include <string.h>
+#include "config/pem.h"
 
-/* A server's TLS settings: its certificate is for the address, and clients need one of the
- * authority. */
+/* Clients need a certificate of the authority. */
 static enum cws_status make_tls(struct cwsd_data_plane *plane, const struct cwsd_address *address,
                                 struct cws_error *err)
 {
-    struct cws_buf cert, key;
-    cws_buf_init(&cert, CWS_TLS_PEM_MAX);
-    cws_buf_init(&key, CWS_TLS_PEM_MAX);
-    enum cws_status status =
-        cws_tls_ca_issue_server(plane->direct.ca, address->host, &cert, &key, err);
-    if (status == CWS_OK) {
-        const struct cws_tls_options options = {
-            .roots_pem = (const char *)cws_buf_bytes(&plane->direct.ca_pem),
-            .roots_len = plane->direct.ca_pem.len,
-            .cert_pem = (const char *)cws_buf_bytes(&cert),
-            .cert_len = cert.len,
-            .key_pem = (const char *)cws_buf_bytes(&key),
-            .key_len = key.len,
-            .server = true,
-        };
-        status = cws_tls_config_new(&options, &plane->tls, err);
-    }
-    if (key.data)
-        explicit_bzero(key.data, key.cap);
-    cws_buf_done(&cert);
-    cws_buf_done(&key);
-    return status;
+    const struct cws_tls_options options = {
+        .roots_pem = (const char *)cws_buf_bytes(&plane->direct.ca_pem),
+        .roots_len = plane->direct.ca_pem.len,
+    };
+    return cwsd_pem_issue_server(plane->direct.ca, address->host, &options, &plane->tls, err);
 }
 
 static void on_accepted(void *ctx, struct cws_transport *transport)

@@ -180,7 +180,7 @@ static void verify(struct tls *tls)
     const unsigned char *alpn = NULL;
     unsigned len = 0;
     SSL_get0_alpn_selected(tls->ssl, &alpn, &len);
-    if (len != 2 || memcmp(alpn, "h2", 2) != 0) {
+    if (!tls->config->http1 && (len != 2 || memcmp(alpn, "h2", 2) != 0)) {
         cws_error_set(&tls->error, CWS_TLS, "no ALPN h2: the peer does not speak HTTP/2");
         end(tls);
         return;

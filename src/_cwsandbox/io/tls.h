@@ -1,5 +1,6 @@
 /*
- * TLS 1.2 or newer over another transport, by OpenSSL. ALPN "h2"; client and server.
+ * TLS 1.2 or newer over another transport, by OpenSSL. ALPN "h2"; client and server. A server may
+ * speak HTTP/1.1 instead.
  */
 #pragma once
 
@@ -23,6 +24,7 @@ struct cws_tls_options {
     const char *key_pem; /* private key of cert_pem, unencrypted */
     size_t key_len;
     bool server;
+    bool http1; /* Server: for HTTP/1.1 instead of HTTP/2. Clients need not name a protocol */
 };
 
 /*

@@ -7,6 +7,7 @@
 #include <openssl/bn.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include "base/alloc.h"
@@ -15,7 +16,7 @@
 
 /* Certificates are valid from so long before now: the other host's clock may be behind. */
 #define LEEWAY_S 300
-/* The process ends long before. */
+/* Longer than anybody will need them. */
 #define AUTHORITY_S (10 * 365 * 86400L)
 #define SERIAL_BITS 159 /* 20 octets at most, and positive (RFC 5280) */
 
@@ -132,6 +133,48 @@ enum cws_status cws_tls_ca_write(const struct cws_tls_ca *ca, struct cws_buf *in
     ERR_clear_error();
     return tell(cws_tls_cert_write(ca->cert, into), "cannot write the authority's certificate",
                 err);
+}
+
+enum cws_status cws_tls_ca_save(const struct cws_tls_ca *ca, struct cws_buf *into,
+                                struct cws_error *err)
+{
+    ERR_clear_error();
+    enum cws_status status = cws_tls_key_write(ca->key, into);
+    if (status == CWS_OK)
+        status = cws_tls_cert_write(ca->cert, into);
+    return tell(status, "cannot write the authority's key", err);
+}
+
+/* An encrypted key is none: nobody is asked for a password. */
+static int no_password(char *into, int size, int writes, void *ctx)
+{
+    (void)into, (void)size, (void)writes, (void)ctx;
+    return -1;
+}
+
+enum cws_status cws_tls_ca_load(const char *pem, size_t len, struct cws_tls_ca **out_ca,
+                                struct cws_error *err)
+{
+    struct cws_tls_ca *ca = cws_calloc(1, sizeof(*ca));
+    BIO *bio = len <= INT32_MAX ? BIO_new_mem_buf(pem, (int)len) : NULL;
+    if (ca && bio) {
+        ca->key = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
+        ca->cert = PEM_read_bio_X509(bio, NULL, no_password, NULL);
+    }
+    BIO_free(bio);
+    bool fits = ca && ca->key && ca->cert && X509_check_private_key(ca->cert, ca->key) == 1;
+    bool valid = fits && X509_cmp_current_time(X509_get0_notAfter(ca->cert)) > 0;
+    ERR_clear_error();
+    if (valid) {
+        *out_ca = ca;
+        return CWS_OK;
+    }
+    if (!ca)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a certificate authority");
+    cws_tls_ca_free(ca);
+    return cws_error_set(err, CWS_INVALID, "%s",
+                         fits ? "the certificate is no longer valid"
+                              : "is not a private key with its certificate, as PEM");
 }
 
 /* ---- what it signs -------------------------------------------------------------------------- */

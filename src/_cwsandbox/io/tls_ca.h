@@ -1,6 +1,6 @@
 /*
- * A certificate authority of this process's own. Its key is made with it and never written
- * anywhere, so that nobody can be given a certificate after the process has ended. For one thread.
+ * A certificate authority of this process's own. If its key is never written anywhere, nobody can
+ * be given a certificate after the process has ended. For one thread.
  */
 #pragma once
 
@@ -12,6 +12,14 @@ struct cws_tls_ca;
 enum cws_status cws_tls_ca_new(const char *name, struct cws_tls_ca **out_ca,
                                struct cws_error *err) CWS_MUST_CHECK;
 void cws_tls_ca_free(struct cws_tls_ca *ca); /* NULL is allowed */
+
+/* The authority whose key and certificate are in a PEM text of cws_tls_ca_save. CWS_INVALID: they
+ * are not there, not of one another, or no longer valid. CWS_NO_MEMORY. */
+enum cws_status cws_tls_ca_load(const char *pem, size_t len, struct cws_tls_ca **out_ca,
+                                struct cws_error *err) CWS_MUST_CHECK;
+/* Appends both. CWS_TLS, CWS_NO_MEMORY. */
+enum cws_status cws_tls_ca_save(const struct cws_tls_ca *ca, struct cws_buf *into,
+                                struct cws_error *err) CWS_MUST_CHECK;
 
 /* Appends the authority's own certificate as PEM. CWS_TLS, CWS_NO_MEMORY. */
 enum cws_status cws_tls_ca_write(const struct cws_tls_ca *ca, struct cws_buf *into,

@@ -15,6 +15,7 @@
 #include "io/tls_error.h"
 
 static const unsigned char alpn_h2[] = {2, 'h', '2'};
+static const unsigned char alpn_http1[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 
 /* What RFC 9113 (9.2.2) leaves of TLS 1.2: forward secrecy and an AEAD. TLS 1.3 has nothing
  * else. */
@@ -242,10 +243,12 @@ static enum cws_status use_roots(SSL_CTX *ctx, const struct cws_tls_options *opt
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                    const unsigned char *offered, unsigned offered_len, void *arg)
 {
-    (void)ssl;
-    (void)arg;
+    const struct cws_tls_config *config = arg;
+    const unsigned char *ours = config->http1 ? alpn_http1 : alpn_h2;
+    unsigned len = config->http1 ? sizeof(alpn_http1) : sizeof(alpn_h2);
     unsigned char *chosen;
-    if (SSL_select_next_proto(&chosen, out_len, alpn_h2, sizeof(alpn_h2), offered, offered_len) !=
+    (void)ssl;
+    if (SSL_select_next_proto(&chosen, out_len, ours, len, offered, offered_len) !=
         OPENSSL_NPN_NEGOTIATED)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     *out = chosen;
@@ -261,7 +264,6 @@ static SSL_CTX *ctx_new(bool server)
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(ctx, 0);
-    SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL); /* a client never calls it */
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
         SSL_CTX_set_cipher_list(ctx, TLS12_CIPHERS) == 1 &&
         SSL_CTX_set_alpn_protos(ctx, alpn_h2, sizeof(alpn_h2)) == 0)
@@ -279,10 +281,13 @@ enum cws_status cws_tls_config_new(const struct cws_tls_options *options,
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory for TLS");
     cws_ref_init(&config->ref);
     config->server = options->server;
+    config->http1 = options->http1;
     config->ctx = ctx_new(options->server);
     config->bio_method = cws_tls_bio_method_new();
 
     enum cws_status status = CWS_OK;
+    if (config->ctx)
+        SSL_CTX_set_alpn_select_cb(config->ctx, on_alpn, config); /* a client never calls it */
     if (!config->ctx || !config->bio_method)
         status = cws_tls_error_set(err, "cannot set up TLS");
     if (status == CWS_OK)

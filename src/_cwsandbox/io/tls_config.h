@@ -12,4 +12,5 @@ struct cws_tls_config {
     struct ssl_ctx_st *ctx;
     struct bio_method_st *bio_method; /* cws_tls_bio's */
     bool server;
+    bool http1;
 };

@@ -64,3 +64,27 @@ enum cws_status cwsd_pem_load_server(const char *cert_path, const char *key_path
     cws_buf_done(&key);
     return status;
 }
+
+enum cws_status cwsd_pem_issue_server(struct cws_tls_ca *ca, const char *host,
+                                      const struct cws_tls_options *options,
+                                      struct cws_tls_config **out_config, struct cws_error *err)
+{
+    struct cws_tls_options with_cert = *options;
+    struct cws_buf cert, key;
+    cws_buf_init(&cert, CWS_TLS_PEM_MAX);
+    cws_buf_init(&key, CWS_TLS_PEM_MAX);
+    enum cws_status status = cws_tls_ca_issue_server(ca, host, &cert, &key, err);
+    if (status == CWS_OK) {
+        with_cert.cert_pem = (const char *)cws_buf_bytes(&cert);
+        with_cert.cert_len = cert.len;
+        with_cert.key_pem = (const char *)cws_buf_bytes(&key);
+        with_cert.key_len = key.len;
+        with_cert.server = true;
+        status = cws_tls_config_new(&with_cert, out_config, err);
+    }
+    if (key.data)
+        explicit_bzero(key.data, key.cap);
+    cws_buf_done(&cert);
+    cws_buf_done(&key);
+    return status;
+}

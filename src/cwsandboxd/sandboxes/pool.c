@@ -500,8 +500,11 @@ static struct cwsd_sandbox *make_sandbox(struct cwsd_pool *pool, cwsd_pb_create_
         cwsd_fault_set_memory(fault);
         goto fail;
     }
-    if (!cwsd_endpoints_open(pool->options.loop, sandbox->record.spec, &sandbox->serving,
-                             &sandbox->endpoints, fault) ||
+    const struct cwsd_endpoints_options endpoints = {.loop = pool->options.loop,
+                                                     .spec = sandbox->record.spec,
+                                                     .box = &sandbox->serving,
+                                                     .tls = pool->options.endpoint_tls};
+    if (!cwsd_endpoints_open(&endpoints, &sandbox->endpoints, fault) ||
         !start_containers(sandbox, fault))
         goto fail_registered;
     drop_files(&sandbox->record);

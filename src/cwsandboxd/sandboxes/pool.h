@@ -43,9 +43,10 @@ struct cwsd_pool_options {
     const struct cwsd_host *host;
     const char *runner_id;
     size_t max_sandboxes;
-    const char *log_dir;     /* for the files of the sandboxes' logs */
-    uint64_t log_bytes;      /* the size of each */
-    const char *secrets_dir; /* NULL: there are no secret stores */
+    const char *log_dir;                 /* for the files of the sandboxes' logs */
+    uint64_t log_bytes;                  /* the size of each */
+    struct cws_tls_config *endpoint_tls; /* for HTTPS endpoints of services */
+    const char *secrets_dir;             /* NULL: there are no secret stores */
     /* Called once after cwsd_pool_drain, when the last sandbox has ended; never from inside that
      * call. */
     void (*on_empty)(void *ctx);

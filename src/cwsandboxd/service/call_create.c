@@ -28,7 +28,7 @@ static void answer_late(struct create_call *create)
 {
     struct cwsd_sandbox *sandbox = create->sandbox;
     stop_waiting(create);
-    cwsd_answer_sandbox(&create->unary, sandbox);
+    cwsd_answer_created(&create->unary, sandbox);
 }
 
 static void on_settled(struct cwsd_waiter *waiter)
@@ -61,7 +61,7 @@ static bool handle_create(struct cwsd_unary *unary, void *request, struct cwsd_f
         return false;
     if (sandbox->record.state == CWSD_STATE(CREATING) && wait_for(create, sandbox))
         return true;
-    return cwsd_answer_sandbox(unary, sandbox);
+    return cwsd_answer_created(unary, sandbox);
 }
 
 /* A client that did not wait finds its sandbox by the same request_id. */

@@ -18,6 +18,16 @@ static void show(struct cwsd_view *view, const struct cwsd_sandbox *sandbox)
         cwsd_view_add_usage(view, &sandbox->usage);
 }
 
+bool cwsd_answer_created(struct cwsd_unary *unary, const struct cwsd_sandbox *sandbox)
+{
+    struct cwsd_view view;
+    const char *token = cwsd_endpoints_token(sandbox->endpoints);
+    show(&view, sandbox);
+    if (token)
+        view.sandbox.endpoint_share_token = (char *)token;
+    return cwsd_unary_answer(unary, &view.sandbox);
+}
+
 bool cwsd_answer_sandbox(struct cwsd_unary *unary, const struct cwsd_sandbox *sandbox)
 {
     struct cwsd_view view;

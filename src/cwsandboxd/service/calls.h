@@ -19,6 +19,8 @@ extern const struct cwsd_unary_row cwsd_lifecycle_rows[]; /* call_lifecycle.c */
 extern const struct cws_server_method cwsd_call_stream_exec;
 extern const struct cws_server_method cwsd_call_stream_logs;
 
-/* Answers with the sandbox as clients see it. Always returns true, as cwsd_unary_answer.
+/* Answers with the sandbox as clients see it; the first with its share token, too, which nobody is
+ * told but who creates it. Always returns true, as cwsd_unary_answer.
  * call_lifecycle.c. */
+bool cwsd_answer_created(struct cwsd_unary *unary, const struct cwsd_sandbox *sandbox);
 bool cwsd_answer_sandbox(struct cwsd_unary *unary, const struct cwsd_sandbox *sandbox);

@@ -35,6 +35,10 @@
 #define CWSD_MAX_SECRET_STORE_BYTES CWSD_MIB
 
 #define CWSD_MAX_SERVICES 16
+/* HTTPS endpoints: how long an answer may take to begin. */
+#define CWSD_DEFAULT_REQUEST_S 15
+#define CWSD_MIN_REQUEST_S     15
+#define CWSD_MAX_REQUEST_S     900
 /* Connections to a service at a time. Each is a process in the sandbox. */
 #define CWSD_MAX_FORWARDS 256
 

@@ -15,6 +15,7 @@
 #define TLS_PASSTHROUGH  PB(ENDPOINT_KIND__ENDPOINT_KIND_TLS_PASSTHROUGH)
 #define HTTPS            PB(ENDPOINT_KIND__ENDPOINT_KIND_HTTPS)
 #define NO_AUTH          PB(ENDPOINT_AUTH__ENDPOINT_AUTH_UNSPECIFIED)
+#define OPEN             PB(ENDPOINT_AUTH__ENDPOINT_AUTH_OPEN)
 #define WITH_SHARE_TOKEN PB(ENDPOINT_AUTH__ENDPOINT_AUTH_SHARE_TOKEN)
 
 typedef Coreweave__Sandbox__V1__Service service_t;
@@ -80,9 +81,25 @@ static bool check_endpoint(const service_t *service, size_t i, struct cwsd_fault
     if (endpoint->kind != HTTPS)
         return cwsd_fault_set_invalid(fault, field_of(i, "endpoint.kind").text,
                                       "%d is no kind of endpoint", (int)endpoint->kind);
-    if (endpoint->auth == WITH_SHARE_TOKEN)
-        return refuse(fault, i, "endpoint.auth", CWSD_REASON_NO_SHARE_TOKEN, "share tokens");
-    return refuse(fault, i, "endpoint.kind", CWSD_REASON_NOT_IMPLEMENTED, "HTTPS endpoints");
+    if (endpoint->auth != OPEN && endpoint->auth != WITH_SHARE_TOKEN)
+        return cwsd_fault_set_invalid(fault, field_of(i, "endpoint.auth").text,
+                                      "must be OPEN or SHARE_TOKEN for HTTPS");
+    int32_t limit_s = endpoint->request_timeout_seconds;
+    if (limit_s && (limit_s < CWSD_MIN_REQUEST_S || limit_s > CWSD_MAX_REQUEST_S))
+        return cwsd_fault_set_invalid(fault, field_of(i, "endpoint.request_timeout_seconds").text,
+                                      "%d is neither 0 (the default) nor from %d to %d",
+                                      (int)limit_s, CWSD_MIN_REQUEST_S, CWSD_MAX_REQUEST_S);
+    return true;
+}
+
+bool cwsd_spec_has_https(const service_t *service)
+{
+    return service->endpoint && service->endpoint->kind == HTTPS;
+}
+
+bool cwsd_spec_needs_share_token(const service_t *service)
+{
+    return cwsd_spec_has_https(service) && service->endpoint->auth == WITH_SHARE_TOKEN;
 }
 
 static bool check_exposure(const service_t *service, size_t i, struct cwsd_fault *fault)

@@ -189,6 +189,52 @@ static void test_requests_that_are_not_signed(void **state)
     authority_done(&a);
 }
 
+/* One that was saved and loaded is the same: who trusts the one trusts what the other issues. */
+static void test_an_authority_can_be_kept(void **state)
+{
+    struct authority made;
+    struct cws_tls_ca *loaded = NULL;
+    struct cws_buf saved, cert;
+    struct cws_error err = {0};
+    (void)state;
+    authority_open(&made);
+    cws_buf_init(&saved, CWS_TLS_PEM_MAX);
+    cws_buf_init(&cert, CWS_TLS_PEM_MAX);
+    assert_int_equal(cws_tls_ca_save(made.ca, &saved, &err), CWS_OK);
+    const char *pem = (const char *)cws_buf_bytes(&saved);
+    assert_int_equal(cws_tls_ca_load(pem, saved.len, &loaded, &err), CWS_OK);
+    assert_int_equal(cws_tls_ca_write(loaded, &cert, &err), CWS_OK);
+    assert_int_equal(cert.len, made.pem.len);
+    assert_memory_equal(cws_buf_bytes(&cert), cws_buf_bytes(&made.pem), cert.len);
+    cws_tls_ca_free(loaded);
+    for (size_t len = 0; len < saved.len - 40; len += 97)
+        assert_int_equal(cws_tls_ca_load(pem, len, &loaded, &err), CWS_INVALID);
+    cws_buf_done(&saved);
+    cws_buf_done(&cert);
+    authority_done(&made);
+}
+
+static void test_a_key_of_another_certificate(void **state)
+{
+    struct authority one, other;
+    struct cws_tls_ca *loaded = NULL;
+    struct cws_buf mixed;
+    struct cws_error err = {0};
+    (void)state;
+    authority_open(&one);
+    authority_open(&other);
+    cws_buf_init(&mixed, CWS_TLS_PEM_MAX);
+    assert_int_equal(cws_tls_ca_save(one.ca, &mixed, &err), CWS_OK);
+    const char *end = strstr((const char *)cws_buf_bytes(&mixed), "-----BEGIN CERTIFICATE");
+    mixed.len = (size_t)(end - (const char *)cws_buf_bytes(&mixed));
+    assert_int_equal(cws_buf_append(&mixed, cws_buf_bytes(&other.pem), other.pem.len), CWS_OK);
+    assert_int_equal(cws_tls_ca_load((const char *)cws_buf_bytes(&mixed), mixed.len, &loaded, &err),
+                     CWS_INVALID);
+    cws_buf_done(&mixed);
+    authority_done(&one);
+    authority_done(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +242,7 @@ int main(void)
         TEST(test_both_ends_know_each_other),   TEST(test_who_shows_nothing_has_no_identity),
         TEST(test_clients_that_are_not_let_in), TEST(test_servers_that_are_not_trusted),
         TEST(test_a_request_names_nobody),      TEST(test_requests_that_are_not_signed),
+        TEST(test_an_authority_can_be_kept),    TEST(test_a_key_of_another_certificate),
     };
     return cmocka_run_group_tests(tests, make_certificates, drop_certificates);
 }

@@ -15,6 +15,8 @@
         usleep(1000); \
     }
 
+#define HTTPS  COREWEAVE__SANDBOX__V1__ENDPOINT_KIND__ENDPOINT_KIND_HTTPS
+#define TOKEN  COREWEAVE__SANDBOX__V1__ENDPOINT_AUTH__ENDPOINT_AUTH_SHARE_TOKEN
 #define PUBLIC COREWEAVE__SANDBOX__V1__VISIBILITY__VISIBILITY_PUBLIC
 
 struct world {
@@ -23,6 +25,7 @@ struct world {
     struct cwsd_box *box;
     cwsd_pb_spec spec;
     Coreweave__Sandbox__V1__Service service, *services[1];
+    Coreweave__Sandbox__V1__EndpointSpec gate; /* used once its kind is set */
     char received[512];
     size_t len;
     bool closed;
@@ -48,7 +51,9 @@ static int dial(const struct world *world)
     unsigned port;
     cwsd_endpoints_show(world->endpoints, &status);
     assert_int_equal(status.n_services, 1);
-    assert_int_equal(sscanf(status.services[0]->url, "http://127.0.0.1:%u", &port), 1);
+    const char *url =
+        world->gate.kind ? status.services[0]->endpoint->url : status.services[0]->url;
+    assert_int_equal(sscanf(strrchr(url, ':'), ":%u", &port), 1);
     at.sin_port = htons((uint16_t)port);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
@@ -81,10 +86,13 @@ static void open_endpoint(struct world *world, uint16_t port, bool runs)
     world->spec.n_services = 1;
     world->service.port = port;
     world->service.visibility = PUBLIC;
+    if (world->gate.kind)
+        world->service.endpoint = &world->gate;
     pool_await_created(&world->base);
-    world->box = runs ? world->base.sandbox->box : NULL;
-    assert_true(cwsd_endpoints_open(world->base.loop, &world->spec, &world->box, &world->endpoints,
-                                    &world->base.fault));
+    world->box = runs ? world->base.sandbox->primary->box : NULL;
+    const struct cwsd_endpoints_options options = {
+        .loop = world->base.loop, .spec = &world->spec, .box = &world->box};
+    assert_true(cwsd_endpoints_open(&options, &world->endpoints, &world->base.fault));
 }
 
 static void bytes_go_both_ways(void **state)
@@ -170,6 +178,91 @@ static void closed_in_between(void **state)
     close(inside);
 }
 
+/* A gate needs no TLS: here there is none, so that this thread can speak. */
+static void use_gate(struct world *world, int auth, int32_t limit_s)
+{
+    coreweave__sandbox__v1__endpoint_spec__init(&world->gate);
+    world->gate.kind = HTTPS;
+    world->gate.auth = auth;
+    world->gate.request_timeout_seconds = limit_s;
+}
+
+static void assert_answer(struct world *world, const char *sent, const char *status)
+{
+    int client = dial(world);
+    world->len = 0;
+    world->closed = false;
+    send_text(client, sent);
+    PUMP_UNTIL(world, receive(world, client));
+    close(client);
+    if (strncmp(world->received, status, strlen(status)) != 0)
+        fail_msg("%s", world->received);
+}
+
+static void the_gate_asks_for_the_token(void **state)
+{
+    struct world *world = *state;
+    char request[256];
+    use_gate(world, TOKEN, 15);
+    open_endpoint(world, 80, false);
+    const char *token = cwsd_endpoints_token(world->endpoints);
+    assert_int_equal(strlen(token), 48);
+    assert_answer(world, "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 401 ");
+    assert_answer(world, "no request at all\r\n\r\n", "HTTP/1.1 400 ");
+    snprintf(request, sizeof(request), "GET / HTTP/1.1\r\nX-Sandbox-Share-Token: %s\r\n\r\n",
+             token);
+    assert_answer(world, request, "HTTP/1.1 502 ");
+}
+
+/* The program takes the connection, and says nothing. */
+static void an_answer_that_does_not_come(void **state)
+{
+    struct world *world = *state;
+    uint16_t port;
+    int inside = listen_inside(&port);
+    use_gate(world, 1, 1);
+    open_endpoint(world, port, true);
+    assert_answer(world, "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 504 ");
+    close(inside);
+}
+
+/* A client that never ends its request's head ends itself. */
+static void a_request_that_does_not_come(void **state)
+{
+    struct world *world = *state;
+    use_gate(world, 1, 1);
+    open_endpoint(world, 80, false);
+    assert_answer(world, "GET / HTTP/1.1\r\n", "");
+    assert_int_equal(world->len, 0);
+}
+
+/* Its program speaks when it likes: the limit holds for requests. */
+static void no_limit_after_an_upgrade(void **state)
+{
+    struct world *world = *state;
+    uint16_t port;
+    int inside = listen_inside(&port);
+    use_gate(world, 1, 1);
+    open_endpoint(world, port, true);
+    int client = dial(world);
+    send_text(client, "GET / HTTP/1.1\r\nUpgrade: x\r\n\r\n");
+    struct pollfd knock = {.fd = inside, .events = POLLIN};
+    PUMP_UNTIL(world, poll(&knock, 1, 0) == 1);
+    int server = accept(inside, NULL, NULL);
+    send_text(server, "HTTP/1.1 101 Switching Protocols\r\n\r\n");
+    PUMP_UNTIL(world, receive(world, client) || world->len > 0);
+    send_text(client, "a message");
+    uint64_t until_ns = cws_clock_now_ns() + 1500 * CWS_NS_PER_MS;
+    PUMP_UNTIL(world, receive(world, client) || cws_clock_now_ns() > until_ns);
+    assert_false(world->closed);
+    send_text(server, "good bye");
+    close(server);
+    PUMP_UNTIL(world, receive(world, client));
+    assert_non_null(strstr(world->received, "good bye"));
+    close(client);
+    close(inside);
+}
+
 static int set_up(void **state)
 {
     return pool_set_up(state, sizeof(struct world));
@@ -187,8 +280,15 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(bytes_go_both_ways),   TEST(nobody_listens),    TEST(nothing_runs),
-        TEST(no_http_gets_no_http), TEST(closed_in_between),
+        TEST(bytes_go_both_ways),
+        TEST(nobody_listens),
+        TEST(nothing_runs),
+        TEST(no_http_gets_no_http),
+        TEST(closed_in_between),
+        TEST(the_gate_asks_for_the_token),
+        TEST(an_answer_that_does_not_come),
+        TEST(a_request_that_does_not_come),
+        TEST(no_limit_after_an_upgrade),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

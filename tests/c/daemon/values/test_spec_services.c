@@ -130,20 +130,41 @@ static void endpoints(void **state)
     assert_wrong(&parts, "spec.services[0].endpoint");
     parts.endpoint.kind = 7;
     assert_wrong(&parts, "spec.services[0].endpoint.kind");
+}
+
+static void https(void **state)
+{
+    (void)state;
+    struct parts parts;
+    prepare(&parts);
+    parts.services[0].visibility = PUBLIC;
+    assert_false(cwsd_spec_has_https(&parts.services[0]));
+    parts.services[0].endpoint = &parts.endpoint;
     parts.endpoint.kind = HTTPS;
+    assert_wrong(&parts, "spec.services[0].endpoint.auth");
     parts.endpoint.auth = OPEN;
-    assert_refused(&parts, CWSD_REASON_NOT_IMPLEMENTED, "spec.services[0].endpoint.kind");
+    assert_true(check(&parts));
+    assert_true(cwsd_spec_has_https(&parts.services[0]));
+    assert_false(cwsd_spec_needs_share_token(&parts.services[0]));
     parts.endpoint.auth = TOKEN;
-    assert_refused(&parts, CWSD_REASON_NO_SHARE_TOKEN, "spec.services[0].endpoint.auth");
+    assert_true(check(&parts));
+    assert_true(cwsd_spec_needs_share_token(&parts.services[0]));
+    parts.endpoint.request_timeout_seconds = 15;
+    assert_true(check(&parts));
+    parts.endpoint.request_timeout_seconds = 900;
+    assert_true(check(&parts));
+    static const int32_t wrong[] = {-1, 1, 14, 901};
+    for (size_t i = 0; i < CWS_ARRAY_LEN(wrong); i++) {
+        parts.endpoint.request_timeout_seconds = wrong[i];
+        assert_wrong(&parts, "spec.services[0].endpoint.request_timeout_seconds");
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CWSD_TEST(plain_is_accepted),
-        CWSD_TEST(ports_and_names),
-        CWSD_TEST(exposure),
-        CWSD_TEST(endpoints),
+        CWSD_TEST(plain_is_accepted), CWSD_TEST(ports_and_names), CWSD_TEST(exposure),
+        CWSD_TEST(endpoints),         CWSD_TEST(https),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
