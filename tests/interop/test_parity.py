@@ -44,7 +44,7 @@ class Surface:
     def above(self, path: str) -> list[str]:
         """The same member of the base classes, nearest first."""
         name, dot, member = path.partition(".")
-        if not dot:
+        if not dot or path.startswith("= "):
             return []
         found = [f"{base}.{member}" for base in self.bases(name)]
         return found + [further for one in found for further in self.above(one)]
@@ -58,6 +58,8 @@ class Surface:
 
 def owners(path: str) -> list[str]:
     """What a fact is about: the callable of a parameter, the class of a member."""
+    if path.startswith("= "):  # a value: what is told of it follows from what it looks like
+        return [path.removesuffix(":compared")] if path.endswith(":compared") else []
     plain = path.partition(":")[0]
     member = plain.partition("(")[0]
     parts = member.split(".")
@@ -135,6 +137,9 @@ def test_the_walk_sees_what_it_should(comparison: Comparison) -> None:
     assert facts["SandboxFailedError:bases"] == "SandboxError"
     assert facts["SandboxFailedError.status_reason:raised"] == "None"
     assert "RUNNING='running'" in facts["SandboxStatus:members"]
+    assert facts['= Secret(store="s", name="n")'].startswith("Secret(store='s'")
+    assert facts['= Secret(store="s", name="n"):compared'] == "equal=True same hash=True"
+    assert facts['= Secret(store="", name="n")'] == "raises ValueError"
     assert len(facts) > 2000
 
 

@@ -190,6 +190,97 @@ def described(path: str, cls: type) -> Facts:
     yield from members(path, cls)
 
 
+# ---- values ----
+
+SAMPLES = """
+AuthHeaders({"x": "1"}, "mine")
+AuthStrategy.WANDB
+CidrBlock(cidr="10.0.0.0/8", except_cidrs=["10.1.0.0/16"])
+Container(image="i")
+Container(image="i", name="n", command="c", args=["a"], environment_variables={"A": "b"}, primary=True)
+ContainerStatus(name="n", state=SandboxStatus.FAILED, exit_code=3, restart_count=1)
+DataPlaneMode.AUTO
+EgressRule(any=True)
+EgressRule(cidr="10.0.0.0/8", ports=[80])
+EgressRule(dns_name="*.example.com")
+EgressRule(selector={"pod_labels": {"a": "b"}})
+EgressRule(tenant="same_org")
+Endpoint(kind="https", auth="open")
+Endpoint(kind=EndpointKind.TLS_PASSTHROUGH)
+EndpointShareToken("secret")
+FieldViolation("f", "d")
+FileSystemSnapshotOptions(mount_path="/data")
+HttpsEndpointStatus(port=1, name="n", kind=EndpointKind.HTTPS, auth=EndpointAuth.OPEN, url="u", \
+request_timeout_seconds=5)
+ImagePullCredentials(store="s", name="n", registry="r")
+IngressRule(any=True)
+NetworkOptions()
+NetworkOptions(deny_egress=True, egress=[], ingress=[IngressRule(any=True)])
+ObjectStorageAccess(buckets=["b"])
+PortRange(port=80, end_port=90, protocol="tcp")
+ProcessResult("o", "e", 3)
+ProcessResult("o", "e", 3, b"o", b"e", ["c"])
+RegisteredVolumeOptions(name="n", volume_id="v", mount_path="/m")
+ResourceOptions(requests={"cpu": "1"})
+RunnerResources(available_cpu_millicores=1, available_memory_bytes=2, available_gpu_count=3, running_sandboxes=4)
+SandboxDefaults()
+SandboxDefaults(tags=("a",), resources={"cpu": "1", "memory": "1Gi"}, auth=AuthStrategy.WANDB)
+SandboxStatus.from_proto(2)
+ScratchVolumeOptions(name="n", mount_path="/m", size="1Gi")
+Secret(store="s", name="n")
+Secret(store="s", name="n", field="f", env_var="E")
+SecurityContext(run_as_user=0, capabilities_drop=["ALL"])
+SelectorBlock(pod_labels={"a": "b"})
+Service(port=80)
+Service(port=80, name="n", protocol="udp", visibility="public", endpoint=Endpoint(kind="https", auth="open"))
+TerminalResult(1, ["c"])
+TlsPassthroughEndpointStatus(port=1, name="n", kind=EndpointKind.TLS_PASSTHROUGH, address="a:1")
+VolumeMount(volume="v", mount_path="/m", sub_path="s", read_only=True)
+WandbAuth(entity="e")
+format_bytes(123456789)
+format_cpu(1250)
+AuthHeaders()
+CidrBlock(cidr="")
+Container(image="")
+EgressRule()
+EgressRule(any=True, cidr="10.0.0.0/8")
+Endpoint(kind="http")
+EndpointShareToken("")
+ImagePullCredentials(store="", name="n", registry="r")
+NetworkOptions(egress="x")
+ObjectStorageAccess(buckets=[])
+PortRange(port=0)
+PortRange(port=90, end_port=80)
+Secret(store="", name="n")
+Secret(store="s", name="")
+SecurityContext(run_as_user=-1)
+Service(port=0)
+Service(port=70000)
+ScratchVolumeOptions(name="n", mount_path="m")
+VolumeMount(volume="v", mount_path="/m", sub_path="../x")
+WandbAuth(entity=" ")
+WandbAuth(project="")
+"""
+
+
+def samples() -> Facts:
+    """What values look like, whether they compare and hash, and which arguments are refused."""
+    package = importlib.import_module(PACKAGE)
+    names = {name: getattr(package, name) for name in package.__all__}
+    for expression in SAMPLES.replace("\\\n", "").strip().splitlines():
+        try:
+            value, again = eval(expression, names), eval(expression, names)
+        except Exception as error:
+            yield f"= {expression}", f"raises {type(error).__name__}"
+            continue
+        yield f"= {expression}", repr(value)
+        try:
+            hashed = str(hash(value) == hash(again))
+        except TypeError:
+            hashed = "none"
+        yield f"= {expression}:compared", f"equal={value == again} same hash={hashed}"
+
+
 # ---- the whole ----
 
 
@@ -230,4 +321,4 @@ def everything() -> Facts:
 
 
 if __name__ == "__main__":
-    print(json.dumps(dict(everything())))
+    print(json.dumps({**dict(everything()), **dict(samples())}))
