@@ -355,8 +355,8 @@ class Session:
         for stop in stops:
             try:
                 await stop
-            except Exception as failure:
-                failures.append(failure)
+            except Exception as error:
+                failures.append(error)
         await Call(self._flush).result(None)
         if failures:
             log = getLogger("cwsandbox")
