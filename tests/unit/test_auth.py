@@ -62,7 +62,8 @@ def test_provider() -> None:
 
 @pytest.mark.parametrize("found", [None, {"x": "1"}])
 def test_provider_without_credentials(found: Any) -> None:
-    with pytest.raises(CWSandboxAuthenticationError, match="returned no credentials"):
+    said = f"auth provider Provider returned no credentials: {type(found).__name__}, not"
+    with pytest.raises(CWSandboxAuthenticationError, match=said):
         _auth.metadata(Provider(found), URL)
 
 
@@ -83,7 +84,8 @@ def test_process_wide_mode(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_mode_without_credentials() -> None:
     nothing: Any = lambda: None  # noqa: E731
     set_auth_mode("broken", nothing)
-    with pytest.raises(CWSandboxAuthenticationError, match="'broken' returned no credentials"):
+    said = "auth mode 'broken' returned no credentials: NoneType, not AuthHeaders"
+    with pytest.raises(CWSandboxAuthenticationError, match=said):
         _auth.metadata(None, URL)
     with pytest.raises(TypeError, match="callable"):
         set_auth_mode("x", nothing())

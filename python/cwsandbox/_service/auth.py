@@ -66,21 +66,21 @@ def _resolve(auth: AuthConfig, base_url: str) -> Mapping[str, str]:
     if isinstance(auth, AuthStrategy):
         return headers_of(auth).headers
     if not isinstance(auth, type) and isinstance(auth, AuthProvider):
-        found = auth.resolve_auth(base_url=base_url)
-        if not isinstance(found, AuthHeaders):
-            raise CWSandboxAuthenticationError(
-                f"auth provider {type(auth).__name__} returned no credentials: {type(found).__name__}, not AuthHeaders"
-            )
-        return found.headers
+        return _headers(auth.resolve_auth(base_url=base_url), describe(auth))
     raise TypeError(
         f"auth must be an AuthStrategy, AuthHeaders or an object with resolve_auth, got {type(auth).__name__}"
     )
 
 
 def _from_mode(name: str, get_auth: Callable[[], AuthHeaders]) -> Mapping[str, str]:
-    found = get_auth()
+    return _headers(get_auth(), f"auth mode {name!r}")
+
+
+def _headers(found: object, source: str) -> Mapping[str, str]:
     if not isinstance(found, AuthHeaders):
-        raise CWSandboxAuthenticationError(f"auth mode {name!r} returned no credentials")
+        raise CWSandboxAuthenticationError(
+            f"{source} returned no credentials: {type(found).__name__}, not AuthHeaders"
+        )
     return found.headers
 
 
