@@ -197,6 +197,8 @@ class SandboxCore:
     @property
     def is_open(self) -> bool: ...
     @property
+    def is_served(self) -> bool: ...
+    @property
     def sandbox_id(self) -> str | None:
         """The id it was opened with; None before."""
     @property

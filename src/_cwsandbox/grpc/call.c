@@ -61,6 +61,8 @@ static void detach(struct cws_call *call, uint32_t reset_code)
     while ((node = cws_list_pop_front(&call->unsent)) != NULL)
         cws_block_settle(cws_list_entry(node, struct cws_block, node), CWS_CLOSED);
     call->channel->call_count--;
+    cws_channel_unref(call->otherwise);
+    call->otherwise = NULL;
 }
 
 /* Ends the call with call->status. The caller is between call->busy++ and leave. */
@@ -103,8 +105,38 @@ void cws_call_suspect(struct cws_call *call)
         cws_liveness_suspect(call->connection);
 }
 
+/* The first message is to be sent once more. */
+static void requeue_first(struct cws_call *call)
+{
+    if (!call->first)
+        return;
+    call->first->off = 0;
+    cws_list_push_back(call->unsent.next, &call->first->node); /* before the first */
+    call->first = NULL;
+}
+
+/* To the other channel, before anything of it was sent. */
+static void go_otherwise(struct cws_call *call)
+{
+    struct cws_channel *other = call->otherwise;
+    call->otherwise = NULL;
+    call->path = call->otherwise_path;
+    if (call->is_long)
+        call->channel->long_calls--;
+    call->is_long = false;
+    call->channel->call_count--;
+    other->call_count++;
+    call->channel = other;
+    cws_pool_enqueue(other, call, false);
+    cws_channel_unref(other); /* the call is counted there now */
+}
+
 void cws_call_fail_unavailable(struct cws_call *call, const struct cws_error *err)
 {
+    if (call->otherwise && call->attempts == 0) {
+        go_otherwise(call);
+        return;
+    }
     call->busy++;
     conclude_local(call, CWS_GRPC_UNAVAILABLE, err->text);
     leave(call);
@@ -178,10 +210,33 @@ static void on_field(void *ctx, const char *name, size_t name_len, const char *v
     }
 }
 
+static bool is_refused(const struct cws_call *call)
+{
+    return call->otherwise && call->is_refusal && !call->committed && !call->sent_more &&
+           !call->ended && call->seen_status && call->is_refusal(&call->status);
+}
+
+/* The peer has done nothing, and said so; the other channel gets the call as it was. */
+static void take_elsewhere(struct cws_call *call)
+{
+    struct cws_h2_stream *stream = call->stream;
+    call->channel->refuses = true;
+    call->stream = NULL;
+    call->seen_status = false;
+    cws_grpc_status_done(&call->status);
+    cws_h2_stream_reset(stream, CWS_H2_CANCEL); /* gives the first message back */
+    requeue_first(call);
+    go_otherwise(call);
+}
+
 /* Only the block that ends the stream can say how the call has ended. */
 static void on_block(void *ctx, bool is_last)
 {
     struct cws_call *call = ctx;
+    if (is_last && is_refused(call)) {
+        take_elsewhere(call);
+        return;
+    }
     if (is_last)
         call->has_status = call->seen_status;
     else
@@ -326,11 +381,7 @@ static bool may_retry(const struct cws_call *call, const struct cws_h2_end *end)
 
 static bool send_again(struct cws_call *call)
 {
-    if (call->first) {
-        call->first->off = 0;
-        cws_list_push_back(call->unsent.next, &call->first->node); /* before the first */
-        call->first = NULL;
-    }
+    requeue_first(call);
     if (call->attempts < 2) {
         cws_pool_enqueue(call->channel, call, true);
         return true;
@@ -435,8 +486,20 @@ static void watch_if_long(struct cws_call *call, uint64_t left_ns)
     cws_liveness_watch(call->channel);
 }
 
+/* A call that asks for nothing: there is a connection. */
+static bool conclude_connected(struct cws_call *call)
+{
+    call->busy++;
+    cws_grpc_status_done(&call->status);
+    conclude(call, CWS_H2_NO_ERROR);
+    leave(call);
+    return true;
+}
+
 bool cws_call_open(struct cws_call *call, struct cws_pool_connection *connection)
 {
+    if (!call->path)
+        return conclude_connected(call);
     struct cws_h2_conn *conn = connection->conn;
     struct cws_h2_field fields[OWN_FIELDS + CWS_METADATA_MAX_FIELDS];
     char timeout[16];
@@ -470,6 +533,8 @@ struct cws_call *cws_call_start(struct cws_channel *channel, const struct cws_ca
         return NULL;
     call->channel = channel;
     call->path = options->path;
+    call->otherwise_path = options->otherwise_path;
+    call->is_refusal = options->is_refusal;
     call->deadline_ns = options->deadline_ns;
     call->holds_back = options->holds_back;
     call->events = events;
@@ -483,6 +548,10 @@ struct cws_call *cws_call_start(struct cws_channel *channel, const struct cws_ca
     if (cws_timer_set(channel->loop, &call->deadline, call->deadline_ns) != CWS_OK) {
         cws_free(call);
         return NULL;
+    }
+    if (options->otherwise) {
+        cws_channel_ref(options->otherwise);
+        call->otherwise = options->otherwise;
     }
     channel->call_count++;
     cws_pool_enqueue(channel, call, false);

@@ -34,7 +34,15 @@ struct cws_call_events {
 };
 
 struct cws_call_options {
-    const char *path;     /* static memory */
+    const char *path; /* static memory; NULL: nothing is asked for. Such a call ends with OK when a
+                         connection has room for it, and so tells that there is one */
+    /* Where the call goes if its channel gets no connection for it, so that nothing of it has been
+     * sent: another channel, which must have the same loop, and its path there. NULL: nowhere. */
+    struct cws_channel *otherwise;
+    const char *otherwise_path;
+    /* It goes there, too, if the peer refuses it with a status, before anything else, that this
+     * says yes to: one that proves that nothing was done. NULL: none does. */
+    bool (*is_refusal)(const struct cws_grpc_status *status);
     uint64_t deadline_ns; /* absolute; CWS_NO_DEADLINE: none. Enforced by a timer here, and sent as
                              grpc-timeout */
     bool holds_back;      /* the peer's window depends on cws_call_set_held, and does not grow */

@@ -42,6 +42,7 @@ struct cws_channel {
     struct cws_deferred pump;
     bool pump_wanted;
     unsigned extensions;
+    bool refuses; /* a call was refused here and went elsewhere */
 };
 
 struct cws_pool_connection {
@@ -67,8 +68,11 @@ struct cws_call {
     struct cws_channel *channel;
     struct cws_h2_stream *stream;           /* NULL: queued or ended */
     struct cws_pool_connection *connection; /* of `stream` */
-    uint64_t arrivals_before; /* the connection's arrivals when the stream was opened */
-    const char *path;
+    uint64_t arrivals_before;      /* the connection's arrivals when the stream was opened */
+    const char *path;              /* NULL: it only waits for a connection */
+    struct cws_channel *otherwise; /* a reference; NULL: none, or the call has gone there */
+    const char *otherwise_path;
+    bool (*is_refusal)(const struct cws_grpc_status *status);
     uint64_t deadline_ns;
     struct cws_timer deadline;
     struct cws_timer retry;

@@ -207,6 +207,16 @@ static PyObject *channel_unary(PyObject *object, PyObject *const *args, Py_ssize
     return py_unary_start(self->state, self->channel, given[0], given[1], timeout_s);
 }
 
+static PyObject *channel_connect(PyObject *object, PyObject *timeout)
+{
+    struct py_channel *self = (struct py_channel *)object;
+    double timeout_s;
+    if (py_arg_seconds(timeout, "timeout", false, &timeout_s) < 0 ||
+        py_state_check_fork(self->generation, "channel") < 0)
+        return NULL;
+    return py_unary_connect(self->state, self->channel, timeout_s);
+}
+
 static PyObject *channel_target(PyObject *self, void *Py_UNUSED(closure))
 {
     return Py_NewRef(((struct py_channel *)self)->target);
@@ -217,6 +227,10 @@ static PyMethodDef channel_methods[] = {
      PyDoc_STR(
          "unary($self, method, request, timeout=None)\n--\n\n"
          "Call \"Service/Method\" with the request as a dict of its fields; the reply as a dict.")},
+    {"connect", channel_connect, METH_O,
+     PyDoc_STR("connect($self, timeout, /)\n--\n\n"
+               "Have a connection made, if there is none. Ends when there is one; nothing is asked "
+               "for.")},
     {NULL},
 };
 

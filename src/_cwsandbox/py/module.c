@@ -13,6 +13,7 @@
 #include "py/process.h"
 #include "py/promise.h"
 #include "py/reader.h"
+#include "py/request.h"
 #include "py/sandbox.h"
 #include "py/stats.h"
 #include "py/terminal.h"
@@ -77,6 +78,7 @@ static PyMethodDef module_methods[] = {
          "small_file(place, name, /)\n--\n\n"
          "A small file as a member of a tar archive, and its size; None if it is no such file "
          "or cannot be read.")},
+    {"_certificate_request", py_certificate_request, METH_NOARGS, NULL},
     {"_message_pack", py_message_pack_method, METH_VARARGS, NULL},
     {"_message_unpack", py_message_unpack_method, METH_VARARGS, NULL},
     {NULL},

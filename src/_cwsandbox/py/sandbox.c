@@ -22,6 +22,8 @@ struct py_sandbox {
     Py_ssize_t write_max; /* Python's: content up to this size is sent in one message */
     PyObject *id;         /* open()'s; NULL before */
     bool is_open;
+    uint64_t serve_ns; /* from then on policy code wants to hear of operations */
+    uint64_t hold_ns;  /* from then on operations wait until it has opened the sandbox again */
 };
 
 /* Borrowed, made if need be. NULL with an exception set. */
@@ -54,6 +56,7 @@ static PyObject *sandbox_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     if (!self)
         return NULL;
     self->state = py_state_ref(state);
+    self->serve_ns = self->hold_ns = CWS_NO_DEADLINE;
     self->failures = PyList_New(0);
     if (!self->failures)
         Py_CLEAR(self);
@@ -161,6 +164,69 @@ static PyObject *sandbox_close(PyObject *object, PyObject *failure)
     if (cws_sandbox_close(core) != CWS_OK)
         return PyErr_NoMemory();
     Py_RETURN_NONE;
+}
+
+/* For an operation that begins: as core_of, and makes it wait if the only way has expired. */
+static struct cws_sandbox *core_for_operation(struct py_sandbox *self)
+{
+    struct cws_sandbox *core = core_of(self);
+    if (!core || !self->is_open || self->hold_ns == CWS_NO_DEADLINE ||
+        cws_clock_now_ns() < self->hold_ns)
+        return core;
+    if (cws_sandbox_hold(core) != CWS_OK)
+        return (struct cws_sandbox *)PyErr_NoMemory();
+    self->is_open = false;
+    return core;
+}
+
+static uint64_t time_in(double seconds)
+{
+    return seconds < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(seconds);
+}
+
+static PyObject *sandbox_set_direct(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
+                                    PyObject *kwnames)
+{
+    static const char *const names[] = {"channel", "permissions", "seconds", "strict"};
+    static const struct py_params params = {"set_direct", names, 4, 4, 4};
+    struct py_sandbox *self = (struct py_sandbox *)object;
+    PyObject *given[4];
+    double seconds;
+    struct cws_direct direct = {0};
+    struct cws_sandbox *core = core_of(self);
+    if (!core || py_args_parse(&params, args, nargs, kwnames, given) < 0 ||
+        py_arg_seconds(given[2], "seconds", false, &seconds) < 0)
+        return NULL;
+    unsigned long permissions = PyLong_AsUnsignedLong(given[1]);
+    int strict = PyErr_Occurred() ? -1 : PyObject_IsTrue(given[3]);
+    if (strict < 0)
+        return NULL;
+    if (given[0] != Py_None && !(direct.channel = py_channel_of(self->state, given[0])))
+        return NULL;
+    direct.permissions = (unsigned)permissions;
+    direct.until_ns = time_in(seconds);
+    direct.strict = strict;
+    if (cws_sandbox_set_direct(core, &direct) != CWS_OK)
+        return PyErr_NoMemory();
+    self->hold_ns = strict ? direct.until_ns : CWS_NO_DEADLINE;
+    Py_RETURN_NONE;
+}
+
+static PyObject *sandbox_serve_in(PyObject *object, PyObject *seconds)
+{
+    double value;
+    if (py_arg_seconds(seconds, "seconds", false, &value) < 0)
+        return NULL;
+    ((struct py_sandbox *)object)->serve_ns = time_in(value);
+    Py_RETURN_NONE;
+}
+
+static PyObject *sandbox_is_served(PyObject *object, void *Py_UNUSED(closure))
+{
+    struct py_sandbox *self = (struct py_sandbox *)object;
+    bool is_served = self->is_open && !atomic_load(&self->core->direct_missed) &&
+                     (self->serve_ns == CWS_NO_DEADLINE || cws_clock_now_ns() < self->serve_ns);
+    return PyBool_FromLong(is_served || self->closed_by);
 }
 
 static PyObject *sandbox_is_open(PyObject *object, void *Py_UNUSED(closure))
@@ -342,7 +408,7 @@ static PyObject *sandbox_exec(PyObject *object, PyObject *const *args, Py_ssize_
     struct py_sandbox *self = (struct py_sandbox *)object;
     PyObject *given[10];
     struct cws_exec_options options = {0};
-    struct cws_sandbox *core = core_of(self);
+    struct cws_sandbox *core = core_for_operation(self);
     if (!core || py_args_parse(&params, args, nargs, kwnames, given) < 0 ||
         exec_options(given + 1, &options) < 0 || fill_kept(given[7], given[8], &options) < 0)
         return NULL;
@@ -363,7 +429,7 @@ static PyObject *sandbox_shell(PyObject *object, PyObject *const *args, Py_ssize
     struct py_sandbox *self = (struct py_sandbox *)object;
     PyObject *given[7];
     struct cws_exec_options options = {.tty = true, .kept = CWS_OUTPUT_UNREAD};
-    struct cws_sandbox *core = core_of(self);
+    struct cws_sandbox *core = core_for_operation(self);
     if (!core || py_kind_check(self->state, PY_KIND_TERMINAL) < 0 ||
         py_args_parse(&params, args, nargs, kwnames, given) < 0 ||
         py_terminal_size(given[1], given[2], &options.size) < 0 ||
@@ -380,7 +446,7 @@ static PyObject *start_file(PyObject *object, py_file_start_fn *begin, PyObject 
 {
     struct py_sandbox *self = (struct py_sandbox *)object;
     const struct py_home home = {object, self->failures, closed_by, NULL};
-    struct cws_sandbox *core = core_of(self);
+    struct cws_sandbox *core = core_for_operation(self);
     if (!core || py_kind_check(self->state, PY_KIND_FILE) < 0)
         return NULL;
     return begin(self->state, core, &home, args, nargs, kwnames);
@@ -406,7 +472,7 @@ static PyObject *sandbox_stream_logs(PyObject *object, PyObject *const *args, Py
     struct py_sandbox *self = (struct py_sandbox *)object;
     struct cws_log_options options;
     struct cws_log *log;
-    struct cws_sandbox *core = core_of(self);
+    struct cws_sandbox *core = core_for_operation(self);
     if (!core || py_kind_check(self->state, PY_KIND_LOG) < 0 ||
         py_log_options(args, nargs, kwnames, &options) < 0)
         return NULL;
@@ -428,6 +494,14 @@ static PyMethodDef sandbox_methods[] = {
      PyDoc_STR(
          "close($self, failure)\n--\n\n"
          "Stopped: operations that wait or run end with `failure`; later ones fail at once.")},
+    {"set_direct", (PyCFunction)(void (*)(void))sandbox_set_direct, METH_FASTCALL | METH_KEYWORDS,
+     PyDoc_STR("set_direct($self, channel, permissions, seconds, strict)\n--\n\n"
+               "From now on operations go over this channel to the sandbox's own endpoint, for so "
+               "long and if the bits\nof `permissions` allow it; None: they do not. With `strict` "
+               "they go no other way, and after the time they wait.")},
+    {"serve_in", sandbox_serve_in, METH_O,
+     PyDoc_STR("serve_in($self, seconds, /)\n--\n\n"
+               "After so many seconds is_served is false; None: never for that reason.")},
     {"exec", (PyCFunction)(void (*)(void))sandbox_exec, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR(
          "exec($self, command, stdin=False, check=False, timeout=None, container='', cwd=None, "
@@ -453,6 +527,8 @@ static PyMethodDef sandbox_methods[] = {
 };
 
 static PyGetSetDef sandbox_getset[] = {
+    {"is_served", sandbox_is_served, NULL,
+     PyDoc_STR("Policy code has nothing to do for operations that begin."), NULL},
     {"is_open", sandbox_is_open, NULL, PyDoc_STR("open() was called, and not close()."), NULL},
     {"sandbox_id", sandbox_id, NULL, PyDoc_STR("The id it was opened with; None before."), NULL},
     {"is_closed", sandbox_is_closed, NULL, PyDoc_STR("close() was called."), NULL},

@@ -19,7 +19,8 @@ static int unary_take(struct py_operation *op)
         op->error = py_rpc_error_new(op->state, "status", &unary->status, NULL, NULL);
         return op->error ? 0 : -1;
     }
-    op->value = py_message_unpack(reply, unary->reply, unary->reply_len);
+    op->value = unary->only_connects ? Py_NewRef(Py_None)
+                                     : py_message_unpack(reply, unary->reply, unary->reply_len);
     return op->value ? 0 : -1;
 }
 
@@ -81,4 +82,12 @@ PyObject *py_unary_start(struct py_state *state, struct cws_channel *channel, Py
     if (op)
         op->detail = desc->output;
     return (PyObject *)op;
+}
+
+PyObject *py_unary_connect(struct py_state *state, struct cws_channel *channel, double timeout_s)
+{
+    struct cws_unary *unary;
+    if (cws_unary_start(channel, "", NULL, timeout_s, &unary) != CWS_OK)
+        return PyErr_NoMemory();
+    return (PyObject *)py_operation_new(state, &unary_source, unary);
 }

@@ -9,3 +9,5 @@ struct cws_channel;
  * NULL with an exception set. */
 PyObject *py_unary_start(struct py_state *state, struct cws_channel *channel, PyObject *method,
                          PyObject *request, double timeout_s);
+/* Channel.connect, likewise: its value is None. */
+PyObject *py_unary_connect(struct py_state *state, struct cws_channel *channel, double timeout_s);

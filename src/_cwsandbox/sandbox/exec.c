@@ -280,20 +280,23 @@ static void send_tenant(struct cws_tenant *tenant)
     if (exec->is_helper)
         cws_timer_cancel(sandbox->loop, &exec->loop_only.timer);
     struct cws_call_options options = {
-        .path = CWS_EXEC_PATH,
         .deadline_ns = exec->is_helper ? exec->loop_only.deadline_ns : deadline_ns(exec),
         .holds_back = exec->out.kept == CWS_OUTPUT_UNREAD,
     };
+    struct cws_channel *channel = cws_sandbox_route(sandbox, CWS_DATA_STREAM_EXEC, &options);
+    if (!channel) {
+        fail_locally(exec, CWS_GRPC_UNAVAILABLE, CWS_ROUTE_NOT_PERMITTED);
+        return;
+    }
     const struct cws_exec_wire_target target = {
         .sandbox_id = sandbox->loop_only.id,
         .cwd = exec->loop_only.cwd,
-        .extensions = cws_channel_extensions(sandbox->loop_only.channel),
+        .extensions = cws_channel_extensions(channel),
     };
     struct cws_block *block =
         cws_exec_wire_init_block(exec->loop_only.init, exec->loop_only.init_len, &target);
     if (block)
-        exec->loop_only.call =
-            cws_call_start(sandbox->loop_only.channel, &options, &call_events, exec);
+        exec->loop_only.call = cws_call_start(channel, &options, &call_events, exec);
     if (!block || !exec->loop_only.call) {
         if (block)
             cws_block_settle(block, CWS_CLOSED);

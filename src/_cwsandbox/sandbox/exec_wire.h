@@ -3,8 +3,6 @@
 
 #include "base/block.h"
 
-#define CWS_EXEC_PATH "/coreweave.sandbox.v1.SandboxService/StreamExec"
-
 /* The most bytes of standard input in one message. */
 #define CWS_EXEC_STDIN_MAX 65536
 

@@ -188,10 +188,15 @@ static void send_tenant(struct cws_tenant *tenant)
     struct cws_file *file = cws_container_of(tenant, struct cws_file, loop_only.tenant);
     struct cws_sandbox *sandbox = file->sandbox;
     struct cws_call_options options = {
-        .path = file->is_write ? CWS_FILE_WRITE_PATH : CWS_FILE_READ_PATH,
         .deadline_ns = file->deadline_ns,
     };
     cws_timer_cancel(sandbox->loop, &file->loop_only.timer);
+    struct cws_channel *channel = cws_sandbox_route(
+        sandbox, file->is_write ? CWS_DATA_WRITE_FILE : CWS_DATA_READ_FILE, &options);
+    if (!channel) {
+        fail_locally(file, CWS_GRPC_UNAVAILABLE, CWS_ROUTE_NOT_PERMITTED);
+        return;
+    }
     struct cws_block *block = cws_file_wire_request_block(&(struct cws_file_wire_request){
         .sandbox_id = sandbox->loop_only.id,
         .path = file->path,
@@ -203,8 +208,7 @@ static void send_tenant(struct cws_tenant *tenant)
         .borrowed_len = file->loop_only.borrowed_len,
     });
     if (block)
-        file->loop_only.call =
-            cws_call_start(sandbox->loop_only.channel, &options, &call_events, file);
+        file->loop_only.call = cws_call_start(channel, &options, &call_events, file);
     if (!block || !file->loop_only.call) {
         if (block)
             cws_block_settle(block, CWS_CLOSED);

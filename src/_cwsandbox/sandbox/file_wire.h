@@ -3,9 +3,6 @@
 
 #include "base/block.h"
 
-#define CWS_FILE_READ_PATH  "/coreweave.sandbox.v1.SandboxService/ReadFile"
-#define CWS_FILE_WRITE_PATH "/coreweave.sandbox.v1.SandboxService/WriteFile"
-
 struct cws_file_wire_request {
     const char *sandbox_id; /* UTF-8, as are the next two */
     const char *path;

@@ -227,8 +227,7 @@ void cws_log_ask(struct cws_log *log)
 {
     struct cws_sandbox *sandbox = log->sandbox;
     bool has_limit = !log->follow && log->timeout_s >= 0;
-    const struct cws_call_options options = {
-        .path = CWS_LOG_PATH,
+    struct cws_call_options options = {
         .deadline_ns = has_limit ? cws_clock_deadline_ns(log->timeout_s) : CWS_NO_DEADLINE,
         .holds_back = true,
     };
@@ -241,10 +240,15 @@ void cws_log_ask(struct cws_log *log)
         .offset = log->loop_only.offset,
     };
     log->loop_only.state = CWS_LOG_ASKING;
+    struct cws_channel *channel = cws_sandbox_route(sandbox, CWS_DATA_STREAM_LOGS, &options);
+    if (!channel) {
+        cws_log_fail(log, CWS_GRPC_UNAVAILABLE, CWS_ROUTE_NOT_PERMITTED);
+        return;
+    }
     struct cws_block *block = cws_log_wire_request(&request);
     struct cws_call *call = NULL;
     if (block && limit_opening(log))
-        call = cws_call_start(sandbox->loop_only.channel, &options, &call_events, log);
+        call = cws_call_start(channel, &options, &call_events, log);
     if (!call) {
         if (block)
             cws_block_settle(block, CWS_CLOSED);

@@ -180,12 +180,20 @@ static ProtobufCMessage *unpack_any(const Google__Protobuf__Any *any,
     return message;
 }
 
+static bool is_elsewhere(const Google__Rpc__ErrorInfo *info)
+{
+    return strcmp(info->domain, "cwsandbox.com") == 0 &&
+           strcmp(info->reason, "CWSANDBOX_RUNNER_SHARD_RETIRING") == 0;
+}
+
 static void read_detail(const Google__Protobuf__Any *any, struct cws_log_advice *advice)
 {
     ProtobufCMessage *error = unpack_any(any, &google__rpc__error_info__descriptor);
     ProtobufCMessage *retry = unpack_any(any, &google__rpc__retry_info__descriptor);
     if (error)
         advice->is_final |= is_final((const void *)error);
+    if (error)
+        advice->is_elsewhere |= is_elsewhere((const void *)error);
     if (retry)
         advice->delay_ns = delay_of((const void *)retry);
     cws_proto_free(error);

@@ -4,8 +4,6 @@
 #include "base/block.h"
 #include "grpc/status.h"
 
-#define CWS_LOG_PATH "/coreweave.sandbox.v1.SandboxService/StreamLogs"
-
 /* A moment, as in struct timespec. */
 struct cws_log_time {
     int64_t s;
@@ -54,6 +52,7 @@ void cws_log_entry_done(struct cws_log_entry *entry);
 /* What the details of a failed call say about trying again. */
 struct cws_log_advice {
     bool is_final;     /* it will fail again: the sandbox itself is the reason */
+    bool is_elsewhere; /* nothing was done: this endpoint does not serve the sandbox any more */
     uint64_t delay_ns; /* the service asks to wait so long; 0: it does not */
 };
 

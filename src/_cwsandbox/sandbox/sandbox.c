@@ -26,6 +26,7 @@ void cws_sandbox_unref(struct cws_sandbox *sandbox)
         return;
     /* Every tenant holds a reference, so there is none left. */
     cws_channel_unref(sandbox->loop_only.channel);
+    cws_channel_unref(sandbox->loop_only.direct.channel);
     cws_free(sandbox->loop_only.id);
     cws_free(sandbox);
 }
@@ -65,6 +66,17 @@ void cws_sandbox_admit(struct cws_sandbox *sandbox, struct cws_tenant *tenant)
     }
 }
 
+struct cws_channel *cws_sandbox_route(struct cws_sandbox *sandbox, enum cws_data_method method,
+                                      struct cws_call_options *options)
+{
+    bool missed;
+    struct cws_channel *channel =
+        cws_route(&sandbox->loop_only.direct, sandbox->loop_only.channel, method, options, &missed);
+    if (missed)
+        atomic_store(&sandbox->direct_missed, true);
+    return channel;
+}
+
 /* ---- changes of state ----------------------------------------------------------------------- */
 
 /* A change of state on its way to the loop thread. */
@@ -74,6 +86,7 @@ struct change {
     void (*apply)(struct change *change);
     struct cws_channel *channel;
     char *id;
+    struct cws_direct direct;
 };
 
 static void run_change(struct cws_task *task)
@@ -81,28 +94,33 @@ static void run_change(struct cws_task *task)
     struct change *change = cws_container_of(task, struct change, task);
     change->apply(change);
     cws_channel_unref(change->channel);
+    cws_channel_unref(change->direct.channel);
     cws_free(change->id);
     cws_sandbox_unref(change->sandbox);
     cws_free(change);
 }
 
+/* `with`: what the change brings; its parts are copied or counted. */
 static enum cws_status post_change(struct cws_sandbox *sandbox, void (*apply)(struct change *),
-                                   struct cws_channel *channel, const char *id)
+                                   const struct change *with)
 {
     struct change *change = cws_calloc(1, sizeof(*change));
     if (!change)
         return CWS_NO_MEMORY;
-    if (id && !(change->id = cws_strdup(id))) {
+    if (with->id && !(change->id = cws_strdup(with->id))) {
         cws_free(change);
         return CWS_NO_MEMORY;
     }
-    if (channel)
-        cws_channel_ref(channel);
+    change->channel = with->channel;
+    change->direct = with->direct;
+    if (change->channel)
+        cws_channel_ref(change->channel);
+    if (change->direct.channel)
+        cws_channel_ref(change->direct.channel);
     cws_sandbox_ref(sandbox);
     change->task.run = run_change;
     change->sandbox = sandbox;
     change->apply = apply;
-    change->channel = channel;
     cws_loop_post(sandbox->loop, &change->task);
     return CWS_OK;
 }
@@ -123,6 +141,31 @@ static void apply_open(struct change *change)
         send_one(sandbox, cws_list_entry(sandbox->loop_only.waiting.next, struct cws_tenant, node));
 }
 
+/* What the gateway has said of the service is true of its endpoints, too. */
+static void set_direct(struct cws_sandbox *sandbox, struct cws_direct direct)
+{
+    cws_channel_unref(sandbox->loop_only.direct.channel);
+    sandbox->loop_only.direct = direct;
+    atomic_store(&sandbox->direct_missed, false);
+    if (direct.channel && sandbox->loop_only.channel)
+        cws_channel_set_extensions(direct.channel,
+                                   cws_channel_extensions(sandbox->loop_only.channel));
+}
+
+static void apply_direct(struct change *change)
+{
+    if (change->sandbox->loop_only.state == CWS_SANDBOX_CLOSED)
+        return;
+    set_direct(change->sandbox, change->direct);
+    change->direct = (struct cws_direct){0};
+}
+
+static void apply_hold(struct change *change)
+{
+    if (change->sandbox->loop_only.state == CWS_SANDBOX_OPEN)
+        change->sandbox->loop_only.state = CWS_SANDBOX_WAITING;
+}
+
 static void apply_fail(struct change *change)
 {
     if (change->sandbox->loop_only.state == CWS_SANDBOX_OPEN)
@@ -133,6 +176,7 @@ static void apply_fail(struct change *change)
 static void apply_close(struct change *change)
 {
     change->sandbox->loop_only.state = CWS_SANDBOX_CLOSED;
+    set_direct(change->sandbox, (struct cws_direct){0});
     end_all(&change->sandbox->loop_only.waiting, CWS_EVICTION_CLOSED);
     end_all(&change->sandbox->loop_only.running, CWS_EVICTION_CLOSED);
 }
@@ -140,15 +184,25 @@ static void apply_close(struct change *change)
 enum cws_status cws_sandbox_open(struct cws_sandbox *sandbox, struct cws_channel *channel,
                                  const char *id)
 {
-    return post_change(sandbox, apply_open, channel, id);
+    return post_change(sandbox, apply_open, &(struct change){.channel = channel, .id = (char *)id});
 }
 
 enum cws_status cws_sandbox_fail(struct cws_sandbox *sandbox)
 {
-    return post_change(sandbox, apply_fail, NULL, NULL);
+    return post_change(sandbox, apply_fail, &(struct change){0});
 }
 
 enum cws_status cws_sandbox_close(struct cws_sandbox *sandbox)
 {
-    return post_change(sandbox, apply_close, NULL, NULL);
+    return post_change(sandbox, apply_close, &(struct change){0});
+}
+
+enum cws_status cws_sandbox_set_direct(struct cws_sandbox *sandbox, const struct cws_direct *direct)
+{
+    return post_change(sandbox, apply_direct, &(struct change){.direct = *direct});
+}
+
+enum cws_status cws_sandbox_hold(struct cws_sandbox *sandbox)
+{
+    return post_change(sandbox, apply_hold, &(struct change){0});
 }

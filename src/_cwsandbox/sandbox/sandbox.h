@@ -10,6 +10,7 @@
 
 #include "base/ref.h"
 #include "grpc/channel.h"
+#include "sandbox/route.h"
 #include "sandbox/tenant.h"
 
 enum cws_sandbox_state {
@@ -22,12 +23,14 @@ struct cws_sandbox {
     struct cws_ref ref;
     struct cws_loop *loop;
     atomic_long exec_count, completed_ok, completed_nonzero, failures; /* counted by execs */
+    atomic_bool direct_missed; /* a tenant has missed the direct way since it was set */
     struct {
         enum cws_sandbox_state state;
         struct cws_channel *channel; /* when open; a reference */
         char *id;                    /* when open */
-        struct cws_list waiting;     /* struct cws_tenant: not sent yet */
-        struct cws_list running;     /* sent and not gone */
+        struct cws_direct direct;
+        struct cws_list waiting; /* struct cws_tenant: not sent yet */
+        struct cws_list running; /* sent and not gone */
     } loop_only;
 };
 
@@ -48,6 +51,17 @@ enum cws_status cws_sandbox_fail(struct cws_sandbox *sandbox) CWS_MUST_CHECK;
 /* The sandbox was stopped. Waiting and running tenants end with CWS_EVICTION_CLOSED, later ones at
  * once. */
 enum cws_status cws_sandbox_close(struct cws_sandbox *sandbox) CWS_MUST_CHECK;
+
+/* From now on tenants go the direct way where they can (sandbox/route.h); `direct->channel` is
+ * counted. All zero: they do not. */
+enum cws_status cws_sandbox_set_direct(struct cws_sandbox *sandbox,
+                                       const struct cws_direct *direct) CWS_MUST_CHECK;
+/* Later tenants wait until the sandbox is opened again; nobody is ended. */
+enum cws_status cws_sandbox_hold(struct cws_sandbox *sandbox) CWS_MUST_CHECK;
+
+/* Loop thread, for a tenant that is sent: the channel for its call, as cws_route. */
+struct cws_channel *cws_sandbox_route(struct cws_sandbox *sandbox, enum cws_data_method method,
+                                      struct cws_call_options *options);
 
 /* Loop thread: makes the tenant wait, sends it or ends it, depending on the sandbox's state. The
  * tenant may be gone when this returns. */

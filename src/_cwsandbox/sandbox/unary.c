@@ -64,6 +64,10 @@ static void on_status(void *ctx, struct cws_grpc_status *status)
     struct cws_unary *unary = ctx;
     unary->loop_only.call = NULL;
     cws_grpc_status_move(&unary->status, status);
+    if (unary->only_connects) {
+        conclude(unary);
+        return;
+    }
     if (unary->status.code == CWS_GRPC_OK)
         cws_channel_set_extensions(unary->channel, unary->loop_only.extensions);
     if (unary->status.code == CWS_GRPC_OK && unary->loop_only.replies != 1)
@@ -82,7 +86,7 @@ static void run_start(struct cws_task *task)
 {
     struct cws_unary *unary = cws_container_of(task, struct cws_unary, start_task);
     struct cws_call_options options = {
-        .path = unary->path,
+        .path = unary->only_connects ? NULL : unary->path,
         .deadline_ns =
             unary->timeout_s < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(unary->timeout_s),
     };
@@ -93,6 +97,8 @@ static void run_start(struct cws_task *task)
         conclude(unary);
         return;
     }
+    if (unary->only_connects)
+        return;
     struct cws_block *request = unary->loop_only.request;
     unary->loop_only.request = NULL;
     cws_call_send(unary->loop_only.call, request);
@@ -126,6 +132,7 @@ enum cws_status cws_unary_start(struct cws_channel *channel, const char *path,
     cws_channel_ref(channel);
     unary->channel = channel;
     unary->timeout_s = timeout_s;
+    unary->only_connects = request == NULL;
     unary->loop_only.request = request;
     unary->start_task.run = run_start;
     unary->cancel_task.run = run_cancel;

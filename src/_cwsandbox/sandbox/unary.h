@@ -24,6 +24,7 @@ struct cws_unary {
     /* Fixed at start: */
     struct cws_channel *channel; /* a reference */
     double timeout_s;
+    bool only_connects; /* there is no request, and no reply to wait for */
 
     struct {
         struct cws_block *request; /* until sent */
@@ -34,9 +35,10 @@ struct cws_unary {
     char path[]; /* NUL-terminated; fixed at start */
 };
 
-/* Starts the call. `path` is copied. `request` has CWS_FRAME_PREFIX bytes of room in front, and is
- * taken over on success. `timeout_s` counts from now; negative: none. The caller gets one
- * reference. CWS_NO_MEMORY. Any thread. */
+/* Starts the call. `path` is copied. With `request` NULL nothing is asked for, and the operation
+ * succeeds, without a reply, once the channel has a connection. Otherwise `request` has
+ * CWS_FRAME_PREFIX bytes of room in front, and is taken over on success. `timeout_s` counts from
+ * now; negative: none. The caller gets one reference. CWS_NO_MEMORY. Any thread. */
 enum cws_status cws_unary_start(struct cws_channel *channel, const char *path,
                                 struct cws_block *request, double timeout_s,
                                 struct cws_unary **out_unary) CWS_MUST_CHECK;

@@ -1,0 +1,46 @@
+#include "sandbox/route.h"
+
+#include "base/clock.h"
+#include "sandbox/log_wire.h"
+
+#define GATEWAY "/coreweave.sandbox.v1.SandboxService/"
+#define DIRECT  "/coreweave.sandbox.v1.SandboxDataPlaneService/"
+
+static const struct {
+    const char *gateway, *direct;
+} paths[] = {
+    [CWS_DATA_STREAM_EXEC] = {GATEWAY "StreamExec", DIRECT "StreamExec"},
+    [CWS_DATA_STREAM_LOGS] = {GATEWAY "StreamLogs", DIRECT "StreamLogs"},
+    [CWS_DATA_WRITE_FILE] = {GATEWAY "WriteFile", DIRECT "WriteFile"},
+    [CWS_DATA_READ_FILE] = {GATEWAY "ReadFile", DIRECT "ReadFile"},
+};
+
+static bool is_refusal(const struct cws_grpc_status *status)
+{
+    return status->code == CWS_GRPC_UNAVAILABLE && cws_log_wire_advice(status).is_elsewhere;
+}
+
+struct cws_channel *cws_route(const struct cws_direct *direct, struct cws_channel *gateway,
+                              enum cws_data_method method, struct cws_call_options *options,
+                              bool *out_missed)
+{
+    *out_missed = false;
+    options->path = paths[method].gateway;
+    if (!direct->channel)
+        return direct->strict ? NULL : gateway;
+    bool permitted = direct->permissions >> method & 1;
+    if (!permitted)
+        return direct->strict ? NULL : gateway;
+    if (!direct->strict &&
+        (cws_clock_now_ns() >= direct->until_ns || !cws_channel_is_connected(direct->channel))) {
+        *out_missed = true;
+        return gateway;
+    }
+    if (!direct->strict) {
+        options->otherwise = gateway;
+        options->otherwise_path = options->path;
+        options->is_refusal = is_refusal;
+    }
+    options->path = paths[method].direct;
+    return direct->channel;
+}
