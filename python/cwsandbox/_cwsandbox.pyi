@@ -170,6 +170,8 @@ class Channel:
 
         ``ping_interval``: after this many seconds of silence during a command without a time limit, a PING is sent.
         """
+    def connect(self, timeout: float | None, /) -> OperationRef[None]:
+        """Have a connection made, if there is none. The operation ends when there is one; nothing is asked for."""
     def unary(
         self, method: str, request: Mapping[str, Any], timeout: float | None = None
     ) -> OperationRef[dict[str, Any]]:
@@ -197,7 +199,16 @@ class SandboxCore:
     @property
     def is_open(self) -> bool: ...
     @property
-    def is_served(self) -> bool: ...
+    def is_served(self) -> bool:
+        """Policy code has nothing to do for operations that begin: it is closed, or open and has all that it needs."""
+    def serve_in(self, seconds: float | None, /) -> None:
+        """After so many seconds ``is_served`` is false; None: never for that reason."""
+    def set_direct(
+        self, channel: Channel | None, permissions: int, seconds: float, strict: bool
+    ) -> None:
+        """From now on operations go over ``channel`` to the sandbox's own endpoint, for so many seconds and if the bits
+        of ``permissions`` allow it. None: they do not. With ``strict`` they go no other way: after the seconds those
+        that begin wait until ``open()`` is called again."""
     @property
     def sandbox_id(self) -> str | None:
         """The id it was opened with; None before."""
@@ -442,5 +453,6 @@ class StreamWriter:
     @property
     def closed(self) -> bool: ...
 
+def _certificate_request() -> tuple[bytes, bytes]: ...
 def _message_pack(name: str, message: Mapping[str, Any], /) -> bytes: ...
 def _message_unpack(name: str, data: bytes, /) -> dict[str, Any]: ...

@@ -75,6 +75,9 @@ class Call:
 class GrpcPeer:
     """A grpcio server on a free loopback port or a Unix socket."""
 
+    # Whose methods it has, in the package of the service.
+    service = "SandboxService"
+
     def __init__(
         self,
         address: str = "127.0.0.1:0",
@@ -113,8 +116,8 @@ class GrpcPeer:
     ) -> None:
         self._server = grpc.aio.server(options=self._options)
         handlers = self._handlers()
-        service = self.pb.DESCRIPTOR.services_by_name["SandboxService"].full_name
-        generic = grpc.method_handlers_generic_handler(service, handlers)
+        name = f"{self.pb.DESCRIPTOR.package}.{self.service}"
+        generic = grpc.method_handlers_generic_handler(name, handlers)
         self._server.add_generic_rpc_handlers((generic, *self._other_services()))
         if tls is None:
             port = self._server.add_insecure_port(address)

@@ -64,7 +64,6 @@ def test_field_order_and_values() -> None:
         ({"request_timeout_seconds": 0}, ValueError, "positive"),
         ({"request_timeout_seconds": "5"}, TypeError, "number of seconds"),
         ({"placement_spillover": "overflow"}, ValueError, "strict"),
-        ({"data_plane_mode": "direct"}, ValueError, "not available"),
         ({"data_plane_mode": "pigeon"}, ValueError, "gateway"),
         ({"profile_ids": ["p"]}, TypeError, "unexpected keyword"),
     ],
@@ -238,11 +237,11 @@ def test_refused_times(name: str, value: float) -> None:
         connection(None, **{name: value})
 
 
-def test_direct_mode_is_refused_not_ignored() -> None:
-    with pytest.raises(ValueError, match="not available"):
-        connection(data_plane_mode="direct")
-    connection(data_plane_mode="auto")
-    connection(data_plane_mode=cw.DataPlaneMode.GATEWAY)
+def test_data_plane_modes() -> None:
+    assert connection().data_plane_mode is cw.DataPlaneMode.AUTO
+    assert connection(data_plane_mode="Direct").data_plane_mode is cw.DataPlaneMode.DIRECT
+    gateway = cw.DataPlaneMode.GATEWAY
+    assert connection(data_plane_mode=gateway).data_plane_mode is gateway
 
 
 @pytest.mark.parametrize(

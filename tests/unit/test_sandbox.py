@@ -58,7 +58,7 @@ def test_construction_sends_nothing_and_starts_nothing() -> None:
         ({"defaults": {"tags": ["a"]}}, TypeError, "from_dict"),
         ({"poll_rpc_timeout_seconds": 0}, ValueError, "poll_rpc_timeout_seconds"),
         ({"resources": {"cpu": 1}}, TypeError, "must be a str"),
-        ({"data_plane_mode": "direct"}, ValueError, "not available"),
+        ({"data_plane_mode": "straight"}, ValueError, "data_plane_mode"),
         ({"base_url": 5}, TypeError, "base_url"),
     ],
 )
@@ -343,7 +343,7 @@ async def test_async_blocks_alike(caplog: pytest.LogCaptureFixture) -> None:
         ({"profile_names": ["p"]}, TypeError, "profile_names"),
         ({"poll_retry_budget_seconds": -1}, ValueError, "poll_retry_budget_seconds"),
         ({"timeout_seconds": 0}, ValueError, "timeout_seconds"),
-        ({"data_plane_mode": "direct"}, ValueError, "not available"),
+        ({"data_plane_mode": "straight"}, ValueError, "data_plane_mode"),
         ({"volume_ids": "vol"}, TypeError, "volume_ids"),
     ],
 )

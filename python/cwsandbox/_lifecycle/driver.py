@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cwsandbox._lifecycle import delete, lifecycle
 from cwsandbox._lifecycle.create import Creator
 from cwsandbox._lifecycle.lifecycle import Phase, Source
 from cwsandbox._lifecycle.poll import NOT_FOUND_REASON, Watcher
+from cwsandbox._lifecycle.shared import Shared
 from cwsandbox._service.errors import to_exception
 from cwsandbox._service.rpc import RpcFailure
 from cwsandbox.exceptions import (
+    CWSandboxError,
     SandboxNotFoundError,
     SandboxNotRunningError,
     SandboxTerminalStateUnavailableError,
@@ -24,8 +26,7 @@ from cwsandbox.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
+    from cwsandbox._cwsandbox import SandboxCore
     from cwsandbox._lifecycle.handle import Handle
     from cwsandbox._messages.config import Workload
     from cwsandbox._runtime.environment import Call, Environment
@@ -34,51 +35,6 @@ if TYPE_CHECKING:
 
 # Beyond the grace time: for the delete call, and then for the final state to be seen.
 STOP_SLACK = 10.0
-
-
-class _Shared:
-    """One task at a time for everybody who needs its outcome."""
-
-    def __init__(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._make = make
-        self._waiters = 0
-        self.task: asyncio.Task[None] | None = None
-
-    @property
-    def runs(self) -> bool:
-        return self.task is not None and not self.task.done()
-
-    def begin(self) -> asyncio.Task[None]:
-        if self.task is None or self.task.done():
-            self.task = asyncio.create_task(self._make())
-            self.task.add_done_callback(_retrieve)
-        return self.task
-
-    async def join(self, *, abandon: bool = False) -> None:
-        """Wait for it to end and raise its failure. With ``abandon``, the last waiter to give up ends it.
-
-        Returns also when the task was cancelled: the sandbox's state then says why.
-        """
-        task = self.begin()
-        self._waiters += 1
-        try:
-            await asyncio.wait([task])
-        finally:
-            self._waiters -= 1
-            if abandon and not self._waiters:
-                task.cancel()
-        if not task.cancelled():
-            task.result()
-
-    def cancel(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
-
-
-def _retrieve(task: asyncio.Task[None]) -> None:
-    # Without a waiter left nobody else would look, and asyncio would complain.
-    if not task.cancelled():
-        task.exception()
 
 
 class Driver:
@@ -98,14 +54,14 @@ class Driver:
         self._env = env
         self._creator = None if workload is None else Creator(workload, connection, call, env)
         self._watcher = Watcher(handle, connection, call, env)
-        self._creating = _Shared(self._create)
-        self._recovering = _Shared(self._recover_token)
-        self._running = _Shared(lambda: self._watcher.until(lifecycle.has_started))
-        self._confirming = _Shared(self._watcher.confirm)
-        self._ending = _Shared(lambda: self._watcher.until(lambda state: state.is_over))
-        self._serving = _Shared(self._serve_commands)
-        self._opening_logs = _Shared(self._serve_logs)
-        self._stopping: _Shared | None = None
+        self._creating = Shared(self._create)
+        self._recovering = Shared(self._recover_token)
+        self._running = Shared(lambda: self._watcher.until(lifecycle.has_started))
+        self._confirming = Shared(self._watcher.confirm)
+        self._ending = Shared(lambda: self._watcher.until(lambda state: state.is_over))
+        self._serving = Shared(self._serve_commands)
+        self._opening_logs = Shared(self._serve_logs)
+        self._stopping: Shared | None = None
 
     # ---- creating ----
 
@@ -225,13 +181,23 @@ class Driver:
     # ---- commands that came before the sandbox ran ----
 
     def serve_commands(self) -> None:
-        """Bring the sandbox to run for commands that wait for it, or fail them."""
-        self._serving.begin()
+        """Bring the sandbox to run for commands that wait for it, or fail them. One that runs may want a better way."""
+        if not self._improve(self._handle.core):
+            self._serving.begin()
+
+    def _improve(self, core: SandboxCore | None) -> bool:
+        """Have a better way made for operations of a core that has one already. False if it has none."""
+        plane = self._handle.plane
+        if core is None or not core.is_open or (plane is not None and not plane.is_up):
+            return False
+        if plane is not None:
+            plane.begin()
+        return True
 
     async def _serve_commands(self) -> None:
         core = self._handle.core
         try:
-            await self.wait_running(None)
+            await self.bring_up()
         except asyncio.CancelledError:
             raise
         except BaseException as failure:
@@ -241,11 +207,26 @@ class Driver:
         if not core.is_open:
             core.fail(lifecycle.stopped_error(self._handle.sandbox_id))
 
+    async def bring_up(self) -> None:
+        """Wait until it runs, and until commands can go the way that they must."""
+        handle = self._handle
+        if self._improve(handle.core):
+            return
+        await self.wait_running(None)
+        if handle.plane is None or handle.core.is_closed:
+            return
+        if handle.plane.is_strict and handle.state.phase is Phase.RUNNING:
+            assert handle.sandbox_id is not None
+            assert handle.open_core is not None
+            await handle.plane.require(handle.sandbox_id)
+            handle.open_core(handle.core)
+
     # ---- logs ----
 
     def serve_logs(self) -> None:
         """Have logs that wait sent, or fail them. Whether the sandbox still runs is not asked: its log outlives it."""
-        self._opening_logs.begin()
+        if not self._improve(self._handle.log_core):
+            self._opening_logs.begin()
 
     async def _serve_logs(self) -> None:
         handle = self._handle
@@ -257,19 +238,29 @@ class Driver:
         except BaseException as failure:
             # One with an exit code did run, and has a log.
             if handle.state.returncode is None:
-                if handle.log_core is not None:
-                    handle.log_core.fail(failure)
+                self._fail_logs(failure)
                 return
+        try:
+            if handle.plane is not None and handle.plane.is_strict:
+                assert handle.sandbox_id is not None
+                await handle.plane.require(handle.sandbox_id)
+        except CWSandboxError as failure:
+            self._fail_logs(failure)
+            return
         if handle.log_core is not None:
             assert handle.open_core is not None
             handle.open_core(handle.log_core)
+
+    def _fail_logs(self, failure: BaseException) -> None:
+        if self._handle.log_core is not None:
+            self._handle.log_core.fail(failure)
 
     # ---- stopping ----
 
     async def stop(self, grace: float, missing_ok: bool) -> None:
         """Have the sandbox stopped and wait for its final state. Those who come second join the first."""
         if self._stopping is None or not self._stopping.runs:
-            self._stopping = _Shared(lambda: self._stop(grace, missing_ok))
+            self._stopping = Shared(lambda: self._stop(grace, missing_ok))
         try:
             await self._stopping.join()
         except (SandboxNotFoundError, SandboxTerminalStateUnavailableError) as error:
@@ -336,6 +327,8 @@ class Driver:
         self._close_logs()
 
     def _close_core(self) -> None:
+        if self._handle.plane is not None:
+            self._handle.plane.close()
         self._handle.core.close(lifecycle.stopped_error(self._handle.sandbox_id))
 
     def _close_logs(self) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cwsandbox._cwsandbox import SandboxCore
+    from cwsandbox._lifecycle.data_plane import DataPlane
     from cwsandbox._lifecycle.lifecycle import State
 
     Message = dict[str, Any]
@@ -31,6 +32,8 @@ class Handle:
         self.core = core
         # Made for the first log, and again for one that is asked for after the stop.
         self.log_core: SandboxCore | None = None
+        # How operations reach the sandbox other than by the gateway; None: they never do.
+        self.plane: DataPlane | None = None
         self.sandbox_id: str | None = None
         self.state: State = NEW
         self.echo = echo.Echo()
@@ -42,6 +45,10 @@ class Handle:
         self.on_running: Callable[[], object] | None = None
         self.open_core: Callable[[SandboxCore], object] | None = None
         self.now: Callable[[], datetime] | None = None
+
+    def cores(self) -> list[SandboxCore]:
+        """Those that have been made."""
+        return [self.core] if self.log_core is None else [self.core, self.log_core]
 
     def accept(self, message: Message, clock: float) -> None:
         """The create was answered. A server that says it runs already spares the polling."""

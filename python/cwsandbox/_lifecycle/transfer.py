@@ -69,7 +69,7 @@ class Transfer(abc.ABC):
 
     async def run(self, driver: Driver) -> TransferResult:
         """Copy, once the sandbox runs."""
-        if not self._core.is_open and not self._core.is_closed:
+        if not self._core.is_served:
             await self._running(driver)
         call = Call(self._work, Group.TRANSFERS)
         try:
@@ -79,7 +79,7 @@ class Transfer(abc.ABC):
 
     async def _running(self, driver: Driver) -> None:
         try:
-            await driver.wait_running(None)
+            await driver.bring_up()
         except CWSandboxError as error:
             own = own_exception(error)
             if isinstance(own, CWSandboxError):

@@ -13,6 +13,7 @@ from cwsandbox._sandbox.naming import part_of_sandbox
 from cwsandbox._sandbox.properties import SandboxProperties
 from cwsandbox._service.connection import connection as connection_of
 from cwsandbox._types.annotations import on_demand
+from cwsandbox._types.enums import DataPlaneMode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,15 +21,17 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn, Self, TypeVar
 
     from cwsandbox._cwsandbox import OperationRef, SandboxCore
+    from cwsandbox._lifecycle.data_plane import DataPlane
     from cwsandbox._lifecycle.driver import Driver
     from cwsandbox._messages.config import Workload
     from cwsandbox._runtime.cleanup import Owner
+    from cwsandbox._runtime.environment import Environment
     from cwsandbox._service.client import Client
     from cwsandbox._service.connection import Connection
     from cwsandbox._types.auth import AuthConfig
     from cwsandbox._types.container import Container, SecurityContext
     from cwsandbox._types.defaults import SandboxDefaults
-    from cwsandbox._types.enums import DataPlaneMode, PlacementMode, PlacementSpillover
+    from cwsandbox._types.enums import PlacementMode, PlacementSpillover
     from cwsandbox._types.network import NetworkOptions
     from cwsandbox._types.resources import ResourceOptions
     from cwsandbox._types.secret import ImagePullCredentials, ObjectStorageAccess, Secret
@@ -145,8 +148,9 @@ class SandboxCreation(SandboxProperties):
         - ``create_retry_budget_seconds``: how long to repeat a create that found no room. Default: 0, not at all.
         - ``poll_retry_budget_seconds``: how long to repeat status requests that fail. Default: 30.
         - ``poll_rpc_timeout_seconds``: limit of one status request. Default: 15.
-        - ``data_plane_mode``: how commands reach the sandbox: "auto" or "gateway", which are the same in this
-          release.
+        - ``data_plane_mode``: how commands, logs and files reach the sandbox: through the service ("gateway"),
+          straight to its own endpoint or not at all ("direct"), or through the service and straight as soon as there
+          is a connection ("auto", the default).
 
         No longer supported, a ``TypeError``: ``profile_ids`` and ``profile_names`` (use ``runner_ids``), ``ports``
         (``services``), ``s3_mount`` (``object_storage_access``), ``max_timeout_seconds``
@@ -279,8 +283,9 @@ class SandboxCreation(SandboxProperties):
         - ``create_retry_budget_seconds``: how long to repeat a create that found no room. Default: 0, not at all.
         - ``poll_retry_budget_seconds``: how long to repeat status requests that fail. Default: 30.
         - ``poll_rpc_timeout_seconds``: limit of one status request. Default: 15.
-        - ``data_plane_mode``: how commands reach the sandbox: "auto" or "gateway", which are the same in this
-          release.
+        - ``data_plane_mode``: how commands, logs and files reach the sandbox: through the service ("gateway"),
+          straight to its own endpoint or not at all ("direct"), or through the service and straight as soon as there
+          is a connection ("auto", the default).
 
         No longer supported, a ``TypeError``: ``profile_ids`` and ``profile_names`` (use ``runner_ids``), ``ports``
         (``services``), ``s3_mount`` (``object_storage_access``), ``max_timeout_seconds``
@@ -368,23 +373,42 @@ class SandboxCreation(SandboxProperties):
         env = environment.real()
         core, handle = self._core, self._handle
 
+        plane = self._data_plane(client, env)
+
         def open_core(opened: SandboxCore) -> None:
             assert handle.sandbox_id is not None
+            if plane is not None and not opened.is_open:
+                # What waits there is sent when it is opened.
+                plane.adopt(opened, handle.sandbox_id)
             opened.open(client.opened, handle.sandbox_id)
 
         def on_running() -> None:
             if handle.startup_seconds is None and handle.asked_at is not None:
                 handle.startup_seconds = env.clock() - handle.asked_at
-            if not core.is_closed:
+            # A core that must wait for another way than the gateway's is opened when there is one.
+            if not core.is_closed and (plane is None or not plane.is_strict):
                 open_core(core)
 
         with life.lock():
             if self._driver is None:
                 handle.now = env.now
+                handle.plane = plane
                 handle.on_running = on_running
                 handle.open_core = open_core
                 self._driver = Driver(handle, self._connection, self._workload, client.call, env)
             return self._driver
+
+    def _data_plane(self, client: Client, env: Environment) -> DataPlane | None:
+        """The direct one, unless all goes by the gateway. A daemon on this host is as direct as can be."""
+        mode = self._connection.data_plane_mode
+        if mode is DataPlaneMode.GATEWAY:
+            return None
+        if mode is DataPlaneMode.AUTO and self._connection.is_local:
+            return None
+        from cwsandbox._lifecycle import data_plane
+
+        shares = data_plane.shares(env)
+        return data_plane.DataPlane(self._handle.cores, self._connection, client.call, env, shares)
 
     def _core_for_operations(self) -> SandboxCore:
         """Where operations begin. Once the sandbox has stopped, they are refused there at once."""
@@ -392,7 +416,7 @@ class SandboxCreation(SandboxProperties):
 
     def _serve(self, core: SandboxCore) -> None:
         """Bring the sandbox to run, if what has begun in ``core`` waits for that."""
-        if not core.is_open and not core.is_closed:
+        if not core.is_served:
             driver = self._driving()
             loop.policy().call(driver.serve_commands)
 

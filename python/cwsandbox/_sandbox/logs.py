@@ -68,7 +68,7 @@ class SandboxLogs(SandboxCreation):
         name = container_name(container)
         core = self._log_core()
         reader = core.stream_logs(follow, tail, since, timestamps, timeout=limit, container=name)
-        if not core.is_open and not core.is_closed:
+        if not core.is_served:
             driver = self._driving()
             loop.policy().call(driver.serve_logs)
         return reader

@@ -88,7 +88,7 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
         - ``timeout_seconds``: limit of the requests for all pages together. Default: 300.
         - ``poll_retry_budget_seconds``: as for ``Sandbox(...)``, for the sandboxes that are found. Default: 30.
         - ``poll_rpc_timeout_seconds``: likewise. Default: 15.
-        - ``data_plane_mode``: likewise: "auto" or "gateway".
+        - ``data_plane_mode``: likewise: "auto", "gateway" or "direct".
 
         ``profile_ids`` and ``profile_names`` are no longer supported: use ``runner_ids``. What is found is not
         stopped when the block or the program ends. ``TypeError`` and ``ValueError`` for wrong arguments are raised
@@ -171,7 +171,7 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
         - ``timeout_seconds``: limit of the request. Default: 300; ``math.inf``: no limit.
         - ``poll_retry_budget_seconds``: as for ``Sandbox(...)``, for the sandboxes that are found. Default: 30.
         - ``poll_rpc_timeout_seconds``: likewise. Default: 15.
-        - ``data_plane_mode``: likewise: "auto" or "gateway".
+        - ``data_plane_mode``: likewise: "auto", "gateway" or "direct".
 
         The operation fails with ``SandboxNotFoundError`` if there is none.
         """
@@ -404,7 +404,7 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
             capture_output,
             kept,
         )
-        if not core.is_open:
+        if not core.is_served:
             self._serve(core)
         return process
 

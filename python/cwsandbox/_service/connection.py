@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cwsandbox._service import endpoint
 from cwsandbox._types import check
+from cwsandbox._types.enums import DataPlaneMode
 from cwsandbox._types.record import Record
 from cwsandbox._types.settings import settings
 from cwsandbox._types.standard import DEFAULT_BASE_URL
@@ -26,6 +27,7 @@ class Connection(Record):
     poll_retry_budget: float
     poll_rpc_timeout: float
     create_retry_budget: float = 0.0
+    data_plane_mode: DataPlaneMode = DataPlaneMode.AUTO
 
     @property
     def is_local(self) -> bool:
@@ -36,7 +38,6 @@ class Connection(Record):
 def connection(given: Mapping[str, Any], defaults: SandboxDefaults | None) -> Connection:
     """The connection settings among a sandbox's arguments."""
     value = settings(given, defaults)
-    check.data_plane_mode(value("data_plane_mode"))
     default_url = DEFAULT_BASE_URL if defaults is None else defaults.base_url
 
     def seconds(name: str, checked: Callable[[Any, str], float]) -> float:
@@ -49,4 +50,5 @@ def connection(given: Mapping[str, Any], defaults: SandboxDefaults | None) -> Co
         poll_retry_budget=seconds("poll_retry_budget_seconds", check.budget),
         poll_rpc_timeout=seconds("poll_rpc_timeout_seconds", check.rpc_timeout),
         create_retry_budget=seconds("create_retry_budget_seconds", check.budget),
+        data_plane_mode=check.data_plane_mode(value("data_plane_mode")),
     )

@@ -176,13 +176,8 @@ def choice(value: Any, enum: type[_E], what: str) -> _E:
 
 
 def data_plane_mode(value: DataPlaneMode | str) -> DataPlaneMode:
-    """The mode, unless it needs the direct connection, which this release does not have."""
-    mode = choice(value, DataPlaneMode, "data_plane_mode")
-    if mode is DataPlaneMode.DIRECT:
-        raise ValueError(
-            "data_plane_mode 'direct' is not available in this release: use 'auto' or 'gateway'"
-        )
-    return mode
+    """The mode."""
+    return choice(value, DataPlaneMode, "data_plane_mode")
 
 
 def mount_path(value: Any, what: str) -> str:

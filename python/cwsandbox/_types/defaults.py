@@ -81,7 +81,7 @@ class SandboxDefaults:
     - ``environment_variables``: variables of the main process and of all commands, as a dict; a sandbox's own are
       added.
     - ``annotations``: texts by name that the service keeps with it; a sandbox's own are added.
-    - ``data_plane_mode``: how commands reach the sandbox: "auto" or "gateway", which are the same in this release.
+    - ``data_plane_mode``: how commands, logs and files reach the sandbox: "auto", "gateway" or "direct".
 
     ::
 

@@ -62,7 +62,11 @@ class PlacementSpillover(StrEnum):
 
 @unique
 class DataPlaneMode(StrEnum):
-    """How commands reach a sandbox. This release goes through the gateway, which ``AUTO`` and ``GATEWAY`` permit."""
+    """How commands, logs and files reach a sandbox.
+
+    ``GATEWAY``: through the service. ``DIRECT``: straight to the sandbox's own endpoint, or not at all. ``AUTO``:
+    through the service, and straight as soon as there is a connection.
+    """
 
     AUTO = "auto"
     GATEWAY = "gateway"

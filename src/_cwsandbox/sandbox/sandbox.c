@@ -125,6 +125,15 @@ static enum cws_status post_change(struct cws_sandbox *sandbox, void (*apply)(st
     return CWS_OK;
 }
 
+/* What the gateway has said of the service is true of its endpoints, too. */
+static void tell_extensions(struct cws_sandbox *sandbox)
+{
+    struct cws_channel *gateway = sandbox->loop_only.channel;
+    struct cws_channel *direct = sandbox->loop_only.direct.channel;
+    if (gateway && direct)
+        cws_channel_set_extensions(direct, cws_channel_extensions(gateway));
+}
+
 static void apply_open(struct change *change)
 {
     struct cws_sandbox *sandbox = change->sandbox;
@@ -137,19 +146,17 @@ static void apply_open(struct change *change)
     change->channel = NULL;
     change->id = NULL;
     sandbox->loop_only.state = CWS_SANDBOX_OPEN;
+    tell_extensions(sandbox);
     while (!cws_list_is_empty(&sandbox->loop_only.waiting))
         send_one(sandbox, cws_list_entry(sandbox->loop_only.waiting.next, struct cws_tenant, node));
 }
 
-/* What the gateway has said of the service is true of its endpoints, too. */
 static void set_direct(struct cws_sandbox *sandbox, struct cws_direct direct)
 {
     cws_channel_unref(sandbox->loop_only.direct.channel);
     sandbox->loop_only.direct = direct;
     atomic_store(&sandbox->direct_missed, false);
-    if (direct.channel && sandbox->loop_only.channel)
-        cws_channel_set_extensions(direct.channel,
-                                   cws_channel_extensions(sandbox->loop_only.channel));
+    tell_extensions(sandbox);
 }
 
 static void apply_direct(struct change *change)

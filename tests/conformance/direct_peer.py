@@ -1,0 +1,107 @@
+"""A sandbox's own endpoint on grpcio with mTLS, and an authority that signs what ConnectSandbox is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from conformance import protos
+from conformance.grpc_peer import GrpcPeer
+
+DATA = ("StreamExec", "StreamLogs", "ReadFile", "WriteFile")
+PERMISSIONS = (2, 3, 4, 5)
+
+
+class DirectPeer(GrpcPeer):
+    """Serves the data plane and nothing else, to those with a certificate of its authority."""
+
+    service = "SandboxDataPlaneService"
+
+    def calls(self) -> int:
+        return data_calls(self)
+
+    def end(self) -> None:
+        """Its connections break, and there are no new ones."""
+        self._thread.run(self._server.stop(0))
+
+
+def data_calls(peer: GrpcPeer) -> int:
+    """How many data operations have come here."""
+    return sum(len(peer.metadata.get(name, ())) for name in DATA)
+
+
+class Authority:
+    """Signs requests, and keeps them."""
+
+    def __init__(self) -> None:
+        self.ca = trustme.CA()
+        self.requests: list[Any] = []
+        self._key = serialization.load_pem_private_key(self.ca.private_key_pem.bytes(), None)
+        self._cert = x509.load_pem_x509_certificate(self.ca.cert_pem.bytes())
+
+    @property
+    def roots(self) -> bytes:
+        return self.ca.cert_pem.bytes()
+
+    def server(self, *names: str, common_name: str | None = None) -> tuple[bytes, bytes]:
+        """Key and certificate of a server. Without names only the common name says who it is."""
+        if names:
+            issued = self.ca.issue_cert(*names, common_name=common_name)
+            return issued.private_key_pem.bytes(), issued.cert_chain_pems[0].bytes()
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        return pem, self._sign(key.public_key(), common_name or "", 3600)
+
+    def _sign(self, key: Any, name: str, seconds: float) -> bytes:
+        attributes = [x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name(attributes))
+            .issuer_name(self._cert.subject)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(minutes=5))
+            .not_valid_after(now + timedelta(seconds=seconds))
+        )
+        signed = builder.sign(self._key, hashes.SHA256())  # type: ignore[arg-type]
+        return signed.public_bytes(serialization.Encoding.PEM)
+
+    def answer(
+        self, endpoint: str, *, seconds: float = 3600, **changes: Any
+    ) -> Callable[[Any, Any], Awaitable[Any]]:
+        """Replies to ConnectSandbox with a certificate for ``endpoint``; ``changes`` are to the reply's fields."""
+        pb = protos.messages()
+
+        async def connect(request: Any, context: Any) -> Any:
+            self.requests.append(request)
+            csr = x509.load_der_x509_csr(request.csr_der)
+            reply = pb.SandboxConnection(
+                endpoint_uri=endpoint,
+                client_certificate_chain_pem=self._sign(csr.public_key(), "client", seconds),
+                server_ca_bundle_pem=self.roots,
+                endpoint_id="endpoint-1",
+                transport=1,
+                protocol=1,
+                granted_permissions=request.requested_permissions,
+            )
+            reply.expires_at.FromDatetime(datetime.now(UTC) + timedelta(seconds=seconds))
+            for name, value in changes.items():
+                reply.ClearField(name)
+                if isinstance(value, (list, tuple)):
+                    getattr(reply, name).extend(value)
+                elif value is not None:
+                    setattr(reply, name, value)
+            return reply
+
+        return connect
