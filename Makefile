@@ -185,8 +185,9 @@ PUBLISHED := $(BUILD)/published
 published_version = $(shell sed -n 's/^__version__ = "\([0-9.]*\)+.*/\1/p' $(version_file))
 .PHONY: published
 published: $(PUBLISHED)/bin/cwsandbox
-$(PUBLISHED)/bin/cwsandbox:
+$(PUBLISHED)/bin/cwsandbox: tools/install_published.sh
 	tools/install_published.sh $(PUBLISHED) $(published_version)
+	@if [ -e $@ ]; then touch $@; fi
 
 .PHONY: install install-dev
 pip_install := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check

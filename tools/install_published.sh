@@ -9,7 +9,7 @@ version=${2:?usage: install_published.sh DIR VERSION}
 "$(dirname "$0")/make_venv.sh" "$dir"
 pip() { "$dir/bin/python" -m pip --disable-pip-version-check "$@"; }
 
-pip install --quiet "cwsandbox==$version" && exit 0
+pip install --quiet "cwsandbox[cli]==$version" && exit 0
 # Is it this package, or can none be had?
 if pip download --quiet --no-deps --no-cache-dir --dest "$dir/try" pip >/dev/null 2>&1; then
     rm -rf "$dir"

@@ -44,7 +44,7 @@ class Surface:
     def above(self, path: str) -> list[str]:
         """The same member of the base classes, nearest first."""
         name, dot, member = path.partition(".")
-        if not dot or path.startswith("= "):
+        if not dot or path.startswith(("= ", "$ ")):
             return []
         found = [f"{base}.{member}" for base in self.bases(name)]
         return found + [further for one in found for further in self.above(one)]
@@ -58,6 +58,9 @@ class Surface:
 
 def owners(path: str) -> list[str]:
     """What a fact is about: the callable of a parameter, the class of a member."""
+    if path.startswith("$ "):  # an option of a command of a group
+        words = path.split(" ")
+        return [" ".join(words[:at]) for at in range(2, len(words))]
     if path.startswith("= "):  # a value: what is told of it follows from what it looks like
         return [path.removesuffix(":compared")] if path.endswith(":compared") else []
     plain = path.partition(":")[0]
@@ -140,6 +143,9 @@ def test_the_walk_sees_what_it_should(comparison: Comparison) -> None:
     assert facts['= Secret(store="s", name="n")'].startswith("Secret(store='s'")
     assert facts['= Secret(store="s", name="n"):compared'] == "equal=True same hash=True"
     assert facts['= Secret(store="", name="n")'] == "raises ValueError"
+    assert facts["$ cwsandbox ls"] == "command"
+    assert facts["$ cwsandbox ls --output, -o"].startswith("choice table json")
+    assert facts["$ cwsandbox --auth"].endswith("envvar=CWSANDBOX_AUTH")
     assert len(facts) > 2000
 
 
@@ -150,6 +156,8 @@ def test_the_walk_sees_what_it_should(comparison: Comparison) -> None:
         ({"A": "class", "A.m": "method", "A.m(x)": "K"}, {}, ["A"]),
         ({"A": "class", "A.m": "method", "A.m(x)": "K"}, {"A": "class"}, ["A.m"]),
         ({"f": "function", "f(x)": "K"}, {"f": "function", "f(x)": "K = 1"}, ["f(x)"]),
+        ({"$ c": "group", "$ c a": "command", "$ c a -x": "flag"}, {"$ c": "group"}, ["$ c a"]),
+        ({"$ c a": "command", "$ c a -x, -y": "flag"}, {"$ c a": "command"}, ["$ c a -x, -y"]),
         ({"f": "function"}, {"f": "function", "f(x)": "K"}, ["f(x)"]),
         (
             {"A": "class", "B": "class", "B:bases": "A", "B.m": "method"},

@@ -281,6 +281,40 @@ def samples() -> Facts:
         yield f"= {expression}:compared", f"equal={value == again} same hash={hashed}"
 
 
+# ---- the command line ----
+
+
+def options(path: str, command: Any) -> Facts:
+    """Its options and arguments. What they are called inside, and the help texts, are not told."""
+    for one in command.params:
+        is_option = one.param_type_name == "option"
+        names = (
+            ", ".join(sorted([*one.opts, *one.secondary_opts])) if is_option else one.name.upper()
+        )
+        choices = [str(choice) for choice in getattr(one.type, "choices", ())]
+        is_flag = getattr(one, "is_flag", False)
+        # A flag without a default is off. Releases of click have different words for no default.
+        default = (one.default is True) if is_flag else one.default
+        facts = [one.type.name, *choices, f"nargs={one.nargs}", f"multiple={one.multiple}"]
+        facts += ["required"] if one.required else []
+        facts += [f"default={default}"] if isinstance(default, (str, int, float)) else []
+        facts += [f"envvar={one.envvar}"] if one.envvar else []
+        yield f"{path} {names}", " ".join(facts)
+
+
+def commands(path: str, command: Any) -> Facts:
+    inner = getattr(command, "commands", {})
+    yield path, "group" if inner else "command"
+    yield from options(path, command)
+    for name, one in sorted(inner.items()):
+        yield from commands(f"{path} {name}", one)
+
+
+def command_line() -> Facts:
+    """`$ cwsandbox ls --status, -s` is an option of a command."""
+    return commands(f"$ {PACKAGE}", importlib.import_module(f"{PACKAGE}.cli").cli)
+
+
 # ---- the whole ----
 
 
@@ -321,4 +355,4 @@ def everything() -> Facts:
 
 
 if __name__ == "__main__":
-    print(json.dumps({**dict(everything()), **dict(samples())}))
+    print(json.dumps({**dict(everything()), **dict(samples()), **dict(command_line())}))
