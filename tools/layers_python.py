@@ -39,6 +39,10 @@ CIRCLES: dict[tuple[str, str], str] = {
         "_sandbox.sandbox",
         "_session.session",
     ): "a session makes sandboxes, and Sandbox.session() makes sessions",
+    (
+        "_session.function",
+        "_session.session",
+    ): "a session makes remote functions, and each knows its session",
 }
 
 # The line, and the module without the package's name; "" is the package itself.

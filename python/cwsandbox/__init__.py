@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cwsandbox._sandbox.wait import Waitable, results, wait
     from cwsandbox._service.auth import set_auth_mode
     from cwsandbox._service.wandb import WandbAuth
+    from cwsandbox._session.function import RemoteFunction
     from cwsandbox._session.session import Session
     from cwsandbox._types import (
         AuthConfig,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         Secret,
         SecurityContext,
         SelectorBlock,
+        Serialization,
         Service,
         ServiceProtocol,
         ServiceVisibility,
@@ -163,6 +165,7 @@ __all__ = [
     "Process",
     "ProcessResult",
     "RegisteredVolumeOptions",
+    "RemoteFunction",
     "ResourceOptions",
     "Runner",
     "RunnerNotFoundError",
@@ -194,6 +197,7 @@ __all__ = [
     "Secret",
     "SecurityContext",
     "SelectorBlock",
+    "Serialization",
     "Service",
     "ServiceProtocol",
     "ServiceVisibility",
@@ -259,6 +263,7 @@ _MODULE_OF = {
     "get_runner": "_resources.runners",
     "list_runners": "_resources.runners",
     "Sandbox": "_sandbox.sandbox",
+    "RemoteFunction": "_session.function",
     "Session": "_session.session",
     "AuthConfig": "_types",
     "AuthHeaders": "_types",
@@ -293,6 +298,7 @@ _MODULE_OF = {
     "Secret": "_types",
     "SecurityContext": "_types",
     "SelectorBlock": "_types",
+    "Serialization": "_types",
     "Service": "_types",
     "ServiceProtocol": "_types",
     "ServiceVisibility": "_types",

@@ -25,6 +25,15 @@ PRINTED = {
     ),
     "logs": ("step 1\nstep 2\nstep 3\nno such input\nexit code 3\nlast line: no such input\n"),
     "logs_async": "".join(f"{n} 1\n{n} 2\n{n} 3\n" for n in ("one", "two", "three")),
+    "remote_functions": (
+        '["red", "6 points"]\n'
+        '[\'["blue", "4 points"]\', \'["green", "11 points"]\']\n'
+        "adding for here: printed where it runs, and no part of the result\n"
+        '["here", "7 points"]\n'
+        "Team(name='red+blue', points=10)\n"
+        "ZeroDivisionError: division by zero\n"
+    ),
+    "remote_functions_async": "25\n[95, 73, 71, 64]\nbelow ten: 4\n",
     "upload": (
         "sent 2 files, 84 bytes\ncommand\nother\nsandbox\n"
         "/tmp/project/missing: CWSANDBOX_FILE_NOT_FOUND\n"

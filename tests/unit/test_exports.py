@@ -27,7 +27,6 @@ LATER_NAMES = {
     "FileSystemSnapshotStatus",
     "FileSystemSnapshotTrigger",
     "PvcVolumeSource",
-    "RemoteFunction",
     "SandboxFileType",
     "Volume",
     "VolumeLocality",
@@ -44,7 +43,6 @@ LATER_MEMBERS = {
     "Sandbox.run_from_template",
     "Sandbox.set_snapshot_bucket_config",
     "Sandbox.snapshot",
-    "Session.function",
 }
 
 LATER_PARAMETERS = {
@@ -54,13 +52,15 @@ LATER_PARAMETERS = {
 }
 
 # Names of our own, beside the published ones.
-OWN_NAMES = {"SandboxTransferError", "TransferResult"}
+OWN_NAMES = {"SandboxTransferError", "Serialization", "TransferResult"}
 
 # Keywords of our own, behind the published ones.
 OWN_PARAMETERS = {
     "ProcessResult": {"stdout_omitted_bytes", "stderr_omitted_bytes", "output_captured"},
     "Sandbox.exec": {"env", "capture_output", "max_output_bytes"},
     "Sandbox.shell": {"cwd", "env", "timeout_seconds"},
+    "RemoteFunction": {"serialization"},
+    "Session.function": {"serialization"},
 }
 
 

@@ -1,1 +1,1 @@
-"""Sandboxes that belong together, and what a program does with them as a whole."""
+"""Sandboxes that belong together, and Python functions that run in them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
+from typing import ParamSpec, TypeVar
 
 from cwsandbox._messages import options
 from cwsandbox._runtime import cleanup, life, loop, signals
@@ -18,14 +19,20 @@ from cwsandbox.exceptions import SandboxError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from cwsandbox._cwsandbox import OperationRef
     from cwsandbox._sandbox.sandbox import Sandbox
+    from cwsandbox._session.function import RemoteFunction
     from cwsandbox._types.auth import AuthConfig
     from cwsandbox._types.container import Container, SecurityContext
-    from cwsandbox._types.enums import DataPlaneMode, PlacementMode, PlacementSpillover
+    from cwsandbox._types.enums import (
+        DataPlaneMode,
+        PlacementMode,
+        PlacementSpillover,
+        Serialization,
+    )
     from cwsandbox._types.network import NetworkOptions
     from cwsandbox._types.resources import ResourceOptions
     from cwsandbox._types.secret import ImagePullCredentials, ObjectStorageAccess, Secret
@@ -35,6 +42,9 @@ if TYPE_CHECKING:
         RegisteredVolumeOptions,
         ScratchVolumeOptions,
     )
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @on_demand
@@ -193,11 +203,94 @@ class Session:
         if template_id is not None:
             given["template_id"] = template_id
         sandbox = self._new_sandbox(given)
+        self._take(sandbox)
         if self._closed:
             # It was closed meanwhile, and may not have seen this one.
             sandbox.stop()
             self._check_open("create a sandbox")
         return sandbox
+
+    def function(
+        self,
+        *,
+        container_image: str | None = None,
+        temp_dir: str | None = None,
+        runner_ids: builtins.list[str] | None = None,
+        resources: ResourceOptions | dict[str, Any] | None = None,
+        mounted_files: Sequence[dict[str, Any]] | None = None,
+        network: NetworkOptions | dict[str, Any] | None = None,
+        services: Sequence[Service] | None = None,
+        volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any]]
+        | None = None,
+        file_system_snapshot: FileSystemSnapshotOptions | dict[str, Any] | None = None,
+        placement_mode: PlacementMode | str | None = None,
+        placement_spillover: PlacementSpillover | str | None = None,
+        runtime_class: str | None = None,
+        security_context: SecurityContext | dict[str, Any] | None = None,
+        working_dir: str | None = None,
+        object_storage_access: ObjectStorageAccess | dict[str, Any] | None = None,
+        environment_variables: dict[str, str] | None = None,
+        annotations: dict[str, str] | None = None,
+        request_timeout_seconds: float | None = None,
+        data_plane_mode: DataPlaneMode | str | None = None,
+        serialization: Serialization | str | None = None,
+        **kwargs: Any,
+    ) -> Callable[[Callable[P, R]], RemoteFunction[P, R]]:
+        """A decorator that makes a ``RemoteFunction``: each call runs in a sandbox of its own.
+
+        - ``temp_dir``: the directory in the sandbox for arguments and results. Default: that of the defaults, "/tmp".
+        - ``serialization``: how arguments and results travel: "json", the default, or "pickle" for values that JSON
+          does not have. With "pickle" the sandbox can run any code in this process: use it only where you trust what
+          runs there.
+        - ``request_timeout_seconds``: limit in seconds of each call to the service and of the function's run. Default:
+          that of the defaults, 300.
+
+        The others are as for ``sandbox()``: ``container_image``, ``runner_ids``, ``resources``, ``mounted_files``,
+        ``network``, ``services``, ``volumes``, ``file_system_snapshot``, ``placement_mode``,
+        ``placement_spillover``, ``runtime_class``, ``security_context``, ``working_dir``,
+        ``object_storage_access``, ``environment_variables``, ``annotations`` and ``data_plane_mode``. Faults in them
+        are raised by the operation of a call. Such a sandbox has one container, whatever the defaults say.
+
+        ``kwargs`` is for names that there are not: a ``TypeError`` where the decorator is applied.
+
+        ::
+
+            @session.function(container_image="python:3.12", resources={"cpu": "2"})
+            def primes(below: int) -> list[int]:
+                return [n for n in range(2, below) if all(n % d for d in range(2, n))]
+
+            print(primes.remote(100).result())
+        """
+        given = locals()
+        for name in ("self", "temp_dir", "serialization", "kwargs"):
+            del given[name]
+        for name in ("runner_ids", "mounted_files", "services", "volumes"):
+            if isinstance(given[name], tuple):
+                given[name] = [*given[name]]
+        if network is not None:
+            from cwsandbox._types.coerce import instance
+            from cwsandbox._types.network import NetworkOptions
+
+            given["network"] = instance(network, NetworkOptions, "network")
+
+        def decorate(function: Callable[P, R]) -> RemoteFunction[P, R]:
+            from cwsandbox._session.function import RemoteFunction
+
+            if kwargs:
+                raise TypeError(
+                    "Session.function() got an unexpected keyword argument: "
+                    f"{', '.join(sorted(kwargs))}; it takes the options of one sandbox, and profile_ids, "
+                    "profile_names, s3_mount, ports and max_timeout_seconds were removed"
+                )
+            return RemoteFunction(
+                function,
+                session=self,
+                temp_dir=temp_dir or self._defaults.temp_dir,
+                serialization=serialization or "json",
+                **given,
+            )
+
+        return decorate
 
     def adopt(self, sandbox: Sandbox) -> None:
         """Have ``sandbox``, which exists already, stopped with this session, and count what it runs from now on.
@@ -287,15 +380,20 @@ class Session:
 
     # ---- what it owns ----
 
-    def _new_sandbox(self, given: Mapping[str, Any]) -> Sandbox:
-        """A sandbox made of these options and the defaults, owned and counted. The session may be closed."""
+    def _new_sandbox(self, given: Mapping[str, Any], **overrides: Any) -> Sandbox:
+        """A sandbox made of these options and the defaults, not owned yet. The session may be closed.
+
+        ``overrides`` are fields that the defaults have other values in.
+        """
         from cwsandbox._sandbox.sandbox import Sandbox
 
-        sandbox = Sandbox(**given, defaults=self._defaults)
+        return Sandbox(**given, defaults=self._defaults.with_overrides(**overrides))
+
+    def _take(self, sandbox: Sandbox) -> None:
+        """Own a new one, and count it."""
         self._own(sandbox)
         if self._metrics is not None:
             self._metrics.created(sandbox)
-        return sandbox
 
     def _own(self, sandbox: Sandbox) -> None:
         before, sandbox._owner = sandbox._owner, self

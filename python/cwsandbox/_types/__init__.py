@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cwsandbox._types.enums import PlacementSpillover as PlacementSpillover
     from cwsandbox._types.enums import SandboxControl as SandboxControl
     from cwsandbox._types.enums import SandboxStatus as SandboxStatus
+    from cwsandbox._types.enums import Serialization as Serialization
     from cwsandbox._types.enums import ServiceProtocol as ServiceProtocol
     from cwsandbox._types.enums import ServiceVisibility as ServiceVisibility
     from cwsandbox._types.enums import StorageMedium as StorageMedium
@@ -60,6 +61,7 @@ MODULES = {
         "PlacementSpillover",
         "SandboxControl",
         "SandboxStatus",
+        "Serialization",
         "ServiceProtocol",
         "ServiceVisibility",
         "StorageMedium",

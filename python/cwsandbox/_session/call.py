@@ -1,0 +1,93 @@
+"""One call of a remote function: a sandbox of its own, from its create to its end. On the policy loop."""
+
+from __future__ import annotations
+
+import functools
+import posixpath
+from importlib.util import find_spec
+from logging import getLogger
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from cwsandbox._session import outcome
+from cwsandbox._types.record import Record
+from cwsandbox.exceptions import SandboxFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cwsandbox._sandbox.sandbox import Sandbox
+    from cwsandbox._types.enums import Serialization
+
+_NOT_FOUND = "CWSANDBOX_FILE_NOT_FOUND"
+
+
+class Call(Record):
+    """What is to be called, and where."""
+
+    name: str
+    payload: bytes
+    mode: Serialization
+    temp_dir: str
+    sandbox: Sandbox
+    # Gives the sandbox to the session.
+    own: Callable[[Sandbox], object]
+
+
+async def run(call: Call) -> Any:
+    """The function's value. The sandbox is stopped then, or is being stopped if this was cancelled."""
+    sandbox = call.sandbox
+    # Not before: a call that is cancelled at once never comes here.
+    call.own(sandbox)
+    is_over = False
+    try:
+        await sandbox
+        value = await _value(call)
+        is_over = True
+        return value
+    except Exception:
+        is_over = True
+        raise
+    finally:
+        if is_over:
+            await _stop(call)
+        else:
+            sandbox._abandon()
+
+
+async def _value(call: Call) -> Any:
+    sandbox, stem = call.sandbox, uuid4().hex
+    payload = posixpath.join(call.temp_dir, f"sandbox_payload_{stem}.{call.mode}")
+    result = posixpath.join(call.temp_dir, f"sandbox_result_{stem}.{call.mode}")
+    await sandbox.write_file(payload, call.payload)
+    ended = await sandbox.exec(
+        ["python3", "-c", script(), payload, result, str(call.mode)],
+        max_output_bytes=outcome.OUTPUT_MAX,
+    )
+    try:
+        data = await sandbox.read_file(result)
+    except SandboxFileError as error:
+        if error.reason != _NOT_FOUND:
+            raise
+        raise outcome.without_result(call.name, ended) from None
+    return outcome.value_of(data, call.name, call.mode, ended)
+
+
+async def _stop(call: Call) -> None:
+    # What the call has come to is worth more than this failure. The session keeps the sandbox, and tries again.
+    try:
+        await call.sandbox.stop(missing_ok=True)
+    except Exception as error:
+        getLogger("cwsandbox").warning(
+            "the sandbox of function %r could not be stopped: %s", call.name, error
+        )
+
+
+@functools.cache
+def script() -> str:
+    """The text of what runs inside."""
+    spec = find_spec("cwsandbox._session.remote_script")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).read_text(encoding="utf-8")

@@ -1,0 +1,112 @@
+"""How the call of a remote function ended, as its sandbox tells it. Nothing in there is trusted."""
+
+from __future__ import annotations
+
+import json
+import platform
+import signal
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from cwsandbox._session import values
+from cwsandbox._types.enums import Serialization
+from cwsandbox.exceptions import SandboxExecutionError
+
+if TYPE_CHECKING:
+    from cwsandbox._types.result import ProcessResult
+
+# Beginning and end of what the function prints are kept for whoever catches the error.
+OUTPUT_MAX = 1 << 20
+_SIGNALLED = 128
+_STDERR_SHOWN = 2000
+
+
+def value_of(data: bytes, name: str, mode: Serialization, process: ProcessResult) -> Any:
+    """The value in a result. ``SandboxExecutionError`` when there is none."""
+    line, _, _ = data.partition(b"\n")
+    body = memoryview(data)[len(line) + 1 :]
+    try:
+        head = json.loads(line)
+        is_ok = head["ok"] is True
+        versions = f"Python {head['python']} there, {platform.python_version()} here"
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _error(name, f"its result cannot be read: {error!r}", process) from error
+    if not is_ok:
+        _fail(head, body, name, mode, process)
+    try:
+        return values.load(body, mode)
+    except Exception as error:
+        raise _error(
+            name,
+            f"its result cannot be {'unpickled' if mode is Serialization.PICKLE else 'decoded'} here ({versions}): "
+            f"{type(error).__name__}: {error}",
+            process,
+        ) from error
+
+
+def without_result(name: str, process: ProcessResult) -> SandboxExecutionError:
+    """The process has ended and has left nothing."""
+    code = process.returncode
+    text = f"the process ended with exit code {code} before the function returned"
+    with_signal = code - _SIGNALLED if code > _SIGNALLED else -code
+    if with_signal in set(signal.Signals):
+        text += f", as one does that {signal.Signals(with_signal).name} kills"
+    stderr = process.stderr.strip()
+    if stderr:
+        text += f": {stderr[-_STDERR_SHOWN:]}"
+    return _error(name, text, process)
+
+
+def _fail(
+    head: dict[str, Any], body: memoryview, name: str, mode: Serialization, process: ProcessResult
+) -> NoReturn:
+    kind, text = _text(head.get("type")), _text(head.get("message")) or ""
+    told = f"{kind}: {text}" if text else str(kind)
+    if head.get("stage") == "setup":
+        told = f"it could not be set up: {told}"
+    elif head.get("stage") == "result":
+        text = f"return value is not {_adjective(mode)}: {text}"
+        told = f"{kind}: {text}"
+    elif kind == "SystemExit":
+        told = f"it called sys.exit({text})"
+    hint = _text(head.get("hint"))
+    if hint:
+        told = f"{told} ({hint})"
+    error = _error(name, told, process, kind, text)
+    trace = _text(head.get("traceback"))
+    if trace:
+        error.add_note(f"In the sandbox (Python {_text(head.get('python'))}):\n{trace.rstrip()}")
+    raise error from _cause(body, mode)
+
+
+def _cause(body: memoryview, mode: Serialization) -> BaseException | None:
+    """The exception itself, where it could be pickled there and can be made here."""
+    if mode is not Serialization.PICKLE or not body:
+        return None
+    try:
+        cause = values.load(body, mode)
+    except Exception:
+        return None
+    return cause if isinstance(cause, BaseException) else None
+
+
+def _adjective(mode: Serialization) -> str:
+    return "picklable" if mode is Serialization.PICKLE else "JSON-serializable"
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _error(
+    name: str,
+    text: str,
+    process: ProcessResult,
+    kind: str | None = None,
+    message: str | None = None,
+) -> SandboxExecutionError:
+    return SandboxExecutionError(
+        f"Function {name!r} execution failed in sandbox: {text}",
+        exec_result=process,
+        exception_type=kind,
+        exception_message=message,
+    )

@@ -1,0 +1,252 @@
+"""What runs in the sandbox for one call of a remote function: ``python3 -c <this text> PAYLOAD RESULT MODE``.
+
+It is sent as text and needs nothing but the standard library of Python 3.11. The payload tells how to make the function
+and what it refers to (``capture`` writes it). The result is one line of JSON that tells how the call ended, and after
+it, if there is one, the value: in mode "json" as JSON, in mode "pickle" as a pickle. What the function prints goes
+where a program's output goes.
+"""
+
+import __future__
+
+import builtins
+import contextlib
+import importlib
+import json
+import linecache
+import os
+import pickle
+import platform
+import sys
+import traceback
+import types
+from typing import Any
+
+# The scope that closures are made in, as it shows in the names of what is made there.
+SCOPE = "_cws_make.<locals>."
+PICKLE_PROTOCOL = 5
+
+
+class Unavailable(Exception):
+    """Something that the function refers to cannot be had here."""
+
+
+class Workshop:
+    """Makes what the payload describes."""
+
+    def __init__(self, is_pickle: bool, sender: str) -> None:
+        self._is_pickle = is_pickle
+        self._sender = sender
+        self._namespaces: dict[str, dict[str, Any]] = {}
+        self._made: dict[int, Any] = {}
+        # What refers to something that is made after it.
+        self._late: list[Any] = []
+        # By name: why a global is not there.
+        self.missing: dict[str, str] = {}
+
+    @property
+    def modules(self) -> set[str]:
+        return set(self._namespaces)
+
+    def run(self, payload: dict[str, Any]) -> tuple[Any, Any, Any]:
+        """The function, its positional and its keyword arguments."""
+        for name in payload["modules"]:
+            self._namespaces[name] = namespace(name)
+        for step in payload["steps"]:
+            getattr(self, "_" + step["do"])(step)
+        for finish in self._late:
+            finish()
+        args, kwargs = (self._value(each, "the arguments") for each in payload["arguments"])
+        return self._made[payload["function"]], args, kwargs
+
+    def _bind(self, step: dict[str, Any]) -> None:
+        home, name, ref = self._namespaces[step["module"]], step["name"], step["ref"]
+
+        def bind() -> None:
+            try:
+                home[name] = self._resolve(ref, name)
+            except Unavailable as error:
+                self.missing[name] = str(error)
+
+        self._now_or_late([ref], bind)
+
+    def _function(self, step: dict[str, Any]) -> None:
+        # Its text defines the scope and nothing else.
+        code = next(c for c in self._compile(step).co_consts if isinstance(c, types.CodeType))
+        make = types.FunctionType(renamed(code), self._namespaces[step["module"]])
+        given, late = [], []
+        for name, ref in step["given"]:
+            if self._is_made(ref):
+                given.append(self._resolve(ref, name))
+            else:
+                given.append(None)
+                late.append((name, ref))
+        function, fill = make(*given)
+        self._made[step["id"]] = function
+        # Of a remote function that refers to another one, or to itself.
+        with contextlib.suppress(AttributeError, TypeError):
+            function.local = function
+        if late:
+            self._late.append(lambda: fill({name: self._resolve(ref, name) for name, ref in late}))
+
+    def _class(self, step: dict[str, Any]) -> None:
+        home = self._namespaces[step["module"]]
+        exec(self._compile(step), home)
+        self._made[step["id"]] = home[step["name"]]
+
+    def _compile(self, step: dict[str, Any]) -> types.CodeType:
+        source, file = step["source"], f"<remote {step['name']}>"
+        # So that tracebacks show the lines.
+        linecache.cache[file] = (len(source), None, source.splitlines(True), file)
+        flags = __future__.annotations.compiler_flag if step["future_annotations"] else 0
+        code: types.CodeType = compile(source, file, "exec", flags=flags, dont_inherit=True)
+        return code
+
+    def _now_or_late(self, refs: list[Any], act: Any) -> None:
+        if all(map(self._is_made, refs)):
+            act()
+        else:
+            self._late.append(act)
+
+    def _is_made(self, ref: dict[str, Any]) -> bool:
+        return "made" not in ref or ref["made"] in self._made
+
+    def _resolve(self, ref: dict[str, Any], name: str) -> Any:
+        if "made" in ref:
+            return self._made[ref["made"]]
+        if "value" in ref:
+            return self._value(ref["value"], repr(name))
+        try:
+            found: Any = importlib.import_module(ref["module"])
+            for part in ref.get("path", ()):
+                found = getattr(found, part)
+        except Exception as error:
+            what = ".".join([ref["module"], *ref.get("path", ())])
+            raise Unavailable(
+                f"{name!r} is {what}, which the sandbox does not have: {text_of(error)}"
+            ) from error
+        for submodule in ref.get("submodules", ()):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(submodule)
+        return found
+
+    def _value(self, sent: Any, what: str) -> Any:
+        if not self._is_pickle:
+            return sent
+        try:
+            return pickle.loads(sent)
+        except Exception as error:
+            here = platform.python_version()
+            raise Unavailable(
+                f"{what} cannot be unpickled in the sandbox, which has Python {here} (the sender: "
+                f"{self._sender}): {type(error).__name__}: {text_of(error)}"
+            ) from error
+
+
+def namespace(name: str) -> dict[str, Any]:
+    """The globals of a module of the sender. One that is here is used; else it has only what was sent."""
+    if name != "__main__":
+        with contextlib.suppress(Exception):
+            return importlib.import_module(name).__dict__
+        parent = name.rpartition(".")[0]
+        if parent:
+            namespace(parent)
+    module = types.ModuleType(name)
+    module.__dict__["__builtins__"] = builtins
+    if name != "__main__":
+        module.__path__ = []
+    sys.modules[name] = module
+    return module.__dict__
+
+
+def renamed(code: types.CodeType) -> types.CodeType:
+    """The code with the scope taken out of the names of what it makes."""
+
+    def constant(value: Any) -> Any:
+        if isinstance(value, types.CodeType):
+            return renamed(value)
+        return value.removeprefix(SCOPE) if isinstance(value, str) else value
+
+    return code.replace(
+        co_consts=tuple(map(constant, code.co_consts)),
+        co_qualname=code.co_qualname.removeprefix(SCOPE),
+    )
+
+
+def text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as failure:
+        return f"(its text cannot be had: {type(failure).__name__})"
+
+
+def report(stage: str, error: BaseException, workshop: Workshop) -> dict[str, Any]:
+    """How the call failed."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals is globals():
+        trace = trace.tb_next
+    is_named = isinstance(error, Unavailable) and error.__cause__ is not None
+    kind = type(error.__cause__ if is_named else error)
+    known = {"builtins", "__main__"} | workshop.modules
+    prefix = "" if kind.__module__ in known else f"{kind.__module__}."
+    name = getattr(error, "name", None)
+    return {
+        "ok": False,
+        "stage": stage,
+        "type": prefix + kind.__qualname__,
+        "message": text_of(error),
+        "traceback": "".join(
+            traceback.format_exception(type(error), error, trace or error.__traceback__)
+        ),
+        "hint": workshop.missing.get(name) if isinstance(error, NameError) and name else None,
+        "python": platform.python_version(),
+    }
+
+
+def save(path: str, head: dict[str, Any], body: bytes) -> None:
+    """Write the result: whole, or not at all."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    part = path + ".part"
+    with open(part, "wb") as file:
+        file.write(json.dumps(head).encode() + b"\n")
+        file.write(body)
+    os.replace(part, path)
+
+
+def encoded(value: Any, is_pickle: bool) -> bytes:
+    return pickle.dumps(value, PICKLE_PROTOCOL) if is_pickle else json.dumps(value).encode()
+
+
+def main(payload_path: str, result_path: str, mode: str) -> int:
+    del sys.argv[1:]
+    result_path = os.path.abspath(result_path)
+    is_pickle = mode == "pickle"
+    workshop = Workshop(is_pickle, "unknown")
+    stage = "setup"
+    try:
+        with open(payload_path, "rb") as file:
+            payload = pickle.load(file) if is_pickle else json.load(file)
+        workshop = Workshop(is_pickle, payload["python"])
+        function, args, kwargs = workshop.run(payload)
+        del payload
+        stage = "call"
+        value = function(*args, **kwargs)
+        stage = "result"
+        body = encoded(value, is_pickle)
+        save(result_path, {"ok": True, "python": platform.python_version()}, body)
+    except BaseException as error:
+        head, body = report(stage, error, workshop), b""
+        if is_pickle:
+            with contextlib.suppress(Exception):
+                body = pickle.dumps(error, PICKLE_PROTOCOL)
+        save(result_path, head, body)
+        if isinstance(error, SystemExit):
+            raise
+        # The function may have closed it.
+        with contextlib.suppress(Exception):
+            print(head["traceback"], end="", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
