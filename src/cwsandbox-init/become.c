@@ -45,18 +45,8 @@ static long execute(long fd, char **argv, char **envp)
     return SYS5(execveat, fd, "", argv, envp, AT_EMPTY_PATH);
 }
 
-void become(char **argv, char **envp)
+__attribute__((noreturn)) static void fail(const char *what, const char *name, long rc)
 {
-    const char *what = "becoming user ";
-    const char *name = argv[0];
-    long fd = argv[1] ? SYS4(openat, AT_FDCWD, argv[1], O_PATH | O_CLOEXEC, 0) : -1;
-    guard_oom(); /* as root, so that it cannot be lowered again */
-    long rc = drop_to(read_number(argv[0]));
-    if (rc == 0 && argv[1]) {
-        what = "";
-        name = argv[1];
-        rc = execute(fd, argv + 1, envp);
-    }
     char line[400] = "cwsandbox-init: ";
     text_append(line, sizeof(line), what);
     text_append(line, sizeof(line), name);
@@ -69,4 +59,44 @@ void become(char **argv, char **envp)
     SYS3(write, 2, line, text_len(line));
     for (;;)
         SYS1(exit_group, 1);
+}
+
+static bool is(const char *word, const char *text)
+{
+    return word && text_len(word) == text_len(text) && text_starts(word, text);
+}
+
+/* What comes before USER. */
+struct network_words {
+    bool make, join;
+    long count;
+};
+
+static struct network_words read_network(char ***argv)
+{
+    struct network_words words = {.make = is((*argv)[0], "make"), .join = is((*argv)[0], "join")};
+    if (words.make && (*argv)[1])
+        words.count = read_number(*++*argv);
+    if (words.make || words.join)
+        ++*argv;
+    return words;
+}
+
+void become(char **argv, char **envp)
+{
+    struct network_words network = read_network(&argv);
+    bool keeps_user = (network.make || network.join) && is(argv[0], "0");
+    if (!argv[0] || !argv[1])
+        fail("there is no program to execute", "", -EINVAL);
+    long fd = SYS4(openat, AT_FDCWD, argv[1], O_PATH | O_CLOEXEC, 0);
+    if (!keeps_user) {
+        guard_oom(); /* as root, so that it cannot be lowered again */
+        long rc = drop_to(read_number(argv[0]));
+        if (rc < 0)
+            fail("becoming user ", argv[0], rc);
+    }
+    long rc = network.make ? network_make(network.count) : network.join ? network_join() : 0;
+    if (rc < 0)
+        fail("the sandbox's shared network", "", rc);
+    fail("", argv[1], execute(fd, argv + 1, envp));
 }

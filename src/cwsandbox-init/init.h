@@ -18,9 +18,21 @@ struct fault {
     const char *path; /* NULL: nothing to name */
 };
 
-/* become.c: executes argv[1] as the user and group whose number is argv[0]. If it cannot, it says
- * so on stderr. */
+/*
+ * become.c: executes a program in what the words before it say. If it cannot, it says so on stderr.
+ *
+ *     USER PROGRAM [WORD ...]         as the user and group of that number
+ *     make COUNT USER PROGRAM ...     in a network of its own, which it passes on COUNT times. As
+ *                                     that user; 0: as whoever it is
+ *     join USER PROGRAM ...           in the network that was passed on
+ */
 __attribute__((noreturn)) void become(char **argv, char **envp);
+
+/* network.c: a network namespace with a loopback device that is up, in a user namespace that owns
+ * it and maps this user only. network_make passes it on through CWSI_NETWORK as often as `count`
+ * says, and a failure, too; network_join gets it from there. Both close the socket. */
+int network_make(long count);
+int network_join(void);
 
 /* setup.c: carries out the steps in a block of `size` bytes, which it may modify. On failure fills
  * *fault. */

@@ -3,7 +3,7 @@
  * so, reaps whatever ends, and ends itself, and the sandbox with it, when the main command or the
  * daemon does.
  *
- * With arguments, USER PROGRAM [WORD ...], it only executes the program as that user.
+ * With arguments it executes a program instead; become.c has them.
  */
 #include <linux/fcntl.h>
 #include <linux/mman.h>
@@ -15,34 +15,7 @@
 #include <linux/wait.h>
 
 #include "init.h"
-
-#define SOL_SOCKET_LEVEL  1 /* SOL_SOCKET, SCM_RIGHTS, MSG_*: not in the kernel's headers for us */
-#define SCM_RIGHTS_TYPE   1
-#define MSG_NO_SIGNAL     0x4000
-#define MSG_CLOSE_ON_EXEC 0x40000000
-#define MSG_CUT           0x28 /* MSG_TRUNC | MSG_CTRUNC */
-
-struct message_part {
-    void *base;
-    size_t len;
-};
-
-struct message {
-    void *name;
-    int name_len;
-    struct message_part *parts;
-    size_t part_count;
-    void *control;
-    size_t control_len;
-    unsigned flags;
-};
-
-struct control {
-    size_t len;
-    int level;
-    int type;
-    int fds[CWSI_MAX_FDS];
-};
+#include "message.h"
 
 struct init {
     bool container;

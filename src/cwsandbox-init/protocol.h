@@ -22,6 +22,11 @@
 #define CWSI_PROGRAM      4
 #define CWSI_PROGRAM_TEXT "4"
 
+/* In a sandbox of several containers: the socket by which they get the network that they share. All
+ * of the launchers' descriptors are below CWSI_FIRST_FREE. */
+#define CWSI_NETWORK    5
+#define CWSI_FIRST_FREE 6
+
 /* How many commands a sandbox may have at a time, including the main one. Ids are below it. */
 #define CWSI_MAX_COMMANDS 4096u
 

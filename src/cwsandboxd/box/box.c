@@ -35,7 +35,8 @@ static void release(struct cwsd_box *box)
     if (box->stderr_fd >= 0)
         close(box->stderr_fd);
     cwsd_volumes_done(box);
-    cwsd_users_give_back(box->host->users, box->user);
+    if (!box->room)
+        cwsd_users_give_back(box->host->users, box->user);
     cwsd_string_list_done(&box->environment);
     cws_free(box->slots);
     cws_free(box->working_dir);

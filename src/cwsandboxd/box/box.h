@@ -15,6 +15,7 @@
 
 struct cwsd_box;
 struct cwsd_host; /* host.h */
+struct cwsd_room; /* room.h */
 
 struct cwsd_file {
     const char *path; /* absolute, inside the box */
@@ -38,6 +39,8 @@ struct cwsd_volume_mount {
 
 struct cwsd_box_options {
     const char *id; /* for names and messages */
+    /* What it has in common with other boxes; NULL: nothing. It must outlive the box. */
+    struct cwsd_room *room;
     /* The main command. If empty, the box idles until a signal ends it (SIGTERM: exit code 0); that
      * takes no process of its own. */
     struct cwsd_string_list command;

@@ -41,7 +41,8 @@ struct cwsd_box {
     void *ctx;
     char *id;
     char *working_dir;
-    uid_t user; /* the box's own user, who is root inside; 0: the daemon's user */
+    struct cwsd_room *room; /* NULL: it is alone */
+    uid_t user; /* the user who is root inside, the box's own or its room's; 0: the daemon's */
     struct cwsd_string_list environment; /* the standard environment and the box's own */
 
     enum cwsd_box_state state;

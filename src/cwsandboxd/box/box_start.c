@@ -10,6 +10,7 @@
 #include "box/box_private.h"
 #include "box/environment.h"
 #include "box/host_private.h"
+#include "box/room_private.h"
 
 /* As long as the kernel takes. */
 #define MAX_HOSTNAME 63
@@ -71,10 +72,14 @@ static enum cws_status make_setup(struct cwsd_box *box, const struct cwsd_box_op
                                  options->volumes[0].name);
         return cwsd_request_set_scripts(&box->setup, NULL, 0, err);
     }
-    struct cwsd_script own;
-    if (cwsd_volumes_init(box, options, box->host->limits.written_bytes, err) != CWS_OK)
+    struct cwsd_script own, part;
+    unsigned parts = box->room ? box->room->boxes : 1;
+    if (cwsd_volumes_init(box, options, box->host->limits.written_bytes / parts, err) != CWS_OK)
         return err->status;
     cwsd_script_init(&own);
+    cwsd_script_init(&part);
+    if (box->room)
+        cwsd_layout_add_after(&part, &layout->options, parts);
     cwsd_layout_add_identity(&own, hostname);
     cwsd_volumes_add_steps(box, options, &own);
     for (size_t i = 0; i < options->file_count; i++)
@@ -82,11 +87,13 @@ static enum cws_status make_setup(struct cwsd_box *box, const struct cwsd_box_op
                          options->files[i].data, options->files[i].len);
     if (options->working_dir)
         cwsd_script_add(&own, CWSI_STEP_ENSURE_DIR, 0, options->working_dir, NULL);
-    const struct cwsd_script *scripts[] = {&layout->before, &own, &layout->after};
+    const struct cwsd_script *scripts[] = {&layout->before, &own,
+                                           box->room ? &part : &layout->after};
     enum cws_status status =
         cwsd_request_set_scripts(&box->setup, scripts, CWS_ARRAY_LEN(scripts), err);
     box->setup.packet.flags |= CWSI_CONTAINER;
     cwsd_script_done(&own);
+    cwsd_script_done(&part);
     return status;
 }
 
@@ -120,9 +127,9 @@ static enum cws_status make_main(struct cwsd_box *box, const struct cwsd_box_opt
 /* Makes sure that a descriptor is above those it will be moved to in the child. */
 static enum cws_status lift(int *fd, struct cws_error *err)
 {
-    if (*fd > CWSI_PROGRAM)
+    if (*fd >= CWSI_FIRST_FREE)
         return CWS_OK;
-    int lifted = fcntl(*fd, F_DUPFD_CLOEXEC, CWSI_PROGRAM + 1);
+    int lifted = fcntl(*fd, F_DUPFD_CLOEXEC, CWSI_FIRST_FREE);
     if (lifted < 0)
         return cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for a sandbox");
     close(*fd);
@@ -130,22 +137,43 @@ static enum cws_status lift(int *fd, struct cws_error *err)
     return CWS_OK;
 }
 
-/* bubblewrap's command line, behind "cwsandbox-init USER" when it is to run as a user of the box's
- * own. `user` must last as long. NULL when out of memory. */
-static char **make_argv(const struct cwsd_box *box, const char *hostname, char *user)
+/* The words before bubblewrap's, by which the init's program starts it (become.c there). */
+struct prefix {
+    char *words[4];
+    size_t count;
+    char user[16], others[16];
+};
+
+static void make_prefix(const struct cwsd_box *box, bool makes_network, struct prefix *prefix)
 {
-    const struct cwsd_host *host = box->host;
-    const struct cwsd_string_list *words = &host->layout.bwrap_argv;
-    size_t before = box->user ? 2 : 0;
-    char **argv = cws_calloc(before + words->count + 1, sizeof(*argv));
+    prefix->count = 0;
+    if (!box->user && !box->room)
+        return;
+    snprintf(prefix->user, sizeof(prefix->user), "%u", (unsigned)box->user);
+    prefix->words[prefix->count++] = box->host->init_path;
+    if (box->room)
+        prefix->words[prefix->count++] = (char *)(makes_network ? "make" : "join");
+    if (box->room && makes_network) {
+        snprintf(prefix->others, sizeof(prefix->others), "%u", box->room->netns.others);
+        prefix->words[prefix->count++] = prefix->others;
+    }
+    prefix->words[prefix->count++] = prefix->user;
+}
+
+/* The whole command line. `prefix` must last as long. NULL when out of memory. */
+static char **make_argv(const struct cwsd_box *box, const char *hostname,
+                        const struct prefix *prefix)
+{
+    const struct cwsd_layout *layout = &box->host->layout;
+    const struct cwsd_string_list *words = &layout->bwrap_argv;
+    char **argv = cws_calloc(prefix->count + words->count + 1, sizeof(*argv));
     if (!argv)
         return NULL;
-    if (before) {
-        argv[0] = host->init_path;
-        argv[1] = user;
-    }
-    memcpy(argv + before, words->items, words->count * sizeof(*argv));
-    argv[before + host->layout.hostname_at] = (char *)hostname;
+    size_t at = prefix->count;
+    memcpy(argv, prefix->words, prefix->count * sizeof(*argv));
+    for (size_t i = 0; i < words->count; i++)
+        if (!box->room || i != layout->network_at)
+            argv[at++] = i == layout->hostname_at ? (char *)hostname : words->items[i];
     return argv;
 }
 
@@ -154,21 +182,26 @@ static enum cws_status spawn(struct cwsd_box *box, const char *hostname, int soc
 {
     const struct cwsd_host *host = box->host;
     char *const plain_argv[] = {host->init_path, NULL};
-    char user[16];
+    struct prefix prefix;
     struct cwsd_spawn_options options = {.argv = plain_argv,
                                          .stderr_fd = stderr_fd,
                                          .socket_fd = socket_fd,
                                          .program_fd = host->init_fd};
     char **argv = NULL;
+    bool makes_network = false;
     if (host->isolation != CWSD_ISOLATION_NONE) {
-        snprintf(user, sizeof(user), "%u", (unsigned)box->user);
-        argv = make_argv(box, hostname, user);
+        if (box->room)
+            options.network_fd = cwsd_netns_next(&box->room->netns, &makes_network);
+        make_prefix(box, makes_network, &prefix);
+        argv = make_argv(box, hostname, &prefix);
         if (!argv)
             return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a sandbox");
         options.argv = argv;
     }
     enum cws_status status =
         cwsd_child_spawn(box->loop, &box->child, &options, cwsd_box_note_child_end, err);
+    if (status == CWS_OK && options.network_fd)
+        cwsd_netns_started(&box->room->netns);
     cws_free(argv);
     return status;
 }
@@ -214,7 +247,10 @@ enum cws_status cwsd_box_start(struct cwsd_box *box, const struct cwsd_box_optio
     enum cws_status status = copy_options(box, options, hostname);
     if (status != CWS_OK)
         return cws_error_set(err, status, "out of memory for a sandbox");
-    if (box->host->users && !(box->user = cwsd_users_take(box->host->users)))
+    box->room = options->room;
+    if (box->room)
+        box->user = box->room->user;
+    else if (box->host->users && !(box->user = cwsd_users_take(box->host->users)))
         return cws_error_set(err, CWS_SYSTEM, "no user is left for one more sandbox");
     status = make_setup(box, options, hostname, err);
     if (status == CWS_OK)

@@ -105,16 +105,21 @@ struct builder {
     size_t words_cap;
 };
 
+static bool is_overlay(const struct cwsd_layout_options *options)
+{
+    return options->isolation == CWSD_ISOLATION_OVERLAY;
+}
+
 static bool has_overlay(const struct builder *builder)
 {
-    return builder->options->isolation == CWSD_ISOLATION_OVERLAY;
+    return is_overlay(builder->options);
 }
 
 /* Without an overlay nothing depends on the init's steps but what root must be kept from. */
-static unsigned try_unless_needed(const struct builder *builder)
+static unsigned try_unless_needed(const struct cwsd_layout_options *options)
 {
-    bool is_root = geteuid() == 0 && !builder->options->other_users;
-    return has_overlay(builder) || is_root ? 0 : CWSI_STEP_TRY;
+    bool is_root = geteuid() == 0 && !options->other_users;
+    return is_overlay(options) || is_root ? 0 : CWSI_STEP_TRY;
 }
 
 static void word(struct builder *builder, const char *text)
@@ -150,8 +155,11 @@ static void add_namespaces(struct builder *builder)
                                         "--unshare-net",  "--unshare-uts", "--unshare-cgroup-try",
                                         "--as-pid-1",     "--clearenv"};
     word(builder, builder->options->bwrap);
-    for (size_t i = 0; i < CWS_ARRAY_LEN(flags); i++)
+    for (size_t i = 0; i < CWS_ARRAY_LEN(flags); i++) {
+        if (strcmp(flags[i], "--unshare-net") == 0)
+            builder->layout->network_at = builder->layout->bwrap_argv.count;
         word(builder, flags[i]);
+    }
     word(builder, "--hostname");
     builder->layout->hostname_at = builder->layout->bwrap_argv.count;
     word(builder, "");
@@ -367,34 +375,35 @@ static void add_writable(struct builder *builder)
     cwsd_script_add(script, CWSI_STEP_SYMLINK, 0, "/var/run", "/run");
 }
 
-static void resize(struct builder *builder, const char *path, uint64_t bytes, uint64_t files,
+static void resize(struct cwsd_script *script, const char *path, uint64_t bytes, uint64_t files,
                    unsigned flags)
 {
     char text[80];
     snprintf(text, sizeof(text), "size=%llu,nr_inodes=%llu", (unsigned long long)bytes,
              (unsigned long long)files);
-    cwsd_script_add(&builder->layout->after, CWSI_STEP_RESIZE, flags, path, text);
+    cwsd_script_add(script, CWSI_STEP_RESIZE, flags, path, text);
 }
 
 /* With an overlay all that can be written to is in the one tmpfs but for names in /dev. Without one
  * the init may not be allowed to do anything, and bubblewrap gives each its part; it cannot limit
  * how many files there are. */
-static void add_limits(struct builder *builder)
+static void add_limits(struct cwsd_script *script, const struct cwsd_layout_options *options,
+                       unsigned parts)
 {
-    struct cwsd_script *script = &builder->layout->after;
-    const struct cwsd_limits *limits = &builder->options->limits;
-    const uint64_t bytes = limits->written_bytes;
-    if (has_overlay(builder)) {
-        resize(builder, "/", bytes, bytes / BYTES_A_FILE, 0);
-        resize(builder, "/dev", DEV_BYTES, DEV_FILES, 0);
+    const struct cwsd_limits *limits = &options->limits;
+    const uint64_t bytes = limits->written_bytes / parts;
+    const uint64_t processes = limits->processes / parts;
+    bool overlay = is_overlay(options);
+    if (overlay) {
+        resize(script, "/", bytes, bytes / BYTES_A_FILE, 0);
+        resize(script, "/dev", DEV_BYTES, DEV_FILES, 0);
     } else {
-        resize(builder, "/", bytes / 2, bytes / 2 / BYTES_A_FILE, CWSI_STEP_TRY);
-        resize(builder, "/dev/shm", bytes / 4, bytes / 4 / BYTES_A_FILE, CWSI_STEP_TRY);
+        resize(script, "/", bytes / 2, bytes / 2 / BYTES_A_FILE, CWSI_STEP_TRY);
+        resize(script, "/dev/shm", bytes / 4, bytes / 4 / BYTES_A_FILE, CWSI_STEP_TRY);
     }
-    cwsd_script_add(script, CWSI_STEP_RESIZE, has_overlay(builder) ? 0 : CWSI_STEP_TRY, "/dev/pts",
-                    TERMINALS);
+    cwsd_script_add(script, CWSI_STEP_RESIZE, overlay ? 0 : CWSI_STEP_TRY, "/dev/pts", TERMINALS);
     if (limits->processes)
-        cwsd_script_limit(script, RLIMIT_NPROC, "processes", limits->processes);
+        cwsd_script_limit(script, RLIMIT_NPROC, "processes", processes ? processes : 1);
     cwsd_script_limit(script, RLIMIT_NOFILE, "open files", limits->open_files);
 }
 
@@ -412,14 +421,14 @@ static void add_dev(struct builder *builder)
     }
 }
 
-static void add_after(struct builder *builder)
+void cwsd_layout_add_after(struct cwsd_script *script, const struct cwsd_layout_options *options,
+                           unsigned parts)
 {
-    struct cwsd_script *script = &builder->layout->after;
-    unsigned flags = try_unless_needed(builder);
-    add_limits(builder);
+    unsigned flags = try_unless_needed(options);
+    add_limits(script, options, parts);
     cwsd_script_add(script, CWSI_STEP_SETTING, flags, "/proc/sys/user/max_user_namespaces", "0");
-    if (!builder->options->other_users)
-        cwsd_share_add(script);
+    if (!options->other_users)
+        cwsd_share_add(script, parts);
     /* The devices first: files of /proc are covered with one of them. */
     cwsd_script_add(script, CWSI_STEP_SEAL_DEV, flags, "/dev", NULL);
     cwsd_script_add(script, CWSI_STEP_SEAL_PROC, flags, "/proc", NULL);
@@ -451,7 +460,7 @@ static void build(struct builder *builder)
     const char *path =
         has_overlay(builder) ? USUAL_PATH : "/root/.local/bin:" USUAL_PATH ":" OWN_BIN;
     const struct cwsd_layout_options *options = builder->options;
-    unsigned flags = try_unless_needed(builder);
+    unsigned flags = try_unless_needed(options);
     add_namespaces(builder);
     cwsd_script_add(&builder->layout->before, CWSI_STEP_PRIVATE, flags, "/", NULL);
     if (has_overlay(builder)) {
@@ -470,7 +479,7 @@ static void build(struct builder *builder)
     words(builder, "--", builder->options->other_users ? GIVEN_INIT : HIDDEN_INIT, NULL);
     add_writable(builder);
     add_python(builder);
-    add_after(builder);
+    cwsd_layout_add_after(&builder->layout->after, options, 1);
     add_environment(builder, path);
 }
 
@@ -479,6 +488,7 @@ enum cws_status cwsd_layout_init(struct cwsd_layout *layout,
 {
     struct builder builder = {.layout = layout, .options = options, .words_cap = 1000};
     memset(layout, 0, sizeof(*layout));
+    layout->options = *options;
     cwsd_script_init(&layout->before);
     cwsd_script_init(&layout->after);
     builder.status = cwsd_string_list_reserve(&layout->bwrap_argv, builder.words_cap);

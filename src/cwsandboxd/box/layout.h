@@ -25,8 +25,10 @@ struct cwsd_layout_options {
 extern const char cwsd_layout_etc[];
 
 struct cwsd_layout {
+    struct cwsd_layout_options options; /* what they point to may be gone */
     struct cwsd_string_list bwrap_argv;
     size_t hostname_at; /* index in bwrap_argv of the word that takes the host name */
+    size_t network_at;  /* and of the one that asks for a network of its own */
     /* The init's steps. A sandbox's own ones (cwsd_layout_add_identity, its files) come between the
      * two. */
     struct cwsd_script before, after;
@@ -43,6 +45,10 @@ enum cws_status cwsd_layout_init(struct cwsd_layout *layout,
                                  struct cws_error *err) CWS_MUST_CHECK;
 /* An all-zero layout is allowed. */
 void cwsd_layout_done(struct cwsd_layout *layout);
+
+/* Adds the steps of `after`, with limits that are a part of a sandbox's, one of `parts`. */
+void cwsd_layout_add_after(struct cwsd_script *script, const struct cwsd_layout_options *options,
+                           unsigned parts);
 
 /* Adds the files that contain the sandbox's own host name. */
 void cwsd_layout_add_identity(struct cwsd_script *script, const char *hostname);

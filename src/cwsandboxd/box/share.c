@@ -6,7 +6,7 @@
 #include "host/setting.h"
 
 /* A sandbox gets this fraction (one over it) of what its user may have. */
-#define PARTS 4
+#define SANDBOXES 4
 
 /* The setting of a user namespace limits all that is in it; the host's says what there is. */
 static const struct {
@@ -30,19 +30,20 @@ static const struct {
     {RLIMIT_MEMLOCK, "locked memory"},
 };
 
-void cwsd_share_add(struct cwsd_script *script)
+void cwsd_share_add(struct cwsd_script *script, unsigned parts)
 {
+    const unsigned divisor = SANDBOXES * parts;
     char text[32];
     struct rlimit limit;
     for (size_t i = 0; i < CWS_ARRAY_LEN(settings); i++) {
         long all = cwsd_setting_read(settings[i].host);
         if (all <= 0)
             continue;
-        snprintf(text, sizeof(text), "%ld", all / PARTS + (all % PARTS != 0));
+        snprintf(text, sizeof(text), "%ld", all / divisor + (all % divisor != 0));
         cwsd_script_add(script, CWSI_STEP_SETTING, CWSI_STEP_TRY, settings[i].own, text);
     }
     for (size_t i = 0; i < CWS_ARRAY_LEN(resources); i++)
         if (getrlimit(resources[i].resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
             cwsd_script_limit(script, resources[i].resource, resources[i].what,
-                              limit.rlim_cur / PARTS);
+                              limit.rlim_cur / divisor);
 }

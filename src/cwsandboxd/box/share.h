@@ -6,5 +6,6 @@
 
 #include "box/script.h"
 
-/* Adds steps that give a sandbox its share. For sandboxes that do not run as users of their own. */
-void cwsd_share_add(struct cwsd_script *script);
+/* Adds steps that give a sandbox its share, or a box of it one of `parts` of that. For sandboxes
+ * that do not run as users of their own. */
+void cwsd_share_add(struct cwsd_script *script, unsigned parts);

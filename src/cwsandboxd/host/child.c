@@ -62,6 +62,8 @@ static int set_descriptors(posix_spawn_file_actions_t *actions,
         rc = posix_spawn_file_actions_adddup2(actions, options->socket_fd, CWSI_SOCKET);
     if (rc == 0 && options->program_fd >= 0)
         rc = posix_spawn_file_actions_adddup2(actions, options->program_fd, CWSI_PROGRAM);
+    if (rc == 0 && options->network_fd)
+        rc = posix_spawn_file_actions_adddup2(actions, options->network_fd, CWSI_NETWORK);
     if (rc == 0)
         rc = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDWR, 0);
     if (rc == 0)
@@ -108,8 +110,9 @@ enum cws_status cwsd_child_spawn(struct cws_loop *loop, struct cwsd_child *child
 {
     pid_t pid;
     /* In the child each must still be there when its turn to be moved comes. */
-    assert(options->stderr_fd > CWSI_PROGRAM && options->socket_fd > CWSI_PROGRAM);
-    assert(options->program_fd < 0 || options->program_fd > CWSI_PROGRAM);
+    assert(options->stderr_fd >= CWSI_FIRST_FREE && options->socket_fd >= CWSI_FIRST_FREE);
+    assert(options->program_fd < 0 || options->program_fd >= CWSI_FIRST_FREE);
+    assert(options->network_fd == 0 || options->network_fd >= CWSI_FIRST_FREE);
     int rc = start(options, &pid);
     if (rc)
         return cws_error_set_errno(err, CWS_SYSTEM, rc, "%s cannot be started", options->argv[0]);

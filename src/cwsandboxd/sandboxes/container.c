@@ -109,6 +109,7 @@ bool cwsd_container_start(struct cwsd_container *container,
     if (!cwsd_launch_init(&launch, options->sandbox_id, options->spec, container->spec,
                           options->secrets_dir, fault))
         return false;
+    launch.options.room = options->room;
     if (launch.options.command.count)
         status = cwsd_log_open(container->log, &launch.options.output_fd, &err);
     if (status == CWS_OK)

@@ -41,6 +41,7 @@ struct cwsd_container {
 struct cwsd_container_options {
     struct cws_loop *loop;
     const struct cwsd_host *host;
+    struct cwsd_room *room; /* NULL: it is the only one */
     const char *sandbox_id;
     const cwsd_pb_spec *spec;
     const char *secrets_dir; /* NULL: there are no secret stores */

@@ -68,14 +68,19 @@ static enum cws_status fill_files(struct cwsd_launch *launch, const cwsd_pb_cont
     return CWS_OK;
 }
 
-static enum cws_status fill_volumes(struct cwsd_launch *launch, const cwsd_pb_spec *spec)
+/* Those that are this container's to make. */
+static enum cws_status fill_volumes(struct cwsd_launch *launch, const cwsd_pb_spec *spec,
+                                    const cwsd_pb_container *container)
 {
     launch->volumes = cws_calloc(spec->n_volumes + 1, sizeof(*launch->volumes));
     if (!launch->volumes)
         return CWS_NO_MEMORY;
     for (size_t i = 0; i < spec->n_volumes; i++) {
-        launch->volumes[i].name = spec->volumes[i]->name;
-        launch->volumes[i].bytes = cwsd_spec_volume_bytes(spec->volumes[i]);
+        if (spec->containers[cwsd_spec_volume_owner(spec, spec->volumes[i])] != container)
+            continue;
+        struct cwsd_volume *volume = &launch->volumes[launch->options.volume_count++];
+        volume->name = spec->volumes[i]->name;
+        volume->bytes = cwsd_spec_volume_bytes(spec->volumes[i]);
     }
     return CWS_OK;
 }
@@ -108,9 +113,9 @@ bool cwsd_launch_init(struct cwsd_launch *launch, const char *id, const cwsd_pb_
                       struct cwsd_fault *fault)
 {
     memset(launch, 0, sizeof(*launch));
-    bool filled = fill_command(launch, container) == CWS_OK &&
-                  fill_files(launch, container) == CWS_OK && fill_volumes(launch, spec) == CWS_OK &&
-                  fill_mounts(launch, container) == CWS_OK;
+    bool filled =
+        fill_command(launch, container) == CWS_OK && fill_files(launch, container) == CWS_OK &&
+        fill_volumes(launch, spec, container) == CWS_OK && fill_mounts(launch, container) == CWS_OK;
     if (!filled)
         cwsd_fault_set_memory(fault);
     if (!filled || !fill_environment(launch, container, secrets_dir, fault)) {
@@ -124,7 +129,6 @@ bool cwsd_launch_init(struct cwsd_launch *launch, const char *id, const cwsd_pb_
     launch->options.files = launch->files;
     launch->options.file_count = container->n_files;
     launch->options.volumes = launch->volumes;
-    launch->options.volume_count = spec->n_volumes;
     launch->options.mounts = launch->mounts;
     launch->options.mount_count = container->n_volume_mounts;
     return true;

@@ -64,7 +64,9 @@ static void break_sandbox(struct cwsd_container *container, const char *why)
         snprintf(reason, sizeof(sandbox->record.reason), "%s", why);
     else
         snprintf(reason, sizeof(sandbox->record.reason), "container %s: %s", container->name, why);
-    cwsd_record_stopping(&sandbox->record, CWSD_CAUSE_NONE);
+    /* One that never ran is in CREATING until it is known to have FAILED. */
+    if (sandbox->record.state == CWSD_STATE(RUNNING))
+        cwsd_record_stopping(&sandbox->record, CWSD_CAUSE_NONE);
     stop_others(container, 0);
 }
 
@@ -200,6 +202,8 @@ static void end(struct cws_deferred *deferred)
         container->box = NULL;
         cwsd_log_shelf_add(&pool->shelf, &container->on_shelf);
     }
+    cwsd_room_free(sandbox->room);
+    sandbox->room = NULL;
     cwsd_registry_finish(&pool->registry, &sandbox->record); /* may release this very sandbox */
     note_end(pool);
 }
@@ -218,6 +222,7 @@ static void release(struct cwsd_record *record)
     for (size_t i = 0; i < sandbox->container_count; i++)
         cwsd_container_done(&sandbox->containers[i]);
     cws_free(sandbox->containers);
+    cwsd_room_free(sandbox->room);
     cwsd_record_done(record);
     cws_free(sandbox);
 }
@@ -459,12 +464,29 @@ static void give_up(struct cwsd_container *container, const struct cwsd_fault *f
     cwsd_container_skip(container);
 }
 
+static bool make_room(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
+{
+    struct cws_error err;
+    if (sandbox->container_count == 1)
+        return true;
+    enum cws_status status = cwsd_room_new(
+        sandbox->pool->options.host, (unsigned)sandbox->container_count, &sandbox->room, &err);
+    if (status == CWS_NO_MEMORY)
+        return cwsd_fault_set_memory(fault);
+    return status == CWS_OK ||
+           cwsd_fault_set(fault, CWS_GRPC_UNAVAILABLE, CWSD_REASON_BACKEND_UNAVAILABLE,
+                          "the sandbox cannot be started: %s", err.text);
+}
+
 /* False with *fault set if nothing has been started. A fault later on is the sandbox's end. */
 static bool start_containers(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
 {
     const struct cwsd_pool *pool = sandbox->pool;
+    if (!make_room(sandbox, fault))
+        return false;
     const struct cwsd_container_options options = {.loop = pool->options.loop,
                                                    .host = pool->options.host,
+                                                   .room = sandbox->room,
                                                    .sandbox_id = sandbox->record.id,
                                                    .spec = sandbox->record.spec,
                                                    .secrets_dir = pool->options.secrets_dir};

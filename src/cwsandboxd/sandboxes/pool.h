@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "box/room.h"
 #include "io/timer.h"
 #include "sandboxes/container.h"
 #include "sandboxes/endpoints.h"
@@ -16,6 +17,7 @@ struct cwsd_pool;
 struct cwsd_sandbox {
     struct cwsd_record record;
     struct cwsd_pool *pool;
+    struct cwsd_room *room;            /* of several containers; NULL once they have ended */
     struct cwsd_container *containers; /* in the order of the spec */
     size_t container_count;
     struct cwsd_container *primary; /* its end is the sandbox's */

@@ -70,7 +70,6 @@ static bool check_sandbox_refusals(const cwsd_pb_spec *spec, struct cwsd_fault *
 {
     const cwsd_pb_network *network = spec->network;
     const struct refusal refusals[] = {
-        {"spec.containers", "sandboxes of several containers", NOT_HERE, spec->n_containers > 1},
         {"spec.volumes", "file system snapshots", CWSD_REASON_NO_SNAPSHOTS, CWS_GRPC_UNIMPLEMENTED,
          restores_snapshot(spec)},
         {"spec.volumes", "registered volumes", NOT_HERE, wants_registered_volume(spec)},

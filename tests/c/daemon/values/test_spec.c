@@ -144,17 +144,30 @@ static void other_security_is_refused(void **state)
                    C0 ".security_context.capabilities_add");
 }
 
-static void containers_number_one(void **state)
+/* What is wrong with one of several containers is told about that one. */
+static void each_container_is_checked(void **state)
 {
     (void)state;
     struct parts parts;
+    cwsd_pb_container second;
     prepare(&parts);
-    parts.spec.n_containers = 0;
-    assert_false(check(&parts));
-    assert_invalid(&parts.fault, "spec.containers");
+    plain_spec(&parts.spec, &parts.container, parts.containers);
+    coreweave__sandbox__v1__container__init(&second);
+    parts.container._primary_case = COREWEAVE__SANDBOX__V1__CONTAINER___PRIMARY_PRIMARY;
+    parts.container.primary = true;
+    second.name = (char *)"db";
+    parts.containers[1] = &second;
     parts.spec.n_containers = 2;
-    parts.containers[1] = &parts.container;
-    assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED, "spec.containers");
+    assert_true(check(&parts));
+    second.working_dir = (char *)"relative";
+    assert_false(check(&parts));
+    assert_invalid(&parts.fault, "spec.containers[1].working_dir");
+    second.working_dir = (char *)"";
+    second.image_pull_credentials = (Coreweave__Sandbox__V1__ImagePullCredentials[]){
+        COREWEAVE__SANDBOX__V1__IMAGE_PULL_CREDENTIALS__INIT};
+    assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED,
+                   "spec.containers[1].image_pull_credentials");
+    assert_string_equal(parts.fault.metadata[0].value, "spec.containers[1].image_pull_credentials");
 }
 
 static void registered_volumes_are_refused(void **state)
@@ -416,7 +429,7 @@ int main(void)
         CWSD_TEST(egress_need_not_be_denied),
         CWSD_TEST(root_is_who_everything_runs_as),
         CWSD_TEST(other_security_is_refused),
-        CWSD_TEST(containers_number_one),
+        CWSD_TEST(each_container_is_checked),
         CWSD_TEST(registered_volumes_are_refused),
         CWSD_TEST(egress_is_refused),
         CWSD_TEST(storage_and_runtimes_are_refused),
