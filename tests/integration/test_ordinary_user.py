@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cwsandbox import Sandbox, SandboxFailedError, SandboxResourceExhaustedError
+from cwsandbox import Container, Sandbox, SandboxFailedError, SandboxResourceExhaustedError
 from integration import host
 from integration.env import Daemon, eventually
 
@@ -134,3 +134,17 @@ def test_too_many_descriptors_of_that_user_on_their_way(
                 another.wait()
             flood.communicate("enough\n")
         assert sandbox.exec(["echo", "after"]).result().stdout == "after\n"
+
+
+def test_several_containers(user_daemon: Daemon) -> None:
+    small = {"cpu": "100m", "memory": "64Mi"}
+    words = {"command": "sleep", "args": ("infinity",), "image": "any", "resources": small}
+    rows = [Container(name="a", primary=True, **words), Container(name="b", **words)]
+    with Sandbox.run(containers=rows) as sandbox:
+        script = "readlink /proc/self/ns/net; grep -c : /proc/net/dev"
+        shown = [
+            sandbox.exec(["sh", "-c", script], container=name).result().stdout for name in "ab"
+        ]
+        assert shown[0] == shown[1]
+        assert shown[0].split()[1] == "1"  # the loopback device
+        assert shown[0].split()[0] != os.readlink("/proc/self/ns/net")
