@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from cwsandbox import (
@@ -36,9 +39,14 @@ print(socket.create_connection(("127.0.0.1", 80)).recv(100).decode())
 """
 
 
-def container(name: str, *argv: str, **options: object) -> Container:
+def container(name: str, *argv: str, **options: Any) -> Container:
     words = argv or ("sleep", "infinity")
-    fields = {"image": "any", "resources": SMALL, "command": words[0], "args": words[1:]}
+    fields: dict[str, Any] = {
+        "image": "any",
+        "resources": SMALL,
+        "command": words[0],
+        "args": words[1:],
+    }
     return Container(name=name, **(fields | options))
 
 
@@ -119,6 +127,7 @@ def test_the_echo(base_url: str) -> None:
             SandboxStatus.RUNNING,
             SandboxStatus.COMPLETED,
         ]
+        assert sandbox.sandbox_id
         found = Sandbox.from_id(sandbox.sandbox_id).result()
         assert [row.name for row in found.containers] == ["a", "b", "c"]
 
@@ -133,7 +142,7 @@ def test_an_only_container_is_called_main(sandbox: Sandbox) -> None:
 def test_an_unknown_name(base_url: str) -> None:
     rows = [container("a", primary=True), container("b")]
     with Sandbox.run(containers=rows) as sandbox:
-        calls = {
+        calls: dict[str, Callable[[], object]] = {
             "exec": lambda: sandbox.exec(["true"], container="c").result(),
             "read": lambda: sandbox.read_file("/etc/hostname", container="c").result(),
             "write": lambda: sandbox.write_file("/tmp/x", b"", container="c").result(),

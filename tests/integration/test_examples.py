@@ -11,6 +11,9 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 PRINTED = {
     "bounded_output": "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n99998\n99999\n100000\n\n(588855 bytes omitted)\n",
+    "containers": (
+        "ready\n42\nasked\nmain []\nserver ['note']\n{'main': 'running', 'server': 'running'}\n"
+    ),
     "discovery": (
         "runners with room: 1\narchitecture known: True\nplaced as asked: True\n"
         "sandboxes run there: True\n"

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -138,7 +139,12 @@ def test_too_many_descriptors_of_that_user_on_their_way(
 
 def test_several_containers(user_daemon: Daemon) -> None:
     small = {"cpu": "100m", "memory": "64Mi"}
-    words = {"command": "sleep", "args": ("infinity",), "image": "any", "resources": small}
+    words: dict[str, Any] = {
+        "command": "sleep",
+        "args": ("infinity",),
+        "image": "any",
+        "resources": small,
+    }
     rows = [Container(name="a", primary=True, **words), Container(name="b", **words)]
     with Sandbox.run(containers=rows) as sandbox:
         script = "readlink /proc/self/ns/net; grep -c : /proc/net/dev"
