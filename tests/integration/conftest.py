@@ -36,6 +36,19 @@ def base_url(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> str:
     return daemon.base_url
 
 
+@pytest.fixture(scope="module")
+def module_daemon() -> Iterator[Daemon]:
+    with tempfile.TemporaryDirectory(prefix="cwsd-") as folder, Daemon(Path(folder)) as running:
+        yield running
+
+
+@pytest.fixture
+def own_daemon(module_daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> str:
+    """New sandboxes go to a daemon that no other module uses, so that a test knows all that are there. Its address."""
+    monkeypatch.setenv("CWSANDBOX_BASE_URL", module_daemon.base_url)
+    return module_daemon.base_url
+
+
 @pytest.fixture
 def sandbox(base_url: str) -> Iterator[Sandbox]:
     with Sandbox.run() as running:

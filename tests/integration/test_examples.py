@@ -46,12 +46,18 @@ PRINTED = {
         "> stty size\n30 100\n> stty size\n24 80\n"
         "> sh -c 'echo busy; exec sleep 1000'\nbusy\n^C\n> exit 3\nexit code 3\n"
     ),
+    "sessions": (
+        "".join(f"part {n} of the test run\n" for n in range(4))
+        + "3 left to be stopped\nfound it: True\n0 sandboxes run\n"
+    ),
+    "sessions_async": "[4, 9, 25, 49, 121, 169]\n6 commands in 3 sandboxes\n",
     "terminal_async": "Ada has 24 80\nGrace has 43 132\n",
     "service": "8000 web hello from inside\n",
     "prompt": "name? Ada\ncolour? green\nAda likes green\n",
 }
-ELSEWHERE = {"quickstart", "secrets"}
-"""test_readme.py compares the first with the picture; the second needs a store (test_secrets.py)."""
+ELSEWHERE = {"quickstart", "secrets", "cleanup"}
+"""test_readme.py compares the first with the picture; the second needs a store (test_secrets.py);
+the third ends its process (test_guide_sessions.py)."""
 
 pytestmark = pytest.mark.usefixtures("base_url")
 

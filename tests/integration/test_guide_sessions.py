@@ -1,0 +1,56 @@
+"""The examples of docs/guide/sessions.md and cleanup.md, as they stand there, each in a Python of its own."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from cwsandbox import Sandbox
+from isolated.runner import run
+
+ROOT = Path(__file__).parents[2]
+BLOCKS = {
+    name: re.findall(
+        r"^```python\n(.*?)^```",
+        (ROOT / "docs" / "guide" / f"{name}.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+    for name in ("sessions", "cleanup")
+}
+PRINTED = {
+    ("sessions", 0): "test 0\ntest 1\ntest 2\n",
+    ("sessions", 1): "[0, 0, 0]\n",
+    ("sessions", 2): "True\n[]\n",
+    ("sessions", 3): "3 1\n",
+    ("cleanup", 0): "at work\nleft to be stopped: 0\n<Session sandboxes=0 status=closed>\n",
+}
+
+
+def test_there_are_examples() -> None:
+    assert {(name, n) for name, blocks in BLOCKS.items() for n in range(len(blocks))} == set(
+        PRINTED
+    )
+
+
+def check(program: str, base_url: str, printed: str) -> None:
+    done = run(program, CWSANDBOX_BASE_URL=base_url)
+    assert (done.returncode, done.stdout, done.stderr) == (0, printed, "")
+    assert Sandbox.list().result() == []
+
+
+@pytest.mark.parametrize(("name", "number"), PRINTED)
+def test_they_print_what_they_say(own_daemon: str, name: str, number: int) -> None:
+    program = BLOCKS[name][number]
+    if "await " in program:
+        head, _, body = program.partition("\n\n")
+        program = f"{head}\nasync def main():\n{textwrap.indent(body, '    ')}\nasyncio.run(main())"
+    check(program, own_daemon, PRINTED[name, number])
+
+
+def test_the_example_of_the_end(own_daemon: str) -> None:
+    """It ends its process, so it has one."""
+    program = (ROOT / "examples" / "cleanup.py").read_text()
+    check(program, own_daemon, "at work\nSIGTERM: 0 sandboxes are left\n")
