@@ -111,3 +111,37 @@ def test_run_says_of_an_option_what_the_constructor_says(name: str) -> None:
         assert item(run, name) == item(init, name)
     else:
         assert f"``{name}``" in run
+
+
+def optional_and_timed() -> list[tuple[str, str]]:
+    """(Callable, parameter): those whose default means something by itself, and limits of time that do not tell their
+    unit in their names. Exceptions are made by the package."""
+    found = []
+    for name, (target, _) in EVERYTHING.items():
+        if inspect.isclass(target) and issubclass(target, BaseException):
+            continue
+        for one in parameters(target):
+            default = inspect.signature(target).parameters[one].default
+            is_time = one.endswith(("timeout", "interval"))
+            if is_time or default not in (None, False, (), "", inspect.Parameter.empty):
+                found.append((name, one))
+    return found
+
+
+def said_of(name: str, parameter: str) -> str:
+    """The list's item on a parameter, or all of the docstring if it has none."""
+    _, text = EVERYTHING[name]
+    listed = re.search(
+        rf"- ``[^`]*\b{parameter}``[^:]*: (.*?)(?=\n *\n|\n *- ``|\Z)", text, re.DOTALL
+    )
+    return " ".join((listed[1] if listed else text).split())
+
+
+@pytest.mark.parametrize(("name", "parameter"), optional_and_timed())
+def test_defaults_and_units_are_told(name: str, parameter: str) -> None:
+    said = said_of(name, parameter)
+    if "as for ``" in said or "likewise" in said:
+        return  # told there
+    assert re.search(r"\b[Dd]efault", said)
+    if parameter.endswith(("timeout", "interval")):
+        assert "second" in said

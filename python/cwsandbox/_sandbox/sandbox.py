@@ -280,9 +280,9 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
     def wait(self, timeout: float | None = None) -> Sandbox:
         """Block until the sandbox runs (or has completed), creating it if need be; returns itself.
 
-        The service is asked, also about a sandbox that was seen to run. ``timeout`` None is the request timeout,
-        300 s by default. ``SandboxTimeoutError`` when it is over; ``SandboxFailedError``, ``SandboxTerminatedError``
-        or ``SandboxNotRunningError`` when the sandbox will never run, or not again.
+        The service is asked, also about a sandbox that was seen to run. ``timeout`` is in seconds. Default: the
+        request timeout, 300. ``SandboxTimeoutError`` when it is over; ``SandboxFailedError``,
+        ``SandboxTerminatedError`` or ``SandboxNotRunningError`` when the sandbox will never run, or not again.
         """
         limit = None if timeout is None else _check.patience(timeout, "timeout")
         _block(self._submit(lambda driver: driver.wait_running(limit)))
@@ -306,7 +306,7 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
     ) -> OperationRef[Sandbox]:
         """Wait until the sandbox has ended, creating it if need be; the operation gives the sandbox itself.
 
-        ``timeout`` None is the request timeout, 300 s by default. Fails with ``SandboxFailedError`` when the sandbox
+        ``timeout`` is in seconds. Default: the request timeout, 300. Fails with ``SandboxFailedError`` when the sandbox
         failed, and with ``SandboxTerminatedError`` when it was stopped, unless ``raise_on_termination`` is false.
         """
         limit = None if timeout is None else _check.patience(timeout, "timeout")
@@ -329,11 +329,11 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
     ) -> OperationRef[None]:
         """Stop the sandbox and wait for its final state.
 
-        The main process is asked to end and killed after ``graceful_shutdown_seconds`` (0: at once). Commands that
-        still run end with ``SandboxNotRunningError``; logs that are read go on to their end. A create that is under
-        way is waited for, so that nothing is left behind. One that was never started cannot be started any more. With
-        ``missing_ok`` it is no error that the sandbox is gone. ``SandboxTerminalStateUnavailableError`` when no final
-        state is seen within the grace time and 10 s.
+        The main process is asked to end and killed after ``graceful_shutdown_seconds`` (default: 10; 0: at once).
+        Commands that still run end with ``SandboxNotRunningError``; logs that are read go on to their end. A create
+        that is under way is waited for, so that nothing is left behind. One that was never started cannot be started
+        any more. With ``missing_ok`` it is no error that the sandbox is gone. ``SandboxTerminalStateUnavailableError``
+        when no final state is seen within the grace time and 10 s.
         """
         grace = _check.budget(graceful_shutdown_seconds, "graceful_shutdown_seconds")
         if self._handle.state.is_over and self._handle.log_core is None:
@@ -371,9 +371,9 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
           and ``process.stdin`` is None.
         - ``container``: the name of the container to start it in. Default: the only or primary one.
         - ``env``: variables for this command, as a dict; they take precedence over the sandbox's own.
-        - ``capture_output``: whether the result has the output. With False what was read is let go, the reader's pace
-          holds the command back, and a line of more than 512 KiB comes in pieces. Who waits for the end then waits
-          for readers that exist; what comes for a stream without one is dropped, but for its last 256 KiB.
+        - ``capture_output``: whether the result has the output. Default: True. With False what was read is let go, the
+          reader's pace holds the command back, and a line of more than 512 KiB comes in pieces. Who waits for the end
+          then waits for readers that exist; what comes for a stream without one is dropped, but for its last 256 KiB.
         - ``max_output_bytes``: keep only the first and the last half of so many bytes of each stream. The result's
           ``stdout_omitted_bytes`` tells how much lay between, and a reader that did not keep up meets
           ``SandboxStreamTruncatedError`` there, once. Default: all is kept.

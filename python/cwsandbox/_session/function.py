@@ -101,8 +101,10 @@ class RemoteFunction(Generic[P, R]):
 
         - ``fn``: the function. ``AsyncFunctionError`` for an async one: let a plain one call ``asyncio.run()``.
         - ``session``: whose defaults the sandboxes have, and which stops those that still run when it is closed.
-        - ``temp_dir``: the directory in the sandbox for arguments and results. It is made if it is not there.
-        - ``serialization``: how arguments and results travel: "json", or "pickle" for values that JSON does not have.
+        - ``temp_dir``: the directory in the sandbox for arguments and results. It is made if it is not there. Default:
+          "/tmp".
+        - ``serialization``: how arguments and results travel: "json" (the default), or "pickle" for values that JSON
+          does not have.
           With "pickle" the sandbox can run any code in this process, since to unpickle its result may do anything.
 
         The others are those of ``Session.sandbox``, for the sandbox of each call: ``container_image``,

@@ -46,7 +46,8 @@ class SandboxDefaults:
 
     - ``container_image``: the image to run, "python:3.11" by default.
     - ``command``: the program whose end ends a sandbox. Default: a shell that waits to be stopped.
-    - ``args``: the arguments of ``command``, also where a sandbox names another command and no arguments.
+    - ``args``: the arguments of ``command``, also where a sandbox names another command and no arguments. Default:
+      those of the default command.
     - ``base_url``: the service's address, weaker than the environment's ``CWSANDBOX_BASE_URL``; "local" is a daemon
       on this host, started when needed. Default: "https://api.cwsandbox.com".
     - ``auth``: credentials: ``AuthStrategy``, ``AuthHeaders`` or an object with ``resolve_auth``. Default: those of
@@ -58,7 +59,7 @@ class SandboxDefaults:
     - ``poll_rpc_timeout_seconds``: limit of one status request. Default: 15.
     - ``max_lifetime_seconds``: when it has existed for so long, the service ends it. Default: the service's limit.
     - ``temp_dir``: where in a sandbox the package's temporary files go. Default: "/tmp".
-    - ``tags``: labels by which ``Sandbox.list()`` finds it; a sandbox's own are added.
+    - ``tags``: labels by which ``Sandbox.list()`` finds it; a sandbox's own are added. Default: none.
     - ``runner_ids``: the only runners that sandboxes may run on. Default: any.
     - ``placement_mode``: "serverless" or "cks": the kind of runner. Default: the service's choice.
     - ``placement_spillover``: whether a create that finds no room may try the other kind: "strict" (no, the default),
@@ -79,9 +80,9 @@ class SandboxDefaults:
     - ``containers``: several ``Container`` objects in the place of one; see ``Sandbox``.
     - ``secrets``: ``Secret`` objects: put into environment variables; a sandbox's own are added.
     - ``environment_variables``: variables of the main process and of all commands, as a dict; a sandbox's own are
-      added.
-    - ``annotations``: texts by name that the service keeps with it; a sandbox's own are added.
-    - ``data_plane_mode``: how commands, logs and files reach the sandbox: "auto", "gateway" or "direct".
+      added. Default: none.
+    - ``annotations``: texts by name that the service keeps with it; a sandbox's own are added. Default: none.
+    - ``data_plane_mode``: how commands, logs and files reach the sandbox: "auto" (the default), "gateway" or "direct".
 
     ::
 

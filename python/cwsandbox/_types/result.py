@@ -20,7 +20,7 @@ class ProcessResult:
 
     ``stdout`` and ``stderr`` are the bytes decoded as UTF-8, with U+FFFD for what is none; ``stdout_bytes`` and
     ``stderr_bytes`` are as received. ``returncode`` is the exit code, or -1 in the result that an exception carries
-    for a command whose exit code was never received. ``command`` is the argv that was run.
+    for a command whose exit code was never received. ``command`` is the argv that was run; default: an empty list.
 
     ``stdout_omitted_bytes`` and ``stderr_omitted_bytes`` tell how much was received and is not here: what lay between
     the two halves that ``max_output_bytes`` keeps, or all of it where ``output_captured`` is False: then the command

@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class TerminalResult:
-    """The outcome of a terminal session: ``returncode`` is the exit code of its ``command``, the argv that was run."""
+    """The outcome of a terminal session: ``returncode`` is the exit code of its ``command``, the argv that was run.
+
+    Default of ``command``: an empty list.
+    """
 
     returncode: int
     command: list[str] = field(default_factory=list)

@@ -118,7 +118,7 @@ class FileSystemSnapshotOptions:
     - ``mount_path``: an absolute path where the (primary) container sees it. Default: it is only declared.
     - ``size``: a quantity such as "10Gi". Default: the platform's.
     - ``file_system_snapshot_id``: the snapshot. Default: it is empty.
-    - ``name``: by which ``VolumeMount`` refers to it.
+    - ``name``: by which ``VolumeMount`` refers to it. Default: "workspace".
     """
 
     mount_path: str | None = None

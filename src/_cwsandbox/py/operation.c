@@ -313,7 +313,7 @@ static PyMethodDef operation_methods[] = {
     {"result", (PyCFunction)(void (*)(void))operation_result, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("result($self, timeout=None)\n--\n\n"
                "Block for the value, at most `timeout` seconds (then TimeoutError; the operation "
-               "goes on).\n\n"
+               "goes on). Default: no limit.\n\n"
                "Raises the operation's exception; concurrent.futures.CancelledError when it was "
                "cancelled.")},
     {"_done", operation_done, METH_NOARGS,

@@ -243,8 +243,8 @@ static PyMethodDef process_methods[] = {
                "the failure of a failed process. Never blocks.")},
     {"wait", (PyCFunction)(void (*)(void))py_command_wait, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR(
-         "wait($self, timeout=None)\n--\n\nBlock for the exit code, at most `timeout` seconds; "
-         "otherwise like result().")},
+         "wait($self, timeout=None)\n--\n\nBlock for the exit code, at most `timeout` seconds "
+         "(default: no limit); otherwise like result().")},
     {"cancel", process_cancel, METH_NOARGS,
      PyDoc_STR("cancel($self)\n--\n\nEnd the command. True, even when repeated; False if it had "
                "already ended.")},

@@ -223,8 +223,8 @@ static PyMethodDef terminal_methods[] = {
          "SandboxExecutionError after the end.")},
     {"wait", (PyCFunction)(void (*)(void))py_command_wait, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR(
-         "wait($self, timeout=None)\n--\n\nBlock for the exit code, at most `timeout` seconds; "
-         "otherwise like result().")},
+         "wait($self, timeout=None)\n--\n\nBlock for the exit code, at most `timeout` seconds "
+         "(default: no limit); otherwise like result().")},
     {"__enter__", terminal_enter, METH_NOARGS, PyDoc_STR("__enter__($self)\n--\n\n")},
     {"__exit__", terminal_exit, METH_VARARGS,
      PyDoc_STR("__exit__($self, *exception)\n--\n\nEnd the session, as a terminal is hung up, and "

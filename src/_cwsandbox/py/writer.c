@@ -268,7 +268,7 @@ static PyMethodDef writer_methods[] = {
          "ended; if the command has failed, its failure.")},
     {"writeline", (PyCFunction)(void (*)(void))writer_writeline, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("writeline($self, text, encoding='utf-8')\n--\n\nQueue a line: `text`, a str, and a "
-               "newline, in `encoding`. Otherwise like write().")},
+               "newline, in `encoding` (default: UTF-8). Otherwise like write().")},
     {"close", writer_close, METH_NOARGS,
      PyDoc_STR("close($self)\n--\n\nEnd the input once everything queued has been sent.")},
     {"set_exception", writer_set_exception, METH_O,
