@@ -226,11 +226,13 @@ static enum cws_status open_service(struct daemon *daemon, struct cws_error *err
         .log_bytes = daemon->config->log_bytes,
         .endpoint_tls = daemon->endpoint_tls,
         .secrets_dir = daemon->config->secrets_dir,
+        .database = daemon->data_dir.path ? daemon->database : NULL,
         .on_empty = on_empty,
         .ctx = daemon,
     };
-    daemon->pool = cwsd_pool_new(&options);
-    if (!daemon->pool || cwsd_methods_init(&daemon->methods) != CWS_OK)
+    if (cwsd_pool_new(&options, &daemon->pool, err) != CWS_OK)
+        return err->status;
+    if (cwsd_methods_init(&daemon->methods) != CWS_OK)
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
     daemon->service = (struct cwsd_service){
         .pool = daemon->pool,

@@ -4,27 +4,24 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "sandboxes/pool_private.h"
 #include "values/bounds.h"
 #include "values/spec.h"
 #include "values/spec_containers.h"
 #include "values/text.h"
 #include "values/wire.h"
 
-struct cwsd_pool {
-    struct cwsd_pool_options options;
-    struct cwsd_registry registry;
-    struct cwsd_log_shelf shelf;
-    size_t holds;
-    struct cws_timer farewell;
-    bool draining;
-    bool empty_told;
-};
-
 static struct timespec wall_clock(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return now;
+}
+
+/* What has changed must not be lost with the daemon. */
+static void save(struct cwsd_sandbox *sandbox)
+{
+    cwsd_keeper_save(&sandbox->pool->keeper, &sandbox->record);
 }
 
 /* ---- what the containers say ----------------------------------------------------------------- */
@@ -67,6 +64,7 @@ static void break_sandbox(struct cwsd_container *container, const char *why)
     /* One that never ran is in CREATING until it is known to have FAILED. */
     if (sandbox->record.state == CWSD_STATE(RUNNING))
         cwsd_record_stopping(&sandbox->record, CWSD_CAUSE_NONE);
+    save(sandbox);
     stop_others(container, 0);
 }
 
@@ -85,6 +83,7 @@ static void on_running(struct cwsd_container *container)
     if (--sandbox->starting)
         return;
     cwsd_record_running(&sandbox->record, wall_clock());
+    save(sandbox);
     sandbox->serving = sandbox->primary->box;
     cwsd_usage_init(&sandbox->usage, ask_usage, cws_clock_now_ns());
     tell_waiters(sandbox);
@@ -110,10 +109,13 @@ static void end_service(struct cwsd_sandbox *sandbox)
 static void on_exited(struct cwsd_container *container)
 {
     struct cwsd_sandbox *sandbox = container->sandbox;
-    if (container != sandbox->primary || sandbox->broken)
+    bool decides = container == sandbox->primary && !sandbox->broken;
+    if (decides)
+        cwsd_record_exited(&sandbox->record, container->row->exit_code);
+    save(sandbox);
+    if (!decides)
         return;
     end_service(sandbox);
-    cwsd_record_exited(&sandbox->record, container->row->exit_code);
     cwsd_usage_end(&sandbox->usage);
     stop_others(container, CWSD_SIDECAR_GRACE_S * 1000ull);
     tell_waiters(sandbox);
@@ -126,6 +128,7 @@ static void settle_record(struct cwsd_sandbox *sandbox)
     end_service(sandbox);
     snprintf(why, sizeof(why), "%s", sandbox->record.reason);
     cwsd_record_gone(&sandbox->record, why[0] ? why : NULL, wall_clock());
+    save(sandbox);
     cws_timer_cancel(sandbox->pool->options.loop, &sandbox->lifetime);
     cwsd_usage_end(&sandbox->usage);
 }
@@ -214,7 +217,22 @@ static void on_lifetime(struct cws_timer *timer)
     cwsd_pool_stop(sandbox, CWSD_CAUSE_LIFETIME, CWSD_LIFETIME_GRACE_S * 1000ull);
 }
 
-/* ---- the pool ------------------------------------------------------------------------------- */
+/* ---- a sandbox's memory --------------------------------------------------------------------- */
+
+struct cwsd_sandbox *cwsd_pool_new_sandbox(struct cwsd_pool *pool)
+{
+    struct cwsd_sandbox *sandbox = cws_calloc(1, sizeof(*sandbox));
+    if (!sandbox)
+        return NULL;
+    sandbox->pool = pool;
+    cwsd_record_init(&sandbox->record, wall_clock());
+    cws_timer_init(&sandbox->lifetime, on_lifetime);
+    cws_list_init(&sandbox->waiters);
+    cws_list_init(&sandbox->usage.readers);
+    cws_list_init(&sandbox->ended.node);
+    sandbox->ended.run = end;
+    return sandbox;
+}
 
 static void release(struct cwsd_record *record)
 {
@@ -223,20 +241,31 @@ static void release(struct cwsd_record *record)
         cwsd_container_done(&sandbox->containers[i]);
     cws_free(sandbox->containers);
     cwsd_room_free(sandbox->room);
+    cwsd_keeper_remove(&sandbox->pool->keeper, record);
     cwsd_record_done(record);
     cws_free(sandbox);
 }
 
-struct cwsd_pool *cwsd_pool_new(const struct cwsd_pool_options *options)
+/* ---- the pool ------------------------------------------------------------------------------- */
+
+enum cws_status cwsd_pool_new(const struct cwsd_pool_options *options, struct cwsd_pool **out_pool,
+                              struct cws_error *err)
 {
     struct cwsd_pool *pool = cws_calloc(1, sizeof(*pool));
     if (!pool)
-        return NULL;
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
     pool->options = *options;
     cwsd_log_shelf_init(&pool->shelf, options->log_bytes);
     cws_timer_init(&pool->farewell, on_farewell);
     cwsd_registry_init(&pool->registry, release);
-    return pool;
+    enum cws_status status = cwsd_keeper_init(&pool->keeper, options->loop, options->database, err);
+    if (status == CWS_OK)
+        status = cwsd_pool_restore(pool, err);
+    if (status == CWS_OK)
+        *out_pool = pool;
+    else
+        cwsd_pool_free(pool);
+    return status;
 }
 
 void cwsd_pool_free(struct cwsd_pool *pool)
@@ -245,6 +274,7 @@ void cwsd_pool_free(struct cwsd_pool *pool)
         return;
     assert(pool->registry.live == 0);
     cws_timer_cancel(pool->options.loop, &pool->farewell);
+    cwsd_keeper_done(&pool->keeper); /* before its records are released, which is not their end */
     cwsd_registry_done(&pool->registry);
     cws_free(pool);
 }
@@ -295,9 +325,19 @@ void cwsd_pool_stop(struct cwsd_sandbox *sandbox, enum cwsd_cause cause, uint64_
     if (cwsd_record_is_finished(&sandbox->record))
         return;
     cwsd_record_stopping(&sandbox->record, cause);
+    save(sandbox);
     tell_waiters(sandbox);
     for (size_t i = 0; i < sandbox->container_count; i++)
         cwsd_container_stop(&sandbox->containers[i], grace_ms);
+}
+
+void cwsd_pool_delete(struct cwsd_sandbox *sandbox, uint64_t grace_ms)
+{
+    sandbox->record.deleted = true;
+    if (cwsd_record_is_finished(&sandbox->record))
+        save(sandbox);
+    else
+        cwsd_pool_stop(sandbox, CWSD_CAUSE_DELETE, grace_ms);
 }
 
 struct cwsd_box_execs cwsd_pool_execs(const struct cwsd_sandbox *sandbox)
@@ -407,52 +447,6 @@ static enum cws_status register_new(struct cwsd_pool *pool, struct cwsd_sandbox 
     return status;
 }
 
-/* The log of the only or first container has the sandbox's name. */
-static char *make_log_path(const struct cwsd_pool *pool, const char *id, size_t at)
-{
-    size_t size = strlen(pool->options.log_dir) + sizeof("/log-.00") + CWSD_ID_SIZE;
-    char *path = cws_malloc(size);
-    if (path && at == 0)
-        snprintf(path, size, "%s/log-%s", pool->options.log_dir, id);
-    else if (path)
-        snprintf(path, size, "%s/log-%s.%u", pool->options.log_dir, id, (unsigned)at % 100);
-    return path;
-}
-
-static enum cws_status add_container(struct cwsd_sandbox *sandbox, size_t at)
-{
-    const struct cwsd_pool *pool = sandbox->pool;
-    struct cwsd_record *record = &sandbox->record;
-    struct cwsd_container *container = &sandbox->containers[at];
-    char *path = make_log_path(pool, record->id, at);
-    container->spec = record->spec->containers[at];
-    container->name = container->spec->name;
-    container->row = &record->rows[at];
-    container->events = &container_events;
-    container->sandbox = sandbox;
-    container->shelf = &sandbox->pool->shelf;
-    enum cws_status status = CWS_NO_MEMORY;
-    if (path)
-        status = cwsd_container_init(container, pool->options.loop, path, pool->options.log_bytes);
-    cws_free(path);
-    return status;
-}
-
-static enum cws_status add_containers(struct cwsd_sandbox *sandbox)
-{
-    const cwsd_pb_spec *spec = sandbox->record.spec;
-    sandbox->containers = cws_calloc(spec->n_containers, sizeof(*sandbox->containers));
-    if (!sandbox->containers)
-        return CWS_NO_MEMORY;
-    sandbox->container_count = spec->n_containers;
-    sandbox->starting = sandbox->living = sandbox->open = spec->n_containers;
-    sandbox->primary = &sandbox->containers[cwsd_spec_primary(spec)];
-    enum cws_status status = CWS_OK;
-    for (size_t i = 0; status == CWS_OK && i < spec->n_containers; i++)
-        status = add_container(sandbox, i);
-    return status;
-}
-
 /* It cannot be started, and the others that were have to end. */
 static void give_up(struct cwsd_container *container, const struct cwsd_fault *fault)
 {
@@ -505,19 +499,13 @@ static bool start_containers(struct cwsd_sandbox *sandbox, struct cwsd_fault *fa
 static struct cwsd_sandbox *make_sandbox(struct cwsd_pool *pool, cwsd_pb_create_request *request,
                                          struct cwsd_fault *fault)
 {
-    struct cwsd_sandbox *sandbox = cws_calloc(1, sizeof(*sandbox));
+    struct cwsd_sandbox *sandbox = cwsd_pool_new_sandbox(pool);
     if (!sandbox) {
         cwsd_fault_set_memory(fault);
         return NULL;
     }
-    sandbox->pool = pool;
-    cwsd_record_init(&sandbox->record, wall_clock());
-    cws_timer_init(&sandbox->lifetime, on_lifetime);
-    cws_list_init(&sandbox->waiters);
-    cws_list_init(&sandbox->usage.readers);
-    cws_list_init(&sandbox->ended.node);
-    sandbox->ended.run = end;
-    if (fill_record(&sandbox->record, request) != CWS_OK || add_containers(sandbox) != CWS_OK ||
+    if (fill_record(&sandbox->record, request) != CWS_OK ||
+        cwsd_pool_add_containers(sandbox, &container_events) != CWS_OK ||
         register_new(pool, sandbox) != CWS_OK) {
         cwsd_fault_set_memory(fault);
         goto fail;
@@ -526,7 +514,8 @@ static struct cwsd_sandbox *make_sandbox(struct cwsd_pool *pool, cwsd_pb_create_
                                                      .spec = sandbox->record.spec,
                                                      .box = &sandbox->serving,
                                                      .tls = pool->options.endpoint_tls};
-    if (!cwsd_endpoints_open(&endpoints, &sandbox->endpoints, fault) ||
+    if (!cwsd_keeper_add(&pool->keeper, &sandbox->record, fault) ||
+        !cwsd_endpoints_open(&endpoints, &sandbox->endpoints, fault) ||
         !start_containers(sandbox, fault))
         goto fail_registered;
     drop_files(&sandbox->record);

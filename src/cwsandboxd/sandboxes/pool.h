@@ -49,22 +49,26 @@ struct cwsd_pool_options {
     uint64_t log_bytes;                  /* the size of each */
     struct cws_tls_config *endpoint_tls; /* for HTTPS endpoints of services */
     const char *secrets_dir;             /* NULL: there are no secret stores */
+    struct cwsd_database *database;      /* for the records; NULL: they go with the pool */
     /* Called once after cwsd_pool_drain, when the last sandbox has ended; never from inside that
      * call. */
     void (*on_empty)(void *ctx);
     void *ctx;
 };
 
-/* What the options point to must outlive the pool. NULL when out of memory. */
-struct cwsd_pool *cwsd_pool_new(const struct cwsd_pool_options *options);
+/* With the records of the database: sandboxes that lived when it was written have ended, FAILED
+ * unless they had been stopped or were over. What the options point to must outlive the pool.
+ * CWS_NO_MEMORY, or the database's failure. */
+enum cws_status cwsd_pool_new(const struct cwsd_pool_options *options, struct cwsd_pool **out_pool,
+                              struct cws_error *err) CWS_MUST_CHECK;
 /* Only after all sandboxes have ended. NULL is allowed. */
 void cwsd_pool_free(struct cwsd_pool *pool);
 
 /* The sandbox for a create request: a new one in CREATING, or the one that an identical request
  * with the same request_id made earlier. May take request->sandbox->spec over. NULL with *fault
  * set: the faults of cwsd_spec_check; ALREADY_EXISTS if a different request has used the id;
- * RESOURCE_EXHAUSTED if the daemon is full; UNAVAILABLE if it is ending or the box cannot be
- * started. */
+ * RESOURCE_EXHAUSTED if the daemon or its disk is full; UNAVAILABLE if it is ending or the box
+ * cannot be started. */
 struct cwsd_sandbox *cwsd_pool_create(struct cwsd_pool *pool, cwsd_pb_create_request *request,
                                       struct cwsd_fault *fault);
 
@@ -74,6 +78,9 @@ struct cwsd_sandbox *cwsd_pool_find(struct cwsd_pool *pool, const char *id,
 
 /* The commands in all containers of a sandbox that has not ended. */
 struct cwsd_box_execs cwsd_pool_execs(const struct cwsd_sandbox *sandbox);
+
+/* Deletes a sandbox: as cwsd_pool_stop, or, of one that has ended, notes that it was deleted. */
+void cwsd_pool_delete(struct cwsd_sandbox *sandbox, uint64_t grace_ms);
 
 /* Stops a sandbox. Harmless if it has ended. May be called again with a shorter grace period. */
 void cwsd_pool_stop(struct cwsd_sandbox *sandbox, enum cwsd_cause cause, uint64_t grace_ms);

@@ -263,8 +263,7 @@ static bool handle_delete(struct cwsd_unary *unary, void *message, struct cwsd_f
     int32_t grace_s = request->grace_period_seconds;
     if (grace_s > CWSD_MAX_GRACE_S)
         grace_s = CWSD_MAX_GRACE_S;
-    sandbox->record.deleted = true;
-    cwsd_pool_stop(sandbox, CWSD_CAUSE_DELETE, (uint64_t)grace_s * 1000);
+    cwsd_pool_delete(sandbox, (uint64_t)grace_s * 1000);
     return answer_delete(unary, sandbox);
 }
 

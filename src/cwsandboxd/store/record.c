@@ -14,6 +14,7 @@ void cwsd_record_init(struct cwsd_record *record, struct timespec now)
     memset(record, 0, sizeof(*record));
     cws_list_init(&record->in_all);
     cws_list_init(&record->in_finished);
+    cws_list_init(&record->in_unsaved);
     if (getrandom(&random, sizeof(random), 0) != sizeof(random))
         abort(); /* the kernel guarantees reads of this size; ids must not be guessable or equal */
     snprintf(record->id, sizeof(record->id), "sb-%016llx", (unsigned long long)random);
@@ -25,6 +26,7 @@ void cwsd_record_done(struct cwsd_record *record)
 {
     cws_free(record->request_id);
     cws_free(record->display_name);
+    cws_free(record->source_template_id);
     cws_free(record->rows);
     cwsd_wire_free(record->spec);
 }
@@ -95,4 +97,14 @@ void cwsd_record_gone(struct cwsd_record *record, const char *broken, struct tim
         break;
     }
     cwsd_text_clean(record->reason);
+}
+
+void cwsd_record_orphaned(struct cwsd_record *record, struct timespec now)
+{
+    char why[sizeof(record->reason)];
+    snprintf(why, sizeof(why), "%s", record->reason);
+    for (size_t i = 0; i < record->spec->n_containers; i++)
+        if (!cwsd_row_is_finished(&record->rows[i]))
+            cwsd_row_gone(&record->rows[i]);
+    cwsd_record_gone(record, why[0] ? why : "the daemon that ran it ended unexpectedly", now);
 }

@@ -34,10 +34,14 @@ struct cwsd_record {
     struct cwsd_index_node by_request;
     struct cws_list in_all;      /* registry, by sequence */
     struct cws_list in_finished; /* registry, by end; in no list until then */
+    struct cws_list in_unsaved;  /* sandbox_rows */
+    bool kept;                   /* it has a row in the database */
 
     char *request_id;          /* NULL: none */
     struct cwsd_digest digest; /* of the create request */
     char *display_name;
+    char *source_template_id; /* NULL: none */
+    int64_t source_template_revision;
     cwsd_pb_spec *spec;    /* checked; file contents are freed once the box has them */
     size_t spec_bytes;     /* packed */
     struct cwsd_row *rows; /* one for each container of the spec; NULL: they fare as the sandbox */
@@ -52,7 +56,7 @@ struct cwsd_record {
 };
 
 /* Makes it a record in CREATING with a random id. The caller then sets request_id, display_name,
- * spec and rows, all from cws_malloc; the record owns them. */
+ * spec, rows and source_template_id, all from cws_malloc; the record owns them. */
 void cwsd_record_init(struct cwsd_record *record, struct timespec now);
 /* Frees what the record owns. It must not be in any index or list. */
 void cwsd_record_done(struct cwsd_record *record);
@@ -67,3 +71,5 @@ void cwsd_record_stopping(struct cwsd_record *record, enum cwsd_cause cause);
 void cwsd_record_exited(struct cwsd_record *record, int exit_code);
 /* Nothing of the sandbox is left. `broken` says why it never ran or broke; NULL if neither. */
 void cwsd_record_gone(struct cwsd_record *record, const char *broken, struct timespec now);
+/* Its daemon is no more, and so neither is the sandbox. For a record that is not finished. */
+void cwsd_record_orphaned(struct cwsd_record *record, struct timespec now);

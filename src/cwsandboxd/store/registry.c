@@ -37,7 +37,8 @@ void cwsd_registry_done(struct cwsd_registry *registry)
     cwsd_index_done(&registry->by_request);
 }
 
-enum cws_status cwsd_registry_add(struct cwsd_registry *registry, struct cwsd_record *record)
+/* Under its id and its request id. */
+static enum cws_status enter(struct cwsd_registry *registry, struct cwsd_record *record)
 {
     if (cwsd_index_find(&registry->by_id, record->id))
         return CWS_INVALID;
@@ -48,9 +49,32 @@ enum cws_status cwsd_registry_add(struct cwsd_registry *registry, struct cwsd_re
         cwsd_index_remove(&registry->by_id, &record->by_id);
         return CWS_NO_MEMORY;
     }
+    registry->live++;
+    return CWS_OK;
+}
+
+enum cws_status cwsd_registry_add(struct cwsd_registry *registry, struct cwsd_record *record)
+{
+    enum cws_status status = enter(registry, record);
+    if (status != CWS_OK)
+        return status;
     record->sequence = ++registry->last_sequence;
     cws_list_push_back(&registry->all, &record->in_all);
-    registry->live++;
+    return CWS_OK;
+}
+
+enum cws_status cwsd_registry_restore(struct cwsd_registry *registry, struct cwsd_record *record)
+{
+    struct cws_list *after = registry->all.prev;
+    enum cws_status status = enter(registry, record);
+    if (status != CWS_OK)
+        return status;
+    while (after != &registry->all &&
+           cws_list_entry(after, struct cwsd_record, in_all)->sequence > record->sequence)
+        after = after->prev;
+    cws_list_push_front(after, &record->in_all); /* right behind it */
+    if (record->sequence > registry->last_sequence)
+        registry->last_sequence = record->sequence;
     return CWS_OK;
 }
 

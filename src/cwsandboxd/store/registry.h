@@ -29,6 +29,10 @@ void cwsd_registry_done(struct cwsd_registry *registry);
  * owns the record. */
 enum cws_status cwsd_registry_add(struct cwsd_registry *registry,
                                   struct cwsd_record *record) CWS_MUST_CHECK;
+/* Adds a record that an earlier daemon has numbered, at its place in the order. As
+ * cwsd_registry_add. */
+enum cws_status cwsd_registry_restore(struct cwsd_registry *registry,
+                                      struct cwsd_record *record) CWS_MUST_CHECK;
 /* The record has reached a final state. This may release it or older ones. */
 void cwsd_registry_finish(struct cwsd_registry *registry, struct cwsd_record *record);
 /* Removes a living record, as if it had never been added. The caller owns it again. */

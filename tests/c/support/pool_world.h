@@ -67,7 +67,7 @@ static inline int pool_set_up(void **state, size_t size)
                                               .log_bytes = 1 << 20,
                                               .on_empty = pool_on_empty,
                                               .ctx = world};
-    world->pool = cwsd_pool_new(&options);
+    assert_int_equal(cwsd_pool_new(&options, &world->pool, NULL), CWS_OK);
     assert_non_null(world->pool);
     pool_create(world);
     assert_int_equal(world->sandbox->record.state, CWSD_STATE(CREATING));

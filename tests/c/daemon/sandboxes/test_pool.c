@@ -37,8 +37,7 @@ static int set_up(void **state)
                                               .log_bytes = 1 << 20,
                                               .on_empty = on_empty,
                                               .ctx = w};
-    w->pool = cwsd_pool_new(&options);
-    assert_non_null(w->pool);
+    assert_int_equal(cwsd_pool_new(&options, &w->pool, NULL), CWS_OK);
     cws_list_init(&boxes);
     memset(&refusal, 0, sizeof(refusal));
     freed_boxes = freed_execs = 0;

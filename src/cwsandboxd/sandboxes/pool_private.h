@@ -1,0 +1,27 @@
+/* The parts of the pool: what its files share. Loop thread only. */
+#pragma once
+
+#include "sandboxes/keeper.h"
+#include "sandboxes/pool.h"
+
+struct cwsd_pool {
+    struct cwsd_pool_options options;
+    struct cwsd_registry registry;
+    struct cwsd_keeper keeper;
+    struct cwsd_log_shelf shelf;
+    size_t holds;
+    struct cws_timer farewell;
+    bool draining;
+    bool empty_told;
+};
+
+/* A sandbox of this pool without containers, its record in CREATING. To be freed with the
+ * registry's `release`. NULL when out of memory. pool.c. */
+struct cwsd_sandbox *cwsd_pool_new_sandbox(struct cwsd_pool *pool);
+/* Gives it the containers of its record's spec. CWS_NO_MEMORY. pool_containers.c. */
+enum cws_status cwsd_pool_add_containers(struct cwsd_sandbox *sandbox,
+                                         const struct cwsd_container_events *events) CWS_MUST_CHECK;
+
+/* Takes over what an earlier daemon has left in the database. CWS_NO_MEMORY, or the database's
+ * failure. pool_restore.c. */
+enum cws_status cwsd_pool_restore(struct cwsd_pool *pool, struct cws_error *err) CWS_MUST_CHECK;
