@@ -201,8 +201,6 @@ class SandboxCore:
     @property
     def is_served(self) -> bool:
         """Policy code has nothing to do for operations that begin: it is closed, or open and has all that it needs."""
-    def serve_in(self, seconds: float | None, /) -> None:
-        """After so many seconds ``is_served`` is false; None: never for that reason."""
     def set_direct(
         self, channel: Channel | None, permissions: int, seconds: float, strict: bool
     ) -> None:
@@ -243,6 +241,7 @@ class SandboxCore:
     ) -> FileOperation[None]:
         """Write a whole file, likewise. Beyond 64 KiB the contents are not copied."""
     write_max: int
+    wants_serving: bool
     """For the Python layer: how much content one message may carry; 0 at first."""
     def shell(
         self,

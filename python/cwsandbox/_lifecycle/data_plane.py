@@ -7,6 +7,7 @@ policy loop only.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,7 @@ class DataPlane:
         self._link: Link | None = None
         self._not_before = 0.0
         self._is_closed = False
+        self._alarm: asyncio.TimerHandle | None = None
         self._connecting = Shared(self._connect_beside)
         self._requiring = Shared(self._require)
 
@@ -126,7 +128,7 @@ class DataPlane:
         if link is not None:
             self._give(core, link)
         elif not self.is_strict:
-            core.serve_in(None if self._is_closed else 0.0)
+            core.wants_serving = not self._is_closed
 
     def begin(self) -> None:
         """Some operation could go directly, and does not, or will not for long: make a connection, unless it is too
@@ -139,9 +141,9 @@ class DataPlane:
             self._drop()
         wait = self._wait()
         if wait > 0 and not self._connecting.runs:
-            self._tell_in(wait)
+            self._wake_in(wait)
             return
-        self._tell_in(None)
+        self._wake_in(None)
         self._connecting.begin()
 
     async def require(self, sandbox_id: str) -> None:
@@ -163,11 +165,12 @@ class DataPlane:
         else:
             self._not_before = self._env.clock() + service.COOL_DOWN
             self._drop()
-            self._tell_in(service.COOL_DOWN)
+            self._wake_in(service.COOL_DOWN)
 
     def close(self) -> None:
         """The sandbox has ended."""
         self._is_closed = True
+        self._wake_in(None)
         self._link = None
         self._shares.remove(self)
         self._connecting.cancel()
@@ -180,7 +183,7 @@ class DataPlane:
     def _give(self, core: SandboxCore, link: Link) -> None:
         left = link.ends - self._env.clock()
         core.set_direct(link.channel, link.permissions, max(left, 0.0), self.is_strict)
-        core.serve_in(max(left - messages.SKEW, 0.0))
+        core.wants_serving = False
 
     def _drop(self) -> None:
         if self.is_strict:
@@ -189,9 +192,16 @@ class DataPlane:
         for core in self._cores():
             core.set_direct(None, 0, 0.0, False)
 
-    def _tell_in(self, seconds: float | None) -> None:
+    def _wake_in(self, seconds: float | None) -> None:
+        """Hear of operations after so many seconds, and not before. None: not at all."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if seconds is not None:
+            loop = asyncio.get_running_loop()
+            self._alarm = loop.call_later(seconds, _wake, ref(self))
         for core in self._cores():
-            core.serve_in(seconds)
+            core.wants_serving = False
 
     def _valid_link(self) -> Link | None:
         link = self._link
@@ -213,7 +223,7 @@ class DataPlane:
         except (RpcFailure, ValueError, CWSandboxError) as failure:
             _log.debug("sandbox %s: no direct data plane: %s", self.sandbox_id, failure)
             kept = self._valid_link()
-            self._tell_in(_RENEWAL_PAUSE if kept is not None else max(self._wait(), 0.0))
+            self._wake_in(_RENEWAL_PAUSE if kept is not None else max(self._wait(), 0.0))
             return
         self._use(link)
 
@@ -223,6 +233,7 @@ class DataPlane:
         self._link = link
         for core in self._cores():
             self._give(core, link)
+        self._wake_in(max(link.ends - self._env.clock() - messages.SKEW, 0.0))
         self._shares.admit(self)
 
     async def _require(self) -> None:
@@ -299,6 +310,13 @@ class DataPlane:
             raise ValueError(str(error)) from error
         gateways.note_success(self._gateway)
         return reply
+
+
+def _wake(plane: ref[DataPlane]) -> None:
+    # A sandbox that nobody has any more needs no waking.
+    if (living := plane()) is not None:
+        for core in living._cores():
+            core.wants_serving = True
 
 
 _shared: dict[int, Shares] = {}

@@ -22,8 +22,8 @@ struct py_sandbox {
     Py_ssize_t write_max; /* Python's: content up to this size is sent in one message */
     PyObject *id;         /* open()'s; NULL before */
     bool is_open;
-    uint64_t serve_ns; /* from then on policy code wants to hear of operations */
-    uint64_t hold_ns;  /* from then on operations wait until it has opened the sandbox again */
+    char wants_serving; /* Python's: policy code wants to hear of operations */
+    uint64_t hold_ns;   /* from then on operations wait until it has opened the sandbox again */
 };
 
 /* Borrowed, made if need be. NULL with an exception set. */
@@ -56,7 +56,7 @@ static PyObject *sandbox_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     if (!self)
         return NULL;
     self->state = py_state_ref(state);
-    self->serve_ns = self->hold_ns = CWS_NO_DEADLINE;
+    self->hold_ns = CWS_NO_DEADLINE;
     self->failures = PyList_New(0);
     if (!self->failures)
         Py_CLEAR(self);
@@ -179,11 +179,6 @@ static struct cws_sandbox *core_for_operation(struct py_sandbox *self)
     return core;
 }
 
-static uint64_t time_in(double seconds)
-{
-    return seconds < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(seconds);
-}
-
 static PyObject *sandbox_set_direct(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
                                     PyObject *kwnames)
 {
@@ -204,7 +199,7 @@ static PyObject *sandbox_set_direct(PyObject *object, PyObject *const *args, Py_
     if (given[0] != Py_None && !(direct.channel = py_channel_of(self->state, given[0])))
         return NULL;
     direct.permissions = (unsigned)permissions;
-    direct.until_ns = time_in(seconds);
+    direct.until_ns = seconds < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(seconds);
     direct.strict = strict;
     if (cws_sandbox_set_direct(core, &direct) != CWS_OK)
         return PyErr_NoMemory();
@@ -212,20 +207,11 @@ static PyObject *sandbox_set_direct(PyObject *object, PyObject *const *args, Py_
     Py_RETURN_NONE;
 }
 
-static PyObject *sandbox_serve_in(PyObject *object, PyObject *seconds)
-{
-    double value;
-    if (py_arg_seconds(seconds, "seconds", false, &value) < 0)
-        return NULL;
-    ((struct py_sandbox *)object)->serve_ns = time_in(value);
-    Py_RETURN_NONE;
-}
-
 static PyObject *sandbox_is_served(PyObject *object, void *Py_UNUSED(closure))
 {
     struct py_sandbox *self = (struct py_sandbox *)object;
-    bool is_served = self->is_open && !atomic_load(&self->core->direct_missed) &&
-                     (self->serve_ns == CWS_NO_DEADLINE || cws_clock_now_ns() < self->serve_ns);
+    bool is_served =
+        self->is_open && !self->wants_serving && !atomic_load(&self->core->direct_missed);
     return PyBool_FromLong(is_served || self->closed_by);
 }
 
@@ -499,9 +485,6 @@ static PyMethodDef sandbox_methods[] = {
                "From now on operations go over this channel to the sandbox's own endpoint, for so "
                "long and if the bits\nof `permissions` allow it; None: they do not. With `strict` "
                "they go no other way, and after the time they wait.")},
-    {"serve_in", sandbox_serve_in, METH_O,
-     PyDoc_STR("serve_in($self, seconds, /)\n--\n\n"
-               "After so many seconds is_served is false; None: never for that reason.")},
     {"exec", (PyCFunction)(void (*)(void))sandbox_exec, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR(
          "exec($self, command, stdin=False, check=False, timeout=None, container='', cwd=None, "
@@ -538,6 +521,8 @@ static PyGetSetDef sandbox_getset[] = {
 static PyMemberDef sandbox_members[] = {
     {"write_max", T_PYSSIZET, offsetof(struct py_sandbox, write_max), 0,
      PyDoc_STR("For the Python layer: how much content one message may carry; 0 at first.")},
+    {"wants_serving", T_BOOL, offsetof(struct py_sandbox, wants_serving), 0,
+     PyDoc_STR("For the Python layer: while it is true, is_served is not.")},
     {NULL},
 };
 
