@@ -222,8 +222,9 @@ class DataPlane:
             link = await self._link_once(CALL_LIMIT)
         except (RpcFailure, ValueError, CWSandboxError) as failure:
             _log.debug("sandbox %s: no direct data plane: %s", self.sandbox_id, failure)
-            kept = self._valid_link()
-            self._wake_in(_RENEWAL_PAUSE if kept is not None else max(self._wait(), 0.0))
+            if self._valid_link() is not None:
+                self._not_before = self._env.clock() + _RENEWAL_PAUSE
+            self._wake_in(max(self._wait(), 0.0))
             return
         self._use(link)
 
