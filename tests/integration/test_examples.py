@@ -14,6 +14,11 @@ PRINTED = {
     "containers": (
         "ready\n42\nasked\nmain []\nserver ['note']\n{'main': 'running', 'server': 'running'}\n"
     ),
+    "credentials": (
+        "let in\nrunners: 1\nauth header 'Authorization' must be printable ASCII text; "
+        "a line break at the end of the key is a usual cause\n"
+    ),
+    "discovery_async": "at work\nours: True\nknown: True\n",
     "discovery": (
         "runners with room: 1\narchitecture known: True\nplaced as asked: True\n"
         "sandboxes run there: True\n"
