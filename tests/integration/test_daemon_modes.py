@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cwsandbox import Sandbox, SandboxError
+from cwsandbox import Container, Sandbox, SandboxError
 from integration.env import Daemon
 
 IN_USER_NAMESPACE = ("unshare", "--user", "--map-root-user")
@@ -351,3 +351,38 @@ def test_certificates_can_be_added(inside: Sandbox) -> None:
     result = inside.exec(["sh", "-c", script]).result()
     assert (result.stdout, result.stderr) == ("x\n", "")
     assert not os.path.lexists("/etc/ssl/certs/own")
+
+
+# What the containers of a sandbox see of the network, of user namespaces and of their limits.
+LOOK_AROUND = """
+import os, resource, socket
+print(os.readlink("/proc/self/ns/net"))
+print([line.split(":")[0].strip() for line in open("/proc/net/dev") if ":" in line])
+print(open("/proc/sys/user/max_user_namespaces").read().strip())
+print(os.statvfs("/").f_blocks * os.statvfs("/").f_frsize)
+socket.create_server(("127.0.0.1", PORT))
+print("listens")
+"""
+
+
+def test_several_containers(anybodys: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CWSANDBOX_BASE_URL", anybodys.base_url)
+    resources = {"cpu": "100m", "memory": "64Mi"}
+    rows = [
+        Container(name=name, image="any", primary=name == "a", resources=resources, command="sleep",
+                  args=["infinity"])
+        for name in ("a", "b")
+    ]  # fmt: skip
+    seen = []
+    with Sandbox.run(containers=rows) as sandbox:
+        for port, name in ((80, "a"), (443, "b")):
+            script = LOOK_AROUND.replace("PORT", str(port))
+            result = sandbox.exec(["python3", "-c", script], container=name).result()
+            assert result.returncode == 0, result.stderr
+            seen.append(result.stdout.splitlines())
+    assert seen[0] == seen[1]
+    network, devices, namespaces, written, _ = seen[0]
+    assert network != os.readlink("/proc/self/ns/net")
+    assert devices == "['lo']"
+    assert namespaces == "0"
+    assert int(written) <= MEBIBYTES << 19
