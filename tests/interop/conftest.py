@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import tempfile
@@ -33,15 +34,21 @@ def daemon() -> Iterator[Daemon]:
 
 
 @pytest.fixture
-def run_published(published: Path, daemon: Daemon) -> Callable[..., str]:
+def run_published(published: Path, run_client: Callable[..., str]) -> Callable[..., str]:
     """Runs one function of a script with the published SDK, against our daemon; what it printed."""
+    return functools.partial(run_client, published)
 
-    def run(script: str, *words: str) -> str:
+
+@pytest.fixture
+def run_client(daemon: Daemon) -> Callable[..., str]:
+    """The same with the interpreter of an environment."""
+
+    def run(python: Path, script: str, *words: str) -> str:
         kept = {"PATH", "HOME", "LANG", "TMPDIR"}
         env = {name: value for name, value in os.environ.items() if name in kept}
         env |= {"CWSANDBOX_BASE_URL": daemon.base_url, "CWSANDBOX_API_KEY": TOKEN}
         done = subprocess.run(
-            [published, SCRIPTS / script, *words],
+            [python, SCRIPTS / script, *words],
             capture_output=True,
             text=True,
             timeout=50,

@@ -6,7 +6,7 @@ They are stopped at the end of the interpreter and when a signal ends the progra
 from __future__ import annotations
 
 from time import monotonic
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from cwsandbox._runtime import life, loop
 
@@ -38,17 +38,24 @@ if TYPE_CHECKING:
 
 # A stop takes at most 40 s: a grace time of 10 s, as long again for the calls, and that for the final state to be seen.
 PATIENCE = 60.0
+# Where a create that nobody waits for is not answered by then, the service is hardly there.
+UNCLAIMED_PATIENCE = 20.0
 
 # Strong: the program may have dropped a session whose sandboxes are still there.
 _owners: dict[int, Owner] = {}
-_known: WeakSet[Owner] = WeakSet()
+_known: WeakValueDictionary[int, Owner] = WeakValueDictionary()
 _unclaimed: list[OperationRef[Any]] = []
 _is_exiting = False
 
 
 def know(owner: Owner) -> None:
     """Tell it of ``fork()`` and of the end of the interpreter, if it is still there."""
-    _known.add(owner)
+    _known[id(owner)] = owner
+
+
+def _alive() -> list[Owner]:
+    # Not values(): another thread may make a session meanwhile.
+    return [owner for ref in _known.valuerefs() if (owner := ref()) is not None]
 
 
 def add(owner: Owner) -> None:
@@ -80,16 +87,21 @@ def stop_all() -> None:
     # A signal may come when nothing has begun yet, in the middle of the imports for that.
     if not loop.has_begun():
         return
-    ends = monotonic() + PATIENCE
-    operations = list(_unclaimed)
+    begun = monotonic()
+    owned: list[OperationRef[Any]] = []
     for owner in list(_owners.values()):
         try:
-            operations += owner._begin_end()
+            owned += owner._begin_end()
         except Exception as failure:
             _log(failure)
+    _wait(list(_unclaimed), begun + UNCLAIMED_PATIENCE)
+    _wait(owned, begun + PATIENCE)
+
+
+def _wait(operations: list[OperationRef[Any]], until: float) -> None:
     for operation in operations:
         try:
-            operation.result(max(0.0, ends - monotonic()))
+            operation.result(max(0.0, until - monotonic()))
         except Exception as failure:
             _log(failure)
 
@@ -106,12 +118,12 @@ def _before_ending() -> None:
     _is_exiting = True
     if not life.is_hurried():
         stop_all()
-    for owner in list(_known):
+    for owner in _alive():
         owner._finish_end()
 
 
 def _forget() -> None:
-    for owner in list(_known):
+    for owner in _alive():
         owner._forget_all()
     _owners.clear()
     _unclaimed.clear()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import posixpath
 from importlib.util import find_spec
-from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -79,6 +78,8 @@ async def _stop(call: Call) -> None:
     try:
         await call.sandbox.stop(missing_ok=True)
     except Exception as error:
+        from logging import getLogger
+
         getLogger("cwsandbox").warning(
             "the sandbox of function %r could not be stopped: %s", call.name, error
         )

@@ -416,7 +416,7 @@ class Session:
     def _begin_end(self) -> builtins.list[OperationRef[Any]]:
         self._closed = True
         # One that was never begun has nothing to be stopped.
-        begun = [one for one in self._sandboxes.values() if one._driver is not None]
+        begun = [one for one in list(self._sandboxes.values()) if one._driver is not None]
         return [sandbox.stop(missing_ok=True) for sandbox in begun]
 
     def _finish_end(self) -> None:
