@@ -1,0 +1,159 @@
+"""Our client's remote functions against a grpcio server: which calls it makes, and what becomes of failures around."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import grpc
+import pytest
+
+from conformance.file_peer import answer
+from conformance.grpc_peer import Call, GrpcPeer
+from cwsandbox import (
+    Container,
+    RemoteFunction,
+    SandboxDefaults,
+    SandboxError,
+    SandboxExecutionError,
+    SandboxFailedError,
+    SandboxFileError,
+    Session,
+)
+
+VALUE = b'{"ok": true, "python": "3.12.1"}\n[7]'
+
+
+def seven() -> Any:
+    return [7]
+
+
+def function(session: Session, **options: Any) -> RemoteFunction[[], Any]:
+    return session.function(**options)(seven)
+
+
+@pytest.fixture
+def gives(grpc_peer: GrpcPeer) -> dict[str, Any]:
+    """What the sandbox's python3 leaves as the result, and how it ends; ``calls`` are those that came."""
+    told: dict[str, Any] = {"result": VALUE, "code": 0, "calls": []}
+
+    @grpc_peer.command("python3")
+    async def python(call: Call) -> None:
+        told["calls"].append(call)
+        await call.ready()
+        await call.err(b"python says\n")
+        if told["result"] is not None:
+            grpc_peer.files[call.argv[4]] = told["result"]
+        await call.exit(told["code"])
+
+    return told
+
+
+def test_the_calls_of_a_call(grpc_peer: GrpcPeer, gives: dict[str, Any]) -> None:
+    defaults = SandboxDefaults(tags=("t",), containers=(Container(name="a", image="i"),))
+    with Session(defaults) as session:
+        remote = function(session, container_image="python:3.12", temp_dir="/a 'b\"/")
+        assert remote.remote().result() == [7]
+        assert session.sandbox_count == 0
+        assert grpc_peer.deleted == ["sb-1"]
+    (created,) = grpc_peer.created
+    assert [one.image for one in created.sandbox.spec.containers] == ["python:3.12"]
+    wrote, read = grpc_peer.file_requests
+    (call,) = gives["calls"]
+    assert call.argv[:2] == ["python3", "-c"]
+    assert call.argv[3:] == [wrote.path, read.path, "json"]
+    stem = wrote.path.removeprefix("/a 'b\"/sandbox_payload_").removesuffix(".json")
+    assert len(stem) == 32
+    assert read.path == f"/a 'b\"/sandbox_result_{stem}.json"
+    assert json.loads(wrote.content)["arguments"] == [[], {}]
+
+
+@pytest.mark.parametrize("code", [0, 120, 137])
+def test_a_result_counts_whatever_happens_after_it(gives: dict[str, Any], code: int) -> None:
+    gives["code"] = code
+    with Session() as session:
+        assert function(session).remote().result() == [7]
+
+
+def test_no_result(grpc_peer: GrpcPeer, gives: dict[str, Any]) -> None:
+    gives |= {"result": None, "code": 127}
+    with Session() as session:
+        with pytest.raises(
+            SandboxExecutionError, match=r"exit code 127 .*: python says$"
+        ) as caught:
+            function(session).remote().result()
+        assert caught.value.exec_result is not None
+        assert caught.value.exec_result.returncode == 127
+        assert grpc_peer.deleted == ["sb-1"]
+
+
+def test_files_that_cannot_be_written_or_read(grpc_peer: GrpcPeer, gives: dict[str, Any]) -> None:
+    with Session() as session:
+        for method in ("WriteFile", "ReadFile"):
+            answer(
+                grpc_peer,
+                method,
+                grpc.StatusCode.PERMISSION_DENIED,
+                "CWSANDBOX_FILE_PERMISSION_DENIED",
+            )
+            with pytest.raises(SandboxFileError):
+                function(session).remote().result()
+            del grpc_peer.overrides[method]
+            assert session.sandbox_count == 0
+    assert grpc_peer.deleted == ["sb-1", "sb-2"]
+
+
+def test_a_create_that_is_refused(grpc_peer: GrpcPeer, gives: dict[str, Any]) -> None:
+    answer(grpc_peer, "CreateSandbox", grpc.StatusCode.FAILED_PRECONDITION, message="not today")
+    with Session() as session:
+        with pytest.raises(SandboxError, match="not today"):
+            function(session).remote().result()
+        assert session.sandbox_count == 0
+    assert grpc_peer.deleted == []
+
+
+def test_a_sandbox_that_fails(grpc_peer: GrpcPeer, gives: dict[str, Any]) -> None:
+    async def failed(request: Any, context: Any) -> Any:
+        return grpc_peer._sandbox(request.sandbox_id, grpc_peer.pb.STATE_FAILED)
+
+    grpc_peer.overrides["GetSandbox"] = failed
+    with Session() as session:
+        with pytest.raises(SandboxFailedError):
+            function(session).remote().result()
+        assert session.sandbox_count == 0
+    assert grpc_peer.deleted == []
+
+
+def test_a_stop_that_fails_does_not_cost_the_value(
+    grpc_peer: GrpcPeer, gives: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    session = Session()
+    answer(grpc_peer, "DeleteSandbox", grpc.StatusCode.PERMISSION_DENIED, message="may not")
+    with caplog.at_level(logging.WARNING, "cwsandbox"):
+        assert function(session).remote().result() == [7]
+    assert "the sandbox of function 'seven' could not be stopped: " in caplog.text
+    assert session.sandbox_count == 1
+    del grpc_peer.overrides["DeleteSandbox"]
+    session.close().result()
+    assert grpc_peer.deleted == ["sb-1"]
+    assert session.sandbox_count == 0
+
+
+def test_map_begins_all_calls_at_once(grpc_peer: GrpcPeer, gives: dict[str, Any]) -> None:
+    begun: list[Call] = []
+    all_there = grpc_peer.event()
+
+    @grpc_peer.command("python3")
+    async def python(call: Call) -> None:
+        begun.append(call)
+        if len(begun) == 20:
+            all_there.set()
+        await all_there.wait()
+        await call.ready()
+        grpc_peer.files[call.argv[4]] = VALUE
+        await call.exit(0)
+
+    with Session() as session:
+        calls = function(session).map(() for _ in range(20))
+        assert [call.result() for call in calls] == [[7]] * 20
