@@ -53,9 +53,10 @@ uv_loop_t *cws_loop_uv(struct cws_loop *loop)
 
 int cws_loop_reserve(struct cws_loop *loop, int fd)
 {
-    /* libuv finds the descriptor registered already, which it can handle, and only changes the
-     * events. */
-    struct epoll_event nothing = {.data.fd = fd};
+    /* libuv finds the descriptor registered already, which it can handle, and then sets the events
+     * and the data. Until it does, it must ignore what the kernel tells (a hang-up it always
+     * tells), as it ignores -1: it aborts over a descriptor that it has no watcher for. */
+    struct epoll_event nothing = {.data.fd = -1};
     if (epoll_ctl(uv_backend_fd(&loop->uv), EPOLL_CTL_ADD, fd, &nothing) == 0 || errno == EEXIST)
         return 0;
     return uv_translate_sys_error(errno);

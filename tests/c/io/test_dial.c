@@ -82,6 +82,27 @@ static void test_unix_socket(void **state)
     rmdir(dir);
 }
 
+/* What libuv has no watcher for yet must not come to it as an event: it would abort. That goes for
+ * a descriptor whose connect(2) has failed at once, if it is higher than any that was watched. */
+static void test_unix_socket_on_the_highest_descriptor(void **state)
+{
+    struct fixture *f = *state;
+    int fds[1024];
+    size_t count = 0;
+    int wanted = (int)cws_loop_uv(f->loop)->nwatchers;
+    while (count < CWS_ARRAY_LEN(fds)) {
+        fds[count] = dup(STDERR_FILENO);
+        assert_true(fds[count] >= 0);
+        if (fds[count++] >= wanted)
+            break;
+    }
+    close(fds[--count]); /* the next one to be opened */
+    dial(f, (struct cws_dial_options){.unix_path = "/nobody/listens/here"});
+    expect_error(f, CWS_CONNECT, "cannot connect to /nobody/listens/here");
+    while (count)
+        close(fds[--count]);
+}
+
 /* connect(2) to a Unix socket with a full backlog fails at once: the dial asks again. */
 static void test_unix_socket_with_full_backlog(void **state)
 {
@@ -438,6 +459,7 @@ int main(void)
         TEST(test_ip_literals),
         TEST(test_a_host_that_vanishes_is_noticed),
         TEST(test_unix_socket),
+        TEST(test_unix_socket_on_the_highest_descriptor),
         TEST(test_unix_socket_with_full_backlog),
         TEST(test_name),
         TEST(test_tls),
