@@ -126,6 +126,7 @@ static void on_loop_freed(struct cws_registry_entry *entry)
 {
     struct cws_channel *channel = cws_container_of(entry, struct cws_channel, entry);
     assert(channel->users == 0 && channel->call_count == 0);
+    cws_timer_cancel(channel->loop, &channel->linger_timer);
     cws_pool_close(channel);
     channel_free(channel);
 }

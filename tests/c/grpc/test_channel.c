@@ -143,6 +143,17 @@ static void test_the_next_user_takes_over_what_lingers(void **state)
 
 /* --- options that are refused --- */
 
+static void test_several_linger_when_the_loop_goes(void **state)
+{
+    (void)state;
+    size_t live = cws_alloc_live();
+    struct cws_loop *loop = loop_open();
+    static const char *const urls[] = {"http://a:80", "http://b:80", "http://c:80"};
+    for (size_t i = 0; i < CWS_ARRAY_LEN(urls); i++)
+        cws_channel_unref(new_channel(loop, &(struct cws_channel_options){.url = urls[i]}));
+    close_loop(loop, live);
+}
+
 static void test_bad_options(void **state)
 {
     (void)state;
@@ -274,6 +285,7 @@ int main(void)
         CHANNEL_TEST(test_channels_of_two_loops_are_two),
         CHANNEL_TEST(test_a_shared_channel_shares_its_connection),
         CHANNEL_TEST(test_the_next_user_takes_over_what_lingers),
+        CHANNEL_TEST(test_several_linger_when_the_loop_goes),
         CHANNEL_TEST(test_bad_options),
         CHANNEL_TEST(test_failed_memory_is_told),
         CHANNEL_TEST(test_connections_and_calls_are_counted),
