@@ -4,7 +4,7 @@
 #   make test      set up the machine, build, run every check
 #   make pictures  draw docs/demo.svg and docs/cli.svg from what programs really print; needs tmux
 #   make lib       the core as a static library (no Python header on the include path)
-#   make ext       the extension module          make daemon    cwsandboxd and cwsandbox-init
+#   make ext       the extension module          make daemon    cwsandboxd and what it runs
 #   make test-c    C tests and fuzz corpora, ASan + UBSan         make tsan      C tests, TSan
 #   make test-py   Python tests on the installed package, which is built first; PYTHON=python3.13: on that interpreter
 #   make test-py-interpreters   the tests of the C types on each other interpreter that is found
@@ -36,6 +36,7 @@ core_src := $(foreach dir,$(core_dirs) proto/generated,$(wildcard src/_cwsandbox
 py_src := $(wildcard src/_cwsandbox/py/*.c)
 daemon_src := $(wildcard src/cwsandboxd/*.c src/cwsandboxd/*/*.c)
 init_src := $(wildcard src/cwsandbox-init/*.c)
+archive_src := $(wildcard src/cwsandbox-archive/*.c)
 # The daemon is the core without its client side.
 daemon_core_src := $(filter-out src/_cwsandbox/sandbox/% src/_cwsandbox/archive/%,$(core_src))
 # What the C tests and fuzz targets link: everything that has no main().
@@ -58,6 +59,8 @@ package_libs := $(shell pkg-config --libs $(packages) 2>/dev/null)
 # What the daemon uses and the extension does not.
 daemon_packages := jansson sqlite3
 daemon_libs := $(shell pkg-config --libs $(daemon_packages) 2>/dev/null)
+# It reads what hostile sandboxes made, so it is a program of its own.
+archive_libs := $(shell pkg-config --libs libarchive libcrypto 2>/dev/null)
 
 # setup.py turns this off: a newer compiler's new warning must not keep anyone from installing.
 WERROR ?= -Werror
@@ -94,7 +97,7 @@ python_limited = $(shell $(PYTHON) -c 'import sysconfig; \
 all: lib ext daemon
 lib: $(OUT)/libcws.a
 ext: $(OUT)/_cwsandbox.so
-daemon: $(OUT)/bin/cwsandboxd $(OUT)/bin/cwsandbox-init
+daemon: $(OUT)/bin/cwsandboxd $(OUT)/bin/cwsandbox-init $(OUT)/bin/cwsandbox-archive
 test-programs: daemon $(test_programs:%=$(OUT)/tests/%)
 fuzz-programs: $(fuzz_src:tests/fuzz/%.c=$(OUT)/fuzz/%)
 
@@ -116,6 +119,11 @@ $(OUT)/bin/cwsandboxd: $(call objects,$(daemon_core_src) $(daemon_src))
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ldflags) -pie -o $@ $^ $(package_libs) $(daemon_libs)
+
+$(OUT)/bin/cwsandbox-archive: $(call objects,$(archive_src))
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ldflags) -pie -o $@ $^ $(archive_libs)
 
 # Static, without even libc: it is PID 1 inside sandboxes, where nothing of ours is. Its own flags: no sanitizer runs there.
 init_cflags := -std=gnu11 -D_GNU_SOURCE -Os -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables \

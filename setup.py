@@ -20,7 +20,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-BINARIES = ("cwsandboxd", "cwsandbox-init")
+BINARIES = ("cwsandboxd", "cwsandbox-init", "cwsandbox-archive")
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
@@ -40,6 +40,7 @@ LIBRARIES = (
     Library("libuv", "uv.h", "libuv1-dev"),
     Library("jansson", "jansson.h", "libjansson-dev"),
     Library("sqlite3", "sqlite3.h", "libsqlite3-dev"),
+    Library("libarchive", "archive.h", "libarchive-dev"),
 )
 
 
@@ -142,8 +143,7 @@ class BuildNative(build_ext):
         if subprocess.run(command, cwd=ROOT, env=env, check=False).returncode != 0:
             sys.exit(f"cwsandbox: `{' '.join(command)}` failed, its messages are above")
         return [
-            build / "release" / name
-            for name in ("_cwsandbox.so", "bin/cwsandboxd", "bin/cwsandbox-init")
+            build / "release" / name for name in ("_cwsandbox.so", *(f"bin/{n}" for n in BINARIES))
         ]
 
     def targets(self) -> list[Path]:

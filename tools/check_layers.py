@@ -8,8 +8,8 @@ The core, `src/_cwsandbox`: a file may include its own folder and those to its l
 `proto/` (generated messages and what reads them) is open to sandbox, py/message*.[ch] and the daemon.
 
 The daemon, `src/cwsandboxd`, has floors: a file may include its own folder and those below it
-(DAEMON_FLOORS), and of the core base, io, h2, grpc and proto. cwsandbox-init stands alone; the daemon knows
-one header of it, the protocol between the two. Each third-party header is allowed in one place.
+(DAEMON_FLOORS), and of the core base, io, h2, grpc and proto. cwsandbox-init and cwsandbox-archive stand alone; the
+daemon knows one header of each, the protocol between the two. Each third-party header is allowed in one place.
 
 The Python package is held to its floors by layers_python.py.
 
@@ -31,13 +31,14 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = Path("src/_cwsandbox")
 DAEMON = Path("src/cwsandboxd")
 INIT = Path("src/cwsandbox-init")
+ARCHIVE = Path("src/cwsandbox-archive")
 LAYERS = ["base", "io", "h2", "grpc", "sandbox", "archive", "py"]
 # From the ground up. The root (main, daemon) stands above all.
 DAEMON_FLOORS = ["values", "config", "host", "box", "store", "sandboxes", "service"]
 DAEMON_CORE = {"base", "io", "h2", "grpc", "proto"}
 PROTO_USERS = ("sandbox/", "proto/", "py/message")
-# The one header that both ends of the socket into a sandbox share.
-PROTOCOL = "cwsandbox-init/protocol.h"
+# The headers that the daemon shares with the programs it starts.
+PROTOCOLS = ("cwsandbox-init/protocol.h", "cwsandbox-archive/outcome.h")
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
 
 # Pairs of files that may include each other all the same, and why.
@@ -59,7 +60,9 @@ THIRD_PARTY = {
     "uv.h": ("_cwsandbox/io/", "cwsandboxd/"),
     "uv/": ("_cwsandbox/io/", "cwsandboxd/"),
     "nghttp2/": ("_cwsandbox/h2/",),
-    "openssl/": ("_cwsandbox/io/tls",),
+    "openssl/": ("_cwsandbox/io/tls", "cwsandbox-archive/main"),
+    "archive.h": ("cwsandbox-archive/",),
+    "archive_entry.h": ("cwsandbox-archive/",),
     "protobuf-c/": (
         "_cwsandbox/proto/",
         "_cwsandbox/sandbox/",
@@ -98,8 +101,8 @@ def core_include_fault(file: Path, header: str) -> str | None:
 
 
 def daemon_include_fault(file: Path, header: str) -> str | None:
-    if header == PROTOCOL or (ROOT / CORE / header).exists():
-        allowed = header == PROTOCOL or header.partition("/")[0] in DAEMON_CORE
+    if header in PROTOCOLS or (ROOT / CORE / header).exists():
+        allowed = header in PROTOCOLS or header.partition("/")[0] in DAEMON_CORE
         return None if allowed else f'"{header}": the daemon may use only {sorted(DAEMON_CORE)}'
     if not (ROOT / DAEMON / header).exists():
         return f'"{header}" is not written as "floor/file.h" of a file under {DAEMON}'
@@ -112,10 +115,10 @@ def daemon_include_fault(file: Path, header: str) -> str | None:
     return None
 
 
-def init_include_fault(header: str) -> str | None:
-    if (ROOT / INIT / header).exists():
+def program_include_fault(program: Path, header: str) -> str | None:
+    if (ROOT / program / header).exists():
         return None
-    return f'"{header}": cwsandbox-init stands alone'
+    return f'"{header}": {program.name} stands alone'
 
 
 def include_fault(file: Path, quoted: str | None, system: str | None) -> str | None:
@@ -126,7 +129,7 @@ def include_fault(file: Path, quoted: str | None, system: str | None) -> str | N
         return core_include_fault(file, quoted)
     if file.is_relative_to(DAEMON):
         return daemon_include_fault(file, quoted)
-    return init_include_fault(quoted)
+    return program_include_fault(ARCHIVE if file.is_relative_to(ARCHIVE) else INIT, quoted)
 
 
 def includes(file: Path) -> Iterator[tuple[int, str | None, str | None]]:
@@ -163,7 +166,7 @@ def circle(files: list[Path]) -> list[str]:
     rooms: dict[str, set[str]] = {}
     for file in files:
         room = room_of(file)
-        home = file.parent if file.is_relative_to(INIT) else None
+        home = file.parent if file.is_relative_to(INIT) or file.is_relative_to(ARCHIVE) else None
         for _, quoted, _ in includes(file):
             if quoted is None:
                 continue

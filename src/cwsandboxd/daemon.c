@@ -39,6 +39,7 @@ struct daemon {
     struct cwsd_state state;
     struct cwsd_data_dir data_dir;
     struct cwsd_database *database;
+    struct cwsd_archives *archives;
     struct cwsd_host *host;
     struct cws_loop *loop;
     struct cwsd_pool *pool;
@@ -212,6 +213,17 @@ static enum cws_status open_authority(struct daemon *daemon, struct cws_error *e
                                  &daemon->endpoint_tls, err);
 }
 
+/* Snapshots live as long as their records. */
+static enum cws_status open_archives(struct daemon *daemon, struct cws_error *err)
+{
+    char folder[PATH_MAX];
+    const char *base = daemon->data_dir.path ? daemon->data_dir.path : daemon->state.path;
+    snprintf(folder, sizeof(folder), "%.*s/snapshots", PATH_MAX - 20, base);
+    const struct cwsd_archives_options options = {
+        .loop = daemon->loop, .database = daemon->database, .folder = folder};
+    return cwsd_archives_open(&options, &daemon->archives, err);
+}
+
 static enum cws_status open_service(struct daemon *daemon, struct cws_error *err)
 {
     strcpy(daemon->runner_id, "local-");
@@ -227,6 +239,7 @@ static enum cws_status open_service(struct daemon *daemon, struct cws_error *err
         .endpoint_tls = daemon->endpoint_tls,
         .secrets_dir = daemon->config->secrets_dir,
         .database = daemon->data_dir.path ? daemon->database : NULL,
+        .archives = daemon->archives,
         .on_empty = on_empty,
         .ctx = daemon,
     };
@@ -390,9 +403,9 @@ static enum cwsd_exit open_all(struct daemon *daemon)
         return CWSD_EXIT_ISOLATION;
     }
     start_threads(daemon);
-    if (open_authority(daemon, &err) != CWS_OK || open_service(daemon, &err) != CWS_OK ||
-        watch_signals(daemon, &err) != CWS_OK || start_listening(daemon, &err) != CWS_OK ||
-        say_ready(daemon, &err) != CWS_OK)
+    if (open_authority(daemon, &err) != CWS_OK || open_archives(daemon, &err) != CWS_OK ||
+        open_service(daemon, &err) != CWS_OK || watch_signals(daemon, &err) != CWS_OK ||
+        start_listening(daemon, &err) != CWS_OK || say_ready(daemon, &err) != CWS_OK)
         goto failed;
     return CWSD_EXIT_OK;
 failed:
@@ -407,6 +420,7 @@ static void close_all(struct daemon *daemon)
         cws_server_free(daemon->server);
         cwsd_data_plane_close(&daemon->data_plane);
         cwsd_pool_free(daemon->pool);
+        cwsd_archives_close(daemon->archives);
         cws_timer_cancel(daemon->loop, &daemon->give_up);
         cwsd_lifeline_release(&daemon->lifeline);
     }

@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <sys/types.h>
+
 #include "base/list.h"
 #include "base/status.h"
 #include "box/string_list.h"
@@ -98,6 +100,9 @@ void cwsd_box_stop(struct cwsd_box *box, uint64_t grace_ms);
 /* The root directory of a volume, which stays the box's. It can be read until the box is freed,
  * even after everything in it has ended. -1: it has no such volume. volume.c. */
 int cwsd_box_volume(const struct cwsd_box *box, const char *name);
+
+/* The user on the host as whom it runs; 0: the daemon's. volume.c. */
+uid_t cwsd_box_user(const struct cwsd_box *box);
 
 /* After on_volumes: the box goes on to mount its volumes, and to run. Harmless if it is ending. */
 void cwsd_box_go(struct cwsd_box *box);

@@ -31,6 +31,11 @@ int cwsd_box_volume(const struct cwsd_box *box, const char *name)
     return -1;
 }
 
+uid_t cwsd_box_user(const struct cwsd_box *box)
+{
+    return box->user;
+}
+
 /* Whole pages, as the kernel counts. */
 static uint64_t round_up(uint64_t bytes)
 {

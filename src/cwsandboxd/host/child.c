@@ -54,6 +54,13 @@ static int set_attributes(posix_spawnattr_t *attributes)
     return rc;
 }
 
+static int set_descriptor(posix_spawn_file_actions_t *actions, int fd, int target)
+{
+    if (fd)
+        return posix_spawn_file_actions_adddup2(actions, fd, target);
+    return posix_spawn_file_actions_addopen(actions, target, "/dev/null", O_RDWR, 0);
+}
+
 static int set_descriptors(posix_spawn_file_actions_t *actions,
                            const struct cwsd_spawn_options *options)
 {
@@ -65,9 +72,9 @@ static int set_descriptors(posix_spawn_file_actions_t *actions,
     if (rc == 0 && options->network_fd)
         rc = posix_spawn_file_actions_adddup2(actions, options->network_fd, CWSI_NETWORK);
     if (rc == 0)
-        rc = posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDWR, 0);
+        rc = set_descriptor(actions, options->stdin_fd, STDIN_FILENO);
     if (rc == 0)
-        rc = posix_spawn_file_actions_adddup2(actions, STDIN_FILENO, STDOUT_FILENO);
+        rc = set_descriptor(actions, options->stdout_fd, STDOUT_FILENO);
     return rc;
 }
 
@@ -113,6 +120,8 @@ enum cws_status cwsd_child_spawn(struct cws_loop *loop, struct cwsd_child *child
     assert(options->stderr_fd >= CWSI_FIRST_FREE && options->socket_fd >= CWSI_FIRST_FREE);
     assert(options->program_fd < 0 || options->program_fd >= CWSI_FIRST_FREE);
     assert(options->network_fd == 0 || options->network_fd >= CWSI_FIRST_FREE);
+    assert(options->stdin_fd == 0 || options->stdin_fd >= CWSI_FIRST_FREE);
+    assert(options->stdout_fd == 0 || options->stdout_fd >= CWSI_FIRST_FREE);
     int rc = start(options, &pid);
     if (rc)
         return cws_error_set_errno(err, CWS_SYSTEM, rc, "%s cannot be started", options->argv[0]);

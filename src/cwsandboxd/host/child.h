@@ -17,10 +17,12 @@ struct cwsd_child {
 
 struct cwsd_spawn_options {
     char *const *argv; /* argv[0] is a path */
-    int stderr_fd;     /* becomes its stderr; stdin and stdout are /dev/null */
-    int socket_fd;     /* becomes its descriptor CWSI_SOCKET */
-    int program_fd;    /* becomes its descriptor CWSI_PROGRAM; -1: none */
-    int network_fd;    /* becomes its descriptor CWSI_NETWORK; 0: none */
+    int stdin_fd;      /* become its stdin and stdout; 0: /dev/null */
+    int stdout_fd;
+    int stderr_fd;  /* becomes its stderr */
+    int socket_fd;  /* becomes its descriptor CWSI_SOCKET */
+    int program_fd; /* becomes its descriptor CWSI_PROGRAM; -1: none */
+    int network_fd; /* becomes its descriptor CWSI_NETWORK; 0: none */
 };
 
 /* Starts the program with an empty environment, default signal dispositions and a session of its

@@ -6,6 +6,12 @@
 
 /* ---- what the box says ---------------------------------------------------------------------- */
 
+static void on_volumes(void *ctx)
+{
+    struct cwsd_container *container = ctx;
+    container->events->on_volumes(container);
+}
+
 static void on_running(void *ctx)
 {
     struct cwsd_container *container = ctx;
@@ -46,8 +52,11 @@ static void on_gone(void *ctx, const struct cws_error *err)
     cwsd_log_end(container->log);
 }
 
-static const struct cwsd_box_events box_events = {
-    .on_running = on_running, .on_exited = on_exited, .on_usage = on_usage, .on_gone = on_gone};
+static const struct cwsd_box_events box_events = {.on_running = on_running,
+                                                  .on_exited = on_exited,
+                                                  .on_volumes = on_volumes,
+                                                  .on_usage = on_usage,
+                                                  .on_gone = on_gone};
 
 static void on_log_grown(struct cwsd_log_listener *listener)
 {
@@ -110,6 +119,7 @@ bool cwsd_container_start(struct cwsd_container *container,
                           options->secrets_dir, fault))
         return false;
     launch.options.room = options->room;
+    launch.options.hold_volumes = options->restores;
     if (launch.options.command.count)
         status = cwsd_log_open(container->log, &launch.options.output_fd, &err);
     if (status == CWS_OK)

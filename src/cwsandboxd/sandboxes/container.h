@@ -13,6 +13,8 @@
 struct cwsd_container;
 
 struct cwsd_container_events {
+    /* If it restores: its volumes are there, and it waits for cwsd_box_go. */
+    void (*on_volumes)(struct cwsd_container *container);
     void (*on_running)(struct cwsd_container *container);
     /* Its main command has ended. */
     void (*on_exited)(struct cwsd_container *container);
@@ -45,6 +47,7 @@ struct cwsd_container_options {
     const char *sandbox_id;
     const cwsd_pb_spec *spec;
     const char *secrets_dir; /* NULL: there are no secret stores */
+    bool restores;           /* its volumes are filled before it sees them */
 };
 
 /* Makes its log, in the file `log_path`. The caller has set the fields above `box`, and `shelf`.

@@ -77,6 +77,25 @@ static unsigned ask_usage(struct cwsd_usage *usage)
     return asked;
 }
 
+static void on_restored(void *ctx, const char *failed)
+{
+    struct cwsd_sandbox *sandbox = ctx;
+    struct cwsd_container *home = &sandbox->containers[0];
+    if (failed) {
+        break_sandbox(home, failed);
+        cwsd_container_stop(home, 0);
+    }
+    cwsd_restore_free(sandbox->restore);
+    sandbox->restore = NULL;
+    cwsd_box_go(home->box);
+}
+
+static void on_volumes(struct cwsd_container *container)
+{
+    struct cwsd_sandbox *sandbox = container->sandbox;
+    cwsd_restore_begin(sandbox->restore, container->box, on_restored, sandbox);
+}
+
 static void on_running(struct cwsd_container *container)
 {
     struct cwsd_sandbox *sandbox = container->sandbox;
@@ -126,6 +145,10 @@ static void settle_record(struct cwsd_sandbox *sandbox)
 {
     char why[sizeof(sandbox->record.reason)];
     end_service(sandbox);
+    cwsd_restore_free(sandbox->restore);
+    sandbox->restore = NULL;
+    if (sandbox->pool->options.archives)
+        cwsd_archives_begin(sandbox->pool->options.archives, sandbox->record.id);
     snprintf(why, sizeof(why), "%s", sandbox->record.reason);
     cwsd_record_gone(&sandbox->record, why[0] ? why : NULL, wall_clock());
     save(sandbox);
@@ -152,8 +175,8 @@ static void on_over(struct cwsd_container *container)
         cws_loop_defer(sandbox->pool->options.loop, &sandbox->ended);
 }
 
-static const struct cwsd_container_events container_events = {on_running, on_exited, on_usage,
-                                                              on_gone, on_over};
+static const struct cwsd_container_events container_events = {on_volumes, on_running, on_exited,
+                                                              on_usage,   on_gone,    on_over};
 
 static bool is_empty(const struct cwsd_pool *pool)
 {
@@ -239,6 +262,7 @@ static void release(struct cwsd_record *record)
     struct cwsd_sandbox *sandbox = cws_container_of(record, struct cwsd_sandbox, record);
     for (size_t i = 0; i < sandbox->container_count; i++)
         cwsd_container_done(&sandbox->containers[i]);
+    cwsd_restore_free(sandbox->restore);
     cws_free(sandbox->containers);
     cwsd_room_free(sandbox->room);
     cwsd_keeper_remove(&sandbox->pool->keeper, record);
@@ -292,6 +316,11 @@ const char *cwsd_pool_runner_id(const struct cwsd_pool *pool)
 bool cwsd_pool_is_draining(const struct cwsd_pool *pool)
 {
     return pool->draining;
+}
+
+struct cwsd_archives *cwsd_pool_archives(const struct cwsd_pool *pool)
+{
+    return pool->options.archives;
 }
 
 struct cws_loop *cwsd_pool_loop(struct cwsd_pool *pool)
@@ -483,6 +512,7 @@ static bool start_containers(struct cwsd_sandbox *sandbox, struct cwsd_fault *fa
                                                    .room = sandbox->room,
                                                    .sandbox_id = sandbox->record.id,
                                                    .spec = sandbox->record.spec,
+                                                   .restores = sandbox->restore != NULL,
                                                    .secrets_dir = pool->options.secrets_dir};
     for (size_t i = 0; i < sandbox->container_count; i++) {
         struct cwsd_container *container = &sandbox->containers[i];
@@ -514,7 +544,9 @@ static struct cwsd_sandbox *make_sandbox(struct cwsd_pool *pool, cwsd_pb_create_
                                                      .spec = sandbox->record.spec,
                                                      .box = &sandbox->serving,
                                                      .tls = pool->options.endpoint_tls};
-    if (!cwsd_keeper_add(&pool->keeper, &sandbox->record, fault) ||
+    if (!cwsd_restore_open(pool->options.archives, sandbox->record.spec, &sandbox->restore,
+                           fault) ||
+        !cwsd_keeper_add(&pool->keeper, &sandbox->record, fault) ||
         !cwsd_endpoints_open(&endpoints, &sandbox->endpoints, fault) ||
         !start_containers(sandbox, fault))
         goto fail_registered;

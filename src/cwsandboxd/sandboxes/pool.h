@@ -6,6 +6,7 @@
 
 #include "box/room.h"
 #include "io/timer.h"
+#include "sandboxes/archives.h"
 #include "sandboxes/container.h"
 #include "sandboxes/endpoints.h"
 #include "sandboxes/usage.h"
@@ -29,6 +30,7 @@ struct cwsd_sandbox {
     struct cwsd_endpoints *endpoints; /* NULL: none (any more) */
     struct cwsd_box *serving;         /* what they lead to: the primary box while the sandbox runs,
                                        * else NULL */
+    struct cwsd_restore *restore;     /* until its volumes are as in their snapshots; NULL: none */
     struct cwsd_usage usage;          /* once it runs */
     struct cws_list waiters;          /* of cwsd_waiter.node */
     struct cws_deferred ended;        /* frees the boxes once their last events are over */
@@ -50,6 +52,7 @@ struct cwsd_pool_options {
     struct cws_tls_config *endpoint_tls; /* for HTTPS endpoints of services */
     const char *secrets_dir;             /* NULL: there are no secret stores */
     struct cwsd_database *database;      /* for the records; NULL: they go with the pool */
+    struct cwsd_archives *archives;      /* NULL: there are no snapshots */
     /* Called once after cwsd_pool_drain, when the last sandbox has ended; never from inside that
      * call. */
     void (*on_empty)(void *ctx);
@@ -104,4 +107,5 @@ void cwsd_pool_wait(struct cwsd_sandbox *sandbox, struct cwsd_waiter *waiter);
 
 struct cwsd_registry *cwsd_pool_registry(struct cwsd_pool *pool);
 const char *cwsd_pool_runner_id(const struct cwsd_pool *pool);
+struct cwsd_archives *cwsd_pool_archives(const struct cwsd_pool *pool);
 struct cws_loop *cwsd_pool_loop(struct cwsd_pool *pool);

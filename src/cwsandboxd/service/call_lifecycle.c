@@ -1,6 +1,7 @@
 /* GetSandbox, ListSandboxes, DeleteSandbox. The first two wait a moment for what the sandboxes in
  * their answer use. */
 #include "base/alloc.h"
+#include "sandboxes/saving.h"
 #include "service/calls.h"
 #include "service/unary.h"
 #include "service/view.h"
@@ -218,11 +219,10 @@ static bool check_delete(const cwsd_pb_delete_request *request, struct cwsd_faul
     if (request->grace_period_seconds < 0)
         return cwsd_fault_set_invalid(fault, "grace_period_seconds", "%d must not be negative",
                                       (int)request->grace_period_seconds);
-    if (request->n_snapshot_volumes && request->allow_missing)
-        return cwsd_fault_set_invalid(fault, "snapshot_volumes", "exclude allow_missing");
-    if (request->n_snapshot_volumes)
-        return cwsd_fault_set(fault, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NO_SNAPSHOTS,
-                              "snapshot_volumes: this daemon has no file system snapshots");
+    if (request->n_snapshot_volumes > CWSD_MAX_VOLUMES)
+        return cwsd_fault_set_invalid(fault, "snapshot_volumes",
+                                      "%zu volumes; at most %d are allowed",
+                                      request->n_snapshot_volumes, CWSD_MAX_VOLUMES);
     return true;
 }
 
@@ -239,10 +239,17 @@ static struct cwsd_sandbox *find_deletable(struct cwsd_pool *pool, const char *i
     return NULL;
 }
 
-static bool answer_delete(struct cwsd_unary *unary, const struct cwsd_sandbox *sandbox)
+/* `snapshots` are those of the volumes that the request names. */
+static bool answer_delete(struct cwsd_unary *unary, const struct cwsd_sandbox *sandbox,
+                          struct cwsd_snapshot *snapshots)
 {
+    const cwsd_pb_delete_request *request = unary->request;
     cwsd_pb_delete_response response = COREWEAVE__SANDBOX__V1__DELETE_SANDBOX_RESPONSE__INIT;
     struct cwsd_view view;
+    char *ids[CWSD_MAX_VOLUMES];
+    for (size_t i = 0; snapshots && i < request->n_snapshot_volumes; i++)
+        ids[response.n_file_system_snapshot_ids++] = snapshots[i].id;
+    response.file_system_snapshot_ids = ids;
     if (sandbox) {
         show(&view, sandbox);
         response.sandbox = &view.sandbox;
@@ -250,21 +257,46 @@ static bool answer_delete(struct cwsd_unary *unary, const struct cwsd_sandbox *s
     return cwsd_unary_answer(unary, &response);
 }
 
+static void stop_deleted(struct cwsd_sandbox *sandbox, const cwsd_pb_delete_request *request)
+{
+    int32_t grace_s = request->grace_period_seconds;
+    if (grace_s > CWSD_MAX_GRACE_S)
+        grace_s = CWSD_MAX_GRACE_S;
+    cwsd_pool_delete(sandbox, (uint64_t)grace_s * 1000);
+}
+
+/* With snapshots of its volumes. */
+static bool delete_saved(struct cwsd_unary *unary, const cwsd_pb_delete_request *request,
+                         struct cwsd_fault *fault)
+{
+    struct cwsd_pool *pool = cwsd_unary_pool(unary);
+    struct cwsd_snapshot snapshots[CWSD_MAX_VOLUMES];
+    struct cwsd_fault gone = {.code = CWS_GRPC_OK};
+    if (cwsd_saving_find_repeated(pool, request, snapshots, fault))
+        return answer_delete(unary, cwsd_pool_find(pool, request->sandbox_id, &gone), snapshots);
+    if (cwsd_fault_is_set(fault))
+        return false;
+    struct cwsd_sandbox *sandbox = find_deletable(pool, request->sandbox_id, fault);
+    if (!sandbox || !cwsd_saving_on_delete(sandbox, request, snapshots, fault))
+        return false;
+    stop_deleted(sandbox, request);
+    return answer_delete(unary, sandbox, snapshots);
+}
+
 static bool handle_delete(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
 {
     const cwsd_pb_delete_request *request = message;
     if (!check_delete(request, fault))
         return false;
+    if (request->n_snapshot_volumes)
+        return delete_saved(unary, request, fault);
     struct cwsd_sandbox *sandbox =
         find_deletable(cwsd_unary_pool(unary), request->sandbox_id, fault);
     if (!sandbox)
         return fault->code == CWS_GRPC_NOT_FOUND && request->allow_missing &&
-               answer_delete(unary, NULL);
-    int32_t grace_s = request->grace_period_seconds;
-    if (grace_s > CWSD_MAX_GRACE_S)
-        grace_s = CWSD_MAX_GRACE_S;
-    cwsd_pool_delete(sandbox, (uint64_t)grace_s * 1000);
-    return answer_delete(unary, sandbox);
+               answer_delete(unary, NULL, NULL);
+    stop_deleted(sandbox, request);
+    return answer_delete(unary, sandbox, NULL);
 }
 
 const struct cwsd_unary_row cwsd_lifecycle_rows[] = {

@@ -14,6 +14,7 @@ extern const struct cwsd_unary_row cwsd_discovery_rows[]; /* call_discovery.c */
 extern const struct cwsd_unary_row cwsd_exec_rows[];      /* call_exec.c */
 extern const struct cwsd_unary_row cwsd_file_rows[];      /* call_files.c */
 extern const struct cwsd_unary_row cwsd_lifecycle_rows[]; /* call_lifecycle.c */
+extern const struct cwsd_unary_row cwsd_snapshot_rows[];  /* call_snapshots.c */
 
 /* The method that is not unary: call_stream.c */
 extern const struct cws_server_method cwsd_call_stream_exec;

@@ -4,6 +4,7 @@
  * a table is another step, at the end. */
 static const char *const steps[] = {
     cwsd_sandboxes_schema,
+    cwsd_snapshots_schema,
 };
 
 const struct cwsd_schema cwsd_schema = {steps, CWS_ARRAY_LEN(steps)};

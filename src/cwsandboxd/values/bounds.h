@@ -104,6 +104,13 @@
  * Root's pipes are not limited by Linux. */
 #define CWSD_MAX_WIDE_PIPES 16
 
+/* Snapshots: how many are made at a time; how many more may wait; how many there may be. */
+#define CWSD_MAX_ARCHIVES_AT_ONCE 2
+#define CWSD_MAX_WAITING_ARCHIVES 32
+#define CWSD_MAX_SNAPSHOTS        1000
+/* How long making one, or restoring one, may take. Clients wait for ten minutes. */
+#define CWSD_ARCHIVE_PATIENCE_S 600
+
 /* Boxes that are asked what they use in one turn of the loop: two milliseconds. */
 #define CWSD_MAX_ASKED_AT_ONCE 64
 

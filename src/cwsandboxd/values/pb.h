@@ -27,6 +27,12 @@
     X(delete_response, DeleteSandboxResponse) \
     X(connect_request, ConnectSandboxRequest) \
     X(connection, SandboxConnection) \
+    X(snapshot, FileSystemSnapshot) \
+    X(create_snapshot_request, CreateFileSystemSnapshotRequest) \
+    X(get_snapshot_request, GetFileSystemSnapshotRequest) \
+    X(list_snapshots_request, ListFileSystemSnapshotsRequest) \
+    X(list_snapshots_response, ListFileSystemSnapshotsResponse) \
+    X(delete_snapshot_request, DeleteFileSystemSnapshotRequest) \
     X(exec_request, ExecRequest) \
     X(exec_response, ExecResponse) \
     X(read_file_request, ReadFileRequest) \

@@ -45,16 +45,6 @@ static bool refuse_first(const struct refusal *refusals, size_t count, struct cw
     return true;
 }
 
-static bool restores_snapshot(const cwsd_pb_spec *spec)
-{
-    for (size_t i = 0; i < spec->n_volumes; i++)
-        if (spec->volumes[i]->source_case ==
-                COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE_SCRATCH &&
-            spec->volumes[i]->scratch->restore_from_snapshot_id[0])
-            return true;
-    return false;
-}
-
 static bool wants_registered_volume(const cwsd_pb_spec *spec)
 {
     for (size_t i = 0; i < spec->n_volumes; i++)
@@ -70,8 +60,6 @@ static bool check_sandbox_refusals(const cwsd_pb_spec *spec, struct cwsd_fault *
 {
     const cwsd_pb_network *network = spec->network;
     const struct refusal refusals[] = {
-        {"spec.volumes", "file system snapshots", CWSD_REASON_NO_SNAPSHOTS, CWS_GRPC_UNIMPLEMENTED,
-         restores_snapshot(spec)},
         {"spec.volumes", "registered volumes", NOT_HERE, wants_registered_volume(spec)},
         {"spec.network_ids", "shared networks", NOT_HERE, spec->n_network_ids > 0},
         {"spec.network_config_id", "network configurations", NOT_HERE, spec->network_config_id[0]},

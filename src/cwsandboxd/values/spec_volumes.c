@@ -224,6 +224,15 @@ bool cwsd_spec_is_scratch(const cwsd_pb_volume *volume)
     return volume->source_case == SOURCE_SCRATCH;
 }
 
+bool cwsd_spec_restores(const cwsd_pb_spec *spec)
+{
+    for (size_t i = 0; i < spec->n_volumes; i++)
+        if (cwsd_spec_is_scratch(spec->volumes[i]) &&
+            spec->volumes[i]->scratch->restore_from_snapshot_id[0])
+            return true;
+    return false;
+}
+
 uint64_t cwsd_spec_volume_bytes(const cwsd_pb_volume *volume)
 {
     uint64_t bytes = 0;

@@ -18,6 +18,9 @@ const cwsd_pb_volume *cwsd_spec_find_volume(const cwsd_pb_spec *spec, const char
 /* Whether it is a scratch volume. */
 bool cwsd_spec_is_scratch(const cwsd_pb_volume *volume);
 
+/* Whether any of its volumes starts from a snapshot. */
+bool cwsd_spec_restores(const cwsd_pb_spec *spec);
+
 /* The size of a scratch volume in bytes; 0: it has none of its own. */
 uint64_t cwsd_spec_volume_bytes(const cwsd_pb_volume *volume);
 

@@ -175,7 +175,6 @@ static void registered_volumes_are_refused(void **state)
     (void)state;
     struct parts parts;
     Coreweave__Sandbox__V1__SandboxVolume volume = COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__INIT;
-    Coreweave__Sandbox__V1__ScratchVolume scratch = COREWEAVE__SANDBOX__V1__SCRATCH_VOLUME__INIT;
     Coreweave__Sandbox__V1__SandboxVolume *volumes[] = {&volume};
 
     prepare(&parts);
@@ -184,10 +183,6 @@ static void registered_volumes_are_refused(void **state)
     volume.source_case = COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE_VOLUME_ID;
     volume.volume_id = (char *)"vol-1";
     assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED, "spec.volumes");
-    volume.source_case = COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE_SCRATCH;
-    volume.scratch = &scratch;
-    scratch.restore_from_snapshot_id = (char *)"fss-1";
-    assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NO_SNAPSHOTS, "spec.volumes");
 }
 
 static void egress_is_refused(void **state)

@@ -1,0 +1,410 @@
+#include "sandboxes/archives_private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "values/bounds.h"
+#include "values/text.h"
+
+/* What an archive may have beyond the bytes of its volume: names, modes and attributes. */
+#define EXTRA_BYTES(files) ((uint64_t)(files) * (4 * CWSD_KIB) + CWSD_MIB)
+
+/* An archive in the making. */
+struct job {
+    struct cws_list node;
+    struct cwsd_archives *archives;
+    struct cwsd_snapshot snapshot;
+    int volume_fd;
+    int file_fd; /* -1: not begun */
+    uid_t user;
+    bool waits;                   /* for the end of its sandbox */
+    struct cwsd_archive *archive; /* while it runs */
+};
+
+static int64_t wall_clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * (int64_t)CWS_NS_PER_S + now.tv_nsec;
+}
+
+void cwsd_archives_name(const char *id, bool finished, char out[CWSD_ARCHIVE_NAME_SIZE])
+{
+    snprintf(out, CWSD_ARCHIVE_NAME_SIZE, "%s%s.tar", finished ? "" : ".", id);
+}
+
+/* ---- making --------------------------------------------------------------------------------- */
+
+static void next_jobs(struct cwsd_archives *archives);
+
+static void remove_file(struct cwsd_archives *archives, const char *id, bool finished)
+{
+    char name[CWSD_ARCHIVE_NAME_SIZE];
+    cwsd_archives_name(id, finished, name);
+    unlinkat(archives->folder_fd, name, 0);
+}
+
+static void free_job(struct job *job)
+{
+    if (job->archive)
+        cwsd_archive_cancel(job->archive);
+    if (job->file_fd >= 0) {
+        close(job->file_fd);
+        remove_file(job->archives, job->snapshot.id, false);
+        job->archives->running--;
+    }
+    close(job->volume_fd);
+    cws_list_remove(&job->node);
+    cws_free(job);
+}
+
+/* The record says what came of it. If it cannot be written there is no snapshot: the next start
+ * would not know of it. */
+static void settle(struct job *job, const struct cwsa_outcome *outcome)
+{
+    struct cwsd_archives *archives = job->archives;
+    struct cwsd_snapshot *snapshot = &job->snapshot;
+    struct cws_error err;
+    snapshot->completed_ns = snapshot->updated_ns = wall_clock_ns();
+    if (outcome->failed) {
+        snapshot->state = CWSD_SNAPSHOT_STATE(FAILED);
+        snprintf(snapshot->reason, sizeof(snapshot->reason), "%s", outcome->text);
+    } else {
+        snapshot->state = CWSD_SNAPSHOT_STATE(READY);
+        snapshot->size = outcome->size;
+        memcpy(snapshot->digest, outcome->digest, sizeof(snapshot->digest));
+    }
+    if (cwsd_snapshots_update(&archives->records, snapshot, &err) != CWS_OK ||
+        snapshot->state != CWSD_SNAPSHOT_STATE(READY))
+        remove_file(archives, snapshot->id, true);
+    free_job(job);
+    next_jobs(archives);
+}
+
+static void on_saved(void *ctx, const struct cwsa_outcome *outcome)
+{
+    struct job *job = ctx;
+    job->archive = NULL;
+    settle(job, outcome);
+}
+
+/* How large its archive can become. Beyond it something is wrong. */
+static uint64_t limit_of(int volume_fd)
+{
+    struct statfs status;
+    if (fstatfs(volume_fd, &status) < 0)
+        return 0;
+    return (uint64_t)status.f_blocks * (uint64_t)status.f_bsize + EXTRA_BYTES(status.f_files);
+}
+
+static enum cws_status start_job(struct job *job, struct cws_error *err)
+{
+    struct cwsd_archives *archives = job->archives;
+    char name[CWSD_ARCHIVE_NAME_SIZE], temporary[CWSD_ARCHIVE_NAME_SIZE];
+    cwsd_archives_name(job->snapshot.id, true, name);
+    cwsd_archives_name(job->snapshot.id, false, temporary);
+    job->file_fd =
+        openat(archives->folder_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (job->file_fd < 0)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "making a file for the archive");
+    archives->running++;
+    const struct cwsd_archive_options options = {.program = archives->program,
+                                                 .volume_fd = job->volume_fd,
+                                                 .user = job->user,
+                                                 .file_fd = job->file_fd,
+                                                 .saves = true,
+                                                 .folder_fd = archives->folder_fd,
+                                                 .temporary = temporary,
+                                                 .name = name,
+                                                 .limit = limit_of(job->volume_fd)};
+    return cwsd_archive_start(archives->loop, &options, on_saved, job, &job->archive, err);
+}
+
+static struct job *find_startable(struct cwsd_archives *archives)
+{
+    if (archives->running >= CWSD_MAX_ARCHIVES_AT_ONCE)
+        return NULL;
+    for (struct cws_list *node = archives->jobs.next; node != &archives->jobs; node = node->next) {
+        struct job *job = cws_list_entry(node, struct job, node);
+        if (!job->waits && job->file_fd < 0)
+            return job;
+    }
+    return NULL;
+}
+
+static void next_jobs(struct cwsd_archives *archives)
+{
+    struct job *job = find_startable(archives);
+    struct cwsa_outcome outcome = {.failed = 1};
+    struct cws_error err;
+    if (!job)
+        return;
+    if (start_job(job, &err) == CWS_OK) {
+        next_jobs(archives);
+        return;
+    }
+    snprintf(outcome.text, sizeof(outcome.text), "%.160s", err.text);
+    settle(job, &outcome); /* goes on with the next */
+}
+
+bool cwsd_archives_find_repeated(struct cwsd_archives *archives, const struct cwsd_save *save,
+                                 struct cwsd_snapshot *out, struct cwsd_fault *fault)
+{
+    struct cws_error err;
+    bool found;
+    if (!save->request_id[0])
+        return false;
+    if (cwsd_snapshots_find_request(&archives->records, save->trigger, save->request_id,
+                                    save->position, out, &found, &err) != CWS_OK)
+        return cwsd_database_fault(archives->records.database, &err, fault);
+    if (!found || cwsd_digest_equal(out->request, save->request))
+        return found;
+    cwsd_fault_set(fault, CWS_GRPC_ALREADY_EXISTS, CWSD_REASON_REQUEST_ID_CONFLICT,
+                   "request_id: \"%s\" was used before for another request; it made %s",
+                   cwsd_text_short(save->request_id).text, out->id);
+    cwsd_fault_note(fault, "request_id", save->request_id);
+    return false;
+}
+
+static size_t count_jobs(const struct cwsd_archives *archives)
+{
+    size_t count = 0;
+    for (const struct cws_list *node = archives->jobs.next; node != &archives->jobs;
+         node = node->next)
+        count++;
+    return count;
+}
+
+bool cwsd_archives_have_room(struct cwsd_archives *archives, size_t count, struct cwsd_fault *fault)
+{
+    struct cws_error err;
+    size_t stored;
+    if (count_jobs(archives) + count > CWSD_MAX_ARCHIVES_AT_ONCE + CWSD_MAX_WAITING_ARCHIVES)
+        return cwsd_fault_set(fault, CWS_GRPC_UNAVAILABLE, CWSD_REASON_FSS_INFLIGHT_LIMIT,
+                              "%zu snapshots are being made; try again when some are done",
+                              count_jobs(archives));
+    if (cwsd_snapshots_count(&archives->records, &stored, &err) != CWS_OK)
+        return cwsd_database_fault(archives->records.database, &err, fault);
+    if (stored + count <= CWSD_MAX_SNAPSHOTS)
+        return true;
+    return cwsd_fault_set(fault, CWS_GRPC_FAILED_PRECONDITION, CWSD_REASON_FSS_QUOTA_EXCEEDED,
+                          "there are %zu snapshots; at most %d are kept: delete some", stored,
+                          CWSD_MAX_SNAPSHOTS);
+}
+
+static struct job *new_job(struct cwsd_archives *archives, const struct cwsd_save *save)
+{
+    struct job *job = cws_calloc(1, sizeof(*job));
+    struct cwsd_snapshot *snapshot = &job->snapshot;
+    if (!job)
+        return NULL;
+    cws_list_init(&job->node);
+    job->archives = archives;
+    job->file_fd = -1;
+    job->user = cwsd_box_user(save->box);
+    job->waits = save->trigger == CWSD_SNAPSHOT_TRIGGER(ON_DELETE);
+    job->volume_fd = fcntl(cwsd_box_volume(save->box, save->volume), F_DUPFD_CLOEXEC, 0);
+    if (job->volume_fd < 0) {
+        cws_free(job);
+        return NULL;
+    }
+    cwsd_snapshot_init(snapshot, wall_clock_ns());
+    snapshot->trigger = save->trigger;
+    snapshot->request = save->request;
+    snapshot->position = save->position;
+    snprintf(snapshot->sandbox_id, sizeof(snapshot->sandbox_id), "%s", save->sandbox_id);
+    snprintf(snapshot->volume, sizeof(snapshot->volume), "%s", save->volume);
+    snprintf(snapshot->request_id, sizeof(snapshot->request_id), "%s", save->request_id);
+    return job;
+}
+
+bool cwsd_archives_save(struct cwsd_archives *archives, const struct cwsd_save *save,
+                        struct cwsd_snapshot *out, struct cwsd_fault *fault)
+{
+    struct cws_error err;
+    struct job *job = new_job(archives, save);
+    if (!job)
+        return cwsd_fault_set(fault, CWS_GRPC_UNAVAILABLE, CWSD_REASON_FSS_CREATE_FAILED,
+                              "the volume %s cannot be held: no memory or no descriptor is left",
+                              save->volume);
+    if (cwsd_snapshots_add(&archives->records, &job->snapshot, &err) != CWS_OK) {
+        free_job(job);
+        return cwsd_database_fault(archives->records.database, &err, fault);
+    }
+    *out = job->snapshot;
+    cws_list_push_back(&archives->jobs, &job->node);
+    next_jobs(archives);
+    return true;
+}
+
+void cwsd_archives_begin(struct cwsd_archives *archives, const char *sandbox_id)
+{
+    for (struct cws_list *node = archives->jobs.next; node != &archives->jobs; node = node->next) {
+        struct job *job = cws_list_entry(node, struct job, node);
+        if (strcmp(job->snapshot.sandbox_id, sandbox_id) == 0)
+            job->waits = false;
+    }
+    next_jobs(archives);
+}
+
+/* ---- looking up and removing ---------------------------------------------------------------- */
+
+struct cwsd_snapshots *cwsd_archives_records(struct cwsd_archives *archives)
+{
+    return &archives->records;
+}
+
+bool cwsd_archives_find(struct cwsd_archives *archives, const char *id, struct cwsd_snapshot *out,
+                        struct cwsd_fault *fault)
+{
+    struct cws_error err;
+    bool found;
+    if (!id[0])
+        return cwsd_fault_set_invalid(fault, "file_system_snapshot_id", "must not be empty");
+    if (cwsd_snapshots_find(&archives->records, id, out, &found, &err) != CWS_OK)
+        return cwsd_database_fault(archives->records.database, &err, fault);
+    if (found)
+        return true;
+    cwsd_fault_set(fault, CWS_GRPC_NOT_FOUND, CWSD_REASON_FSS_NOT_FOUND,
+                   "there is no file system snapshot \"%s\"", cwsd_text_short(id).text);
+    cwsd_fault_note(fault, "file_system_snapshot_id", id);
+    return false;
+}
+
+bool cwsd_archives_remove(struct cwsd_archives *archives, const char *id, struct cwsd_snapshot *out,
+                          struct cwsd_fault *fault)
+{
+    struct cws_error err;
+    if (!cwsd_archives_find(archives, id, out, fault))
+        return false;
+    if (cwsd_snapshots_remove(&archives->records, id, &err) != CWS_OK)
+        return cwsd_database_fault(archives->records.database, &err, fault);
+    for (struct cws_list *node = archives->jobs.next; node != &archives->jobs; node = node->next) {
+        struct job *job = cws_list_entry(node, struct job, node);
+        if (strcmp(job->snapshot.id, id) == 0) {
+            free_job(job);
+            break;
+        }
+    }
+    remove_file(archives, id, true);
+    next_jobs(archives);
+    return true;
+}
+
+/* ---- the beginning and the end --------------------------------------------------------------- */
+
+/* Whether a file is the archive of a snapshot that is READY. */
+static enum cws_status is_archive(struct cwsd_archives *archives, const char *file, bool *out_is,
+                                  struct cws_error *err)
+{
+    struct cwsd_snapshot snapshot;
+    char id[CWSD_SNAPSHOT_ID_SIZE] = "", name[CWSD_ARCHIVE_NAME_SIZE];
+    bool found;
+    snprintf(id, sizeof(id), "%.*s", (int)sizeof(id) - 1, file);
+    cwsd_archives_name(id, true, name);
+    *out_is = false;
+    if (strcmp(file, name) != 0)
+        return CWS_OK;
+    if (cwsd_snapshots_find(&archives->records, id, &snapshot, &found, err) != CWS_OK)
+        return err->status;
+    *out_is = found && snapshot.state == CWSD_SNAPSHOT_STATE(READY);
+    return CWS_OK;
+}
+
+static enum cws_status remove_leftovers(struct cwsd_archives *archives, struct cws_error *err)
+{
+    struct dirent *entry;
+    enum cws_status status = CWS_OK;
+    int fd = openat(archives->folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    if (!folder) {
+        if (fd >= 0)
+            close(fd);
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "reading the folder of the snapshots");
+    }
+    while (status == CWS_OK && (entry = readdir(folder)) != NULL) {
+        bool kept = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+        if (!kept)
+            status = is_archive(archives, entry->d_name, &kept, err);
+        if (status == CWS_OK && !kept)
+            unlinkat(archives->folder_fd, entry->d_name, 0);
+    }
+    closedir(folder);
+    return status;
+}
+
+static char *find_program(const char *given)
+{
+    char path[PATH_MAX] = "";
+    if (given)
+        return cws_strdup(given);
+    ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - sizeof("cwsandbox-archive"));
+    while (len > 0 && path[len - 1] != '/')
+        len--;
+    snprintf(path + (len > 0 ? len : 0), sizeof("cwsandbox-archive"), "cwsandbox-archive");
+    return cws_strdup(path);
+}
+
+static enum cws_status open_folder(struct cwsd_archives *archives, const char *path,
+                                   struct cws_error *err)
+{
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "%s", path);
+    archives->folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return archives->folder_fd >= 0 ? CWS_OK
+                                    : cws_error_set_errno(err, CWS_SYSTEM, errno, "%s", path);
+}
+
+static void release(struct cwsd_archives *archives)
+{
+    cwsd_snapshots_done(&archives->records);
+    if (archives->folder_fd >= 0)
+        close(archives->folder_fd);
+    cws_free(archives->program);
+    cws_free(archives);
+}
+
+enum cws_status cwsd_archives_open(const struct cwsd_archives_options *options,
+                                   struct cwsd_archives **out_archives, struct cws_error *err)
+{
+    struct cwsd_archives *archives = cws_calloc(1, sizeof(*archives));
+    if (!archives)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    archives->loop = options->loop;
+    archives->folder_fd = -1;
+    cws_list_init(&archives->jobs);
+    enum cws_status status = cwsd_snapshots_init(&archives->records, options->database, err);
+    archives->program = find_program(options->program);
+    if (status == CWS_OK && !archives->program)
+        status = cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    if (status == CWS_OK)
+        status = open_folder(archives, options->folder, err);
+    if (status == CWS_OK)
+        status = cwsd_snapshots_fail_unfinished(
+            &archives->records, "the daemon ended while it was being made", wall_clock_ns(), err);
+    if (status == CWS_OK)
+        status = remove_leftovers(archives, err);
+    if (status == CWS_OK)
+        *out_archives = archives;
+    else
+        release(archives);
+    return status;
+}
+
+void cwsd_archives_close(struct cwsd_archives *archives)
+{
+    if (!archives)
+        return;
+    while (!cws_list_is_empty(&archives->jobs))
+        free_job(cws_list_entry(archives->jobs.next, struct job, node));
+    release(archives);
+}
