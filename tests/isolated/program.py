@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -38,8 +40,12 @@ class Program:
     """Runs a script, which has ``say()`` and ``wait_for_a_signal()``; it is killed at the end, or when it hangs."""
 
     def __init__(self, peer: GrpcPeer, script: str, **env: str) -> None:
+        # In a file, since functions are sent by their source.
+        self._folder = tempfile.TemporaryDirectory()
+        path = Path(self._folder.name) / "program.py"
+        path.write_text(PRELUDE + textwrap.dedent(script))
         self._process = subprocess.Popen(
-            [sys.executable, *CHECKED, "-c", PRELUDE + textwrap.dedent(script)],
+            [sys.executable, *CHECKED, path],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
@@ -64,6 +70,7 @@ class Program:
         self._watchdog.cancel()
         self._kill()
         self._process.communicate()
+        self._folder.cleanup()
 
     def hears(self, line: str) -> None:
         """The next line that it says."""

@@ -111,6 +111,13 @@ def test_many_sandboxes_are_stopped_at_once(peer: GrpcPeer) -> None:
 # ---- a create that is under way ----
 
 CREATES = {
+    "function": (
+        "session = Session()\n@session.function()\ndef work():\n    return 1\nwork.remote().result()"
+    ),
+    "functions": (
+        "with Session() as session:\n    @session.function()\n    def work(n):\n        return n\n"
+        "    cwsandbox.results(work.map([(1,)]))"
+    ),
     "session": "session = Session()\nsession.sandbox().start().result()",
     "first command": "session = Session()\nsession.sandbox().exec(['true']).result()",
     "block": "with Session() as session:\n    with session.sandbox():\n        pass",
@@ -153,6 +160,11 @@ WAITING = {
     "asyncio": (
         "import asyncio\nasync def main():\n    async with Session() as session:\n"
         "        await session.sandbox()\n        say('ready')\n        await asyncio.sleep(100)\nasyncio.run(main())"
+    ),
+    "asyncio, block of a sandbox": (
+        "import asyncio\nsession = Session()\nasync def main():\n    await session.sandbox()\n"
+        "    async with Sandbox() as bare:\n        await bare\n        say('ready')\n"
+        "        await asyncio.sleep(100)\nasyncio.run(main())"
     ),
 }
 

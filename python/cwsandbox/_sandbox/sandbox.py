@@ -459,7 +459,9 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
         if not self._is_to_be_stopped():
             return
         try:
-            await self.stop(missing_ok=True)
+            stop = self.stop(missing_ok=True)
+            if not life.is_hurried():
+                await stop
         except Exception as error:
             if exc_val is None:
                 raise

@@ -445,6 +445,7 @@ class Session:
         return loop.submit(lambda: self._finish(stops), finish_at_exit=True)
 
     async def _finish(self, stops: builtins.list[OperationRef[None]]) -> None:
+        from contextlib import suppress
         from logging import getLogger
 
         from cwsandbox._runtime.threads import Call
@@ -455,7 +456,10 @@ class Session:
                 await stop
             except Exception as error:
                 failures.append(error)
-        await Call(self._flush).result(None)
+        if reporter.active_run() is not None:
+            # At the end of the interpreter there is no thread to be had; they are logged there in any case.
+            with suppress(RuntimeError):
+                await Call(self._flush).result(None)
         if failures:
             log = getLogger("cwsandbox")
             for failure in failures:
