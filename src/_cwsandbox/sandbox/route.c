@@ -3,16 +3,13 @@
 #include "base/clock.h"
 #include "sandbox/log_wire.h"
 
-#define GATEWAY "/coreweave.sandbox.v1.SandboxService/"
-#define DIRECT  "/coreweave.sandbox.v1.SandboxDataPlaneService/"
-
 static const struct {
     const char *gateway, *direct;
 } paths[] = {
-    [CWS_DATA_STREAM_EXEC] = {GATEWAY "StreamExec", DIRECT "StreamExec"},
-    [CWS_DATA_STREAM_LOGS] = {GATEWAY "StreamLogs", DIRECT "StreamLogs"},
-    [CWS_DATA_WRITE_FILE] = {GATEWAY "WriteFile", DIRECT "WriteFile"},
-    [CWS_DATA_READ_FILE] = {GATEWAY "ReadFile", DIRECT "ReadFile"},
+    [CWS_DATA_STREAM_EXEC] = {CWS_GATEWAY_PATH "StreamExec", CWS_DIRECT_PATH "StreamExec"},
+    [CWS_DATA_STREAM_LOGS] = {CWS_GATEWAY_PATH "StreamLogs", CWS_DIRECT_PATH "StreamLogs"},
+    [CWS_DATA_WRITE_FILE] = {CWS_GATEWAY_PATH "WriteFile", CWS_DIRECT_PATH "WriteFile"},
+    [CWS_DATA_READ_FILE] = {CWS_GATEWAY_PATH "ReadFile", CWS_DIRECT_PATH "ReadFile"},
 };
 
 static bool is_refusal(const struct cws_grpc_status *status)

@@ -6,6 +6,10 @@
 
 #include "grpc/call.h"
 
+/* A path is one of these and the method's name. */
+#define CWS_GATEWAY_PATH "/coreweave.sandbox.v1.SandboxService/"
+#define CWS_DIRECT_PATH  "/coreweave.sandbox.v1.SandboxDataPlaneService/"
+
 /* The methods that both ways have. Their numbers are those of the published permissions. */
 enum cws_data_method {
     CWS_DATA_STREAM_EXEC = 2,

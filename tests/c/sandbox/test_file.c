@@ -96,8 +96,10 @@ static void ask_closed(struct cws_server_call *call, enum cws_grpc_code why)
 }
 
 static const struct cws_server_method methods[] = {
-    {CWS_FILE_READ_PATH, ask_start, ask_read, ask_half_closed, NULL, ask_closed, false, NULL},
-    {CWS_FILE_WRITE_PATH, ask_start, ask_write, ask_half_closed, NULL, ask_closed, false, NULL},
+    {CWS_GATEWAY_PATH "ReadFile", ask_start, ask_read, ask_half_closed, NULL, ask_closed, false,
+     NULL},
+    {CWS_GATEWAY_PATH "WriteFile", ask_start, ask_write, ask_half_closed, NULL, ask_closed, false,
+     NULL},
 };
 
 static void answer_status(struct asked *one, enum cws_grpc_code code, const char *details)

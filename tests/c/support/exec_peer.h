@@ -143,8 +143,14 @@ static inline void remote_closed(struct cws_server_call *call, enum cws_grpc_cod
 }
 
 #define REMOTE_METHOD \
-    {CWS_EXEC_PATH, remote_start,  remote_message, remote_half_closed, \
-     NULL,          remote_closed, true,           NULL}
+    {CWS_GATEWAY_PATH "StreamExec", \
+     remote_start, \
+     remote_message, \
+     remote_half_closed, \
+     NULL, \
+     remote_closed, \
+     true, \
+     NULL}
 
 static const struct cws_server_method remote_methods[] = {REMOTE_METHOD};
 

@@ -58,7 +58,8 @@ static inline void asked_closed(struct cws_server_call *call, enum cws_grpc_code
 
 static const struct cws_server_method log_methods[] = {
     REMOTE_METHOD,
-    {CWS_LOG_PATH, asked_start, asked_message, asked_half_closed, NULL, asked_closed, false, NULL},
+    {CWS_GATEWAY_PATH "StreamLogs", asked_start, asked_message, asked_half_closed, NULL,
+     asked_closed, false, NULL},
 };
 
 static inline void log_bed_init(struct log_bed *bed)
