@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+import ast
 import collections
 import functools
 import json
+import linecache
 import math
 import os
+import re
 import string
 import xml.dom.minidom
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from math import sqrt
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
 from cwsandbox import SandboxExecutionError, Session
+from cwsandbox._session import source
 from unit.remote_calls import JSON, PICKLE, call
-
-try:
-    import grpc
-except ImportError:  # pragma: no cover
-    grpc = None  # type: ignore[assignment]
 
 BASE = 7
 TABLE = {"a": [1, 2], "b": None}
@@ -89,6 +88,15 @@ class Row(NamedTuple):
 class Outer:
     class Inner:
         value = BASE
+
+
+class Guarded:
+    lock = unsendable
+
+
+class Loud(Square):
+    def area(self) -> float:
+        return super().area() + 1
 
 
 def plus_one(function: F) -> F:
@@ -174,20 +182,40 @@ def test_defaults_have_the_values_of_the_definition() -> None:
 
 
 def test_annotations_may_name_what_is_not_there() -> None:
-    namespace: dict[str, Any] = {}
     # Of a module without `from __future__ import annotations`.
-    source = "def f(a: grpc.Channel, *b: 'x', c: Missing = 1) -> grpc.Call:\n    return a + c\n"
-    import linecache
-
+    source = "def f(a: Gone, *b: 'x', c: Gone.Other = 1) -> Gone:\n    return a + c\n"
     linecache.cache["<annotated>"] = (len(source), None, source.splitlines(True), "<annotated>")
-    namespace["grpc"], namespace["Missing"] = grpc, grpc
-    if grpc is not None:
-        exec(
-            compile(source.replace("Missing", "int"), "<annotated>", "exec", dont_inherit=True),
-            namespace,
-        )
-    namespace["f"].__module__ = __name__
+    namespace: dict[str, Any] = {"Gone": SimpleNamespace(Other=int), "__name__": __name__}
+    exec(compile(source, "<annotated>", "exec", dont_inherit=True), namespace)
     assert call(namespace["f"], 2) == 3
+
+
+def test_defaults_that_cannot_be_sent_are_evaluated_again() -> None:
+    def collect(
+        new: int,
+        into: Any = set(),  # noqa: B006
+        at: Any = re.compile("x"),
+    ) -> Any:
+        into.add(new)
+        return [sorted(into), at.pattern]
+
+    assert call(collect, 1) == [[1], "x"]
+
+
+def test_f_strings_do_not_depend_on_the_version() -> None:
+    def write(table: dict[str, Any], width: int) -> Any:
+        return [
+            f"{table['a']}{{}} {table['b']!r:>{width}}|{width=}",
+            f"""{"a" + "b"} 'x' "y" {table["b"]:<{width}}|""",
+            f"{''.join(['a', f'{width:09d}'])}\\ {width!s}",
+            f"nothing",  # noqa: F541
+        ]
+
+    table = {"a": 1, "b": "{two}"}
+    assert call(write, table, 9) == write(table, 9)
+    definition = source.of_function(write, decorated=False, can_be_sent=lambda _: True)
+    nodes = ast.walk(ast.parse(definition.source))
+    assert not [node for node in nodes if isinstance(node, ast.JoinedStr)]
 
 
 def test_closures() -> None:
@@ -357,6 +385,7 @@ def test_methods_that_need_no_object_of_this_process() -> None:
 
     assert call(use, Square(3), mode=PICKLE) == 9
     assert call(Square.area, Square(4), mode=PICKLE) == 16
+    assert call(Loud.area, Loud(4), mode=PICKLE) == 17
 
 
 @pytest.mark.parametrize(
@@ -394,15 +423,23 @@ def test_what_cannot_be_captured_is_named() -> None:
     class Local:
         pass
 
-    def makes() -> Any:
-        return Local()
+    def makes(wanted: bool) -> Any:
+        return Local() if wanted else 1
+
+    def makes_global(wanted: bool) -> Any:
+        return Guarded() if wanted else 1
 
     with pytest.raises(TypeError, match="the global 'unsendable' is a object"):
         call(reads)
     with pytest.raises(ValueError, match="a lambda cannot be sent: write line"):
         call(reads_lambda)
     with pytest.raises(TypeError, match=r"class .*Local' cannot be sent"):
-        call(makes)
+        call(makes, True)
+    assert call(makes_global, False) == 1
+    told = "class 'Guarded' could not be sent: the global 'unsendable' is a object"
+    with pytest.raises(SandboxExecutionError, match=told) as caught:
+        call(makes_global, True)
+    assert caught.value.exception_type == "NameError"
 
     def early() -> Any:
         return later

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cwsandbox import ProcessResult, SandboxExecutionError
-from cwsandbox._session import outcome, values
+from cwsandbox._session import outcome, remote_script, values
 from unit.remote_calls import JSON, PICKLE, call, ran
 
 ENDED = ProcessResult(stdout="out", stderr="", returncode=0)
@@ -249,7 +249,7 @@ def test_errors_can_be_pickled() -> None:
         b"[]\n1",
         b"\xff\n1",
         b"5",
-        b'{"ok": true}\n1',
+        b'{"ok": "true"}\n1',
         b"[" * 100_000,
         b'{"ok": true, "python": "3"}\n',
         b'{"ok": true, "python": "3"}\n' + b"[" * 100_000,
@@ -311,6 +311,16 @@ def test_a_pickle_of_a_class_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SandboxExecutionError, match=told) as caught:
         outcome.value_of(result, "f", PICKLE, ended)
     assert caught.value.exception_type == "ModuleNotFoundError"
+
+
+def test_a_python_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote_script, "OLDEST", (99, 1))
+    monkeypatch.setattr(sys, "argv", ["-c"])
+    result = tmp_path / "result"
+    assert remote_script.main(str(tmp_path / "payload"), str(result), "json") == 1
+    told = r"could not be set up \(Python .*there.*needs Python 99.1 or later as python3"
+    with pytest.raises(SandboxExecutionError, match=told):
+        outcome.value_of(result.read_bytes(), "f", JSON, ENDED)
 
 
 def test_tens_of_mebibytes() -> None:

@@ -77,7 +77,7 @@ class Capture:
         if known is not None:
             return known
         number = self._numbers[id(function)] = len(self._numbers)
-        inner, definition = _definition(function)
+        inner, definition = _definition(function, self._can_be_sent)
         module = inner.__globals__.get("__name__") or inner.__module__
         self.modules.setdefault(module)
         given = [
@@ -133,10 +133,31 @@ class Capture:
             if name not in names or name in _OF_EVERY_MODULE or (module, name) in self._bound:
                 continue
             self._bound.add((module, name))
-            ref = self._ref(names[name], f"the global {name!r}")
+            ref = self._ref_to_global(names[name], name)
             if isinstance(names[name], ModuleType):
                 ref["submodules"] = _submodules(ref["module"], attributes)
             self.steps.append({"do": "bind", "module": module, "name": name, "ref": ref})
+
+    def _ref_to_global(self, value: Any, name: str) -> dict[str, Any]:
+        if not isinstance(value, type):
+            return self._ref(value, f"the global {name!r}")
+        before = list(self.steps), dict(self.modules), dict(self._numbers), set(self._bound)
+        try:
+            return self._ref(value, f"the global {name!r}")
+        except (TypeError, ValueError, OSError) as error:
+            # It may well not be used.
+            self.steps, self.modules, self._numbers, self._bound = before
+            return {"missing": f"class {name!r} could not be sent: {error}"}
+
+    def _can_be_sent(self, value: Any) -> bool:
+        before = list(self.steps), dict(self.modules), dict(self._numbers), set(self._bound)
+        try:
+            self._ref(value, "a default")
+        except (TypeError, ValueError, OSError):
+            return False
+        finally:
+            self.steps, self.modules, self._numbers, self._bound = before
+        return True
 
     def _ref(self, value: Any, what: str) -> dict[str, Any]:
         """How the sandbox comes to a value."""
@@ -192,20 +213,22 @@ class Capture:
         return top == self._home or not {"site-packages", "dist-packages"} & {*file.split("/")}
 
 
-def _definition(function: Any) -> tuple[FunctionType, Definition]:
+def _definition(
+    function: Any, can_be_sent: Callable[[Any], bool]
+) -> tuple[FunctionType, Definition]:
     """What is to be defined for a function, which may be what decorators have made, and how.
 
     The decorators are applied again where they are known. Else what they have made is taken as it is.
     """
     inner = source.innermost(function)
     if inner is function:
-        return inner, source.of_function(inner, decorated=False)
-    definition = source.of_function(inner, decorated=True)
+        return inner, source.of_function(inner, decorated=False, can_be_sent=can_be_sent)
+    definition = source.of_function(inner, decorated=True, can_be_sent=can_be_sent)
     known = {*inner.__globals__, *definition.closure, *vars(builtins)}
     if isinstance(function, FunctionType) and not (
         definition.is_decorated and definition.read_now <= known
     ):
-        return function, source.of_function(function, decorated=False)
+        return function, source.of_function(function, decorated=False, can_be_sent=can_be_sent)
     return inner, definition
 
 

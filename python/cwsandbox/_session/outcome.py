@@ -27,7 +27,6 @@ def value_of(data: bytes, name: str, mode: Serialization, process: ProcessResult
     try:
         head = json.loads(line)
         is_ok = head["ok"] is True
-        versions = f"Python {head['python']} there, {platform.python_version()} here"
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _error(name, f"its result cannot be read: {error!r}", process) from error
     if not is_ok:
@@ -35,12 +34,9 @@ def value_of(data: bytes, name: str, mode: Serialization, process: ProcessResult
     try:
         return values.load(body, mode)
     except Exception as error:
-        raise _error(
-            name,
-            f"its result cannot be {'unpickled' if mode is Serialization.PICKLE else 'decoded'} here ({versions}): "
-            f"{type(error).__name__}: {error}",
-            process,
-        ) from error
+        verb = "unpickled" if mode is Serialization.PICKLE else "decoded"
+        what = f"its result cannot be {verb} here ({_versions(head)})"
+        raise _error(name, f"{what}: {type(error).__name__}: {error}", process) from error
 
 
 def without_result(name: str, process: ProcessResult) -> SandboxExecutionError:
@@ -62,7 +58,7 @@ def _fail(
     kind, text = _text(head.get("type")), _text(head.get("message")) or ""
     told = f"{kind}: {text}" if text else str(kind)
     if head.get("stage") == "setup":
-        told = f"it could not be set up: {told}"
+        told = f"it could not be set up ({_versions(head)}): {told}"
     elif head.get("stage") == "result":
         text = f"return value is not {_adjective(mode)}: {text}"
         told = f"{kind}: {text}"
@@ -87,6 +83,10 @@ def _cause(body: memoryview, mode: Serialization) -> BaseException | None:
     except Exception:
         return None
     return cause if isinstance(cause, BaseException) else None
+
+
+def _versions(head: dict[str, Any]) -> str:
+    return f"Python {_text(head.get('python'))} there, {platform.python_version()} here"
 
 
 def _adjective(mode: Serialization) -> str:

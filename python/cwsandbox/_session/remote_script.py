@@ -6,7 +6,7 @@ it, if there is one, the value: in mode "json" as JSON, in mode "pickle" as a pi
 where a program's output goes.
 """
 
-import __future__
+from __future__ import annotations
 
 import builtins
 import contextlib
@@ -24,6 +24,7 @@ from typing import Any
 # The scope that closures are made in, as it shows in the names of what is made there.
 SCOPE = "_cws_make.<locals>."
 PICKLE_PROTOCOL = 5
+OLDEST = (3, 11)
 
 
 class Unavailable(Exception):
@@ -97,7 +98,7 @@ class Workshop:
         source, file = step["source"], f"<remote {step['name']}>"
         # So that tracebacks show the lines.
         linecache.cache[file] = (len(source), None, source.splitlines(True), file)
-        flags = __future__.annotations.compiler_flag if step["future_annotations"] else 0
+        flags = annotations.compiler_flag if step["future_annotations"] else 0
         code: types.CodeType = compile(source, file, "exec", flags=flags, dont_inherit=True)
         return code
 
@@ -113,6 +114,8 @@ class Workshop:
     def _resolve(self, ref: dict[str, Any], name: str) -> Any:
         if "made" in ref:
             return self._made[ref["made"]]
+        if "missing" in ref:
+            raise Unavailable(ref["missing"])
         if "value" in ref:
             return self._value(ref["value"], repr(name))
         try:
@@ -223,6 +226,10 @@ def main(payload_path: str, result_path: str, mode: str) -> int:
     workshop = Workshop(is_pickle, "unknown")
     stage = "setup"
     try:
+        if sys.version_info < OLDEST:
+            raise RuntimeError(
+                "a remote function needs Python {}.{} or later as python3".format(*OLDEST)
+            )
         with open(payload_path, "rb") as file:
             payload = pickle.load(file) if is_pickle else json.load(file)
         workshop = Workshop(is_pickle, payload["python"])

@@ -12,7 +12,10 @@ import inspect
 import sys
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -54,10 +57,13 @@ def innermost(function: Any) -> Any:
     return function
 
 
-def of_function(function: FunctionType, *, decorated: bool) -> Definition:
+def of_function(
+    function: FunctionType, *, decorated: bool, can_be_sent: Callable[[Any], bool]
+) -> Definition:
     """Its definition, of what its decorators make of it or of the function itself.
 
-    ``OSError`` without its source, ``ValueError`` for a lambda.
+    Defaults whose values cannot be sent are evaluated again. ``OSError`` without its source, ``ValueError`` for a
+    lambda.
     """
     code = function.__code__
     if code.co_name == "<lambda>":
@@ -74,7 +80,7 @@ def of_function(function: FunctionType, *, decorated: bool) -> Definition:
         node.decorator_list = []
     if not is_future:
         _make_texts_of_annotations(node)
-    defaults = _take_defaults(node, function)
+    defaults = _take_defaults(node, function, can_be_sent)
     closure = code.co_freevars
     parameters = [*closure, *(f"_cws_default_{index}" for index in range(len(defaults)))]
     definition = Definition(node.name, "", is_future, closure=closure, defaults=defaults)
@@ -164,17 +170,17 @@ def _make_texts_of_annotations(node: _Function) -> None:
         node.returns = ast.Constant(ast.unparse(node.returns))
 
 
-def _take_defaults(node: _Function, function: FunctionType) -> list[tuple[str, Any]]:
+def _take_defaults(
+    node: _Function, function: FunctionType, can_be_sent: Callable[[Any], bool]
+) -> list[tuple[str, Any]]:
     """Put names in the place of defaults that are no literals: their values are what they were at the definition."""
     taken: list[tuple[str, Any]] = []
 
     def instead(default: ast.expr, name: str, value: Any) -> ast.expr:
-        try:
-            ast.literal_eval(default)
-        except ValueError:
-            taken.append((name, value))
-            return ast.Name(f"_cws_default_{len(taken) - 1}", ast.Load())
-        return default
+        if _is_literal(default) or not can_be_sent(value):
+            return default
+        taken.append((name, value))
+        return ast.Name(f"_cws_default_{len(taken) - 1}", ast.Load())
 
     arguments = node.args
     positional = [one.arg for one in (*arguments.posonlyargs, *arguments.args)]
@@ -191,6 +197,14 @@ def _take_defaults(node: _Function, function: FunctionType) -> list[tuple[str, A
     return taken
 
 
+def _is_literal(node: ast.expr) -> bool:
+    try:
+        ast.literal_eval(node)
+    except ValueError:
+        return False
+    return True
+
+
 def _scope(node: _Function, parameters: list[str], closure: tuple[str, ...]) -> ast.stmt:
     lines = [f"def _cws_make({', '.join(parameters)}):"]
     if closure:
@@ -204,7 +218,7 @@ def _scope(node: _Function, parameters: list[str], closure: tuple[str, ...]) -> 
 
 
 def _finished(definition: Definition, node: ast.stmt) -> Definition:
-    definition.source = ast.unparse(node)
+    definition.source = ast.unparse(ast.fix_missing_locations(_WithoutFStrings().visit(node)))
     for part in ast.walk(node):
         if isinstance(part, ast.Attribute):
             definition.attributes.add(part.attr)
@@ -212,6 +226,26 @@ def _finished(definition: Definition, node: ast.stmt) -> Definition:
     code = compile(definition.source, "<remote>", "exec", flags=flags, dont_inherit=True)
     _scan(code, definition, runs_now=True)
     return definition
+
+
+class _WithoutFStrings(ast.NodeTransformer):
+    """Python 3.12 may write them with quotes that end them in 3.11."""
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
+        text, given = "", []
+        for part in node.values:
+            if isinstance(part, ast.FormattedValue):
+                given.append(self.visit(part.value))
+                conversion = "" if part.conversion == -1 else f"!{chr(part.conversion)}"
+                if part.format_spec is not None:
+                    given.append(self.visit(part.format_spec))
+                    conversion += ":{}"
+                text += f"{{{conversion}}}"
+            else:
+                assert isinstance(part, ast.Constant)
+                text += str(part.value).replace("{", "{{").replace("}", "}}")
+        template = ast.Attribute(ast.Constant(text), "format", ast.Load())
+        return ast.Call(template, given, [])
 
 
 def _scan(code: CodeType, definition: Definition, runs_now: bool) -> None:
