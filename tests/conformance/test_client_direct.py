@@ -167,6 +167,15 @@ def test_auto_begins_with_the_gateway_and_goes_on_directly(
     assert asked(gateway) == 1
 
 
+def test_auto_one_command_alone_is_not_worth_a_connection(gateway: GrpcPeer) -> None:
+    for make in (Sandbox.run, lambda: Sandbox.from_id("sb-7").result()):
+        with make() as sandbox:
+            assert where(sandbox) == "gateway"
+    with Sandbox.from_id("sb-7").result() as sandbox:
+        assert list(sandbox.stream_logs()) == ["gateway\n"]
+    assert asked(gateway) == 0
+
+
 def test_gateway_mode_never_asks(gateway: GrpcPeer, direct: DirectPeer) -> None:
     with Sandbox.run(data_plane_mode="gateway") as sandbox:
         assert {where(sandbox) for _ in range(10)} == {"gateway"}

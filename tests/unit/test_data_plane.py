@@ -71,6 +71,7 @@ class World:
         cores: Any = lambda: [core]  # noqa: E731
         dial: Any = self.dial
         plane = DataPlane(cores, settings, self.service.call, self.env, self.shares, dial)
+        plane.note_use()
         return plane, core
 
     @property

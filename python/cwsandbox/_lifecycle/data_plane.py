@@ -106,6 +106,7 @@ class DataPlane:
         self._dial = dial
         self._link: Link | None = None
         self._not_before = 0.0
+        self._is_used = False
         self._is_closed = False
         self._alarm: asyncio.TimerHandle | None = None
         self._connecting = Shared(self._connect_beside)
@@ -130,10 +131,18 @@ class DataPlane:
         elif not self.is_strict:
             core.wants_serving = not self._is_closed
 
+    def note_use(self) -> None:
+        """An operation has begun that cannot go directly yet."""
+        self._is_used = True
+
     def begin(self) -> None:
         """Some operation could go directly, and does not, or will not for long: make a connection, unless it is too
         early to try again. Nobody waits for it."""
         if self._is_closed:
+            return
+        if not self._is_used:
+            # For one operation alone it is not worth it.
+            self._is_used = True
             return
         link = self._valid_link()
         if link is None or not self._is_due(link):

@@ -183,7 +183,12 @@ class Driver:
     def serve_commands(self) -> None:
         """Bring the sandbox to run for commands that wait for it, or fail them. One that runs may want a better way."""
         if not self._improve(self._handle.core):
+            self._note_use()
             self._serving.begin()
+
+    def _note_use(self) -> None:
+        if self._handle.plane is not None:
+            self._handle.plane.note_use()
 
     def _improve(self, core: SandboxCore | None) -> bool:
         """Have a better way made for operations of a core that has one already. False if it has none."""
@@ -226,6 +231,7 @@ class Driver:
     def serve_logs(self) -> None:
         """Have logs that wait sent, or fail them. Whether the sandbox still runs is not asked: its log outlives it."""
         if not self._improve(self._handle.log_core):
+            self._note_use()
             self._opening_logs.begin()
 
     async def _serve_logs(self) -> None:
