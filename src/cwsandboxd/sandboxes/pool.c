@@ -413,32 +413,33 @@ static bool check_request(struct cwsd_pool *pool, cwsd_pb_create_request *reques
     return cwsd_spec_check(request->sandbox->spec, pool->options.runner_id, fault);
 }
 
-/* The sandbox an earlier request with this id made; NULL if there is none, or with *fault set if
- * that was another request. */
-static struct cwsd_sandbox *find_repeated(struct cwsd_pool *pool,
-                                          const cwsd_pb_create_request *request,
-                                          struct cwsd_fault *fault)
+struct cwsd_sandbox *cwsd_pool_find_repeated(struct cwsd_pool *pool, const char *request_id,
+                                             struct cwsd_digest digest, struct cwsd_fault *fault)
 {
     struct cwsd_record *record = NULL;
-    if (request->request_id[0])
-        record = cwsd_registry_find_request(&pool->registry, request->request_id);
+    if (request_id[0])
+        record = cwsd_registry_find_request(&pool->registry, request_id);
     if (!record)
         return NULL;
-    if (cwsd_digest_equal(record->digest, cwsd_digest_of(&request->sandbox->base)))
+    if (cwsd_digest_equal(record->digest, digest))
         return cws_container_of(record, struct cwsd_sandbox, record);
     cwsd_fault_set(fault, CWS_GRPC_ALREADY_EXISTS, CWSD_REASON_REQUEST_ID_CONFLICT,
                    "request_id: \"%s\" was used before for another request; it made %s",
-                   cwsd_text_short(request->request_id).text, record->id);
-    cwsd_fault_note(fault, "request_id", request->request_id);
+                   cwsd_text_short(request_id).text, record->id);
+    cwsd_fault_note(fault, "request_id", request_id);
     cwsd_fault_note(fault, "sandbox_id", record->id);
     return NULL;
 }
 
 /* Moves what the record keeps out of the request; file contents are needed until the box has
  * them. */
-static enum cws_status fill_record(struct cwsd_record *record, cwsd_pb_create_request *request)
+static enum cws_status fill_record(struct cwsd_record *record, cwsd_pb_create_request *request,
+                                   const struct cwsd_origin *origin)
 {
-    record->digest = cwsd_digest_of(&request->sandbox->base);
+    record->digest = origin->digest;
+    record->source_template_revision = origin->template_revision;
+    if (origin->template_id && !(record->source_template_id = cws_strdup(origin->template_id)))
+        return CWS_NO_MEMORY;
     record->display_name = cws_strdup(request->sandbox->display_name);
     if (!record->display_name)
         return CWS_NO_MEMORY;
@@ -527,14 +528,14 @@ static bool start_containers(struct cwsd_sandbox *sandbox, struct cwsd_fault *fa
 }
 
 static struct cwsd_sandbox *make_sandbox(struct cwsd_pool *pool, cwsd_pb_create_request *request,
-                                         struct cwsd_fault *fault)
+                                         const struct cwsd_origin *origin, struct cwsd_fault *fault)
 {
     struct cwsd_sandbox *sandbox = cwsd_pool_new_sandbox(pool);
     if (!sandbox) {
         cwsd_fault_set_memory(fault);
         return NULL;
     }
-    if (fill_record(&sandbox->record, request) != CWS_OK ||
+    if (fill_record(&sandbox->record, request, origin) != CWS_OK ||
         cwsd_pool_add_containers(sandbox, &container_events) != CWS_OK ||
         register_new(pool, sandbox) != CWS_OK) {
         cwsd_fault_set_memory(fault);
@@ -565,9 +566,22 @@ fail:
 struct cwsd_sandbox *cwsd_pool_create(struct cwsd_pool *pool, cwsd_pb_create_request *request,
                                       struct cwsd_fault *fault)
 {
+    return cwsd_pool_create_from(pool, request, NULL, fault);
+}
+
+struct cwsd_sandbox *cwsd_pool_create_from(struct cwsd_pool *pool, cwsd_pb_create_request *request,
+                                           const struct cwsd_origin *origin,
+                                           struct cwsd_fault *fault)
+{
+    struct cwsd_origin own = {0};
     if (!check_request(pool, request, fault))
         return NULL;
-    struct cwsd_sandbox *repeated = find_repeated(pool, request, fault);
+    if (!origin) {
+        own.digest = cwsd_digest_of(&request->sandbox->base);
+        origin = &own;
+    }
+    struct cwsd_sandbox *repeated =
+        cwsd_pool_find_repeated(pool, request->request_id, origin->digest, fault);
     if (repeated || cwsd_fault_is_set(fault))
         return repeated;
     if (pool->draining) {
@@ -582,5 +596,5 @@ struct cwsd_sandbox *cwsd_pool_create(struct cwsd_pool *pool, cwsd_pb_create_req
             pool->registry.live);
         return NULL;
     }
-    return make_sandbox(pool, request, fault);
+    return make_sandbox(pool, request, origin, fault);
 }

@@ -75,6 +75,23 @@ void cwsd_pool_free(struct cwsd_pool *pool);
 struct cwsd_sandbox *cwsd_pool_create(struct cwsd_pool *pool, cwsd_pb_create_request *request,
                                       struct cwsd_fault *fault);
 
+/* What a sandbox was made from, if the request for it was not a create request. */
+struct cwsd_origin {
+    struct cwsd_digest digest; /* of that request */
+    const char *template_id;   /* NULL: no template */
+    int64_t template_revision;
+};
+
+/* As cwsd_pool_create, for a request that stands for another one; origin NULL: it does not. */
+struct cwsd_sandbox *cwsd_pool_create_from(struct cwsd_pool *pool, cwsd_pb_create_request *request,
+                                           const struct cwsd_origin *origin,
+                                           struct cwsd_fault *fault);
+
+/* The sandbox that an earlier request with this id made. NULL if there is none ("" finds none), or
+ * with *fault ALREADY_EXISTS if that was another request. */
+struct cwsd_sandbox *cwsd_pool_find_repeated(struct cwsd_pool *pool, const char *request_id,
+                                             struct cwsd_digest digest, struct cwsd_fault *fault);
+
 /* Finds a sandbox; a finished one as long as its record is kept. NULL with *fault NOT_FOUND. */
 struct cwsd_sandbox *cwsd_pool_find(struct cwsd_pool *pool, const char *id,
                                     struct cwsd_fault *fault);

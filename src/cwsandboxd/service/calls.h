@@ -6,6 +6,8 @@
 
 #define CWSD_SANDBOX_SERVICE   "/coreweave.sandbox.v1.SandboxService/"
 #define CWSD_DISCOVERY_SERVICE "/coreweave.sandbox.v1.DiscoveryService/"
+#define CWSD_SETTINGS_SERVICE  "/coreweave.sandbox.v1.SettingsService/"
+#define CWSD_TEMPLATE_SERVICE  "/coreweave.sandbox.v1.SandboxTemplateService/"
 
 /* Tables of unary methods. A row without a path ends each. */
 extern const struct cwsd_unary_row cwsd_connect_rows[];   /* call_connect.c */
@@ -15,6 +17,8 @@ extern const struct cwsd_unary_row cwsd_exec_rows[];      /* call_exec.c */
 extern const struct cwsd_unary_row cwsd_file_rows[];      /* call_files.c */
 extern const struct cwsd_unary_row cwsd_lifecycle_rows[]; /* call_lifecycle.c */
 extern const struct cwsd_unary_row cwsd_snapshot_rows[];  /* call_snapshots.c */
+extern const struct cwsd_unary_row cwsd_settings_rows[];  /* call_settings.c */
+extern const struct cwsd_unary_row cwsd_template_rows[];  /* call_templates.c */
 
 /* The method that is not unary: call_stream.c */
 extern const struct cws_server_method cwsd_call_stream_exec;

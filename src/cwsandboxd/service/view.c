@@ -50,6 +50,9 @@ void cwsd_view_init(struct cwsd_view *view, const struct cwsd_record *record, co
     view->sandbox.sandbox_id = (char *)record->id;
     view->sandbox.display_name = record->display_name;
     view->sandbox.spec = record->spec;
+    if (record->source_template_id)
+        view->sandbox.source_template_id = record->source_template_id;
+    view->sandbox.source_template_revision = record->source_template_revision;
     view->sandbox.status = &view->status;
     view->status.state = record->state;
     view->status.state_reason = (char *)record->reason;

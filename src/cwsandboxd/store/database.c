@@ -255,6 +255,11 @@ size_t cwsd_database_changes(const struct cwsd_database *database)
     return (size_t)sqlite3_changes(database->handle);
 }
 
+int64_t cwsd_database_last_number(const struct cwsd_database *database)
+{
+    return sqlite3_last_insert_rowid(database->handle);
+}
+
 /* ---- statements ----------------------------------------------------------------------------- */
 
 enum cws_status cwsd_statement_init(struct cwsd_statement *statement,

@@ -111,3 +111,5 @@ const uint8_t *cwsd_statement_bytes(const struct cwsd_statement *statement, int 
 
 /* How many rows the last statement that ran has changed. */
 size_t cwsd_database_changes(const struct cwsd_database *database);
+/* The number that the last row which was inserted has got. */
+int64_t cwsd_database_last_number(const struct cwsd_database *database);

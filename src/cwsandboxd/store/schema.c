@@ -5,6 +5,7 @@
 static const char *const steps[] = {
     cwsd_sandboxes_schema,
     cwsd_snapshots_schema,
+    cwsd_resources_schema,
 };
 
 const struct cwsd_schema cwsd_schema = {steps, CWS_ARRAY_LEN(steps)};

@@ -63,6 +63,11 @@
 #define CWSD_MAX_FINISHED       10000
 #define CWSD_MAX_FINISHED_BYTES (64 * CWSD_MIB)
 
+/* Templates: how many there may be, and how large each. So many deleted ones can be looked at,
+ * too. */
+#define CWSD_MAX_TEMPLATES      1000
+#define CWSD_MAX_TEMPLATE_BYTES (4 * CWSD_MIB)
+
 /* The files of their logs take no more than this many full ones. */
 #define CWSD_MAX_FINISHED_LOGS 64
 

@@ -3,6 +3,9 @@
 
 #include "proto/generated/discovery.pb-c.h"
 #include "proto/generated/sandbox.pb-c.h"
+#include "proto/generated/sandbox_template.pb-c.h"
+#include "proto/generated/settings.pb-c.h"
+#include "proto/generated/volume.pb-c.h"
 
 #define CWSD_PB_MESSAGES(X) \
     X(sandbox, Sandbox) \
@@ -53,7 +56,21 @@
     X(runner_resources, RunnerResourceSummary) \
     X(runners_request, ListAvailableRunnersRequest) \
     X(runners_response, ListAvailableRunnersResponse) \
-    X(runner_request, GetAvailableRunnerRequest)
+    X(runner_request, GetAvailableRunnerRequest) \
+    X(partial_spec, PartialSandboxSpec) \
+    X(partial_container, PartialContainer) \
+    X(template, SandboxTemplate) \
+    X(template_create_request, CreateSandboxTemplateRequest) \
+    X(template_get_request, GetSandboxTemplateRequest) \
+    X(template_list_request, ListSandboxTemplatesRequest) \
+    X(template_list_response, ListSandboxTemplatesResponse) \
+    X(template_update_request, UpdateSandboxTemplateRequest) \
+    X(template_delete_request, DeleteSandboxTemplateRequest) \
+    X(from_template_request, CreateSandboxFromTemplateRequest) \
+    X(bucket_config, FileSystemSnapshotBucketConfig) \
+    X(bucket_update_request, UpdateFileSystemSnapshotBucketConfigRequest) \
+    X(build_storage, BuildStorageConfig) \
+    X(build_storage_update_request, UpdateBuildStorageConfigRequest)
 
 /* typedefs, against the house rule: the generated names are typedefs already. */
 #define CWSD_PB_TYPEDEF(short_name, name) \
