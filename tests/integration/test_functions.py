@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
@@ -250,9 +252,6 @@ def test_what_the_function_leaves_running_does_not_hold_up_its_result(session: S
 
 
 def test_a_script_run_as_a_program(base_url: str, tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
     script = tmp_path / "program.py"
     script.write_text(
         "from cwsandbox import Session\n"
@@ -270,3 +269,35 @@ def test_a_script_run_as_a_program(base_url: str, tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=50)
     assert done.stdout == "Item(size=2)\n", done.stderr
+
+
+EXITING = """
+import sys
+from cwsandbox import Sandbox, SandboxDefaults, Session
+session = Session(SandboxDefaults(tags=("remote-functions", sys.argv[1])))
+@session.function()
+def forever():
+    import time
+    time.sleep(1000)
+calls = forever.map([()] * 5)
+if sys.argv[2] == "running":
+    while not any(one.status == "running" for one in session.list().result()):
+        pass
+"""
+
+
+@pytest.mark.parametrize("when", ["at once", "running"])
+def test_the_end_of_the_program_ends_the_calls(
+    base_url: str, request: pytest.FixtureRequest, tmp_path: Path, when: str
+) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(EXITING)
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, script, request.node.name, when],
+            capture_output=True,
+            text=True,
+            timeout=50,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert those_of(request) == []

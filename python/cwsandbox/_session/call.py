@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from cwsandbox._runtime import cleanup, life
 from cwsandbox._session import outcome
 from cwsandbox._types.record import Record
 from cwsandbox.exceptions import SandboxFileError
@@ -41,6 +42,10 @@ async def run(call: Call) -> Any:
     call.own(sandbox)
     is_over = False
     try:
+        # The end of the program looks for it from now on. It is not begun if that has looked before.
+        sandbox._driving()
+        if cleanup.is_exiting():
+            raise RuntimeError(life.ENDING)
         await sandbox
         value = await _value(call)
         is_over = True
@@ -78,6 +83,9 @@ async def _stop(call: Call) -> None:
     try:
         await call.sandbox.stop(missing_ok=True)
     except Exception as error:
+        if life.is_ending():
+            # What ends with the program has been stopped, or logged.
+            return
         from logging import getLogger
 
         getLogger("cwsandbox").warning(
