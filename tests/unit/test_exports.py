@@ -21,11 +21,6 @@ import cwsandbox
 API = json.loads((Path(__file__).parent / "data" / "api-1.22.json").read_text())
 
 LATER_NAMES = {
-    "FileSystemSnapshot",
-    "FileSystemSnapshotBucketConfig",
-    "FileSystemSnapshotBucketMode",
-    "FileSystemSnapshotStatus",
-    "FileSystemSnapshotTrigger",
     "PvcVolumeSource",
     "SandboxFileType",
     "Volume",
@@ -34,21 +29,13 @@ LATER_NAMES = {
 }
 
 LATER_MEMBERS = {
-    "Sandbox.delete_snapshot",
-    "Sandbox.file_system_snapshot_id",
-    "Sandbox.get_snapshot",
-    "Sandbox.get_snapshot_bucket_config",
-    "Sandbox.list_snapshots",
     "Sandbox.run_from_file",
     "Sandbox.run_from_template",
-    "Sandbox.set_snapshot_bucket_config",
-    "Sandbox.snapshot",
 }
 
 LATER_PARAMETERS = {
     "Sandbox": {"template_id"},
     "Sandbox.run": {"template_id"},
-    "Sandbox.stop": {"snapshot_on_stop", "wait_for_ready", "request_id"},
 }
 
 # Names of our own, beside the published ones.

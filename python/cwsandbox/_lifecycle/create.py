@@ -101,6 +101,11 @@ class Creator:
             first = failure
         return await self._spill(first)
 
+    def scratch_volumes(self) -> tuple[str, ...]:
+        """The names of those that are asked for."""
+        volumes = self._request()["sandbox"]["spec"].get("volumes", ())
+        return tuple(volume["name"] for volume in volumes if "scratch" in volume)
+
     def _other_mode(self) -> PlacementMode | None:
         return _OTHER_MODE.get(self._workload.spillover)
 

@@ -7,10 +7,12 @@ gives up leaves it to the others.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cwsandbox._lifecycle import delete, lifecycle
+from cwsandbox._lifecycle import delete, lifecycle, snapshot_stop, transient
+from cwsandbox._lifecycle import snapshot as snapshots
 from cwsandbox._lifecycle.create import Creator
 from cwsandbox._lifecycle.lifecycle import Phase, Source
 from cwsandbox._lifecycle.poll import NOT_FOUND_REASON, Watcher
@@ -21,20 +23,24 @@ from cwsandbox.exceptions import (
     CWSandboxError,
     SandboxNotFoundError,
     SandboxNotRunningError,
+    SandboxSnapshotError,
     SandboxTerminalStateUnavailableError,
     SandboxTimeoutError,
 )
 
 if TYPE_CHECKING:
     from cwsandbox._cwsandbox import SandboxCore
-    from cwsandbox._lifecycle.handle import Handle
+    from cwsandbox._lifecycle.handle import Handle, OnStop
     from cwsandbox._messages.config import Workload
     from cwsandbox._runtime.environment import Call, Environment
     from cwsandbox._service.connection import Connection
     from cwsandbox._types.enums import SandboxStatus
 
+    Message = dict[str, Any]
+
 # Beyond the grace time: for the delete call, and then for the final state to be seen.
 STOP_SLACK = 10.0
+_ENDING = (Phase.STOPPING, Phase.TERMINAL, Phase.CANCELLED)
 
 
 class Driver:
@@ -62,6 +68,8 @@ class Driver:
         self._serving = Shared(self._serve_commands)
         self._opening_logs = Shared(self._serve_logs)
         self._stopping: Shared | None = None
+        # Whether that stop saves the scratch volumes.
+        self._saving = False
 
     # ---- creating ----
 
@@ -261,12 +269,59 @@ class Driver:
         if self._handle.log_core is not None:
             self._handle.log_core.fail(failure)
 
+    # ---- snapshots ----
+
+    async def snapshot(self, request_id: str | None, wait: bool, budget: float | None) -> str:
+        """Save the scratch volume of the running sandbox; the snapshot's id, with ``wait`` when it is ready."""
+        self._only_scratch_volume()
+        await self.wait_running(None)
+        handle = self._handle
+        if handle.state.phase is not Phase.RUNNING:
+            raise lifecycle.stopped_error(handle.sandbox_id)
+        request = {"sandbox_id": handle.sandbox_id, "request_id": request_id or uuid.uuid4().hex}
+        name = self._only_scratch_volume()
+        if name is not None:
+            request["scratch_volume_name"] = name
+        return await snapshots.take(
+            self._call,
+            self._env,
+            request,
+            wait=wait,
+            timeout=self._connection.request_timeout,
+            budget=transient.BUDGET if budget is None else budget,
+        )
+
+    def _scratch_volumes(self) -> tuple[str, ...]:
+        """Their names: as the service has them, before its first answer as they were asked for."""
+        known = self._handle.echo.scratch_volumes
+        if known is not None:
+            return known
+        return () if self._creator is None else self._creator.scratch_volumes()
+
+    def _only_scratch_volume(self) -> str | None:
+        """The name of the only one; None if none is known."""
+        names = self._scratch_volumes()
+        if len(names) > 1:
+            raise SandboxSnapshotError(
+                f"{self._name()} has multiple scratch volumes ({', '.join(names)}): "
+                "stop(snapshot_on_stop=True) saves them all"
+            )
+        return names[0] if names else None
+
     # ---- stopping ----
 
-    async def stop(self, grace: float, missing_ok: bool) -> None:
-        """Have the sandbox stopped and wait for its final state. Those who come second join the first."""
+    async def stop(self, grace: float, missing_ok: bool, snapshot: OnStop | None = None) -> None:
+        """Have the sandbox stopped and wait for its final state. Those who come second join the first.
+
+        With ``snapshot`` its scratch volumes are saved; only then can those join who want that, too.
+        """
         if self._stopping is None or not self._stopping.runs:
-            self._stopping = Shared(lambda: self._stop(grace, missing_ok))
+            self._saving = snapshot is not None
+            self._stopping = Shared(lambda: self._stop(grace, missing_ok, snapshot))
+        elif snapshot is not None and not self._saving:
+            raise snapshot_stop.conflict(
+                self._handle.sandbox_id, "has a plain stop already in progress"
+            )
         try:
             await self._stopping.join()
         except (SandboxNotFoundError, SandboxTerminalStateUnavailableError) as error:
@@ -275,34 +330,70 @@ class Driver:
             )
             if not (missing_ok and is_gone):
                 raise
+            if snapshot is not None and isinstance(error, SandboxNotFoundError):
+                raise snapshot_stop.conflict(self._handle.sandbox_id, "was not found") from error
             self._over()
 
-    async def _stop(self, grace: float, missing_ok: bool) -> None:
+    async def _stop(self, grace: float, missing_ok: bool, snapshot: OnStop | None) -> None:
         if self._creating.task is not None:
             # Broken off, it could leave a sandbox behind that nobody knows of.
             await asyncio.wait([self._creating.task])
         handle = self._handle
-        if handle.state.is_over:
-            self._close_logs()
-            return
-        if handle.sandbox_id is None:
+        if snapshot is not None:
+            snapshot_stop.refuse_late(handle)
+        if handle.sandbox_id is None and not handle.state.is_over:
             handle.state = lifecycle.cancelled(handle.state)
             handle.core.close(lifecycle.stopped_error(None))
-            self._close_logs()
-            return
+        failure = None
         seconds = ceil(grace)
-        if handle.state.phase is not Phase.STOPPING:
-            await self._delete(handle.sandbox_id, seconds, missing_ok)
-        self._close_core()
         try:
-            await self._await_end(seconds)
+            if handle.sandbox_id is not None and not handle.state.is_over:
+                if handle.state.phase is not Phase.STOPPING:
+                    await self._delete(handle.sandbox_id, seconds, missing_ok, snapshot)
+                self._close_core()
+            if handle.sandbox_id is not None and snapshot is not None:
+                failure = await snapshot_stop.await_saved(
+                    self._call,
+                    self._env,
+                    handle,
+                    self._scratch_volumes(),
+                    snapshot.wait_for_ready,
+                )
+            if not handle.state.is_over:
+                await self._await_end(seconds, snapshot)
         finally:
-            self._close_logs()
+            if handle.state.phase in _ENDING:
+                self._close_logs()
+        if failure is not None:
+            raise failure
 
-    async def _delete(self, sandbox_id: str, seconds: int, missing_ok: bool) -> None:
+    async def _delete(
+        self, sandbox_id: str, seconds: int, missing_ok: bool, snapshot: OnStop | None
+    ) -> None:
         handle = self._handle
+        if snapshot is not None:
+            reply: Message | None = await snapshot_stop.delete(
+                self._call, sandbox_id, self._scratch_volumes(), snapshot, seconds, missing_ok
+            )
+            assert reply is not None
+            handle.snapshot_ids = tuple(reply["file_system_snapshot_ids"])
+        else:
+            reply = await self._delete_plainly(sandbox_id, seconds, missing_ok)
+            if reply is None or (missing_ok and "sandbox" not in reply):
+                self._over()
+                return
+        handle.state = lifecycle.stopping(handle.state, self._env.now())
+        self._recovering.cancel()
+        self._running.cancel()
+        if "sandbox" in reply:
+            handle.see(reply["sandbox"], Source.QUERY)
+
+    async def _delete_plainly(
+        self, sandbox_id: str, seconds: int, missing_ok: bool
+    ) -> Message | None:
+        """The answer, None if the sandbox is gone and may be."""
         try:
-            reply = await delete.delete(
+            return await delete.delete(
                 self._call,
                 self._env,
                 sandbox_id,
@@ -311,19 +402,11 @@ class Driver:
                 timeout=seconds + STOP_SLACK,
             )
         except RpcFailure as failure:
-            if not (missing_ok and failure.is_not_found(NOT_FOUND_REASON)):
-                raise to_exception(
-                    failure, operation="Stop sandbox", sandbox_id=sandbox_id
-                ) from failure
-            reply = None
-        if reply is None or (missing_ok and "sandbox" not in reply):
-            self._over()
-            return
-        handle.state = lifecycle.stopping(handle.state, self._env.now())
-        self._recovering.cancel()
-        self._running.cancel()
-        if "sandbox" in reply:
-            handle.see(reply["sandbox"], Source.QUERY)
+            if missing_ok and failure.is_not_found(NOT_FOUND_REASON):
+                return None
+            raise to_exception(
+                failure, operation="Stop sandbox", sandbox_id=sandbox_id
+            ) from failure
 
     def _over(self) -> None:
         self._handle.state = lifecycle.gone(self._handle.state, self._env.now())
@@ -343,8 +426,10 @@ class Driver:
         if core is not None:
             core.close(lifecycle.stopped_error(self._handle.sandbox_id))
 
-    async def _await_end(self, seconds: int) -> None:
+    async def _await_end(self, seconds: int, snapshot: OnStop | None) -> None:
         limit = seconds + STOP_SLACK
+        if snapshot is not None and not self._handle.snapshots_are_ready:
+            limit = snapshot_stop.ARCHIVE_TIMEOUT + seconds + snapshot_stop.SLACK
         if not await self._is_over_within(limit):
             raise SandboxTerminalStateUnavailableError(
                 f"{self._name()} was told to stop, but its final state was not seen within {limit:g}s"

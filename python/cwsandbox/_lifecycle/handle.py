@@ -9,6 +9,7 @@ from __future__ import annotations
 from cwsandbox._lifecycle.lifecycle import NEW, Phase, Source, accepted, observed
 from cwsandbox._messages import echo
 from cwsandbox._types.enums import SandboxStatus, number
+from cwsandbox._types.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from cwsandbox._lifecycle.lifecycle import State
 
     Message = dict[str, Any]
+
+
+class OnStop(Record):
+    """How to save the scratch volumes of a sandbox that is stopped."""
+
+    wait_for_ready: bool
+    request_id: str | None
 
 
 class Handle:
@@ -37,6 +45,9 @@ class Handle:
         self.sandbox_id: str | None = None
         self.state: State = NEW
         self.echo = echo.Echo()
+        # Those that the stop has saved its scratch volumes to, and whether all were seen to be ready.
+        self.snapshot_ids: tuple[str, ...] = ()
+        self.snapshots_are_ready = False
         # When this process asked for it, and when that was accepted, on the monotonic clock.
         self.asked_at: float | None = None
         self.accepted_at: float | None = None

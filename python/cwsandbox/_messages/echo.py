@@ -44,6 +44,8 @@ class Echo(Record):
     exposed_ports: tuple[tuple[int, str], ...] | None = None
     service_addresses: tuple[TlsPassthroughEndpointStatus, ...] = ()
     share_token: EndpointShareToken | None = None
+    # The names of those volumes that can be saved; None until an answer had the spec.
+    scratch_volumes: tuple[str, ...] | None = None
 
     @property
     def spec(self) -> Message:
@@ -69,6 +71,9 @@ class Echo(Record):
             else ports,
             service_addresses=_addresses(status, self.service_addresses),
             share_token=_share_token(message) or self.share_token,
+            scratch_volumes=self.scratch_volumes
+            if "spec" not in message
+            else _scratch_volumes(message["spec"]),
         )
 
 
@@ -168,6 +173,15 @@ def _passthrough(service: Message, endpoint: Message) -> TlsPassthroughEndpointS
         kind=EndpointKind.TLS_PASSTHROUGH,
         address=endpoint["address"],
     )
+
+
+# ---- volumes ----
+
+
+def _scratch_volumes(spec: Message) -> tuple[str, ...]:
+    """A volume without a source is a scratch volume, too."""
+    volumes = spec.get("volumes", ())
+    return tuple(volume["name"] for volume in volumes if "volume_id" not in volume)
 
 
 # ---- resources ----

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 from cwsandbox._lifecycle import lifecycle
-from cwsandbox._lifecycle.handle import Handle
+from cwsandbox._lifecycle.handle import Handle, OnStop
 from cwsandbox._lifecycle.lifecycle import Phase
 from cwsandbox._messages import config, options
 from cwsandbox._runtime import life, loop
@@ -316,10 +316,16 @@ class SandboxCreation(SandboxProperties):
 
         cleanup.finish(self._stop(0.0, True))
 
-    def _stop(self, grace: float, missing_ok: bool) -> OperationRef[None]:
+    def _stop(
+        self, grace: float, missing_ok: bool, snapshot: OnStop | None = None
+    ) -> OperationRef[None]:
         async def operation(driver: Driver) -> None:
-            await driver.stop(grace, missing_ok)
-            self._leave_owner()
+            try:
+                await driver.stop(grace, missing_ok, snapshot)
+            finally:
+                # A snapshot may have failed while the stop did not.
+                if self._handle.state.is_over:
+                    self._leave_owner()
 
         return self._submit(operation, finish_at_exit=True)
 

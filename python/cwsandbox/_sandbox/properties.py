@@ -116,6 +116,12 @@ class SandboxProperties:
         return tuple(self._handle.echo.status.get("attached_volume_ids", ()))
 
     @property
+    def file_system_snapshot_id(self) -> str | None:
+        """The snapshot that ``stop(snapshot_on_stop=True)`` made, the first of several; None without one."""
+        ids = self._handle.snapshot_ids
+        return ids[0] if ids else None
+
+    @property
     def service_urls(self) -> tuple[tuple[int, str, str], ...]:
         """(port, name, URL) of each service that has a URL."""
         return echo.service_urls(self._handle.echo.status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 
+from cwsandbox._lifecycle.handle import OnStop
 from cwsandbox._messages import options
 from cwsandbox._messages.command import (
     container_name,
@@ -17,9 +18,10 @@ from cwsandbox._runtime import life, loop
 from cwsandbox._sandbox.creation import Creating
 from cwsandbox._sandbox.files import SandboxFiles
 from cwsandbox._sandbox.logs import SandboxLogs
+from cwsandbox._sandbox.snapshots import SandboxSnapshots
 from cwsandbox._sandbox.terminal import SandboxTerminal
 from cwsandbox._sandbox.transfer import SandboxTransfer
-from cwsandbox._service.connection import connection as connection_of
+from cwsandbox._service.connection import connection_for_call
 from cwsandbox._types import check as _check
 from cwsandbox._types.annotations import on_demand
 from cwsandbox._types.enums import DataPlaneMode, SandboxStatus, number
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 
 
 @on_demand
-class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
+class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal, SandboxSnapshots):
     """One sandbox: create it, run commands in it, stop it.
 
     ``Sandbox(...)`` sends nothing; the sandbox is created by ``start()``, by entering it as a context manager, or by
@@ -99,15 +101,14 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
             for sandbox in Sandbox.list(tags=["job-7"]).result():
                 sandbox.stop().result()
         """
-        connection = _class_connection(
+        options.refuse_removed({"profile_ids": profile_ids, "profile_names": profile_names})
+        connection = connection_for_call(
             base_url=base_url,
             auth=auth,
             timeout_seconds=timeout_seconds,
             poll_retry_budget_seconds=poll_retry_budget_seconds,
             poll_rpc_timeout_seconds=poll_rpc_timeout_seconds,
             data_plane_mode=data_plane_mode,
-            profile_ids=profile_ids,
-            profile_names=profile_names,
         )
         return cls._find(
             connection,
@@ -175,7 +176,7 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
 
         The operation fails with ``SandboxNotFoundError`` if there is none.
         """
-        connection = _class_connection(
+        connection = connection_for_call(
             base_url=base_url,
             auth=auth,
             timeout_seconds=timeout_seconds,
@@ -222,7 +223,7 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
         - ``timeout_seconds``: limit of the request. Default: 300; ``math.inf``: no limit.
         - ``missing_ok``: it is no error that there is none. Default: ``SandboxNotFoundError``.
         """
-        connection = _class_connection(
+        connection = connection_for_call(
             base_url=base_url, auth=auth, timeout_seconds=timeout_seconds
         )
         _check.text(sandbox_id, "sandbox_id")
@@ -324,8 +325,11 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
     def stop(
         self,
         *,
+        snapshot_on_stop: bool = False,
         graceful_shutdown_seconds: float = DEFAULT_GRACEFUL_SHUTDOWN_SECONDS,
         missing_ok: bool = False,
+        wait_for_ready: bool = True,
+        request_id: str | None = None,
     ) -> OperationRef[None]:
         """Stop the sandbox and wait for its final state.
 
@@ -334,12 +338,24 @@ class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal):
         that is under way is waited for, so that nothing is left behind. One that was never started cannot be started
         any more. With ``missing_ok`` it is no error that the sandbox is gone. ``SandboxTerminalStateUnavailableError``
         when no final state is seen within the grace time and 10 s.
+
+        With ``snapshot_on_stop`` (default: False) all its scratch volumes are saved, and ``file_system_snapshot_id`` is
+        set. With ``wait_for_ready`` (default: True) that is waited for, too, 600 s at most for each; then the operation
+        fails with ``SnapshotWaitTimeoutError``, and with ``SandboxSnapshotError`` if one cannot be saved; the sandbox
+        is stopped all the same. ``SnapshotOnStopConflictError`` when it is too late, as the sandbox is stopped or being
+        stopped without a snapshot, or gone. ``request_id`` is a key by which the service knows a repeated request.
+        Default: none.
         """
         grace = _check.budget(graceful_shutdown_seconds, "graceful_shutdown_seconds")
-        if self._handle.state.is_over and self._handle.log_core is None:
+        wait = _check.boolean(wait_for_ready, "wait_for_ready")
+        key = _check.optional_text(request_id, "request_id")
+        snapshot = None
+        if _check.boolean(snapshot_on_stop, "snapshot_on_stop"):
+            snapshot = OnStop(wait_for_ready=wait, request_id=key)
+        elif self._handle.state.is_over and self._handle.log_core is None:
             self._leave_owner()
             return loop.done(None)
-        return self._stop(grace, missing_ok)
+        return self._stop(grace, missing_ok, snapshot)
 
     # ---- commands ----
 
@@ -485,11 +501,3 @@ def _block(operation: OperationRef[_T]) -> _T:
     except BaseException:
         operation._cancel()
         raise
-
-
-def _class_connection(*, timeout_seconds: float | None, **given: Any) -> Connection:
-    """The connection for a call that is not about one object; ``timeout_seconds`` becomes the request timeout."""
-    options.refuse_removed(given)
-    if timeout_seconds is not None:
-        given["request_timeout_seconds"] = _check.timeout(timeout_seconds, "timeout_seconds")
-    return connection_of(given, None)

@@ -52,3 +52,10 @@ def connection(given: Mapping[str, Any], defaults: SandboxDefaults | None) -> Co
         create_retry_budget=seconds("create_retry_budget_seconds", check.budget),
         data_plane_mode=check.data_plane_mode(value("data_plane_mode")),
     )
+
+
+def connection_for_call(*, timeout_seconds: float | None, **given: Any) -> Connection:
+    """The connection for a call that is not about one sandbox; ``timeout_seconds`` becomes the request timeout."""
+    if timeout_seconds is not None:
+        given["request_timeout_seconds"] = check.timeout(timeout_seconds, "timeout_seconds")
+    return connection(given, None)

@@ -43,6 +43,15 @@ if TYPE_CHECKING:
     from cwsandbox._types.service import (
         TlsPassthroughEndpointStatus as TlsPassthroughEndpointStatus,
     )
+    from cwsandbox._types.snapshot import FileSystemSnapshot as FileSystemSnapshot
+    from cwsandbox._types.snapshot import (
+        FileSystemSnapshotBucketConfig as FileSystemSnapshotBucketConfig,
+    )
+    from cwsandbox._types.snapshot import (
+        FileSystemSnapshotBucketMode as FileSystemSnapshotBucketMode,
+    )
+    from cwsandbox._types.snapshot import FileSystemSnapshotStatus as FileSystemSnapshotStatus
+    from cwsandbox._types.snapshot import FileSystemSnapshotTrigger as FileSystemSnapshotTrigger
     from cwsandbox._types.terminal import TerminalResult as TerminalResult
     from cwsandbox._types.volume import FileSystemSnapshotOptions as FileSystemSnapshotOptions
     from cwsandbox._types.volume import RegisteredVolumeOptions as RegisteredVolumeOptions
@@ -85,6 +94,13 @@ MODULES = {
         "HttpsEndpointStatus",
         "Service",
         "TlsPassthroughEndpointStatus",
+    ),
+    "snapshot": (
+        "FileSystemSnapshot",
+        "FileSystemSnapshotBucketConfig",
+        "FileSystemSnapshotBucketMode",
+        "FileSystemSnapshotStatus",
+        "FileSystemSnapshotTrigger",
     ),
     "terminal": ("TerminalResult",),
     "volume": (

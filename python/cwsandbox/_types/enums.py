@@ -91,6 +91,14 @@ class SandboxControl(StrEnum):
 
 
 @unique
+class SandboxFileType(StrEnum):
+    """The kind of a file that describes a sandbox."""
+
+    UNSPECIFIED = "unspecified"
+    COMPOSE = "compose"
+
+
+@unique
 class ServiceVisibility(StrEnum):
     """Who may reach a service."""
 
@@ -170,6 +178,7 @@ _NUMBERED: dict[type[StrEnum], tuple[StrEnum | None, ...]] = {
     ),
     PlacementMode: tuple(PlacementMode),
     SandboxControl: tuple(SandboxControl),
+    SandboxFileType: tuple(SandboxFileType),
     ServiceVisibility: tuple(ServiceVisibility),
     ServiceProtocol: tuple(ServiceProtocol),
     EndpointKind: (None, *EndpointKind),
@@ -178,6 +187,11 @@ _NUMBERED: dict[type[StrEnum], tuple[StrEnum | None, ...]] = {
     StorageMedium: tuple(StorageMedium),
     ObjectStoragePermission: tuple(ObjectStoragePermission),
 }
+
+
+def numbered(*members: StrEnum) -> None:
+    """Give all members of an enum of another module their wire numbers: in this order, from zero."""
+    _NUMBERED[type(members[0])] = members
 
 
 def number(value: StrEnum) -> int:
