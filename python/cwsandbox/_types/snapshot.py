@@ -58,7 +58,7 @@ class FileSystemSnapshot:
     - ``status_reason``: the service's explanation of that.
     - ``size_bytes``: how large the saved copy is. 0 until the snapshot is ready.
     - ``source_sandbox_id``: the sandbox that it was taken of.
-    - ``trigger``: what it was taken by.
+    - ``trigger``: what it was taken by. Default: not known.
     - ``request_id``: the key that it was asked for with.
     - ``object_bucket``: where it is kept.
     - ``source_volume_name``: the scratch volume that it is a copy of.
@@ -95,7 +95,7 @@ class FileSystemSnapshot:
 class FileSystemSnapshotBucketConfig:
     """Where the organization's snapshots are kept.
 
-    - ``mode``: in a bucket that the service manages, or in the organization's own.
+    - ``mode``: in a bucket that the service manages, or in the organization's own. Default: not known.
     - ``bucket_name``: the organization's own bucket. Empty: the service's.
     - ``region``: the region of that bucket.
     - ``effective_bucket_name``: the bucket in use.
