@@ -43,10 +43,12 @@ int make_parents(int base, char *path);
 int ensure_directory(char *path, uint32_t mode, bool *out_made);
 int write_all(long fd, const char *data, uint64_t len);
 
-/* volume.c: see CWSI_STEP_VOLUME, CWSI_STEP_AWAIT and CWSI_STEP_MOUNT_VOLUME. */
+/* volume.c: the steps VOLUME, AWAIT, MOUNT_VOLUME, LEND and TAKE. */
 int volume_make(char *path, const char *options);
 int volume_await(void);
 int volume_mount(char *path, char *source, bool read_only);
+int volume_lend(char *source, bool read_only);
+int volume_take(char *path);
 
 /* guard.c: lowers limits, which commands inherit: one limit to at most `soft` and `hard`; all of
  * the default ones. guard_drop_privileges gives up what only the set-up was allowed to do. */

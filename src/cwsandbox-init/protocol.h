@@ -61,6 +61,7 @@ enum cwsi_op {
     CWSI_HANG_UP, /* ends the terminal of command `id`: the kernel sends SIGHUP to its first process
                    * and to those in the foreground. What they write is lost. Ignored without one */
     CWSI_GO,      /* during SETUP: ends the step AWAIT. No block */
+    CWSI_GIVE,    /* during SETUP: a mount for the step TAKE, its one descriptor. No block */
 };
 
 /* Below the init's own limit of open files, which is 1024 unless a step lowers it. */
@@ -107,9 +108,9 @@ enum cwsi_report_op {
                   * For the main command also when it cannot be executed, or idle where it was asked
                   * to */
     CWSI_USED,   /* USAGE: `usage` */
-    CWSI_VOLUME, /* during SETUP, with one descriptor: the root directory of volume `id`, which
-                  * counts from 0 in the order of the steps. No command runs yet, so it is what the
-                  * init says it is */
+    CWSI_VOLUME, /* during SETUP, with one descriptor: of step VOLUME the root directory, of step
+                  * LEND the mount. `id` counts these steps from 0. No command runs yet, so it is
+                  * what the init says it is */
 };
 
 /* Of all processes of a sandbox, those that have ended and were waited for among them. */
@@ -158,6 +159,9 @@ enum cwsi_step_op {
     CWSI_STEP_MOUNT_VOLUME, /* directory b, in which no link is followed, at directory a; read-only
                              * if `mode` is 1. Both are made if missing. Fails with EPERM where a is
                              * the root, or in /proc, /dev or /sys, wherever links lead */
+    CWSI_STEP_LEND, /* directory a, as b of MOUNT_VOLUME, as a mount for another container's init;
+                     * read-only if `mode` is 1. Reports VOLUME */
+    CWSI_STEP_TAKE, /* waits for GIVE, and puts the mount at directory a, as MOUNT_VOLUME does */
 };
 
 /* A tmpfs that is mounted when the steps begin, and holds the init's program. A step DETACH removes

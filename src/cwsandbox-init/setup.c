@@ -291,6 +291,10 @@ static int run_step(const struct cwsi_step *step, char *a, char *b)
         return volume_make(a, b);
     case CWSI_STEP_AWAIT:
         return volume_await();
+    case CWSI_STEP_LEND:
+        return volume_lend(a, step->mode);
+    case CWSI_STEP_TAKE:
+        return volume_take(a);
     case CWSI_STEP_MOUNT_VOLUME:
         return volume_mount(a, b, step->mode);
     default:

@@ -11,16 +11,23 @@
 #include <linux/mount.h>
 
 #include "init.h"
+#include "message.h"
 
 /* As directories of Kubernetes' empty volumes. */
 #define VOLUME_DIRECTORY_MODE 0777
 
 #define FOLDER_FLAGS (O_PATH | O_DIRECTORY | O_CLOEXEC)
 
-int volume_make(char *path, const char *options)
+static int report_volume(long fd)
 {
     static uint32_t count;
     struct cwsi_report report = {.op = CWSI_VOLUME, .id = count++};
+    long rc = report_descriptor(&report, (int)fd);
+    return rc < 0 ? (int)rc : 0;
+}
+
+int volume_make(char *path, const char *options)
+{
     bool made;
     int rc = ensure_directory(path, VOLUME_DIRECTORY_MODE, &made);
     if (rc == 0)
@@ -30,9 +37,9 @@ int volume_make(char *path, const char *options)
     long fd = SYS4(openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0)
         return (int)fd;
-    rc = (int)report_descriptor(&report, (int)fd);
+    rc = report_volume(fd);
     SYS1(close, fd);
-    return rc < 0 ? rc : 0;
+    return rc;
 }
 
 /* A directory inside of a directory; made if it is missing, no link. */
@@ -139,4 +146,61 @@ int volume_await(void)
     if (got < 0)
         return (int)got;
     return got == sizeof(request) && request.op == CWSI_GO ? 0 : -ECANCELED;
+}
+
+/* ---- between the containers of a sandbox ----------------------------------------------------- */
+
+/* Each has mounts and users of its own. A mount that is nowhere yet can go from one to the other.
+ */
+int volume_lend(char *source, bool read_only)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+    long folder = open_source(source);
+    if (folder < 0)
+        return (int)folder;
+    long tree = SYS3(open_tree, folder, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    SYS1(close, folder);
+    if (tree < 0)
+        return (int)tree;
+    long rc = 0;
+    if (read_only)
+        rc = SYS5(mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr));
+    if (rc == 0)
+        rc = report_volume(tree);
+    SYS1(close, tree);
+    return (int)rc;
+}
+
+/* The mount that comes next. */
+static long receive_tree(void)
+{
+    struct cwsi_request request;
+    struct message_part part = {.base = &request, .len = sizeof(request)};
+    struct control control = {0};
+    struct message message = {
+        .parts = &part, .part_count = 1, .control = &control, .control_len = sizeof(control)};
+    long got = SYS3(recvmsg, CWSI_SOCKET, &message, MSG_CLOSE_ON_EXEC);
+    if (got < 0)
+        return got;
+    if (got != sizeof(request) || request.op != CWSI_GIVE || message.flags & MSG_CUT ||
+        control.len != offsetof(struct control, fds) + sizeof(int))
+        return -ECANCELED;
+    return control.fds[0];
+}
+
+int volume_take(char *path)
+{
+    static char real[PATH_MAX];
+    long tree = receive_tree();
+    if (tree < 0)
+        return (int)tree;
+    long rc = open_target(path, real);
+    if (rc >= 0) {
+        long target = rc;
+        rc = SYS5(move_mount, tree, "", target, "",
+                  MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+        SYS1(close, target);
+    }
+    SYS1(close, tree);
+    return (int)rc;
 }

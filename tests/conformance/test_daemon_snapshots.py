@@ -187,6 +187,36 @@ def test_into_a_sub_path(service: Service) -> None:
     assert "mounting a volume at /data: Not a directory" in trapped.status.state_reason
 
 
+def test_of_a_volume_that_containers_share(service: Service) -> None:
+    """Saved and restored with all of them, whichever mounts it."""
+    sandbox = service.create(scratch())
+    service.sh(sandbox, "mkdir /data/d; echo text > /data/d/file; head -c 9k /dev/zero > /data/x")
+    snapshot = service.ready(service.snapshot(sandbox).file_system_snapshot_id)
+    volume = scratch(restore_from_snapshot_id=snapshot.file_system_snapshot_id)
+    mount = pb.VolumeMount(volume="data", mount_path="/here", sub_path="d")
+    rows = [
+        pb.Container(name="first", image="any", primary=True),
+        pb.Container(name="second", image="any", volume_mounts=[mount]),
+    ]
+    wanted = pb.Sandbox(spec=pb.SandboxSpec(containers=rows, volumes=[volume]))
+    restored = service.stub.CreateSandbox(pb.CreateSandboxRequest(sandbox=wanted))
+    service.sandboxes.append(restored.sandbox_id)
+    assert restored.status.state == pb.STATE_RUNNING, restored.status
+    script = ["sh", "-c", "cat /here/file; echo more > /here/more"]
+    request = pb.ExecRequest(sandbox_id=restored.sandbox_id, container="second", command=script)
+    assert service.stub.Exec(request).stdout == b"text\n"
+    again = service.ready(service.snapshot(restored).file_system_snapshot_id)
+    third = service.create(scratch(restore_from_snapshot_id=again.file_system_snapshot_id))
+    assert service.sh(third, "cat /data/d/file /data/d/more") == "text\nmore\n"
+    # The first one cannot be restored: none of them ever runs.
+    small = scratch(size="4Ki", restore_from_snapshot_id=snapshot.file_system_snapshot_id)
+    wanted = pb.Sandbox(spec=pb.SandboxSpec(containers=rows, volumes=[small]))
+    failed = service.stub.CreateSandbox(pb.CreateSandboxRequest(sandbox=wanted))
+    service.sandboxes.append(failed.sandbox_id)
+    assert failed.status.state == pb.STATE_FAILED
+    assert "could not be restored" in failed.status.state_reason
+
+
 def test_a_repeat_is_the_same_snapshot(service: Service) -> None:
     sandbox = service.create(scratch(), scratch("second"))
     first = service.snapshot(sandbox, request_id="once", scratch_volume_name="data")

@@ -95,6 +95,9 @@ static const char *step_name(uint32_t op)
         return "making the volume";
     case CWSI_STEP_AWAIT:
         return "waiting for the content of";
+    case CWSI_STEP_LEND:
+        return "lending the volume";
+    case CWSI_STEP_TAKE:
     case CWSI_STEP_MOUNT_VOLUME:
         return "mounting a volume at";
     case CWSI_STEP_DETACH:
@@ -220,7 +223,7 @@ static bool on_hello(struct cwsd_box *box, int pidfd)
         return false;
     }
     cwsd_watch_for(&box->init, UV_READABLE);
-    if (box->volume_count == 0)
+    if (!cwsd_volumes_are_due(box))
         cwsd_line_take_no_fds(&box->line);
     if (box->killed)
         kill_all(box);
@@ -231,12 +234,15 @@ static bool on_volume(struct cwsd_box *box, const struct cwsi_report *report, in
 {
     if (!cwsd_volumes_take(box, report, fd))
         return false;
-    if (box->volumes_reported < box->volume_count)
+    if (!cwsd_volumes_are_due(box))
+        cwsd_line_take_no_fds(&box->line);
+    if (box->killed || box->volumes_reported < box->volume_count)
         return true;
-    cwsd_line_take_no_fds(&box->line);
-    if (box->holds_volumes && !box->killed) {
+    if (box->holds_volumes && !box->lent_reported) {
         cws_timer_cancel(box->loop, &box->timer);
         box->events->on_volumes(box->ctx);
+    } else if (box->lend_count && box->lent_reported == box->lend_count) {
+        box->events->on_lent(box->ctx);
     }
     return true;
 }
@@ -273,8 +279,7 @@ static bool on_main_exited(struct cwsd_box *box, int wait_status)
 
 static bool on_ready(struct cwsd_box *box)
 {
-    bool expected =
-        box->setup.packet.op == CWSI_SETUP && box->volumes_reported == box->volume_count;
+    bool expected = box->setup.packet.op == CWSI_SETUP && !cwsd_volumes_are_due(box);
     box->setup.packet.op = 0; /* done */
     return expected;
 }
@@ -417,8 +422,7 @@ void cwsd_box_detach(struct cwsd_box *box, const struct cwsd_occupant *occupant)
 
 /* ---- the beginning -------------------------------------------------------------------------- */
 
-/* It never came to run, and will not. */
-static void abandon(struct cwsd_box *box, const struct cws_error *err)
+void cwsd_box_abandon(struct cwsd_box *box, const struct cws_error *err)
 {
     fail(box, err);
     cwsd_child_kill_all(&box->child);
@@ -429,12 +433,12 @@ static void abandon(struct cwsd_box *box, const struct cws_error *err)
 
 static void on_setup_refused(struct cwsd_request *request, const struct cws_error *err)
 {
-    abandon(cws_container_of(request, struct cwsd_box, setup), err);
+    cwsd_box_abandon(cws_container_of(request, struct cwsd_box, setup), err);
 }
 
 static void on_main_refused(struct cwsd_request *request, const struct cws_error *err)
 {
-    abandon(cws_container_of(request, struct cwsd_box, main), err);
+    cwsd_box_abandon(cws_container_of(request, struct cwsd_box, main), err);
 }
 
 static void on_timer(struct cws_timer *timer)
@@ -446,7 +450,7 @@ static void on_timer(struct cws_timer *timer)
     } else if (box->state == CWSD_BOX_CREATING) {
         cws_error_set(&err, CWS_TIMED_OUT, "sandbox %s was not set up within %llu s", box->id,
                       CREATE_TIMEOUT_NS / CWS_NS_PER_S);
-        abandon(box, &err);
+        cwsd_box_abandon(box, &err);
     } else {
         box->killed = true;
         kill_all(box);
@@ -509,7 +513,7 @@ void cwsd_box_go(struct cwsd_box *box)
     if (cws_timer_set(box->loop, &box->timer, cws_clock_now_ns() + CREATE_TIMEOUT_NS) != CWS_OK) {
         struct cws_error err;
         cws_error_set(&err, CWS_NO_MEMORY, "out of memory for a sandbox");
-        abandon(box, &err);
+        cwsd_box_abandon(box, &err);
         return;
     }
     cwsd_line_send(&box->line, &box->go);

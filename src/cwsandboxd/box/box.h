@@ -37,6 +37,7 @@ struct cwsd_volume_mount {
     const char *path;     /* absolute; made if missing. A folder comes before what is in it */
     const char *sub_path; /* of the volume, made if missing, without links; NULL: all of it */
     bool read_only;
+    int lent; /* 0: it is a volume of this box. Else what cwsd_box_lent gave of another box */
 };
 
 struct cwsd_box_options {
@@ -58,6 +59,8 @@ struct cwsd_box_options {
     const struct cwsd_volume_mount *mounts;
     size_t mount_count;
     bool hold_volumes; /* on_volumes and then cwsd_box_go come before they are mounted */
+    const struct cwsd_volume_mount *lends; /* of this box's volumes, for other boxes of its room */
+    size_t lend_count;
 };
 
 /* The commands in a box, without the main one. */
@@ -76,6 +79,8 @@ struct cwsd_box_events {
     /* With `hold_volumes`: all volumes are there (cwsd_box_volume), and still empty. No time limit
      * runs until cwsd_box_go. */
     void (*on_volumes)(void *ctx);
+    /* With `lends`: they are there (cwsd_box_lent). */
+    void (*on_lent)(void *ctx);
     /* The answer to cwsd_box_ask_usage. */
     void (*on_usage)(void *ctx, const struct cwsi_usage *usage);
     /* The last event: nothing of the box is left on the host. `err` is not NULL if the box never
@@ -100,6 +105,9 @@ void cwsd_box_stop(struct cwsd_box *box, uint64_t grace_ms);
 /* The root directory of a volume, which stays the box's. It can be read until the box is freed,
  * even after everything in it has ended. -1: it has no such volume. volume.c. */
 int cwsd_box_volume(const struct cwsd_box *box, const char *name);
+
+/* A mount for another box, one for each of `lends`, which stays this box's. volume.c. */
+int cwsd_box_lent(const struct cwsd_box *box, size_t i);
 
 /* The user on the host as whom it runs; 0: the daemon's. volume.c. */
 uid_t cwsd_box_user(const struct cwsd_box *box);

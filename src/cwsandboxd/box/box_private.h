@@ -66,6 +66,10 @@ struct cwsd_box {
 
     struct cwsd_box_volume *volumes; /* volume.c's */
     size_t volume_count, volumes_reported;
+    int *lent; /* those that were reported */
+    size_t lend_count, lent_reported;
+    struct cwsd_request *gives; /* of mounts that other boxes have lent; sent before `main` */
+    size_t give_count;
     bool holds_volumes; /* it waits for cwsd_box_go */
 
     struct cwsd_box_execs execs;     /* counted by exec.c */
@@ -84,6 +88,8 @@ struct cwsd_box {
  * open. */
 enum cws_status cwsd_box_start(struct cwsd_box *box, const struct cwsd_box_options *options,
                                struct cws_error *err) CWS_MUST_CHECK;
+/* It never came to run, and will not. box.c. */
+void cwsd_box_abandon(struct cwsd_box *box, const struct cws_error *err);
 /* The child has been reaped. */
 void cwsd_box_note_child_end(struct cwsd_child *child, int wait_status);
 
@@ -99,8 +105,14 @@ void cwsd_volumes_done(struct cwsd_box *box);
 void cwsd_volumes_add_steps(const struct cwsd_box *box, const struct cwsd_box_options *options,
                             struct cwsd_script *script);
 
-/* The init's report of a volume; the descriptor becomes the box's. False: it was not expected. */
+/* Sends the mounts that the box was lent. */
+void cwsd_volumes_give(struct cwsd_box *box);
+
+/* The init's report of a volume, or of a mount for others; the descriptor becomes the box's. False:
+ * it was not expected. */
 bool cwsd_volumes_take(struct cwsd_box *box, const struct cwsi_report *report, int fd);
+/* Whether more such reports are to come. */
+bool cwsd_volumes_are_due(const struct cwsd_box *box);
 
 /* ---- for commands --------------------------------------------------------------------------- */
 

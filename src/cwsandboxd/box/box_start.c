@@ -74,7 +74,7 @@ static enum cws_status make_setup(struct cwsd_box *box, const struct cwsd_box_op
     }
     struct cwsd_script own, part;
     unsigned parts = box->room ? box->room->boxes : 1;
-    if (cwsd_volumes_init(box, options, box->host->limits.written_bytes / parts, err) != CWS_OK)
+    if (cwsd_volumes_init(box, options, box->host->limits.written_bytes, err) != CWS_OK)
         return err->status;
     cwsd_script_init(&own);
     cwsd_script_init(&part);
@@ -261,6 +261,7 @@ enum cws_status cwsd_box_start(struct cwsd_box *box, const struct cwsd_box_optio
         return status;
     /* They wait in the socket for the init to come up. */
     cwsd_line_send(&box->line, &box->setup);
+    cwsd_volumes_give(box);
     box->holds_volumes = options->hold_volumes;
     if (!box->holds_volumes)
         cwsd_line_send(&box->line, &box->main);

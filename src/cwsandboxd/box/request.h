@@ -17,6 +17,7 @@ struct cwsd_request {
     int fds[CWSI_MAX_FDS];
     unsigned fd_count;
     uint64_t queued_ns; /* since when it has been waiting to be sent */
+    void *owner;        /* for `refused`, where the request is not embedded in what it is about */
     /* May be NULL. Called once, when the request has been sent or dropped; its memory may be freed
      * then. */
     void (*settled)(struct cwsd_request *request);

@@ -64,11 +64,11 @@ void cwsd_script_mount_volume(struct cwsd_script *script, const char *path, cons
     int len = snprintf(whole, sizeof(whole), "%s%s%s", source, sub_path ? "/" : "",
                        sub_path ? sub_path : "");
     assert(len > 0 && (size_t)len < sizeof(whole));
-    struct cwsi_step step = {.op = CWSI_STEP_MOUNT_VOLUME,
+    struct cwsi_step step = {.op = path ? CWSI_STEP_MOUNT_VOLUME : CWSI_STEP_LEND,
                              .mode = read_only,
-                             .a_len = (uint32_t)strlen(path),
-                             .b_len = (uint64_t)len};
-    add(script, &step, path, whole);
+                             .a_len = (uint32_t)(path ? strlen(path) : (size_t)len),
+                             .b_len = path ? (uint64_t)len : 0};
+    add(script, &step, path ? path : whole, whole);
 }
 
 void cwsd_script_limit(struct cwsd_script *script, unsigned resource, const char *what,

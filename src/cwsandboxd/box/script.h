@@ -24,8 +24,8 @@ void cwsd_script_mkdir(struct cwsd_script *script, const char *path, unsigned mo
 /* Adds CWSI_STEP_LIMIT. `what` names the limit in messages. */
 void cwsd_script_limit(struct cwsd_script *script, unsigned resource, const char *what,
                        uint64_t most);
-/* Adds CWSI_STEP_MOUNT_VOLUME: of the volume at `source` the whole, or its `sub_path` (NULL:
- * none). */
+/* Adds CWSI_STEP_MOUNT_VOLUME, or CWSI_STEP_LEND if `path` is NULL: of the volume at `source` the
+ * whole, or its `sub_path` (NULL: none). */
 void cwsd_script_mount_volume(struct cwsd_script *script, const char *path, const char *source,
                               const char *sub_path, bool read_only);
 /* Adds CWSI_STEP_FILE or CWSI_STEP_MOUNT_FILE. */

@@ -2,6 +2,7 @@
  * The scratch volumes of a box. Its init makes them before any command runs, and gives the daemon a
  * descriptor of each.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,6 +30,11 @@ int cwsd_box_volume(const struct cwsd_box *box, const char *name)
         if (strcmp(box->volumes[i].name, name) == 0)
             return box->volumes[i].fd;
     return -1;
+}
+
+int cwsd_box_lent(const struct cwsd_box *box, size_t i)
+{
+    return box->lent[i];
 }
 
 uid_t cwsd_box_user(const struct cwsd_box *box)
@@ -70,17 +76,12 @@ static enum cws_status find_share(const struct cwsd_box_options *options, uint64
     return CWS_OK;
 }
 
-enum cws_status cwsd_volumes_init(struct cwsd_box *box, const struct cwsd_box_options *options,
-                                  uint64_t limit, struct cws_error *err)
+static enum cws_status add_volumes(struct cwsd_box *box, const struct cwsd_box_options *options,
+                                   uint64_t share)
 {
-    uint64_t share;
-    if (options->volume_count == 0)
-        return CWS_OK;
-    if (find_share(options, limit, &share, err) != CWS_OK)
-        return err->status;
     box->volumes = cws_calloc(options->volume_count, sizeof(*box->volumes));
     if (!box->volumes)
-        return cws_error_set(err, CWS_NO_MEMORY, "out of memory for volumes");
+        return CWS_NO_MEMORY;
     for (size_t i = 0; i < options->volume_count; i++) {
         struct cwsd_box_volume *volume = &box->volumes[i];
         const struct cwsd_volume *wanted = &options->volumes[i];
@@ -89,9 +90,58 @@ enum cws_status cwsd_volumes_init(struct cwsd_box *box, const struct cwsd_box_op
         volume->name = cws_strdup(wanted->name);
         box->volume_count++;
         if (!volume->name)
-            return cws_error_set(err, CWS_NO_MEMORY, "out of memory for volumes");
+            return CWS_NO_MEMORY;
     }
     return CWS_OK;
+}
+
+/* The init would wait for the mount for ever. */
+static void on_give_refused(struct cwsd_request *request, const struct cws_error *err)
+{
+    struct cwsd_box *box = request->owner;
+    cwsd_request_done(request);
+    cwsd_box_abandon(box, err);
+}
+
+static enum cws_status add_gives(struct cwsd_box *box, const struct cwsd_box_options *options)
+{
+    box->gives = cws_calloc(options->mount_count, sizeof(*box->gives));
+    if (!box->gives)
+        return CWS_NO_MEMORY;
+    for (size_t i = 0; i < options->mount_count; i++) {
+        if (!options->mounts[i].lent)
+            continue;
+        struct cwsd_request *give = &box->gives[box->give_count++];
+        cwsd_request_init(give, CWSI_GIVE, CWSI_MAIN);
+        give->refused = on_give_refused;
+        give->owner = box;
+        give->fds[0] = fcntl(options->mounts[i].lent, F_DUPFD_CLOEXEC, 0);
+        if (give->fds[0] < 0)
+            return CWS_SYSTEM;
+        give->fd_count = 1;
+    }
+    return CWS_OK;
+}
+
+enum cws_status cwsd_volumes_init(struct cwsd_box *box, const struct cwsd_box_options *options,
+                                  uint64_t limit, struct cws_error *err)
+{
+    uint64_t share;
+    enum cws_status status = CWS_OK;
+    if (find_share(options, limit, &share, err) != CWS_OK)
+        return err->status;
+    if (options->volume_count)
+        status = add_volumes(box, options, share);
+    if (status == CWS_OK && options->mount_count)
+        status = add_gives(box, options);
+    if (status == CWS_OK && options->lend_count) {
+        box->lent = cws_calloc(options->lend_count, sizeof(*box->lent));
+        status = box->lent ? CWS_OK : CWS_NO_MEMORY;
+        box->lend_count = box->lent ? options->lend_count : 0;
+    }
+    if (status == CWS_OK)
+        return CWS_OK;
+    return cws_error_set(err, status, "no memory or no descriptor is left for volumes");
 }
 
 void cwsd_volumes_done(struct cwsd_box *box)
@@ -101,7 +151,19 @@ void cwsd_volumes_done(struct cwsd_box *box)
             close(box->volumes[i].fd);
         cws_free(box->volumes[i].name);
     }
+    for (size_t i = 0; i < box->lent_reported; i++)
+        close(box->lent[i]);
+    for (size_t i = 0; i < box->give_count; i++)
+        cwsd_request_done(&box->gives[i]);
     cws_free(box->volumes);
+    cws_free(box->lent);
+    cws_free(box->gives);
+}
+
+void cwsd_volumes_give(struct cwsd_box *box)
+{
+    for (size_t i = 0; i < box->give_count; i++)
+        cwsd_line_send(&box->line, &box->gives[i]);
 }
 
 static void volume_path(char path[CWSD_VOLUME_PATH], const char *name)
@@ -109,11 +171,13 @@ static void volume_path(char path[CWSD_VOLUME_PATH], const char *name)
     snprintf(path, CWSD_VOLUME_PATH, CWSI_VOLUMES "%s", name);
 }
 
-static void add_mount(struct cwsd_script *script, const struct cwsd_volume_mount *mount)
+/* Of a volume of this box; `path` NULL: for another box. */
+static void add_mount(struct cwsd_script *script, const struct cwsd_volume_mount *mount,
+                      const char *path)
 {
-    char path[CWSD_VOLUME_PATH];
-    volume_path(path, mount->volume);
-    cwsd_script_mount_volume(script, mount->path, path, mount->sub_path, mount->read_only);
+    char source[CWSD_VOLUME_PATH];
+    volume_path(source, mount->volume);
+    cwsd_script_mount_volume(script, path, source, mount->sub_path, mount->read_only);
 }
 
 void cwsd_volumes_add_steps(const struct cwsd_box *box, const struct cwsd_box_options *options,
@@ -131,16 +195,30 @@ void cwsd_volumes_add_steps(const struct cwsd_box *box, const struct cwsd_box_op
     }
     if (options->hold_volumes)
         cwsd_script_add(script, CWSI_STEP_AWAIT, 0, CWSI_VOLUMES, NULL);
-    for (size_t i = 0; i < options->mount_count; i++)
-        add_mount(script, &options->mounts[i]);
+    for (size_t i = 0; i < options->lend_count; i++)
+        add_mount(script, &options->lends[i], NULL);
+    for (size_t i = 0; i < options->mount_count; i++) {
+        const struct cwsd_volume_mount *mount = &options->mounts[i];
+        if (mount->lent)
+            cwsd_script_add(script, CWSI_STEP_TAKE, 0, mount->path, NULL);
+        else
+            add_mount(script, mount, mount->path);
+    }
+}
+
+bool cwsd_volumes_are_due(const struct cwsd_box *box)
+{
+    return box->volumes_reported < box->volume_count || box->lent_reported < box->lend_count;
 }
 
 bool cwsd_volumes_take(struct cwsd_box *box, const struct cwsi_report *report, int fd)
 {
     if (fd < 0 || box->state != CWSD_BOX_CREATING || !box->init.busy || !box->setup.packet.op ||
-        report->id != box->volumes_reported || report->id >= box->volume_count)
+        report->id != box->volumes_reported + box->lent_reported || !cwsd_volumes_are_due(box))
         return false;
-    box->volumes[report->id].fd = fd;
-    box->volumes_reported++;
+    if (box->volumes_reported < box->volume_count)
+        box->volumes[box->volumes_reported++].fd = fd;
+    else
+        box->lent[box->lent_reported++] = fd;
     return true;
 }

@@ -12,6 +12,12 @@ static void on_volumes(void *ctx)
     container->events->on_volumes(container);
 }
 
+static void on_lent(void *ctx)
+{
+    struct cwsd_container *container = ctx;
+    container->events->on_lent(container);
+}
+
 static void on_running(void *ctx)
 {
     struct cwsd_container *container = ctx;
@@ -55,6 +61,7 @@ static void on_gone(void *ctx, const struct cws_error *err)
 static const struct cwsd_box_events box_events = {.on_running = on_running,
                                                   .on_exited = on_exited,
                                                   .on_volumes = on_volumes,
+                                                  .on_lent = on_lent,
                                                   .on_usage = on_usage,
                                                   .on_gone = on_gone};
 
@@ -116,10 +123,10 @@ bool cwsd_container_start(struct cwsd_container *container,
     struct cws_error err;
     enum cws_status status = CWS_OK;
     if (!cwsd_launch_init(&launch, options->sandbox_id, options->spec, container->spec,
-                          options->secrets_dir, fault))
+                          options->home, options->secrets_dir, fault))
         return false;
     launch.options.room = options->room;
-    launch.options.hold_volumes = options->restores;
+    launch.options.hold_volumes = options->restores && !options->home;
     if (launch.options.command.count)
         status = cwsd_log_open(container->log, &launch.options.output_fd, &err);
     if (status == CWS_OK)

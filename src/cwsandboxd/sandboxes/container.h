@@ -15,6 +15,8 @@ struct cwsd_container;
 struct cwsd_container_events {
     /* If it restores: its volumes are there, and it waits for cwsd_box_go. */
     void (*on_volumes)(struct cwsd_container *container);
+    /* If others mount volumes: they can be started now. Only of the first container. */
+    void (*on_lent)(struct cwsd_container *container);
     void (*on_running)(struct cwsd_container *container);
     /* Its main command has ended. */
     void (*on_exited)(struct cwsd_container *container);
@@ -46,8 +48,9 @@ struct cwsd_container_options {
     struct cwsd_room *room; /* NULL: it is the only one */
     const char *sandbox_id;
     const cwsd_pb_spec *spec;
-    const char *secrets_dir; /* NULL: there are no secret stores */
-    bool restores;           /* its volumes are filled before it sees them */
+    const char *secrets_dir;     /* NULL: there are no secret stores */
+    bool restores;               /* its volumes are filled before it sees them */
+    const struct cwsd_box *home; /* the first container's, once it has lent; NULL for that one */
 };
 
 /* Makes its log, in the file `log_path`. The caller has set the fields above `box`, and `shelf`.

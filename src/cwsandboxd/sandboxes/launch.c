@@ -68,20 +68,18 @@ static enum cws_status fill_files(struct cwsd_launch *launch, const cwsd_pb_cont
     return CWS_OK;
 }
 
-/* Those that are this container's to make. */
-static enum cws_status fill_volumes(struct cwsd_launch *launch, const cwsd_pb_spec *spec,
-                                    const cwsd_pb_container *container)
+/* The first container makes all volumes. */
+static enum cws_status fill_volumes(struct cwsd_launch *launch, const cwsd_pb_spec *spec)
 {
     launch->volumes = cws_calloc(spec->n_volumes + 1, sizeof(*launch->volumes));
     if (!launch->volumes)
         return CWS_NO_MEMORY;
     for (size_t i = 0; i < spec->n_volumes; i++) {
-        if (spec->containers[cwsd_spec_volume_owner(spec, spec->volumes[i])] != container)
-            continue;
-        struct cwsd_volume *volume = &launch->volumes[launch->options.volume_count++];
-        volume->name = spec->volumes[i]->name;
-        volume->bytes = cwsd_spec_volume_bytes(spec->volumes[i]);
+        launch->volumes[i].name = spec->volumes[i]->name;
+        launch->volumes[i].bytes = cwsd_spec_volume_bytes(spec->volumes[i]);
     }
+    launch->options.volumes = launch->volumes;
+    launch->options.volume_count = spec->n_volumes;
     return CWS_OK;
 }
 
@@ -91,31 +89,75 @@ static int compare_paths(const void *a, const void *b)
                              ((const struct cwsd_volume_mount *)b)->path);
 }
 
-static enum cws_status fill_mounts(struct cwsd_launch *launch, const cwsd_pb_container *container)
+/* Folders before what is in them. Returns how many there are. */
+static size_t list_mounts(const cwsd_pb_container *container, struct cwsd_volume_mount *mounts)
 {
-    launch->mounts = cws_calloc(container->n_volume_mounts + 1, sizeof(*launch->mounts));
-    if (!launch->mounts)
-        return CWS_NO_MEMORY;
     for (size_t i = 0; i < container->n_volume_mounts; i++) {
         const cwsd_pb_mount *mount = container->volume_mounts[i];
-        launch->mounts[i] =
+        mounts[i] =
             (struct cwsd_volume_mount){.volume = mount->volume,
                                        .path = mount->mount_path,
                                        .sub_path = mount->sub_path[0] ? mount->sub_path : NULL,
                                        .read_only = mount->read_only};
     }
-    qsort(launch->mounts, container->n_volume_mounts, sizeof(*launch->mounts), compare_paths);
+    qsort(mounts, container->n_volume_mounts, sizeof(*mounts), compare_paths);
+    return container->n_volume_mounts;
+}
+
+/* The first container's own mounts, and then those that it lends to the others, in their order. */
+static enum cws_status fill_all_mounts(struct cwsd_launch *launch, const cwsd_pb_spec *spec)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < spec->n_containers; i++)
+        count += spec->containers[i]->n_volume_mounts;
+    launch->mounts = cws_calloc(count + 1, sizeof(*launch->mounts));
+    if (!launch->mounts)
+        return CWS_NO_MEMORY;
+    launch->options.mounts = launch->mounts;
+    launch->options.mount_count = list_mounts(spec->containers[0], launch->mounts);
+    struct cwsd_volume_mount *lends = launch->mounts + launch->options.mount_count;
+    launch->options.lends = lends;
+    for (size_t i = 1; i < spec->n_containers; i++)
+        launch->options.lend_count +=
+            list_mounts(spec->containers[i], lends + launch->options.lend_count);
     return CWS_OK;
 }
 
+/* Those of another container, out of what the first one's box has lent. */
+static enum cws_status fill_lent_mounts(struct cwsd_launch *launch, const cwsd_pb_spec *spec,
+                                        const cwsd_pb_container *container,
+                                        const struct cwsd_box *home)
+{
+    size_t first = 0;
+    for (size_t i = 1; spec->containers[i] != container; i++)
+        first += spec->containers[i]->n_volume_mounts;
+    launch->mounts = cws_calloc(container->n_volume_mounts + 1, sizeof(*launch->mounts));
+    if (!launch->mounts)
+        return CWS_NO_MEMORY;
+    launch->options.mounts = launch->mounts;
+    launch->options.mount_count = list_mounts(container, launch->mounts);
+    for (size_t i = 0; i < launch->options.mount_count; i++)
+        launch->mounts[i].lent = cwsd_box_lent(home, first + i);
+    return CWS_OK;
+}
+
+static enum cws_status fill_storage(struct cwsd_launch *launch, const cwsd_pb_spec *spec,
+                                    const cwsd_pb_container *container, const struct cwsd_box *home)
+{
+    if (container != spec->containers[0])
+        return fill_lent_mounts(launch, spec, container, home);
+    enum cws_status status = fill_volumes(launch, spec);
+    return status == CWS_OK ? fill_all_mounts(launch, spec) : status;
+}
+
 bool cwsd_launch_init(struct cwsd_launch *launch, const char *id, const cwsd_pb_spec *spec,
-                      const cwsd_pb_container *container, const char *secrets_dir,
-                      struct cwsd_fault *fault)
+                      const cwsd_pb_container *container, const struct cwsd_box *home,
+                      const char *secrets_dir, struct cwsd_fault *fault)
 {
     memset(launch, 0, sizeof(*launch));
-    bool filled =
-        fill_command(launch, container) == CWS_OK && fill_files(launch, container) == CWS_OK &&
-        fill_volumes(launch, spec, container) == CWS_OK && fill_mounts(launch, container) == CWS_OK;
+    bool filled = fill_command(launch, container) == CWS_OK &&
+                  fill_files(launch, container) == CWS_OK &&
+                  fill_storage(launch, spec, container, home) == CWS_OK;
     if (!filled)
         cwsd_fault_set_memory(fault);
     if (!filled || !fill_environment(launch, container, secrets_dir, fault)) {
@@ -128,9 +170,6 @@ bool cwsd_launch_init(struct cwsd_launch *launch, const char *id, const cwsd_pb_
     launch->options.working_dir = container->working_dir[0] ? container->working_dir : NULL;
     launch->options.files = launch->files;
     launch->options.file_count = container->n_files;
-    launch->options.volumes = launch->volumes;
-    launch->options.mounts = launch->mounts;
-    launch->options.mount_count = container->n_volume_mounts;
     return true;
 }
 

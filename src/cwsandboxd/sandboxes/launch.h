@@ -14,11 +14,11 @@ struct cwsd_launch {
     struct cwsd_volume_mount *mounts;
 };
 
-/* Of one of the spec's containers. The spec must outlive the launch. Its secrets come from the
+/* Of one of the spec's containers. The spec must outlive the launch. `home` is the box of the first
+ * container, which makes the volumes for all; NULL for that one itself. The secrets come from the
  * stores in `secrets_dir` (NULL: none). False with *fault set: no memory, or that of
- * cwsd_secrets_resolve; there is nothing to free then.
- */
+ * cwsd_secrets_resolve; there is nothing to free then. */
 bool cwsd_launch_init(struct cwsd_launch *launch, const char *id, const cwsd_pb_spec *spec,
-                      const cwsd_pb_container *container, const char *secrets_dir,
-                      struct cwsd_fault *fault);
+                      const cwsd_pb_container *container, const struct cwsd_box *home,
+                      const char *secrets_dir, struct cwsd_fault *fault);
 void cwsd_launch_done(struct cwsd_launch *launch);

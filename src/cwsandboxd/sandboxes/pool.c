@@ -50,7 +50,7 @@ static void stop_others(struct cwsd_container *container, uint64_t grace_ms)
 }
 
 /* The sandbox cannot go on: it ends FAILED, for the first such reason. */
-static void break_sandbox(struct cwsd_container *container, const char *why)
+void cwsd_pool_break(struct cwsd_container *container, const char *why)
 {
     struct cwsd_sandbox *sandbox = container->sandbox;
     char *reason = sandbox->record.reason;
@@ -82,7 +82,7 @@ static void on_restored(void *ctx, const char *failed)
     struct cwsd_sandbox *sandbox = ctx;
     struct cwsd_container *home = &sandbox->containers[0];
     if (failed) {
-        break_sandbox(home, failed);
+        cwsd_pool_break(home, failed);
         cwsd_container_stop(home, 0);
     }
     cwsd_restore_free(sandbox->restore);
@@ -94,6 +94,11 @@ static void on_volumes(struct cwsd_container *container)
 {
     struct cwsd_sandbox *sandbox = container->sandbox;
     cwsd_restore_begin(sandbox->restore, container->box, on_restored, sandbox);
+}
+
+static void on_lent(struct cwsd_container *container)
+{
+    cwsd_pool_start_others(container->sandbox);
 }
 
 static void on_running(struct cwsd_container *container)
@@ -161,7 +166,9 @@ static void on_gone(struct cwsd_container *container, const struct cws_error *er
     struct cwsd_sandbox *sandbox = container->sandbox;
     bool needed = container == sandbox->primary || sandbox->starting;
     if (err && needed && (!container->row->stopped || sandbox->container_count == 1))
-        break_sandbox(container, err->text);
+        cwsd_pool_break(container, err->text);
+    if (sandbox->others_wait)
+        cwsd_pool_skip_others(sandbox);
     if (--sandbox->living == 0)
         settle_record(sandbox);
     tell_waiters(sandbox);
@@ -175,8 +182,8 @@ static void on_over(struct cwsd_container *container)
         cws_loop_defer(sandbox->pool->options.loop, &sandbox->ended);
 }
 
-static const struct cwsd_container_events container_events = {on_volumes, on_running, on_exited,
-                                                              on_usage,   on_gone,    on_over};
+static const struct cwsd_container_events container_events = {
+    on_volumes, on_lent, on_running, on_exited, on_usage, on_gone, on_over};
 
 static bool is_empty(const struct cwsd_pool *pool)
 {
@@ -477,56 +484,6 @@ static enum cws_status register_new(struct cwsd_pool *pool, struct cwsd_sandbox 
     return status;
 }
 
-/* It cannot be started, and the others that were have to end. */
-static void give_up(struct cwsd_container *container, const struct cwsd_fault *fault)
-{
-    struct cwsd_sandbox *sandbox = container->sandbox;
-    if (sandbox->broken)
-        cwsd_row_stopping(container->row);
-    break_sandbox(container, fault->message);
-    sandbox->living--;
-    cwsd_container_skip(container);
-}
-
-static bool make_room(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
-{
-    struct cws_error err;
-    if (sandbox->container_count == 1)
-        return true;
-    enum cws_status status = cwsd_room_new(
-        sandbox->pool->options.host, (unsigned)sandbox->container_count, &sandbox->room, &err);
-    if (status == CWS_NO_MEMORY)
-        return cwsd_fault_set_memory(fault);
-    return status == CWS_OK ||
-           cwsd_fault_set(fault, CWS_GRPC_UNAVAILABLE, CWSD_REASON_BACKEND_UNAVAILABLE,
-                          "the sandbox cannot be started: %s", err.text);
-}
-
-/* False with *fault set if nothing has been started. A fault later on is the sandbox's end. */
-static bool start_containers(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
-{
-    const struct cwsd_pool *pool = sandbox->pool;
-    if (!make_room(sandbox, fault))
-        return false;
-    const struct cwsd_container_options options = {.loop = pool->options.loop,
-                                                   .host = pool->options.host,
-                                                   .room = sandbox->room,
-                                                   .sandbox_id = sandbox->record.id,
-                                                   .spec = sandbox->record.spec,
-                                                   .restores = sandbox->restore != NULL,
-                                                   .secrets_dir = pool->options.secrets_dir};
-    for (size_t i = 0; i < sandbox->container_count; i++) {
-        struct cwsd_container *container = &sandbox->containers[i];
-        struct cwsd_fault why = {.code = CWS_GRPC_OK};
-        if (!sandbox->broken && cwsd_container_start(container, &options, i ? &why : fault))
-            continue;
-        if (i == 0)
-            return false;
-        give_up(container, &why);
-    }
-    return true;
-}
-
 static struct cwsd_sandbox *make_sandbox(struct cwsd_pool *pool, cwsd_pb_create_request *request,
                                          const struct cwsd_origin *origin, struct cwsd_fault *fault)
 {
@@ -549,7 +506,7 @@ static struct cwsd_sandbox *make_sandbox(struct cwsd_pool *pool, cwsd_pb_create_
                            fault) ||
         !cwsd_keeper_add(&pool->keeper, &sandbox->record, fault) ||
         !cwsd_endpoints_open(&endpoints, &sandbox->endpoints, fault) ||
-        !start_containers(sandbox, fault))
+        !cwsd_pool_start_containers(sandbox, fault))
         goto fail_registered;
     drop_files(&sandbox->record);
     return sandbox;

@@ -26,6 +26,7 @@ struct cwsd_sandbox {
     size_t living;                  /* containers of whose boxes something may be left */
     size_t open;                    /* containers that are not over */
     bool broken;                    /* record.reason says by what */
+    bool others_wait;               /* all containers but the first are not started yet */
     struct cws_timer lifetime;
     struct cwsd_endpoints *endpoints; /* NULL: none (any more) */
     struct cwsd_box *serving;         /* what they lead to: the primary box while the sandbox runs,

@@ -52,3 +52,83 @@ enum cws_status cwsd_pool_add_containers(struct cwsd_sandbox *sandbox,
         status = add_container(sandbox, i, events);
     return status;
 }
+
+/* It cannot be started, and the others that were have to end. */
+static void give_up(struct cwsd_container *container, const struct cwsd_fault *fault)
+{
+    struct cwsd_sandbox *sandbox = container->sandbox;
+    if (sandbox->broken)
+        cwsd_row_stopping(container->row);
+    cwsd_pool_break(container, fault->message);
+    sandbox->living--;
+    cwsd_container_skip(container);
+}
+
+static bool make_room(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
+{
+    struct cws_error err;
+    if (sandbox->container_count == 1)
+        return true;
+    enum cws_status status = cwsd_room_new(
+        sandbox->pool->options.host, (unsigned)sandbox->container_count, &sandbox->room, &err);
+    if (status == CWS_NO_MEMORY)
+        return cwsd_fault_set_memory(fault);
+    return status == CWS_OK ||
+           cwsd_fault_set(fault, CWS_GRPC_UNAVAILABLE, CWSD_REASON_BACKEND_UNAVAILABLE,
+                          "the sandbox cannot be started: %s", err.text);
+}
+
+static bool start(struct cwsd_sandbox *sandbox, size_t at, struct cwsd_fault *fault)
+{
+    const struct cwsd_pool *pool = sandbox->pool;
+    const struct cwsd_container_options options = {
+        .loop = pool->options.loop,
+        .host = pool->options.host,
+        .room = sandbox->room,
+        .sandbox_id = sandbox->record.id,
+        .spec = sandbox->record.spec,
+        .restores = sandbox->restore != NULL,
+        .home = at ? sandbox->containers[0].box : NULL,
+        .secrets_dir = pool->options.secrets_dir,
+    };
+    return cwsd_container_start(&sandbox->containers[at], &options, fault);
+}
+
+void cwsd_pool_start_others(struct cwsd_sandbox *sandbox)
+{
+    sandbox->others_wait = false;
+    for (size_t i = 1; i < sandbox->container_count; i++) {
+        struct cwsd_fault why = {.code = CWS_GRPC_OK};
+        if (sandbox->broken || !start(sandbox, i, &why))
+            give_up(&sandbox->containers[i], &why);
+    }
+}
+
+void cwsd_pool_skip_others(struct cwsd_sandbox *sandbox)
+{
+    sandbox->others_wait = false;
+    for (size_t i = 1; i < sandbox->container_count; i++) {
+        cwsd_row_stopping(sandbox->containers[i].row);
+        sandbox->living--;
+        cwsd_container_skip(&sandbox->containers[i]);
+    }
+}
+
+/* Whether a container but the first sees a volume, which only that one can give it. */
+static bool is_lent(const cwsd_pb_spec *spec)
+{
+    for (size_t i = 1; i < spec->n_containers; i++)
+        if (spec->containers[i]->n_volume_mounts)
+            return true;
+    return false;
+}
+
+bool cwsd_pool_start_containers(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
+{
+    if (!make_room(sandbox, fault) || !start(sandbox, 0, fault))
+        return false;
+    sandbox->others_wait = is_lent(sandbox->record.spec);
+    if (!sandbox->others_wait)
+        cwsd_pool_start_others(sandbox);
+    return true;
+}

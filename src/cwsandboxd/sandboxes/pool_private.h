@@ -22,6 +22,16 @@ struct cwsd_sandbox *cwsd_pool_new_sandbox(struct cwsd_pool *pool);
 enum cws_status cwsd_pool_add_containers(struct cwsd_sandbox *sandbox,
                                          const struct cwsd_container_events *events) CWS_MUST_CHECK;
 
+/* Starts them; those that are lent volumes once the first one can lend them. False with *fault set
+ * if nothing has been started. A fault later on is the sandbox's end. pool_containers.c. */
+bool cwsd_pool_start_containers(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault);
+/* The containers but the first: the start that they waited for, or that there will be none. */
+void cwsd_pool_start_others(struct cwsd_sandbox *sandbox);
+void cwsd_pool_skip_others(struct cwsd_sandbox *sandbox);
+
+/* The sandbox cannot go on: it ends FAILED, for the first such reason. pool.c. */
+void cwsd_pool_break(struct cwsd_container *container, const char *why);
+
 /* Takes over what an earlier daemon has left in the database. CWS_NO_MEMORY, or the database's
  * failure. pool_restore.c. */
 enum cws_status cwsd_pool_restore(struct cwsd_pool *pool, struct cws_error *err) CWS_MUST_CHECK;

@@ -159,38 +159,6 @@ static bool check_mount(const char *field, const cwsd_pb_spec *spec,
            check_collisions(field, container, at, fault);
 }
 
-static bool mounts(const cwsd_pb_container *container, const cwsd_pb_volume *volume)
-{
-    for (size_t i = 0; i < container->n_volume_mounts; i++)
-        if (strcmp(container->volume_mounts[i]->volume, volume->name) == 0)
-            return true;
-    return false;
-}
-
-size_t cwsd_spec_volume_owner(const cwsd_pb_spec *spec, const cwsd_pb_volume *volume)
-{
-    for (size_t i = 0; i < spec->n_containers; i++)
-        if (mounts(spec->containers[i], volume))
-            return i;
-    return cwsd_spec_primary(spec);
-}
-
-static bool check_unshared(const cwsd_pb_spec *spec, struct cwsd_fault *fault)
-{
-    for (size_t i = 0; i < spec->n_volumes; i++)
-        for (size_t at = cwsd_spec_volume_owner(spec, spec->volumes[i]) + 1;
-             at < spec->n_containers; at++)
-            if (mounts(spec->containers[at], spec->volumes[i])) {
-                cwsd_fault_set(fault, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED,
-                               "spec.volumes: this daemon cannot mount the volume \"%s\" in more "
-                               "than one container",
-                               spec->volumes[i]->name);
-                cwsd_fault_note(fault, "field", VOLUMES);
-                return false;
-            }
-    return true;
-}
-
 bool cwsd_spec_check_volumes(cwsd_pb_spec *spec, struct cwsd_fault *fault)
 {
     char field[64];
@@ -206,7 +174,7 @@ bool cwsd_spec_check_volumes(cwsd_pb_spec *spec, struct cwsd_fault *fault)
             if (!check_mount(field, spec, container, at, fault))
                 return false;
     }
-    return check_unshared(spec, fault);
+    return true;
 }
 
 /* ---- of a checked spec ---------------------------------------------------------------------- */

@@ -23,7 +23,3 @@ bool cwsd_spec_restores(const cwsd_pb_spec *spec);
 
 /* The size of a scratch volume in bytes; 0: it has none of its own. */
 uint64_t cwsd_spec_volume_bytes(const cwsd_pb_volume *volume);
-
-/* The index of the container that makes a volume: the first that mounts it, or else the primary
- * one. */
-size_t cwsd_spec_volume_owner(const cwsd_pb_spec *spec, const cwsd_pb_volume *volume);

@@ -56,7 +56,7 @@ static void expect_failure(const struct cwsd_volume_mount *mount, const char *te
 static void test_is_a_file_system_of_its_own(void **state)
 {
     (void)state;
-    static const struct cwsd_volume_mount mount = {"data", "/made/for/it", NULL, false};
+    static const struct cwsd_volume_mount mount = {"data", "/made/for/it", NULL, false, 0};
     expect("set -e; cd /made/for/it; echo a > a; chmod 1750 .; ls -A | grep -qx a\n"
            "[ $(df -P -k . | awk 'NR == 2 {print $2}') = 4096 ]\n"
            "! head -c 5M /dev/zero > full; rm full; head -c 3M /dev/zero > fits\n"
@@ -69,10 +69,10 @@ static void test_one_volume_in_several_places(void **state)
 {
     (void)state;
     static const struct cwsd_volume_mount mounts[] = {
-        {"data", "/a", NULL, false},
-        {"data", "/a/inner", "x/y", false},
-        {"data", "/b", NULL, true},
-        {"data", "/usr/local/share/there", "x", false},
+        {"data", "/a", NULL, false, 0},
+        {"data", "/a/inner", "x/y", false, 0},
+        {"data", "/b", NULL, true, 0},
+        {"data", "/usr/local/share/there", "x", false, 0},
     };
     expect("set -e; echo 1 > /a/x/y/f; grep -q 1 /b/x/y/f\n"
            "grep -q 1 /a/inner/f; ! (: > /b/no) 2> /dev/null; ! mv /b/x /b/z 2> /dev/null\n"
@@ -92,7 +92,7 @@ static void test_one_volume_in_several_places(void **state)
 static void test_a_target_behind_a_link(void **state)
 {
     (void)state;
-    static const struct cwsd_volume_mount mount = {"data", "/var/run/here", NULL, false};
+    static const struct cwsd_volume_mount mount = {"data", "/var/run/here", NULL, false, 0};
     expect("set -e; : > /run/here/f; [ -e /var/run/here/f ]; mount | grep -q ' /run/here '", &mount,
            1);
 }
@@ -100,7 +100,7 @@ static void test_a_target_behind_a_link(void **state)
 static void test_a_target_that_is_no_directory(void **state)
 {
     (void)state;
-    static const struct cwsd_volume_mount mount = {"data", "/etc/passwd", NULL, false};
+    static const struct cwsd_volume_mount mount = {"data", "/etc/passwd", NULL, false, 0};
     expect_failure(&mount, "cwsandbox-init, mounting a volume at /etc/passwd: Not a directory");
 }
 
@@ -108,8 +108,8 @@ static void test_a_target_that_is_no_directory(void **state)
 static void test_a_target_in_proc(void **state)
 {
     (void)state;
-    static const struct cwsd_volume_mount mount = {"data", "/proc/sys/fs", NULL, false};
-    static const struct cwsd_volume_mount root = {"data", "/var/..", NULL, false};
+    static const struct cwsd_volume_mount mount = {"data", "/proc/sys/fs", NULL, false, 0};
+    static const struct cwsd_volume_mount root = {"data", "/var/..", NULL, false, 0};
     expect_failure(&mount,
                    "cwsandbox-init, mounting a volume at /proc/sys/fs: Operation not permitted");
     expect_failure(&root, "cwsandbox-init, mounting a volume at /var/..: Operation not permitted");
@@ -215,8 +215,8 @@ static void as_oneself(void)
 static void test_what_is_put_in_first_is_there(void **state)
 {
     (void)state;
-    static const struct cwsd_volume_mount mounts[] = {{"data", "/data", NULL, false},
-                                                      {"data", "/sub", "a/b", false}};
+    static const struct cwsd_volume_mount mounts[] = {{"data", "/data", NULL, false, 0},
+                                                      {"data", "/sub", "a/b", false, 0}};
     struct box_world world;
     open_held(&world, "[ -d /data/a/b ] && [ -d /sub/c ]", mounts, 2);
     int fd = as_its_user(&world);
@@ -238,7 +238,7 @@ static void test_planted_links(void **state)
     for (size_t i = 0; i < CWS_ARRAY_LEN(targets); i++)
         for (int below = 0; below < 2; below++) {
             const struct cwsd_volume_mount mount = {"data", "/sub", below ? "link/x" : "link",
-                                                    false};
+                                                    false, 0};
             struct box_world world;
             open_held(&world, "exit 0", &mount, 1);
             int fd = as_its_user(&world);
@@ -271,7 +271,7 @@ static void test_stopped_while_it_waits(void **state)
 static void test_outlives_the_processes(void **state)
 {
     (void)state;
-    static const struct cwsd_volume_mount mount = {"data", "/data", NULL, false};
+    static const struct cwsd_volume_mount mount = {"data", "/data", NULL, false, 0};
     struct box_world world;
     struct cwsd_box_options options = with_script("echo kept > /data/file", &data, 1, &mount, 1);
     char text[8] = "";
