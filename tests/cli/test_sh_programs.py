@@ -85,6 +85,7 @@ def test_interrupt(bash: Typist) -> None:
     bash.type(b"sh -c 'echo started; exec sleep 1000'\r")
     bash.see(b"started\r\n")
     bash.type(b"\x03")
+    bash.see(b"$ ")  # the interrupt drops what was typed before
     bash.type(b"echo code=$?\r")
     bash.see(b"code=130")
 
