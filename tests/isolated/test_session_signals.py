@@ -310,6 +310,36 @@ def test_a_child_of_fork_dies_of_it_as_before(peer: GrpcPeer) -> None:
     assert peer.deleted == ["sb-1"]
 
 
+def test_one_that_comes_before_anything_has_begun(peer: GrpcPeer) -> None:
+    """Other threads may be about to begin. They are told that the session is closed."""
+    script = """
+        import threading
+        session = Session()
+        box = session.sandbox()
+        ready, go = threading.Event(), threading.Event()
+        def work():
+            ready.set()
+            go.wait()
+            box.exec(["true"]).result()
+            try:
+                session.sandbox()
+            except cwsandbox.SandboxError as error:
+                say(error)
+        threading.Thread(target=work).start()
+        ready.wait()
+        try:
+            say("ready")
+            wait_for_a_signal()
+        finally:
+            go.set()
+    """
+    with Program(peer, script) as program:
+        program.hears("ready")
+        program.send()
+        program.ends(143, says="cannot create a sandbox: the session is closed\n")
+    assert peer.deleted == ["sb-1"]
+
+
 def test_sandboxes_of_other_threads(peer: GrpcPeer) -> None:
     script = """
         import threading

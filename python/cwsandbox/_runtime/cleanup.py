@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     class Owner(Protocol):
         """Has sandboxes that end with the program."""
 
-        def _begin_end(self) -> list[OperationRef[Any]]:
+        def _close_down(self) -> None:
+            """Take no new sandboxes."""
+
+        def _begin_stops(self) -> list[OperationRef[Any]]:
             """Begin to stop what was begun: operations to be waited for.
 
             It takes no lock that another thread may wait for while it holds one of the main thread's: that may be
@@ -84,6 +87,8 @@ def stop_all() -> None:
 
     May be called in a signal handler, on the main thread. What cannot be stopped is logged.
     """
+    for owner in _alive():
+        owner._close_down()
     # A signal may come when nothing has begun yet, in the middle of the imports for that.
     if not loop.has_begun():
         return
@@ -91,7 +96,7 @@ def stop_all() -> None:
     owned: list[OperationRef[Any]] = []
     for owner in list(_owners.values()):
         try:
-            owned += owner._begin_end()
+            owned += owner._begin_stops()
         except Exception as failure:
             _log(failure)
     _wait(list(_unclaimed), begun + UNCLAIMED_PATIENCE)

@@ -413,14 +413,15 @@ class Session:
                 # Another thread has made one at this moment.
                 cleanup.add(self)
 
-    def _begin_end(self) -> builtins.list[OperationRef[Any]]:
+    def _close_down(self) -> None:
         self._closed = True
+
+    def _begin_stops(self) -> builtins.list[OperationRef[Any]]:
         # One that was never begun has nothing to be stopped.
         begun = [one for one in list(self._sandboxes.values()) if one._driver is not None]
         return [sandbox.stop(missing_ok=True) for sandbox in begun]
 
     def _finish_end(self) -> None:
-        self._closed = True
         self._flush()
 
     def _forget_all(self) -> None:
