@@ -105,8 +105,10 @@ void cwsd_volumes_done(struct cwsd_box *box);
 void cwsd_volumes_add_steps(const struct cwsd_box *box, const struct cwsd_box_options *options,
                             struct cwsd_script *script);
 
-/* Sends the mounts that the box was lent. */
-void cwsd_volumes_give(struct cwsd_box *box);
+/* Sends the mounts that the box was lent. `refused` as in request.h; the request's owner is the
+ * box. */
+void cwsd_volumes_give(struct cwsd_box *box,
+                       void (*refused)(struct cwsd_request *request, const struct cws_error *err));
 
 /* The init's report of a volume, or of a mount for others; the descriptor becomes the box's. False:
  * it was not expected. */

@@ -239,6 +239,14 @@ static enum cws_status connect_child(struct cwsd_box *box, const char *hostname,
     return status;
 }
 
+/* The init would wait for the mount for ever. */
+static void on_give_refused(struct cwsd_request *request, const struct cws_error *err)
+{
+    struct cwsd_box *box = request->owner;
+    cwsd_request_done(request);
+    cwsd_box_abandon(box, err);
+}
+
 enum cws_status cwsd_box_start(struct cwsd_box *box, const struct cwsd_box_options *options,
                                struct cws_error *err)
 {
@@ -261,7 +269,7 @@ enum cws_status cwsd_box_start(struct cwsd_box *box, const struct cwsd_box_optio
         return status;
     /* They wait in the socket for the init to come up. */
     cwsd_line_send(&box->line, &box->setup);
-    cwsd_volumes_give(box);
+    cwsd_volumes_give(box, on_give_refused);
     box->holds_volumes = options->hold_volumes;
     if (!box->holds_volumes)
         cwsd_line_send(&box->line, &box->main);

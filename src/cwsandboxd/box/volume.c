@@ -95,14 +95,6 @@ static enum cws_status add_volumes(struct cwsd_box *box, const struct cwsd_box_o
     return CWS_OK;
 }
 
-/* The init would wait for the mount for ever. */
-static void on_give_refused(struct cwsd_request *request, const struct cws_error *err)
-{
-    struct cwsd_box *box = request->owner;
-    cwsd_request_done(request);
-    cwsd_box_abandon(box, err);
-}
-
 static enum cws_status add_gives(struct cwsd_box *box, const struct cwsd_box_options *options)
 {
     box->gives = cws_calloc(options->mount_count, sizeof(*box->gives));
@@ -113,7 +105,6 @@ static enum cws_status add_gives(struct cwsd_box *box, const struct cwsd_box_opt
             continue;
         struct cwsd_request *give = &box->gives[box->give_count++];
         cwsd_request_init(give, CWSI_GIVE, CWSI_MAIN);
-        give->refused = on_give_refused;
         give->owner = box;
         give->fds[0] = fcntl(options->mounts[i].lent, F_DUPFD_CLOEXEC, 0);
         if (give->fds[0] < 0)
@@ -160,10 +151,13 @@ void cwsd_volumes_done(struct cwsd_box *box)
     cws_free(box->gives);
 }
 
-void cwsd_volumes_give(struct cwsd_box *box)
+void cwsd_volumes_give(struct cwsd_box *box,
+                       void (*refused)(struct cwsd_request *request, const struct cws_error *err))
 {
-    for (size_t i = 0; i < box->give_count; i++)
+    for (size_t i = 0; i < box->give_count; i++) {
+        box->gives[i].refused = refused;
         cwsd_line_send(&box->line, &box->gives[i]);
+    }
 }
 
 static void volume_path(char path[CWSD_VOLUME_PATH], const char *name)
