@@ -170,6 +170,9 @@ class Channel:
 
         ``ping_interval``: after this many seconds of silence during a command without a time limit, a PING is sent.
         """
+    @property
+    def is_refused(self) -> bool:
+        """An operation of a sandbox was refused there: the sandbox is elsewhere."""
     def connect(self, timeout: float | None, /) -> OperationRef[None]:
         """Have a connection made, if there is none. The operation ends when there is one; nothing is asked for."""
     def unary(

@@ -499,6 +499,25 @@ def test_strict_asks_again_while_the_gateway_cannot_answer(
     assert asked(gateway) == 3
 
 
+def test_strict_another_certificate_after_a_refusal(
+    gateway: GrpcPeer,
+    authority: Authority,
+    direct: DirectPeer,
+    make_direct: Callable[..., DirectPeer],
+) -> None:
+    with Sandbox.run(data_plane_mode="direct") as sandbox:
+        assert where(sandbox) == "direct"
+        refusing(direct, Codes.UNAVAILABLE, RETIRING)
+        moved = make_direct()
+        serve(moved, b"moved")
+        gateway.overrides["ConnectSandbox"] = authority.answer(moved.base_url)
+        with pytest.raises(SandboxUnavailableError):
+            where(sandbox)
+        assert where(sandbox) == "moved"
+        assert sandbox.read_file("/where").result() == b"moved"
+    assert (asked(gateway), data_calls(gateway)) == (2, 0)
+
+
 def test_strict_a_failure_is_no_end(
     gateway: GrpcPeer, authority: Authority, direct: DirectPeer
 ) -> None:

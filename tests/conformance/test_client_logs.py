@@ -400,3 +400,22 @@ def test_one_that_fails_before_it_was_seen_to_run(
         next(reader)
     assert list(reader) == []
     assert grpc_peer.log_requests == []
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_a_session_of_another_shard_is_forgotten(grpc_peer: GrpcPeer, metadata: bool) -> None:
+    shards = {"owner_shard_id": "a", "local_shard_id": "b"} if metadata else {}
+    unavailable = grpc.StatusCode.UNAVAILABLE
+    reason = "CWSANDBOX_BACKEND_UNAVAILABLE"
+    grpc_peer.logs = [
+        sends(grpc_peer, b"one\n", b"half", then=fails(grpc_peer, unavailable)),
+        fails(grpc_peer, unavailable, reason, **shards),
+        sends(grpc_peer, b"two\n"),
+    ]
+    with Sandbox.run() as sandbox:
+        lines = list(sandbox.stream_logs(follow=True))
+    sessions = [request.resume_log_session_id for request in grpc_peer.log_requests]
+    if metadata:
+        assert (sessions, lines) == (["", "s", ""], ["one\n", "two\n"])
+    else:
+        assert (sessions, lines) == (["", "s", "s"], ["one\n", "halftwo\n"])

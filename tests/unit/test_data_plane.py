@@ -38,6 +38,19 @@ class Core:
         self.told.append((round(now(), 3), channel))
 
 
+class Channel:
+    """Equal to its number's name."""
+
+    def __init__(self, number: int) -> None:
+        self.name = f"channel {number}"
+        self.is_refused = False
+
+    def __eq__(self, other: object) -> bool:
+        return other == self.name
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class World:
     """One gateway, its endpoints, and sandboxes' data planes."""
 
@@ -56,7 +69,7 @@ class World:
         if endpoint in self.unreachable:
             await asyncio.sleep(timeout)
             raise ValueError(f"{endpoint} cannot be reached: no answer")
-        return f"channel {len(self.dialled)}"
+        return Channel(len(self.dialled))
 
     def plane(self, mode: str = "auto", gateway: str = "https://gw", timeout: float = 300.0) -> Any:
         core = Core()
@@ -344,6 +357,18 @@ def test_strict_a_renewal_that_fails_is_tried_again_soon() -> None:
 
     replies = (connection(), failure(Code.UNAVAILABLE), connection())
     assert play(steps, *replies).asked == [0.0, HOUR - 30, HOUR - 25]
+
+
+def test_strict_a_channel_that_refused_is_none() -> None:
+    async def steps(world: World) -> None:
+        plane, core = world.plane("direct")
+        await plane.require("sb-1")
+        core.direct[0].is_refused = True
+        assert not plane.is_up
+        await plane.require("sb-1")
+        assert core.direct[0] == "channel 2"
+
+    play(steps)
 
 
 def test_strict_who_lets_go_holds_operations_back() -> None:

@@ -117,7 +117,7 @@ class DataPlane:
     @property
     def is_up(self) -> bool:
         """Whether operations that begin now have a way."""
-        link = self._link
+        link = self._valid_link()
         return not self.is_strict or (
             link is not None and link.ends - self._env.clock() > messages.SKEW / 2
         )
@@ -214,7 +214,9 @@ class DataPlane:
 
     def _valid_link(self) -> Link | None:
         link = self._link
-        return link if link is not None and link.ends > self._env.clock() else None
+        if link is None or link.channel.is_refused or link.ends <= self._env.clock():
+            return None
+        return link
 
     def _is_due(self, link: Link) -> bool:
         return link.ends - self._env.clock() <= messages.SKEW

@@ -212,15 +212,14 @@ static void on_field(void *ctx, const char *name, size_t name_len, const char *v
 
 static bool is_refused(const struct cws_call *call)
 {
-    return call->otherwise && call->is_refusal && !call->committed && !call->sent_more &&
-           !call->ended && call->seen_status && call->is_refusal(&call->status);
+    return call->is_refusal && !call->committed && !call->ended && call->seen_status &&
+           call->is_refusal(&call->status);
 }
 
 /* The peer has done nothing, and said so; the other channel gets the call as it was. */
 static void take_elsewhere(struct cws_call *call)
 {
     struct cws_h2_stream *stream = call->stream;
-    call->channel->refuses = true;
     call->stream = NULL;
     call->seen_status = false;
     cws_grpc_status_done(&call->status);
@@ -234,8 +233,11 @@ static void on_block(void *ctx, bool is_last)
 {
     struct cws_call *call = ctx;
     if (is_last && is_refused(call)) {
-        take_elsewhere(call);
-        return;
+        atomic_store(&call->channel->is_refused, true);
+        if (call->otherwise && !call->sent_more) {
+            take_elsewhere(call);
+            return;
+        }
     }
     if (is_last)
         call->has_status = call->seen_status;

@@ -41,7 +41,8 @@ struct cws_call_options {
     struct cws_channel *otherwise;
     const char *otherwise_path;
     /* It goes there, too, if the peer refuses it with a status, before anything else, that this
-     * says yes to: one that proves that nothing was done. NULL: none does. */
+     * says yes to: one that proves that nothing was done. NULL: none does. Also without another
+     * channel, its own is marked then (cws_channel_is_refused). */
     bool (*is_refusal)(const struct cws_grpc_status *status);
     uint64_t deadline_ns; /* absolute; CWS_NO_DEADLINE: none. Enforced by a timer here, and sent as
                              grpc-timeout */

@@ -20,6 +20,11 @@ struct cws_loop *cws_channel_loop(const struct cws_channel *channel)
     return channel->loop;
 }
 
+bool cws_channel_is_refused(const struct cws_channel *channel)
+{
+    return atomic_load(&channel->is_refused);
+}
+
 void cws_channel_set_extensions(struct cws_channel *channel, unsigned extensions)
 {
     channel->extensions = extensions;

@@ -45,8 +45,10 @@ void cws_channel_unref(struct cws_channel *channel);
 struct cws_loop *cws_channel_loop(const struct cws_channel *channel);
 
 /* Loop thread: whether there is a connection that is not in doubt, so that a call need not wait for
- * one to be made; and no call has had to go elsewhere because it was refused here. */
+ * one to be made, and no call was refused here. */
 bool cws_channel_is_connected(const struct cws_channel *channel);
+/* Any thread: whether a call was refused here in the way that its `is_refusal` says. */
+bool cws_channel_is_refused(const struct cws_channel *channel);
 
 /* Loop thread: what the peer can do beyond gRPC, according to its last answer. What each bit means
  * is up to the users of the channel. */

@@ -2,6 +2,8 @@
  * thread, unless noted. */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "base/ref.h"
 #include "grpc/call.h"
 #include "grpc/frame.h"
@@ -42,7 +44,7 @@ struct cws_channel {
     struct cws_deferred pump;
     bool pump_wanted;
     unsigned extensions;
-    bool refuses; /* a call was refused here and went elsewhere */
+    atomic_bool is_refused; /* any thread's: a call was refused here (call.h, is_refusal) */
 };
 
 struct cws_pool_connection {

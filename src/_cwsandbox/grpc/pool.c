@@ -230,11 +230,12 @@ static void open_connection(struct cws_channel *channel)
 
 bool cws_channel_is_connected(const struct cws_channel *channel)
 {
+    if (cws_channel_is_refused(channel))
+        return false;
     for (struct cws_list *node = channel->connections.next; node != &channel->connections;
          node = node->next) {
         const struct cws_pool_connection *c = entry_of(node);
-        if (c->ready && !channel->refuses && !cws_h2_conn_is_draining(c->conn) &&
-            !cws_h2_conn_is_doubted(c->conn))
+        if (c->ready && !cws_h2_conn_is_draining(c->conn) && !cws_h2_conn_is_doubted(c->conn))
             return true;
     }
     return false;

@@ -234,7 +234,14 @@ static PyMethodDef channel_methods[] = {
     {NULL},
 };
 
+static PyObject *channel_is_refused(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(cws_channel_is_refused(((struct py_channel *)self)->channel));
+}
+
 static PyGetSetDef channel_getset[] = {
+    {"is_refused", channel_is_refused, NULL,
+     PyDoc_STR("An operation of a sandbox was refused here: the sandbox is elsewhere."), NULL},
     {"target", channel_target, NULL, PyDoc_STR("The target it was made with."), NULL},
     {NULL},
 };

@@ -23,6 +23,7 @@ struct py_sandbox {
     PyObject *id;         /* open()'s; NULL before */
     bool is_open;
     char wants_serving; /* Python's: policy code wants to hear of operations */
+    PyObject *only_way; /* the channel of a strict set_direct(); NULL: none */
     uint64_t hold_ns;   /* from then on operations wait until it has opened the sandbox again */
 };
 
@@ -70,6 +71,7 @@ static int sandbox_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->failures);
     Py_VISIT(self->closed_by);
     Py_VISIT(self->id);
+    Py_VISIT(self->only_way);
     return 0;
 }
 
@@ -86,6 +88,7 @@ static void sandbox_dealloc(PyObject *object)
     sandbox_clear(object);
     Py_CLEAR(self->failures);
     Py_CLEAR(self->id);
+    Py_CLEAR(self->only_way);
     if (self->core && self->generation == cws_loop_generation())
         cws_sandbox_unref(self->core);
     py_state_unref(self->state);
@@ -166,12 +169,21 @@ static PyObject *sandbox_close(PyObject *object, PyObject *failure)
     Py_RETURN_NONE;
 }
 
-/* For an operation that begins: as core_of, and makes it wait if the only way has expired. */
+/* Whether the only way that operations may go is none any more. */
+static bool is_way_closed(const struct py_sandbox *self)
+{
+    if (self->hold_ns == CWS_NO_DEADLINE)
+        return false;
+    if (cws_clock_now_ns() >= self->hold_ns)
+        return true;
+    return self->only_way && cws_channel_is_refused(py_channel_of(self->state, self->only_way));
+}
+
+/* For an operation that begins: as core_of, and makes it wait if its only way is closed. */
 static struct cws_sandbox *core_for_operation(struct py_sandbox *self)
 {
     struct cws_sandbox *core = core_of(self);
-    if (!core || !self->is_open || self->hold_ns == CWS_NO_DEADLINE ||
-        cws_clock_now_ns() < self->hold_ns)
+    if (!core || !self->is_open || !is_way_closed(self))
         return core;
     if (cws_sandbox_hold(core) != CWS_OK)
         return (struct cws_sandbox *)PyErr_NoMemory();
@@ -203,7 +215,10 @@ static PyObject *sandbox_set_direct(PyObject *object, PyObject *const *args, Py_
     direct.strict = strict;
     if (cws_sandbox_set_direct(core, &direct) != CWS_OK)
         return PyErr_NoMemory();
+    PyObject *before = self->only_way;
+    self->only_way = strict && direct.channel ? Py_NewRef(given[0]) : NULL;
     self->hold_ns = strict ? direct.until_ns : CWS_NO_DEADLINE;
+    Py_XDECREF(before);
     Py_RETURN_NONE;
 }
 

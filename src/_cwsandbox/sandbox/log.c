@@ -185,6 +185,7 @@ static void on_status(void *ctx, struct cws_grpc_status *status)
 {
     struct cws_log *log = ctx;
     uint64_t wish_ns;
+    enum cws_log_from from;
     log->loop_only.call = NULL;
     set_frame_code(log, NULL);
     cws_grpc_status_done(&log->status);
@@ -193,8 +194,8 @@ static void on_status(void *ctx, struct cws_grpc_status *status)
         cws_log_end(log, CWS_LOG_COMPLETE);
     else if (log->loop_only.is_closing)
         cws_log_end(log, CWS_LOG_CLOSED);
-    else if (log->follow && cws_log_may_ask_again(&log->status, &wish_ns))
-        cws_log_ask_again(log, CWS_LOG_FROM_PLACE, wish_ns);
+    else if (log->follow && cws_log_may_ask_again(&log->status, &from, &wish_ns))
+        cws_log_ask_again(log, from, wish_ns);
     else
         cws_log_end(log, CWS_LOG_STATUS);
 }

@@ -126,9 +126,10 @@ enum cws_log_from {
                                 nothing any more that was in it */
 };
 
-/* Whether a call of a followed log that failed like this is worth another one. Then *out_wish_ns is
- * how long the service asks to wait; 0: it does not. */
-bool cws_log_may_ask_again(const struct cws_grpc_status *status, uint64_t *out_wish_ns);
+/* Whether a call of a followed log that failed like this is worth another one, and where to go on
+ * then. *out_wish_ns is how long the service asks to wait; 0: it does not. */
+bool cws_log_may_ask_again(const struct cws_grpc_status *status, enum cws_log_from *out_from,
+                           uint64_t *out_wish_ns);
 /* Likewise for an error that the service sent, and where to go on then. */
 bool cws_log_may_ask_again_after(const char *code, enum cws_log_from *out_from);
 /* Its call is over, and `status` says why: asks again in a while, `wish_ns` if that is not 0, or

@@ -11,13 +11,15 @@ static const uint64_t PAUSE_MAX_NS = 4 * CWS_NS_PER_S;
 /* The longest that the service can ask to wait. */
 static const uint64_t WISH_MAX_NS = 10 * CWS_NS_PER_S;
 
-bool cws_log_may_ask_again(const struct cws_grpc_status *status, uint64_t *out_wish_ns)
+bool cws_log_may_ask_again(const struct cws_grpc_status *status, enum cws_log_from *out_from,
+                           uint64_t *out_wish_ns)
 {
     if (status->code != CWS_GRPC_UNAVAILABLE && status->code != CWS_GRPC_INTERNAL &&
         status->code != CWS_GRPC_UNKNOWN)
         return false;
     struct cws_log_advice advice = cws_log_wire_advice(status);
     *out_wish_ns = advice.delay_ns;
+    *out_from = advice.lost_session ? CWS_LOG_FROM_FAILURE : CWS_LOG_FROM_PLACE;
     return !advice.is_final;
 }
 

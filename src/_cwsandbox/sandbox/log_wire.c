@@ -180,6 +180,21 @@ static ProtobufCMessage *unpack_any(const Google__Protobuf__Any *any,
     return message;
 }
 
+static bool has_metadata(const Google__Rpc__ErrorInfo *info, const char *key)
+{
+    for (size_t i = 0; i < info->n_metadata; i++)
+        if (strcmp(info->metadata[i]->key, key) == 0)
+            return true;
+    return false;
+}
+
+static bool is_of_another_shard(const Google__Rpc__ErrorInfo *info)
+{
+    return strcmp(info->domain, "cwsandbox.com") == 0 &&
+           strcmp(info->reason, "CWSANDBOX_BACKEND_UNAVAILABLE") == 0 &&
+           has_metadata(info, "owner_shard_id") && has_metadata(info, "local_shard_id");
+}
+
 static bool is_elsewhere(const Google__Rpc__ErrorInfo *info)
 {
     return strcmp(info->domain, "cwsandbox.com") == 0 &&
@@ -190,10 +205,11 @@ static void read_detail(const Google__Protobuf__Any *any, struct cws_log_advice 
 {
     ProtobufCMessage *error = unpack_any(any, &google__rpc__error_info__descriptor);
     ProtobufCMessage *retry = unpack_any(any, &google__rpc__retry_info__descriptor);
-    if (error)
+    if (error) {
         advice->is_final |= is_final((const void *)error);
-    if (error)
         advice->is_elsewhere |= is_elsewhere((const void *)error);
+        advice->lost_session |= is_of_another_shard((const void *)error);
+    }
     if (retry)
         advice->delay_ns = delay_of((const void *)retry);
     cws_proto_free(error);

@@ -52,6 +52,7 @@ void cws_log_entry_done(struct cws_log_entry *entry);
 /* What the details of a failed call say about trying again. */
 struct cws_log_advice {
     bool is_final;     /* it will fail again: the sandbox itself is the reason */
+    bool lost_session; /* the session that was to be resumed is another part of the service's */
     bool is_elsewhere; /* nothing was done: this endpoint does not serve the sandbox any more */
     uint64_t delay_ns; /* the service asks to wait so long; 0: it does not */
 };

@@ -36,8 +36,8 @@ struct cws_channel *cws_route(const struct cws_direct *direct, struct cws_channe
     if (!direct->strict) {
         options->otherwise = gateway;
         options->otherwise_path = options->path;
-        options->is_refusal = is_refusal;
     }
+    options->is_refusal = is_refusal;
     options->path = paths[method].direct;
     return direct->channel;
 }

@@ -67,7 +67,7 @@ static void test_the_rows(void **state)
                                                           : CWS_GATEWAY_PATH "StreamExec");
         bool has_other = chosen == other && !rows[i].direct.strict;
         assert_ptr_equal(options.otherwise, has_other ? gateway : NULL);
-        assert_int_equal(options.is_refusal != NULL, has_other);
+        assert_int_equal(options.is_refusal != NULL, chosen == other);
     }
     cws_channel_unref(other);
     exec_bed_close(bed);
