@@ -90,6 +90,19 @@ class Outer:
         value = BASE
 
 
+class Vault:
+    def __init__(self) -> None:
+        self.__secret = BASE
+
+    def opened(self) -> int:
+        return self.__secret
+
+    @staticmethod
+    def shared() -> int:
+        __own = Vault()
+        return __own.__secret
+
+
 class Guarded:
     lock = unsendable
 
@@ -181,13 +194,32 @@ def test_defaults_have_the_values_of_the_definition() -> None:
     assert [call(each) for each in made] == [[index, True, 14, 2] for index in range(3)]
 
 
+def made_of(text: str, **names: Any) -> dict[str, Any]:
+    """What a module without ``from __future__ import annotations`` has, whose source Python knows."""
+    file = f"<{len(linecache.cache)}>"
+    linecache.cache[file] = (len(text), None, text.splitlines(True), file)
+    made = names | {"__name__": __name__}
+    exec(compile(text, file, "exec", dont_inherit=True), made)
+    return made
+
+
 def test_annotations_may_name_what_is_not_there() -> None:
-    # Of a module without `from __future__ import annotations`.
-    source = "def f(a: Gone, *b: 'x', c: Gone.Other = 1) -> Gone:\n    return a + c\n"
-    linecache.cache["<annotated>"] = (len(source), None, source.splitlines(True), "<annotated>")
-    namespace: dict[str, Any] = {"Gone": SimpleNamespace(Other=int), "__name__": __name__}
-    exec(compile(source, "<annotated>", "exec", dont_inherit=True), namespace)
-    assert call(namespace["f"], 2) == 3
+    made = made_of(
+        "def f(a: Gone, *b: 'x', c: Gone.Other = 1) -> Gone:\n    return a + c\n",
+        Gone=SimpleNamespace(Other=int),
+    )
+    assert call(made["f"], 2) == 3
+
+
+def test_annotations_of_a_module_stay_with_it() -> None:
+    made = made_of(
+        "setting: int = 1\n"
+        "def f():\n"
+        "    class Local:\n"
+        "        size: int = setting\n"
+        "    return Local.size, Local.__annotations__['size'].__name__\n"
+    )
+    assert call(made["f"]) == [1, "int"]
 
 
 def test_defaults_that_cannot_be_sent_are_evaluated_again() -> None:
@@ -377,6 +409,11 @@ def test_pickles_carry_what_was_captured() -> None:
         return pattern
 
     assert call(captured, mode=PICKLE) == pattern
+
+
+def test_names_that_are_private_to_a_class() -> None:
+    assert call(Vault.opened, Vault(), mode=PICKLE) == BASE
+    assert call(Vault.shared) == BASE
 
 
 def test_methods_that_need_no_object_of_this_process() -> None:

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from cwsandbox._types.enums import Serialization
 
 # Each module has its own.
-_OF_EVERY_MODULE = {"__name__", "__builtins__", "__loader__", "__spec__", "__package__"}
+_OF_EVERY_MODULE = {
+    "__annotate__",
+    "__annotations__",
+    "__builtins__",
+    "__conditional_annotations__",
+    "__loader__",
+    "__name__",
+    "__package__",
+    "__spec__",
+}
 
 
 def payload(

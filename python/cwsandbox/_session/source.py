@@ -74,6 +74,9 @@ def of_function(
         raise OSError(f"the source of {code.co_qualname!r} is not at {_place(code)} any more")
     node = copy.deepcopy(nodes[0])
     assert isinstance(node, _Function)
+    *_, around, _ = ("", *code.co_qualname.split("."))
+    if around and around != "<locals>":
+        node = _Private(around).visit(node)
     is_future = bool(code.co_flags & _FUTURE_ANNOTATIONS)
     _drop_own_decorators(node)
     if not decorated:
@@ -226,6 +229,33 @@ def _finished(definition: Definition, node: ast.stmt) -> Definition:
     code = compile(definition.source, "<remote>", "exec", flags=flags, dont_inherit=True)
     _scan(code, definition, runs_now=True)
     return definition
+
+
+class _Private(ast.NodeTransformer):
+    """Writes out the names that are private to a class, for a function that is taken out of it."""
+
+    def __init__(self, cls: str) -> None:
+        self._prefix = "_" + cls.lstrip("_")
+
+    def _name(self, name: str) -> str:
+        is_private = name.startswith("__") and not name.endswith("__")
+        return self._prefix + name if is_private else name
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        node.id = self._name(node.id)
+        return node
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        node.attr = self._name(node.attr)
+        return self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.arg = self._name(node.arg)
+        return self.generic_visit(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.ClassDef:
+        # It has private names of its own.
+        return node
 
 
 class _WithoutFStrings(ast.NodeTransformer):
