@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         TerminalSession,
     )
     from cwsandbox._resources.runners import get_runner, list_runners
+    from cwsandbox._resources.volume import Volume
     from cwsandbox._runtime.signals import disable_signal_handlers
     from cwsandbox._sandbox.sandbox import Sandbox
     from cwsandbox._sandbox.wait import Waitable, results, wait
@@ -60,9 +61,11 @@ if TYPE_CHECKING:
         PlacementSpillover,
         PortRange,
         ProcessResult,
+        PvcVolumeSource,
         RegisteredVolumeOptions,
         ResourceOptions,
         SandboxControl,
+        SandboxFileType,
         SandboxStatus,
         ScratchVolumeOptions,
         Secret,
@@ -76,7 +79,9 @@ if TYPE_CHECKING:
         TenantScope,
         TerminalResult,
         TlsPassthroughEndpointStatus,
+        VolumeLocality,
         VolumeMount,
+        VolumeState,
     )
     from cwsandbox._types.defaults import SandboxDefaults
     from cwsandbox._types.runner import Runner, RunnerResources, format_bytes, format_cpu
@@ -174,6 +179,7 @@ __all__ = [
     "PortRange",
     "Process",
     "ProcessResult",
+    "PvcVolumeSource",
     "RegisteredVolumeOptions",
     "RemoteFunction",
     "ResourceOptions",
@@ -188,6 +194,7 @@ __all__ = [
     "SandboxExecutionError",
     "SandboxFailedError",
     "SandboxFileError",
+    "SandboxFileType",
     "SandboxNotFoundError",
     "SandboxNotRunningError",
     "SandboxProtocolError",
@@ -230,9 +237,11 @@ __all__ = [
     "TerminalSession",
     "TlsPassthroughEndpointStatus",
     "TransferResult",
+    "Volume",
     "VolumeBackendNotFoundError",
     "VolumeError",
     "VolumeInUseError",
+    "VolumeLocality",
     "VolumeMount",
     "VolumeNotFoundError",
     "VolumeNotReadyError",
@@ -241,6 +250,7 @@ __all__ = [
     "VolumeQuotaExceededError",
     "VolumeRunnerIneligibleError",
     "VolumeRunnerUnavailableError",
+    "VolumeState",
     "VolumeTypeNotSupportedError",
     "VolumeWaitTimeoutError",
     "Waitable",
@@ -305,9 +315,11 @@ _MODULE_OF = {
     "PlacementSpillover": "_types",
     "PortRange": "_types",
     "ProcessResult": "_types",
+    "PvcVolumeSource": "_types",
     "RegisteredVolumeOptions": "_types",
     "ResourceOptions": "_types",
     "SandboxControl": "_types",
+    "SandboxFileType": "_types",
     "SandboxStatus": "_types",
     "ScratchVolumeOptions": "_types",
     "Secret": "_types",
@@ -321,7 +333,10 @@ _MODULE_OF = {
     "TenantScope": "_types",
     "TerminalResult": "_types",
     "TlsPassthroughEndpointStatus": "_types",
+    "Volume": "_resources.volume",
+    "VolumeLocality": "_types",
     "VolumeMount": "_types",
+    "VolumeState": "_types",
     "Waitable": "_sandbox.wait",
     "WandbAuth": "_service.wandb",
     "__version__": "_version",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cwsandbox._types.enums import PlacementMode as PlacementMode
     from cwsandbox._types.enums import PlacementSpillover as PlacementSpillover
     from cwsandbox._types.enums import SandboxControl as SandboxControl
+    from cwsandbox._types.enums import SandboxFileType as SandboxFileType
     from cwsandbox._types.enums import SandboxStatus as SandboxStatus
     from cwsandbox._types.enums import Serialization as Serialization
     from cwsandbox._types.enums import ServiceProtocol as ServiceProtocol
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from cwsandbox._types.network import NetworkOptions as NetworkOptions
     from cwsandbox._types.network import PortRange as PortRange
     from cwsandbox._types.network import SelectorBlock as SelectorBlock
+    from cwsandbox._types.registered import PvcVolumeSource as PvcVolumeSource
+    from cwsandbox._types.registered import VolumeLocality as VolumeLocality
+    from cwsandbox._types.registered import VolumeState as VolumeState
     from cwsandbox._types.resources import ResourceOptions as ResourceOptions
     from cwsandbox._types.result import ProcessResult as ProcessResult
     from cwsandbox._types.secret import ImagePullCredentials as ImagePullCredentials
@@ -69,6 +73,7 @@ MODULES = {
         "PlacementMode",
         "PlacementSpillover",
         "SandboxControl",
+        "SandboxFileType",
         "SandboxStatus",
         "Serialization",
         "ServiceProtocol",
@@ -85,6 +90,7 @@ MODULES = {
         "PortRange",
         "SelectorBlock",
     ),
+    "registered": ("PvcVolumeSource", "VolumeLocality", "VolumeState"),
     "resources": ("ResourceOptions",),
     "result": ("ProcessResult",),
     "secret": ("ImagePullCredentials", "ObjectStorageAccess", "Secret"),
