@@ -57,7 +57,7 @@ packages := libnghttp2 openssl libprotobuf-c libuv
 package_cflags := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(packages) 2>/dev/null))
 package_libs := $(shell pkg-config --libs $(packages) 2>/dev/null)
 # What the daemon uses and the extension does not.
-daemon_packages := jansson sqlite3
+daemon_packages := jansson sqlite3 yaml-0.1
 daemon_libs := $(shell pkg-config --libs $(daemon_packages) 2>/dev/null)
 # It reads what hostile sandboxes made, so it is a program of its own.
 archive_libs := $(shell pkg-config --libs libarchive libcrypto 2>/dev/null)

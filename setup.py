@@ -41,6 +41,7 @@ LIBRARIES = (
     Library("jansson", "jansson.h", "libjansson-dev"),
     Library("sqlite3", "sqlite3.h", "libsqlite3-dev"),
     Library("libarchive", "archive.h", "libarchive-dev"),
+    Library("yaml-0.1", "yaml.h", "libyaml-dev"),
 )
 
 

@@ -7,7 +7,7 @@
 set -eu
 
 build="build-essential pkg-config python3 python3-dev python3-venv libnghttp2-dev libssl-dev libprotobuf-c-dev
-    libuv1-dev libjansson-dev libsqlite3-dev libarchive-dev bubblewrap"
+    libuv1-dev libjansson-dev libsqlite3-dev libarchive-dev libyaml-dev bubblewrap"
 # pip, netbase and what needs a terminal are for the sandboxes of the tests, which see the host's programs and lists of
 # names.
 test="libcmocka-dev protobuf-compiler protobuf-c-compiler libprotobuf-dev python3-pip netbase clang

@@ -44,6 +44,7 @@ struct cwsd_box_options {
     const char *id; /* for names and messages */
     /* What it has in common with other boxes; NULL: nothing. It must outlive the box. */
     struct cwsd_room *room;
+    struct cwsd_string_list host_names; /* that stand for the loopback address */
     /* The main command. If empty, the box idles until a signal ends it (SIGTERM: exit code 0); that
      * takes no process of its own. */
     struct cwsd_string_list command;

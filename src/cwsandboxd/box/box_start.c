@@ -80,7 +80,7 @@ static enum cws_status make_setup(struct cwsd_box *box, const struct cwsd_box_op
     cwsd_script_init(&part);
     if (box->room)
         cwsd_layout_add_after(&part, &layout->options, parts);
-    cwsd_layout_add_identity(&own, hostname);
+    cwsd_layout_add_identity(&own, hostname, &options->host_names);
     cwsd_volumes_add_steps(box, options, &own);
     for (size_t i = 0; i < options->file_count; i++)
         cwsd_script_file(&own, CWSI_STEP_MOUNT_FILE, options->files[i].path, 0444,

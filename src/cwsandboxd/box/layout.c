@@ -515,14 +515,16 @@ void cwsd_layout_done(struct cwsd_layout *layout)
     cwsd_script_done(&layout->after);
 }
 
-void cwsd_layout_add_identity(struct cwsd_script *script, const char *hostname)
+void cwsd_layout_add_identity(struct cwsd_script *script, const char *hostname,
+                              const struct cwsd_string_list *names)
 {
-    char text[256];
+    char text[4096];
     int len = snprintf(text, sizeof(text), "%s\n", hostname);
     cwsd_script_file(script, CWSI_STEP_FILE, "/etc/hostname", 0644, text, (size_t)len);
-    len =
-        snprintf(text, sizeof(text),
-                 "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t%s\n",
-                 hostname);
+    len = snprintf(text, sizeof(text), "127.0.0.1\tlocalhost");
+    for (size_t i = 0; i < names->count && len < (int)sizeof(text) / 2; i++)
+        len += snprintf(text + len, sizeof(text) - (size_t)len, " %.63s", names->items[i]);
+    len += snprintf(text + len, sizeof(text) - (size_t)len,
+                    "\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t%s\n", hostname);
     cwsd_script_file(script, CWSI_STEP_FILE, "/etc/hosts", 0644, text, (size_t)len);
 }

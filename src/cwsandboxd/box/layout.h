@@ -50,5 +50,7 @@ void cwsd_layout_done(struct cwsd_layout *layout);
 void cwsd_layout_add_after(struct cwsd_script *script, const struct cwsd_layout_options *options,
                            unsigned parts);
 
-/* Adds the files that contain the sandbox's own host name. */
-void cwsd_layout_add_identity(struct cwsd_script *script, const char *hostname);
+/* Adds the files that contain the sandbox's own host name. `names` are other names of the loopback
+ * address, each of at most 63 bytes. */
+void cwsd_layout_add_identity(struct cwsd_script *script, const char *hostname,
+                              const struct cwsd_string_list *names);

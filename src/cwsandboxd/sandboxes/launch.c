@@ -150,6 +150,19 @@ static enum cws_status fill_storage(struct cwsd_launch *launch, const cwsd_pb_sp
     return status == CWS_OK ? fill_all_mounts(launch, spec) : status;
 }
 
+/* Containers know each other by name. */
+static enum cws_status fill_host_names(struct cwsd_launch *launch, const cwsd_pb_spec *spec)
+{
+    if (spec->n_containers == 1 && strcmp(spec->containers[0]->name, "main") == 0)
+        return CWS_OK;
+    if (cwsd_string_list_reserve(&launch->host_names, spec->n_containers) != CWS_OK)
+        return CWS_NO_MEMORY;
+    for (size_t i = 0; i < spec->n_containers; i++)
+        if (cwsd_string_list_add(&launch->host_names, spec->containers[i]->name) != CWS_OK)
+            return CWS_NO_MEMORY;
+    return CWS_OK;
+}
+
 bool cwsd_launch_init(struct cwsd_launch *launch, const char *id, const cwsd_pb_spec *spec,
                       const cwsd_pb_container *container, const struct cwsd_box *home,
                       const char *secrets_dir, struct cwsd_fault *fault)
@@ -157,7 +170,8 @@ bool cwsd_launch_init(struct cwsd_launch *launch, const char *id, const cwsd_pb_
     memset(launch, 0, sizeof(*launch));
     bool filled = fill_command(launch, container) == CWS_OK &&
                   fill_files(launch, container) == CWS_OK &&
-                  fill_storage(launch, spec, container, home) == CWS_OK;
+                  fill_storage(launch, spec, container, home) == CWS_OK &&
+                  fill_host_names(launch, spec) == CWS_OK;
     if (!filled)
         cwsd_fault_set_memory(fault);
     if (!filled || !fill_environment(launch, container, secrets_dir, fault)) {
@@ -167,6 +181,7 @@ bool cwsd_launch_init(struct cwsd_launch *launch, const char *id, const cwsd_pb_
     launch->options.id = id;
     launch->options.command = launch->command;
     launch->options.environment = launch->environment;
+    launch->options.host_names = launch->host_names;
     launch->options.working_dir = container->working_dir[0] ? container->working_dir : NULL;
     launch->options.files = launch->files;
     launch->options.file_count = container->n_files;
@@ -177,6 +192,7 @@ void cwsd_launch_done(struct cwsd_launch *launch)
 {
     cwsd_string_list_done(&launch->command);
     cwsd_string_list_done(&launch->environment);
+    cwsd_string_list_done(&launch->host_names);
     cws_free(launch->files);
     cws_free(launch->volumes);
     cws_free(launch->mounts);

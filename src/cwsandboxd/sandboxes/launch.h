@@ -9,6 +9,7 @@ struct cwsd_launch {
     struct cwsd_box_options options; /* points into the spec and the fields below */
     struct cwsd_string_list command;
     struct cwsd_string_list environment;
+    struct cwsd_string_list host_names;
     struct cwsd_file *files;
     struct cwsd_volume *volumes;
     struct cwsd_volume_mount *mounts;

@@ -57,7 +57,8 @@
 #define CWSD_SIDECAR_GRACE_S 10
 
 /* Each is a box of its own. */
-#define CWSD_MAX_CONTAINERS 16
+#define CWSD_MAX_CONTAINERS    16
+#define CWSD_MAX_COMPOSE_BYTES (256 * CWSD_KIB)
 
 /* How many finished sandboxes can still be found. Both bounds hold. */
 #define CWSD_MAX_FINISHED       10000

@@ -23,6 +23,7 @@
     X(scratch, ScratchVolume) \
     X(mount, VolumeMount) \
     X(create_request, CreateSandboxRequest) \
+    X(from_file_request, CreateSandboxFromFileRequest) \
     X(get_request, GetSandboxRequest) \
     X(list_request, ListSandboxesRequest) \
     X(list_response, ListSandboxesResponse) \
