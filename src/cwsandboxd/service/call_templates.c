@@ -363,7 +363,7 @@ static struct cwsd_sandbox *create_from(struct cwsd_unary *unary,
     if (!find(database_of(unary), request->template_id, false, &found, fault))
         goto done;
     sandbox.spec = resolve(&found, request, fault);
-    if (!sandbox.spec)
+    if (!sandbox.spec || !cwsd_volumes_check(database_of(unary), sandbox.spec, fault))
         goto done;
     sandbox.display_name = request->display_name;
     create.sandbox = &sandbox;
@@ -371,8 +371,8 @@ static struct cwsd_sandbox *create_from(struct cwsd_unary *unary,
     const struct cwsd_origin origin = {digest, found.id,
                                        ((cwsd_pb_template *)found.message)->revision};
     made = cwsd_pool_create_from(cwsd_unary_pool(unary), &create, &origin, fault);
-    cwsd_wire_free(sandbox.spec); /* NULL once the sandbox has it */
 done:
+    cwsd_wire_free(sandbox.spec); /* NULL once the sandbox has it */
     cwsd_resource_done(&found);
     return made;
 }

@@ -7,6 +7,7 @@
 #define CWSD_SANDBOX_SERVICE   "/coreweave.sandbox.v1.SandboxService/"
 #define CWSD_DISCOVERY_SERVICE "/coreweave.sandbox.v1.DiscoveryService/"
 #define CWSD_SETTINGS_SERVICE  "/coreweave.sandbox.v1.SettingsService/"
+#define CWSD_VOLUME_SERVICE    "/coreweave.sandbox.v1.VolumeService/"
 #define CWSD_TEMPLATE_SERVICE  "/coreweave.sandbox.v1.SandboxTemplateService/"
 
 /* Tables of unary methods. A row without a path ends each. */
@@ -19,6 +20,7 @@ extern const struct cwsd_unary_row cwsd_lifecycle_rows[]; /* call_lifecycle.c */
 extern const struct cwsd_unary_row cwsd_snapshot_rows[];  /* call_snapshots.c */
 extern const struct cwsd_unary_row cwsd_settings_rows[];  /* call_settings.c */
 extern const struct cwsd_unary_row cwsd_template_rows[];  /* call_templates.c */
+extern const struct cwsd_unary_row cwsd_volume_rows[];    /* call_volumes.c */
 
 /* The method that is not unary: call_stream.c */
 extern const struct cws_server_method cwsd_call_stream_exec;
@@ -29,3 +31,8 @@ extern const struct cws_server_method cwsd_call_stream_logs;
  * call_lifecycle.c. */
 bool cwsd_answer_created(struct cwsd_unary *unary, const struct cwsd_sandbox *sandbox);
 bool cwsd_answer_sandbox(struct cwsd_unary *unary, const struct cwsd_sandbox *sandbox);
+
+/* Whether the registered volumes that a spec names can be attached: *fault says of the first that
+ * cannot, why. call_volumes.c. */
+bool cwsd_volumes_check(struct cwsd_database *database, const cwsd_pb_spec *spec,
+                        struct cwsd_fault *fault);

@@ -8,9 +8,9 @@
 #include "service/calls.h"
 
 static const struct cwsd_unary_row *const unary_tables[] = {
-    cwsd_settings_rows,  cwsd_template_rows,  cwsd_create_rows,
-    cwsd_discovery_rows, cwsd_lifecycle_rows, cwsd_exec_rows,
-    cwsd_file_rows,      cwsd_connect_rows,   cwsd_snapshot_rows,
+    cwsd_settings_rows,  cwsd_template_rows, cwsd_create_rows, cwsd_discovery_rows,
+    cwsd_lifecycle_rows, cwsd_exec_rows,     cwsd_file_rows,   cwsd_connect_rows,
+    cwsd_snapshot_rows,  cwsd_volume_rows,
 };
 
 static const struct cws_server_method *const streams[] = {&cwsd_call_stream_exec,

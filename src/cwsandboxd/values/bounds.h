@@ -68,6 +68,8 @@
  * too. */
 #define CWSD_MAX_TEMPLATES      1000
 #define CWSD_MAX_TEMPLATE_BYTES (4 * CWSD_MIB)
+/* Registered volumes. */
+#define CWSD_MAX_REGISTERED 1000
 
 /* The files of their logs take no more than this many full ones. */
 #define CWSD_MAX_FINISHED_LOGS 64

@@ -71,7 +71,18 @@
     X(bucket_config, FileSystemSnapshotBucketConfig) \
     X(bucket_update_request, UpdateFileSystemSnapshotBucketConfigRequest) \
     X(build_storage, BuildStorageConfig) \
-    X(build_storage_update_request, UpdateBuildStorageConfigRequest)
+    X(build_storage_update_request, UpdateBuildStorageConfigRequest) \
+    X(registered, Volume) \
+    X(registered_spec, VolumeSpec) \
+    X(registered_status, VolumeStatus) \
+    X(claim, PvcVolumeSource) \
+    X(volume_create_request, CreateVolumeRequest) \
+    X(volume_get_request, GetVolumeRequest) \
+    X(volume_list_request, ListVolumesRequest) \
+    X(volume_list_response, ListVolumesResponse) \
+    X(volume_update_request, UpdateVolumeRequest) \
+    X(volume_delete_request, DeleteVolumeRequest) \
+    X(volume_validate_request, ValidateVolumeRequest)
 
 /* typedefs, against the house rule: the generated names are typedefs already. */
 #define CWSD_PB_TYPEDEF(short_name, name) \

@@ -60,7 +60,8 @@ static bool check_sandbox_refusals(const cwsd_pb_spec *spec, struct cwsd_fault *
 {
     const cwsd_pb_network *network = spec->network;
     const struct refusal refusals[] = {
-        {"spec.volumes", "registered volumes", NOT_HERE, wants_registered_volume(spec)},
+        {"spec.volumes", "registered volumes that sandboxes can have", CWSD_REASON_VOLUME_TYPE,
+         CWS_GRPC_FAILED_PRECONDITION, wants_registered_volume(spec)},
         {"spec.network_ids", "shared networks", NOT_HERE, spec->n_network_ids > 0},
         {"spec.network_config_id", "network configurations", NOT_HERE, spec->network_config_id[0]},
         {"spec.object_storage_access", "object storage", NOT_HERE,

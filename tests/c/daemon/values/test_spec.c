@@ -182,7 +182,7 @@ static void registered_volumes_are_refused(void **state)
     parts.spec.volumes = volumes;
     volume.source_case = COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE_VOLUME_ID;
     volume.volume_id = (char *)"vol-1";
-    assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED, "spec.volumes");
+    assert_refused(&parts, CWS_GRPC_FAILED_PRECONDITION, CWSD_REASON_VOLUME_TYPE, "spec.volumes");
 }
 
 static void egress_is_refused(void **state)

@@ -1,0 +1,413 @@
+/*
+ * VolumeService: volumes that people register, which are persistent volume claims of a cluster.
+ * One host has none. So the records are kept, and found, changed and deleted as any, but a volume
+ * that has been validated is in ERROR and says why; no sandbox can be attached to it.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "service/calls.h"
+#include "service/resource_page.h"
+#include "service/view.h"
+#include "store/resources.h"
+#include "values/text.h"
+
+#define KIND          CWSD_RESOURCE_VOLUME
+#define STATE(name)   COREWEAVE__SANDBOX__V1__VOLUME_STATE__VOLUME_STATE_##name
+#define SOURCE_PVC    COREWEAVE__SANDBOX__V1__VOLUME_SPEC__SOURCE_PVC
+#define SOURCE_VOLUME COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE_VOLUME_ID
+
+static const char why_not[] =
+    "this runner is one host without a cluster: there are no persistent volume claims";
+
+static struct cwsd_database *database_of(const struct cwsd_unary *unary)
+{
+    return cwsd_service_of(unary->call)->database;
+}
+
+/* A volume in the making: a message and its status, which point into each other. */
+struct volume {
+    cwsd_pb_registered message;
+    cwsd_pb_registered_spec spec;
+    cwsd_pb_registered_status status;
+    cwsd_pb_timestamp time;
+};
+
+static void set_status(struct volume *volume, const cwsd_pb_registered_status *before)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_REALTIME, &time);
+    volume->time = cwsd_view_timestamp(time);
+    if (before)
+        volume->status = *before;
+    else
+        coreweave__sandbox__v1__volume_status__init(&volume->status);
+    volume->message.status = &volume->status;
+}
+
+/* What is kept is the outcome of a validation, which is known at once. */
+static void validate(struct volume *volume)
+{
+    volume->status.state = STATE(ERROR);
+    volume->status.state_reason = (char *)why_not;
+    volume->status.last_validated_time = &volume->time;
+    volume->status.update_time = &volume->time;
+}
+
+/* The answer to the call that has begun a validation, or a deletion. */
+static bool answer_passing(struct cwsd_unary *unary, struct volume *volume, int state)
+{
+    volume->status.state = state;
+    volume->status.state_reason = (char *)protobuf_c_empty_string;
+    return cwsd_unary_answer(unary, &volume->message);
+}
+
+/* False with *fault NOT_FOUND. */
+static bool find(struct cwsd_database *database, const char *id, struct cwsd_resource *out,
+                 struct cwsd_fault *fault)
+{
+    memset(out, 0, sizeof(*out));
+    if (id[0] == '\0')
+        return cwsd_fault_set_invalid(fault, "volume_id", "must not be empty");
+    if (!cwsd_resource_find(database, KIND, CWSD_BY_ID, id, out, fault))
+        return false;
+    if (out->message)
+        return true;
+    cwsd_fault_set(fault, CWS_GRPC_NOT_FOUND, CWSD_REASON_VOLUME_NOT_FOUND,
+                   "there is no volume \"%s\"", cwsd_text_short(id).text);
+    cwsd_fault_note(fault, "volume_id", id);
+    return false;
+}
+
+bool cwsd_volumes_check(struct cwsd_database *database, const cwsd_pb_spec *spec,
+                        struct cwsd_fault *fault)
+{
+    for (size_t i = 0; i < spec->n_volumes; i++) {
+        struct cwsd_resource found;
+        if (spec->volumes[i]->source_case != SOURCE_VOLUME)
+            continue;
+        if (find(database, spec->volumes[i]->volume_id, &found, fault)) {
+            const cwsd_pb_registered *volume = found.message;
+            cwsd_fault_set(fault, CWS_GRPC_FAILED_PRECONDITION, CWSD_REASON_VOLUME_NOT_READY,
+                           "the volume \"%s\" is not ready: %s", cwsd_text_short(found.id).text,
+                           volume->status->state_reason);
+            cwsd_fault_note(fault, "volume_id", found.id);
+        }
+        cwsd_resource_done(&found);
+        return false;
+    }
+    return true;
+}
+
+/* ---- create --------------------------------------------------------------------------------- */
+
+static bool check_text(const char *field, const char *text, size_t least, struct cwsd_fault *fault)
+{
+    size_t len = strlen(text);
+    return (len >= least && len <= CWSD_MAX_NAME_BYTES) ||
+           cwsd_fault_set_invalid(fault, field, "\"%s\" must have %zu to %d bytes",
+                                  cwsd_text_short(text).text, least, CWSD_MAX_NAME_BYTES);
+}
+
+static bool check_claim(const cwsd_pb_claim *claim, const char *runner_id, struct cwsd_fault *fault)
+{
+    if (!check_text("volume.spec.pvc.runner_id", claim->runner_id, 1, fault) ||
+        !check_text("volume.spec.pvc.namespace", claim->namespace_, 1, fault) ||
+        !check_text("volume.spec.pvc.claim_name", claim->claim_name, 1, fault) ||
+        !check_text("volume.spec.pvc.sub_path", claim->sub_path, 0, fault))
+        return false;
+    if (strcmp(claim->runner_id, runner_id) == 0)
+        return true;
+    return cwsd_fault_set(fault, CWS_GRPC_FAILED_PRECONDITION, CWSD_REASON_VOLUME_RUNNER,
+                          "volume.spec.pvc.runner_id: \"%s\" is not here; this daemon's one "
+                          "runner is %s",
+                          cwsd_text_short(claim->runner_id).text, runner_id);
+}
+
+static bool check_create(struct cwsd_unary *unary, const cwsd_pb_volume_create_request *request,
+                         struct cwsd_fault *fault)
+{
+    const cwsd_pb_registered *wanted = request->volume;
+    if (!wanted)
+        return cwsd_fault_set_invalid(fault, "volume", "must be given");
+    if (strlen(request->request_id) > CWSD_MAX_REQUEST_ID_BYTES)
+        return cwsd_fault_set_invalid(fault, "request_id", "has %zu bytes; at most %d are allowed",
+                                      strlen(request->request_id), CWSD_MAX_REQUEST_ID_BYTES);
+    if (!check_text("volume.volume_id", wanted->volume_id, 1, fault))
+        return false;
+    if (!wanted->spec || wanted->spec->source_case != SOURCE_PVC)
+        return cwsd_fault_set_invalid(fault, "volume.spec.pvc", "must be given");
+    return check_claim(wanted->spec->pvc, cwsd_pool_runner_id(cwsd_unary_pool(unary)), fault);
+}
+
+static bool check_room(struct cwsd_database *database, struct cwsd_fault *fault)
+{
+    size_t count;
+    if (!cwsd_resource_count(database, KIND, &count, fault))
+        return false;
+    return count < CWSD_MAX_REGISTERED ||
+           cwsd_fault_set(fault, CWS_GRPC_RESOURCE_EXHAUSTED, CWSD_REASON_VOLUME_QUOTA,
+                          "there are %zu volumes, as many as this daemon keeps", count);
+}
+
+static bool add(struct cwsd_unary *unary, const cwsd_pb_volume_create_request *request,
+                struct cwsd_digest digest, struct cwsd_fault *fault)
+{
+    struct volume volume = {.message = *request->volume};
+    set_status(&volume, NULL);
+    volume.status.create_time = &volume.time;
+    validate(&volume);
+    struct cwsd_resource resource = {.kind = KIND,
+                                     .id = volume.message.volume_id,
+                                     .name = "",
+                                     .request_id = request->request_id,
+                                     .digest = digest,
+                                     .message = &volume.message};
+    return check_room(database_of(unary), fault) &&
+           cwsd_resource_add(database_of(unary), &resource, fault) &&
+           answer_passing(unary, &volume, STATE(VALIDATING));
+}
+
+/* Ids and request ids are one volume's. */
+static bool is_new(struct cwsd_database *database, const cwsd_pb_registered *wanted,
+                   const struct cwsd_resource *repeated, struct cwsd_fault *fault)
+{
+    struct cwsd_resource other;
+    if (repeated->message) {
+        cwsd_fault_set(fault, CWS_GRPC_ALREADY_EXISTS, CWSD_REASON_REQUEST_ID_CONFLICT,
+                       "request_id: it was used before for another request; it made the volume "
+                       "\"%s\"",
+                       cwsd_text_short(repeated->id).text);
+        return false;
+    }
+    if (!cwsd_resource_find(database, KIND, CWSD_BY_ID, wanted->volume_id, &other, fault))
+        return false;
+    if (other.message) {
+        cwsd_fault_set(fault, CWS_GRPC_ALREADY_EXISTS, CWSD_REASON_VOLUME_EXISTS,
+                       "volume.volume_id: there is a volume \"%s\" already",
+                       cwsd_text_short(wanted->volume_id).text);
+        cwsd_fault_note(fault, "volume_id", wanted->volume_id);
+    }
+    bool is = !other.message;
+    cwsd_resource_done(&other);
+    return is;
+}
+
+static bool handle_create(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
+{
+    const cwsd_pb_volume_create_request *request = message;
+    struct cwsd_resource repeated;
+    if (!check_create(unary, request, fault))
+        return false;
+    struct cwsd_digest digest = cwsd_digest_of(&request->volume->base);
+    if (!cwsd_resource_find(database_of(unary), KIND, CWSD_BY_REQUEST, request->request_id,
+                            &repeated, fault))
+        return false;
+    bool done;
+    if (repeated.message && cwsd_digest_equal(repeated.digest, digest))
+        done = cwsd_unary_answer(unary, repeated.message);
+    else
+        done = is_new(database_of(unary), request->volume, &repeated, fault) &&
+               add(unary, request, digest, fault);
+    cwsd_resource_done(&repeated);
+    return done;
+}
+
+/* ---- get, list ------------------------------------------------------------------------------ */
+
+static bool handle_get(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
+{
+    const cwsd_pb_volume_get_request *request = message;
+    struct cwsd_resource found;
+    bool good = find(database_of(unary), request->volume_id, &found, fault) &&
+                cwsd_unary_answer(unary, found.message);
+    cwsd_resource_done(&found);
+    return good;
+}
+
+static bool matches(const cwsd_pb_registered *volume, const cwsd_pb_volume_list_request *request)
+{
+    bool state = request->n_states == 0, runner = request->n_runner_ids == 0;
+    for (size_t i = 0; i < request->n_states; i++)
+        state |= request->states[i] == volume->status->state;
+    for (size_t i = 0; i < request->n_runner_ids; i++)
+        runner |= strcmp(request->runner_ids[i], volume->spec->pvc->runner_id) == 0;
+    return state && runner;
+}
+
+static bool fill_page(struct cwsd_statement *cursor, const struct cwsd_resource_page *page,
+                      const cwsd_pb_volume_list_request *request,
+                      cwsd_pb_volume_list_response *response, struct cwsd_fault *fault)
+{
+    int64_t last = 0;
+    for (;;) {
+        struct cwsd_resource next;
+        if (!cwsd_resource_next(cursor, &next, fault))
+            return false;
+        if (!next.message)
+            return true;
+        bool fits = matches(next.message, request);
+        if (fits && response->n_volumes == page->size) {
+            cwsd_resource_page_token(page, last, response->next_page_token);
+            cwsd_resource_done(&next);
+            return true;
+        }
+        if (fits) {
+            last = next.number;
+            response->volumes[response->n_volumes++] = next.message;
+            next.message = NULL; /* the response's now */
+        }
+        cwsd_resource_done(&next);
+    }
+}
+
+static bool handle_list(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
+{
+    const cwsd_pb_volume_list_request *request = message;
+    cwsd_pb_volume_list_response response = COREWEAVE__SANDBOX__V1__LIST_VOLUMES_RESPONSE__INIT;
+    cwsd_pb_volume_list_request question = *request;
+    struct cwsd_resource_page page;
+    struct cwsd_statement cursor = {0};
+    char token[CWSD_RESOURCE_TOKEN_SIZE] = "";
+    question.page_size = 0;
+    question.page_token = (char *)protobuf_c_empty_string;
+    if (!cwsd_resource_page_init(&page, request->page_size, request->page_token,
+                                 cwsd_digest_of(&question.base).half[0], fault))
+        return false;
+    response.volumes = cws_calloc(page.size, sizeof(cwsd_pb_registered *));
+    response.next_page_token = token;
+    bool good = response.volumes ? cwsd_resource_begin(database_of(unary), KIND, page.after, false,
+                                                       &cursor, fault) &&
+                                       fill_page(&cursor, &page, request, &response, fault)
+                                 : cwsd_fault_set_memory(fault);
+    if (good)
+        cwsd_unary_answer(unary, &response);
+    cwsd_statement_done(&cursor);
+    for (size_t i = 0; i < response.n_volumes; i++)
+        cwsd_wire_free(response.volumes[i]);
+    cws_free(response.volumes);
+    return good;
+}
+
+/* ---- update, validate, delete --------------------------------------------------------------- */
+
+/* *out_all: the whole volume is given, and what cannot be changed must be as it is. */
+static bool read_mask(const Google__Protobuf__FieldMask *mask, bool *out_all,
+                      struct cwsd_fault *fault)
+{
+    *out_all = !mask || mask->n_paths == 0;
+    for (size_t i = 0; mask && i < mask->n_paths; i++) {
+        bool all = strcmp(mask->paths[i], "*") == 0 || strcmp(mask->paths[i], "spec") == 0;
+        *out_all |= all;
+        if (!all && strcmp(mask->paths[i], "spec.description") != 0)
+            return cwsd_fault_set_invalid(fault, "update_mask",
+                                          "\"%s\" cannot be changed; spec.description can",
+                                          cwsd_text_short(mask->paths[i]).text);
+    }
+    return true;
+}
+
+static bool check_unchanged(const cwsd_pb_registered *is, const cwsd_pb_registered *wanted,
+                            bool all, struct cwsd_fault *fault)
+{
+    const char *field = NULL;
+    if (wanted->volume_id[0] && strcmp(wanted->volume_id, is->volume_id) != 0)
+        field = "volume.volume_id";
+    else if (all && (wanted->spec->source_case != SOURCE_PVC ||
+                     !cwsd_digest_equal(cwsd_digest_of(&wanted->spec->pvc->base),
+                                        cwsd_digest_of(&is->spec->pvc->base))))
+        field = "volume.spec.pvc";
+    else if (all && wanted->spec->read_only != is->spec->read_only)
+        field = "volume.spec.read_only";
+    return !field || cwsd_fault_set_invalid(fault, field, "cannot be changed");
+}
+
+static bool update(struct cwsd_unary *unary, const cwsd_pb_volume_update_request *request,
+                   struct cwsd_resource *found, struct cwsd_fault *fault)
+{
+    const cwsd_pb_registered *is = found->message;
+    struct volume volume = {.message = *is, .spec = *is->spec};
+    bool all;
+    if (!request->volume || !request->volume->spec)
+        return cwsd_fault_set_invalid(fault, "volume.spec", "must be given");
+    if (!read_mask(request->update_mask, &all, fault) ||
+        !check_unchanged(is, request->volume, all, fault))
+        return false;
+    set_status(&volume, is->status);
+    volume.status.update_time = &volume.time;
+    volume.spec.description = request->volume->spec->description;
+    volume.message.spec = &volume.spec;
+    struct cwsd_resource changed = *found;
+    changed.message = &volume.message;
+    return cwsd_resource_save(database_of(unary), &changed, fault) &&
+           cwsd_unary_answer(unary, &volume.message);
+}
+
+static bool handle_update(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
+{
+    const cwsd_pb_volume_update_request *request = message;
+    struct cwsd_resource found;
+    bool good = find(database_of(unary), request->volume_id, &found, fault) &&
+                update(unary, request, &found, fault);
+    cwsd_resource_done(&found);
+    return good;
+}
+
+static bool handle_validate(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
+{
+    const cwsd_pb_volume_validate_request *request = message;
+    struct cwsd_resource found;
+    bool good = find(database_of(unary), request->volume_id, &found, fault);
+    if (good) {
+        const cwsd_pb_registered *is = found.message;
+        struct volume volume = {.message = *is};
+        struct cwsd_resource changed = found;
+        set_status(&volume, is->status);
+        validate(&volume);
+        changed.message = &volume.message;
+        good = cwsd_resource_save(database_of(unary), &changed, fault) &&
+               answer_passing(unary, &volume, STATE(VALIDATING));
+    }
+    cwsd_resource_done(&found);
+    return good;
+}
+
+/* Clients take the answer for the volume: it has its id even if there was none. */
+static bool answer_missing(struct cwsd_unary *unary, const char *id)
+{
+    struct volume volume = {0};
+    coreweave__sandbox__v1__volume__init(&volume.message);
+    volume.message.volume_id = (char *)id;
+    set_status(&volume, NULL);
+    return answer_passing(unary, &volume, STATE(DELETING));
+}
+
+static bool handle_delete(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
+{
+    const cwsd_pb_volume_delete_request *request = message;
+    struct cwsd_resource found;
+    bool good = find(database_of(unary), request->volume_id, &found, fault);
+    if (good) {
+        const cwsd_pb_registered *is = found.message;
+        struct volume volume = {.message = *is};
+        set_status(&volume, is->status);
+        good = cwsd_resource_remove(database_of(unary), &found, fault) &&
+               answer_passing(unary, &volume, STATE(DELETING));
+    } else if (fault->code == CWS_GRPC_NOT_FOUND && request->allow_missing) {
+        good = answer_missing(unary, request->volume_id);
+    }
+    cwsd_resource_done(&found);
+    return good;
+}
+
+const struct cwsd_unary_row cwsd_volume_rows[] = {
+    {.path = CWSD_VOLUME_SERVICE "CreateVolume", .handle = handle_create},
+    {.path = CWSD_VOLUME_SERVICE "GetVolume", .handle = handle_get},
+    {.path = CWSD_VOLUME_SERVICE "ListVolumes", .handle = handle_list},
+    {.path = CWSD_VOLUME_SERVICE "UpdateVolume", .handle = handle_update},
+    {.path = CWSD_VOLUME_SERVICE "DeleteVolume", .handle = handle_delete},
+    {.path = CWSD_VOLUME_SERVICE "ValidateVolume", .handle = handle_validate},
+    {.path = NULL},
+};
