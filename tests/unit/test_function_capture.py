@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import collections
+import concurrent.futures
+import contextlib
 import functools
 import json
 import linecache
@@ -11,11 +14,14 @@ import math
 import os
 import re
 import string
+import sys
 import xml.dom.minidom
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from importlib import import_module
 from math import sqrt
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple, TypeVar
 
@@ -365,6 +371,66 @@ def test_modules_and_their_submodules() -> None:
         return [os.path.basename("/a/b"), xml.dom.minidom.parseString("<a/>").toxml(), sqrt(4)]
 
     assert call(use) == use()
+
+
+def test_modules_of_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may refer to one another, and have names that the standard library has, too."""
+    package = tmp_path / "program_package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "limits.py").write_text("LIMIT = 5\n")
+    (package / "kinds.py").write_text(
+        "from . import limits\n"
+        "from .limits import LIMIT as most\n"
+        "class Base:\n"
+        "    names = []\n"
+        "    def __init_subclass__(cls):\n"
+        "        Base.names.append(cls.__name__)\n"
+        "class Child(Base):\n"
+        "    def tell(self):\n"
+        "        return [self.names, most]\n"
+    )
+    (tmp_path / "chunk.py").write_text("def mine():\n    return 'mine'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "chunk", raising=False)
+    kinds, chunk = import_module("program_package.kinds"), import_module("chunk")
+    child, mine = kinds.Child, chunk.mine
+
+    def use() -> Any:
+        return [child().tell(), mine()]
+
+    try:
+        assert call(use) == [[["Child"], 5], "mine"]
+    finally:
+        for name in ("chunk", "program_package.kinds", "program_package.limits", "program_package"):
+            del sys.modules[name]
+
+
+def test_statements_of_many_kinds() -> None:
+    async def numbers(count: int) -> Any:
+        for number in range(count):
+            yield number
+
+    @contextlib.contextmanager
+    def given(value: int) -> Iterator[int]:
+        yield value
+
+    def use(first: Any) -> Any:
+        async def collect() -> Any:
+            return [number async for number in numbers(3)]
+
+        try:
+            raise ExceptionGroup("some", [KeyError(first)])
+        except* KeyError as group:
+            found = len(group.exceptions)
+        match first:
+            case [_, *rest] if rest:
+                found += sum(rest)
+        with given(BASE) as value, concurrent.futures.ThreadPoolExecutor(2) as pool:
+            found += sum(pool.map(doubled, [value]))
+        return [found, asyncio.run(collect()), (lambda x: x + BASE)(1), (again := 5), again]
+
+    assert call(use, [1, 2]) == use([1, 2])
 
 
 def test_a_module_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ the standard library or an installed package, are imported in the sandbox. All e
 from __future__ import annotations
 
 import builtins
+import os
 import platform
 import sys
 from types import BuiltinFunctionType, FunctionType, ModuleType
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from cwsandbox._session.source import Definition
     from cwsandbox._types.enums import Serialization
+
+_STANDARD_LIBRARY = os.path.dirname(os.__file__) + "/"
 
 # Each module has its own.
 _OF_EVERY_MODULE = {
@@ -214,12 +217,13 @@ class Capture:
         top = (name or "").partition(".")[0]
         if name == "__main__":
             return True
-        if top in sys.stdlib_module_names or top == __name__.partition(".")[0]:
-            return False
         file = getattr(sys.modules.get(name), "__file__", None)
-        if file is None or not file.endswith(".py"):
+        if file is None or not file.endswith(".py") or top == __name__.partition(".")[0]:
             return False
-        return top == self._home or not {"site-packages", "dist-packages"} & {*file.split("/")}
+        if {"site-packages", "dist-packages"} & {*file.split("/")}:
+            return top == self._home
+        # By its place: a program may have a module of the name of one.
+        return not file.startswith(_STANDARD_LIBRARY)
 
 
 def _definition(
