@@ -13,7 +13,14 @@ from typing import Any
 
 import pytest
 
-from cwsandbox import Container, Sandbox, SandboxFailedError, SandboxResourceExhaustedError
+from cwsandbox import (
+    Container,
+    FileSystemSnapshotOptions,
+    Sandbox,
+    SandboxFailedError,
+    SandboxResourceExhaustedError,
+    ScratchVolumeOptions,
+)
 from integration import host
 from integration.env import Daemon, eventually
 
@@ -75,6 +82,20 @@ def test_files() -> None:
                 sandbox.write_file(path, content).result()
                 assert sandbox.read_file(path).result() == content
         assert b"root:" in sandbox.read_file("/etc/passwd").result()
+
+
+@pytest.mark.usefixtures("user_daemon")
+def test_snapshots() -> None:
+    """Also of what is closed for its owner."""
+    volume = ScratchVolumeOptions(name="data", mount_path="/data", size="8Mi")
+    script = "mkdir /data/d; echo text > /data/d/file; chmod 0 /data/d/file /data/d"
+    with Sandbox.run(volumes=[volume]) as sandbox:
+        assert sandbox.exec(["sh", "-c", script]).result().returncode == 0
+        snapshot_id = sandbox.snapshot().result()
+    restored = FileSystemSnapshotOptions(mount_path="/w", file_system_snapshot_id=snapshot_id)
+    with Sandbox.run(file_system_snapshot=restored) as sandbox:
+        command = ["sh", "-c", "stat -c %a /w/d /w/d/file; cat /w/d/file"]
+        assert sandbox.exec(command).result().stdout == "0\n0\ntext\n"
 
 
 def test_cancel_and_crash(user_daemon: Daemon) -> None:
