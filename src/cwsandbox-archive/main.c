@@ -203,6 +203,7 @@ int main(int argc, char **argv)
     if (getppid() != parent)
         return 1;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit of files' size is an error like a full disk */
     void *shared = mmap(NULL, sizeof(*transfer.complaint), PROT_READ | PROT_WRITE,
                         MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -385,6 +387,42 @@ def test_a_damaged_archive_is_noticed(private: tuple[Service, Path]) -> None:
     assert refusal(
         lambda: service.create(scratch(restore_from_snapshot_id=snapshot.file_system_snapshot_id))
     ) == (grpc.StatusCode.FAILED_PRECONDITION, "FSS_RESTORE_FAILED")
+
+
+@pytest.fixture
+def small_disk(short_folder: Path) -> Iterator[Path]:
+    """A folder on a file system of 2 MiB."""
+    folder = short_folder / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2M,mode=700", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk(short_folder: Path, small_disk: Path) -> None:
+    """What has no room fails, says so, and leaves nothing; what is there stays."""
+    arguments = ("--data-dir", str(small_disk / "data"))
+    with (
+        Daemon(short_folder / "d", arguments=arguments) as running,
+        grpc.insecure_channel(running.base_url) as channel,
+    ):
+        service = Service(protos.stubs().SandboxServiceStub(channel))
+        sandbox = service.create(scratch())
+        service.sh(sandbox, "echo text > /data/file")
+        small = service.ready(service.snapshot(sandbox).file_system_snapshot_id)
+        service.sh(sandbox, "head -c 4M /dev/urandom > /data/large")
+        failed = service.finished(service.snapshot(sandbox).file_system_snapshot_id)
+        assert failed.state == pb.SNAPSHOT_STATE_FAILED
+        assert "No space left on device" in failed.state_reason
+        assert failed.size_bytes == 0
+        files = [file.name for file in (small_disk / "data" / "snapshots").iterdir()]
+        assert files == [f"{small.file_system_snapshot_id}.tar"]
+        service.sh(sandbox, "rm /data/large")
+        service.ready(service.snapshot(sandbox).file_system_snapshot_id)
+        volume = scratch(restore_from_snapshot_id=small.file_system_snapshot_id)
+        assert service.sh(service.create(volume), "cat /data/file") == "text\n"
 
 
 def test_after_a_restart(short_folder: Path) -> None:

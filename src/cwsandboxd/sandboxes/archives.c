@@ -18,6 +18,9 @@
 /* What an archive may have beyond the bytes of its volume: names, modes and attributes. */
 #define EXTRA_BYTES(files) ((uint64_t)(files) * (4 * CWSD_KIB) + CWSD_MIB)
 
+/* How often it is tried to write a record for which there is no room. */
+#define RETRY_NS CWS_NS_PER_S
+
 /* An archive in the making. */
 struct job {
     struct cws_list node;
@@ -27,6 +30,8 @@ struct job {
     int file_fd; /* -1: not begun */
     uid_t user;
     bool waits;                   /* for the end of its sandbox */
+    bool settled;                 /* only the record is to be written yet */
+    struct cws_timer retry;       /* of that */
     struct cwsd_archive *archive; /* while it runs */
 };
 
@@ -53,40 +58,76 @@ static void remove_file(struct cwsd_archives *archives, const char *id, bool fin
     unlinkat(archives->folder_fd, name, 0);
 }
 
-static void free_job(struct job *job)
+/* What the making needs: the process, the file, the volume. */
+static void end_work(struct job *job)
 {
     if (job->archive)
         cwsd_archive_cancel(job->archive);
+    job->archive = NULL;
     if (job->file_fd >= 0) {
         close(job->file_fd);
         remove_file(job->archives, job->snapshot.id, false);
         job->archives->running--;
     }
-    close(job->volume_fd);
+    job->file_fd = -1;
+    if (job->volume_fd >= 0)
+        close(job->volume_fd);
+    job->volume_fd = -1;
+}
+
+static void free_job(struct job *job)
+{
+    end_work(job);
+    cws_timer_cancel(job->archives->loop, &job->retry);
     cws_list_remove(&job->node);
     cws_free(job);
 }
 
-/* The record says what came of it. If it cannot be written there is no snapshot: the next start
- * would not know of it. */
+/* If it cannot be written there is no snapshot, since the next start would not know of it. That it
+ * has failed is written as soon as there is room. */
+static void write_record(struct job *job)
+{
+    struct cwsd_archives *archives = job->archives;
+    struct cwsd_snapshot *snapshot = &job->snapshot;
+    const uint64_t again_ns = cws_clock_now_ns() + RETRY_NS;
+    struct cws_error err;
+    if (cwsd_snapshots_update(&archives->records, snapshot, &err) == CWS_OK) {
+        free_job(job);
+        return;
+    }
+    if (snapshot->state == CWSD_SNAPSHOT_STATE(READY)) {
+        remove_file(archives, snapshot->id, true);
+        snapshot->state = CWSD_SNAPSHOT_STATE(FAILED);
+        snapshot->size = 0;
+        snprintf(snapshot->reason, sizeof(snapshot->reason), "its record: %.180s", err.text);
+    }
+    if (cws_timer_set(archives->loop, &job->retry, again_ns) != CWS_OK)
+        free_job(job); /* the next start finds it in CREATING */
+}
+
+static void on_retry(struct cws_timer *timer)
+{
+    write_record(cws_container_of(timer, struct job, retry));
+}
+
+/* Its file goes before the record is written: it may have taken all the room there was. */
 static void settle(struct job *job, const struct cwsa_outcome *outcome)
 {
     struct cwsd_archives *archives = job->archives;
     struct cwsd_snapshot *snapshot = &job->snapshot;
-    struct cws_error err;
     snapshot->completed_ns = snapshot->updated_ns = wall_clock_ns();
+    job->settled = true;
+    end_work(job);
     if (outcome->failed) {
         snapshot->state = CWSD_SNAPSHOT_STATE(FAILED);
         snprintf(snapshot->reason, sizeof(snapshot->reason), "%s", outcome->text);
+        remove_file(archives, snapshot->id, true);
     } else {
         snapshot->state = CWSD_SNAPSHOT_STATE(READY);
         snapshot->size = outcome->size;
         memcpy(snapshot->digest, outcome->digest, sizeof(snapshot->digest));
     }
-    if (cwsd_snapshots_update(&archives->records, snapshot, &err) != CWS_OK ||
-        snapshot->state != CWSD_SNAPSHOT_STATE(READY))
-        remove_file(archives, snapshot->id, true);
-    free_job(job);
+    write_record(job);
     next_jobs(archives);
 }
 
@@ -135,7 +176,7 @@ static struct job *find_startable(struct cwsd_archives *archives)
         return NULL;
     for (struct cws_list *node = archives->jobs.next; node != &archives->jobs; node = node->next) {
         struct job *job = cws_list_entry(node, struct job, node);
-        if (!job->waits && job->file_fd < 0)
+        if (!job->waits && !job->settled && job->file_fd < 0)
             return job;
     }
     return NULL;
@@ -208,6 +249,7 @@ static struct job *new_job(struct cwsd_archives *archives, const struct cwsd_sav
     if (!job)
         return NULL;
     cws_list_init(&job->node);
+    cws_timer_init(&job->retry, on_retry);
     job->archives = archives;
     job->file_fd = -1;
     job->user = cwsd_box_user(save->box);
