@@ -30,7 +30,7 @@ if TYPE_CHECKING:
             """
 
         def _finish_end(self) -> None:
-            """The end of the interpreter: the stops are over, or nobody waits for them."""
+            """The end of the interpreter, after the stops."""
 
         def _let_go(self, sandbox: Any) -> None:
             """A sandbox was stopped."""
@@ -121,13 +121,16 @@ def _log(failure: Exception) -> None:
 def _before_ending() -> None:
     global _is_exiting
     _is_exiting = True
-    if not life.is_hurried():
-        stop_all()
+    if life.is_hurried():
+        return
+    stop_all()
     for owner in _alive():
         owner._finish_end()
 
 
 def _forget() -> None:
+    global _is_exiting
+    _is_exiting = False
     for owner in _alive():
         owner._forget_all()
     _owners.clear()
