@@ -81,7 +81,7 @@ def test_the_walk_finds_what_there_is() -> None:
     assert (
         expected | {"StreamWriter.writeline", "Process.wait", "OperationRef"} <= EVERYTHING.keys()
     )
-    assert len(parameters(Sandbox.run)) == 34
+    assert len(parameters(Sandbox.run)) == 35
     assert len(parameters(SandboxDefaults)) == 29
     assert parameters(cwsandbox.StreamWriter.writeline) == ["text", "encoding"]
     assert parameters(cwsandbox.OperationRef) == ["future"]

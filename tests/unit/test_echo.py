@@ -12,7 +12,7 @@ from cwsandbox._messages import values
 from cwsandbox._messages.config import workload
 from cwsandbox._messages.echo import Echo
 from cwsandbox._messages.parts import resource_gpu, resource_side
-from cwsandbox._messages.wire import create_request
+from cwsandbox._messages.wire import create_call
 from unit.service import received, sandbox
 
 HTTPS = {"kind": 1, "auth": 1, "url": "https://u", "request_timeout_seconds": 15}
@@ -186,7 +186,7 @@ def test_containers_come_back_as_they_were_asked_for() -> None:
         ),
     )
     made = workload({"containers": asked}, cw.SandboxDefaults())
-    spec = create_request(made, made.placement, "id")["sandbox"]["spec"]
+    spec = create_call(made, made.placement, "id")[1]["sandbox"]["spec"]
     told = received("Sandbox", {"spec": spec})
     assert values.containers(told["spec"]) == asked
 

@@ -22,15 +22,9 @@ API = json.loads((Path(__file__).parent / "data" / "api-1.22.json").read_text())
 
 LATER_NAMES: set[str] = set()
 
-LATER_MEMBERS = {
-    "Sandbox.run_from_file",
-    "Sandbox.run_from_template",
-}
+LATER_MEMBERS: set[str] = set()
 
-LATER_PARAMETERS = {
-    "Sandbox": {"template_id"},
-    "Sandbox.run": {"template_id"},
-}
+LATER_PARAMETERS: dict[str, set[str]] = {}
 
 # Names of our own, beside the published ones.
 OWN_NAMES = {"SandboxTransferError", "Serialization", "TransferResult"}

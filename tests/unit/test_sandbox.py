@@ -51,7 +51,7 @@ def test_construction_sends_nothing_and_starts_nothing() -> None:
     ("given", "error", "words"),
     [
         ({"unknown": 1}, TypeError, "unexpected keyword"),
-        ({"template_id": "t"}, TypeError, "template_id"),
+        ({"template_id": ""}, ValueError, "template_id"),
         ({"profile_ids": []}, TypeError, "profile_ids"),
         ({"s3_mount": {}, "tags": ["a"]}, TypeError, "s3_mount"),
         ({"tags": "bare"}, TypeError, "tags must be a sequence of strings"),

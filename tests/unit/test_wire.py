@@ -10,7 +10,7 @@ import cwsandbox as cw
 from cwsandbox import SandboxDefaults, _cwsandbox
 from cwsandbox._messages import config as _config
 from cwsandbox._messages.config import Placement
-from cwsandbox._messages.wire import create_request
+from cwsandbox._messages.wire import create_call
 from cwsandbox._types.enums import PlacementMode
 
 CREATE = "coreweave.sandbox.v1.CreateSandboxRequest"
@@ -24,7 +24,7 @@ MAIN = {
 
 def request(**given: Any) -> dict[str, Any]:
     workload = _config.workload(given, SandboxDefaults())
-    made = create_request(workload, workload.placement, "id-1")
+    made = create_call(workload, workload.placement, "id-1")[1]
     _cwsandbox._message_pack(CREATE, made)
     return made
 
@@ -361,6 +361,6 @@ def test_mounts_go_to_the_first_row_without_a_primary() -> None:
 
 def test_placement_of_the_attempt_beats_that_of_the_workload() -> None:
     workload = _config.workload({"runner_ids": ["r"]}, SandboxDefaults())
-    made = create_request(workload, Placement(PlacementMode.SERVERLESS, ()), "id-2")
+    made = create_call(workload, Placement(PlacementMode.SERVERLESS, ()), "id-2")[1]
     assert made["sandbox"]["spec"]["mode"] == 1
     assert "runner_ids" not in made["sandbox"]["spec"]

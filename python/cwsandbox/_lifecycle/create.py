@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cwsandbox._lifecycle.lifecycle import Phase, Source, State, observed
 from cwsandbox._messages import echo
 from cwsandbox._messages.config import Placement
-from cwsandbox._messages.wire import create_request
+from cwsandbox._messages.wire import create_call, spec
 from cwsandbox._service.errors import to_exception
 from cwsandbox._service.retry import Burst, hint_of, is_capacity_failure
 from cwsandbox._service.rpc import Code, RpcFailure
@@ -89,7 +89,7 @@ class Creator:
         self._env = env
         self._spilled = False
         self.placement = workload.placement
-        self.request_id = str(uuid.uuid4())
+        self.request_id = workload.request_id or str(uuid.uuid4())
 
     async def create(self) -> Message:
         """The Sandbox message of the accepted sandbox."""
@@ -103,14 +103,15 @@ class Creator:
 
     def scratch_volumes(self) -> tuple[str, ...]:
         """The names of those that are asked for."""
-        volumes = self._request()["sandbox"]["spec"].get("volumes", ())
+        volumes = spec(self._workload, self.placement).get("volumes", ())
         return tuple(volume["name"] for volume in volumes if "scratch" in volume)
 
     def _other_mode(self) -> PlacementMode | None:
         return _OTHER_MODE.get(self._workload.spillover)
 
-    def _request(self) -> Message:
-        return create_request(self._workload, self.placement, self.request_id)
+    async def _send(self, timeout: float) -> Message:
+        method, request = create_call(self._workload, self.placement, self.request_id)
+        return await self._call(method, request, timeout)
 
     async def _attempt(self) -> Message:
         """One create, repeated while there is no room and the budget for that lasts."""
@@ -118,7 +119,7 @@ class Creator:
         timeout = self._connection.request_timeout
         while True:
             try:
-                return await self._call("CreateSandbox", self._request(), timeout)
+                return await self._send(timeout)
             except RpcFailure as failure:
                 if not is_capacity_failure(failure) or self._connection.create_retry_budget == 0:
                     raise
@@ -156,7 +157,12 @@ class Creator:
 
     def lacks_token(self, message: Message) -> bool:
         """Whether the sandbox has share-token endpoints and the answer does not have the token."""
-        asked_for = {**self._request()["sandbox"], "status": message.get("status")}
+        if self._workload.file is not None:
+            return False  # no answer has one
+        asked_for = {
+            "spec": spec(self._workload, self.placement),
+            "status": message.get("status"),
+        }
         return not message.get("endpoint_share_token") and (
             echo.wants_share_token(asked_for) or echo.wants_share_token(message)
         )
@@ -187,8 +193,7 @@ class Creator:
         return None
 
     async def _replay(self, timeout: float) -> Message:
-        timeout = min(timeout, self._connection.request_timeout)
-        return await self._call("CreateSandbox", self._request(), timeout)
+        return await self._send(min(timeout, self._connection.request_timeout))
 
 
 def _is_over(message: Message, env: Environment) -> bool:

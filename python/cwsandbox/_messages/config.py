@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from cwsandbox._types.container import Container, SecurityContext
     from cwsandbox._types.defaults import SandboxDefaults
+    from cwsandbox._types.enums import SandboxControl, SandboxFileType
     from cwsandbox._types.network import NetworkOptions
     from cwsandbox._types.resources import ResourceOptions
     from cwsandbox._types.secret import ImagePullCredentials, ObjectStorageAccess, Secret
@@ -58,8 +59,24 @@ class SingleContainer(Record):
     working_dir: str | None
 
 
+class SandboxFile(Record):
+    """A file that describes the containers of a sandbox, and what to do otherwise than it says."""
+
+    contents: bytes
+    type: SandboxFileType
+    primary_service: str | None
+    control: SandboxControl
+    image_pull_credentials: tuple[ImagePullCredentials, ...]
+    image_overrides: Mapping[str, str]
+    default_resources: ResourceOptions | None
+
+
 class Workload(Record):
-    """What to create. ``containers`` is one ``SingleContainer`` or a row of ``Container``."""
+    """What to create. ``containers`` is one ``SingleContainer`` or a row of ``Container``.
+
+    With ``template_id`` it is what to change in that template, and there may be no container; with ``file`` there is
+    none.
+    """
 
     containers: SingleContainer | tuple[Container, ...]
     placement: Placement
@@ -72,6 +89,10 @@ class Workload(Record):
     max_lifetime_seconds: float | None
     runtime_class: str | None
     object_storage_access: ObjectStorageAccess | None
+    template_id: str | None = None
+    file: SandboxFile | None = None
+    # Of the first create; None: a new one.
+    request_id: str | None = None
 
 
 def checked_defaults(value: Any) -> SandboxDefaults | None:
@@ -89,6 +110,81 @@ def checked_defaults(value: Any) -> SandboxDefaults | None:
 
 def workload(given: Mapping[str, Any], defaults: SandboxDefaults | None) -> Workload:
     """The workload a sandbox's arguments and defaults describe; every fault in them is raised here."""
+    if given.get("template_id") is not None:
+        return _overrides(given, defaults)
+    return _workload(given, defaults, _merged(given, defaults, "tags", ()))
+
+
+def _overrides(given: Mapping[str, Any], defaults: SandboxDefaults | None) -> Workload:
+    """What to change in a template: what is given, and the tags of the defaults."""
+    template_id = _check.text(given["template_id"], "template_id")
+    _check_strict(given, "template")
+    made = _workload(given, None, _merged(given, defaults, "tags", ()), _changed_container)
+    return made.changed(template_id=template_id)
+
+
+# What a sandbox from a file takes from the defaults beside its tags and annotations, to which they are added.
+_FOR_FILE = (
+    "network",
+    "placement_mode",
+    "runner_ids",
+    "object_storage_access",
+    "max_lifetime_seconds",
+)
+
+
+def file_workload(
+    given: Mapping[str, Any], defaults: SandboxDefaults | None, file: SandboxFile
+) -> Workload:
+    """What a file and the arguments beside it describe."""
+    _check_strict(given, "file")
+    value = settings(given, defaults)
+    chosen = {name: value(name) for name in _FOR_FILE}
+    chosen["annotations"] = _merged(given, defaults, "annotations", {})
+    tags = _merged(given, defaults, "tags", ())
+    made = _workload(chosen, None, tags, lambda given, defaults: ())
+    return made.changed(
+        file=file, request_id=_check.optional_text(given.get("request_id"), "request_id")
+    )
+
+
+def _check_strict(given: Mapping[str, Any], what: str) -> None:
+    spillover = given.get("placement_spillover")
+    if spillover is None:
+        return
+    chosen = _check.choice(spillover, PlacementSpillover, "placement_spillover")
+    if chosen is not PlacementSpillover.STRICT:
+        raise ValueError(
+            f"placement_spillover must be STRICT for {what} sandboxes, got {_check.shown(spillover)}"
+        )
+
+
+def _changed_container(
+    given: Mapping[str, Any], defaults: SandboxDefaults | None
+) -> SingleContainer | tuple[Container, ...]:
+    """A template's containers are replaced whole, so a new one needs to say what to run."""
+    in_container = (*SINGLE_CONTAINER, "volumes", "file_system_snapshot")
+    touched = [name for name in in_container if given.get(name)]
+    if given.get("containers") is not None:
+        return _containers(given, defaults)
+    if given.get("container_image"):
+        command = _check.optional_text(given.get("command"), "command") or ""
+        args = () if given.get("args") is None else given["args"]
+        return _single({**given, "args": args}, defaults).changed(command=command)
+    if touched:
+        raise TypeError(
+            f"{', '.join(touched)} with a template require container_image: they belong to a container, and the "
+            "template's containers are replaced, not changed"
+        )
+    return ()
+
+
+def _workload(
+    given: Mapping[str, Any],
+    defaults: SandboxDefaults | None,
+    tags: Any,
+    containers: Callable[..., SingleContainer | tuple[Container, ...]] | None = None,
+) -> Workload:
     value = settings(given, defaults)
     spillover = _check.choice(
         value("placement_spillover"), PlacementSpillover, "placement_spillover"
@@ -96,10 +192,10 @@ def workload(given: Mapping[str, Any], defaults: SandboxDefaults | None) -> Work
     lifetime = value("max_lifetime_seconds")
     annotations = _merged(given, defaults, "annotations", {})
     return Workload(
-        containers=_containers(given, defaults),
+        containers=(containers or _containers)(given, defaults),
         placement=_placement(value, spillover),
         spillover=spillover,
-        tags=_check.strings(_merged(given, defaults, "tags", ()), "tags"),
+        tags=_check.strings(tags, "tags"),
         annotations=_check.string_map(annotations, "annotations"),
         services=_services(value("services")),
         volumes=_volumes(value("volumes"), value("file_system_snapshot")),

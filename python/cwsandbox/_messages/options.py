@@ -35,6 +35,7 @@ SINGLE_CONTAINER = (
 # The rest of what to create.
 WORKLOAD = (
     "containers",
+    "template_id",
     "tags",
     "annotations",
     "max_lifetime_seconds",
@@ -70,6 +71,20 @@ _OF_DEFAULTS = (
     "max_lifetime_seconds",
 )
 SESSION = tuple(name for name in SANDBOX if name not in (*_OF_DEFAULTS, *REMOVED))
+
+# Those of Sandbox.run_from_file() that are not about the file.
+FROM_FILE = (
+    *(name for name in CONNECTION if name != "base_url"),
+    "max_lifetime_seconds",
+    "tags",
+    "runner_ids",
+    "network",
+    "placement_mode",
+    "placement_spillover",
+    "object_storage_access",
+    "annotations",
+    "request_id",
+)
 
 
 def pick(names: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from cwsandbox._types.enums import number
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from cwsandbox._messages.config import Placement, Workload
+    from cwsandbox._messages.config import Placement, SandboxFile, Workload
     from cwsandbox._types.container import Container, SecurityContext
     from cwsandbox._types.network import (
         CidrBlock,
@@ -29,9 +29,34 @@ if TYPE_CHECKING:
 _MAIN = "main"
 
 
-def create_request(workload: Workload, placement: Placement, request_id: str) -> Message:
-    """A CreateSandboxRequest."""
-    return {"sandbox": {"spec": _spec(workload, placement)}, "request_id": request_id}
+def create_call(workload: Workload, placement: Placement, request_id: str) -> tuple[str, Message]:
+    """The method that creates such a sandbox, and its request."""
+    asked = spec(workload, placement)
+    if workload.file is not None:
+        request = {**asked, **_file(workload.file), "request_id": request_id}
+        return "CreateSandboxFromFile", request
+    if workload.template_id is not None:
+        return "CreateSandboxFromTemplate", {
+            "template_id": workload.template_id,
+            "overrides": asked,
+            "request_id": request_id,
+        }
+    return "CreateSandbox", {"sandbox": {"spec": asked}, "request_id": request_id}
+
+
+def _file(file: SandboxFile) -> Message:
+    credentials = [_pull_credentials(one) for one in file.image_pull_credentials]
+    return {
+        "type": number(file.type),
+        "contents": file.contents,
+        **_given(
+            primary_service=file.primary_service,
+            image_overrides=dict(file.image_overrides),
+            default_resources=_requirements(file.default_resources),
+            control=number(file.control),
+            image_pull_credentials=credentials,
+        ),
+    }
 
 
 def _given(**fields: Any) -> Message:
@@ -39,7 +64,8 @@ def _given(**fields: Any) -> Message:
     return {name: value for name, value in fields.items() if value}
 
 
-def _spec(workload: Workload, placement: Placement) -> Message:
+def spec(workload: Workload, placement: Placement) -> Message:
+    """The spec that is asked for; with a template or a file, what it does not say."""
     access = workload.object_storage_access
     return _given(
         containers=_containers(workload),
@@ -64,6 +90,8 @@ def _containers(workload: Workload) -> list[Message]:
     if isinstance(workload.containers, SingleContainer):
         return [{**_single(workload.containers), **_given(volume_mounts=mounts)}]
     rows = [_row(row) for row in workload.containers]
+    if not rows:
+        return []
     primary = next((row for row in rows if row.get("primary")), rows[0])
     present = {(mount["volume"], mount["mount_path"]) for mount in primary.get("volume_mounts", ())}
     missing = [mount for mount in mounts if (mount["volume"], mount["mount_path"]) not in present]

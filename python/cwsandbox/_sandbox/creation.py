@@ -81,6 +81,7 @@ class SandboxCreation(SandboxProperties):
         volumes: list[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any]]
         | tuple[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any], ...]
         | None = None,
+        template_id: str | None = None,
         image_pull_credentials: ImagePullCredentials | dict[str, Any] | None = None,
         runtime_class: str | None = None,
         security_context: SecurityContext | dict[str, Any] | None = None,
@@ -116,6 +117,8 @@ class SandboxCreation(SandboxProperties):
         - ``security_context``: ``SecurityContext`` or a dict: user, group and rights of the processes.
         - ``containers``: several containers in the place of one, as ``Container`` or dicts of its fields. None of the
           options above can stand beside it: they are set in each container. Exactly one of several is ``primary``.
+        - ``template_id``: a template of the service, by its id or name, to begin with. Only what is given beside it
+          replaces what the template has, as for ``run_from_template()``; of ``defaults`` the tags are added.
 
         The sandbox:
 
@@ -212,6 +215,7 @@ class SandboxCreation(SandboxProperties):
         volumes: list[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any]]
         | tuple[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any], ...]
         | None = None,
+        template_id: str | None = None,
         image_pull_credentials: ImagePullCredentials | dict[str, Any] | None = None,
         runtime_class: str | None = None,
         security_context: SecurityContext | dict[str, Any] | None = None,
@@ -253,6 +257,8 @@ class SandboxCreation(SandboxProperties):
         - ``security_context``: ``SecurityContext`` or a dict: user, group and rights of the processes.
         - ``containers``: several containers in the place of one, as ``Container`` or dicts of its fields. None of the
           options above can stand beside it: they are set in each container. Exactly one of several is ``primary``.
+        - ``template_id``: a template of the service, by its id or name, to begin with. Only what is given beside it
+          replaces what the template has, as for ``run_from_template()``; of ``defaults`` the tags are added.
 
         The sandbox:
 

@@ -18,6 +18,7 @@ from cwsandbox._runtime import life, loop
 from cwsandbox._sandbox.creation import Creating
 from cwsandbox._sandbox.files import SandboxFiles
 from cwsandbox._sandbox.logs import SandboxLogs
+from cwsandbox._sandbox.origins import SandboxOrigins
 from cwsandbox._sandbox.snapshots import SandboxSnapshots
 from cwsandbox._sandbox.terminal import SandboxTerminal
 from cwsandbox._sandbox.transfer import SandboxTransfer
@@ -44,7 +45,9 @@ if TYPE_CHECKING:
 
 
 @on_demand
-class Sandbox(SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal, SandboxSnapshots):
+class Sandbox(
+    SandboxFiles, SandboxTransfer, SandboxLogs, SandboxTerminal, SandboxSnapshots, SandboxOrigins
+):
     """One sandbox: create it, run commands in it, stop it.
 
     ``Sandbox(...)`` sends nothing; the sandbox is created by ``start()``, by entering it as a context manager, or by

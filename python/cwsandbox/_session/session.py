@@ -200,8 +200,6 @@ class Session:
                 "max_lifetime_seconds, base_url and what is about polling belong into the defaults"
             )
         given = options.pick(options.SESSION, locals())
-        if template_id is not None:
-            given["template_id"] = template_id
         sandbox = self._new_sandbox(given)
         self._take(sandbox)
         if self._closed:
