@@ -135,7 +135,8 @@ def test_contents_of_files_are_not_kept(daemon: Daemon) -> None:
         ended = await_state(stub, made.sandbox_id, pb.STATE_COMPLETED)
     daemon.kill()
     data = daemon.folder.parent / "data"
-    assert not any(b"a secret" in file.read_bytes() for file in data.iterdir())
+    kept_files = [file for file in data.rglob("*") if file.is_file()]
+    assert not any(b"a secret" in file.read_bytes() for file in kept_files)
     with stub_of(daemon.start()) as stub:
         assert get(stub, made.sandbox_id) == ended
 
