@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cwsandbox._sandbox.sandbox import Sandbox
-    from cwsandbox._types.enums import Serialization
+    from cwsandbox._types.serialization import Serialization
 
 _NOT_FOUND = "CWSANDBOX_FILE_NOT_FOUND"
 

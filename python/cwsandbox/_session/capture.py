@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from cwsandbox._session.source import Definition
-    from cwsandbox._types.enums import Serialization
+    from cwsandbox._types.serialization import Serialization
 
 _STANDARD_LIBRARY = os.path.dirname(os.__file__) + "/"
 

@@ -10,7 +10,7 @@ from cwsandbox._session import call, capture, source
 from cwsandbox._types import check
 from cwsandbox._types.annotations import on_demand
 from cwsandbox._types.coerce import instance
-from cwsandbox._types.enums import Serialization
+from cwsandbox._types.serialization import Serialization
 from cwsandbox.exceptions import AsyncFunctionError
 
 if TYPE_CHECKING:

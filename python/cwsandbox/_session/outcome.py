@@ -8,7 +8,7 @@ import signal
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cwsandbox._session import values
-from cwsandbox._types.enums import Serialization
+from cwsandbox._types.serialization import Serialization
 from cwsandbox.exceptions import SandboxExecutionError
 
 if TYPE_CHECKING:

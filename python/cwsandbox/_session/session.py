@@ -27,15 +27,11 @@ if TYPE_CHECKING:
     from cwsandbox._session.function import RemoteFunction
     from cwsandbox._types.auth import AuthConfig
     from cwsandbox._types.container import Container, SecurityContext
-    from cwsandbox._types.enums import (
-        DataPlaneMode,
-        PlacementMode,
-        PlacementSpillover,
-        Serialization,
-    )
+    from cwsandbox._types.enums import DataPlaneMode, PlacementMode, PlacementSpillover
     from cwsandbox._types.network import NetworkOptions
     from cwsandbox._types.resources import ResourceOptions
     from cwsandbox._types.secret import ImagePullCredentials, ObjectStorageAccess, Secret
+    from cwsandbox._types.serialization import Serialization
     from cwsandbox._types.service import Service
     from cwsandbox._types.volume import (
         FileSystemSnapshotOptions,

@@ -8,7 +8,7 @@ import pickle
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from cwsandbox._types.enums import Serialization
+from cwsandbox._types.serialization import Serialization
 
 if TYPE_CHECKING:
     from collections.abc import Callable

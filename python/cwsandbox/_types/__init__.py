@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from cwsandbox._types.enums import SandboxControl as SandboxControl
     from cwsandbox._types.enums import SandboxFileType as SandboxFileType
     from cwsandbox._types.enums import SandboxStatus as SandboxStatus
-    from cwsandbox._types.enums import Serialization as Serialization
     from cwsandbox._types.enums import ServiceProtocol as ServiceProtocol
     from cwsandbox._types.enums import ServiceVisibility as ServiceVisibility
     from cwsandbox._types.enums import StorageMedium as StorageMedium
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from cwsandbox._types.secret import ImagePullCredentials as ImagePullCredentials
     from cwsandbox._types.secret import ObjectStorageAccess as ObjectStorageAccess
     from cwsandbox._types.secret import Secret as Secret
+    from cwsandbox._types.serialization import Serialization as Serialization
     from cwsandbox._types.service import Endpoint as Endpoint
     from cwsandbox._types.service import EndpointShareToken as EndpointShareToken
     from cwsandbox._types.service import HttpsEndpointStatus as HttpsEndpointStatus
@@ -75,7 +75,6 @@ MODULES = {
         "SandboxControl",
         "SandboxFileType",
         "SandboxStatus",
-        "Serialization",
         "ServiceProtocol",
         "ServiceVisibility",
         "StorageMedium",
@@ -94,6 +93,7 @@ MODULES = {
     "resources": ("ResourceOptions",),
     "result": ("ProcessResult",),
     "secret": ("ImagePullCredentials", "ObjectStorageAccess", "Secret"),
+    "serialization": ("Serialization",),
     "service": (
         "Endpoint",
         "EndpointShareToken",

@@ -74,14 +74,6 @@ class DataPlaneMode(StrEnum):
 
 
 @unique
-class Serialization(StrEnum):
-    """How a remote function's arguments and result travel."""
-
-    JSON = "json"
-    PICKLE = "pickle"
-
-
-@unique
 class SandboxControl(StrEnum):
     """Who manages a sandbox's containers."""
 
