@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import grpc
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from conformance import protos
-from conformance.grpc_peer import GrpcPeer
+from conformance.grpc_peer import Call, GrpcPeer
 
 DATA = ("StreamExec", "StreamLogs", "ReadFile", "WriteFile")
 PERMISSIONS = (2, 3, 4, 5)
@@ -34,6 +35,46 @@ class DirectPeer(GrpcPeer):
 def data_calls(peer: GrpcPeer) -> int:
     """How many data operations have come here."""
     return sum(len(peer.metadata.get(name, ())) for name in DATA)
+
+
+def serve(peer: GrpcPeer, name: bytes) -> None:
+    """Commands, files and logs say where they were served."""
+
+    @peer.command("where")
+    async def where(call: Call) -> None:
+        await call.out(name)
+        await call.exit(0)
+
+    @peer.command("cat")
+    async def cat(call: Call) -> None:
+        await call.ready()
+        async for data in call.stdin():
+            await call.out(data)
+        await call.exit(0)
+
+    async def log(request: Any, context: Any) -> None:
+        await context.write(peer.pb.LogEntry(data=name + b"\n"))
+
+    peer.files["/where"] = name
+    peer.logs = [log]
+
+
+def refusing(peer: DirectPeer, code: grpc.StatusCode, reason: str | None) -> list[str]:
+    """From now on the peer refuses everything; what was begun there is in the list."""
+    begun: list[str] = []
+
+    @peer.command("where")
+    async def refuse_command(call: Call) -> None:
+        begun.append("exec")
+        await peer.fail(call.context, code, reason)
+
+    async def refuse(request: Any, context: Any) -> None:
+        begun.append(type(request).__name__)
+        await peer.fail(context, code, reason)
+
+    peer.overrides |= {"ReadFile": refuse, "WriteFile": refuse}
+    peer.logs = [refuse]
+    return begun
 
 
 class Authority:

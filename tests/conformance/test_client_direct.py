@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import ssl
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,7 +16,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from conformance.direct_peer import PERMISSIONS, Authority, DirectPeer, data_calls
+from conformance.direct_peer import (
+    PERMISSIONS,
+    Authority,
+    DirectPeer,
+    data_calls,
+    refusing,
+    serve,
+)
 from conformance.grpc_peer import Call, GrpcPeer
 from cwsandbox import (
     CWSandboxAuthenticationError,
@@ -68,28 +79,6 @@ def gateway(grpc_peer: GrpcPeer, authority: Authority, direct: DirectPeer) -> Gr
     serve(grpc_peer, b"gateway")
     grpc_peer.overrides["ConnectSandbox"] = authority.answer(direct.base_url)
     return grpc_peer
-
-
-def serve(peer: GrpcPeer, name: bytes) -> None:
-    """Commands, files and logs say where they were served."""
-
-    @peer.command("where")
-    async def where(call: Call) -> None:
-        await call.out(name)
-        await call.exit(0)
-
-    @peer.command("cat")
-    async def cat(call: Call) -> None:
-        await call.ready()
-        async for data in call.stdin():
-            await call.out(data)
-        await call.exit(0)
-
-    async def log(request: Any, context: Any) -> None:
-        await context.write(peer.pb.LogEntry(data=name + b"\n"))
-
-    peer.files["/where"] = name
-    peer.logs = [log]
 
 
 def where(sandbox: Sandbox) -> str:
@@ -223,6 +212,35 @@ def test_stop_ends_what_runs_there(gateway: GrpcPeer, direct: DirectPeer) -> Non
             process.result()
 
 
+@pytest.mark.parametrize("served", [True, False])
+def test_strict_not_even_a_log_after_the_stop_takes_the_gateway(
+    gateway: GrpcPeer, direct: DirectPeer, served: bool
+) -> None:
+    with Sandbox.run(data_plane_mode="direct") as sandbox:
+        assert where(sandbox) == "direct"
+        sandbox.stop().result()
+        if not served:
+            gateway.overrides["ConnectSandbox"] = gateway._unimplemented
+            with pytest.raises(SandboxUnavailableError, match="directly"):
+                list(sandbox.stream_logs())
+        else:
+            assert list(sandbox.stream_logs()) == ["direct\n"]
+    assert data_calls(gateway) == 0
+
+
+def test_strict_a_stop_ends_the_wait_for_a_connection(gateway: GrpcPeer) -> None:
+    async def never(request: Any, context: Any) -> None:
+        await asyncio.Event().wait()
+
+    gateway.overrides["ConnectSandbox"] = never
+    with Sandbox.run(data_plane_mode="direct") as sandbox:
+        process = sandbox.exec(["where"])
+        eventually(lambda: asked(gateway) == 1, "a certificate was asked for")
+        sandbox.stop().result()
+        with pytest.raises(SandboxNotRunningError):
+            process.result()
+
+
 # ---- auto: when ConnectSandbox does not help ----
 
 NOT_OK = [code for code in Codes if code is not Codes.OK]
@@ -340,11 +358,35 @@ def closed() -> str:
 
 
 @pytest.fixture
+def http1(authority: Authority, tmp_path: Path) -> Iterator[str]:
+    """Speaks TLS, and does not choose HTTP/2."""
+    key, cert = authority.server("127.0.0.1")
+    (tmp_path / "server.pem").write_bytes(key + cert)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+
+    def shake_hands(listener: ssl.SSLSocket) -> None:
+        # Until the listener is shut down.
+        with contextlib.suppress(OSError):
+            while True:
+                with contextlib.suppress(ssl.SSLError, ConnectionError):
+                    listener.accept()[0].close()
+
+    plain = socket.create_server(("127.0.0.1", 0))
+    with context.wrap_socket(plain, server_side=True) as listener:
+        thread = threading.Thread(target=shake_hands, args=(listener,))
+        thread.start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+@pytest.fixture
 def endpoint(
     request: pytest.FixtureRequest, make_direct: Callable[..., DirectPeer], authority: Authority
 ) -> str:
     """The URI of an endpoint that cannot be used."""
-    if request.param in ("silent", "closed"):
+    if request.param in ("silent", "closed", "http1"):
         return str(request.getfixturevalue(request.param))
     peers: dict[str, Callable[[], DirectPeer]] = {
         "name": lambda: make_direct(authority.server("elsewhere.example.org")),
@@ -358,7 +400,7 @@ def endpoint(
 
 @pytest.mark.parametrize(
     "endpoint",
-    ["silent", "closed", "name", "ip by common name", "names only", "authority", "client"],
+    ["silent", "closed", "http1", "name", "ip by common name", "names only", "authority", "client"],
     indirect=True,
 )
 def test_an_endpoint_that_cannot_be_used(
@@ -384,24 +426,6 @@ def test_auto_an_endpoint_that_is_gone(gateway: GrpcPeer, direct: DirectPeer) ->
 
 
 # ---- when the endpoint refuses ----
-
-
-def refusing(peer: DirectPeer, code: Codes, reason: str | None) -> list[str]:
-    """From now on the peer refuses everything; what was begun there is in the list."""
-    begun: list[str] = []
-
-    @peer.command("where")
-    async def refuse_command(call: Call) -> None:
-        begun.append("exec")
-        await peer.fail(call.context, code, reason)
-
-    async def refuse(request: Any, context: Any) -> None:
-        begun.append(type(request).__name__)
-        await peer.fail(context, code, reason)
-
-    peer.overrides |= {"ReadFile": refuse, "WriteFile": refuse}
-    peer.logs = [refuse]
-    return begun
 
 
 def attempts(sandbox: Sandbox) -> dict[str, Callable[[], Any]]:

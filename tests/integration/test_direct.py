@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import tempfile
@@ -124,11 +125,22 @@ def test_where_there_is_none(off: bool, monkeypatch: pytest.MonkeyPatch) -> None
             sandbox.exec(["true"]).result()
 
 
-def test_a_daemon_at_its_own_address() -> None:
+@pytest.mark.parametrize("host", ["127.0.0.2", "[::1]"])
+def test_a_daemon_at_its_own_address(host: str) -> None:
+    if ":" in host and not _has_ipv6():
+        pytest.skip("this host has no IPv6")
     with (
         tempfile.TemporaryDirectory(prefix="cwsd-") as folder,
-        Daemon(Path(folder), arguments=("--data-plane", "127.0.0.2:0")) as daemon,
+        Daemon(Path(folder), arguments=("--data-plane", f"{host}:0")) as daemon,
         Sandbox(base_url=daemon.base_url, data_plane_mode="direct") as sandbox,
     ):
         assert sandbox.exec(["echo", "hello"]).result().stdout == "hello\n"
-        assert "127.0.0.2" in daemon.stderr
+        assert f"data plane: https://{host}:" in daemon.stderr
+
+
+def _has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True

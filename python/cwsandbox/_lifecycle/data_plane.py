@@ -128,7 +128,9 @@ class DataPlane:
         link = self._valid_link()
         if link is not None:
             self._give(core, link)
-        elif not self.is_strict:
+        elif self.is_strict:
+            core.set_direct(None, 0, 0.0, True)
+        else:
             core.wants_serving = not self._is_closed
 
     def note_use(self) -> None:
@@ -183,6 +185,7 @@ class DataPlane:
         self._link = None
         self._shares.remove(self)
         self._connecting.cancel()
+        self._requiring.cancel()
 
     # ---- telling the cores ----
 
@@ -240,7 +243,7 @@ class DataPlane:
         self._use(link)
 
     def _use(self, link: Link) -> None:
-        if self._is_closed:
+        if self._is_closed and not self.is_strict:
             return
         self._link = link
         for core in self._cores():

@@ -232,7 +232,8 @@ class Driver:
             assert handle.sandbox_id is not None
             assert handle.open_core is not None
             await handle.plane.require(handle.sandbox_id)
-            handle.open_core(handle.core)
+            if not handle.core.is_closed:
+                handle.open_core(handle.core)
 
     # ---- logs ----
 
