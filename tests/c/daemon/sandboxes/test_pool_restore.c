@@ -146,9 +146,9 @@ static void found_by_the_next(void **state)
     close_pool(w);
     open_pool(w);
     assert_true(find(w, id)->deleted);
-    assert_string_equal(
-        create_ended(w, 0),
-        cws_list_entry(cwsd_pool_registry(w->pool)->all.prev, struct cwsd_record, in_all)->id);
+    const char *newer = create_ended(w, 0);
+    const struct cws_list *end = cwsd_pool_registry(w->pool)->all.prev;
+    assert_string_equal(cws_list_entry(end, struct cwsd_record, in_all)->id, newer);
     assert_int_equal(cwsd_pool_registry(w->pool)->finished_count, 4);
 }
 
