@@ -419,6 +419,10 @@ static void close_all(struct daemon *daemon)
         stop_listening(daemon);
         cws_server_free(daemon->server);
         cwsd_data_plane_close(&daemon->data_plane);
+        if (daemon->pool && !cwsd_pool_flush(daemon->pool))
+            complain("how some sandboxes have ended cannot be written to %s: the next daemon finds "
+                     "them as they were before",
+                     daemon->data_dir.path);
         cwsd_pool_free(daemon->pool);
         cwsd_archives_close(daemon->archives);
         cws_timer_cancel(daemon->loop, &daemon->give_up);

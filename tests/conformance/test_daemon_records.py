@@ -236,6 +236,20 @@ def test_a_limit_on_file_sizes_is_a_full_disk(daemon: Daemon) -> None:
         assert get(stub, early.sandbox_id).status.state_reason == "deleted"
 
 
+def test_a_disk_that_stays_full_is_told(daemon: Daemon) -> None:
+    with stub_of(daemon.start()) as stub:
+        lives = create(stub, "sh", *KEEP_ALIVE)
+        usual = resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE)
+        # The log of the database has more already, and what is said on stderr less.
+        resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (8192, usual[1]))
+    daemon.stop()
+    assert f"cannot be written to {daemon.folder.parent / 'data'}" in daemon.stderr
+    with stub_of(daemon.start()) as stub:
+        ended = get(stub, lives.sandbox_id)
+        assert ended.status.state == pb.STATE_FAILED
+        assert ended.status.state_reason == "the daemon that ran it ended unexpectedly"
+
+
 # ---- files that cannot be used ---------------------------------------------------------------
 
 

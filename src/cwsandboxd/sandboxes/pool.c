@@ -299,6 +299,11 @@ enum cws_status cwsd_pool_new(const struct cwsd_pool_options *options, struct cw
     return status;
 }
 
+bool cwsd_pool_flush(struct cwsd_pool *pool)
+{
+    return cwsd_sandbox_rows_retry(&pool->keeper.rows);
+}
+
 void cwsd_pool_free(struct cwsd_pool *pool)
 {
     if (!pool)

@@ -65,6 +65,8 @@ struct cwsd_pool_options {
  * CWS_NO_MEMORY, or the database's failure. */
 enum cws_status cwsd_pool_new(const struct cwsd_pool_options *options, struct cwsd_pool **out_pool,
                               struct cws_error *err) CWS_MUST_CHECK;
+/* Writes what has changed of sandboxes and could not be written yet. False: it still cannot. */
+bool cwsd_pool_flush(struct cwsd_pool *pool);
 /* Only after all sandboxes have ended. NULL is allowed. */
 void cwsd_pool_free(struct cwsd_pool *pool);
 
