@@ -75,10 +75,16 @@ def test_what_stop_asks_for(invoke: Invoke) -> None:
         stand_in.from_id.return_value.result.return_value = found
         assert invoke("stop", "sb-1").exit_code == 0
         stand_in.from_id.assert_called_once_with("sb-1")
-        found.stop.assert_called_once_with(graceful_shutdown_seconds=10.0, missing_ok=False)
+        found.stop.assert_called_once_with(
+            snapshot_on_stop=False,
+            graceful_shutdown_seconds=10.0,
+            missing_ok=False,
+            wait_for_ready=True,
+            request_id=None,
+        )
         found.stop.reset_mock()
         assert invoke("stop", "sb-1", "--graceful-shutdown-seconds", "0").exit_code == 0
-        found.stop.assert_called_once_with(graceful_shutdown_seconds=0.0, missing_ok=False)
+        assert found.stop.call_args.kwargs["graceful_shutdown_seconds"] == 0.0
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,10 @@ from cwsandbox.cli.run import run_command
 from cwsandbox.cli.runners import runners
 from cwsandbox.cli.secrets import secrets
 from cwsandbox.cli.shell import shell
+from cwsandbox.cli.snapshots import snapshots
 from cwsandbox.cli.stop import stop_sandbox
 from cwsandbox.cli.top import show_top
+from cwsandbox.cli.volumes import volumes
 
 __all__ = ["cli"]
 
@@ -61,6 +63,8 @@ for command in (
     delete_sandbox,
     stop_sandbox,
     run_command,
+    snapshots,
+    volumes,
     runners,
     secrets,
     run_daemon,

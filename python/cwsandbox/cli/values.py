@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -12,6 +13,7 @@ from cwsandbox import Sandbox
 from cwsandbox._service import endpoint
 
 _COMPLETION_SECONDS = 2.0
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 # The service counts in int32.
@@ -65,6 +67,16 @@ output_option = click.option(
     help="Print it for people, or for programs.",
 )
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Say nothing on success.")
+
+
+def timeout_option(text: str) -> Callable[[_F], _F]:
+    """``-t``, a number of seconds, explained like this."""
+    return click.option("-t", "--timeout", type=SECONDS, help=text)
+
+
+def json_value(value: object) -> object:
+    """A value as JSON has it."""
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def row(sandbox: Sandbox) -> dict[str, Any]:
