@@ -64,8 +64,7 @@ static int set_up(void **state)
                                               .max_sandboxes = 3,
                                               .log_dir = "/tmp",
                                               .log_bytes = 1 << 20};
-    w->pool = cwsd_pool_new(&options);
-    assert_non_null(w->pool);
+    assert_int_equal(cwsd_pool_new(&options, &w->pool, NULL), CWS_OK);
     cws_list_init(&boxes);
     memset(&refusal, 0, sizeof(refusal));
     memset(&room_refusal, 0, sizeof(room_refusal));

@@ -206,9 +206,10 @@ static void a_client_that_leaves_is_heard_of(void **state)
 static void every_row_is_a_method_of_the_service(void **state)
 {
     (void)state;
-    static const struct cwsd_unary_row *const tables[] = {cwsd_create_rows,    cwsd_exec_rows,
-                                                          cwsd_file_rows,      cwsd_lifecycle_rows,
-                                                          cwsd_discovery_rows, cwsd_connect_rows};
+    static const struct cwsd_unary_row *const tables[] = {
+        cwsd_create_rows,    cwsd_exec_rows,    cwsd_file_rows,     cwsd_lifecycle_rows,
+        cwsd_discovery_rows, cwsd_connect_rows, cwsd_settings_rows, cwsd_snapshot_rows,
+        cwsd_template_rows,  cwsd_volume_rows};
     struct cwsd_methods all;
     size_t rows = 0, methods = 0;
     assert_int_equal(cwsd_methods_init(&all), CWS_OK);
