@@ -11,6 +11,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from conformance import protos
+from integration.env import eventually
 
 pb = protos.messages()
 COMPOSE = pb.SANDBOX_FILE_TYPE_COMPOSE
@@ -117,6 +118,102 @@ def test_the_same_request_twice(stub: Any) -> None:
         "CWSANDBOX_REQUEST_ID_CONFLICT",
     )
     stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=first))
+
+
+CHAIN = b"""
+services:
+  web:
+    image: any
+    command: sh -c 'cat /proc/uptime > /tmp/began; sleep infinity'
+    depends_on:
+      db: {condition: service_healthy}
+      job: {condition: service_completed_successfully}
+  db:
+    image: any
+    command: sh -c 'sleep 0.5; cat /proc/uptime > /tmp/began; touch /tmp/up; sleep infinity'
+    healthcheck:
+      test: ["CMD", "test", "-e", "/tmp/up"]
+      interval: 50ms
+      timeout: 10s
+      retries: 1000
+    depends_on: [cache]
+  job:
+    image: any
+    command: sh -c 'sleep 0.2; exit CODE'
+  cache:
+    image: any
+"""
+
+
+def uptime(stub: Any, sandbox_id: str, container: str) -> float:
+    request = pb.ReadFileRequest(sandbox_id=sandbox_id, path="/tmp/began", container=container)
+    return float(stub.ReadFile(request).content.split()[0])
+
+
+def settled(stub: Any, contents: bytes, **fields: Any) -> Any:
+    """The sandbox, once it runs or has ended."""
+    made = stub.CreateSandboxFromFile(request(contents, **fields), timeout=30)
+
+    def state() -> Any:
+        return stub.GetSandbox(pb.GetSandboxRequest(sandbox_id=made.sandbox_id))
+
+    ended = (pb.STATE_RUNNING, pb.STATE_FAILED, pb.STATE_TERMINATED, pb.STATE_COMPLETED)
+    eventually(lambda: state().status.state in ended, "it has come to run, or not")
+    return state()
+
+
+def test_services_wait_for_each_other(stub: Any) -> None:
+    made = settled(stub, CHAIN.replace(b"CODE", b"0"))
+    assert made.status.state == pb.STATE_RUNNING, made.status.state_reason
+    # It runs only since everything before has passed.
+    assert uptime(stub, made.sandbox_id, "web") > uptime(stub, made.sandbox_id, "db")
+    states = {one.name: one.state for one in made.status.container_statuses}
+    assert states == {
+        "web": pb.STATE_RUNNING,
+        "db": pb.STATE_RUNNING,
+        "job": pb.STATE_COMPLETED,
+        "cache": pb.STATE_RUNNING,
+    }
+    stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=made.sandbox_id))
+
+
+@pytest.mark.parametrize(
+    ("changed", "into", "reason"),
+    [
+        (b"CODE", b"3", "container job: ended with exit code 3, and others need its success"),
+        (
+            b"touch /tmp/up; sleep infinity",
+            b"exit 4",
+            "container db: ended with exit code 4 before",
+        ),
+        (b"retries: 1000", b"retries: 2", "container db: its health check has failed 2 times"),
+        (b'["CMD", "test", "-e", "/tmp/up"]', b"'sleep 100'", "at last it took too long"),
+    ],
+)
+def test_what_never_runs(stub: Any, changed: bytes, into: bytes, reason: str) -> None:
+    contents = CHAIN.replace(changed, into).replace(b"CODE", b"0")
+    if b"retries: 2" in contents:
+        contents = contents.replace(b"touch /tmp/up", b":")
+    if b"sleep 100" in contents:
+        contents = contents.replace(b"timeout: 10s", b"timeout: 100ms")
+        contents = contents.replace(b"retries: 1000", b"retries: 2")
+    made = settled(stub, contents)
+    assert made.status.state == pb.STATE_FAILED
+    assert reason in made.status.state_reason
+    states = {one.name: one.state for one in made.status.container_statuses}
+    assert states["web"] == pb.STATE_TERMINATED
+
+
+def test_one_that_waits_is_stopped(stub: Any) -> None:
+    contents = CHAIN.replace(b"CODE", b"0").replace(b"touch /tmp/up", b":")
+    made = stub.CreateSandboxFromFile(request(contents), timeout=30)
+    assert made.status.state == pb.STATE_CREATING
+    stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=made.sandbox_id))
+
+    def state() -> Any:
+        return stub.GetSandbox(pb.GetSandboxRequest(sandbox_id=made.sandbox_id)).status.state
+
+    eventually(lambda: state() == pb.STATE_TERMINATED, "it has ended")
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ struct cwsd_container {
     const struct cwsd_container_events *events;
     struct cwsd_sandbox *sandbox;
     struct cwsd_box *box; /* NULL: not started, or freed */
+    bool held;            /* it is to be started when others are ready */
     bool usage_asked;
     struct cwsd_log *log; /* as long as the record */
     struct cwsd_log_listener log_changed;

@@ -85,14 +85,14 @@ static void move_settings(cwsd_pb_from_file_request *request, cwsd_pb_spec *spec
 }
 
 static bool fill_spec(cwsd_pb_from_file_request *request, cwsd_pb_spec *spec,
-                      struct cwsd_fault *fault)
+                      struct cwsd_plan **out_plan, struct cwsd_fault *fault)
 {
     const struct cwsd_compose_request compose = {.text = request->contents.data,
                                                  .len = request->contents.len,
                                                  .primary_service = request->primary_service,
                                                  .default_resources = request->default_resources,
                                                  .images = CWSD_PAIRS(request, image_overrides)};
-    if (!cwsd_compose_read(&compose, spec, fault))
+    if (!cwsd_compose_read(&compose, spec, out_plan, fault))
         return false;
     move_settings(request, spec);
     return true;
@@ -107,7 +107,8 @@ struct cwsd_sandbox *cwsd_pool_create_from_file(struct cwsd_pool *pool,
     struct cwsd_sandbox *sandbox = NULL;
     if (!check(request, fault) || !sort_maps(request, fault))
         return NULL;
-    const struct cwsd_origin origin = {.digest = cwsd_digest_of(&request->base)};
+    struct cwsd_plan *plan = NULL;
+    const struct cwsd_origin origin = {.digest = cwsd_digest_of(&request->base), .plan = &plan};
     wanted.spec = cws_malloc(sizeof(*wanted.spec));
     if (!wanted.spec) {
         cwsd_fault_set_memory(fault);
@@ -117,8 +118,9 @@ struct cwsd_sandbox *cwsd_pool_create_from_file(struct cwsd_pool *pool,
     wanted.display_name = request->display_name;
     create.sandbox = &wanted;
     create.request_id = request->request_id;
-    if (fill_spec(request, wanted.spec, fault))
+    if (fill_spec(request, wanted.spec, &plan, fault))
         sandbox = cwsd_pool_create_from(pool, &create, &origin, fault);
-    cwsd_wire_free(wanted.spec); /* if the sandbox has not taken it */
+    cwsd_wire_free(wanted.spec); /* if the sandbox has not taken them */
+    cwsd_plan_free(plan);
     return sandbox;
 }

@@ -101,9 +101,8 @@ static void on_lent(struct cwsd_container *container)
     cwsd_pool_start_others(container->sandbox);
 }
 
-static void on_running(struct cwsd_container *container)
+void cwsd_pool_count_ready(struct cwsd_sandbox *sandbox)
 {
-    struct cwsd_sandbox *sandbox = container->sandbox;
     if (--sandbox->starting)
         return;
     cwsd_record_running(&sandbox->record, wall_clock());
@@ -111,6 +110,13 @@ static void on_running(struct cwsd_container *container)
     sandbox->serving = sandbox->primary->box;
     cwsd_usage_init(&sandbox->usage, ask_usage, cws_clock_now_ns());
     tell_waiters(sandbox);
+}
+
+static void on_running(struct cwsd_container *container)
+{
+    if (cwsd_pool_is_ready(container))
+        cwsd_pool_count_ready(container->sandbox);
+    cwsd_pool_go_on(container->sandbox);
 }
 
 static void on_usage(struct cwsd_container *container, const struct cwsi_usage *usage)
@@ -137,6 +143,7 @@ static void on_exited(struct cwsd_container *container)
     if (decides)
         cwsd_record_exited(&sandbox->record, container->row->exit_code);
     save(sandbox);
+    cwsd_pool_note_end(container);
     if (!decides)
         return;
     end_service(sandbox);
@@ -169,6 +176,7 @@ static void on_gone(struct cwsd_container *container, const struct cws_error *er
         cwsd_pool_break(container, err->text);
     if (sandbox->others_wait)
         cwsd_pool_skip_others(sandbox);
+    cwsd_pool_note_end(container);
     if (--sandbox->living == 0)
         settle_record(sandbox);
     tell_waiters(sandbox);
@@ -271,6 +279,8 @@ static void release(struct cwsd_record *record)
         cwsd_container_done(&sandbox->containers[i]);
     cwsd_restore_free(sandbox->restore);
     cws_free(sandbox->containers);
+    cws_free(sandbox->health);
+    cwsd_plan_free(sandbox->plan);
     cwsd_room_free(sandbox->room);
     cwsd_keeper_remove(&sandbox->pool->keeper, record);
     cwsd_record_done(record);
@@ -496,6 +506,10 @@ static struct cwsd_sandbox *make_sandbox(struct cwsd_pool *pool, cwsd_pb_create_
     if (!sandbox) {
         cwsd_fault_set_memory(fault);
         return NULL;
+    }
+    if (origin->plan) {
+        sandbox->plan = *origin->plan;
+        *origin->plan = NULL;
     }
     if (fill_record(&sandbox->record, request, origin) != CWS_OK ||
         cwsd_pool_add_containers(sandbox, &container_events) != CWS_OK ||

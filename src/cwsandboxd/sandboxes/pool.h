@@ -9,6 +9,7 @@
 #include "sandboxes/archives.h"
 #include "sandboxes/container.h"
 #include "sandboxes/endpoints.h"
+#include "sandboxes/health.h"
 #include "sandboxes/usage.h"
 #include "store/registry.h"
 #include "values/fault.h"
@@ -27,6 +28,8 @@ struct cwsd_sandbox {
     size_t open;                    /* containers that are not over */
     bool broken;                    /* record.reason says by what */
     bool others_wait;               /* all containers but the first are not started yet */
+    struct cwsd_plan *plan;         /* NULL: all start at once */
+    struct cwsd_health *health;     /* with a plan, one for each container */
     struct cws_timer lifetime;
     struct cwsd_endpoints *endpoints; /* NULL: none (any more) */
     struct cwsd_box *serving;         /* what they lead to: the primary box while the sandbox runs,
@@ -83,6 +86,7 @@ struct cwsd_origin {
     struct cwsd_digest digest; /* of that request */
     const char *template_id;   /* NULL: no template */
     int64_t template_revision;
+    struct cwsd_plan **plan; /* NULL: none. Taken over with the spec */
 };
 
 /* As cwsd_pool_create, for a request that stands for another one; origin NULL: it does not. */

@@ -54,7 +54,7 @@ enum cws_status cwsd_pool_add_containers(struct cwsd_sandbox *sandbox,
 }
 
 /* It cannot be started, and the others that were have to end. */
-static void give_up(struct cwsd_container *container, const struct cwsd_fault *fault)
+void cwsd_pool_give_up(struct cwsd_container *container, const struct cwsd_fault *fault)
 {
     struct cwsd_sandbox *sandbox = container->sandbox;
     if (sandbox->broken)
@@ -78,7 +78,7 @@ static bool make_room(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
                           "the sandbox cannot be started: %s", err.text);
 }
 
-static bool start(struct cwsd_sandbox *sandbox, size_t at, struct cwsd_fault *fault)
+bool cwsd_pool_start_container(struct cwsd_sandbox *sandbox, size_t at, struct cwsd_fault *fault)
 {
     const struct cwsd_pool *pool = sandbox->pool;
     const struct cwsd_container_options options = {
@@ -99,8 +99,8 @@ void cwsd_pool_start_others(struct cwsd_sandbox *sandbox)
     sandbox->others_wait = false;
     for (size_t i = 1; i < sandbox->container_count; i++) {
         struct cwsd_fault why = {.code = CWS_GRPC_OK};
-        if (sandbox->broken || !start(sandbox, i, &why))
-            give_up(&sandbox->containers[i], &why);
+        if (sandbox->broken || !cwsd_pool_start_container(sandbox, i, &why))
+            cwsd_pool_give_up(&sandbox->containers[i], &why);
     }
 }
 
@@ -125,7 +125,11 @@ static bool is_lent(const cwsd_pb_spec *spec)
 
 bool cwsd_pool_start_containers(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
 {
-    if (!make_room(sandbox, fault) || !start(sandbox, 0, fault))
+    if (!make_room(sandbox, fault))
+        return false;
+    if (sandbox->plan)
+        return cwsd_pool_start_planned(sandbox, fault);
+    if (!cwsd_pool_start_container(sandbox, 0, fault))
         return false;
     sandbox->others_wait = is_lent(sandbox->record.spec);
     if (!sandbox->others_wait)

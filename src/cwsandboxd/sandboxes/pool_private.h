@@ -29,6 +29,23 @@ bool cwsd_pool_start_containers(struct cwsd_sandbox *sandbox, struct cwsd_fault 
 void cwsd_pool_start_others(struct cwsd_sandbox *sandbox);
 void cwsd_pool_skip_others(struct cwsd_sandbox *sandbox);
 
+/* With a plan: starts those containers that need wait no longer, or gives up all that wait if the
+ * sandbox is ending. pool_order.c, as the next three. */
+void cwsd_pool_go_on(struct cwsd_sandbox *sandbox);
+/* Starts what need not wait. As cwsd_pool_start_containers. */
+bool cwsd_pool_start_planned(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault);
+/* The container runs. False: it counts once its health check has passed. */
+bool cwsd_pool_is_ready(struct cwsd_container *container);
+/* It has ended, perhaps too early for others. */
+void cwsd_pool_note_end(struct cwsd_container *container);
+/* It runs, and is healthy if it has a check. pool.c. */
+void cwsd_pool_count_ready(struct cwsd_sandbox *sandbox);
+
+/* Starts one container. False with *fault set. And the end of one that could not be started.
+ * pool_containers.c. */
+bool cwsd_pool_start_container(struct cwsd_sandbox *sandbox, size_t at, struct cwsd_fault *fault);
+void cwsd_pool_give_up(struct cwsd_container *container, const struct cwsd_fault *fault);
+
 /* The sandbox cannot go on: it ends FAILED, for the first such reason. pool.c. */
 void cwsd_pool_break(struct cwsd_container *container, const char *why);
 

@@ -368,8 +368,10 @@ static struct cwsd_sandbox *create_from(struct cwsd_unary *unary,
     sandbox.display_name = request->display_name;
     create.sandbox = &sandbox;
     create.request_id = request->request_id;
-    const struct cwsd_origin origin = {digest, found.id,
-                                       ((cwsd_pb_template *)found.message)->revision};
+    const struct cwsd_origin origin = {.digest = digest,
+                                       .template_id = found.id,
+                                       .template_revision =
+                                           ((cwsd_pb_template *)found.message)->revision};
     made = cwsd_pool_create_from(cwsd_unary_pool(unary), &create, &origin, fault);
 done:
     cwsd_wire_free(sandbox.spec); /* NULL once the sandbox has it */

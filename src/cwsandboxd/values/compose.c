@@ -31,7 +31,7 @@ static const char *const not_here[] = {
     "cpus",
     "cpuset",
     "credential_spec",
-    "depends_on",
+
     "develop",
     "device_cgroup_rules",
     "devices",
@@ -46,7 +46,7 @@ static const char *const not_here[] = {
     "extra_hosts",
     "gpus",
     "group_add",
-    "healthcheck",
+
     "hostname",
     "init",
     "ipc",
@@ -105,6 +105,7 @@ static bool is_extension(const char *key)
 /* A service while it is read. */
 struct service {
     cwsd_pb_container *container;
+    struct cwsd_plan_row *row;
     char **entrypoint, **command;
     size_t entrypoint_count, command_count;
 };
@@ -156,6 +157,18 @@ static bool read_deploy(const struct cwsd_compose_at *at, const struct cwsd_yaml
     return cwsd_compose_deploy(at, node, service->container);
 }
 
+static bool read_depends_on(const struct cwsd_compose_at *at, const struct cwsd_yaml *node,
+                            struct service *service)
+{
+    return cwsd_compose_depends_on(at, node, service->row);
+}
+
+static bool read_healthcheck(const struct cwsd_compose_at *at, const struct cwsd_yaml *node,
+                             struct service *service)
+{
+    return cwsd_compose_healthcheck(at, node, service->row);
+}
+
 /* Only their form is looked at: services reach each other without. */
 static bool read_ports(const struct cwsd_compose_at *at, const struct cwsd_yaml *node,
                        struct service *service)
@@ -186,12 +199,14 @@ static const struct {
     {"expose", read_ports},
     {"ports", read_ports},
     {"deploy", read_deploy},
+    {"depends_on", read_depends_on},
+    {"healthcheck", read_healthcheck},
 };
 
-static bool read_key(const char *name, const struct cwsd_yaml_item *item, struct service *service,
-                     struct cwsd_fault *fault)
+static bool read_key(const struct cwsd_compose_at *of_service, const struct cwsd_yaml_item *item,
+                     struct service *service)
 {
-    struct cwsd_compose_at at = {.service = name, .fault = fault};
+    struct cwsd_compose_at at = *of_service;
     for (size_t i = 0; i < CWS_ARRAY_LEN(keys); i++)
         if (strcmp(item->key, keys[i].key) == 0) {
             at.key = keys[i].key;
@@ -279,16 +294,18 @@ static bool complete(const struct cwsd_compose_request *request, const char *nam
 }
 
 static bool read_service(const struct cwsd_compose_request *request,
-                         const struct cwsd_yaml_item *item, cwsd_pb_container *container,
+                         const struct cwsd_yaml *services, size_t index,
+                         cwsd_pb_container *container, struct cwsd_plan *plan,
                          struct cwsd_fault *fault)
 {
-    const struct cwsd_compose_at at = {.service = item->key, .fault = fault};
+    const struct cwsd_yaml_item *item = &services->items[index];
+    const struct cwsd_compose_at at = {.service = item->key, .services = services, .fault = fault};
     const struct cwsd_yaml *node = item->value;
-    struct service service = {.container = container};
+    struct service service = {.container = container, .row = &plan->rows[index]};
     bool good = node->kind == CWSD_YAML_MAP ||
                 cwsd_compose_refuse(&at, item->key_line, "must be a map of the service's keys");
     for (size_t i = 0; good && i < node->count; i++)
-        good = read_key(item->key, &node->items[i], &service, fault);
+        good = read_key(&at, &node->items[i], &service);
     good = good && set_command(&service, fault) &&
            complete(request, item->key, item->key_line, container, fault);
     cwsd_compose_free_words(service.entrypoint, service.entrypoint_count);
@@ -347,7 +364,7 @@ static bool check_services(const struct cwsd_compose_request *request,
 }
 
 static bool fill_spec(const struct cwsd_compose_request *request, const struct cwsd_yaml *services,
-                      cwsd_pb_spec *spec, struct cwsd_fault *fault)
+                      cwsd_pb_spec *spec, struct cwsd_plan *plan, struct cwsd_fault *fault)
 {
     spec->containers = cws_calloc(services->count, sizeof(*spec->containers));
     if (!spec->containers)
@@ -358,14 +375,31 @@ static bool fill_spec(const struct cwsd_compose_request *request, const struct c
             return cwsd_fault_set_memory(fault);
         coreweave__sandbox__v1__container__init(container);
         spec->containers[spec->n_containers++] = container;
-        if (!read_service(request, &services->items[i], container, fault))
+        if (!read_service(request, services, i, container, plan, fault))
             return false;
     }
+    return cwsd_compose_check_order(services, plan, fault);
+}
+
+static bool read_services(const struct cwsd_compose_request *request,
+                          const struct cwsd_yaml *services, cwsd_pb_spec *spec,
+                          struct cwsd_plan **out_plan, struct cwsd_fault *fault)
+{
+    if (!check_services(request, services, fault))
+        return false;
+    struct cwsd_plan *plan = cwsd_plan_new(services->count);
+    if (!plan)
+        return cwsd_fault_set_memory(fault);
+    if (!fill_spec(request, services, spec, plan, fault)) {
+        cwsd_plan_free(plan);
+        return false;
+    }
+    *out_plan = plan;
     return true;
 }
 
 bool cwsd_compose_read(const struct cwsd_compose_request *request, cwsd_pb_spec *spec,
-                       struct cwsd_fault *fault)
+                       struct cwsd_plan **out_plan, struct cwsd_fault *fault)
 {
     struct cwsd_yaml_document document;
     if (request->len > CWSD_MAX_COMPOSE_BYTES)
@@ -374,12 +408,9 @@ bool cwsd_compose_read(const struct cwsd_compose_request *request, cwsd_pb_spec 
                                       CWSD_MAX_COMPOSE_BYTES);
     if (!cwsd_yaml_read(&document, CWSD_COMPOSE_FIELD, request->text, request->len, fault))
         return false;
-    bool good = check_top(document.root, fault);
-    if (good) {
-        const struct cwsd_yaml *services = cwsd_yaml_get(document.root, "services");
-        good =
-            check_services(request, services, fault) && fill_spec(request, services, spec, fault);
-    }
+    bool good =
+        check_top(document.root, fault) &&
+        read_services(request, cwsd_yaml_get(document.root, "services"), spec, out_plan, fault);
     cwsd_yaml_done(&document);
     return good;
 }

@@ -10,6 +10,7 @@
 #include "values/fault.h"
 #include "values/pairs.h"
 #include "values/pb.h"
+#include "values/plan.h"
 
 struct cwsd_compose_request {
     const void *text;
@@ -20,6 +21,7 @@ struct cwsd_compose_request {
 };
 
 /* Adds a container for each service to an empty spec, in the order of the file. All of it is from
- * cws_malloc. False with *fault set; the spec is then to be freed with what it has. */
+ * cws_malloc. *out_plan is the order in which they start. False with *fault set; the spec is then
+ * to be freed with what it has, and there is no plan. */
 bool cwsd_compose_read(const struct cwsd_compose_request *request, cwsd_pb_spec *spec,
-                       struct cwsd_fault *fault);
+                       struct cwsd_plan **out_plan, struct cwsd_fault *fault);

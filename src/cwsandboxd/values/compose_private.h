@@ -10,6 +10,7 @@
 struct cwsd_compose_at {
     const char *service;
     const char *key;
+    const struct cwsd_yaml *services; /* of the file */
     struct cwsd_fault *fault;
 };
 
@@ -35,3 +36,11 @@ bool cwsd_compose_environment(const struct cwsd_compose_at *at, const struct cws
 /* compose_deploy.c: fills the container's resource_requirements. */
 bool cwsd_compose_deploy(const struct cwsd_compose_at *at, const struct cwsd_yaml *node,
                          cwsd_pb_container *container);
+/* compose_order.c: fill the service's row of the plan. */
+bool cwsd_compose_depends_on(const struct cwsd_compose_at *at, const struct cwsd_yaml *node,
+                             struct cwsd_plan_row *row);
+bool cwsd_compose_healthcheck(const struct cwsd_compose_at *at, const struct cwsd_yaml *node,
+                              struct cwsd_plan_row *row);
+/* Whether the whole plan can be carried out. */
+bool cwsd_compose_check_order(const struct cwsd_yaml *services, const struct cwsd_plan *plan,
+                              struct cwsd_fault *fault);

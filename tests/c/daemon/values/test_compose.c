@@ -6,6 +6,7 @@
 
 struct reading {
     cwsd_pb_spec *spec;
+    struct cwsd_plan *plan;
     struct cwsd_fault fault;
     bool good;
 };
@@ -17,11 +18,12 @@ static bool read_with(struct reading *reading, const char *text, const char *pri
                                                  .len = strlen(text),
                                                  .primary_service = primary,
                                                  .default_resources = resources};
+    reading->plan = NULL;
     reading->fault = (struct cwsd_fault){.code = CWS_GRPC_OK};
     reading->spec = cws_malloc(sizeof(*reading->spec));
     assert_non_null(reading->spec);
     coreweave__sandbox__v1__sandbox_spec__init(reading->spec);
-    reading->good = cwsd_compose_read(&request, reading->spec, &reading->fault);
+    reading->good = cwsd_compose_read(&request, reading->spec, &reading->plan, &reading->fault);
     assert_int_equal(reading->good, reading->fault.code == CWS_GRPC_OK);
     return reading->good;
 }
@@ -34,6 +36,7 @@ static bool read_file(struct reading *reading, const char *text)
 static void done(struct reading *reading)
 {
     cwsd_wire_free(reading->spec);
+    cwsd_plan_free(reading->plan);
 }
 
 /* The words of the only service's command, joined by '|'. */
@@ -122,48 +125,71 @@ static void test_a_file(void **state)
     done(&reading);
 }
 
+static const struct {
+    const char *keys; /* of the service web, in line 4 */
+    enum cws_grpc_code code;
+    const char *what;
+} refusals[] = {
+    {"foo: 1", CWS_GRPC_INVALID_ARGUMENT, "services.web (line 4): \"foo\" is no key"},
+    {"build: .", CWS_GRPC_UNIMPLEMENTED, "services.web.build (line 4)"},
+    {"volumes: []", CWS_GRPC_UNIMPLEMENTED, "services.web.volumes (line 4)"},
+    {"privileged: true", CWS_GRPC_UNIMPLEMENTED, "services.web.privileged"},
+    {"deploy: {replicas: 2}", CWS_GRPC_UNIMPLEMENTED, "services.web.deploy.replicas (line 4)"},
+    {"deploy: {resources: {limits: {pids: 2}}}", CWS_GRPC_UNIMPLEMENTED,
+     "services.web.deploy.pids"},
+    {"deploy: {resources: {foo: {}}}", CWS_GRPC_INVALID_ARGUMENT, "resources have no \"foo\""},
+    {"deploy: {resources: {limits: {memory: 5X}}}", CWS_GRPC_INVALID_ARGUMENT, "\"5X\""},
+    {"deploy: {resources: {limits: {memory: ''}}}", CWS_GRPC_INVALID_ARGUMENT, "\"\""},
+    {"deploy: {resources: {limits: {memory: b}}}", CWS_GRPC_INVALID_ARGUMENT, "memory"},
+    {"deploy: {resources: {limits: {cpus: 1e3}}}", CWS_GRPC_INVALID_ARGUMENT, "processors"},
+    {"command: {a: b}", CWS_GRPC_INVALID_ARGUMENT, "services.web.command (line 4): must be"},
+    {"command: [[a]]", CWS_GRPC_INVALID_ARGUMENT, "must be a text"},
+    {"command: \"a 'b\"", CWS_GRPC_INVALID_ARGUMENT, "quotation mark is not closed"},
+    {"command: $HOME/x", CWS_GRPC_INVALID_ARGUMENT, "variables have no values here"},
+    {"command: 'a ${B:-c}'", CWS_GRPC_INVALID_ARGUMENT, "variables have no values here"},
+    {"command: 'a$'", CWS_GRPC_INVALID_ARGUMENT, "variables have no values here"},
+    {"environment: [A]", CWS_GRPC_INVALID_ARGUMENT, "A has no value"},
+    {"environment: {A: }", CWS_GRPC_INVALID_ARGUMENT, "A has no value"},
+    {"environment: {A: [x]}", CWS_GRPC_INVALID_ARGUMENT, "must be a text"},
+    {"environment: A=b", CWS_GRPC_INVALID_ARGUMENT, "must be a map"},
+    {"ports: 80", CWS_GRPC_INVALID_ARGUMENT, "services.web.ports (line 4): must be a list"},
+    {"expose: [[80]]", CWS_GRPC_INVALID_ARGUMENT, "must be a text"},
+    {"working_dir: ", CWS_GRPC_INVALID_ARGUMENT, "services.web.working_dir"},
+    {"depends_on: [db]", CWS_GRPC_INVALID_ARGUMENT,
+     "services.web.depends_on (line 4): \"db\" is no service"},
+    {"depends_on: [web]", CWS_GRPC_INVALID_ARGUMENT, "services.web.depends_on: it waits"},
+    {"depends_on: web", CWS_GRPC_INVALID_ARGUMENT, "must be a list or a map"},
+    {"depends_on: {web: }", CWS_GRPC_INVALID_ARGUMENT, "must be a map with a condition"},
+    {"depends_on: {web: {condition: x}}", CWS_GRPC_INVALID_ARGUMENT, "no condition"},
+    {"depends_on: {web: {restart: true}}", CWS_GRPC_UNIMPLEMENTED, "depends_on.restart"},
+    {"depends_on: {web: {required: false}}", CWS_GRPC_UNIMPLEMENTED, "depends_on.required"},
+    {"depends_on: {web: {condition: service_healthy}}", CWS_GRPC_INVALID_ARGUMENT,
+     "\"web\" has no healthcheck"},
+    {"healthcheck: [x]", CWS_GRPC_INVALID_ARGUMENT, "services.web.healthcheck"},
+    {"healthcheck: {test: [x]}", CWS_GRPC_INVALID_ARGUMENT, "must begin with CMD"},
+    {"healthcheck: {test: [CMD]}", CWS_GRPC_INVALID_ARGUMENT, "must begin with CMD"},
+    {"healthcheck: {test: [CMD-SHELL, a, b]}", CWS_GRPC_INVALID_ARGUMENT, "must begin"},
+    {"healthcheck: {interval: 5}", CWS_GRPC_INVALID_ARGUMENT, "must be a time"},
+    {"healthcheck: {interval: 25h}", CWS_GRPC_INVALID_ARGUMENT, "must be a time"},
+    {"healthcheck: {timeout: -1s}", CWS_GRPC_INVALID_ARGUMENT, "must be a time"},
+    {"healthcheck: {timeout: 1x}", CWS_GRPC_INVALID_ARGUMENT, "must be a time"},
+    {"healthcheck: {retries: 0}", CWS_GRPC_INVALID_ARGUMENT, "from 1 to 1000"},
+    {"healthcheck: {retries: 1x}", CWS_GRPC_INVALID_ARGUMENT, "from 1 to 1000"},
+    {"healthcheck: {disable: true}", CWS_GRPC_UNIMPLEMENTED, "healthcheck.disable"},
+};
+
 static void test_what_is_refused(void **state)
 {
     (void)state;
-    static const struct {
-        const char *keys; /* of the service web, in line 4 */
-        enum cws_grpc_code code;
-        const char *what;
-    } cases[] = {
-        {"foo: 1", CWS_GRPC_INVALID_ARGUMENT, "services.web (line 4): \"foo\" is no key"},
-        {"build: .", CWS_GRPC_UNIMPLEMENTED, "services.web.build (line 4)"},
-        {"volumes: []", CWS_GRPC_UNIMPLEMENTED, "services.web.volumes (line 4)"},
-        {"privileged: true", CWS_GRPC_UNIMPLEMENTED, "services.web.privileged"},
-        {"deploy: {replicas: 2}", CWS_GRPC_UNIMPLEMENTED, "services.web.deploy.replicas (line 4)"},
-        {"deploy: {resources: {limits: {pids: 2}}}", CWS_GRPC_UNIMPLEMENTED,
-         "services.web.deploy.pids"},
-        {"deploy: {resources: {foo: {}}}", CWS_GRPC_INVALID_ARGUMENT, "resources have no \"foo\""},
-        {"deploy: {resources: {limits: {memory: 5X}}}", CWS_GRPC_INVALID_ARGUMENT, "\"5X\""},
-        {"deploy: {resources: {limits: {memory: ''}}}", CWS_GRPC_INVALID_ARGUMENT, "\"\""},
-        {"deploy: {resources: {limits: {memory: b}}}", CWS_GRPC_INVALID_ARGUMENT, "memory"},
-        {"deploy: {resources: {limits: {cpus: 1e3}}}", CWS_GRPC_INVALID_ARGUMENT, "processors"},
-        {"command: {a: b}", CWS_GRPC_INVALID_ARGUMENT, "services.web.command (line 4): must be"},
-        {"command: [[a]]", CWS_GRPC_INVALID_ARGUMENT, "must be a text"},
-        {"command: \"a 'b\"", CWS_GRPC_INVALID_ARGUMENT, "quotation mark is not closed"},
-        {"command: $HOME/x", CWS_GRPC_INVALID_ARGUMENT, "variables have no values here"},
-        {"command: 'a ${B:-c}'", CWS_GRPC_INVALID_ARGUMENT, "variables have no values here"},
-        {"command: 'a$'", CWS_GRPC_INVALID_ARGUMENT, "variables have no values here"},
-        {"environment: [A]", CWS_GRPC_INVALID_ARGUMENT, "A has no value"},
-        {"environment: {A: }", CWS_GRPC_INVALID_ARGUMENT, "A has no value"},
-        {"environment: {A: [x]}", CWS_GRPC_INVALID_ARGUMENT, "must be a text"},
-        {"environment: A=b", CWS_GRPC_INVALID_ARGUMENT, "must be a map"},
-        {"ports: 80", CWS_GRPC_INVALID_ARGUMENT, "services.web.ports (line 4): must be a list"},
-        {"expose: [[80]]", CWS_GRPC_INVALID_ARGUMENT, "must be a text"},
-        {"working_dir: ", CWS_GRPC_INVALID_ARGUMENT, "services.web.working_dir"},
-    };
-    for (size_t i = 0; i < CWS_ARRAY_LEN(cases); i++) {
+    for (size_t i = 0; i < CWS_ARRAY_LEN(refusals); i++) {
         char text[300];
         struct reading reading;
-        snprintf(text, sizeof(text), "services:\n  web:\n    image: any\n    %s\n", cases[i].keys);
+        snprintf(text, sizeof(text), "services:\n  web:\n    image: any\n    %s\n",
+                 refusals[i].keys);
         assert_false(read_file(&reading, text));
-        assert_int_equal(reading.fault.code, cases[i].code);
-        if (!strstr(reading.fault.message, cases[i].what))
-            fail_msg("%s: %s", cases[i].keys, reading.fault.message);
+        assert_int_equal(reading.fault.code, refusals[i].code);
+        if (!strstr(reading.fault.message, refusals[i].what))
+            fail_msg("%s: %s", refusals[i].keys, reading.fault.message);
         done(&reading);
     }
 }
@@ -202,6 +228,42 @@ static void test_files_that_are_none(void **state)
     done(&reading);
 }
 
+static void test_order(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "services:\n"
+        "  web: {image: x, depends_on: {db: {condition: service_healthy, required: true}, job: "
+        "{condition: service_completed_successfully}}}\n"
+        "  db: {image: x, depends_on: [cache], healthcheck: {test: [CMD, a, b], interval: 1m30s, "
+        "timeout: 500ms, start_period: 1.5s, retries: 7}}\n"
+        "  job: {image: x, healthcheck: {test: a b}}\n"
+        "  cache: {image: x, healthcheck: {test: [NONE]}}\n";
+    struct reading reading;
+    if (!read_file(&reading, text))
+        fail_msg("%s", reading.fault.message);
+    const struct cwsd_plan_row *rows = reading.plan->rows;
+    assert_int_equal(rows[0].needs[CWSD_NEED_HEALTHY], 1u << 1);
+    assert_int_equal(rows[0].needs[CWSD_NEED_SUCCESS], 1u << 2);
+    assert_int_equal(rows[0].needs[CWSD_NEED_STARTED], 0);
+    assert_int_equal(rows[1].needs[CWSD_NEED_STARTED], 1u << 3);
+    assert_int_equal(rows[1].check_count, 2);
+    assert_string_equal(rows[1].check[1], "b");
+    assert_int_equal(rows[1].interval_ns / 1000000, 90000);
+    assert_int_equal(rows[1].timeout_ns / 1000000, 500);
+    assert_int_equal(rows[1].start_period_ns / 1000000, 1500);
+    assert_int_equal(rows[1].retries, 7);
+    assert_int_equal(rows[2].check_count, 3);
+    assert_string_equal(rows[2].check[2], "a b");
+    assert_int_equal(rows[2].retries, 3);
+    assert_null(rows[3].check);
+    done(&reading);
+    assert_false(read_file(&reading, "services: {web: {image: x, depends_on: [a]}, a: {image: x, "
+                                     "depends_on: [b]}, b: {image: x, depends_on: [a]}}"));
+    assert_non_null(strstr(reading.fault.message, "waits for itself"));
+    done(&reading);
+}
+
 static void test_size(void **state)
 {
     (void)state;
@@ -235,6 +297,7 @@ static void test_from_the_request(void **state)
                                            .default_resources = &defaults,
                                            .images = {entries, 1}};
     cwsd_pb_spec *spec;
+    struct cwsd_plan *plan = NULL;
     struct cwsd_fault fault;
     bool good = false;
     defaults.limits = &limits;
@@ -245,7 +308,7 @@ static void test_from_the_request(void **state)
         spec = cws_malloc(sizeof(*spec));
         coreweave__sandbox__v1__sandbox_spec__init(spec);
         cws_alloc_fail_at(n);
-        good = cwsd_compose_read(&request, spec, &fault);
+        good = cwsd_compose_read(&request, spec, &plan, &fault);
         cws_alloc_fail_at(0);
         if (!good) {
             assert_int_equal(fault.code, CWS_GRPC_RESOURCE_EXHAUSTED);
@@ -254,18 +317,19 @@ static void test_from_the_request(void **state)
     }
     assert_string_equal(spec->containers[0]->resource_requirements->limits->cpu, "1");
     assert_string_equal(spec->containers[0]->resource_requirements->limits->memory, "");
+    cwsd_plan_free(plan);
     assert_string_equal(spec->containers[1]->image, "other");
     assert_string_equal(spec->containers[1]->resource_requirements->limits->memory, "1Gi");
     cwsd_wire_free(spec);
     entry.key = (char *)"web";
     spec = cws_malloc(sizeof(*spec));
     coreweave__sandbox__v1__sandbox_spec__init(spec);
-    assert_false(cwsd_compose_read(&request, spec, &fault)); /* db has none now */
+    assert_false(cwsd_compose_read(&request, spec, &plan, &fault)); /* db has none now */
     cwsd_wire_free(spec);
     entry.key = (char *)"cache";
     spec = cws_malloc(sizeof(*spec));
     coreweave__sandbox__v1__sandbox_spec__init(spec);
-    assert_false(cwsd_compose_read(&request, spec, &fault));
+    assert_false(cwsd_compose_read(&request, spec, &plan, &fault));
     assert_invalid(&fault, "image_overrides");
     cwsd_wire_free(spec);
 }
@@ -277,6 +341,7 @@ int main(void)
         CWSD_TEST(test_a_file),
         CWSD_TEST(test_what_is_refused),
         CWSD_TEST(test_files_that_are_none),
+        CWSD_TEST(test_order),
         CWSD_TEST(test_size),
         CWSD_TEST(test_from_the_request),
     };
