@@ -11,6 +11,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 PRINTED = {
     "bounded_output": "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n99998\n99999\n100000\n\n(588855 bytes omitted)\n",
+    "compose": "['tests', 'web']\nweb answers: 127.0.0.1\nin web\n",
     "containers": (
         "ready\n42\nasked\nmain []\nserver ['note']\n{'main': 'running', 'server': 'running'}\n"
     ),
@@ -56,6 +57,8 @@ PRINTED = {
         + "3 left to be stopped\nfound it: True\n0 sandboxes run\n"
     ),
     "sessions_async": "[4, 9, 25, 49, 121, 169]\n6 commands in 3 sandboxes\n",
+    "snapshots": "[1000, 1000]\non_delete\n0 left\n",
+    "snapshots_async": "[1000, 1000]\n",
     "terminal_async": "Ada has 24 80\nGrace has 43 132\n",
     "service": "8000 web hello from inside\n",
     "prompt": "name? Ada\ncolour? green\nAda likes green\n",
