@@ -196,7 +196,7 @@ static bool pack_opened(struct packer *packer, int fd)
 static bool pack_special(struct packer *packer, int folder, const char *name,
                          const struct stat *status)
 {
-    char target[MAX_PATH] = "";
+    static char target[MAX_PATH]; /* not on the stack of each folder above */
     bool mark = S_ISCHR(status->st_mode) && status->st_rdev == 0;
     if (S_ISLNK(status->st_mode)) {
         ssize_t len = readlinkat(folder, name, target, sizeof(target) - 1);

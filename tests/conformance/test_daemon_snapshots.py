@@ -462,6 +462,23 @@ def test_after_a_restart(short_folder: Path) -> None:
         assert service.sh(service.create(volume), "cat /data/file") == "text\n"
 
 
+def test_a_hostile_tree(service: Service) -> None:
+    """It fails by itself, with a reason that is fit to be shown, and nothing else is concerned."""
+    sandbox = service.create(scratch(size="64Mi"))
+    deep = "import os; os.chdir('/data')\nfor _ in range(600): os.mkdir('d'); os.chdir('d')"
+    service.sh(sandbox, f'python3 -c "{deep}"')
+    failed = service.finished(service.snapshot(sandbox).file_system_snapshot_id)
+    assert failed.state == pb.SNAPSHOT_STATE_FAILED
+    assert "nested too deeply" in failed.state_reason
+    # An end in the middle of it: the volume is held for as long as it takes.
+    service.sh(sandbox, "rm -rf /data/d; for i in $(seq 2000); do echo $i > /data/$i; done")
+    begun = service.snapshot(sandbox)
+    service.delete(sandbox)
+    snapshot = service.ready(begun.file_system_snapshot_id)
+    volume = scratch(size="64Mi", restore_from_snapshot_id=snapshot.file_system_snapshot_id)
+    assert service.sh(service.create(volume), "ls /data | wc -l; cat /data/2000") == "2000\n2000\n"
+
+
 def test_limits(private: tuple[Service, Path]) -> None:
     """So many wait at a time; one that is removed in the middle leaves nothing."""
     service, folder = private
