@@ -124,7 +124,7 @@ CHAIN = b"""
 services:
   web:
     image: any
-    command: sh -c 'cat /proc/uptime > /tmp/began; sleep infinity'
+    command: sh -c 'cat /proc/uptime > /tmp/began; exec sleep infinity'
     depends_on:
       db: {condition: service_healthy}
       job: {condition: service_completed_successfully}
@@ -145,9 +145,13 @@ services:
 """
 
 
-def uptime(stub: Any, sandbox_id: str, container: str) -> float:
-    request = pb.ReadFileRequest(sandbox_id=sandbox_id, path="/tmp/began", container=container)
-    return float(stub.ReadFile(request).content.split()[0])
+def began(stub: Any, sandbox_id: str, container: str) -> float:
+    """When the service's command wrote this into its file, which it does first of all."""
+    script = "until [ -s /tmp/began ]; do sleep 0.01; done; cat /tmp/began"
+    request = pb.ExecRequest(
+        sandbox_id=sandbox_id, container=container, command=["sh", "-c", script]
+    )
+    return float(stub.Exec(request, timeout=30).stdout.split()[0])
 
 
 def settled(stub: Any, contents: bytes, **fields: Any) -> Any:
@@ -166,7 +170,7 @@ def test_services_wait_for_each_other(stub: Any) -> None:
     made = settled(stub, CHAIN.replace(b"CODE", b"0"))
     assert made.status.state == pb.STATE_RUNNING, made.status.state_reason
     # It runs only since everything before has passed.
-    assert uptime(stub, made.sandbox_id, "web") > uptime(stub, made.sandbox_id, "db")
+    assert began(stub, made.sandbox_id, "web") > began(stub, made.sandbox_id, "db")
     states = {one.name: one.state for one in made.status.container_statuses}
     assert states == {
         "web": pb.STATE_RUNNING,
