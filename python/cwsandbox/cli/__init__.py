@@ -27,6 +27,7 @@ from cwsandbox.cli.secrets import secrets
 from cwsandbox.cli.shell import shell
 from cwsandbox.cli.snapshots import snapshots
 from cwsandbox.cli.stop import stop_sandbox
+from cwsandbox.cli.templates import all_templates
 from cwsandbox.cli.top import show_top
 from cwsandbox.cli.volumes import volumes
 
@@ -65,6 +66,7 @@ for command in (
     run_command,
     snapshots,
     volumes,
+    all_templates,
     runners,
     secrets,
     run_daemon,
