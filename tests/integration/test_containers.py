@@ -190,13 +190,14 @@ def test_the_primary_ends_and_the_sandbox_with_it(base_url: str) -> None:
 
 def test_stop_ends_all(base_url: str) -> None:
     mark = host.Mark()
-    deaf = ("sh", "-c", 'trap "" TERM; while :; do sleep 0.01; done')
+    deaf = ("sh", "-c", 'trap "" TERM; echo deaf; while :; do sleep 0.01; done')
     rows = [
         container(name, *deaf, primary=name == "a", environment_variables={"MARK": mark.value})
         for name in ("a", "b", "c")
     ]
     sandbox = Sandbox.run(containers=rows)
-    sandbox.wait()
+    for name in ("a", "b", "c"):
+        assert next(sandbox.stream_logs(container=name, follow=True)) == "deaf\n"
     assert len(mark.pids()) >= 3
     sandbox.stop(graceful_shutdown_seconds=0.2).result()
     eventually(lambda: sandbox.get_status() is SandboxStatus.TERMINATED, "it has ended")
