@@ -3,6 +3,7 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,6 +38,14 @@ def daemon() -> Iterator[Daemon]:
 def run_published(published: Path, run_client: Callable[..., str]) -> Callable[..., str]:
     """Runs one function of a script with the published SDK, against our daemon; what it printed."""
     return functools.partial(run_client, published)
+
+
+@pytest.fixture(params=["published", "ours"])
+def run_both(request: pytest.FixtureRequest, run_client: Callable[..., str]) -> Callable[..., str]:
+    """The same with each of the two clients in turn."""
+    if request.param == "ours":
+        return functools.partial(run_client, Path(sys.executable))
+    return functools.partial(run_client, request.getfixturevalue("published"))
 
 
 @pytest.fixture

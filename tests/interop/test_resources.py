@@ -1,4 +1,4 @@
-"""The published SDK against our daemon: sandboxes from templates, registered volumes, settings."""
+"""The published SDK and ours against our daemon: sandboxes from templates, registered volumes, settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from integration.env import Daemon
 TOKEN = "a-token-0123456789"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def template_id(daemon: Daemon) -> str:
     pb, tb = protos.messages(), protos.messages("sandbox_template")
     container = pb.PartialContainer(
@@ -30,10 +30,10 @@ def template_id(daemon: Daemon) -> str:
     return str(made.sandbox_template_id)
 
 
-def test_template(run_published: Callable[..., str], template_id: str) -> None:
-    run_published("resources.py", "template", template_id)
+def test_template(run_both: Callable[..., str], template_id: str) -> None:
+    run_both("resources.py", "template", template_id)
 
 
 @pytest.mark.parametrize("case", ["volumes", "settings"])
-def test_resources(run_published: Callable[..., str], case: str) -> None:
-    run_published("resources.py", case)
+def test_resources(run_both: Callable[..., str], case: str) -> None:
+    run_both("resources.py", case)

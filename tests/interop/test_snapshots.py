@@ -1,4 +1,4 @@
-"""The published SDK against our daemon: scratch volumes and their snapshots."""
+"""The published SDK and ours against our daemon: scratch volumes and their snapshots."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ import pytest
 
 
 @pytest.mark.parametrize("case", ["taken_and_restored", "on_stop", "conflict"])
-def test_snapshots(run_published: Callable[..., str], case: str) -> None:
-    run_published("snapshots.py", case)
+def test_snapshots(run_both: Callable[..., str], case: str) -> None:
+    run_both("snapshots.py", case)
