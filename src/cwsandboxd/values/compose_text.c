@@ -101,20 +101,31 @@ static bool next_word(const char **rest, char *word)
     return !quote;
 }
 
-static bool split(const struct cwsd_compose_at *at, unsigned line, const char *text, char **words,
-                  size_t *count)
+/* `room` takes any word of the text. */
+static bool split_into(const struct cwsd_compose_at *at, unsigned line, const char *text,
+                       char *room, char **words, size_t *count)
 {
     for (;;) {
         text += strspn(text, " \t\n");
         if (!*text)
             return true;
-        char *word = cws_malloc(strlen(text) + 1);
-        if (!word)
-            return cwsd_fault_set_memory(at->fault);
-        words[(*count)++] = word;
-        if (!next_word(&text, word))
+        if (!next_word(&text, room))
             return cwsd_compose_refuse(at, line, "a quotation mark is not closed");
+        words[*count] = cws_strdup(room);
+        if (!words[*count])
+            return cwsd_fault_set_memory(at->fault);
+        ++*count;
     }
+}
+
+static bool split(const struct cwsd_compose_at *at, unsigned line, const char *text, char **words,
+                  size_t *count)
+{
+    char *room = cws_malloc(strlen(text) + 1);
+    bool good =
+        room ? split_into(at, line, text, room, words, count) : cwsd_fault_set_memory(at->fault);
+    cws_free(room);
+    return good;
 }
 
 static size_t most_words(const char *text)

@@ -16,6 +16,7 @@ struct anchor {
     struct anchor *next;
     const char *name;
     struct cwsd_yaml *node; /* NULL: it is still being read, so an alias would be a circle */
+    size_t size;            /* of a copy; until `node` is set, reader.size before it */
 };
 
 /* A list or map that is being read. */
@@ -35,6 +36,7 @@ struct reader {
     struct level levels[CWSD_YAML_MAX_DEPTH];
     size_t depth;
     size_t nodes;
+    size_t size; /* of a copy of what has been read */
     struct cwsd_yaml *root;
     bool ended;
 };
@@ -57,6 +59,19 @@ static bool refuse(struct reader *reader, size_t line, const char *what, const c
                                   name);
 }
 
+static bool count_node(struct reader *reader, size_t line)
+{
+    return ++reader->nodes <= CWSD_YAML_MAX_NODES ||
+           refuse(reader, line, "the document has too many parts", "");
+}
+
+static bool count_bytes(struct reader *reader, size_t size, size_t line)
+{
+    reader->size += size; /* cannot overflow: both are within the limit */
+    return reader->size <= CWSD_YAML_MAX_COPY ||
+           refuse(reader, line, "the document is too long, or its aliases stand for too much", "");
+}
+
 static const char *copy_text(struct reader *reader, const yaml_event_t *event)
 {
     const char *text = (const char *)event->data.scalar.value;
@@ -65,6 +80,8 @@ static const char *copy_text(struct reader *reader, const yaml_event_t *event)
         refuse(reader, event->start_mark.line, "a text contains a NUL", "");
         return NULL;
     }
+    if (!count_bytes(reader, len + 1, event->start_mark.line))
+        return NULL;
     char *copy = allocate(reader, len + 1);
     if (copy)
         memcpy(copy, text, len);
@@ -80,10 +97,8 @@ static bool is_null(const char *text)
 
 static struct cwsd_yaml *new_node(struct reader *reader, enum cwsd_yaml_kind kind, size_t line)
 {
-    if (++reader->nodes > CWSD_YAML_MAX_NODES) {
-        refuse(reader, line, "the document has too many parts", "");
+    if (!count_node(reader, line))
         return NULL;
-    }
     struct cwsd_yaml *node = allocate(reader, sizeof(*node));
     if (!node)
         return NULL;
@@ -159,20 +174,31 @@ static bool add_anchor(struct reader *reader, const yaml_char_t *name, struct an
     if (!anchor)
         return false;
     memcpy(copy, name, len);
-    *anchor = (struct anchor){.next = reader->anchors, .name = copy};
+    *anchor = (struct anchor){.next = reader->anchors, .name = copy, .size = reader->size};
     reader->anchors = anchor;
     *out_anchor = anchor;
     return true;
 }
 
-static struct cwsd_yaml *find_anchor(struct reader *reader, const yaml_event_t *event)
+/* `node` is what the anchor stands for, and all of it has been read. */
+static void set_anchor(struct reader *reader, struct anchor *anchor, struct cwsd_yaml *node)
+{
+    if (!anchor)
+        return;
+    anchor->node = node;
+    anchor->size = reader->size - anchor->size;
+}
+
+static struct cwsd_yaml *take_alias(struct reader *reader, const yaml_event_t *event)
 {
     const char *name = (const char *)event->data.alias.anchor;
+    size_t line = event->start_mark.line;
+    if (!count_node(reader, line))
+        return NULL;
     for (struct anchor *anchor = reader->anchors; anchor; anchor = anchor->next)
         if (strcmp(anchor->name, name) == 0 && anchor->node)
-            return anchor->node;
-    refuse(reader, event->start_mark.line,
-           "there is no such anchor before it: ", cwsd_text_short(name).text);
+            return count_bytes(reader, anchor->size, line) ? anchor->node : NULL;
+    refuse(reader, line, "there is no such anchor before it: ", cwsd_text_short(name).text);
     return NULL;
 }
 
@@ -192,8 +218,7 @@ static bool take_scalar(struct reader *reader, const yaml_event_t *event)
         return false;
     if (node->plain && is_null(node->text))
         node->kind = CWSD_YAML_NULL;
-    if (anchor)
-        anchor->node = node;
+    set_anchor(reader, anchor, node);
     return place(reader, node);
 }
 
@@ -215,8 +240,7 @@ static bool begin_level(struct reader *reader, const yaml_event_t *event, enum c
 static void end_level(struct reader *reader)
 {
     struct level *level = &reader->levels[--reader->depth];
-    if (level->anchor)
-        level->anchor->node = level->node;
+    set_anchor(reader, level->anchor, level->node);
 }
 
 static bool take_node(struct reader *reader, const yaml_event_t *event)
@@ -225,7 +249,7 @@ static bool take_node(struct reader *reader, const yaml_event_t *event)
     case YAML_SCALAR_EVENT:
         return take_scalar(reader, event);
     case YAML_ALIAS_EVENT:
-        return place(reader, find_anchor(reader, event));
+        return place(reader, take_alias(reader, event));
     case YAML_SEQUENCE_START_EVENT:
         return begin_level(reader, event, CWSD_YAML_LIST, event->data.sequence_start.anchor);
     case YAML_MAPPING_START_EVENT:

@@ -2,7 +2,8 @@
  * One YAML document as a tree, from bytes that anybody may have written. Any thread.
  *
  * Time and memory are bounded by the length of the text: an alias is another reference to its
- * anchor's node and not a copy, and depth and number of nodes have limits.
+ * anchor's node and not a copy, and depth and number of nodes have limits. So has what the aliases
+ * stand for, all together: whoever copies the tree's texts meets each of them many times.
  */
 #pragma once
 
@@ -12,8 +13,9 @@
 #include "values/fault.h"
 
 #define CWSD_YAML_MAX_DEPTH 20
-#define CWSD_YAML_MAX_NODES 20000
-#define CWSD_YAML_MAX_KEYS  1000 /* of one map; and as many anchors */
+#define CWSD_YAML_MAX_NODES 20000                 /* an alias is one */
+#define CWSD_YAML_MAX_KEYS  1000                  /* of one map; and as many anchors */
+#define CWSD_YAML_MAX_COPY  ((size_t)1024 * 1024) /* bytes of texts, those of aliases included */
 
 enum cwsd_yaml_kind {
     CWSD_YAML_NULL, /* a plain "", "~" or "null" */

@@ -1,4 +1,6 @@
 /* cwsandboxd/compose: what a Compose file means for a sandbox, and what is refused by name. */
+#include <malloc.h>
+
 #include "support/daemon_help.h"
 
 #include "values/bounds.h"
@@ -281,6 +283,27 @@ static void test_size(void **state)
     }
 }
 
+/* Of a file that is nothing but words, each takes as much memory as it has bytes. */
+static void test_many_words(void **state)
+{
+    (void)state;
+    static const char head[] = "services: {web: {image: x, command: \"", tail[] = "\"}}";
+    const size_t size = CWSD_KIB * 16;
+    char *text = test_malloc(size + sizeof(head) + sizeof(tail));
+    size_t at = (size_t)sprintf(text, "%s", head);
+    for (; at < size; at += 2)
+        memcpy(text + at, "w ", 2);
+    strcpy(text + at, tail);
+    struct reading reading;
+    assert_true(read_file(&reading, text));
+    const cwsd_pb_container *container = reading.spec->containers[0];
+    assert_in_range(container->n_args, size / 3, size / 2);
+    for (size_t i = 0; i < container->n_args; i++)
+        assert_in_range(malloc_usable_size(container->args[i]), 2, 64);
+    done(&reading);
+    test_free(text);
+}
+
 static void test_from_the_request(void **state)
 {
     (void)state;
@@ -337,13 +360,10 @@ static void test_from_the_request(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CWSD_TEST(test_commands),
-        CWSD_TEST(test_a_file),
-        CWSD_TEST(test_what_is_refused),
-        CWSD_TEST(test_files_that_are_none),
-        CWSD_TEST(test_order),
-        CWSD_TEST(test_size),
-        CWSD_TEST(test_from_the_request),
+        CWSD_TEST(test_commands),        CWSD_TEST(test_a_file),
+        CWSD_TEST(test_what_is_refused), CWSD_TEST(test_files_that_are_none),
+        CWSD_TEST(test_order),           CWSD_TEST(test_size),
+        CWSD_TEST(test_many_words),      CWSD_TEST(test_from_the_request),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,6 +152,30 @@ static void test_too_much(void **state)
     test_free(keys);
 }
 
+/* Whoever reads the tree copies what an alias stands for, each time. */
+static void test_what_aliases_stand_for(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *part;
+    } cases[] = {
+        {"- &a %s\n", "- *a\n"},                             /* a text, again and again */
+        {"- &a [%s]\n- &b [*a,*a,*a,*a,*a,*a]\n", "- *b\n"}, /* lists of it */
+        {"- &a {%s: b}\n", "- *a\n"},                        /* a key */
+    };
+    char *words = repeat("", "word");
+    for (size_t i = 0; i < CWS_ARRAY_LEN(cases); i++) {
+        char head[1000];
+        struct cwsd_yaml_document document;
+        snprintf(head, sizeof(head), cases[i].pattern, words + LARGE - 900);
+        char *text = repeat(head, cases[i].part);
+        assert_false(read_text(text, &document));
+        assert_non_null(strstr(fault.message, "its aliases stand for too much"));
+        test_free(text);
+    }
+    test_free(words);
+}
+
 static void test_depth(void **state)
 {
     (void)state;
@@ -186,7 +210,8 @@ static void test_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CWSD_TEST(test_documents), CWSD_TEST(test_no_documents),   CWSD_TEST(test_too_much),
+        CWSD_TEST(test_documents), CWSD_TEST(test_no_documents),
+        CWSD_TEST(test_too_much),  CWSD_TEST(test_what_aliases_stand_for),
         CWSD_TEST(test_depth),     CWSD_TEST(test_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
