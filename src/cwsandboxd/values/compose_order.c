@@ -10,6 +10,7 @@
 #define DEFAULT_RETRIES 3
 #define DEFAULT_TIME_NS (30 * CWS_NS_PER_S)
 #define MAX_RETRIES     1000
+#define MIN_PACE_NS     (10 * CWS_NS_PER_MS)
 #define MAX_TIME_NS     (24 * 3600 * CWS_NS_PER_S)
 
 /* ---- depends_on ----------------------------------------------------------------------------- */
@@ -117,6 +118,16 @@ static bool read_time(const struct cwsd_compose_at *at, const struct cwsd_yaml *
                                "must be a time of at most a day, such as \"1m30s\"");
 }
 
+/* Each check is a process that the daemon has started. None at all between two would keep it busy.
+ */
+static bool read_pace(const struct cwsd_compose_at *at, const struct cwsd_yaml *node,
+                      const char *key, uint64_t *out_ns)
+{
+    return read_time(at, node, out_ns) &&
+           (*out_ns >= MIN_PACE_NS ||
+            cwsd_compose_refuse(at, node->line, "%s must be at least 10ms", key));
+}
+
 static bool read_retries(const struct cwsd_compose_at *at, const struct cwsd_yaml *node,
                          unsigned *out_retries)
 {
@@ -187,9 +198,9 @@ static bool read_health_key(const struct cwsd_compose_at *at, const struct cwsd_
     if (strcmp(item->key, "test") == 0)
         return read_test(at, item->value, row);
     if (strcmp(item->key, "interval") == 0)
-        return read_time(at, item->value, &row->interval_ns);
+        return read_pace(at, item->value, item->key, &row->interval_ns);
     if (strcmp(item->key, "timeout") == 0)
-        return read_time(at, item->value, &row->timeout_ns);
+        return read_pace(at, item->value, item->key, &row->timeout_ns);
     if (strcmp(item->key, "start_period") == 0)
         return read_time(at, item->value, &row->start_period_ns);
     if (strcmp(item->key, "retries") == 0)
