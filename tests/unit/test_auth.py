@@ -11,6 +11,7 @@ from cwsandbox import (
     AuthProvider,
     AuthStrategy,
     CWSandboxAuthenticationError,
+    Sandbox,
     set_auth_mode,
 )
 from cwsandbox._service import auth as _auth
@@ -51,6 +52,26 @@ def test_headers_are_taken_as_they_are() -> None:
     assert _auth.metadata(headers, URL) == (("x-key", "1"), ("x-other", ""))
     assert headers
     assert not AuthHeaders({}, "none")
+
+
+def test_no_text_about_credentials_shows_a_value() -> None:
+    headers = AuthHeaders({"Authorization": "Bearer s3cret", "X-Other": "s3cret"}, "mine")
+    assert repr(headers) == str(headers)
+    assert repr(headers) == (
+        "AuthHeaders(headers={'Authorization': '<redacted>', 'X-Other': '<redacted>'}, strategy='mine')"
+    )
+    with pytest.raises(TypeError, match="container_image must be a str") as raised:
+        Sandbox(container_image=headers)  # type: ignore[arg-type]
+    assert "s3cret" not in str(raised.value)
+    with pytest.raises(TypeError, match="get_auth must be callable, got a str") as raised:
+        set_auth_mode("mine", "s3cret")  # type: ignore[arg-type]
+    assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("headers", [None, "s3cret", ["s3cret"]])
+def test_headers_that_are_none_are_not_shown(headers: Any) -> None:
+    wrong = AuthHeaders(headers, "mine")
+    assert repr(wrong) == f"AuthHeaders(headers=<{type(headers).__name__}>, strategy='mine')"
 
 
 def test_provider() -> None:

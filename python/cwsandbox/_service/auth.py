@@ -26,7 +26,8 @@ def set_auth_mode(name: str, get_auth: Callable[[], AuthHeaders]) -> None:
     ``name`` appears in error messages. The last call wins.
     """
     if not callable(get_auth):
-        raise TypeError(f"get_auth must be callable, got {get_auth!r}")
+        # Not the value: whoever gives a key here has given a secret.
+        raise TypeError(f"get_auth must be callable, got a {type(get_auth).__name__}")
     global _mode
     _mode = (name, get_auth)
 

@@ -150,8 +150,8 @@ class RemoteFunction(Generic[P, R]):
 
         All failures are the operation's: ``TypeError``, ``ValueError`` and ``OSError`` for what cannot be sent, and
         ``SandboxExecutionError`` when the function raises or ends otherwise. That has ``exception_type`` and
-        ``exception_message``, the traceback as a note, and what was printed in ``exec_result``. Cancelling the
-        operation stops the sandbox.
+        ``exception_message``, the traceback as a note, and what was printed in ``exec_result``. If the task
+        that awaits the operation is cancelled, the sandbox is stopped.
         """
         try:
             prepared = self._prepare(args, kwargs)

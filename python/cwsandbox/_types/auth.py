@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import Protocol, runtime_checkable
@@ -23,7 +24,7 @@ class AuthStrategy(StrEnum):
 class AuthHeaders:
     """What to send with every call as credentials.
 
-    False in a condition when there is no header.
+    False in a condition when there is no header. Its ``repr`` does not show the values.
 
     - ``headers``: names and values, printable ASCII without blanks at the ends.
     - ``strategy``: a label that says how they were found.
@@ -34,6 +35,15 @@ class AuthHeaders:
 
     def __bool__(self) -> bool:
         return bool(self.headers)
+
+    def __repr__(self) -> str:
+        # The values are secrets, and what is shown ends up in logs and tracebacks.
+        headers: object = self.headers
+        if isinstance(headers, Mapping):
+            shown = repr(dict.fromkeys(headers, "<redacted>"))
+        else:
+            shown = f"<{type(headers).__name__}>"
+        return f"AuthHeaders(headers={shown}, strategy={self.strategy!r})"
 
 
 @runtime_checkable
