@@ -20,7 +20,8 @@ from cli.typist import Typist
 from conformance.grpc_peer import GrpcPeer
 from conformance.host_programs import serve_programs
 
-BASH = "env 'PS1=$ ' bash --norc --noediting"
+# On the host it would inherit that SIGINT is ignored, if the tests run in the background of a shell.
+BASH = "env --default-signal=INT 'PS1=$ ' bash --norc --noediting"
 Start = Callable[[str], Typist]
 
 
