@@ -398,9 +398,9 @@ def test_a_local_fault_in_the_middle(sandbox: Sandbox, tmp_path: Path) -> None:
         sandbox.upload(tmp_path / "t", "/tmp/t", exclude=excluding).result()
     os.mkfifo(tmp_path / "t" / "d" / "fifo")
     with pytest.raises(SandboxTransferError, match="'d/fifo' is neither a file") as raised:
-        sandbox.upload(tmp_path / "t", "/tmp/t").result()
+        sandbox.upload(tmp_path / "t", "/tmp/u").result()
     assert raised.value.member == "d/fifo"
-    assert said(sandbox, "stat -c %s /tmp/t/first") == "600000\n"
+    assert said(sandbox, "stat -c %s /tmp/u/first") == "600000\n"
 
 
 @pytest.mark.parametrize("name", ["f", "t/f"])
