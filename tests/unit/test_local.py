@@ -196,6 +196,8 @@ def test_an_end_that_is_interrupted_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         _local._end()
     assert list(short_base.iterdir()) == []
+    ends = short_base.parent / "ends"
+    eventually(ends.exists, "the stand-in has seen its end, and writes no more")
 
 
 def test_a_silent_daemon(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
