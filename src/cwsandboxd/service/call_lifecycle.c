@@ -156,7 +156,7 @@ static bool answer_page(struct cwsd_unary *unary, const struct cwsd_query *query
     const struct cwsd_record *last = NULL, *next;
     size_t count = 0, bytes = 0;
     while ((next = cwsd_query_next(query, registry, last)) != NULL) {
-        if (count == query->page_size || bytes > CWSD_MAX_PAGE_BYTES) {
+        if (count == query->page.size || bytes > CWSD_MAX_PAGE_BYTES) {
             cwsd_query_token(query, last, token);
             break;
         }
@@ -182,8 +182,8 @@ static void answer_list(struct look_call *call)
     bool answered = cwsd_query_init(&query, unary->request,
                                     cwsd_pool_runner_id(cwsd_unary_pool(unary)), &fault);
     if (answered) {
-        views = cws_calloc(query.page_size, sizeof(*views));
-        messages = cws_calloc(query.page_size, sizeof(cwsd_pb_sandbox *));
+        views = cws_calloc(query.page.size, sizeof(*views));
+        messages = cws_calloc(query.page.size, sizeof(cwsd_pb_sandbox *));
         answered = views && messages ? answer_page(unary, &query, views, messages)
                                      : cwsd_fault_set_memory(&fault);
     }
@@ -201,8 +201,8 @@ static bool handle_list(struct cwsd_unary *unary, void *request, struct cwsd_fau
     struct cwsd_query query;
     if (!cwsd_query_init(&query, request, cwsd_pool_runner_id(cwsd_unary_pool(unary)), fault))
         return false;
-    start_looking(call, query.page_size, answer_list);
-    for (size_t i = 0; i < query.page_size; i++) {
+    start_looking(call, query.page.size, answer_list);
+    for (size_t i = 0; i < query.page.size; i++) {
         next = cwsd_query_next(&query, registry, next);
         if (!next)
             break;

@@ -7,10 +7,10 @@
 #include "base/alloc.h"
 #include "service/calls.h"
 #include "service/creating.h"
-#include "service/resource_page.h"
 #include "service/view.h"
 #include "store/resources.h"
 #include "values/overlay.h"
+#include "values/page.h"
 #include "values/pairs.h"
 #include "values/text.h"
 
@@ -184,7 +184,7 @@ static bool handle_get(struct cwsd_unary *unary, void *message, struct cwsd_faul
     return good;
 }
 
-static bool fill_page(struct cwsd_statement *cursor, const struct cwsd_resource_page *page,
+static bool fill_page(struct cwsd_statement *cursor, const struct cwsd_page *page,
                       cwsd_pb_template_list_response *response, char *token,
                       struct cwsd_fault *fault)
 {
@@ -197,7 +197,7 @@ static bool fill_page(struct cwsd_statement *cursor, const struct cwsd_resource_
         if (!next.message)
             return true;
         if (response->n_sandbox_templates == page->size || bytes > CWSD_MAX_PAGE_BYTES) {
-            cwsd_resource_page_token(page, last, token);
+            cwsd_page_token(page, last, token);
             cwsd_resource_done(&next);
             return true;
         }
@@ -214,11 +214,11 @@ static bool handle_list(struct cwsd_unary *unary, void *message, struct cwsd_fau
     const cwsd_pb_template_list_request *request = message;
     cwsd_pb_template_list_response response =
         COREWEAVE__SANDBOX__V1__LIST_SANDBOX_TEMPLATES_RESPONSE__INIT;
-    struct cwsd_resource_page page;
+    struct cwsd_page page;
     struct cwsd_statement cursor = {0};
-    char token[CWSD_RESOURCE_TOKEN_SIZE] = "";
-    if (!cwsd_resource_page_init(&page, request->page_size, request->page_token,
-                                 request->show_deleted, fault))
+    char token[CWSD_PAGE_TOKEN_SIZE] = "";
+    if (!cwsd_page_set_size(&page, request->page_size, fault) ||
+        !cwsd_page_set_token(&page, request->page_token, request->show_deleted, fault))
         return false;
     response.sandbox_templates = cws_calloc(page.size, sizeof(cwsd_pb_template *));
     response.next_page_token = token;

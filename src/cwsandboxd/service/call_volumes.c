@@ -9,9 +9,9 @@
 
 #include "base/alloc.h"
 #include "service/calls.h"
-#include "service/resource_page.h"
 #include "service/view.h"
 #include "store/resources.h"
+#include "values/page.h"
 #include "values/text.h"
 
 #define KIND          CWSD_RESOURCE_VOLUME
@@ -237,7 +237,7 @@ static bool matches(const cwsd_pb_registered *volume, const cwsd_pb_volume_list_
     return state && runner;
 }
 
-static bool fill_page(struct cwsd_statement *cursor, const struct cwsd_resource_page *page,
+static bool fill_page(struct cwsd_statement *cursor, const struct cwsd_page *page,
                       const cwsd_pb_volume_list_request *request,
                       cwsd_pb_volume_list_response *response, struct cwsd_fault *fault)
 {
@@ -250,7 +250,7 @@ static bool fill_page(struct cwsd_statement *cursor, const struct cwsd_resource_
             return true;
         bool fits = matches(next.message, request);
         if (fits && response->n_volumes == page->size) {
-            cwsd_resource_page_token(page, last, response->next_page_token);
+            cwsd_page_token(page, last, response->next_page_token);
             cwsd_resource_done(&next);
             return true;
         }
@@ -268,13 +268,14 @@ static bool handle_list(struct cwsd_unary *unary, void *message, struct cwsd_fau
     const cwsd_pb_volume_list_request *request = message;
     cwsd_pb_volume_list_response response = COREWEAVE__SANDBOX__V1__LIST_VOLUMES_RESPONSE__INIT;
     cwsd_pb_volume_list_request question = *request;
-    struct cwsd_resource_page page;
+    struct cwsd_page page;
     struct cwsd_statement cursor = {0};
-    char token[CWSD_RESOURCE_TOKEN_SIZE] = "";
+    char token[CWSD_PAGE_TOKEN_SIZE] = "";
     question.page_size = 0;
     question.page_token = (char *)protobuf_c_empty_string;
-    if (!cwsd_resource_page_init(&page, request->page_size, request->page_token,
-                                 cwsd_digest_of(&question.base).half[0], fault))
+    if (!cwsd_page_set_size(&page, request->page_size, fault) ||
+        !cwsd_page_set_token(&page, request->page_token, cwsd_digest_of(&question.base).half[0],
+                             fault))
         return false;
     response.volumes = cws_calloc(page.size, sizeof(cwsd_pb_registered *));
     response.next_page_token = token;

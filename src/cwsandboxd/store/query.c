@@ -1,41 +1,17 @@
 #include "store/query.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-
-#include "values/bounds.h"
-#include "values/text.h"
 
 #define DESCENDING COREWEAVE__SANDBOX__V1__SORT_DIRECTION__SORT_DIRECTION_DESCENDING
 #define ASCENDING  COREWEAVE__SANDBOX__V1__SORT_DIRECTION__SORT_DIRECTION_ASCENDING
 
 /* A digest of the request without its page: the query that a token belongs to. */
-static uint64_t fingerprint(const struct cwsd_query *query)
+static uint64_t fingerprint(const cwsd_pb_list_request *request)
 {
-    cwsd_pb_list_request question = *query->request;
+    cwsd_pb_list_request question = *request;
     question.page_size = 0;
     question.page_token = (char *)protobuf_c_empty_string;
     return cwsd_digest_of(&question.base).half[0];
-}
-
-static bool parse_token(struct cwsd_query *query, struct cwsd_fault *fault)
-{
-    const char *token = query->request->page_token;
-    uint64_t print;
-    int end = -1;
-    if (token[0] == '\0')
-        return true;
-    if (strlen(token) != 32 || strspn(token, "0123456789abcdef") != 32 ||
-        sscanf(token, "%16" SCNx64 "%16" SCNx64 "%n", &query->after, &print, &end) != 2 ||
-        end != 32)
-        return cwsd_fault_set_invalid(fault, "page_token", "\"%s\" is not one this service gave",
-                                      cwsd_text_short(token).text);
-    if (print != fingerprint(query))
-        return cwsd_fault_set_invalid(
-            fault, "page_token",
-            "belongs to another list: the filters must not change between pages");
-    return true;
 }
 
 bool cwsd_query_init(struct cwsd_query *query, const cwsd_pb_list_request *request,
@@ -44,12 +20,8 @@ bool cwsd_query_init(struct cwsd_query *query, const cwsd_pb_list_request *reque
     memset(query, 0, sizeof(*query));
     query->request = request;
     query->runner_id = runner_id;
-    if (request->page_size < 0)
-        return cwsd_fault_set_invalid(fault, "page_size", "%d must not be negative",
-                                      (int)request->page_size);
-    query->page_size = request->page_size == 0 ? CWSD_DEFAULT_PAGE : (size_t)request->page_size;
-    if (query->page_size > CWSD_MAX_PAGE)
-        query->page_size = CWSD_MAX_PAGE;
+    if (!cwsd_page_set_size(&query->page, request->page_size, fault))
+        return false;
     if (!protobuf_c_enum_descriptor_get_value(&coreweave__sandbox__v1__state__descriptor,
                                               (int)request->state))
         return cwsd_fault_set_invalid(fault, "state", "%d is no state", (int)request->state);
@@ -58,7 +30,7 @@ bool cwsd_query_init(struct cwsd_query *query, const cwsd_pb_list_request *reque
         return cwsd_fault_set_invalid(fault, "sort_direction", "%d is no direction",
                                       (int)request->sort_direction);
     query->descending = request->sort_direction == DESCENDING;
-    return parse_token(query, fault);
+    return cwsd_page_set_token(&query->page, request->page_token, fingerprint(request), fault);
 }
 
 static bool has_tag(const cwsd_pb_spec *spec, const char *tag)
@@ -107,8 +79,9 @@ struct cwsd_record *cwsd_query_next(const struct cwsd_query *query,
         if (node == &registry->all)
             return NULL;
         struct cwsd_record *record = cws_list_entry(node, struct cwsd_record, in_all);
-        bool passed = query->after == 0 || (query->descending ? record->sequence < query->after
-                                                              : record->sequence > query->after);
+        bool passed =
+            query->page.after == 0 || (query->descending ? record->sequence < query->page.after
+                                                         : record->sequence > query->page.after);
         if (passed && matches(query, record))
             return record;
     }
@@ -117,6 +90,5 @@ struct cwsd_record *cwsd_query_next(const struct cwsd_query *query,
 void cwsd_query_token(const struct cwsd_query *query, const struct cwsd_record *last,
                       char out_token[CWSD_PAGE_TOKEN_SIZE])
 {
-    snprintf(out_token, CWSD_PAGE_TOKEN_SIZE, "%016" PRIx64 "%016" PRIx64, last->sequence,
-             fingerprint(query));
+    cwsd_page_token(&query->page, last->sequence, out_token);
 }

@@ -121,7 +121,7 @@ static void test_page_sizes(void **state)
     for (size_t i = 0; i < CWS_ARRAY_LEN(rows); i++) {
         shelf.request.page_size = rows[i].asked;
         assert_true(ask(&shelf));
-        assert_int_equal(shelf.query.page_size, rows[i].given);
+        assert_int_equal(shelf.query.page.size, rows[i].given);
     }
     cwsd_registry_done(&shelf.registry);
 }

@@ -268,7 +268,7 @@ static const char *page(struct shelf *shelf, char out_token[CWSD_PAGE_TOKEN_SIZE
     if (!cwsd_query_init(&query, &shelf->request, RUNNER, &shelf->fault))
         fail_msg("%s", shelf->fault.message);
     while ((next = cwsd_query_next(&query, &shelf->registry, last)) != NULL) {
-        if (count++ == query.page_size) {
+        if (count++ == query.page.size) {
             cwsd_query_token(&query, last, out_token);
             break;
         }
@@ -381,10 +381,10 @@ static void bad_lists(void **state)
     assert_invalid(&shelf.fault, "page_size");
     shelf.request.page_size = 5000;
     assert_true(cwsd_query_init(&query, &shelf.request, RUNNER, &shelf.fault));
-    assert_int_equal(query.page_size, CWSD_MAX_PAGE);
+    assert_int_equal(query.page.size, CWSD_MAX_PAGE);
     shelf.request.page_size = 0;
     assert_true(cwsd_query_init(&query, &shelf.request, RUNNER, &shelf.fault));
-    assert_int_equal(query.page_size, CWSD_DEFAULT_PAGE);
+    assert_int_equal(query.page.size, CWSD_DEFAULT_PAGE);
     shelf.request.state = 77;
     assert_false(cwsd_query_init(&query, &shelf.request, RUNNER, &shelf.fault));
     assert_invalid(&shelf.fault, "state");
