@@ -3,6 +3,7 @@
 #include "values/spec.h"
 #include "values/spec_containers.h"
 
+#define PLATFORM COREWEAVE__SANDBOX__V1__CONTROL__CONTROL_PLATFORM
 #define DNS_DENY COREWEAVE__SANDBOX__V1__DNSEGRESS_MODE__DNS_EGRESS_MODE_DENY
 
 cwsd_pb_timestamp cwsd_view_timestamp(struct timespec time)
@@ -53,6 +54,7 @@ void cwsd_view_init(struct cwsd_view *view, const struct cwsd_record *record, co
     if (record->source_template_id)
         view->sandbox.source_template_id = record->source_template_id;
     view->sandbox.source_template_revision = record->source_template_revision;
+    view->sandbox.control = PLATFORM; /* a container engine is refused */
     view->sandbox.status = &view->status;
     view->status.state = record->state;
     view->status.state_reason = (char *)record->reason;

@@ -53,6 +53,7 @@ static void test_names(void **state)
     assert_string_equal(sandbox->display_name, "my box");
     assert_string_equal(sandbox->status->runner_id, "runner-1");
     assert_string_equal(sandbox->status->runner_group_id, "local");
+    assert_int_equal(sandbox->control, COREWEAVE__SANDBOX__V1__CONTROL__CONTROL_PLATFORM);
     assert_string_equal(sandbox->spec->containers[0]->image, "python:3.11");
     cwsd_wire_free(sandbox);
 }
