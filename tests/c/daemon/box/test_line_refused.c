@@ -110,6 +110,8 @@ static void test_a_freed_command_is_withdrawn(void **state)
     struct cwsd_exec_options options = echo_options();
     (void)state;
     box_open(&world, host);
+    /* A descriptor of the start may outlast the box's "running", but not a command. */
+    expect_script(&world, "echo hello", 0, "hello\n");
     unsigned before = count_entries("/proc/self/fd");
     refusing = ETOOMANYREFS;
     for (int i = 0; i < 3; i++) {
@@ -117,7 +119,7 @@ static void test_a_freed_command_is_withdrawn(void **state)
         exec_open(&run, &world, &options);
         exec_close(&run);
         uv_run(cws_loop_uv(world.loop), UV_RUN_NOWAIT);
-        assert_int_equal(count_entries("/proc/self/fd"), before);
+        assert_true(count_entries("/proc/self/fd") <= before);
     }
     refusing = 0;
     expect_script(&world, "echo hello", 0, "hello\n");
