@@ -8,9 +8,8 @@
 #include "service/calls.h"
 #include "service/creating.h"
 #include "service/view.h"
-#include "store/resources.h"
+#include "store/resource_page.h"
 #include "values/overlay.h"
-#include "values/page.h"
 #include "values/pairs.h"
 #include "values/text.h"
 
@@ -184,55 +183,26 @@ static bool handle_get(struct cwsd_unary *unary, void *message, struct cwsd_faul
     return good;
 }
 
-static bool fill_page(struct cwsd_statement *cursor, const struct cwsd_page *page,
-                      cwsd_pb_template_list_response *response, char *token,
-                      struct cwsd_fault *fault)
-{
-    int64_t last = 0;
-    size_t bytes = 0;
-    for (;;) {
-        struct cwsd_resource next;
-        if (!cwsd_resource_next(cursor, &next, fault))
-            return false;
-        if (!next.message)
-            return true;
-        if (response->n_sandbox_templates == page->size || bytes > CWSD_MAX_PAGE_BYTES) {
-            cwsd_page_token(page, last, token);
-            cwsd_resource_done(&next);
-            return true;
-        }
-        bytes += protobuf_c_message_get_packed_size(next.message);
-        last = next.number;
-        response->sandbox_templates[response->n_sandbox_templates++] = next.message;
-        next.message = NULL; /* the response's now */
-        cwsd_resource_done(&next);
-    }
-}
-
 static bool handle_list(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
 {
     const cwsd_pb_template_list_request *request = message;
     cwsd_pb_template_list_response response =
         COREWEAVE__SANDBOX__V1__LIST_SANDBOX_TEMPLATES_RESPONSE__INIT;
-    struct cwsd_page page;
-    struct cwsd_statement cursor = {0};
-    char token[CWSD_PAGE_TOKEN_SIZE] = "";
-    if (!cwsd_page_set_size(&page, request->page_size, fault) ||
-        !cwsd_page_set_token(&page, request->page_token, request->show_deleted, fault))
+    const struct cwsd_resource_filter filter = {.kind = KIND,
+                                                .with_deleted = request->show_deleted};
+    struct cwsd_page wanted;
+    struct cwsd_resource_page page;
+    if (!cwsd_page_set_size(&wanted, request->page_size, fault) ||
+        !cwsd_page_set_token(&wanted, request->page_token, request->show_deleted, fault))
         return false;
-    response.sandbox_templates = cws_calloc(page.size, sizeof(cwsd_pb_template *));
-    response.next_page_token = token;
-    bool good = response.sandbox_templates
-                    ? cwsd_resource_begin(database_of(unary), KIND, page.after,
-                                          request->show_deleted, &cursor, fault) &&
-                          fill_page(&cursor, &page, &response, token, fault)
-                    : cwsd_fault_set_memory(fault);
-    if (good)
+    bool good = cwsd_resource_page_read(database_of(unary), &filter, &wanted, &page, fault);
+    if (good) {
+        response.n_sandbox_templates = page.count;
+        response.sandbox_templates = (cwsd_pb_template **)page.messages;
+        response.next_page_token = page.next_token;
         cwsd_unary_answer(unary, &response);
-    cwsd_statement_done(&cursor);
-    for (size_t i = 0; i < response.n_sandbox_templates; i++)
-        cwsd_wire_free(response.sandbox_templates[i]);
-    cws_free(response.sandbox_templates);
+    }
+    cwsd_resource_page_done(&page);
     return good;
 }
 

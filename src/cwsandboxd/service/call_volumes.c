@@ -10,8 +10,7 @@
 #include "base/alloc.h"
 #include "service/calls.h"
 #include "service/view.h"
-#include "store/resources.h"
-#include "values/page.h"
+#include "store/resource_page.h"
 #include "values/text.h"
 
 #define KIND          CWSD_RESOURCE_VOLUME
@@ -227,8 +226,10 @@ static bool handle_get(struct cwsd_unary *unary, void *message, struct cwsd_faul
     return good;
 }
 
-static bool matches(const cwsd_pb_registered *volume, const cwsd_pb_volume_list_request *request)
+static bool matches(const void *message, const void *wanted)
 {
+    const cwsd_pb_registered *volume = message;
+    const cwsd_pb_volume_list_request *request = wanted;
     bool state = request->n_states == 0, runner = request->n_runner_ids == 0;
     for (size_t i = 0; i < request->n_states; i++)
         state |= request->states[i] == volume->status->state;
@@ -237,58 +238,34 @@ static bool matches(const cwsd_pb_registered *volume, const cwsd_pb_volume_list_
     return state && runner;
 }
 
-static bool fill_page(struct cwsd_statement *cursor, const struct cwsd_page *page,
-                      const cwsd_pb_volume_list_request *request,
-                      cwsd_pb_volume_list_response *response, struct cwsd_fault *fault)
+/* Of the request without its page: which list a token belongs to. */
+static uint64_t fingerprint(const cwsd_pb_volume_list_request *request)
 {
-    int64_t last = 0;
-    for (;;) {
-        struct cwsd_resource next;
-        if (!cwsd_resource_next(cursor, &next, fault))
-            return false;
-        if (!next.message)
-            return true;
-        bool fits = matches(next.message, request);
-        if (fits && response->n_volumes == page->size) {
-            cwsd_page_token(page, last, response->next_page_token);
-            cwsd_resource_done(&next);
-            return true;
-        }
-        if (fits) {
-            last = next.number;
-            response->volumes[response->n_volumes++] = next.message;
-            next.message = NULL; /* the response's now */
-        }
-        cwsd_resource_done(&next);
-    }
+    cwsd_pb_volume_list_request question = *request;
+    question.page_size = 0;
+    question.page_token = (char *)protobuf_c_empty_string;
+    return cwsd_digest_of(&question.base).half[0];
 }
 
 static bool handle_list(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
 {
     const cwsd_pb_volume_list_request *request = message;
     cwsd_pb_volume_list_response response = COREWEAVE__SANDBOX__V1__LIST_VOLUMES_RESPONSE__INIT;
-    cwsd_pb_volume_list_request question = *request;
-    struct cwsd_page page;
-    struct cwsd_statement cursor = {0};
-    char token[CWSD_PAGE_TOKEN_SIZE] = "";
-    question.page_size = 0;
-    question.page_token = (char *)protobuf_c_empty_string;
-    if (!cwsd_page_set_size(&page, request->page_size, fault) ||
-        !cwsd_page_set_token(&page, request->page_token, cwsd_digest_of(&question.base).half[0],
-                             fault))
+    const struct cwsd_resource_filter filter = {
+        .kind = KIND, .matches = matches, .request = request};
+    struct cwsd_page wanted;
+    struct cwsd_resource_page page;
+    if (!cwsd_page_set_size(&wanted, request->page_size, fault) ||
+        !cwsd_page_set_token(&wanted, request->page_token, fingerprint(request), fault))
         return false;
-    response.volumes = cws_calloc(page.size, sizeof(cwsd_pb_registered *));
-    response.next_page_token = token;
-    bool good = response.volumes ? cwsd_resource_begin(database_of(unary), KIND, page.after, false,
-                                                       &cursor, fault) &&
-                                       fill_page(&cursor, &page, request, &response, fault)
-                                 : cwsd_fault_set_memory(fault);
-    if (good)
+    bool good = cwsd_resource_page_read(database_of(unary), &filter, &wanted, &page, fault);
+    if (good) {
+        response.n_volumes = page.count;
+        response.volumes = (cwsd_pb_registered **)page.messages;
+        response.next_page_token = page.next_token;
         cwsd_unary_answer(unary, &response);
-    cwsd_statement_done(&cursor);
-    for (size_t i = 0; i < response.n_volumes; i++)
-        cwsd_wire_free(response.volumes[i]);
-    cws_free(response.volumes);
+    }
+    cwsd_resource_page_done(&page);
     return good;
 }
 
