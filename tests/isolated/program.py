@@ -37,7 +37,11 @@ def wait_for_a_signal(until=lambda: False):
 
 
 class Program:
-    """Runs a script, which has ``say()`` and ``wait_for_a_signal()``; it is killed at the end, or when it hangs."""
+    """Runs a script, which has ``say()`` and ``wait_for_a_signal()``; it is killed at the end, or when it hangs.
+
+    A script that is sent a signal must not block without a time limit in the standard library: Python minds a signal
+    that arrives just before such a call only when the call returns.
+    """
 
     def __init__(self, peer: GrpcPeer, script: str, **env: str) -> None:
         # In a file, since functions are sent by their source.

@@ -23,7 +23,7 @@ PLACES = {
     "in a line iterator": (
         "process = box.exec(['sleep'])\nnext(process.stdout)\nsay('ready')\nnext(process.stdout)"
     ),
-    "in a lock": "import threading\nsay('ready')\nthreading.Event().wait()",
+    "in a lock": "import threading\nsay('ready')\nwhile not threading.Event().wait(0.1):\n    pass",
     "in wait_until_complete": "say('ready')\nbox.wait_until_complete(100).result()",
     "in its block": "with session:\n    say('ready')\n    wait_for_a_signal()",
     "in asyncio": (
@@ -361,7 +361,8 @@ def test_sandboxes_of_other_threads(peer: GrpcPeer) -> None:
         ready.wait()
         say("ready")
         for thread in threads:
-            thread.join()
+            while thread.is_alive():
+                thread.join(0.1)
     """
     with Program(peer, script) as program:
         program.hears("ready")
