@@ -198,7 +198,8 @@ $(PUBLISHED)/bin/cwsandbox: tools/install_published.sh
 	@if [ -e $@ ]; then touch $@; fi
 
 .PHONY: install install-dev
-pip_install := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+# One at a time, also under -j: pip builds in the tree.
+pip_install := flock $(CURDIR)/setup.py $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 install: venv
 	$(pip_install) .
 install-dev: venv
