@@ -58,6 +58,7 @@ struct daemon {
     uv_work_t first_work;
     char runner_id[HOST_NAME_MAX + sizeof("local-")];
     char token[CWSD_TOKEN_SIZE];
+    char log_dir[PATH_MAX];
     char addresses[CWSD_MAX_LISTENERS * CWSD_ADDRESS_URL_SIZE];
     unsigned stops; /* how often it was told to end */
     bool abandoned; /* sandboxes were left that would not go */
@@ -224,6 +225,17 @@ static enum cws_status open_archives(struct daemon *daemon, struct cws_error *er
     return cwsd_archives_open(&options, &daemon->archives, err);
 }
 
+/* Logs live as long as their records. */
+static enum cws_status open_logs(struct daemon *daemon, struct cws_error *err)
+{
+    snprintf(daemon->log_dir, sizeof(daemon->log_dir), "%.*s%s", PATH_MAX - 20,
+             daemon->data_dir.path ? daemon->data_dir.path : daemon->state.path,
+             daemon->data_dir.path ? "/logs" : "");
+    if (daemon->data_dir.path && mkdir(daemon->log_dir, 0700) < 0 && errno != EEXIST)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "%s", daemon->log_dir);
+    return CWS_OK;
+}
+
 static enum cws_status open_service(struct daemon *daemon, struct cws_error *err)
 {
     strcpy(daemon->runner_id, "local-");
@@ -234,7 +246,7 @@ static enum cws_status open_service(struct daemon *daemon, struct cws_error *err
         .host = daemon->host,
         .runner_id = daemon->runner_id,
         .max_sandboxes = daemon->config->max_sandboxes,
-        .log_dir = daemon->state.path,
+        .log_dir = daemon->log_dir,
         .log_bytes = daemon->config->log_bytes,
         .endpoint_tls = daemon->endpoint_tls,
         .secrets_dir = daemon->config->secrets_dir,
@@ -404,8 +416,9 @@ static enum cwsd_exit open_all(struct daemon *daemon)
     }
     start_threads(daemon);
     if (open_authority(daemon, &err) != CWS_OK || open_archives(daemon, &err) != CWS_OK ||
-        open_service(daemon, &err) != CWS_OK || watch_signals(daemon, &err) != CWS_OK ||
-        start_listening(daemon, &err) != CWS_OK || say_ready(daemon, &err) != CWS_OK)
+        open_logs(daemon, &err) != CWS_OK || open_service(daemon, &err) != CWS_OK ||
+        watch_signals(daemon, &err) != CWS_OK || start_listening(daemon, &err) != CWS_OK ||
+        say_ready(daemon, &err) != CWS_OK)
         goto failed;
     return CWSD_EXIT_OK;
 failed:

@@ -128,7 +128,7 @@ def test_a_stop_in_good_order_is_told_so(daemon: Daemon) -> None:
 
 
 def test_contents_of_files_are_not_kept(daemon: Daemon) -> None:
-    wanted = request("cat", "/f")
+    wanted = request("grep", "-q", "caller", "/f")
     wanted.sandbox.spec.containers[0].files.add(path="/f", content=b"a secret of the caller")
     with stub_of(daemon.start()) as stub:
         made = stub.CreateSandbox(wanted, wait_for_ready=True)

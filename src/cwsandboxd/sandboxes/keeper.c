@@ -52,7 +52,7 @@ void cwsd_keeper_save(struct cwsd_keeper *keeper, struct cwsd_record *record)
         try_later(keeper);
 }
 
-void cwsd_keeper_remove(struct cwsd_keeper *keeper, struct cwsd_record *record)
+bool cwsd_keeper_remove(struct cwsd_keeper *keeper, struct cwsd_record *record)
 {
-    cwsd_sandbox_rows_remove(&keeper->rows, record);
+    return cwsd_sandbox_rows_remove(&keeper->rows, record);
 }

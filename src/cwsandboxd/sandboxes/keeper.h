@@ -27,4 +27,4 @@ enum cws_status cwsd_keeper_read(struct cwsd_keeper *keeper, struct cwsd_stateme
 bool cwsd_keeper_add(struct cwsd_keeper *keeper, struct cwsd_record *record,
                      struct cwsd_fault *fault);
 void cwsd_keeper_save(struct cwsd_keeper *keeper, struct cwsd_record *record);
-void cwsd_keeper_remove(struct cwsd_keeper *keeper, struct cwsd_record *record);
+bool cwsd_keeper_remove(struct cwsd_keeper *keeper, struct cwsd_record *record);

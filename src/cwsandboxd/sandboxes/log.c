@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -173,8 +172,6 @@ struct cwsd_log *cwsd_log_new(struct cws_loop *loop, const char *path, uint64_t 
     log->refs = 1;
     log->pipe.fd = -1;
     cws_list_init(&log->listeners);
-    if (getrandom(&log->key, sizeof(log->key), 0) != sizeof(log->key))
-        log->key = wall_us() ^ (uint64_t)(uintptr_t)log;
     return log;
 }
 
@@ -182,6 +179,22 @@ struct cwsd_log *cwsd_log_ref(struct cwsd_log *log)
 {
     log->refs++;
     return log;
+}
+
+void cwsd_log_keep(struct cwsd_log *log)
+{
+    log->ring.kept = true;
+}
+
+void cwsd_log_discard(struct cwsd_log *log)
+{
+    log->ring.kept = false;
+}
+
+void cwsd_log_take_over(struct cwsd_log *log)
+{
+    cwsd_ring_take_over(&log->ring);
+    cwsd_log_end(log);
 }
 
 static void run_removal(uv_work_t *work)
@@ -202,7 +215,7 @@ void cwsd_log_unref(struct cwsd_log *log)
     if (!log || --log->refs)
         return;
     assert(!log->working && !log->pipe.busy && cws_list_is_empty(&log->listeners));
-    if (log->taken) {
+    if (log->taken || cwsd_ring_size(&log->ring)) {
         start_work(log, run_removal, on_removed);
         return;
     }
@@ -225,9 +238,39 @@ static void on_forgotten(uv_work_t *work, int status)
 
 void cwsd_log_forget(struct cwsd_log *log)
 {
-    assert(log->ended && !log->working);
+    assert(log->ended && log->working == log->recovering);
+    log->forgets = log->recovering;
+    if (log->forgets)
+        return;
     cwsd_log_ref(log);
     start_work(log, run_forget, on_forgotten);
+}
+
+static void run_recovery(uv_work_t *work)
+{
+    struct cwsd_log *log = cws_container_of(work, struct cwsd_log, work);
+    log->recovery.status = cwsd_ring_recover(&log->ring, &log->recovery);
+}
+
+static void on_recovered(uv_work_t *work, int status)
+{
+    struct cwsd_log *log = cws_container_of(work, struct cwsd_log, work);
+    (void)status;
+    end_work(log);
+    log->recovering = false;
+    if (log->forgets)
+        cwsd_log_forget(log);
+    tell_listeners(log);
+    cwsd_log_unref(log);
+}
+
+void cwsd_log_recover(struct cwsd_log *log)
+{
+    if (log->working)
+        return;
+    cwsd_log_ref(log);
+    log->recovering = true;
+    start_work(log, run_recovery, on_recovered);
 }
 
 void cwsd_log_join(struct cwsd_log *log, struct cwsd_log_listener *listener)

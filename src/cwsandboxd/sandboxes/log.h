@@ -15,7 +15,6 @@
 struct cwsd_log {
     struct cws_loop *loop;
     unsigned refs;
-    uint64_t key; /* of its sessions */
     struct cwsd_ring ring;
     struct cwsd_watch pipe;
     uint64_t taken;    /* bytes read from the pipe */
@@ -25,6 +24,11 @@ struct cwsd_log {
     struct cws_list listeners; /* of cwsd_log_listener.node */
 
     bool disk_fails; /* the last record could not be written */
+
+    /* Of an earlier daemon's log. */
+    bool recovering;
+    bool forgets; /* what is being recovered is to be dropped then */
+    struct cws_error recovery;
 
     uv_work_t work; /* an append, or what is done after the end */
     bool working;
@@ -43,8 +47,19 @@ struct cwsd_log_listener {
  * NULL when out of memory. */
 struct cwsd_log *cwsd_log_new(struct cws_loop *loop, const char *path, uint64_t capacity);
 struct cwsd_log *cwsd_log_ref(struct cwsd_log *log);
-/* NULL is allowed. The last one removes the file. */
+/* NULL is allowed. The last one removes the file, unless it is kept. */
 void cwsd_log_unref(struct cwsd_log *log);
+
+/* The file stays, for later daemons. Before anything else. */
+void cwsd_log_keep(struct cwsd_log *log);
+/* The file is not kept after all. */
+void cwsd_log_discard(struct cwsd_log *log);
+/* Instead of cwsd_log_open: the log is what an earlier daemon kept in the file, and has ended. Not
+ * yet known are its content and its key, while the ring is unread. */
+void cwsd_log_take_over(struct cwsd_log *log);
+/* Reads what must be known of it. Listeners are told; if the ring is still unread then, `recovery`
+ * says why. Harmless while that is under way. */
+void cwsd_log_recover(struct cwsd_log *log);
 
 /* Makes the pipe, once. *out_fd, which is never 0, is where the command writes; it is the caller's.
  * CWS_SYSTEM. */

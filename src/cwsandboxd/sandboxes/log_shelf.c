@@ -12,7 +12,7 @@ void cwsd_log_shelf_init(struct cwsd_log_shelf *shelf, uint64_t log_bytes)
 void cwsd_log_shelf_remove(struct cwsd_log_shelf *shelf, struct cwsd_shelf_place *place)
 {
     if (!cws_list_is_empty(&place->node))
-        shelf->bytes -= cwsd_ring_size(&place->log->ring);
+        shelf->bytes -= place->bytes;
     cws_list_remove(&place->node);
 }
 
@@ -28,11 +28,11 @@ void cwsd_log_shelf_drop_oldest(struct cwsd_log_shelf *shelf)
 
 void cwsd_log_shelf_add(struct cwsd_log_shelf *shelf, struct cwsd_shelf_place *place)
 {
-    uint64_t size = cwsd_ring_size(&place->log->ring);
-    if (size == 0)
+    place->bytes = cwsd_ring_size(&place->log->ring);
+    if (place->bytes == 0)
         return;
     cws_list_push_back(&shelf->places, &place->node);
-    shelf->bytes += size;
+    shelf->bytes += place->bytes;
     while (shelf->bytes / CWSD_MAX_FINISHED_LOGS >= shelf->log_bytes)
         cwsd_log_shelf_drop_oldest(shelf);
 }

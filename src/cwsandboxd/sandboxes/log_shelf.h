@@ -16,6 +16,7 @@ struct cwsd_log_shelf {
 struct cwsd_shelf_place {
     struct cws_list node; /* call cws_list_init first */
     struct cwsd_log *log;
+    uint64_t bytes; /* that it counts for */
 };
 
 void cwsd_log_shelf_init(struct cwsd_log_shelf *shelf, uint64_t log_bytes);

@@ -23,6 +23,7 @@ struct cwsd_log_stream {
     bool begun;
     bool delivered; /* something */
     bool unknown;   /* the session to be resumed */
+    bool recovered; /* an earlier daemon's log: as far as that can be */
     /* What the reader begins with, when all is stored that had been written at the request. */
     uint64_t written;
     struct cwsd_log_session session;
@@ -32,6 +33,7 @@ struct cwsd_log_stream {
     bool paused;
     bool done; /* the last event was sent */
     bool freed;
+    char resumed_id[CWSD_LOG_ID_SIZE]; /* as the client has it; not checked */
     char session_id[CWSD_LOG_ID_SIZE]; /* "": not known yet */
 
     /* One piece being read, or delivered. */
@@ -103,7 +105,7 @@ static void deliver(struct cwsd_log_stream *stream)
         .next_offset = cwsd_log_reader_offset(&stream->reader),
     };
     if (!stream->session_id[0])
-        cwsd_log_session_format(&stream->reader.session, stream->log->key, stream->session_id);
+        cwsd_log_session_format(&stream->reader.session, stream->log->ring.key, stream->session_id);
     stream->delivered = true;
     stream->events->on_piece(stream->ctx, &piece);
 }
@@ -173,12 +175,31 @@ static void start_fill(struct cwsd_log_stream *stream, uint64_t end)
 static void begin(struct cwsd_log_stream *stream)
 {
     struct cwsd_ring *ring = &stream->log->ring;
+    stream->begun = true;
+    if (stream->resumes && !stream->unknown)
+        stream->unknown = !cwsd_log_session_parse(stream->resumed_id, ring->key, &stream->session);
+    if (stream->unknown)
+        return;
+    if (stream->resumes)
+        strcpy(stream->session_id, stream->resumed_id);
     if (stream->resumes)
         cwsd_log_reader_resume(&stream->reader, ring, &stream->session, stream->offset);
     else
         cwsd_log_reader_begin(&stream->reader, ring, stream->session.timestamps, stream->tail_lines,
                               stream->since_us, stream->follow ? UINT64_MAX : stream->written);
-    stream->begun = true;
+}
+
+/* An earlier daemon's log is read in full before the first piece. */
+static void recover(struct cwsd_log_stream *stream)
+{
+    if (!stream->recovered) {
+        stream->recovered = true;
+        cwsd_log_recover(stream->log);
+    } else if (!stream->log->recovering && stream->log->recovery.status == CWS_NO_MEMORY) {
+        fail_memory(stream);
+    } else if (!stream->log->recovering) {
+        break_off(stream, "STREAM_TRUNCATED", stream->log->recovery.text);
+    }
 }
 
 /* Reads the next piece if there is one, and if the client can take it. May free the stream. */
@@ -187,9 +208,16 @@ static void step(struct cwsd_log_stream *stream)
     struct cwsd_log *log = stream->log;
     const struct cwsd_log_reader *reader = &stream->reader;
     struct cwsd_ring_place end = cwsd_ring_end(&log->ring);
+    bool first = !stream->begun;
     if (stream->working || stream->paused || stream->done ||
         (!log->ended && end.offset < stream->written))
         return;
+    if (cwsd_ring_is_unread(&log->ring)) {
+        recover(stream);
+        return;
+    }
+    if (first)
+        begin(stream);
     if (stream->unknown) {
         break_off(stream, "SESSION_NOT_FOUND",
                   "resume_log_session_id: this is no session of the sandbox's log");
@@ -200,9 +228,6 @@ static void step(struct cwsd_log_stream *stream)
         stream->events->on_end(stream->ctx);
         return;
     }
-    bool first = !stream->begun;
-    if (first)
-        begin(stream);
     if (first || reader->more || reader->place.at < end.at || log->ended != stream->ended) {
         start_fill(stream, end.at);
     } else {
@@ -266,18 +291,16 @@ static uint64_t since_us(const struct timespec *since)
 static void set_request(struct cwsd_log_stream *stream, const struct cwsd_log_request *request)
 {
     struct cwsd_log *log = stream->log;
-    stream->written = cwsd_log_written(log);
+    stream->written = log->ended ? UINT64_MAX : cwsd_log_written(log);
     stream->follow = request->follow;
     stream->tail_lines = (uint32_t)request->tail_lines;
     stream->since_us = since_us(request->since);
     stream->session.timestamps = request->timestamps;
     stream->resumes = request->session[0] != '\0';
     stream->offset = request->offset;
-    if (!stream->resumes)
-        return;
-    stream->unknown = !cwsd_log_session_parse(request->session, log->key, &stream->session);
+    stream->unknown = strlen(request->session) >= sizeof(stream->resumed_id);
     if (!stream->unknown)
-        cwsd_log_session_format(&stream->session, log->key, stream->session_id);
+        strcpy(stream->resumed_id, request->session);
 }
 
 struct cwsd_log_stream *cwsd_log_stream_open(struct cwsd_pool *pool,

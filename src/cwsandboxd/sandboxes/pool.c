@@ -275,14 +275,17 @@ struct cwsd_sandbox *cwsd_pool_new_sandbox(struct cwsd_pool *pool)
 static void release(struct cwsd_record *record)
 {
     struct cwsd_sandbox *sandbox = cws_container_of(record, struct cwsd_sandbox, record);
-    for (size_t i = 0; i < sandbox->container_count; i++)
+    bool for_good = cwsd_keeper_remove(&sandbox->pool->keeper, record);
+    for (size_t i = 0; i < sandbox->container_count; i++) {
+        if (for_good && sandbox->containers[i].log)
+            cwsd_log_discard(sandbox->containers[i].log);
         cwsd_container_done(&sandbox->containers[i]);
+    }
     cwsd_restore_free(sandbox->restore);
     cws_free(sandbox->containers);
     cws_free(sandbox->health);
     cwsd_plan_free(sandbox->plan);
     cwsd_room_free(sandbox->room);
-    cwsd_keeper_remove(&sandbox->pool->keeper, record);
     cwsd_record_done(record);
     cws_free(sandbox);
 }

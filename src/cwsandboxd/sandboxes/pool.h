@@ -51,7 +51,7 @@ struct cwsd_pool_options {
     const struct cwsd_host *host;
     const char *runner_id;
     size_t max_sandboxes;
-    const char *log_dir;                 /* for the files of the sandboxes' logs */
+    const char *log_dir;                 /* for the files of the sandboxes' logs, and no others */
     uint64_t log_bytes;                  /* the size of each */
     struct cws_tls_config *endpoint_tls; /* for HTTPS endpoints of services */
     const char *secrets_dir;             /* NULL: there are no secret stores */

@@ -5,15 +5,17 @@
 #include "sandboxes/pool_private.h"
 #include "values/spec_containers.h"
 
-/* The log of the only or first container has the sandbox's name. */
+/* The log of the only or first container has the sandbox's name. cwsd_pool_restore tells them by
+ * their names. */
 static char *make_log_path(const struct cwsd_pool *pool, const char *id, size_t at)
 {
-    size_t size = strlen(pool->options.log_dir) + sizeof("/log-.00") + CWSD_ID_SIZE;
+    size_t size = strlen(pool->options.log_dir) + sizeof("/" CWSD_LOG_PREFIX ".00") + CWSD_ID_SIZE;
     char *path = cws_malloc(size);
     if (path && at == 0)
-        snprintf(path, size, "%s/log-%s", pool->options.log_dir, id);
+        snprintf(path, size, "%s/" CWSD_LOG_PREFIX "%s", pool->options.log_dir, id);
     else if (path)
-        snprintf(path, size, "%s/log-%s.%u", pool->options.log_dir, id, (unsigned)at % 100);
+        snprintf(path, size, "%s/" CWSD_LOG_PREFIX "%s.%u", pool->options.log_dir, id,
+                 (unsigned)at % 100);
     return path;
 }
 
@@ -34,6 +36,8 @@ static enum cws_status add_container(struct cwsd_sandbox *sandbox, size_t at,
     if (path)
         status = cwsd_container_init(container, pool->options.loop, path, pool->options.log_bytes);
     cws_free(path);
+    if (status == CWS_OK && pool->options.database)
+        cwsd_log_keep(container->log);
     return status;
 }
 

@@ -4,6 +4,9 @@
 #include "sandboxes/keeper.h"
 #include "sandboxes/pool.h"
 
+/* Of the names of logs' files. */
+#define CWSD_LOG_PREFIX "log-"
+
 struct cwsd_pool {
     struct cwsd_pool_options options;
     struct cwsd_registry registry;

@@ -1,11 +1,18 @@
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
 #include "sandboxes/pool_private.h"
 
-/* Its logs were that daemon's. */
-static void end_logs(struct cwsd_sandbox *sandbox)
+/* They are what that daemon has written. */
+static void take_over_logs(struct cwsd_sandbox *sandbox)
 {
     for (size_t i = 0; i < sandbox->container_count; i++) {
-        cws_list_remove(&sandbox->containers[i].log_changed.node);
-        cwsd_log_end(sandbox->containers[i].log);
+        struct cwsd_container *container = &sandbox->containers[i];
+        cws_list_remove(&container->log_changed.node);
+        cwsd_log_take_over(container->log);
+        cwsd_log_shelf_add(&sandbox->pool->shelf, &container->on_shelf);
     }
     sandbox->starting = sandbox->living = sandbox->open = 0;
 }
@@ -21,13 +28,42 @@ static enum cws_status restore(struct cwsd_pool *pool, struct cwsd_sandbox *sand
         pool->registry.release(record);
         return CWS_NO_MEMORY;
     }
-    end_logs(sandbox);
+    take_over_logs(sandbox);
     if (!cwsd_record_is_finished(record)) {
         clock_gettime(CLOCK_REALTIME, &now);
         cwsd_record_orphaned(record, now);
         cwsd_keeper_save(&pool->keeper, record);
     }
     cwsd_registry_finish(&pool->registry, record); /* may release this very sandbox */
+    return CWS_OK;
+}
+
+/* A log's, but of no record. */
+static bool is_leftover(struct cwsd_pool *pool, const char *name)
+{
+    const size_t prefix = strlen(CWSD_LOG_PREFIX);
+    char id[CWSD_ID_SIZE];
+    if (strncmp(name, CWSD_LOG_PREFIX, prefix) != 0)
+        return false;
+    size_t len = strcspn(name + prefix, ".");
+    if (len >= sizeof(id))
+        return true;
+    memcpy(id, name + prefix, len);
+    id[len] = '\0';
+    return !cwsd_registry_find(&pool->registry, id);
+}
+
+/* What a daemon has left that was killed between a record's end and that of its logs. */
+static enum cws_status remove_leftovers(struct cwsd_pool *pool, struct cws_error *err)
+{
+    struct dirent *entry;
+    DIR *dir = opendir(pool->options.log_dir);
+    if (!dir)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "%s", pool->options.log_dir);
+    while ((entry = readdir(dir)) != NULL)
+        if (is_leftover(pool, entry->d_name))
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    closedir(dir);
     return CWS_OK;
 }
 
@@ -52,5 +88,5 @@ enum cws_status cwsd_pool_restore(struct cwsd_pool *pool, struct cws_error *err)
         pool->registry.release(&sandbox->record);
     }
     cwsd_statement_done(&cursor);
-    return status;
+    return status == CWS_OK && pool->options.database ? remove_leftovers(pool, err) : status;
 }

@@ -132,8 +132,8 @@ static bool is_fragment(const struct cwsd_log_reader *reader, const uint8_t *byt
     size_t size;
     if (place->line_start || reader->from_line >= place->lines)
         return false;
-    for (bool first = true; (record = cwsd_ring_parse(bytes, len, &size, &err)) != NULL;
-         first = false) {
+    for (bool first = true;
+         (record = cwsd_ring_parse(reader->ring, bytes, len, &size, &err)) != NULL; first = false) {
         if ((first && record->time_us < reader->since_us) ||
             memchr(record->data, '\n', record->len))
             return false;
@@ -233,7 +233,8 @@ static enum cws_status take_some(struct fill *fill, size_t *out_len, struct cws_
         note_start(reader);
     err->status = CWS_OK;
     while (!fill->full && reader->place.offset < reader->end && at < *out_len &&
-           (record = cwsd_ring_parse(bytes + at, *out_len - at, &size, err)) != NULL &&
+           (record = cwsd_ring_parse(reader->ring, bytes + at, *out_len - at, &size, err)) !=
+               NULL &&
            reader->within < record->len) {
         take_record(fill, record, size);
         at += size;

@@ -1,15 +1,30 @@
-#include "store/ring.h"
+#include "store/ring_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "store/checksum.h"
 
-#define MAGIC 0x676f6c63u
+/* The capacity of the smallest file. */
+#define LEAST_RING (CWSD_RING_LEAST - CWSD_RING_HEAD)
 
 /* ---- life ----------------------------------------------------------------------------------- */
+
+static uint64_t random_key(const struct cwsd_ring *ring)
+{
+    struct timespec now;
+    uint64_t key;
+    if (getrandom(&key, sizeof(key), 0) == sizeof(key))
+        return key;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 30 ^ (uint64_t)(uintptr_t)ring;
+}
 
 enum cws_status cwsd_ring_init(struct cwsd_ring *ring, const char *path, uint64_t capacity)
 {
@@ -19,9 +34,11 @@ enum cws_status cwsd_ring_init(struct cwsd_ring *ring, const char *path, uint64_
     if (!ring->path)
         return CWS_NO_MEMORY;
     pthread_mutex_init(&ring->lock, NULL);
-    ring->wanted = ring->capacity = capacity & ~(uint64_t)7;
+    ring->key = random_key(ring);
+    ring->wanted = ring->capacity = (capacity - CWSD_RING_HEAD) & ~(uint64_t)7;
     ring->fd = -1;
-    ring->grows = true;
+    ring->grows = ring->head_stale = true;
+    ring->base.line_start = true;
     ring->end.line_start = true;
     return CWS_OK;
 }
@@ -39,9 +56,10 @@ static void close_unused(struct cwsd_ring *ring)
 static void begin_anew(struct cwsd_ring *ring)
 {
     ring->mark_count = 0;
-    ring->valid_from = ring->base = ring->end.at;
+    ring->base = ring->end;
+    ring->valid_from = ring->end.at;
     ring->capacity = ring->wanted;
-    ring->grows = true;
+    ring->grows = ring->head_stale = true;
 }
 
 void cwsd_ring_forget(struct cwsd_ring *ring)
@@ -49,18 +67,21 @@ void cwsd_ring_forget(struct cwsd_ring *ring)
     pthread_mutex_lock(&ring->lock);
     bool made = ring->made;
     ring->forgotten = ring->resting = true;
+    ring->emptied = ring->emptied || (made && ring->kept);
     ring->made = false;
     begin_anew(ring);
     close_unused(ring);
     pthread_mutex_unlock(&ring->lock);
-    if (made)
+    if (made && (!ring->kept || truncate(ring->path, 0) < 0))
         unlink(ring->path);
 }
 
 void cwsd_ring_done(struct cwsd_ring *ring)
 {
-    cwsd_ring_forget(ring);
     assert(!ring->uses);
+    close_unused(ring);
+    if (!ring->kept && (ring->made || ring->emptied))
+        unlink(ring->path);
     pthread_mutex_destroy(&ring->lock);
     cws_free(ring->marks);
     cws_free(ring->path);
@@ -86,8 +107,11 @@ uint64_t cwsd_ring_size(struct cwsd_ring *ring)
 {
     pthread_mutex_lock(&ring->lock);
     uint64_t size = ring->end.at < ring->capacity ? ring->end.at : ring->capacity; /* or less */
+    size += CWSD_RING_HEAD;
     if (!ring->made)
         size = 0;
+    else if (ring->unread)
+        size = ring->found_size;
     else if (size < CWSD_RING_LEAST)
         size = CWSD_RING_LEAST;
     pthread_mutex_unlock(&ring->lock);
@@ -96,28 +120,30 @@ uint64_t cwsd_ring_size(struct cwsd_ring *ring)
 
 /* ---- the file ------------------------------------------------------------------------------- */
 
-/* Opens the file, and makes it if `make`. 0 or an errno. */
-static int open_file(const struct cwsd_ring *ring, bool make, int *out_fd)
+/* Opens the file, and makes it if `make`. One that cannot have its least size is removed again; if
+ * it is to be kept, it stays empty. 0 or an errno. */
+static int open_file(const struct cwsd_ring *ring, bool make, bool *out_emptied, int *out_fd)
 {
-    int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | (make ? O_CREAT | O_EXCL : 0);
-    int fd = open(ring->path, flags, 0600);
+    int creates = !make ? 0 : ring->emptied ? O_CREAT : O_CREAT | O_EXCL;
+    int fd = open(ring->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | creates, 0600);
     if (fd < 0)
         return errno;
     int error = make ? posix_fallocate(fd, 0, (off_t)CWSD_RING_LEAST) : 0;
     if (error && error != EOPNOTSUPP && error != EINVAL) {
+        *out_emptied = ring->kept && ftruncate(fd, 0) == 0;
         close(fd);
-        unlink(ring->path);
+        if (!*out_emptied)
+            unlink(ring->path);
         return error;
     }
     *out_fd = fd;
     return 0;
 }
 
-/* Takes the descriptor into use; the file is opened, and made for a writer, if it is not open. 0 or
- * an errno. */
-static int take_fd(struct cwsd_ring *ring, bool writes, int *out_fd)
+int cwsd_ring_take_fd(struct cwsd_ring *ring, bool writes, int *out_fd)
 {
     int error = 0, fd = -1;
+    bool emptied = false;
     pthread_mutex_lock(&ring->lock);
     bool open_it = ring->fd < 0 && !ring->forgotten && (ring->made || writes);
     bool make = !ring->made;
@@ -129,10 +155,14 @@ static int take_fd(struct cwsd_ring *ring, bool writes, int *out_fd)
     if (have)
         return 0;
     if (open_it)
-        error = open_file(ring, make, &fd);
-    if (!open_it || error)
-        return error ? error : ENOENT;
+        error = open_file(ring, make, &emptied, &fd);
     pthread_mutex_lock(&ring->lock);
+    if (open_it && make)
+        ring->emptied = emptied;
+    if (!open_it || error) {
+        pthread_mutex_unlock(&ring->lock);
+        return error ? error : ENOENT;
+    }
     if (ring->fd < 0) {
         ring->fd = fd;
         fd = -1;
@@ -147,7 +177,7 @@ static int take_fd(struct cwsd_ring *ring, bool writes, int *out_fd)
     return 0;
 }
 
-static void give_back_fd(struct cwsd_ring *ring)
+void cwsd_ring_give_back_fd(struct cwsd_ring *ring)
 {
     pthread_mutex_lock(&ring->lock);
     ring->uses--;
@@ -172,19 +202,56 @@ static int move_piece(int fd, bool writes, uint8_t *bytes, size_t len, off_t at)
     return 0;
 }
 
-/* `at` counts from the ring's base. */
-static int move(int fd, bool writes, uint64_t capacity, uint64_t at, uint8_t *bytes, size_t len)
+int cwsd_ring_move(int fd, bool writes, uint64_t capacity, uint64_t at, uint8_t *bytes, size_t len)
 {
     uint64_t place = at % capacity;
     size_t first = len < capacity - place ? len : (size_t)(capacity - place);
-    int error = move_piece(fd, writes, bytes, first, (off_t)place);
-    return error ? error : move_piece(fd, writes, bytes + first, len - first, 0);
+    int error = move_piece(fd, writes, bytes, first, (off_t)(CWSD_RING_HEAD + place));
+    return error ? error
+                 : move_piece(fd, writes, bytes + first, len - first, (off_t)CWSD_RING_HEAD);
+}
+
+/* ---- check values --------------------------------------------------------------------------- */
+
+uint32_t cwsd_ring_head_check(const struct cwsd_ring_head *head)
+{
+    return cwsd_checksum(head, offsetof(struct cwsd_ring_head, check), head->key);
+}
+
+uint32_t cwsd_ring_data_check(const struct cwsd_ring *ring, const struct cwsd_ring_record *record)
+{
+    return cwsd_checksum(record->data, CWSD_RING_SIZE(record->len) - sizeof(*record), ring->key);
+}
+
+static uint32_t record_check(const struct cwsd_ring *ring, const struct cwsd_ring_record *record)
+{
+    return cwsd_checksum(record, offsetof(struct cwsd_ring_record, data_check),
+                         ring->key ^ record->data_check);
+}
+
+bool cwsd_ring_is_record(const struct cwsd_ring *ring, const struct cwsd_ring_record *record)
+{
+    return record->len > 0 && record->len <= CWSD_RING_MAX_LEN &&
+           record->check == record_check(ring, record);
+}
+
+/* Puts the record at the end, with everything but its time. */
+static void seal(const struct cwsd_ring *ring, struct cwsd_ring_record *record)
+{
+    memset(record->data + record->len, 0,
+           CWSD_RING_SIZE(record->len) - sizeof(*record) - record->len);
+    record->line_start = ring->end.line_start;
+    record->at = ring->end.at;
+    record->offset = ring->end.offset;
+    record->lines = ring->end.lines;
+    record->data_check = cwsd_ring_data_check(ring, record);
+    record->check = record_check(ring, record);
 }
 
 /* ---- appending ------------------------------------------------------------------------------ */
 
-/* Where the end is after these bytes of output. */
-static struct cwsd_ring_place advance(struct cwsd_ring_place place, const uint8_t *data, size_t len)
+struct cwsd_ring_place cwsd_ring_advance(struct cwsd_ring_place place, const uint8_t *data,
+                                         size_t len)
 {
     const uint8_t *end = data + len;
     place.at += CWSD_RING_SIZE(len);
@@ -212,8 +279,7 @@ static void drop_before(struct cwsd_ring *ring, uint64_t at)
     }
 }
 
-/* With the lock held. */
-static void add_mark(struct cwsd_ring *ring, uint64_t time_us)
+void cwsd_ring_add_mark(struct cwsd_ring *ring, uint64_t time_us)
 {
     uint64_t apart = ring->capacity / CWSD_RING_MARKS;
     if (ring->mark_count && (ring->end.at - mark_at(ring, ring->mark_count - 1)->place.at < apart ||
@@ -228,45 +294,80 @@ static bool shrink(struct cwsd_ring *ring, int error, size_t size)
 {
     bool full = error == ENOSPC || error == EDQUOT || error == EFBIG;
     pthread_mutex_lock(&ring->lock);
-    uint64_t capacity = ring->end.at - ring->base;
-    if (capacity < CWSD_RING_LEAST) /* which was allocated with the file */
-        capacity = CWSD_RING_LEAST;
+    uint64_t capacity = ring->end.at - ring->base.at;
+    if (capacity < LEAST_RING) /* which was allocated with the file */
+        capacity = LEAST_RING;
     bool can = full && ring->made && ring->grows && capacity < ring->capacity;
     if (can) {
         ring->capacity = capacity;
         ring->grows = false;
-        if (ring->end.at + size > ring->base + capacity)
+        ring->head_stale = true;
+        if (ring->end.at + size > ring->base.at + capacity)
             drop_before(ring, ring->end.at + size - capacity);
     }
     pthread_mutex_unlock(&ring->lock);
     return can;
 }
 
+static int write_head(struct cwsd_ring *ring, int fd)
+{
+    struct cwsd_ring_head head = {
+        .magic = CWSD_RING_MAGIC,
+        .key = ring->key,
+        .capacity = ring->capacity,
+        .at = ring->base.at,
+        .offset = ring->base.offset,
+        .lines = ring->base.lines,
+        .line_start = ring->base.line_start,
+    };
+    head.check = cwsd_ring_head_check(&head);
+    int error = move_piece(fd, true, (uint8_t *)&head, sizeof(head), 0);
+    ring->head_stale = error != 0;
+    return error;
+}
+
+static int write_at_end(struct cwsd_ring *ring, int fd, struct cwsd_ring_record *record,
+                        size_t size)
+{
+    int error = ring->head_stale ? write_head(ring, fd) : 0;
+    uint64_t at = ring->end.at - ring->base.at;
+    return error ? error : cwsd_ring_move(fd, true, ring->capacity, at, (uint8_t *)record, size);
+}
+
 static int write_record(struct cwsd_ring *ring, struct cwsd_ring_record *record, size_t size)
 {
     int fd;
-    int error = take_fd(ring, true, &fd);
+    int error = cwsd_ring_take_fd(ring, true, &fd);
     if (error)
         return error;
-    const uint64_t at = ring->end.at - ring->base;
-    error = move(fd, true, ring->capacity, at, (uint8_t *)record, size);
+    error = write_at_end(ring, fd, record, size);
     if (error && shrink(ring, error, size))
-        error = move(fd, true, ring->capacity, at, (uint8_t *)record, size);
-    give_back_fd(ring);
+        error = write_at_end(ring, fd, record, size);
+    cwsd_ring_give_back_fd(ring);
     return error;
+}
+
+/* A later daemon must not take what is left of the file for all there was. */
+static void note_loss(struct cwsd_ring *ring)
+{
+    int fd;
+    if (!ring->kept || cwsd_ring_take_fd(ring, true, &fd) != 0)
+        return;
+    (void)write_head(ring, fd); /* or before the next record */
+    cwsd_ring_give_back_fd(ring);
 }
 
 bool cwsd_ring_append(struct cwsd_ring *ring, struct cwsd_ring_record *record, uint64_t now_us)
 {
     size_t size = CWSD_RING_SIZE(record->len);
-    record->magic = MAGIC;
-    memset(record->data + record->len, 0, size - sizeof(*record) - record->len);
+    record->time_us = now_us > ring->last_us ? now_us : ring->last_us;
+    seal(ring, record);
     pthread_mutex_lock(&ring->lock);
-    ring->last_us = record->time_us = now_us > ring->last_us ? now_us : ring->last_us;
+    ring->last_us = record->time_us;
     if (!ring->marks)
         ring->marks = cws_calloc(CWSD_RING_MARKS + 2, sizeof(*ring->marks));
     bool possible = ring->marks != NULL;
-    if (ring->end.at + size > ring->base + ring->capacity) {
+    if (ring->end.at + size > ring->base.at + ring->capacity) {
         ring->grows = false;
         drop_before(ring, ring->end.at + size - ring->capacity);
     }
@@ -274,11 +375,12 @@ bool cwsd_ring_append(struct cwsd_ring *ring, struct cwsd_ring_record *record, u
     bool written = possible && write_record(ring, record, size) == 0;
     if (!written) {
         cwsd_ring_lose(ring, record->data, record->len);
+        note_loss(ring);
         return false;
     }
     pthread_mutex_lock(&ring->lock);
-    add_mark(ring, record->time_us);
-    ring->end = advance(ring->end, record->data, record->len);
+    cwsd_ring_add_mark(ring, record->time_us);
+    ring->end = cwsd_ring_advance(ring->end, record->data, record->len);
     pthread_mutex_unlock(&ring->lock);
     return true;
 }
@@ -286,7 +388,7 @@ bool cwsd_ring_append(struct cwsd_ring *ring, struct cwsd_ring_record *record, u
 void cwsd_ring_lose(struct cwsd_ring *ring, const uint8_t *data, size_t len)
 {
     pthread_mutex_lock(&ring->lock);
-    ring->end = advance(ring->end, data, len);
+    ring->end = cwsd_ring_advance(ring->end, data, len);
     begin_anew(ring);
     pthread_mutex_unlock(&ring->lock);
 }
@@ -331,17 +433,17 @@ enum cws_status cwsd_ring_read(struct cwsd_ring *ring, uint64_t at, void *into, 
     pthread_mutex_lock(&ring->lock);
     bool kept = at >= ring->valid_from;
     uint64_t there = ring->end.at - at;
-    uint64_t capacity = ring->capacity, from_base = at - ring->base;
+    uint64_t capacity = ring->capacity, from_base = at - ring->base.at;
     pthread_mutex_unlock(&ring->lock);
     if (!kept)
         return set_overwritten(err);
     size_t len = there < cap ? (size_t)there : cap;
     if (len == 0)
         return CWS_OK;
-    int error = take_fd(ring, false, &fd);
+    int error = cwsd_ring_take_fd(ring, false, &fd);
     if (error == 0) {
-        error = move(fd, false, capacity, from_base, into, len);
-        give_back_fd(ring);
+        error = cwsd_ring_move(fd, false, capacity, from_base, into, len);
+        cwsd_ring_give_back_fd(ring);
     }
     pthread_mutex_lock(&ring->lock);
     kept = at >= ring->valid_from && !ring->forgotten;
@@ -354,15 +456,15 @@ enum cws_status cwsd_ring_read(struct cwsd_ring *ring, uint64_t at, void *into, 
     return CWS_OK;
 }
 
-const struct cwsd_ring_record *cwsd_ring_parse(const uint8_t *bytes, size_t len, size_t *out_size,
-                                               struct cws_error *err)
+const struct cwsd_ring_record *cwsd_ring_parse(const struct cwsd_ring *ring, const uint8_t *bytes,
+                                               size_t len, size_t *out_size, struct cws_error *err)
 {
     const struct cwsd_ring_record *record = (const void *)bytes;
     *out_size = 0;
     err->status = CWS_OK;
     if (len < sizeof(*record))
         return NULL;
-    if (record->magic != MAGIC || record->len == 0 || record->len > CWSD_RING_MAX_LEN) {
+    if (!cwsd_ring_is_record(ring, record)) {
         cws_error_set(err, CWS_PROTOCOL, "the log's file has been changed");
         return NULL;
     }

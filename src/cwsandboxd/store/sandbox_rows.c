@@ -228,15 +228,16 @@ bool cwsd_sandbox_rows_retry(struct cwsd_sandbox_rows *rows)
     return true;
 }
 
-void cwsd_sandbox_rows_remove(struct cwsd_sandbox_rows *rows, struct cwsd_record *record)
+bool cwsd_sandbox_rows_remove(struct cwsd_sandbox_rows *rows, struct cwsd_record *record)
 {
     cws_list_remove(&record->in_unsaved);
     if (!record->kept || !rows->database)
-        return;
+        return false;
     cwsd_statement_set_int(&rows->remove, 1, (int64_t)record->sequence);
     enum cws_status status = cwsd_statement_run(&rows->remove, NULL);
     (void)status;
     record->kept = false;
+    return true;
 }
 
 /* ---- reading -------------------------------------------------------------------------------- */

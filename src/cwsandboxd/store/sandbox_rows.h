@@ -30,8 +30,9 @@ void cwsd_sandbox_rows_save(struct cwsd_sandbox_rows *rows, struct cwsd_record *
 /* Tries to write the unsaved records. True if none is left. */
 bool cwsd_sandbox_rows_retry(struct cwsd_sandbox_rows *rows);
 /* Forgets a record, before it is freed. What cannot be removed for want of room goes when the next
- * daemon starts, which keeps no more records than its bounds allow. */
-void cwsd_sandbox_rows_remove(struct cwsd_sandbox_rows *rows, struct cwsd_record *record);
+ * daemon starts, which keeps no more records than its bounds allow. False: there is nothing to
+ * forget, or it stays for the next daemon. */
+bool cwsd_sandbox_rows_remove(struct cwsd_sandbox_rows *rows, struct cwsd_record *record);
 
 /* Reads all records, the finished ones first, by end. Nothing is read if nothing is kept. */
 enum cws_status cwsd_sandbox_rows_begin(struct cwsd_sandbox_rows *rows,

@@ -20,6 +20,8 @@ static struct {
     char text[1 << 20];
     size_t lost;
     bool removed, rests;
+    bool fails; /* cannot be read */
+    unsigned forgotten;
 } disk = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 enum cws_status cwsd_ring_init(struct cwsd_ring *ring, const char *path, uint64_t capacity)
@@ -40,6 +42,38 @@ void cwsd_ring_forget(struct cwsd_ring *ring)
 {
     (void)ring;
     disk.len = 0;
+    disk.forgotten++;
+}
+
+uint64_t cwsd_ring_size(struct cwsd_ring *ring)
+{
+    return ring->found_size;
+}
+
+void cwsd_ring_take_over(struct cwsd_ring *ring)
+{
+    ring->unread = true;
+    ring->found_size = 1;
+}
+
+bool cwsd_ring_is_unread(struct cwsd_ring *ring)
+{
+    return ring->unread;
+}
+
+enum cws_status cwsd_ring_recover(struct cwsd_ring *ring, struct cws_error *err)
+{
+    pthread_mutex_lock(&disk.lock);
+    disk.waiting++;
+    while (disk.held)
+        pthread_cond_wait(&disk.changed, &disk.lock);
+    disk.waiting--;
+    bool fails = disk.fails;
+    pthread_mutex_unlock(&disk.lock);
+    if (fails)
+        return cws_error_set(err, CWS_SYSTEM, "cannot be read");
+    ring->unread = false;
+    return CWS_OK;
 }
 
 void cwsd_ring_rest(struct cwsd_ring *ring)
@@ -128,7 +162,8 @@ static int set_up(void **state)
     w->live = cws_alloc_live();
     w->loop = loop_open();
     disk.held = disk.removed = disk.rests = false;
-    disk.appends = 0;
+    disk.fails = false;
+    disk.appends = disk.forgotten = 0;
     disk.len = disk.lost = 0;
     w->log = cwsd_log_new(w->loop, "/nowhere", 1 << 20);
     assert_non_null(w->log);
@@ -315,6 +350,67 @@ static void a_log_that_is_let_go_goes_when_its_pipe_does(void **state)
     cwsd_log_join(w->log, &w->listener);
 }
 
+/* In place of the world's log. */
+static void take_over(struct world *w)
+{
+    close(w->fd);
+    cwsd_log_end(w->log);
+    while (!w->log->ended)
+        pump(w->loop);
+    cwsd_log_leave(w->log, &w->listener);
+    cwsd_log_unref(w->log);
+    w->fd = -1;
+    w->told = 0;
+    w->log = cwsd_log_new(w->loop, "/nowhere", 1 << 20);
+    cwsd_log_take_over(w->log);
+    assert_true(w->log->ended);
+    cwsd_log_join(w->log, &w->listener);
+}
+
+static void an_earlier_log_is_read_once_it_is_wanted(void **state)
+{
+    struct world *w = *state;
+    take_over(w);
+    assert_true(cwsd_ring_is_unread(&w->log->ring));
+    hold_disk(true);
+    cwsd_log_recover(w->log);
+    cwsd_log_recover(w->log); /* somebody else */
+    while (!appends_waiting())
+        pump(w->loop);
+    assert_int_equal(w->told, 0);
+    hold_disk(false);
+    while (!w->told)
+        pump(w->loop);
+    assert_false(cwsd_ring_is_unread(&w->log->ring));
+    assert_int_equal(w->told, 1);
+}
+
+static void an_earlier_log_that_cannot_be_read_says_why(void **state)
+{
+    struct world *w = *state;
+    take_over(w);
+    disk.fails = true;
+    cwsd_log_recover(w->log);
+    while (!w->told)
+        pump(w->loop);
+    assert_true(cwsd_ring_is_unread(&w->log->ring));
+    assert_int_equal(w->log->recovery.status, CWS_SYSTEM);
+}
+
+static void what_is_being_read_is_forgotten_after_that(void **state)
+{
+    struct world *w = *state;
+    take_over(w);
+    hold_disk(true);
+    cwsd_log_recover(w->log);
+    cwsd_log_forget(w->log);
+    assert_int_equal(disk.forgotten, 0);
+    hold_disk(false);
+    while (!w->told || w->log->working)
+        pump(w->loop);
+    assert_int_equal(disk.forgotten, 1);
+}
+
 int main(void)
 {
 #define LOG_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -327,6 +423,9 @@ int main(void)
         LOG_TEST(without_memory_output_is_lost_and_the_command_goes_on),
         LOG_TEST(a_log_that_nobody_reads_rests_after_its_end),
         LOG_TEST(a_log_that_is_let_go_goes_when_its_pipe_does),
+        LOG_TEST(an_earlier_log_is_read_once_it_is_wanted),
+        LOG_TEST(an_earlier_log_that_cannot_be_read_says_why),
+        LOG_TEST(what_is_being_read_is_forgotten_after_that),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,9 @@
  * over boxes that the test plays itself. */
 #include "support/daemon_help.h"
 
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "sandboxes/pool.h"
 #include "store/schema.h"
 #include "support/failing.h"
@@ -13,6 +16,7 @@ struct world {
     struct cws_loop *loop;
     struct cwsd_database *database;
     struct cwsd_pool *pool;
+    char logs[32]; /* a folder */
 };
 
 static void on_empty(void *ctx)
@@ -25,7 +29,7 @@ static enum cws_status try_open_pool(struct world *w, struct cws_error *err)
     const struct cwsd_pool_options options = {.loop = w->loop,
                                               .runner_id = "local-here",
                                               .max_sandboxes = 3,
-                                              .log_dir = "/tmp",
+                                              .log_dir = w->logs,
                                               .log_bytes = 1 << 20,
                                               .database = w->database,
                                               .on_empty = on_empty,
@@ -45,6 +49,8 @@ static int set_up(void **state)
     struct world *w = test_calloc(1, sizeof(*w));
     struct cws_error err;
     w->live = cws_alloc_live();
+    strcpy(w->logs, "/tmp/cws-logs-XXXXXX");
+    assert_non_null(mkdtemp(w->logs));
     w->loop = loop_open();
     assert_int_equal(cwsd_database_open(NULL, &cwsd_schema, &w->database, &err), CWS_OK);
     cws_list_init(&boxes);
@@ -76,8 +82,9 @@ static int tear_down(void **state)
     cwsd_database_close(w->database);
     loop_close(w->loop);
     size_t before = w->live;
+    int rc = rmdir(w->logs); /* no log was left */
     test_free(w);
-    return before == cws_alloc_live() ? 0 : -1;
+    return rc < 0 ? -1 : before == cws_alloc_live() ? 0 : -1;
 }
 
 #define POOL_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -124,6 +131,59 @@ static const char *create_ended(struct world *w, int exit_code)
 static const struct cwsd_record *find(struct world *w, const char *id)
 {
     return cwsd_registry_find(cwsd_pool_registry(w->pool), id);
+}
+
+static void make_log(const struct world *w, const char *id, const char *more)
+{
+    char path[80];
+    snprintf(path, sizeof(path), "%s/log-%s%s", w->logs, id, more);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static bool has_log(const struct world *w, const char *id, const char *more)
+{
+    char path[80];
+    snprintf(path, sizeof(path), "%s/log-%s%s", w->logs, id, more);
+    return access(path, F_OK) == 0;
+}
+
+/* Unlike their records' ends, the ends of pools are none of the logs. */
+static void logs_live_as_long_as_their_records(void **state)
+{
+    struct world *w = *state;
+    char first[CWSD_ID_SIZE];
+    strcpy(first, create_ended(w, 0));
+    make_log(w, first, "");
+    for (int i = 0; i < 2; i++) {
+        close_pool(w);
+        open_pool(w);
+        assert_true(has_log(w, first, ""));
+    }
+    cwsd_pool_registry(w->pool)->max_finished = 1;
+    create_ended(w, 0);
+    assert_null(find(w, first));
+    assert_false(has_log(w, first, ""));
+}
+
+static void logs_without_a_record_are_removed(void **state)
+{
+    struct world *w = *state;
+    char id[CWSD_ID_SIZE];
+    strcpy(id, create_ended(w, 0));
+    make_log(w, id, "");
+    make_log(w, "sb-0123456789abcdef", "");
+    make_log(w, "sb-0123456789abcdef", ".1");
+    make_log(w, "sb-0123456789abcdef0123456789abcdef", "");
+    close_pool(w);
+    open_pool(w);
+    assert_true(has_log(w, id, ""));
+    assert_false(has_log(w, "sb-0123456789abcdef", ""));
+    assert_false(has_log(w, "sb-0123456789abcdef", ".1"));
+    assert_false(has_log(w, "sb-0123456789abcdef0123456789abcdef", ""));
+    cwsd_pool_registry(w->pool)->max_finished = 0;
+    create_ended(w, 0);
 }
 
 static void found_by_the_next(void **state)
@@ -202,6 +262,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         POOL_TEST(found_by_the_next),
+        POOL_TEST(logs_live_as_long_as_their_records),
+        POOL_TEST(logs_without_a_record_are_removed),
         POOL_TEST(forgotten_beyond_the_bounds),
         POOL_TEST(what_cannot_be_started_is_not_kept),
         POOL_TEST(out_of_memory),

@@ -1,134 +1,9 @@
 /* cwsandboxd/ring: what is kept of a log, in a file. */
-#include "support/daemon_help.h"
-
-#include <fcntl.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-
-#include "store/ring.h"
-
-#define OUTPUT_MAX (4u << 20)
-
-struct world {
-    size_t live;
-    char path[64];
-    struct cwsd_ring ring;
-    uint8_t *output; /* all that was appended or lost */
-    size_t len;
-    uint64_t now_us;
-    unsigned seed;
-};
-
-static int set_up(void **state)
-{
-    struct world *w = test_calloc(1, sizeof(*w));
-    w->live = cws_alloc_live();
-    snprintf(w->path, sizeof(w->path), "/tmp/cws-ring-%d", (int)getpid());
-    unlink(w->path);
-    w->output = test_malloc(OUTPUT_MAX);
-    w->now_us = 1000;
-    w->seed = 7;
-    signal(SIGXFSZ, SIG_IGN);
-    *state = w;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct world *w = *state;
-    cwsd_ring_done(&w->ring);
-    bool clean = w->live == cws_alloc_live() && access(w->path, F_OK) < 0;
-    test_free(w->output);
-    test_free(w);
-    return clean ? 0 : -1;
-}
-
-static void open_ring(struct world *w, uint64_t capacity)
-{
-    assert_int_equal(cwsd_ring_init(&w->ring, w->path, capacity), CWS_OK);
-}
-
-/* The n-th byte of all output, with a line's end here and there. */
-static uint8_t byte_at(size_t n)
-{
-    return n % 37 == 36 || n % 101 == 5 ? '\n' : (uint8_t)('a' + n % 23);
-}
-
-static bool append(struct world *w, size_t len)
-{
-    static uint64_t memory[CWSD_RING_LEAST / 8];
-    struct cwsd_ring_record *record = (void *)memory;
-    assert_true(len <= CWSD_RING_MAX_LEN && w->len + len <= OUTPUT_MAX);
-    for (size_t i = 0; i < len; i++)
-        w->output[w->len + i] = byte_at(w->len + i);
-    memcpy(record->data, w->output + w->len, len);
-    record->len = (uint32_t)len;
-    w->len += len;
-    w->now_us += 10;
-    return cwsd_ring_append(&w->ring, record, w->now_us);
-}
-
-static uint64_t lines_before(const struct world *w, size_t offset)
-{
-    uint64_t lines = offset > 0;
-    for (size_t i = 0; i + 1 < offset; i++)
-        lines += w->output[i] == '\n';
-    return lines;
-}
-
-static void check_place(const struct world *w, const struct cwsd_ring_place *place)
-{
-    assert_int_equal(place->lines, lines_before(w, place->offset));
-    assert_int_equal(place->line_start, place->offset == 0 || w->output[place->offset - 1] == '\n');
-}
-
-/* Reads from the place to the end; returns where the bytes began. */
-static size_t check_kept(struct world *w)
-{
-    static uint8_t bytes[CWSD_RING_LEAST] __attribute__((aligned(8)));
-    struct cwsd_ring_place place;
-    struct cws_error err;
-    size_t len, size;
-    if (!cwsd_ring_oldest(&w->ring, &place))
-        return w->len;
-    check_place(w, &place);
-    size_t from = place.offset, offset = place.offset;
-    uint64_t at = place.at, time_us = 0;
-    for (;;) {
-        const struct cwsd_ring_record *record;
-        assert_int_equal(cwsd_ring_read(&w->ring, at, bytes, sizeof(bytes), &len, &err), CWS_OK);
-        if (len == 0)
-            break;
-        for (size_t done = 0;
-             (record = cwsd_ring_parse(bytes + done, len - done, &size, &err)) != NULL;
-             done += size) {
-            assert_true(record->time_us >= time_us);
-            time_us = record->time_us;
-            assert_memory_equal(record->data, w->output + offset, record->len);
-            offset += record->len;
-            at += size;
-        }
-        assert_int_equal(err.status, CWS_OK);
-    }
-    assert_int_equal(offset, w->len);
-    struct cwsd_ring_place end = cwsd_ring_end(&w->ring);
-    assert_int_equal(end.at, at);
-    assert_int_equal(end.offset, w->len);
-    check_place(w, &end);
-    return from;
-}
-
-static size_t some_size(struct world *w)
-{
-    size_t most = rand_r(&w->seed) % 4 ? 200 : CWSD_RING_MAX_LEN;
-    return 1 + (size_t)rand_r(&w->seed) % most;
-}
+#include "support/ring_world.h"
 
 static void nothing_is_made_before_the_first_byte(void **state)
 {
-    struct world *w = *state;
+    struct ring_world *w = *state;
     open_ring(w, CWSD_RING_LEAST);
     assert_int_equal(access(w->path, F_OK), -1);
     assert_int_equal(cwsd_ring_size(&w->ring), 0);
@@ -139,7 +14,7 @@ static void nothing_is_made_before_the_first_byte(void **state)
 
 static void the_newest_records_are_kept(void **state)
 {
-    struct world *w = *state;
+    struct ring_world *w = *state;
     static const uint64_t capacities[] = {CWSD_RING_LEAST, 100000, 300000};
     for (size_t i = 0; i < CWS_ARRAY_LEN(capacities); i++) {
         w->len = 0;
@@ -161,7 +36,7 @@ static void the_newest_records_are_kept(void **state)
 /* With small records, hardly less is kept than there is room for. */
 static void little_is_dropped_with_the_oldest(void **state)
 {
-    struct world *w = *state;
+    struct ring_world *w = *state;
     open_ring(w, 1 << 20);
     while (w->len < OUTPUT_MAX - 5000)
         assert_true(append(w, 4000));
@@ -171,7 +46,7 @@ static void little_is_dropped_with_the_oldest(void **state)
 
 static void what_is_overwritten_cannot_be_read(void **state)
 {
-    struct world *w = *state;
+    struct ring_world *w = *state;
     uint8_t byte[8];
     size_t len;
     struct cws_error err;
@@ -190,7 +65,7 @@ static bool is_older(const struct cwsd_ring_mark *mark, const void *ctx)
 
 static void the_newest_mark_before_is_found(void **state)
 {
-    struct world *w = *state;
+    struct ring_world *w = *state;
     struct cwsd_ring_place place, oldest;
     open_ring(w, 1 << 20);
     for (int i = 0; i < 300; i++)
@@ -205,7 +80,7 @@ static void the_newest_mark_before_is_found(void **state)
 
 static void time_never_goes_back(void **state)
 {
-    struct world *w = *state;
+    struct ring_world *w = *state;
     open_ring(w, CWSD_RING_LEAST);
     assert_true(append(w, 10));
     w->now_us = 5;
@@ -215,7 +90,7 @@ static void time_never_goes_back(void **state)
 
 static void a_closed_file_is_opened_again(void **state)
 {
-    struct world *w = *state;
+    struct ring_world *w = *state;
     open_ring(w, CWSD_RING_LEAST);
     assert_true(append(w, 1000));
     cwsd_ring_rest(&w->ring);
@@ -228,7 +103,7 @@ static void a_closed_file_is_opened_again(void **state)
 
 static void a_forgotten_ring_is_empty(void **state)
 {
-    struct world *w = *state;
+    struct ring_world *w = *state;
     uint8_t byte[8];
     size_t len;
     struct cws_error err;
@@ -243,33 +118,25 @@ static void a_forgotten_ring_is_empty(void **state)
 
 static void a_changed_file_is_noticed(void **state)
 {
-    struct world *w = *state;
+    struct ring_world *w = *state;
     static uint8_t bytes[CWSD_RING_LEAST] __attribute__((aligned(8)));
     size_t len, size;
     struct cws_error err;
     open_ring(w, CWSD_RING_LEAST);
     assert_true(append(w, 100));
     int fd = open(w->path, O_WRONLY);
-    assert_int_equal(pwrite(fd, "\xff\xff\xff\xff", 4, 8), 4);
+    assert_int_equal(pwrite(fd, "\xff\xff\xff\xff", 4, (off_t)CWSD_RING_HEAD + 8), 4);
     close(fd);
     assert_int_equal(cwsd_ring_read(&w->ring, 0, bytes, sizeof(bytes), &len, &err), CWS_OK);
-    assert_null(cwsd_ring_parse(bytes, len, &size, &err));
+    assert_null(cwsd_ring_parse(&w->ring, bytes, len, &size, &err));
     assert_int_equal(err.status, CWS_PROTOCOL);
 }
 
 /* ---- the disk is full ----------------------------------------------------------------------- */
 
-static void limit_files(rlim_t size)
-{
-    struct rlimit limit;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = size;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
 static void a_full_disk_makes_the_ring_smaller(void **state)
 {
-    struct world *w = *state;
+    struct ring_world *w = *state;
     for (rlim_t limit = CWSD_RING_LEAST; limit < 400000; limit += 57123) {
         w->len = 0;
         open_ring(w, 1 << 20);
@@ -279,7 +146,8 @@ static void a_full_disk_makes_the_ring_smaller(void **state)
             check_kept(w);
         }
         limit_files(RLIM_INFINITY);
-        assert_true(w->ring.capacity <= limit && w->ring.capacity >= CWSD_RING_LEAST);
+        assert_true(w->ring.capacity + CWSD_RING_HEAD <= limit &&
+                    w->ring.capacity + CWSD_RING_HEAD >= CWSD_RING_LEAST);
         assert_true(append(w, 1000));
         check_kept(w);
         cwsd_ring_done(&w->ring);
@@ -289,7 +157,7 @@ static void a_full_disk_makes_the_ring_smaller(void **state)
 
 static void what_cannot_be_written_is_lost(void **state)
 {
-    struct world *w = *state;
+    struct ring_world *w = *state;
     uint8_t byte[8];
     size_t len;
     struct cws_error err;
@@ -311,7 +179,7 @@ static void what_cannot_be_written_is_lost(void **state)
 
 static void after_a_loss_it_begins_anew(void **state)
 {
-    struct world *w = *state;
+    struct ring_world *w = *state;
     open_ring(w, 300000);
     for (int n = 0; n < 40; n++) {
         size_t lost_to = 0;
@@ -336,7 +204,7 @@ static void after_a_loss_it_begins_anew(void **state)
 
 static void a_directory_that_is_gone_loses_all(void **state)
 {
-    struct world *w = *state;
+    struct ring_world *w = *state;
     char path[] = "/tmp/no-such-directory/log";
     assert_int_equal(cwsd_ring_init(&w->ring, path, CWSD_RING_LEAST), CWS_OK);
     assert_false(append(w, 100));
@@ -345,7 +213,7 @@ static void a_directory_that_is_gone_loses_all(void **state)
 
 int main(void)
 {
-#define RING_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define RING_TEST(f) cmocka_unit_test_setup_teardown(f, ring_set_up, ring_tear_down)
     const struct CMUnitTest tests[] = {
         RING_TEST(nothing_is_made_before_the_first_byte),
         RING_TEST(the_newest_records_are_kept),

@@ -16,14 +16,14 @@ static uint8_t byte_at(size_t n)
 }
 
 /* NULL when every record was whole. */
-static const char *check_records(const uint8_t *bytes, size_t len, struct cwsd_ring_place *place,
-                                 size_t *seen)
+static const char *check_records(const struct cwsd_ring *ring, const uint8_t *bytes, size_t len,
+                                 struct cwsd_ring_place *place, size_t *seen)
 {
     struct cws_error err = {CWS_OK, ""};
     size_t size;
     for (size_t done = 0; done < len; done += size) {
         const struct cwsd_ring_record *record =
-            cwsd_ring_parse(bytes + done, len - done, &size, &err);
+            cwsd_ring_parse(ring, bytes + done, len - done, &size, &err);
         if (!record)
             return err.status == CWS_PROTOCOL ? "damaged" : NULL; /* or cut off */
         for (size_t i = 0; i < record->len; i++)
@@ -52,7 +52,7 @@ static void *read_on(void *arg)
         if (status == CWS_OK && len == 0 && place.offset >= APPENDED)
             break;
         if (status == CWS_OK)
-            fault = check_records((const uint8_t *)memory, len, &place, &seen);
+            fault = check_records(ring, (const uint8_t *)memory, len, &place, &seen);
         else if (status != CWS_CLOSED)
             fault = "not read";
     }
