@@ -68,13 +68,14 @@ static bool is(const char *word, const char *text)
 
 /* What comes before USER. */
 struct network_words {
-    bool make, join;
+    bool make, open, join;
     long count;
 };
 
 static struct network_words read_network(char ***argv)
 {
-    struct network_words words = {.make = is((*argv)[0], "make"), .join = is((*argv)[0], "join")};
+    struct network_words words = {.open = is((*argv)[0], "open"), .join = is((*argv)[0], "join")};
+    words.make = words.open || is((*argv)[0], "make");
     if (words.make && (*argv)[1])
         words.count = read_number(*++*argv);
     if (words.make || words.join)
@@ -95,7 +96,11 @@ void become(char **argv, char **envp)
         if (rc < 0)
             fail("becoming user ", argv[0], rc);
     }
-    long rc = network.make ? network_make(network.count) : network.join ? network_join() : 0;
+    long rc = 0;
+    if (network.make)
+        rc = network_make(network.count, network.open);
+    else if (network.join)
+        rc = network_join();
     if (rc < 0)
         fail("the sandbox's shared network", "", rc);
     fail("", argv[1], execute(fd, argv + 1, envp));

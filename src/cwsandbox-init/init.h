@@ -24,14 +24,17 @@ struct fault {
  *     USER PROGRAM [WORD ...]         as the user and group of that number
  *     make COUNT USER PROGRAM ...     in a network of its own, which it passes on COUNT times. As
  *                                     that user; 0: as whoever it is
+ *     open COUNT USER PROGRAM ...     the same, once the daemon has completed the network
  *     join USER PROGRAM ...           in the network that was passed on
  */
 __attribute__((noreturn)) void become(char **argv, char **envp);
 
 /* network.c: a network namespace with a loopback device that is up, in a user namespace that owns
  * it and maps this user only. network_make passes it on through CWSI_NETWORK as often as `count`
- * says, and a failure, too; network_join gets it from there. Both close the socket. */
-int network_make(long count);
+ * says, and a failure, too; network_join gets it from there. Both close the socket. With `opens`
+ * the daemon gets it first, through CWSI_EGRESS, and completes it. If it cannot, network_make says
+ * on stderr why. */
+int network_make(long count, bool opens);
 int network_join(void);
 
 /* setup.c: carries out the steps in a block of `size` bytes, which it may modify. On failure fills

@@ -16,10 +16,12 @@
 #define AF_INET_FAMILY  2 /* not in the kernel's headers for us */
 #define DATAGRAM_SOCKET 2
 #define SET_FLAGS       0x8914 /* SIOCSIFFLAGS */
+#define STREAM_SOCKET   1
 #define FLAG_UP         1
+#define BACKLOG         128
 
-/* A message on the socket: the errno of a failure, or 0 and the two namespaces. */
-enum { USER_NAMESPACE, NETWORK_NAMESPACE, NAMESPACES };
+/* A message on CWSI_NETWORK: the errno of a failure, or 0 and the first two of the descriptors. */
+#define NAMESPACES (CWSI_NETWORK_NAMESPACE + 1)
 
 static int write_setting(const char *path, const char *text)
 {
@@ -76,20 +78,59 @@ static int raise_loopback(void)
     return (int)rc;
 }
 
-static int pass_on(int error, const int fds[NAMESPACES])
+static int pass_on(int socket, int error, const int *fds, size_t count)
 {
-    struct message_part part = {.base = &error, .len = sizeof(error)};
-    struct control control = {.len = offsetof(struct control, fds) + NAMESPACES * sizeof(int),
+    struct cwsi_network network = {.error = error};
+    struct message_part part = {.base = &network, .len = sizeof(network)};
+    struct control control = {.len = offsetof(struct control, fds) + count * sizeof(int),
                               .level = SOL_SOCKET_LEVEL,
                               .type = SCM_RIGHTS_TYPE};
     struct message message = {.parts = &part, .part_count = 1};
     if (error == 0) {
-        memcpy(control.fds, fds, NAMESPACES * sizeof(int));
+        memcpy(control.fds, fds, count * sizeof(int));
         message.control = &control;
         message.control_len = (control.len + 7) & ~(size_t)7;
     }
-    long rc = SYS3(sendmsg, CWSI_NETWORK, &message, MSG_NO_SIGNAL);
+    long rc = SYS3(sendmsg, socket, &message, MSG_NO_SIGNAL);
     return rc < 0 ? (int)rc : 0;
+}
+
+/* A socket at a port of CWSI_INNER_HOST. */
+static int bind_inner(int type, unsigned port)
+{
+    struct {
+        uint16_t family;
+        uint8_t port[2], host[4], zero[8];
+    } address = {.family = AF_INET_FAMILY,
+                 .port = {(uint8_t)(port >> 8), (uint8_t)port},
+                 .host = {CWSI_INNER_HOST >> 24, CWSI_INNER_HOST >> 16 & 0xff,
+                          CWSI_INNER_HOST >> 8 & 0xff, CWSI_INNER_HOST & 0xff}};
+    long fd = SYS3(socket, AF_INET_FAMILY, type | O_CLOEXEC, 0);
+    if (fd < 0)
+        return (int)fd;
+    long rc = SYS3(bind, fd, &address, sizeof(address));
+    if (rc == 0 && type == STREAM_SOCKET)
+        rc = SYS2(listen, fd, BACKLOG);
+    if (rc == 0)
+        return (int)fd;
+    SYS1(close, fd);
+    return (int)rc;
+}
+
+/* Until the daemon has completed the network. */
+static int await_daemon(void)
+{
+    char why[300];
+    struct message_part part = {.base = why, .len = sizeof(why)};
+    struct message message = {.parts = &part, .part_count = 1};
+    long got = SYS3(recvmsg, CWSI_EGRESS, &message, 0);
+    if (got <= 0)
+        return got ? (int)got : -EPIPE; /* it is gone */
+    if (why[0] == '\0')
+        return 0;
+    SYS3(write, 2, why, (unsigned long)got);
+    SYS3(write, 2, "\n", 1);
+    return -ENETUNREACH;
 }
 
 static long open_namespace(const char *path)
@@ -97,24 +138,48 @@ static long open_namespace(const char *path)
     return SYS4(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
 }
 
-int network_make(long count)
+static int fill_network(int fds[CWSI_NETWORK_FDS], bool opens)
 {
-    int fds[NAMESPACES] = {-1, -1};
     int rc = make_namespaces();
     if (rc == 0)
         rc = raise_loopback();
-    if (rc == 0) {
-        fds[USER_NAMESPACE] = (int)open_namespace("/proc/self/ns/user");
-        fds[NETWORK_NAMESPACE] = (int)open_namespace("/proc/self/ns/net");
-        rc = fds[USER_NAMESPACE] < 0 ? fds[USER_NAMESPACE] : fds[NETWORK_NAMESPACE];
-        rc = rc < 0 ? rc : 0;
+    if (rc < 0)
+        return rc;
+    fds[CWSI_USER_NAMESPACE] = (int)open_namespace("/proc/self/ns/user");
+    fds[CWSI_NETWORK_NAMESPACE] = (int)open_namespace("/proc/self/ns/net");
+    if (opens) {
+        fds[CWSI_DIVERTED_SOCKET] = bind_inner(STREAM_SOCKET, CWSI_DIVERTED_PORT);
+        fds[CWSI_NAMES_SOCKET] = bind_inner(DATAGRAM_SOCKET, CWSI_NAMES_PORT);
+    }
+    for (int i = 0; i < (opens ? CWSI_NETWORK_FDS : NAMESPACES); i++)
+        if (fds[i] < 0)
+            return fds[i];
+    return 0;
+}
+
+static int have_completed(int error, const int fds[CWSI_NETWORK_FDS])
+{
+    int rc = pass_on(CWSI_EGRESS, error, fds, CWSI_NETWORK_FDS);
+    if (rc == 0 && error == 0)
+        rc = await_daemon();
+    SYS1(close, CWSI_EGRESS);
+    return rc;
+}
+
+int network_make(long count, bool opens)
+{
+    int fds[CWSI_NETWORK_FDS] = {-1, -1, -1, -1};
+    int rc = fill_network(fds, opens);
+    if (opens) {
+        int completed = have_completed(-rc, fds);
+        rc = rc < 0 ? rc : completed;
     }
     for (long i = 0; i < count; i++) {
-        int sent = pass_on(-rc, fds);
+        int sent = pass_on(CWSI_NETWORK, -rc, fds, NAMESPACES);
         if (rc == 0 && sent < 0)
             rc = sent; /* and the rest is told so */
     }
-    for (int i = 0; i < NAMESPACES; i++)
+    for (int i = 0; i < CWSI_NETWORK_FDS; i++)
         if (fds[i] >= 0)
             SYS1(close, fds[i]);
     SYS1(close, CWSI_NETWORK);
@@ -124,18 +189,18 @@ int network_make(long count)
 /* 0, or why there is no network. */
 static int receive(int fds[NAMESPACES])
 {
-    int error = 0;
-    struct message_part part = {.base = &error, .len = sizeof(error)};
+    struct cwsi_network network = {0};
+    struct message_part part = {.base = &network, .len = sizeof(network)};
     struct control control = {0};
     struct message message = {
         .parts = &part, .part_count = 1, .control = &control, .control_len = sizeof(control)};
     long got = SYS3(recvmsg, CWSI_NETWORK, &message, MSG_CLOSE_ON_EXEC);
     if (got < 0)
         return (int)got;
-    if (got != sizeof(error))
+    if (got != sizeof(network))
         return -EPIPE; /* whoever was to make it is gone */
-    if (error)
-        return -error;
+    if (network.error)
+        return -network.error;
     if (control.len != offsetof(struct control, fds) + NAMESPACES * sizeof(int))
         return -EPROTO;
     memcpy(fds, control.fds, NAMESPACES * sizeof(int));
@@ -147,9 +212,9 @@ int network_join(void)
     int fds[NAMESPACES];
     long rc = receive(fds);
     if (rc == 0)
-        rc = SYS2(setns, fds[USER_NAMESPACE], CLONE_NEWUSER);
+        rc = SYS2(setns, fds[CWSI_USER_NAMESPACE], CLONE_NEWUSER);
     if (rc == 0)
-        rc = SYS2(setns, fds[NETWORK_NAMESPACE], CLONE_NEWNET);
+        rc = SYS2(setns, fds[CWSI_NETWORK_NAMESPACE], CLONE_NEWNET);
     SYS1(close, CWSI_NETWORK);
     return (int)rc;
 }

@@ -24,8 +24,31 @@
 
 /* In a sandbox of several containers: the socket by which they get the network that they share. All
  * of the launchers' descriptors are below CWSI_FIRST_FREE. */
-#define CWSI_NETWORK    5
-#define CWSI_FIRST_FREE 6
+#define CWSI_NETWORK 5
+
+/* Only for who makes a network that leads to others: the socket to the daemon, which completes that
+ * network. The launcher sends a struct cwsi_network with its descriptors, or with `error` set and
+ * none. The daemon answers with a text: why it cannot be used, or empty (a NUL alone). */
+#define CWSI_EGRESS     6
+#define CWSI_FIRST_FREE 7
+
+struct cwsi_network {
+    int error; /* an errno */
+};
+
+/* Its descriptors: the namespaces; a listening socket of TCP, which takes the connections that the
+ * daemon's rules divert, and a socket of UDP for questions to the name server. Both are bound
+ * inside the network. */
+enum {
+    CWSI_USER_NAMESPACE,
+    CWSI_NETWORK_NAMESPACE,
+    CWSI_DIVERTED_SOCKET,
+    CWSI_NAMES_SOCKET,
+    CWSI_NETWORK_FDS,
+};
+#define CWSI_INNER_HOST    0x7f000035u /* 127.0.0.53, where both are */
+#define CWSI_DIVERTED_PORT 443
+#define CWSI_NAMES_PORT    53
 
 /* How many commands a sandbox may have at a time, including the main one. Ids are below it. */
 #define CWSI_MAX_COMMANDS 4096u

@@ -71,6 +71,8 @@ static int set_descriptors(posix_spawn_file_actions_t *actions,
         rc = posix_spawn_file_actions_adddup2(actions, options->program_fd, CWSI_PROGRAM);
     if (rc == 0 && options->network_fd)
         rc = posix_spawn_file_actions_adddup2(actions, options->network_fd, CWSI_NETWORK);
+    if (rc == 0 && options->egress_fd)
+        rc = posix_spawn_file_actions_adddup2(actions, options->egress_fd, CWSI_EGRESS);
     if (rc == 0)
         rc = set_descriptor(actions, options->stdin_fd, STDIN_FILENO);
     if (rc == 0)
@@ -120,6 +122,7 @@ enum cws_status cwsd_child_spawn(struct cws_loop *loop, struct cwsd_child *child
     assert(options->stderr_fd >= CWSI_FIRST_FREE && options->socket_fd >= CWSI_FIRST_FREE);
     assert(options->program_fd < 0 || options->program_fd >= CWSI_FIRST_FREE);
     assert(options->network_fd == 0 || options->network_fd >= CWSI_FIRST_FREE);
+    assert(options->egress_fd == 0 || options->egress_fd >= CWSI_FIRST_FREE);
     assert(options->stdin_fd == 0 || options->stdin_fd >= CWSI_FIRST_FREE);
     assert(options->stdout_fd == 0 || options->stdout_fd >= CWSI_FIRST_FREE);
     int rc = start(options, &pid);

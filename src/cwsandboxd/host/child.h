@@ -23,6 +23,7 @@ struct cwsd_spawn_options {
     int socket_fd;  /* becomes its descriptor CWSI_SOCKET */
     int program_fd; /* becomes its descriptor CWSI_PROGRAM; -1: none */
     int network_fd; /* becomes its descriptor CWSI_NETWORK; 0: none */
+    int egress_fd;  /* becomes its descriptor CWSI_EGRESS; 0: none */
 };
 
 /* Starts the program with an empty environment, default signal dispositions and a session of its
