@@ -40,8 +40,10 @@ static bool find(struct cwsd_database *database, const char *key, bool deleted,
                  struct cwsd_resource *out, struct cwsd_fault *fault)
 {
     memset(out, 0, sizeof(*out));
-    if (key[0] == '\0')
-        return cwsd_fault_set_invalid(fault, "sandbox_template_id", "must not be empty");
+    if (key[0] == '\0') {
+        cwsd_fault_set_invalid(fault, "sandbox_template_id", "must not be empty");
+        return false;
+    }
     if (!cwsd_resource_find(database, KIND, CWSD_BY_ID, key, out, fault))
         return false;
     if (out->message && (deleted || !out->deleted))

@@ -68,8 +68,10 @@ static bool find(struct cwsd_database *database, const char *id, struct cwsd_res
                  struct cwsd_fault *fault)
 {
     memset(out, 0, sizeof(*out));
-    if (id[0] == '\0')
-        return cwsd_fault_set_invalid(fault, "volume_id", "must not be empty");
+    if (id[0] == '\0') {
+        cwsd_fault_set_invalid(fault, "volume_id", "must not be empty");
+        return false;
+    }
     if (!cwsd_resource_find(database, KIND, CWSD_BY_ID, id, out, fault))
         return false;
     if (out->message)

@@ -140,7 +140,7 @@ enum cws_status cwsd_methods_init_direct(struct cwsd_methods *methods)
 
 void cwsd_methods_done(struct cwsd_methods *methods)
 {
-    for (size_t i = 0; i < methods->count; i++)
+    for (size_t i = 0; methods->entries && i < methods->count; i++)
         cws_free((char *)methods->entries[i].path);
     cws_free(methods->entries);
     cws_free(methods->unary);

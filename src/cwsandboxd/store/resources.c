@@ -68,8 +68,9 @@ static bool read_texts(struct cwsd_statement *row, struct cwsd_resource *out)
     }
     out->texts = cws_malloc(size);
     for (size_t i = 0; out->texts && i < CWS_ARRAY_LEN(texts); i++) {
-        *into[i] = strcpy(out->texts + used, texts[i]);
-        used += strlen(texts[i]) + 1;
+        size_t length = strlen(texts[i]) + 1;
+        *into[i] = memcpy(out->texts + used, texts[i], length);
+        used += length;
     }
     return out->texts != NULL;
 }

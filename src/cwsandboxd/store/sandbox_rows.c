@@ -301,7 +301,7 @@ static bool read_record(const struct cwsd_statement *row, struct cwsd_record *re
         return false;
     record->kept = true;
     record->sequence = (uint64_t)cwsd_statement_int(row, 0);
-    strcpy(record->id, id);
+    memcpy(record->id, id, strlen(id) + 1);
     memcpy(&record->digest, digest, len);
     record->request_id = copy_text(row, 2, &failed);
     record->display_name = copy_text(row, 4, &failed);

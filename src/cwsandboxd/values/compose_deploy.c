@@ -28,11 +28,12 @@ static bool to_quantity(char *text)
 static char *read_memory(const struct cwsd_compose_at *at, const struct cwsd_yaml *node)
 {
     char *text = cwsd_compose_text(at, node);
-    char *quantity = text ? cws_malloc(strlen(text) + 2) : NULL;
+    size_t size = text ? strlen(text) + 1 : 0;
+    char *quantity = text ? cws_malloc(size + 1) : NULL;
     if (text && !quantity)
         cwsd_fault_set_memory(at->fault);
     if (quantity)
-        strcpy(quantity, text);
+        memcpy(quantity, text, size);
     if (quantity && !to_quantity(quantity)) {
         cwsd_compose_refuse(at, node->line, "\"%s\" is no amount of memory such as \"512M\"",
                             cwsd_text_short(text).text);

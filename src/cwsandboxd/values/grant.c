@@ -10,9 +10,10 @@ bool cwsd_grant_from_request(const cwsd_pb_connect_request *request, struct cwsd
                              struct cwsd_fault *fault)
 {
     memset(out_grant, 0, sizeof(*out_grant));
-    if (strlen(request->sandbox_id) >= sizeof(out_grant->sandbox_id))
+    size_t len = strlen(request->sandbox_id);
+    if (len >= sizeof(out_grant->sandbox_id))
         return cwsd_fault_set_invalid(fault, "sandbox_id", "is too long to be a sandbox's");
-    strcpy(out_grant->sandbox_id, request->sandbox_id);
+    memcpy(out_grant->sandbox_id, request->sandbox_id, len + 1);
     if (request->n_requested_permissions == 0)
         return cwsd_fault_set_invalid(fault, "requested_permissions", "must not be empty");
     for (size_t i = 0; i < request->n_requested_permissions; i++) {

@@ -1,5 +1,6 @@
 #include "values/yaml.h"
 
+#include <assert.h>
 #include <string.h>
 #include <yaml.h>
 
@@ -268,6 +269,7 @@ static bool take(struct reader *reader, const yaml_event_t *event)
         return true;
     case YAML_SEQUENCE_END_EVENT:
     case YAML_MAPPING_END_EVENT:
+        assert(level); /* libyaml ends what it began */
         end_level(reader);
         return true;
     case YAML_DOCUMENT_START_EVENT:
