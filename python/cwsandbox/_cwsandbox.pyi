@@ -173,6 +173,8 @@ class Channel:
     @property
     def is_refused(self) -> bool:
         """An operation of a sandbox was refused there: the sandbox is elsewhere."""
+    def knows(self, extension: str, /) -> bool:
+        """Whether the service's last answer has named this extension of the messages."""
     def connect(self, timeout: float | None, /) -> OperationRef[None]:
         """Have a connection made, if there is none. The operation ends when there is one; nothing is asked for."""
     def unary(

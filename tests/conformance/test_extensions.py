@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conformance.grpc_peer import Call, GrpcPeer
-from cwsandbox import Sandbox
+from cwsandbox import Container, Sandbox, SandboxValidationError
 
 HEADER = "cwsandboxd-extensions"
 SCRIPT = 'cd -- "$1" && shift && exec "$@"'
@@ -17,7 +17,7 @@ SCRIPT = 'cd -- "$1" && shift && exec "$@"'
 
 def naming(peer: GrpcPeer, names: str | None, *methods: str) -> None:
     """The answers to these methods have the header."""
-    plain = {"CreateSandbox": peer._create, "GetSandbox": peer._get}
+    plain = {"CreateSandbox": peer._create, "GetSandbox": peer._get, "ListSandboxes": peer._list}
 
     def with_header(method: str) -> Any:
         async def answer(request: Any, context: Any) -> Any:
@@ -119,3 +119,49 @@ def test_a_missing_directory_is_the_shell_s_failure(grpc_peer: GrpcPeer, inits: 
         result = sandbox.exec(["pwd"], cwd="/no/such/place").result()
     assert (result.stdout, result.returncode != 0) == ("", True)
     assert "/no/such/place" in result.stderr
+
+
+SCRIPT_FILE = {"mount_path": "/run.sh", "file_content": "#!/bin/sh\n", "file_mode": 0o755}
+
+
+@pytest.fixture
+def asked(grpc_peer: GrpcPeer) -> list[tuple[str, list[int | None]]]:
+    """The methods that were called, with the modes of files in their requests."""
+    seen: list[tuple[str, list[int | None]]] = []
+
+    def watched(method: str, answer: Any) -> Any:
+        async def note(request: Any, context: Any) -> Any:
+            spec = getattr(getattr(request, "sandbox", None), "spec", None)
+            files = [file for row in spec.containers for file in row.files] if spec else []
+            seen.append((method, [file.mode if file.HasField("mode") else None for file in files]))
+            return await answer(request, context)
+
+        return note
+
+    grpc_peer._create = watched("create", grpc_peer._create)  # type: ignore[method-assign]
+    grpc_peer._list = watched("list", grpc_peer._list)  # type: ignore[method-assign]
+    return seen
+
+
+def test_file_modes_are_sent_to_those_who_know_them(
+    grpc_peer: GrpcPeer, asked: list[tuple[str, list[int | None]]]
+) -> None:
+    naming(grpc_peer, "cwd,file_modes", "CreateSandbox", "GetSandbox", "ListSandboxes")
+    plain = {"mount_path": "/plain", "file_content": ""}
+    rows = [Container(image="i", mounted_files=[SCRIPT_FILE])]
+    with Sandbox.run(mounted_files=[SCRIPT_FILE, plain]), Sandbox.run(containers=rows):
+        pass
+    # Only the first had to ask.
+    assert asked == [("list", []), ("create", [0o755, None]), ("create", [0o755])]
+
+
+@pytest.mark.parametrize("names", [None, "cwd"])
+def test_file_modes_are_refused_where_nobody_would_mind_them(
+    grpc_peer: GrpcPeer, asked: list[tuple[str, list[int | None]]], names: str | None
+) -> None:
+    naming(grpc_peer, names, "CreateSandbox", "GetSandbox", "ListSandboxes")
+    with pytest.raises(SandboxValidationError, match=r"mounted_files: .* give files a file_"):
+        Sandbox.run(mounted_files=[SCRIPT_FILE])
+    assert asked == [("list", [])]
+    with Sandbox.run(mounted_files=[{**SCRIPT_FILE, "file_mode": None}]):
+        assert asked[1:] == [("create", [None])]

@@ -218,3 +218,19 @@ def test_sandboxes_do_not_reach_each_other(base_url: str) -> None:
         assert next(one.stream_logs(container="server", follow=True)) == "listening\n"
         result = other.exec(["python3", "-c", CLIENT]).result()
         assert "ConnectionRefusedError" in result.stderr
+
+
+def test_a_mounted_script_can_be_executed(base_url: str) -> None:
+    files = [
+        {"mount_path": "/opt/hello", "file_content": "#!/bin/sh\necho hello\n", "file_mode": 0o755},
+        {"mount_path": "/opt/plain", "file_content": "x"},
+        {"mount_path": "/opt/closed", "file_content": "x", "file_mode": 0},
+    ]
+    with Sandbox.run(mounted_files=files) as sandbox:
+        assert sandbox.exec(["/opt/hello"]).result().stdout == "hello\n"
+        listed = sandbox.exec(["stat", "-c", "%a", "/opt/hello", "/opt/plain", "/opt/closed"])
+        assert listed.result().stdout == "755\n444\n0\n"
+        assert sandbox.exec(["chmod", "644", "/opt/hello"]).result().returncode != 0
+        (row,) = sandbox.containers
+        echoed = [(file["mount_path"], file.get("file_mode")) for file in row.mounted_files or ()]
+        assert echoed == [("/opt/hello", 0o755), ("/opt/plain", None), ("/opt/closed", 0)]

@@ -275,6 +275,19 @@ def test_secrets_are_merged() -> None:
         merge([a], [cw.Secret(store="t", name="A")])
 
 
+def test_mounted_files_with_modes() -> None:
+    row = {"mount_path": "/a", "file_content": b"text"}
+    for mode in (0, 0o755, 0o777):
+        assert mounted_files([{**row, "file_mode": mode}]) == ({**row, "file_mode": mode},)
+    assert mounted_files([{**row, "file_mode": None}]) == (row,)
+    for mode in (-1, 0o1000, 0o4755):
+        with pytest.raises(ValueError, match=r"\[0\]: file_mode must be from 0 to 0o777, got -?0o"):
+            mounted_files([{**row, "file_mode": mode}])
+    for wrong in (True, "755", 7.0):
+        with pytest.raises(TypeError, match=r"\[0\]: file_mode must be an int such as 0o755"):
+            mounted_files([{**row, "file_mode": wrong}])
+
+
 def test_mounted_files() -> None:
     expected = ({"mount_path": "/a", "file_content": b"text"},)
     assert mounted_files([{"mount_path": "/a", "file_content": "text"}]) == expected

@@ -175,6 +175,10 @@ def test_spec(given: dict[str, Any], expected: dict[str, Any]) -> None:
         ),
         ({"mounted_files": {"/e": b""}}, {"files": [{"path": "/e", "content": b""}]}),
         (
+            {"mounted_files": [{"mount_path": "/a", "file_content": b"", "file_mode": 0}]},
+            {"files": [{"path": "/a", "content": b"", "mode": 0}]},
+        ),
+        (
             {"resources": {"cpu": "1", "memory": "1Gi", "gpu": {"count": 2, "type": "H100"}}},
             {
                 "resource_requirements": {

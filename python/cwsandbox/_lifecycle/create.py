@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cwsandbox._lifecycle.lifecycle import Phase, Source, State, observed
 from cwsandbox._messages import echo
 from cwsandbox._messages.config import Placement
-from cwsandbox._messages.wire import create_call, spec
+from cwsandbox._messages.wire import create_call, has_file_modes, spec
 from cwsandbox._service.errors import to_exception
 from cwsandbox._service.retry import Burst, hint_of, is_capacity_failure
 from cwsandbox._service.rpc import Code, RpcFailure
@@ -19,9 +19,12 @@ from cwsandbox.exceptions import (
     SandboxRequestTimeoutError,
     SandboxResourceExhaustedError,
     SandboxUnavailableError,
+    SandboxValidationError,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cwsandbox._messages.config import Workload
     from cwsandbox._runtime.environment import Call, Environment
     from cwsandbox._service.connection import Connection
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("cwsandbox")
 
 OPERATION = "Create sandbox"
+FILE_MODES = "file_modes"
 
 _SPILL_CODES = (Code.RESOURCE_EXHAUSTED, Code.FAILED_PRECONDITION, Code.UNAVAILABLE)
 _SPILL_REASONS = frozenset(
@@ -81,9 +85,15 @@ class Creator:
     """Creates one sandbox. Later attempts repeat the same request id, so that they cannot make a second one."""
 
     def __init__(
-        self, workload: Workload, connection: Connection, call: Call, env: Environment
+        self,
+        workload: Workload,
+        connection: Connection,
+        call: Call,
+        env: Environment,
+        knows: Callable[[str], bool],
     ) -> None:
         self._workload = workload
+        self._knows = knows
         self._connection = connection
         self._call = call
         self._env = env
@@ -110,8 +120,19 @@ class Creator:
         return _OTHER_MODE.get(self._workload.spillover)
 
     async def _send(self, timeout: float) -> Message:
+        if has_file_modes(spec(self._workload, self.placement)):
+            await self._check_file_modes(timeout)
         method, request = create_call(self._workload, self.placement, self.request_id)
         return await self._call(method, request, timeout)
+
+    async def _check_file_modes(self, timeout: float) -> None:
+        """A service that does not know them would leave them out without a word. Each answer says what it knows."""
+        if not self._knows(FILE_MODES):
+            await self._call("ListSandboxes", {"page_size": 1}, timeout)
+        if not self._knows(FILE_MODES):
+            raise SandboxValidationError(
+                f"mounted_files: {self._connection.base_url} cannot give files a file_mode; only cwsandboxd can"
+            )
 
     async def _attempt(self) -> Message:
         """One create, repeated while there is no room and the budget for that lasts."""

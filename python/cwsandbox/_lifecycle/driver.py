@@ -29,6 +29,8 @@ from cwsandbox.exceptions import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cwsandbox._cwsandbox import SandboxCore
     from cwsandbox._lifecycle.handle import Handle, OnStop
     from cwsandbox._messages.config import Workload
@@ -44,7 +46,10 @@ _ENDING = (Phase.STOPPING, Phase.TERMINAL, Phase.CANCELLED)
 
 
 class Driver:
-    """Drives the sandbox of ``handle``. ``workload`` is None for one that exists already."""
+    """Drives the sandbox of ``handle``. ``workload`` is None for one that exists already.
+
+    ``knows`` tells whether the service has said that it knows an extension of the messages.
+    """
 
     def __init__(
         self,
@@ -53,12 +58,15 @@ class Driver:
         workload: Workload | None,
         call: Call,
         env: Environment,
+        knows: Callable[[str], bool] = lambda _extension: False,
     ) -> None:
         self._handle = handle
         self._connection = connection
         self._call = call
         self._env = env
-        self._creator = None if workload is None else Creator(workload, connection, call, env)
+        self._creator = (
+            None if workload is None else Creator(workload, connection, call, env, knows)
+        )
         self._watcher = Watcher(handle, connection, call, env)
         self._creating = Shared(self._create)
         self._recovering = Shared(self._recover_token)

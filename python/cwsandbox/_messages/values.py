@@ -75,11 +75,7 @@ def _container(row: Message, primary: bool) -> Container:
         "resources": ResourceOptions(requests=requests, limits=limits, gpu=gpu)
         if requests or limits or gpu
         else None,
-        "mounted_files": tuple(
-            {"mount_path": file["path"], "file_content": file["content"]}
-            for file in row.get("files", ())
-        )
-        or None,
+        "mounted_files": tuple(_mounted_file(file) for file in row.get("files", ())) or None,
         "volume_mounts": tuple(_mount(mount) for mount in row.get("volume_mounts", ())) or None,
         "secrets": tuple(_secrets(row.get("secret_stores", ()))) or None,
         "working_dir": row.get("working_dir") or None,
@@ -87,6 +83,11 @@ def _container(row: Message, primary: bool) -> Container:
         "primary": primary,
     }
     return _unchecked(Container, fields)
+
+
+def _mounted_file(file: Message) -> Message:
+    mode = {"file_mode": file["mode"]} if "mode" in file else {}
+    return {"mount_path": file["path"], "file_content": file["content"], **mode}
 
 
 def _unchecked(cls: type[_T], fields: Message) -> _T:

@@ -139,7 +139,20 @@ def _row(row: Container) -> Message:
 
 
 def _files(files: Iterable[Mapping[str, Any]]) -> list[Message]:
-    return [{"path": file["mount_path"], "content": file["file_content"]} for file in files]
+    return [_file_mount(file) for file in files]
+
+
+def _file_mount(file: Mapping[str, Any]) -> Message:
+    message = {"path": file["mount_path"], "content": file["file_content"]}
+    if "file_mode" in file:
+        message["mode"] = file["file_mode"]
+    return message
+
+
+def has_file_modes(spec: Message) -> bool:
+    """Whether a spec needs a service that gives mounted files their modes."""
+    files = (file for row in spec.get("containers", ()) for file in row.get("files", ()))
+    return any("mode" in file for file in files)
 
 
 def _requirements(resources: ResourceOptions | None) -> Message | None:

@@ -108,7 +108,8 @@ class SandboxCreation(SandboxProperties):
           ``defaults``.
         - ``working_dir``: the directory that the main process starts in. Default: the image's.
         - ``mounted_files``: files that are there before the main process starts: dicts with ``mount_path`` and
-          ``file_content`` (bytes, or a str that is sent as UTF-8), or a mapping from path to content.
+          ``file_content`` (bytes, or a str that is sent as UTF-8), and on ``cwsandboxd`` ``file_mode`` (such as 0o755;
+          default 0o444); or a mapping from path to content.
         - ``resources``: CPU, memory and GPU, as ``{"cpu": "500m", "memory": "1Gi"}`` or ``ResourceOptions``. Default:
           the service's.
         - ``secrets``: ``Secret`` or dicts of its fields: put into environment variables; added to those of
@@ -248,7 +249,8 @@ class SandboxCreation(SandboxProperties):
           ``defaults``.
         - ``working_dir``: the directory that the main process starts in. Default: the image's.
         - ``mounted_files``: files that are there before the main process starts: dicts with ``mount_path`` and
-          ``file_content`` (bytes, or a str that is sent as UTF-8), or a mapping from path to content.
+          ``file_content`` (bytes, or a str that is sent as UTF-8), and on ``cwsandboxd`` ``file_mode`` (such as 0o755;
+          default 0o444); or a mapping from path to content.
         - ``resources``: CPU, memory and GPU, as ``{"cpu": "500m", "memory": "1Gi"}`` or ``ResourceOptions``. Default:
           the service's.
         - ``secrets``: ``Secret`` or dicts of its fields: put into environment variables; added to those of
@@ -407,7 +409,9 @@ class SandboxCreation(SandboxProperties):
                 handle.plane = plane
                 handle.on_running = on_running
                 handle.open_core = open_core
-                self._driver = Driver(handle, self._connection, self._workload, client.call, env)
+                self._driver = Driver(
+                    handle, self._connection, self._workload, client.call, env, client.knows
+                )
             return self._driver
 
     def _data_plane(self, client: Client, env: Environment) -> DataPlane | None:

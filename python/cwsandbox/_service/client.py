@@ -46,6 +46,10 @@ class Client:
         assert self._channel is not None
         return self._channel
 
+    def knows(self, extension: str) -> bool:
+        """Whether the service has named the extension in the last answer."""
+        return self._channel is not None and self._channel.knows(extension)
+
     async def call(self, method: str, request: Message, timeout: float) -> Message:
         """One unary call: ``method`` of ``SandboxService``, or a ``Service/Method``. Raises ``RpcFailure``.
 

@@ -147,7 +147,8 @@ class Session:
           the defaults.
         - ``working_dir``: the directory that the main process starts in. Default: the image's.
         - ``mounted_files``: files that are there before the main process starts: dicts with ``mount_path`` and
-          ``file_content`` (bytes, or a str that is sent as UTF-8), or a mapping from path to content.
+          ``file_content`` (bytes, or a str that is sent as UTF-8), and on ``cwsandboxd`` ``file_mode`` (such as 0o755;
+          default 0o444); or a mapping from path to content.
         - ``resources``: CPU, memory and GPU, as ``{"cpu": "500m", "memory": "1Gi"}`` or ``ResourceOptions``. Default:
           the service's.
         - ``secrets``: ``Secret`` or dicts of its fields: put into environment variables; added to those of the

@@ -88,7 +88,8 @@ class Container:
     - ``resources``: CPU, memory and GPU, as ``{"cpu": "500m", "memory": "1Gi"}`` or ``ResourceOptions``. Needed where
       there are several containers; only the primary one may have a GPU.
     - ``mounted_files``: files that are there before it starts: dicts with ``mount_path`` and ``file_content`` (bytes,
-      or a str that is sent as UTF-8), or a mapping from path to content.
+      or a str that is sent as UTF-8), and on ``cwsandboxd`` ``file_mode`` (such as 0o755; default 0o444); or a mapping
+      from path to content.
     - ``volume_mounts``: ``VolumeMount`` or dicts: which of the sandbox's volumes it sees, and where.
     - ``secrets``: ``Secret`` or dicts, put into environment variables.
     - ``working_dir``: an absolute path to start in. Default: the image's.
@@ -206,7 +207,7 @@ def _check_several(rows: Sequence[Container], what: str) -> None:
 def mounted_files(values: object, what: str = "mounted_files") -> tuple[Mapping[str, Any], ...]:
     """Files written before the container starts, each as a dict with ``mount_path`` and ``file_content`` (bytes).
 
-    Also takes a mapping from path to content. Text is encoded as UTF-8.
+    ``file_mode`` may stand beside them. Also takes a mapping from path to content. Text is encoded as UTF-8.
     """
     if isinstance(values, Mapping):
         values = [{"mount_path": path, "file_content": content} for path, content in values.items()]
@@ -229,4 +230,15 @@ def _mounted_file(value: object, what: str) -> dict[str, Any]:
         # Not the content itself: files hold secrets.
         raise TypeError(f"{what}: file_content must be bytes or str, got {type(content).__name__}")
     path = check.text(value["mount_path"], f"{what}: mount_path")
-    return {"mount_path": path, "file_content": bytes(content)}
+    file: dict[str, Any] = {"mount_path": path, "file_content": bytes(content)}
+    if value.get("file_mode") is not None:
+        file["file_mode"] = _file_mode(value["file_mode"], f"{what}: file_mode")
+    return file
+
+
+def _file_mode(value: object, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{what} must be an int such as 0o755, got {check.shown(value)}")
+    if not 0 <= value <= 0o777:
+        raise ValueError(f"{what} must be from 0 to 0o777, got {value:#o}")
+    return value

@@ -27,12 +27,12 @@ bool cws_channel_is_refused(const struct cws_channel *channel)
 
 void cws_channel_set_extensions(struct cws_channel *channel, unsigned extensions)
 {
-    channel->extensions = extensions;
+    atomic_store(&channel->extensions, extensions);
 }
 
 unsigned cws_channel_extensions(const struct cws_channel *channel)
 {
-    return channel->extensions;
+    return atomic_load(&channel->extensions);
 }
 
 /* ---- the key: equal options share one channel ----------------------------------------------- */

@@ -43,7 +43,7 @@ struct cws_channel {
     unsigned fruitless; /* how many connections in a row closed before they took a call */
     struct cws_deferred pump;
     bool pump_wanted;
-    unsigned extensions;
+    atomic_uint extensions; /* any thread's */
     atomic_bool is_refused; /* any thread's: a call was refused here (call.h, is_refusal) */
 };
 

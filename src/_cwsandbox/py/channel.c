@@ -4,6 +4,7 @@
 #include "py/args.h"
 #include "py/errors.h"
 #include "py/unary.h"
+#include "sandbox/extensions.h"
 
 struct py_channel {
     PyObject_HEAD
@@ -222,7 +223,20 @@ static PyObject *channel_target(PyObject *self, void *Py_UNUSED(closure))
     return Py_NewRef(((struct py_channel *)self)->target);
 }
 
+static PyObject *channel_knows(PyObject *self, PyObject *name)
+{
+    Py_ssize_t len;
+    const char *text = PyUnicode_AsUTF8AndSize(name, &len);
+    if (!text)
+        return NULL;
+    unsigned known = cws_channel_extensions(((struct py_channel *)self)->channel);
+    return PyBool_FromLong(known & cws_extensions_parse(text, (size_t)len));
+}
+
 static PyMethodDef channel_methods[] = {
+    {"knows", channel_knows, METH_O,
+     PyDoc_STR("knows($self, extension, /)\n--\n\n"
+               "Whether the service's last answer has named this extension of the messages.")},
     {"unary", (PyCFunction)(void (*)(void))channel_unary, METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR(
          "unary($self, method, request, timeout=None)\n--\n\n"

@@ -8,6 +8,7 @@ static const struct {
 } table[] = {
     {"cwd", CWS_EXTENSION_CWD},
     {"execs", CWS_EXTENSION_EXECS},
+    {"file_modes", CWS_EXTENSION_FILE_MODES},
 };
 
 static unsigned find(const char *name, size_t len)

@@ -16,6 +16,8 @@ enum cws_extension {
     /* SandboxStatus.running_execs and started_execs. They come in answers only, where their
      * presence says the same. */
     CWS_EXTENSION_EXECS = 1u << 1,
+    /* FileMount.mode. Without it no such sandbox is created. */
+    CWS_EXTENSION_FILE_MODES = 1u << 2,
 };
 
 /* The set (of enum cws_extension) named in a header's value. Names are separated by commas and

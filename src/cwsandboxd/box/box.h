@@ -23,6 +23,7 @@ struct cwsd_file {
     const char *path; /* absolute, inside the box */
     const uint8_t *data;
     size_t len;
+    uint32_t mode;
 };
 
 /* A scratch volume: a file system in memory with a size of its own. */

@@ -83,7 +83,7 @@ static enum cws_status make_setup(struct cwsd_box *box, const struct cwsd_box_op
     cwsd_layout_add_identity(&own, hostname, &options->host_names);
     cwsd_volumes_add_steps(box, options, &own);
     for (size_t i = 0; i < options->file_count; i++)
-        cwsd_script_file(&own, CWSI_STEP_MOUNT_FILE, options->files[i].path, 0444,
+        cwsd_script_file(&own, CWSI_STEP_MOUNT_FILE, options->files[i].path, options->files[i].mode,
                          options->files[i].data, options->files[i].len);
     if (options->working_dir)
         cwsd_script_add(&own, CWSI_STEP_ENSURE_DIR, 0, options->working_dir, NULL);

@@ -61,9 +61,13 @@ static enum cws_status fill_files(struct cwsd_launch *launch, const cwsd_pb_cont
     if (!launch->files)
         return CWS_NO_MEMORY;
     for (size_t i = 0; i < container->n_files; i++) {
-        launch->files[i].path = container->files[i]->path;
-        launch->files[i].data = container->files[i]->content.data;
-        launch->files[i].len = container->files[i]->content.len;
+        const cwsd_pb_file *file = container->files[i];
+        launch->files[i] = (struct cwsd_file){
+            .path = file->path,
+            .data = file->content.data,
+            .len = file->content.len,
+            .mode = file->_mode_case ? file->mode : CWSD_FILE_MODE,
+        };
     }
     return CWS_OK;
 }

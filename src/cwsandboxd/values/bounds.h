@@ -22,6 +22,7 @@
 #define CWSD_MAX_TAGS             100
 #define CWSD_MAX_ANNOTATIONS      100
 #define CWSD_MAX_ANNOTATION_BYTES (64 * CWSD_KIB)
+#define CWSD_FILE_MODE            0444 /* of a mounted file whose mode is not given */
 #define CWSD_MAX_FILES            1000
 #define CWSD_MAX_FILE_BYTES       (64 * CWSD_MIB)
 #define CWSD_MAX_RUNNER_IDS       100

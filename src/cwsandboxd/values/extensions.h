@@ -10,5 +10,6 @@
 
 /* Names, separated by commas:
  *   cwd    ExecStreamInit.cwd, ExecRequest.cwd
- *   execs  SandboxStatus.running_execs, SandboxStatus.started_execs */
-#define CWSD_EXTENSIONS "cwd,execs"
+ *   execs  SandboxStatus.running_execs, SandboxStatus.started_execs
+ *   file_modes  FileMount.mode */
+#define CWSD_EXTENSIONS "cwd,execs,file_modes"

@@ -171,6 +171,10 @@ static bool check_files(const cwsd_pb_container *container, struct cwsd_fault *f
         if (wrong)
             return cwsd_fault_set_invalid(fault, CONTAINER ".files", "the path \"%s\" %s",
                                           cwsd_text_short(path).text, wrong);
+        if (container->files[i]->mode > 0777)
+            return cwsd_fault_set_invalid(
+                fault, CONTAINER ".files", "the mode of \"%s\" is 0%o; at most 0777 is allowed",
+                cwsd_text_short(path).text, (unsigned)container->files[i]->mode);
         total += container->files[i]->content.len;
     }
     if (total > CWSD_MAX_FILE_BYTES)

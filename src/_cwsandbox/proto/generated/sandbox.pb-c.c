@@ -6170,7 +6170,7 @@ const ProtobufCMessageDescriptor coreweave__sandbox__v1__port_range__descriptor 
   (ProtobufCMessageInit) coreweave__sandbox__v1__port_range__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor coreweave__sandbox__v1__file_mount__field_descriptors[2] =
+static const ProtobufCFieldDescriptor coreweave__sandbox__v1__file_mount__field_descriptors[3] =
 {
   {
     "path",
@@ -6196,15 +6196,29 @@ static const ProtobufCFieldDescriptor coreweave__sandbox__v1__file_mount__field_
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "mode",
+    1000,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Coreweave__Sandbox__V1__FileMount, _mode_case),
+    offsetof(Coreweave__Sandbox__V1__FileMount, mode),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned coreweave__sandbox__v1__file_mount__field_indices_by_name[] = {
   1,   /* field[1] = content */
+  2,   /* field[2] = mode */
   0,   /* field[0] = path */
 };
-static const ProtobufCIntRange coreweave__sandbox__v1__file_mount__number_ranges[1 + 1] =
+static const ProtobufCIntRange coreweave__sandbox__v1__file_mount__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 1000, 2 },
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor coreweave__sandbox__v1__file_mount__descriptor =
 {
@@ -6214,10 +6228,10 @@ const ProtobufCMessageDescriptor coreweave__sandbox__v1__file_mount__descriptor 
   "Coreweave__Sandbox__V1__FileMount",
   "coreweave.sandbox.v1",
   sizeof(Coreweave__Sandbox__V1__FileMount),
-  2,
+  3,
   coreweave__sandbox__v1__file_mount__field_descriptors,
   coreweave__sandbox__v1__file_mount__field_indices_by_name,
-  1,  coreweave__sandbox__v1__file_mount__number_ranges,
+  2,  coreweave__sandbox__v1__file_mount__number_ranges,
   (ProtobufCMessageInit) coreweave__sandbox__v1__file_mount__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

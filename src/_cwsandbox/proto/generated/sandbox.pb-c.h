@@ -845,15 +845,25 @@ struct  Coreweave__Sandbox__V1__PortRange
     , (char *)protobuf_c_empty_string, 0, 0 }
 
 
+typedef enum {
+  COREWEAVE__SANDBOX__V1__FILE_MOUNT___MODE__NOT_SET = 0,
+  COREWEAVE__SANDBOX__V1__FILE_MOUNT___MODE_MODE = 1000
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(COREWEAVE__SANDBOX__V1__FILE_MOUNT___MODE__CASE)
+} Coreweave__Sandbox__V1__FileMount__ModeCase;
+
 struct  Coreweave__Sandbox__V1__FileMount
 {
   ProtobufCMessage base;
   char *path;
   ProtobufCBinaryData content;
+  Coreweave__Sandbox__V1__FileMount__ModeCase _mode_case;
+  union {
+    uint32_t mode;
+  };
 };
 #define COREWEAVE__SANDBOX__V1__FILE_MOUNT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&coreweave__sandbox__v1__file_mount__descriptor) \
-    , (char *)protobuf_c_empty_string, {0,NULL} }
+    , (char *)protobuf_c_empty_string, {0,NULL}, COREWEAVE__SANDBOX__V1__FILE_MOUNT___MODE__NOT_SET, {0} }
 
 
 typedef enum {

@@ -311,10 +311,10 @@ static void test_daemon_without_isolation_is_killed(void **state)
 static void test_files_and_working_dir(void **state)
 {
     static const struct cwsd_file files[] = {
-        {"/etc/app/conf", (const uint8_t *)"hello", 5},
-        {"/etc/hosts", (const uint8_t *)"", 0},
-        {"/usr/bin/env", (const uint8_t *)"#!/bin/sh\n", 10},
-        {"/data/with\nnewline", (const uint8_t *)"\0\1", 2},
+        {"/etc/app/conf", (const uint8_t *)"hello", 5, 0664},
+        {"/etc/hosts", (const uint8_t *)"", 0, 0},
+        {"/usr/bin/env", (const uint8_t *)"#!/bin/sh\n", 10, 0751},
+        {"/data/with\nnewline", (const uint8_t *)"\0\1", 2, 0444},
     };
     char *argv[] = {
         (char *)"/bin/sh", (char *)"-c",
@@ -322,7 +322,8 @@ static void test_files_and_working_dir(void **state)
                 "(echo x > /etc/app/conf) 2>/dev/null && exit 1; rm -f /etc/app/conf "
                 "2>/dev/null && exit 2; [ \"$(head -n 1 /usr/bin/env)\" = '#!/bin/sh' ]; "
                 "[ $PWD = /srv/deep/down ]; [ $(wc -c < \"$(printf '/data/with\\nnewline')\") "
-                "= 2 ]; echo x > /etc/app/other",
+                "= 2 ]; echo x > /etc/app/other; [ \"$(stat -c %a /etc/app/conf /etc/hosts "
+                "/usr/bin/env | tr '\\n' ' ')\" = '664 0 751 ' ]",
         NULL};
     struct box_world world;
     (void)state;
@@ -340,7 +341,7 @@ static void test_files_and_working_dir(void **state)
 
 static void test_file_that_cannot_be_put(void **state)
 {
-    static const struct cwsd_file file = {"/etc/passwd/x", (const uint8_t *)"x", 1};
+    static const struct cwsd_file file = {"/etc/passwd/x", (const uint8_t *)"x", 1, 0444};
     char *argv[] = {(char *)"/bin/true", NULL};
     struct box_world world;
     (void)state;

@@ -283,6 +283,12 @@ static void names_and_paths(void **state)
     }
     parts.file.path = (char *)"/etc/app..conf";
     assert_true(check(&parts));
+    parts.file.mode = 0777;
+    assert_true(check(&parts));
+    parts.file.mode = 04755;
+    assert_false(check(&parts));
+    assert_invalid(&parts.fault, C0 ".files");
+    parts.file.mode = 0;
     parts.file.content.len = CWSD_MAX_FILE_BYTES + 1; /* only its length is looked at */
     assert_false(check(&parts));
     assert_invalid(&parts.fault, C0 ".files");
