@@ -37,10 +37,12 @@ py_src := $(wildcard src/_cwsandbox/py/*.c)
 daemon_src := $(wildcard src/cwsandboxd/*.c src/cwsandboxd/*/*.c)
 init_src := $(wildcard src/cwsandbox-init/*.c)
 archive_src := $(wildcard src/cwsandbox-archive/*.c)
+egress_src := $(wildcard src/cwsandbox-egress/*.c)
 # The daemon is the core without its client side.
 daemon_core_src := $(filter-out src/_cwsandbox/sandbox/% src/_cwsandbox/archive/%,$(core_src))
 # What the C tests and fuzz targets link: everything that has no main().
-tested_src := $(core_src) $(filter-out src/cwsandboxd/main.c,$(daemon_src))
+tested_src := $(core_src) $(filter-out src/cwsandboxd/main.c,$(daemon_src)) \
+	$(filter-out src/cwsandbox-egress/main.c,$(egress_src))
 test_src := $(wildcard tests/c/*/test_*.c tests/c/daemon/*/test_*.c)
 # TSan's own thread keeps a child from making namespaces. Of the daemon, only logs have several threads.
 tsan_src := $(filter-out tests/c/daemon/%,$(test_src))
@@ -59,8 +61,9 @@ package_libs := $(shell pkg-config --libs $(packages) 2>/dev/null)
 # What the daemon uses and the extension does not.
 daemon_packages := jansson sqlite3 yaml-0.1
 daemon_libs := $(shell pkg-config --libs $(daemon_packages) 2>/dev/null)
-# It reads what hostile sandboxes made, so it is a program of its own.
+# It reads what hostile sandboxes made, so it is a program of its own. So is the way out by name.
 archive_libs := $(shell pkg-config --libs libarchive libcrypto 2>/dev/null)
+egress_libs := $(shell pkg-config --libs libuv 2>/dev/null) -lresolv
 
 # setup.py turns this off: a newer compiler's new warning must not keep anyone from installing.
 WERROR ?= -Werror
@@ -97,7 +100,8 @@ python_limited = $(shell $(PYTHON) -c 'import sysconfig; \
 all: lib ext daemon
 lib: $(OUT)/libcws.a
 ext: $(OUT)/_cwsandbox.so
-daemon: $(OUT)/bin/cwsandboxd $(OUT)/bin/cwsandbox-init $(OUT)/bin/cwsandbox-archive
+daemon: $(OUT)/bin/cwsandboxd $(OUT)/bin/cwsandbox-init $(OUT)/bin/cwsandbox-archive \
+	$(OUT)/bin/cwsandbox-egress
 test-programs: daemon $(test_programs:%=$(OUT)/tests/%)
 fuzz-programs: $(fuzz_src:tests/fuzz/%.c=$(OUT)/fuzz/%)
 
@@ -125,6 +129,11 @@ $(OUT)/bin/cwsandbox-archive: $(call objects,$(archive_src))
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ldflags) -pie -o $@ $^ $(archive_libs)
 
+$(OUT)/bin/cwsandbox-egress: $(call objects,$(egress_src))
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ldflags) -pie -o $@ $^ $(egress_libs)
+
 # Static, without even libc: it is PID 1 inside sandboxes, where nothing of ours is. Its own flags: no sanitizer runs there.
 init_cflags := -std=gnu11 -D_GNU_SOURCE -Os -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables \
 	-fno-tree-loop-distribute-patterns -fomit-frame-pointer -fno-pie
@@ -136,14 +145,16 @@ $(OUT)/bin/cwsandbox-init: $(init_src) $(wildcard src/cwsandbox-init/*.h) Makefi
 $(OUT)/tests/%: $(OUT)/obj/tests/c/%.o $(OUT)/libtested.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ldflags) -o $@ $^ $(package_libs) $(daemon_libs) -lcmocka -lm
+	$(Q)$(CC) $(ldflags) -o $@ $^ $(package_libs) $(daemon_libs) -lresolv -lcmocka -lm
 
 # With libFuzzer's main(), or else with one that replays the corpus.
+egress_parsers := $(call objects,$(addprefix src/cwsandbox-egress/,hello.c names.c question.c))
+$(OUT)/fuzz/fuzz_client_hello $(OUT)/fuzz/fuzz_dns_question: $(egress_parsers)
 fuzz_main := $(if $(filter fuzz,$(FLAVOUR)),,$(OUT)/obj/tests/fuzz/replay.o)
 $(OUT)/fuzz/%: $(OUT)/obj/tests/fuzz/%.o $(fuzz_main) $(OUT)/libcws.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ldflags) -o $@ $^ $(package_libs)
+	$(Q)$(CC) $(ldflags) -o $@ $^ $(package_libs) -lresolv
 
 # The flags are part of what an object depends on: changing them here builds anew.
 $(OUT)/obj/src/_cwsandbox/py/%.o: src/_cwsandbox/py/%.c Makefile

@@ -20,7 +20,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-BINARIES = ("cwsandboxd", "cwsandbox-init", "cwsandbox-archive")
+BINARIES = ("cwsandboxd", "cwsandbox-init", "cwsandbox-archive", "cwsandbox-egress")
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 

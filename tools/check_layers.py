@@ -8,8 +8,9 @@ The core, `src/_cwsandbox`: a file may include its own folder and those to its l
 `proto/` (generated messages and what reads them) is open to sandbox, py/message*.[ch] and the daemon.
 
 The daemon, `src/cwsandboxd`, has floors: a file may include its own folder and those below it
-(DAEMON_FLOORS), and of the core base, io, h2, grpc and proto. cwsandbox-init and cwsandbox-archive stand alone; the
-daemon knows one header of each, the protocol between the two. Each third-party header is allowed in one place.
+(DAEMON_FLOORS), and of the core base, io, h2, grpc and proto. cwsandbox-init and cwsandbox-archive stand alone, and
+cwsandbox-egress knows base; the daemon knows one header of each, the protocol between the two. Each third-party
+header is allowed in one place.
 
 The Python package is held to its floors by layers_python.py.
 
@@ -32,13 +33,19 @@ CORE = Path("src/_cwsandbox")
 DAEMON = Path("src/cwsandboxd")
 INIT = Path("src/cwsandbox-init")
 ARCHIVE = Path("src/cwsandbox-archive")
+EGRESS = Path("src/cwsandbox-egress")
+PROGRAMS = (INIT, ARCHIVE, EGRESS)
 LAYERS = ["base", "io", "h2", "grpc", "sandbox", "archive", "py"]
 # From the ground up. The root (main, daemon) stands above all.
 DAEMON_FLOORS = ["values", "config", "host", "box", "store", "sandboxes", "service"]
 DAEMON_CORE = {"base", "io", "h2", "grpc", "proto"}
 PROTO_USERS = ("sandbox/", "proto/", "py/message")
 # The headers that the daemon shares with the programs it starts.
-PROTOCOLS = ("cwsandbox-init/protocol.h", "cwsandbox-archive/outcome.h")
+PROTOCOLS = (
+    "cwsandbox-init/protocol.h",
+    "cwsandbox-archive/outcome.h",
+    "cwsandbox-egress/protocol.h",
+)
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')
 
 # Pairs of files that may include each other all the same, and why.
@@ -57,7 +64,7 @@ CIRCLES = {
 
 # Third-party header -> places (path prefixes under src/) that may include it.
 THIRD_PARTY = {
-    "uv.h": ("_cwsandbox/io/", "cwsandboxd/"),
+    "uv.h": ("_cwsandbox/io/", "cwsandboxd/", "cwsandbox-egress/"),
     "uv/": ("_cwsandbox/io/", "cwsandboxd/"),
     "nghttp2/": ("_cwsandbox/h2/",),
     "openssl/": ("_cwsandbox/io/tls", "cwsandbox-archive/main"),
@@ -118,6 +125,8 @@ def daemon_include_fault(file: Path, header: str) -> str | None:
 def program_include_fault(program: Path, header: str) -> str | None:
     if (ROOT / program / header).exists():
         return None
+    if program == EGRESS and header.startswith("base/"):
+        return None
     return f'"{header}": {program.name} stands alone'
 
 
@@ -129,7 +138,8 @@ def include_fault(file: Path, quoted: str | None, system: str | None) -> str | N
         return core_include_fault(file, quoted)
     if file.is_relative_to(DAEMON):
         return daemon_include_fault(file, quoted)
-    return program_include_fault(ARCHIVE if file.is_relative_to(ARCHIVE) else INIT, quoted)
+    program = next(program for program in PROGRAMS if file.is_relative_to(program))
+    return program_include_fault(program, quoted)
 
 
 def includes(file: Path) -> Iterator[tuple[int, str | None, str | None]]:
@@ -166,7 +176,7 @@ def circle(files: list[Path]) -> list[str]:
     rooms: dict[str, set[str]] = {}
     for file in files:
         room = room_of(file)
-        home = file.parent if file.is_relative_to(INIT) or file.is_relative_to(ARCHIVE) else None
+        home = file.parent if any(file.is_relative_to(program) for program in PROGRAMS) else None
         for _, quoted, _ in includes(file):
             if quoted is None:
                 continue

@@ -6,6 +6,8 @@ python tests/fuzz/make_corpus.py
 from __future__ import annotations
 
 import base64
+import contextlib
+import ssl
 import struct
 import sys
 from pathlib import Path
@@ -222,6 +224,44 @@ def requests() -> dict[str, bytes]:
     return seeds
 
 
+def client_hellos() -> dict[str, bytes]:
+    def hello(name: str | None) -> bytes:
+        tls = ssl.create_default_context()
+        tls.check_hostname = name is not None
+        outgoing = ssl.MemoryBIO()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name).do_handshake()
+        return outgoing.read()
+
+    def records(message: bytes, size: int) -> bytes:
+        pieces = [message[at : at + size] for at in range(0, len(message), size)]
+        return b"".join(struct.pack(">BHH", 22, 0x0301, len(piece)) + piece for piece in pieces)
+
+    whole = hello("granted.example.org")
+    return {
+        "named": whole,
+        "nameless": hello(None),
+        "cut": whole[: len(whole) // 2],
+        "pieces": records(whole[5:], 40),
+        "http": b"GET / HTTP/1.1\r\n\r\n",
+        "alert": b"\x15\x03\x01\0\x02\x02\x28",
+    }
+
+
+def dns_questions() -> dict[str, bytes]:
+    head = struct.pack(">HHHHHH", 1, 0x0100, 1, 0, 0, 0)
+    name = b"\x07granted\x07example\x03org\0"
+    extended = struct.pack(">HHHHHH", 1, 0x0120, 1, 0, 0, 1)
+    return {
+        "a": head + name + b"\0\x01\0\x01",
+        "aaaa": head + name + b"\0\x1c\0\x01",
+        "root": head + b"\0\0\x02\0\x01",
+        "edns": extended + name + b"\0\x01\0\x01" + b"\0\0\x29\x04\xd0" + bytes(6),
+        "pointer": head + b"\xc0\x0c\0\x01\0\x01",
+        "answer": struct.pack(">HHHHHH", 1, 0x8100, 1, 0, 0, 0) + name + b"\0\x01\0\x01",
+    }
+
+
 if __name__ == "__main__":
     write("fuzz_grpc_frame", frames())
     write("fuzz_grpc_text", texts())
@@ -231,3 +271,5 @@ if __name__ == "__main__":
     write("fuzz_lines", lines())
     write("fuzz_h2_client", responses())
     write("fuzz_grpc_server", requests())
+    write("fuzz_client_hello", client_hellos())
+    write("fuzz_dns_question", dns_questions())
