@@ -132,15 +132,24 @@ def test_waiting_has_an_end() -> None:
     assert all(sent.at + sent.timeout <= 20.001 for sent in service.of(GET))
 
 
-def test_a_look_that_takes_too_long_at_the_end_is_the_end() -> None:
-    late = failure(Code.DEADLINE_EXCEEDED)
-
+@pytest.mark.parametrize("answer", [failure(Code.DEADLINE_EXCEEDED), saved(READY)])
+def test_an_answer_after_the_end_is_the_end(answer: Any) -> None:
     async def slow(request: Any) -> Any:
         await asyncio.sleep(15)
-        raise late
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     with pytest.raises(exceptions.SnapshotWaitTimeoutError):
         wait(slow, limit=15.0)
+
+
+@pytest.mark.parametrize("limit", [1.5, 605.0])
+def test_a_service_that_cannot_be_reached_is_told_as_such(limit: float) -> None:
+    service = Service(GetFileSystemSnapshot=[BUSY])
+    with pytest.raises(exceptions.SandboxUnavailableError):
+        run(_snapshot.wait_ready(service.call, environment(), "fss-1", limit))
+    assert service.sent[-1].at <= min(limit, 30.0)
 
 
 def test_transient_failures_of_looks_pass() -> None:

@@ -282,6 +282,14 @@ def test_a_look_that_fails_at_the_end_and_one_that_is_too_late(asked: Asked) -> 
             one.wait_until_ready(2.0)
 
 
+@pytest.mark.parametrize("limit", [1.5, 60.0])
+def test_a_service_that_cannot_be_reached_is_told_as_such(asked: Asked, limit: float) -> None:
+    asked.script(GetVolume=[BUSY])
+    with pytest.raises(exceptions.SandboxUnavailableError):
+        cw.Volume(volume_id="vol-1").wait_until_ready(limit)
+    assert asked.service.sent[-1].at <= min(limit, 30.0)
+
+
 # ---- wrong arguments ----
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cwsandbox._lifecycle import pages
+from cwsandbox._lifecycle.ready import until_ready
 from cwsandbox._lifecycle.transient import BUDGET, TRANSIENT, repeated
 from cwsandbox._messages import snapshots as messages
 from cwsandbox._service.errors import to_exception
@@ -74,43 +75,33 @@ async def wait_ready(call: Call, env: Environment, snapshot_id: str, limit: floa
 
     ``SandboxSnapshotError`` for one that has failed, ``SnapshotWaitTimeoutError`` after that time.
     """
-    ends = env.clock() + limit
-    following = poll_intervals()
 
-    async def look(_: int) -> Message:
-        timeout = min(DEFAULT_POLL_RPC_TIMEOUT_SECONDS, ends - env.clock())
-        if timeout <= 0:
-            raise _late(snapshot_id, limit)
-        return await _get(call, snapshot_id, timeout)
-
-    while True:
-        try:
-            message = await repeated(look, env, min(BUDGET, ends - env.clock()))
-        except SandboxRequestTimeoutError as error:
-            if env.clock() < ends:
-                raise
-            raise _late(snapshot_id, limit) from error
+    async def look(timeout: float) -> bool:
+        message = await _get(call, snapshot_id, timeout)
         status = messages.status(message)
-        if status is FileSystemSnapshotStatus.READY:
-            return
         if status is FileSystemSnapshotStatus.FAILED:
             why = message["state_reason"] or "the service gave no reason"
             raise SandboxSnapshotError(
                 f"Snapshot {snapshot_id!r} failed: {why}", file_system_snapshot_id=snapshot_id
             )
-        left = ends - env.clock()
-        if left <= 0:
-            raise _late(snapshot_id, limit)
-        await env.sleep(min(following(), left))
+        return status is FileSystemSnapshotStatus.READY
 
+    def late() -> SnapshotWaitTimeoutError:
+        error = SnapshotWaitTimeoutError(
+            f"Snapshot {snapshot_id!r} was not ready within {limit:g}s",
+            file_system_snapshot_id=snapshot_id,
+        )
+        error.timeout = limit
+        return error
 
-def _late(snapshot_id: str, limit: float) -> SnapshotWaitTimeoutError:
-    error = SnapshotWaitTimeoutError(
-        f"Snapshot {snapshot_id!r} was not ready within {limit:g}s",
-        file_system_snapshot_id=snapshot_id,
+    await until_ready(
+        look,
+        env,
+        limit=limit,
+        look_timeout=DEFAULT_POLL_RPC_TIMEOUT_SECONDS,
+        pause=poll_intervals(),
+        late=late,
     )
-    error.timeout = limit
-    return error
 
 
 async def _get(call: Call, snapshot_id: str, timeout: float) -> Message:

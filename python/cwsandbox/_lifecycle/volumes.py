@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cwsandbox._lifecycle import pages
-from cwsandbox._lifecycle.transient import BUDGET, repeated
+from cwsandbox._lifecycle.ready import until_ready
+from cwsandbox._lifecycle.transient import repeated
 from cwsandbox._messages import volumes as messages
 from cwsandbox._service.errors import to_exception
 from cwsandbox._service.rpc import RpcFailure
 from cwsandbox._types.registered import VolumeState
 from cwsandbox.exceptions import (
     CWSandboxError,
-    SandboxRequestTimeoutError,
     VolumeError,
     VolumeNotFoundError,
     VolumeWaitTimeoutError,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
 
+# Seconds between two looks.
 POLL_INTERVAL = 0.2
 
 
@@ -95,28 +96,15 @@ async def wait_ready(
 ) -> None:
     """Look until the volume is ready, for ``limit`` seconds at most; ``timeout`` is that of one look.
 
-    Each answer is passed to ``seen``.
+    Each answer is passed to ``seen``. ``VolumeError`` for one that will not become ready, ``VolumeWaitTimeoutError``
+    after that time.
     """
-    ends = env.clock() + limit
 
-    async def look(_: int) -> Message:
-        left = ends - env.clock()
-        if left <= 0:
-            raise _late(volume_id, limit)
+    async def look(timeout: float) -> bool:
         try:
-            return await call(
-                "VolumeService/GetVolume", {"volume_id": volume_id}, min(timeout, left)
-            )
+            message = await call("VolumeService/GetVolume", {"volume_id": volume_id}, timeout)
         except RpcFailure as failure:
             raise _about(failure, "Get", volume_id) from failure
-
-    while True:
-        try:
-            message = await repeated(look, env, min(BUDGET, ends - env.clock()))
-        except SandboxRequestTimeoutError as error:
-            if env.clock() < ends:
-                raise
-            raise _late(volume_id, limit) from error
         seen(message)
         told = messages.fields(message)
         if told["state"] in (VolumeState.ERROR, VolumeState.DELETING):
@@ -124,17 +112,20 @@ async def wait_ready(
             raise VolumeError(
                 f"Volume {volume_id!r} will not become ready: {why}", volume_id=volume_id
             )
-        left = ends - env.clock()
-        if left <= 0:
-            raise _late(volume_id, limit)
-        if told["state"] is VolumeState.READY:
-            return
-        await env.sleep(min(POLL_INTERVAL, left))
+        return told["state"] is VolumeState.READY
 
+    def late() -> VolumeWaitTimeoutError:
+        error = VolumeWaitTimeoutError(
+            f"Volume {volume_id!r} was not ready within {limit:g}s", volume_id=volume_id
+        )
+        error.timeout = limit
+        return error
 
-def _late(volume_id: str, limit: float) -> VolumeWaitTimeoutError:
-    error = VolumeWaitTimeoutError(
-        f"Volume {volume_id!r} was not ready within {limit:g}s", volume_id=volume_id
+    await until_ready(
+        look,
+        env,
+        limit=limit,
+        look_timeout=timeout,
+        pause=lambda: POLL_INTERVAL,
+        late=late,
     )
-    error.timeout = limit
-    return error

@@ -286,7 +286,8 @@ class Volume:
         - ``timeout_seconds``: limit of each look. Default: 15.
         - ``auth``: other credentials. Default: the object's.
 
-        ``VolumeError`` when the service has found that it cannot be used, or it is being deleted.
+        ``VolumeError`` when the service has found that it cannot be used, or it is being deleted;
+        ``SandboxUnavailableError`` when the service could not be reached for 30 s or until ``timeout`` was over.
         """
         limit = check.timeout(timeout, "timeout")
         each = DEFAULT_POLL_RPC_TIMEOUT_SECONDS if timeout_seconds is None else timeout_seconds

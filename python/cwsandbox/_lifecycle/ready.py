@@ -1,0 +1,55 @@
+"""Waiting until the service has something ready: a snapshot, a volume. On the policy loop only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cwsandbox._lifecycle.transient import BUDGET, repeated
+from cwsandbox.exceptions import CWSandboxError, SandboxRequestTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from cwsandbox._runtime.environment import Environment
+
+
+async def until_ready(
+    look: Callable[[float], Awaitable[bool]],
+    env: Environment,
+    *,
+    limit: float,
+    look_timeout: float,
+    pause: Callable[[], float],
+    late: Callable[[], CWSandboxError],
+) -> None:
+    """Call ``look`` until it gives True, for ``limit`` seconds at most.
+
+    - ``look``: one request. It gets its time limit in seconds and raises when there is nothing to wait for any more.
+    - ``look_timeout``: the most that one look may take, in seconds.
+    - ``pause``: how many seconds to wait before the next look.
+    - ``late``: the error to raise when the time is over; an answer that comes later counts as none.
+
+    Failures that may pass are repeated as in ``repeated``. The last one is raised when that does not help, also if the
+    time is over by then: a service that does not answer is another fault than one that takes too long.
+    """
+    ends = env.clock() + limit
+
+    async def attempt(_: int) -> bool:
+        left = ends - env.clock()
+        if left <= 0:
+            raise late()
+        return await look(min(look_timeout, left))
+
+    while True:
+        try:
+            is_ready = await repeated(attempt, env, min(BUDGET, ends - env.clock()))
+        except SandboxRequestTimeoutError as error:
+            if env.clock() < ends:
+                raise
+            raise late() from error
+        left = ends - env.clock()
+        if left <= 0:
+            raise late()
+        if is_ready:
+            return
+        await env.sleep(min(pause(), left))
