@@ -43,7 +43,9 @@ class Life:
         workload = None if found else _config.workload(options, defaults)
         env = environment()
         self.handle.now = env.now
-        self.driver = Driver(self.handle, connection, workload, self.service.call, env)
+        self.driver = Driver(
+            self.handle, connection, workload, self.service.call, env, self.service.knows
+        )
         if found is not None:
             self.handle.discover(found)
 

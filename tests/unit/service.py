@@ -66,6 +66,10 @@ class Service:
         self.scripts = scripts
         self.sent: list[Sent] = []
 
+    async def knows(self, extension: str, timeout: float) -> bool:
+        """None of the extensions."""
+        return False
+
     async def call(self, method: str, request: Message, timeout: float) -> Message:
         # As the native layer, which refuses what does not fit the message.
         _cwsandbox._message_pack(f"{PACKAGE}.{method.rpartition('/')[2]}Request", request)

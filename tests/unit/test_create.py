@@ -22,7 +22,7 @@ LOST = failure(Code.UNAVAILABLE)
 def creator(service: Service, **given: Any) -> Creator:
     defaults = SandboxDefaults()
     workload, connection = _config.workload(given, defaults), connection_of(given, defaults)
-    return Creator(workload, connection, service.call, environment())
+    return Creator(workload, connection, service.call, environment(), service.knows)
 
 
 def placements(service: Service) -> list[tuple[int, list[str]]]:

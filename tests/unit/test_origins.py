@@ -193,7 +193,8 @@ def test_a_template_without_room_is_tried_again_with_the_same_key() -> None:
     service = Service(CreateSandboxFromTemplate=[full, sandbox("creating")])
     given = {"template_id": "t", "create_retry_budget_seconds": 5}
     workload = _config.workload(given, None)
-    creator = Creator(workload, connection_of(given, None), service.call, environment())
+    connection = connection_of(given, None)
+    creator = Creator(workload, connection, service.call, environment(), service.knows)
     assert run(creator.create())["sandbox_id"] == "sb-1"
     first, second = (one.request for one in service.sent)
     assert first == second
@@ -321,6 +322,8 @@ def test_no_share_token_is_asked_for_again() -> None:
             default_resources=None,
         ),
     )
-    creator = Creator(workload, connection_of({}, None), Service().call, environment())
+    service = Service()
+    connection = connection_of({}, None)
+    creator = Creator(workload, connection, service.call, environment(), service.knows)
     message = {"spec": {"services": [{"endpoint": {"kind": 1, "auth": 2}}]}}
     assert not creator.lacks_token(message)

@@ -23,10 +23,8 @@ from cwsandbox.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cwsandbox._messages.config import Workload
-    from cwsandbox._runtime.environment import Call, Environment
+    from cwsandbox._runtime.environment import Call, Environment, Knows
     from cwsandbox._service.connection import Connection
 
     Message = dict[str, Any]
@@ -90,7 +88,7 @@ class Creator:
         connection: Connection,
         call: Call,
         env: Environment,
-        knows: Callable[[str], bool],
+        knows: Knows,
     ) -> None:
         self._workload = workload
         self._knows = knows
@@ -127,9 +125,9 @@ class Creator:
 
     async def _check_file_modes(self, timeout: float) -> None:
         """A service that does not know them would leave them out without a word. Each answer says what it knows."""
-        if not self._knows(FILE_MODES):
+        if not await self._knows(FILE_MODES, timeout):
             await self._call("ListSandboxes", {"page_size": 1}, timeout)
-        if not self._knows(FILE_MODES):
+        if not await self._knows(FILE_MODES, timeout):
             raise SandboxValidationError(
                 f"mounted_files: {self._connection.base_url} cannot give files a file_mode; only cwsandboxd can"
             )

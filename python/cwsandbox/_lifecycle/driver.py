@@ -29,12 +29,10 @@ from cwsandbox.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cwsandbox._cwsandbox import SandboxCore
     from cwsandbox._lifecycle.handle import Handle, OnStop
     from cwsandbox._messages.config import Workload
-    from cwsandbox._runtime.environment import Call, Environment
+    from cwsandbox._runtime.environment import Call, Environment, Knows
     from cwsandbox._service.connection import Connection
     from cwsandbox._types.enums import SandboxStatus
 
@@ -58,7 +56,7 @@ class Driver:
         workload: Workload | None,
         call: Call,
         env: Environment,
-        knows: Callable[[str], bool] = lambda _extension: False,
+        knows: Knows,
     ) -> None:
         self._handle = handle
         self._connection = connection

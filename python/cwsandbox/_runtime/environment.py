@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     Call = Callable[[str, dict[str, Any], float], Awaitable[dict[str, Any]]]
+    # Whether the service knows an extension of the messages; within so many seconds.
+    Knows = Callable[[str, float], Awaitable[bool]]
 
 
 class Environment(Record):

@@ -46,9 +46,9 @@ class Client:
         assert self._channel is not None
         return self._channel
 
-    def knows(self, extension: str) -> bool:
-        """Whether the service has named the extension in the last answer."""
-        return self._channel is not None and self._channel.knows(extension)
+    async def knows(self, extension: str, timeout: float) -> bool:
+        """Whether the service has named the extension in its last answer. Asks nothing, but raises as ``channel()``."""
+        return (await self.channel(timeout)).knows(extension)
 
     async def call(self, method: str, request: Message, timeout: float) -> Message:
         """One unary call: ``method`` of ``SandboxService``, or a ``Service/Method``. Raises ``RpcFailure``.
