@@ -18,6 +18,15 @@ static bool detach(enum cwsd_exit *out_exit)
     return pid == 0;
 }
 
+/* What was printed may still lie in the buffer. */
+static enum cwsd_exit print(const char *text)
+{
+    if (fputs(text, stdout) != EOF && fflush(stdout) == 0)
+        return CWSD_EXIT_OK;
+    perror("cwsandboxd: cannot write to stdout");
+    return CWSD_EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
     const struct cwsd_surroundings surroundings = {geteuid(), getenv("XDG_RUNTIME_DIR")};
@@ -29,11 +38,9 @@ int main(int argc, char **argv)
     }
     switch (config.action) {
     case CWSD_ACTION_HELP:
-        fputs(cwsd_config_help, stdout);
-        return CWSD_EXIT_OK;
+        return (int)print(cwsd_config_help);
     case CWSD_ACTION_VERSION:
-        printf("cwsandboxd %s\n", CWSD_VERSION);
-        return CWSD_EXIT_OK;
+        return (int)print("cwsandboxd " CWSD_VERSION "\n");
     case CWSD_ACTION_SERVE:
         break;
     }

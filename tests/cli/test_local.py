@@ -54,6 +54,17 @@ def test_the_daemon_explains_itself(program: Program) -> None:
     assert b"--listen" in program.run("daemon", "--help").stdout
 
 
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_what_the_daemon_cannot_write_is_a_failure(program: Program, word: str) -> None:
+    with (
+        open("/dev/full", "wb") as full,
+        program.start("daemon", word, stdout=full, stderr=subprocess.PIPE) as running,
+    ):
+        said = running.communicate(timeout=40)[1]
+    assert running.returncode == 1
+    assert said == b"cwsandboxd: cannot write to stdout: No space left on device\n"
+
+
 def test_a_daemon_that_is_not_there(program: Program) -> None:
     done = program.run("daemon", CWSANDBOX_DAEMON="/no/such/program")
     assert done.returncode == 1
