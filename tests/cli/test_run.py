@@ -183,6 +183,25 @@ def test_no_daemon_there(program: Program) -> None:
     assert_one_line_error(done, "/nowhere/at/all", "cwsandbox daemon")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("ignoring", ["", "trap '' TERM; "])
+def test_a_daemon_that_ends_meanwhile(
+    program: Program, tmp_path: Path, number: signal.Signals, ignoring: str
+) -> None:
+    with Daemon(tmp_path) as daemon:
+        env = {**os.environ, "CWSANDBOX_BASE_URL": daemon.base_url}
+        words = ("run", "sh", "-c", f"{ignoring}echo up; sleep 1000")
+        pipe = subprocess.PIPE
+        with program.start(*words, stdout=pipe, stderr=pipe, env=env) as running:
+            assert running.stdout is not None
+            assert running.stdout.readline() == b"up\n"
+            os.kill(daemon.pid, number)
+            _, said = running.communicate(timeout=SECONDS)
+    assert running.returncode == 1
+    assert said.startswith(b"Error: Command sh -c ")
+    assert said.count(b"\n") == 1, said
+
+
 def test_a_daemon_that_wants_a_key(
     program: Program, short_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import click
 
 from cwsandbox._service import endpoint
 from cwsandbox.cli import command as _command
+from cwsandbox.cli.failure import Failure, failure_of
 from cwsandbox.cli.signals import Ended, ended_by_signals
 from cwsandbox.cli.streamed import Sandbox
 
@@ -61,5 +62,16 @@ def run_command(
                 timeout_seconds=limit,
             )
     except Ended as end:
+        if sandbox.failure_to_stop is not None:
+            click.echo(f"{_left_behind(sandbox)}: {sandbox.failure_to_stop}", err=True)
         code = end.exit_code
+    except Exception as error:
+        if sandbox.failure_to_stop is None:
+            raise
+        # The reason is mostly the same: the service is gone.
+        raise Failure(f"{failure_of(error).message}. {_left_behind(sandbox)}") from error
     raise click.exceptions.Exit(code)
+
+
+def _left_behind(sandbox: Sandbox) -> str:
+    return f"Sandbox {sandbox.sandbox_id} could not be stopped"

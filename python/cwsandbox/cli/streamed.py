@@ -20,6 +20,12 @@ _INPUT_BYTES = 64 * 1024
 class Sandbox(KeepingSandbox):
     """A sandbox whose commands keep only the output that was not read yet, since all of it is passed on."""
 
+    # What kept it from being stopped when its block was left by an exception: for whoever tells of that.
+    failure_to_stop: Exception | None = None
+
+    def _log_failed_stop(self, error: Exception) -> None:
+        self.failure_to_stop = error
+
     def exec(self, command: Sequence[str], **options: Any) -> Process:
         return super().exec(command, **{"capture_output": False, **options})
 
