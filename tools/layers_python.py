@@ -25,6 +25,7 @@ FLOORS = [
     {"_messages"},
     {"_lifecycle"},
     {"_sandbox", "_session", "_resources"},
+    {"_batch"},
     {""},
     {"cli"},
     {"__main__"},

@@ -14,6 +14,13 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from cwsandbox._batch.batch import Batch, batch
+    from cwsandbox._batch.job import Job
+    from cwsandbox._batch.limits import Limits
+    from cwsandbox._batch.outcome import Outcome, Summary
+    from cwsandbox._batch.pool import SandboxPool
+    from cwsandbox._batch.retry import Retry
+    from cwsandbox._batch.verdict import Verdict
     from cwsandbox._cwsandbox import (
         OperationRef,
         Process,
@@ -89,6 +96,7 @@ if TYPE_CHECKING:
     from cwsandbox._version import __version__
     from cwsandbox.exceptions import (
         AsyncFunctionError,
+        BatchError,
         CWSandboxAuthenticationError,
         CWSandboxError,
         CWSandboxValidationError,
@@ -145,6 +153,8 @@ __all__ = [
     "AuthHeaders",
     "AuthProvider",
     "AuthStrategy",
+    "Batch",
+    "BatchError",
     "CWSandboxAuthenticationError",
     "CWSandboxError",
     "CWSandboxValidationError",
@@ -170,10 +180,13 @@ __all__ = [
     "HttpsEndpointStatus",
     "ImagePullCredentials",
     "IngressRule",
+    "Job",
+    "Limits",
     "NetworkOptions",
     "ObjectStorageAccess",
     "ObjectStoragePermission",
     "OperationRef",
+    "Outcome",
     "PlacementMode",
     "PlacementSpillover",
     "PortRange",
@@ -183,6 +196,7 @@ __all__ = [
     "RegisteredVolumeOptions",
     "RemoteFunction",
     "ResourceOptions",
+    "Retry",
     "Runner",
     "RunnerNotFoundError",
     "RunnerResources",
@@ -197,6 +211,7 @@ __all__ = [
     "SandboxFileType",
     "SandboxNotFoundError",
     "SandboxNotRunningError",
+    "SandboxPool",
     "SandboxProtocolError",
     "SandboxRequestTimeoutError",
     "SandboxResourceExhaustedError",
@@ -232,11 +247,13 @@ __all__ = [
     "StorageMedium",
     "StreamReader",
     "StreamWriter",
+    "Summary",
     "TenantScope",
     "TerminalResult",
     "TerminalSession",
     "TlsPassthroughEndpointStatus",
     "TransferResult",
+    "Verdict",
     "Volume",
     "VolumeBackendNotFoundError",
     "VolumeError",
@@ -256,6 +273,7 @@ __all__ = [
     "Waitable",
     "WandbAuth",
     "__version__",
+    "batch",
     "disable_signal_handlers",
     "format_bytes",
     "format_cpu",
@@ -269,6 +287,15 @@ __all__ = [
 # Where the names come from that are not exceptions.
 _MODULE_OF = {
     "set_auth_mode": "_service.auth",
+    "Batch": "_batch.batch",
+    "batch": "_batch.batch",
+    "Job": "_batch.job",
+    "Limits": "_batch.limits",
+    "Outcome": "_batch.outcome",
+    "Summary": "_batch.outcome",
+    "SandboxPool": "_batch.pool",
+    "Retry": "_batch.retry",
+    "Verdict": "_batch.verdict",
     "OperationRef": "_cwsandbox",
     "Process": "_cwsandbox",
     "StreamReader": "_cwsandbox",

@@ -39,8 +39,9 @@
     │ ├ DiscoveryValidationError (also CWSandboxValidationError)
     │ ├ RunnerNotFoundError
     │ └ ProfileNotFoundError
-    └ FunctionError
-      └ AsyncFunctionError
+    ├ FunctionError
+    │ └ AsyncFunctionError
+    └ BatchError
 
 Wrong arguments raise the built-in ``ValueError`` and ``TypeError``. ``result(timeout)`` raises the built-in
 ``TimeoutError`` when the result is not ready in time. A cancelled operation raises
@@ -541,6 +542,10 @@ class FunctionError(CWSandboxError):
 
 class AsyncFunctionError(FunctionError):
     """Async functions cannot be remote functions."""
+
+
+class BatchError(CWSandboxError):
+    """A batch cannot go on: its store cannot be used, or does not fit its jobs."""
 
 
 for _class in list(vars().values()):

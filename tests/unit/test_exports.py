@@ -27,7 +27,18 @@ LATER_MEMBERS: set[str] = set()
 LATER_PARAMETERS: dict[str, set[str]] = {}
 
 # Names of our own, beside the published ones.
-OWN_NAMES = {"SandboxTransferError", "Serialization", "TransferResult"}
+OWN_NAMES = {"SandboxTransferError", "Serialization", "TransferResult"} | {
+    "Batch",
+    "BatchError",
+    "Job",
+    "Limits",
+    "Outcome",
+    "Retry",
+    "SandboxPool",
+    "Summary",
+    "Verdict",
+    "batch",
+}
 
 # Keywords of our own, behind the published ones.
 OWN_PARAMETERS = {

@@ -26,6 +26,9 @@ THREAD_NAME = "cwsandbox-call"
 # A transfer may take hours. So it has other threads than what it waits for, and not many, since all use one disk.
 TRANSFERS_MAX = 16
 TRANSFER_NAME = "cwsandbox-transfer"
+# What a program does with the new sandboxes of a pool waits for other calls, too, such as a provider of credentials.
+SETUPS_MAX = 64
+SETUP_NAME = "cwsandbox-setup"
 
 
 class Group(Enum):
@@ -33,6 +36,7 @@ class Group(Enum):
 
     CALLS = "calls"
     TRANSFERS = "transfers"
+    SETUPS = "setups"
 
 
 class _Threads:
@@ -142,6 +146,7 @@ def _fresh() -> dict[Group, _Threads]:
     return {
         Group.CALLS: _Threads(THREAD_NAME, THREADS_MAX),
         Group.TRANSFERS: _Threads(TRANSFER_NAME, TRANSFERS_MAX),
+        Group.SETUPS: _Threads(SETUP_NAME, SETUPS_MAX),
     }
 
 

@@ -1,0 +1,193 @@
+"""``SandboxPool``: sandboxes that are ready before they are needed, and serve more than once if that is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from cwsandbox._batch.limits import Limits
+from cwsandbox._messages import options as _options
+from cwsandbox._runtime import life, loop
+from cwsandbox._types import check
+from cwsandbox._types.annotations import on_demand
+from cwsandbox.exceptions import SandboxTimeoutError
+
+if TYPE_CHECKING:
+    from cwsandbox._batch.shelf import Member, Shelf, Ticket
+    from cwsandbox._cwsandbox import OperationRef
+    from cwsandbox._sandbox.sandbox import Sandbox
+
+
+@on_demand
+class SandboxPool:
+    """Sandboxes to be borrowed: some are kept ready, and what was used up is replaced in the background.
+
+    As a context manager (``with`` and ``async with``) it is closed at the end of the block, which stops all its
+    sandboxes. So does the end of the program. Its methods may be used from any thread.
+    """
+
+    def __init__(
+        self,
+        size: int = 0,
+        *,
+        max_uses: int | None = 1,
+        max_age_seconds: float | None = None,
+        setup: Callable[[Sandbox], Awaitable[None] | None] | None = None,
+        limits: Limits | None = None,
+        **sandbox: Any,
+    ) -> None:
+        """Describe a pool. Nothing is sent before its block begins, or ``acquire()``.
+
+        - ``size``: how many sandboxes are kept ready. Default: none.
+        - ``max_uses``: how often one is lent out before it is replaced. Default: once, so that nobody meets what
+          somebody else has left. None: as often as it is wanted.
+        - ``max_age_seconds``: one that is older is replaced when it comes back. Default: no limit.
+        - ``setup``: called with each sandbox once it runs, before it is lent out; a coroutine function is awaited. It
+          runs on a thread of its own.
+        - ``limits``: how many there may be, and how fast they may be asked for, as ``Limits``. Default: no limits.
+
+        ``sandbox`` is all other names: options of ``Sandbox(...)``, for each of its sandboxes.
+        """
+        if check.integer(size, "size") < 0:
+            raise ValueError(f"size must be >= 0, got {size}")
+        if max_uses is not None and check.integer(max_uses, "max_uses") < 1:
+            raise ValueError(f"max_uses must be >= 1, got {max_uses}")
+        if max_age_seconds is not None:
+            check.timeout(max_age_seconds, "max_age_seconds")
+        if setup is not None and not callable(setup):
+            raise TypeError(f"setup must be callable, got {check.shown(setup)}")
+        limits = _checked_limits(limits)
+        if limits.alive is not None and limits.alive < size:
+            raise ValueError(f"size={size} is more than limits.alive={limits.alive} allows")
+        check_options(sandbox, "SandboxPool()")
+        from cwsandbox._batch.shelf import Shelf
+
+        self._shelf = Shelf(size, max_uses, max_age_seconds, setup, limits, sandbox)
+
+    def acquire(self, *, timeout: float | None = None, **sandbox: Any) -> Lease:
+        """Borrow a sandbox for a ``with`` or ``async with`` block, which is given the running ``Sandbox``.
+
+        - ``timeout``: seconds to wait for it at most; then ``SandboxTimeoutError``. Default: no limit.
+        - ``sandbox``: all other names: options of ``Sandbox(...)`` that this one is to have instead of the pool's. Such
+          sandboxes are not kept ready, and are lent out again only for equal options.
+
+        A sandbox that has not been used for a second is looked at first, and replaced if it does not run. If there is
+        no sandbox yet, the block begins with the failure to make one. If the block raises, its sandbox is not lent
+        out again.
+
+        ::
+
+            with SandboxPool(4, container_image="python:3.12") as pool, pool.acquire() as sandbox:
+                print(sandbox.exec(["python", "--version"]).result().stdout)
+        """
+        limit = None if timeout is None else check.patience(timeout, "timeout")
+        check_options(sandbox, "acquire()")
+        return Lease(self._shelf, sandbox, limit)
+
+    @property
+    def idle_count(self) -> int:
+        """How many sandboxes wait to be borrowed."""
+        return len(self._shelf.idle)
+
+    @property
+    def alive_count(self) -> int:
+        """How many there are, with those that start or are being stopped."""
+        return self._shelf.alive
+
+    def close(self) -> OperationRef[None]:
+        """Stop all its sandboxes, those that are lent out, too. Done when they have ended.
+
+        Who waits in ``acquire()`` fails with ``SandboxError``.
+        """
+        return self._shelf.close()
+
+    def __enter__(self) -> SandboxPool:
+        """Begin to make the sandboxes that are to be ready; does not wait for them."""
+        self._shelf.open()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close it and wait for that."""
+        closing = self.close()
+        if not life.is_hurried():
+            closing.result()
+
+    async def __aenter__(self) -> SandboxPool:
+        """As ``__enter__``."""
+        self._shelf.open()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        """As ``__exit__``, without blocking the event loop."""
+        closing = self.close()
+        if not life.is_hurried():
+            await closing
+
+
+class Lease:
+    """One sandbox for one block."""
+
+    def __init__(self, shelf: Shelf, options: Mapping[str, Any], timeout: float | None) -> None:
+        self._shelf = shelf
+        self._options = options
+        self._timeout = timeout
+        self._member: Member | None = None
+
+    def __enter__(self) -> Sandbox:
+        from cwsandbox._batch.shelf import Ticket
+
+        ticket = Ticket()
+        taking = loop.submit(lambda: self._take(ticket))
+        try:
+            self._member = taking.result()
+        except BaseException:
+            self._shelf.abandon(ticket)
+            raise
+        return self._member.sandbox
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if self._member is not None:
+            self._shelf.give_back(self._member, is_reusable=kind is None)
+
+    async def __aenter__(self) -> Sandbox:
+        from cwsandbox._batch.shelf import Ticket
+
+        ticket = Ticket()
+        taking = loop.submit(lambda: self._take(ticket))
+        try:
+            self._member = await taking
+        except BaseException:
+            self._shelf.abandon(ticket)
+            raise
+        return self._member.sandbox
+
+    async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self.__exit__(kind)
+
+    async def _take(self, ticket: Ticket) -> Member:
+        import asyncio
+
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._shelf.take(self._options, ticket)
+        except TimeoutError:
+            raise SandboxTimeoutError(
+                f"no sandbox of the pool was free within {self._timeout} seconds"
+            ) from None
+
+
+def _checked_limits(limits: Limits | None) -> Limits:
+    if limits is None:
+        return Limits()
+    if not isinstance(limits, Limits):
+        raise TypeError(f"limits must be a Limits, got {check.shown(limits)}")
+    return limits
+
+
+def check_options(given: Mapping[str, Any], what: str) -> None:
+    """Refuses what is no option of a sandbox, and what such an option cannot be."""
+    check.keys(given, (*_options.SANDBOX, "defaults"), f"{what} got unknown options", TypeError)
+    if given:
+        from cwsandbox._sandbox.sandbox import Sandbox
+
+        Sandbox(**given)  # which checks them all, and sends nothing

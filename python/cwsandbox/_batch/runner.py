@@ -1,0 +1,189 @@
+"""Runs jobs: takes them, finds them sandboxes, tries again, keeps what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from time import monotonic, time
+from typing import Any
+
+from cwsandbox._batch import verdict as _verdict
+from cwsandbox._batch.attempt import Attempts, Ended, failed
+from cwsandbox._batch.job import Job
+from cwsandbox._batch.outcome import Outcome, Tally
+from cwsandbox._batch.settings import Rerun, Settings
+from cwsandbox._batch.shelf import Member, Shelf, Ticket
+from cwsandbox._batch.source import Source
+from cwsandbox._batch.store import Store
+from cwsandbox._batch.verdict import Verdict
+from cwsandbox._runtime import loop
+from cwsandbox.exceptions import CWSandboxAuthenticationError
+
+Emit = Callable[[Outcome], "Awaitable[None] | None"]
+
+
+class Runner:
+    """The workers of one batch, on one event loop."""
+
+    def __init__(
+        self, source: Source, shelf: Shelf, store: Store | None, settings: Settings, emit: Emit
+    ) -> None:
+        self._source = source
+        self._shelf = shelf
+        self._store = store
+        self._settings = settings
+        self._emit = emit
+        self._attempts = Attempts(settings.max_output_bytes, settings.max_artifact_bytes)
+        self._is_finishing = False
+        self._fault: Exception | None = None
+        self._pauses: set[asyncio.Future[None]] = set()
+        self.tally = Tally()
+        self.running = 0
+        self._knows_none = store is None or store.is_new
+
+    async def run(self) -> None:
+        """Run all jobs. What ends a batch early is raised: a fault of the jobs, the store or the credentials."""
+        workers = [asyncio.ensure_future(self._work()) for _ in range(self._settings.concurrency)]
+        try:
+            done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+            for worker in done:
+                worker.result()
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+        if self._fault is not None:
+            raise self._fault
+
+    def finish(self) -> None:
+        """Begin no further jobs."""
+        self._is_finishing = True
+        self._source.close()
+        for pause in self._pauses:
+            if not pause.done():
+                pause.set_result(None)
+
+    async def _work(self) -> None:
+        while not self._is_finishing:
+            try:
+                job = await self._source.next()
+            except Exception as error:
+                # What runs has nothing to do with it, and is not given up.
+                self._fault = self._fault or error
+                self.finish()
+                return
+            if job is None:
+                return
+            outcome = self._known(job)
+            if outcome is None:
+                self.running += 1
+                try:
+                    outcome = await self._run(job)
+                finally:
+                    self.running -= 1
+                if outcome is None:
+                    return
+            else:
+                await asyncio.sleep(0)  # thousands of these would leave nothing else a turn
+            self.tally.add(outcome)
+            if (room := self._emit(outcome)) is not None:
+                await room
+
+    def _known(self, job: Job) -> Outcome | None:
+        """What the store has of a job that is not to be run again."""
+        if self._knows_none or self._settings.rerun == "all":
+            return None
+        assert self._store is not None
+        outcome = self._store.outcome(job)
+        if outcome is None or _is_rerun(outcome.verdict, self._settings.rerun):
+            return None
+        return outcome
+
+    async def _run(self, job: Job) -> Outcome | None:
+        """Try until the verdict is final. None if the batch ends before that."""
+        before = 0
+        if self._store is not None and not self._knows_none:
+            before = self._store.attempts(job.key)
+        tries = 0
+        while True:
+            tries += 1
+            outcome, hint = await self._try(job, before + tries)
+            if not self._settings.retry._applies(outcome.verdict, tries):
+                if self._store is not None:
+                    metadata = json.dumps(dict(job.metadata)) if job.metadata else None
+                    self._store.add(outcome, metadata)
+                return outcome
+            if self._store is not None:
+                self._store.add_failed_attempt(outcome)
+            await self._pause(self._settings.retry._delay(tries, hint))
+            if self._is_finishing:
+                return None
+
+    async def _pause(self, seconds: float) -> None:
+        pause: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pauses.add(pause)
+        try:
+            if not self._is_finishing:
+                await asyncio.wait([pause], timeout=seconds)
+        finally:
+            self._pauses.discard(pause)
+
+    async def _try(self, job: Job, number: int) -> tuple[Outcome, float | None]:
+        at, asked = time(), monotonic()
+        member: Member | None = None
+        try:
+            member = await self._member(job.options())
+        except CWSandboxAuthenticationError:
+            raise
+        except Exception as error:
+            ended = failed(_verdict.of_start(error), error)
+        begun = monotonic()
+        if member is not None:
+            ended = await self._in(member, job)
+        over = monotonic()
+        outcome = Outcome(
+            job,
+            ended.verdict,
+            ended.result,
+            ended.error,
+            number,
+            None if member is None else member.sandbox.sandbox_id,
+            at,
+            begun - asked,
+            over - begun if member is not None else 0.0,
+        )
+        if job.artifacts:
+            outcome = replace(outcome, artifacts=ended.artifacts, missing_artifacts=ended.missing)
+        return outcome, ended.hint
+
+    async def _in(self, member: Member, job: Job) -> Ended:
+        is_clean = False
+        try:
+            ended = await self._attempts.make(job, member.sandbox)
+            is_clean = ended.leaves_clean
+            return ended
+        finally:
+            self._shelf.give_back(member, is_reusable=is_clean)
+
+    async def _member(self, options: dict[str, Any]) -> Member:
+        member = self._shelf.take_idle(options)
+        if member is not None:
+            return member
+        ticket = Ticket()
+        taking = loop.submit(lambda: self._shelf.take(options, ticket))
+        try:
+            return await taking
+        except BaseException:
+            self._shelf.abandon(ticket)
+            with suppress(Exception):
+                taking._cancel()
+            raise
+
+
+def _is_rerun(verdict: Verdict, rerun: Rerun) -> bool:
+    if rerun == "missing":
+        return False
+    return verdict.is_infra or (rerun == "failed" and verdict is not Verdict.OK)

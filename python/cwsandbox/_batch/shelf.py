@@ -1,0 +1,310 @@
+"""Where a pool has its sandboxes: lent out, given back, started, stopped and replaced.
+
+All that waits runs on the policy loop. What is only looked up and moved is done under a lock, from any thread, so that
+a sandbox changes hands without a detour over that loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from cwsandbox._batch import verdict
+from cwsandbox._batch.gate import Gate
+from cwsandbox._batch.limits import Limits
+from cwsandbox._batch.retry import Retry, hint_of
+from cwsandbox._runtime import loop
+from cwsandbox._runtime.threads import Call, Group
+from cwsandbox._types.enums import SandboxStatus
+from cwsandbox.exceptions import CWSandboxError, SandboxError
+
+if TYPE_CHECKING:
+    from cwsandbox._cwsandbox import OperationRef
+    from cwsandbox._sandbox.sandbox import Sandbox
+
+# One that has waited longer is looked at before it is lent out: it may have ended.
+_TRUSTED_SECONDS = 1.0
+# How long to wait when a sandbox that is to be ready cannot be made.
+_PATIENCE = Retry(backoff=0.5, max_backoff=30.0)
+
+
+@dataclass(eq=False, slots=True)
+class Member:
+    """A sandbox of a pool."""
+
+    sandbox: Sandbox
+    options: Mapping[str, Any]
+    born: float
+    idle_since: float
+    uses: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """What someone holds who waits for a sandbox, so that one that comes too late finds its way back."""
+
+    member: Member | None = None
+    is_abandoned: bool = False
+
+
+@dataclass(eq=False)
+class Shelf:
+    """The sandboxes of one pool."""
+
+    size: int
+    max_uses: int | None
+    max_age: float | None
+    setup: Callable[[Sandbox], Awaitable[None] | None] | None
+    limits: Limits
+    options: Mapping[str, Any]
+    idle: deque[Member] = field(default_factory=deque)
+    alive: int = 0
+
+    def __post_init__(self) -> None:
+        from cwsandbox._session.session import Session
+
+        self._lock = threading.Lock()
+        self._session = Session(report_to=[])  # which stops them when the program ends
+        self._gate: Gate | None = None
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._warming = 0
+        self._is_open = False
+        self._is_closed = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # ---- from any thread ----
+
+    def open(self) -> None:
+        """From now on sandboxes are kept ready."""
+        self._check()
+        self._is_open = True
+        if self.size:
+            loop.policy().call(self._refill)
+
+    def take_idle(self, options: Mapping[str, Any]) -> Member | None:
+        """One that is ready and can be trusted to run, without waiting for anything."""
+        with self._lock:
+            member = self._find(options)
+            if member is None or monotonic() - member.idle_since > _TRUSTED_SECONDS:
+                return None
+            self.idle.remove(member)
+        if self.size:
+            loop.policy().call(self._refill)
+        return member
+
+    def give_back(self, member: Member, *, is_reusable: bool) -> None:
+        """Whoever had it does not need it any more. Returns at once."""
+        member.uses += 1
+        now = monotonic()
+        is_kept = (
+            is_reusable
+            and (self.max_uses is None or member.uses < self.max_uses)
+            and (self.max_age is None or now - member.born < self.max_age)
+            and member.sandbox._handle.state.takes_commands
+        )
+        member.idle_since = now
+        with self._lock:
+            is_kept = is_kept and not self._is_closed
+            if is_kept:
+                self.idle.appendleft(member)
+            is_wanted = bool(self._waiting)
+        if not is_kept:
+            loop.policy().call(lambda: self._spawn(self._end(member.sandbox)))
+        elif is_wanted:
+            loop.policy().call(self._wake)
+
+    def abandon(self, ticket: Ticket) -> None:
+        """Whoever waited with this ticket does not wait any more."""
+        with self._lock:
+            ticket.is_abandoned = True
+            member, ticket.member = ticket.member, None
+        if member is not None:
+            self._put_back(member)
+
+    def close(self) -> OperationRef[None]:
+        """Stop all of them."""
+        self._is_closed = True
+        return loop.submit(self._close, finish_at_exit=True)
+
+    # ---- on the policy loop ----
+
+    async def take(self, options: Mapping[str, Any], ticket: Ticket) -> Member:
+        """One that runs: a ready one, or a new one. Raises what starting one fails with."""
+        self._check()
+        member = await self._take(options)
+        with self._lock:
+            if not ticket.is_abandoned:
+                ticket.member = member
+                return member
+        self._put_back(member)
+        raise asyncio.CancelledError
+
+    async def _take(self, options: Mapping[str, Any]) -> Member:
+        is_first = True
+        while True:
+            self._check()
+            with self._lock:
+                member = self._find(options)
+                if member is not None:
+                    self.idle.remove(member)
+            if member is not None:
+                self._refill()
+                if await self._runs(member):
+                    return member
+                await self._end(member.sandbox)
+            elif self._may_start():
+                return await self._start(options)
+            elif (victim := self._spare()) is not None:
+                # It was made for something else, and takes the place of this one.
+                await self._end(victim.sandbox)
+            else:
+                await self._change(is_first)
+                is_first = False
+
+    def _find(self, options: Mapping[str, Any]) -> Member | None:
+        return next((member for member in self.idle if member.options == options), None)
+
+    def _spare(self) -> Member | None:
+        with self._lock:
+            return self.idle.pop() if self.idle else None
+
+    def _may_start(self) -> bool:
+        return self.limits.alive is None or self.alive < self.limits.alive
+
+    async def _start(self, options: Mapping[str, Any]) -> Member:
+        from cwsandbox._sandbox.sandbox import Sandbox
+
+        self.alive += 1
+        try:
+            sandbox = Sandbox(**{**self.options, **options})
+        except BaseException:
+            self._ended()
+            raise
+        self._session._own(sandbox)
+        gate = self._gate = self._gate or Gate(self.limits)
+        try:
+            async with gate.start():
+                await sandbox.start()
+                await sandbox
+            if self.setup is not None:
+                await Call(lambda: self._set_up(sandbox), Group.SETUPS).result(None)
+        except BaseException as error:
+            if (pause := hint_of(error)) is not None:
+                gate.hold(pause)
+            self._spawn(self._end(sandbox))
+            raise
+        now = monotonic()
+        return Member(sandbox, options, now, now)
+
+    def _set_up(self, sandbox: Sandbox) -> None:
+        assert self.setup is not None
+        waited = self.setup(sandbox)
+        if waited is not None:
+
+            async def awaited() -> None:
+                await waited
+
+            asyncio.run(awaited())
+
+    async def _runs(self, member: Member) -> bool:
+        """Whether it can be lent out."""
+        if monotonic() - member.idle_since <= _TRUSTED_SECONDS:
+            return True
+        try:
+            return await member.sandbox._driving().get_status() is SandboxStatus.RUNNING
+        except CWSandboxError:
+            return False
+
+    def _put_back(self, member: Member) -> None:
+        member.uses -= 1  # it was not used
+        self.give_back(member, is_reusable=True)
+
+    async def _end(self, sandbox: Sandbox) -> None:
+        try:
+            await sandbox.stop(graceful_shutdown_seconds=0, missing_ok=True)
+        except CWSandboxError as error:
+            # It remains the session's, which tries again when the pool is closed.
+            from logging import getLogger
+
+            getLogger("cwsandbox").warning("a sandbox of a pool could not be stopped: %s", error)
+        finally:
+            self._ended()
+
+    def _ended(self) -> None:
+        self.alive -= 1
+        self._wake()
+        self._refill()
+
+    def _refill(self) -> None:
+        while self._lacks():
+            self._warming += 1
+            self._spawn(self._warm())
+
+    def _lacks(self) -> bool:
+        if not self._is_open or self._is_closed or self._waiting:
+            return False
+        ready = sum(1 for member in list(self.idle) if not member.options)
+        return ready + self._warming < self.size and self._may_start()
+
+    async def _warm(self) -> None:
+        tries = 0
+        try:
+            while not self._is_closed and self._may_start():
+                try:
+                    member = await self._start({})
+                except CWSandboxError as error:
+                    tries += 1
+                    if not verdict.of_start(error).is_infra:
+                        return  # whoever asks for a sandbox is told
+                    await asyncio.sleep(_PATIENCE._delay(tries, hint_of(error)))
+                else:
+                    self._put_back(member)
+                    return
+        finally:
+            self._warming -= 1
+
+    async def _change(self, is_first: bool) -> None:
+        """Something was given back, or has ended."""
+        changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self._lock:
+            (self._waiting.append if is_first else self._waiting.appendleft)(changed)
+        try:
+            await changed
+        except BaseException:
+            with self._lock:
+                if changed in self._waiting:
+                    self._waiting.remove(changed)
+            if changed.done() and not changed.cancelled():
+                self._wake()  # it was meant for whoever waits still
+            raise
+
+    def _wake(self) -> None:
+        with self._lock:
+            first = self._waiting.popleft() if self._waiting else None
+        if first is not None and not first.done():
+            first.set_result(None)
+
+    async def _close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        while self._waiting:
+            self._wake()
+        with self._lock:
+            self.idle.clear()
+        for sandbox in list(self._session._sandboxes.values()):
+            sandbox.stop(graceful_shutdown_seconds=0, missing_ok=True)
+        await self._session.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _check(self) -> None:
+        if self._is_closed:
+            raise SandboxError("the pool is closed")

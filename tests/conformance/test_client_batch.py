@@ -1,0 +1,345 @@
+"""Batches against a scripted service: which jobs are tried again, how often, and what is said of them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+import cwsandbox
+from conformance.grpc_peer import Call, GrpcPeer
+from cwsandbox import (
+    CWSandboxAuthenticationError,
+    Job,
+    Limits,
+    Outcome,
+    Retry,
+    SandboxPool,
+    Verdict,
+)
+
+FAST = Retry(backoff=0.0)
+
+
+@pytest.fixture
+def runs(grpc_peer: GrpcPeer) -> Counter[str]:
+    """How often each command was run, by its second word. ``ok`` and ``no`` end by themselves."""
+    counted: Counter[str] = Counter()
+
+    @grpc_peer.command("ok")
+    async def ok(call: Call) -> None:
+        counted[call.argv[1]] += 1
+        await call.ready()
+        await call.out(call.argv[1].encode())
+        await call.exit(0)
+
+    @grpc_peer.command("no")
+    async def no(call: Call) -> None:
+        counted[call.argv[1]] += 1
+        await call.ready()
+        await call.exit(1)
+
+    return counted
+
+
+def run(*jobs: Job, **options: Any) -> dict[str, Outcome]:
+    return {outcome.job.key: outcome for outcome in cwsandbox.batch(jobs, **options)}
+
+
+def test_a_lost_command_is_run_again_in_another_sandbox(
+    grpc_peer: GrpcPeer, runs: Counter[str]
+) -> None:
+    @grpc_peer.command("lost-twice")
+    async def lost_twice(call: Call) -> None:
+        runs["a"] += 1
+        await call.ready()
+        await call.out(b"half")
+        if runs["a"] < 3:
+            await call.context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+        await call.exit(0)
+
+    found = run(Job("a", ["lost-twice"]), Job("b", ["no", "b"]), retry=FAST)
+    assert (found["a"].verdict, found["a"].attempts) == (Verdict.OK, 3)
+    assert (found["b"].verdict, found["b"].attempts) == (Verdict.FAILED, 1)
+    assert runs == {"a": 3, "b": 1}
+    assert len(grpc_peer.created) == 4
+    assert len(grpc_peer.deleted) == 4
+
+
+def test_what_stays_lost_says_so_and_keeps_its_output(
+    grpc_peer: GrpcPeer, runs: Counter[str], tmp_path: Path
+) -> None:
+    @grpc_peer.command("lost")
+    async def lost(call: Call) -> None:
+        runs["a"] += 1
+        await call.ready()
+        await call.out(b"half")
+        await call.context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+
+    for attempts in (3, 6):  # the next run tries again, and counts on
+        outcome = run(Job("a", ["lost"]), retry=FAST, store=tmp_path / "run.db")["a"]
+        assert outcome.verdict is Verdict.SANDBOX_LOST
+        assert outcome.is_infra
+        assert outcome.attempts == attempts == runs["a"]
+        assert outcome.error is not None
+        assert "gone" in outcome.error
+        assert outcome.result is not None
+        assert (outcome.result.stdout, outcome.result.returncode) == ("half", -1)
+    kept = run(Job("a", ["lost"]), retry=FAST, store=tmp_path / "run.db", rerun="missing")["a"]
+    assert (kept.is_stored, kept.verdict, runs["a"]) == (True, Verdict.SANDBOX_LOST, 6)
+
+
+def test_which_are_run_again(grpc_peer: GrpcPeer, runs: Counter[str], tmp_path: Path) -> None:
+    jobs = [Job("good", ["ok", "good"]), Job("bad", ["no", "bad"])]
+    store = tmp_path / "run.db"
+    run(*jobs, store=store)
+    for rerun, expected in (
+        ("missing", (1, 1)),
+        ("infra", (1, 1)),
+        ("failed", (1, 2)),
+        ("all", (2, 3)),
+    ):
+        found = run(*jobs, store=store, rerun=rerun)
+        assert (runs["good"], runs["bad"]) == expected, rerun
+        assert found["good"].verdict is Verdict.OK
+        assert found["bad"].verdict is Verdict.FAILED
+        assert found["good"].result is not None
+        assert found["good"].result.stdout == "good"
+
+
+def test_no_sandbox(grpc_peer: GrpcPeer, runs: Counter[str]) -> None:
+    asked = itertools.count(1)
+
+    async def create(request: Any, context: Any) -> Any:
+        if next(asked) <= 2:
+            await grpc_peer.fail(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "FULL")
+        return await grpc_peer._create(request, context)
+
+    grpc_peer.overrides["CreateSandbox"] = create
+    outcome = run(Job("a", ["ok", "a"]), retry=FAST)["a"]
+    assert (outcome.verdict, outcome.attempts, runs["a"]) == (Verdict.OK, 3, 1)
+    outcome = run(Job("b", ["ok", "b"]), retry=Retry(times=0))["b"]
+    assert outcome.verdict is Verdict.OK
+
+    async def never(request: Any, context: Any) -> Any:
+        await grpc_peer.fail(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "FULL")
+
+    grpc_peer.overrides["CreateSandbox"] = never
+    outcome = run(Job("c", ["ok", "c"]), retry=FAST)["c"]
+    assert (outcome.verdict, outcome.attempts) == (Verdict.NOT_STARTED, 3)
+    assert (outcome.result, runs["c"]) == (None, 0)
+
+
+def test_wrong_credentials_end_it_and_are_no_verdict(
+    grpc_peer: GrpcPeer, runs: Counter[str], tmp_path: Path
+) -> None:
+    async def create(request: Any, context: Any) -> Any:
+        await grpc_peer.fail(context, grpc.StatusCode.UNAUTHENTICATED)
+
+    jobs = [Job(str(n), ["ok", str(n)]) for n in range(40)]
+    grpc_peer.overrides["CreateSandbox"] = create
+    with pytest.raises(CWSandboxAuthenticationError):
+        run(*jobs, store=tmp_path / "run.db")
+    del grpc_peer.overrides["CreateSandbox"]
+    found = run(*jobs, store=tmp_path / "run.db")
+    assert {outcome.verdict for outcome in found.values()} == {Verdict.OK}
+    assert set(runs.values()) == {1}
+
+
+def test_a_refused_option_is_the_jobs_own_and_not_tried_again(grpc_peer: GrpcPeer) -> None:
+    async def create(request: Any, context: Any) -> Any:
+        await grpc_peer.fail(context, grpc.StatusCode.INVALID_ARGUMENT, message="no such image")
+
+    grpc_peer.overrides["CreateSandbox"] = create
+    outcome = run(Job("a", ["ok"], image="nope"), retry=FAST)["a"]
+    assert (outcome.verdict, outcome.attempts) == (Verdict.INVALID, 1)
+    assert outcome.error is not None
+    assert "no such image" in outcome.error
+
+
+def test_a_missing_local_file(grpc_peer: GrpcPeer, tmp_path: Path, runs: Counter[str]) -> None:
+    outcome = run(Job("a", ["ok", "a"], files={"/x": tmp_path / "none"}), retry=FAST)["a"]
+    assert (outcome.verdict, outcome.attempts, runs["a"]) == (Verdict.INVALID, 1, 0)
+    assert outcome.error is not None
+    assert "none" in outcome.error
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        (b"low 0\nhigh 0\nmax 9\noom 1\noom_kill 1\noom_group_kill 0\n", Verdict.OUT_OF_MEMORY),
+        (b"low 0\nhigh 0\nmax 9\noom 1\noom_kill 0\n", Verdict.FAILED),
+        (b"\xff\xffoom_kill x\n", Verdict.FAILED),
+        (None, Verdict.FAILED),
+    ],
+)
+def test_the_containers_own_count_tells_of_memory(
+    grpc_peer: GrpcPeer, runs: Counter[str], events: bytes | None, expected: Verdict
+) -> None:
+    if events is not None:
+        grpc_peer.files["/sys/fs/cgroup/memory.events"] = events
+    found = run(Job("a", ["no", "a"]), Job("b", ["ok", "b"]), concurrency=1)
+    assert found["a"].verdict is expected
+    assert found["b"].verdict is Verdict.OK
+    assert found["a"].result is not None
+    assert found["a"].result.returncode == 1
+
+
+def test_limits_on_what_is_alive_and_what_starts(grpc_peer: GrpcPeer, runs: Counter[str]) -> None:
+    alive: set[str] = set()
+    most = starting = starting_most = 0
+    full = grpc_peer.event()
+
+    @grpc_peer.command("hold")
+    async def hold(call: Call) -> None:
+        runs[call.argv[1]] += 1
+        await full.wait()
+        await call.ready()
+        await call.exit(0)
+
+    async def create(request: Any, context: Any) -> Any:
+        nonlocal most, starting, starting_most
+        starting += 1
+        starting_most = max(starting_most, starting)
+        await asyncio.sleep(0.01)
+        starting -= 1
+        made = await grpc_peer._create(request, context)
+        alive.add(made.sandbox_id)
+        most = max(most, len(alive))
+        if len(alive) == 5:
+            full.set()
+        return made
+
+    async def delete(request: Any, context: Any) -> Any:
+        alive.discard(request.sandbox_id)
+        return await grpc_peer._delete(request, context)
+
+    grpc_peer.overrides.update(CreateSandbox=create, DeleteSandbox=delete)
+    jobs = [Job(str(n), ["hold", str(n)]) for n in range(30)]
+    run(*jobs, concurrency=12, limits=Limits(alive=5, starting=2))
+    assert len(runs) == 30
+    assert (most, starting_most) == (5, 2)
+    assert not alive
+
+
+def test_jobs_share_sandboxes_only_with_their_like(grpc_peer: GrpcPeer, runs: Counter[str]) -> None:
+    jobs = [Job(str(n), ["ok", str(n)], image=f"image-{n % 3}") for n in range(30)]
+    found = run(*jobs, concurrency=1, jobs_per_sandbox=5, limits=Limits(alive=3))
+    images = {f"sb-{n}": str(request) for n, request in enumerate(grpc_peer.created, 1)}
+    for outcome in found.values():
+        assert outcome.sandbox_id is not None
+        assert str(outcome.job.image) in images[outcome.sandbox_id]
+    assert len(grpc_peer.created) == 6
+    assert sorted(grpc_peer.deleted) == sorted(images)
+
+
+async def test_asynchronous_jobs_and_their_fault(
+    grpc_peer: GrpcPeer, runs: Counter[str], tmp_path: Path
+) -> None:
+    async def jobs() -> Any:
+        for n in range(20):
+            yield Job(str(n), ["ok", str(n)])
+        yield Job("7", ["ok", "again"])
+
+    seen: list[str] = []
+    running = cwsandbox.batch(jobs(), store=tmp_path / "run.db", concurrency=4)
+    with pytest.raises(ValueError, match="two jobs have the key '7'"):
+        async for outcome in running:
+            seen.append(outcome.job.key)
+    # What ran had nothing to do with it.
+    assert sorted(seen, key=int) == [str(n) for n in range(20)]
+    assert len(grpc_peer.created) == len(grpc_peer.deleted)
+
+
+@pytest.mark.parametrize("way", ["break", "with", "cancel"])
+def test_giving_up_stops_all_and_keeps_what_is_done(
+    grpc_peer: GrpcPeer, runs: Counter[str], tmp_path: Path, way: str
+) -> None:
+    @grpc_peer.command("wait")
+    async def wait(call: Call) -> None:
+        await call.ready()
+        await asyncio.sleep(60)
+
+    jobs = [Job("a", ["ok", "a"]), *(Job(str(n), ["wait"]) for n in range(3))]
+    store = tmp_path / "run.db"
+    if way == "break":
+        for _ in cwsandbox.batch(jobs, store=store):
+            break
+    elif way == "with":
+        with cwsandbox.batch(jobs, store=store) as running:
+            iteration = iter(running)
+            next(iteration)
+    else:
+        running = cwsandbox.batch(jobs, store=store)
+        seen = []
+        for outcome in running:
+            seen.append(outcome.job.key)
+            running.cancel()
+        assert seen == ["a"]
+    assert sorted(grpc_peer.deleted) == [f"sb-{n + 1}" for n in range(len(grpc_peer.created))]
+    found = run(Job("a", ["ok", "a"]), store=store)
+    assert (found["a"].is_stored, runs["a"]) == (True, 1)
+
+
+def test_finishing_lets_what_runs_end(
+    grpc_peer: GrpcPeer, runs: Counter[str], tmp_path: Path
+) -> None:
+    release = grpc_peer.event()
+
+    @grpc_peer.command("held")
+    async def held(call: Call) -> None:
+        runs["held"] += 1
+        await call.ready()
+        await release.wait()
+        await call.exit(0)
+
+    jobs = [Job("first", ["ok", "first"]), Job("held", ["held"])]
+    jobs += [Job(str(n), ["held"]) for n in range(50)]
+    running = cwsandbox.batch(jobs, concurrency=2, store=tmp_path / "run.db")
+    seen = []
+    for outcome in running:
+        seen.append(outcome.job.key)
+        running.finish()
+        grpc_peer.set(release)
+    assert seen[0] == "first"
+    assert 2 <= len(seen) <= 3  # one more may have begun when the first had ended
+    assert running.summary().verdicts == {Verdict.OK: len(seen)}
+
+
+async def test_cancelling_the_task_that_iterates_leaves_nothing(
+    grpc_peer: GrpcPeer, runs: Counter[str]
+) -> None:
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    @grpc_peer.command("wait")
+    async def wait(call: Call) -> None:
+        await call.ready()
+        loop.call_soon_threadsafe(begun.set)
+        await asyncio.sleep(60)
+
+    async def iterate() -> None:
+        async for _ in cwsandbox.batch([Job(str(n), ["wait"]) for n in range(8)], concurrency=4):
+            pass
+
+    task = asyncio.create_task(iterate())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0)
+    assert len(grpc_peer.deleted) == len(grpc_peer.created)
+
+
+def test_a_pool_outlives_its_batches(grpc_peer: GrpcPeer, runs: Counter[str]) -> None:
+    with SandboxPool(2, max_uses=None, limits=Limits(alive=2)) as pool:
+        for name in ("a", "b"):
+            run(*(Job(f"{name}{n}", ["ok", f"{name}{n}"]) for n in range(20)), pool=pool)
+        assert len(grpc_peer.created) == 2
+        assert not grpc_peer.deleted
+    assert sorted(grpc_peer.deleted) == ["sb-1", "sb-2"]
