@@ -299,6 +299,35 @@ static bool read_all(struct reader *reader, yaml_parser_t *parser)
     return good;
 }
 
+/* How long the line break is with which `text` begins; 0: it begins with none. These are those of
+ * YAML 1.1, and of libyaml. */
+static size_t break_length(const char *text, size_t len)
+{
+    static const char *const breaks[] = {"\n", "\r", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+    for (size_t i = 0; i < CWS_ARRAY_LEN(breaks); i++) {
+        size_t size = strlen(breaks[i]);
+        if (size <= len && memcmp(text, breaks[i], size) == 0)
+            return size;
+    }
+    return 0;
+}
+
+/* What stands inside of a block is indented, so a percent sign at the beginning of a line is that
+ * of a directive, but in odd texts in quotes. */
+static bool check_directives(struct reader *reader, const char *text, size_t len)
+{
+    size_t count = 0, line = 0;
+    bool at_beginning = true;
+    for (size_t at = 0, size; at < len; at += size ? size : 1) {
+        if (at_beginning && text[at] == '%' && ++count > CWSD_YAML_MAX_DIRECTIVES)
+            return refuse(reader, line, "the document has too many directives", "");
+        size = break_length(text + at, len - at);
+        at_beginning = size > 0;
+        line += size > 0 && !(text[at] == '\r' && at + 1 < len && text[at + 1] == '\n');
+    }
+    return true;
+}
+
 static void free_chunks(struct chunk *chunk)
 {
     while (chunk) {
@@ -313,6 +342,8 @@ bool cwsd_yaml_read(struct cwsd_yaml_document *document, const char *field, cons
 {
     struct reader reader = {.field = field, .fault = fault};
     yaml_parser_t parser;
+    if (!check_directives(&reader, text, len))
+        return false;
     if (!yaml_parser_initialize(&parser))
         return cwsd_fault_set_memory(fault);
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);

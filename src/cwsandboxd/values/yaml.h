@@ -16,6 +16,9 @@
 #define CWSD_YAML_MAX_NODES 20000                 /* an alias is one */
 #define CWSD_YAML_MAX_KEYS  1000                  /* of one map; and as many anchors */
 #define CWSD_YAML_MAX_COPY  ((size_t)1024 * 1024) /* bytes of texts, those of aliases included */
+/* Lines that begin with a percent sign. libyaml compares each directive with all those before it,
+ * and tells nobody of them until it has read the last. */
+#define CWSD_YAML_MAX_DIRECTIVES 64
 
 enum cwsd_yaml_kind {
     CWSD_YAML_NULL, /* a plain "", "~" or "null" */

@@ -176,6 +176,38 @@ static void test_what_aliases_stand_for(void **state)
     test_free(words);
 }
 
+/* Whatever ends a line for libyaml; its time would be quadratic in their number. */
+static void test_directives(void **state)
+{
+    (void)state;
+    static const char *const breaks[] = {"\n",       "\r",           "\r\n",
+                                         "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+    for (size_t i = 0; i < CWS_ARRAY_LEN(breaks); i++) {
+        for (unsigned count = CWSD_YAML_MAX_DIRECTIVES; count <= CWSD_YAML_MAX_DIRECTIVES + 1;
+             count++) {
+            struct cwsd_yaml_document document;
+            char text[4000], expected[100];
+            size_t at = 0;
+            for (unsigned n = 0; n < count; n++)
+                at += (size_t)sprintf(text + at, "%%TAG !t%u! a%s", n, breaks[i]);
+            sprintf(text + at, "--- a");
+            bool good = read_text(text, &document);
+            assert_int_equal(good, count == CWSD_YAML_MAX_DIRECTIVES);
+            snprintf(expected, sizeof(expected), "line %u: the document has too many directives",
+                     count);
+            if (good)
+                cwsd_yaml_done(&document);
+            else
+                assert_non_null(strstr(fault.message, expected));
+        }
+    }
+    struct cwsd_yaml_document document;
+    char *text = repeat("- |\n", " %TAG\n"); /* a text, and no directive */
+    assert_true(read_text(text, &document));
+    cwsd_yaml_done(&document);
+    test_free(text);
+}
+
 static void test_depth(void **state)
 {
     (void)state;
@@ -210,9 +242,10 @@ static void test_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CWSD_TEST(test_documents), CWSD_TEST(test_no_documents),
-        CWSD_TEST(test_too_much),  CWSD_TEST(test_what_aliases_stand_for),
-        CWSD_TEST(test_depth),     CWSD_TEST(test_without_memory),
+        CWSD_TEST(test_documents),      CWSD_TEST(test_no_documents),
+        CWSD_TEST(test_too_much),       CWSD_TEST(test_what_aliases_stand_for),
+        CWSD_TEST(test_directives),     CWSD_TEST(test_depth),
+        CWSD_TEST(test_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
