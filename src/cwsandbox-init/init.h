@@ -52,6 +52,14 @@ int volume_await(void);
 int volume_mount(char *path, char *source, bool read_only);
 int volume_lend(char *source, bool read_only);
 int volume_take(char *path);
+/* A descriptor of the directory or file at `path`, to mount something on: `mode` says what it is,
+ * and which mode it gets if it is missing. Inside of a volume no link is followed (ELOOP). EPERM:
+ * the init depends on that directory; ENOTDIR: it is of the other kind. May modify `path`
+ * meanwhile. */
+long volume_open_place(char *path, uint32_t mode);
+/* A mount, at no place yet, of what the descriptor is of; and puts it there. */
+long volume_clone(long fd, bool read_only);
+int volume_attach(long tree, long place);
 
 /* guard.c: lowers limits, which commands inherit: one limit to at most `soft` and `hard`; all of
  * the default ones. guard_drop_privileges gives up what only the set-up was allowed to do. */

@@ -198,16 +198,22 @@ static int mount_file(char *path, const char *data, uint64_t len, uint32_t mode)
 {
     static unsigned long count;
     char hidden[64] = CWSI_HIDDEN "/files/";
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
     text_append_number(hidden, sizeof(hidden), count++);
-    long rc = write_file(hidden, data, len, mode);
-    if (rc == 0)
-        rc = bind(hidden, path);
-    if (rc == 0)
-        rc = SYS5(mount_setattr, AT_FDCWD, path, 0, &attr, sizeof(attr));
-    if (rc == -EPERM || rc == -EACCES)
-        rc = write_file(path, data, len, mode);
-    return (int)rc;
+    int rc = write_file(hidden, data, len, mode);
+    if (rc != 0)
+        return rc;
+    long place = volume_open_place(path, S_IFREG | 0644);
+    if (place < 0)
+        return (int)place;
+    long file = SYS4(openat, AT_FDCWD, hidden, O_PATH | O_CLOEXEC, 0);
+    long tree = file < 0 ? file : volume_clone(file, true);
+    rc = tree < 0 ? (int)tree : volume_attach(tree, place);
+    SYS1(close, place);
+    if (file >= 0)
+        SYS1(close, file);
+    if (tree >= 0)
+        SYS1(close, tree);
+    return rc == -EPERM || rc == -EACCES ? write_file(path, data, len, mode) : rc;
 }
 
 static int detach(const char *path)

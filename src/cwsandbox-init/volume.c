@@ -3,12 +3,15 @@
  * them is seen where.
  *
  * No path is followed blindly. What a volume brings may have been made by a hostile sandbox, so of
- * a source no symbolic link is followed. A target may lie behind the links that are in sight of
- * commands, too, but never over what the init itself depends on.
+ * a source no symbolic link is followed, nor of a target where it leads through a volume. Outside
+ * of volumes a target may lie behind links, but never over what the init itself depends on. What
+ * was looked at is held by its descriptor until it is used, since another container that has the
+ * same volume may rename what is there.
  */
 #include <linux/fcntl.h>
 #include <linux/limits.h>
 #include <linux/mount.h>
+#include <linux/stat.h>
 
 #include "init.h"
 #include "message.h"
@@ -94,49 +97,155 @@ static bool is_kept_free(const char *path)
     return path[0] != '/' || !path[1];
 }
 
-/* The directory's descriptor, and where it really is. */
-static long open_target(char *path, char real[PATH_MAX])
+/* ---- places --------------------------------------------------------------------------------- */
+
+#define MAX_VOLUME_MOUNTS 128
+
+static struct {
+    uint64_t ids[MAX_VOLUME_MOUNTS];
+    unsigned count;
+} volume_mounts;
+
+/* The mount that the descriptor is of, and what it is; both 0 if that cannot be told. */
+static void look_at(long fd, uint64_t *out_mount, unsigned *out_type)
 {
-    char link[32];
-    bool made;
-    long rc = ensure_directory(path, VOLUME_DIRECTORY_MODE, &made);
-    if (rc < 0)
-        return rc;
-    long fd = SYS4(openat, AT_FDCWD, path, FOLDER_FLAGS, 0);
+    struct statx status;
+    long rc = SYS5(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_MNT_ID, &status);
+    *out_mount = rc == 0 ? status.stx_mnt_id : 0;
+    *out_type = rc == 0 ? status.stx_mode & S_IFMT : 0;
+}
+
+static bool is_in_volume(long fd)
+{
+    uint64_t mount;
+    unsigned type;
+    look_at(fd, &mount, &type);
+    for (unsigned i = 0; i < volume_mounts.count; i++)
+        if (volume_mounts.ids[i] == mount)
+            return true;
+    return false;
+}
+
+/* What has that name in the directory, behind a link unless that is in a volume. */
+static long open_name(long dir, const char *name)
+{
+    uint64_t mount;
+    unsigned type;
+    long fd = SYS4(openat, dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
     if (fd < 0)
         return fd;
-    descriptor_path(link, fd);
-    rc = SYS4(readlinkat, AT_FDCWD, link, real, PATH_MAX - 1);
-    if (rc >= 0) {
-        real[rc] = '\0';
-        rc = is_kept_free(real) ? -EPERM : 0;
+    look_at(fd, &mount, &type);
+    if (type != S_IFLNK)
+        return fd;
+    SYS1(close, fd);
+    return is_in_volume(dir) ? -ELOOP : SYS4(openat, dir, name, O_PATH | O_CLOEXEC, 0);
+}
+
+static long open_or_make(long dir, const char *name, uint32_t mode)
+{
+    long fd = open_name(dir, name);
+    if (fd != -ENOENT)
+        return fd;
+    long rc = (mode & S_IFMT) == S_IFDIR ? SYS3(mkdirat, dir, name, mode & 07777)
+                                         : SYS4(mknodat, dir, name, mode, 0);
+    return rc < 0 ? rc : open_name(dir, name);
+}
+
+/* Modifies the path while it goes. */
+static long walk(char *path, uint32_t mode)
+{
+    long fd = SYS4(openat, AT_FDCWD, "/", FOLDER_FLAGS, 0);
+    while (fd >= 0 && *path) {
+        char *end = ++path;
+        while (*end && *end != '/')
+            end++;
+        char last = *end;
+        *end = '\0';
+        long next = open_or_make(fd, *path ? path : ".", last ? S_IFDIR | 0755 : mode);
+        *end = last;
+        SYS1(close, fd);
+        fd = next;
+        path = end;
     }
+    return fd;
+}
+
+/* Whether the init depends on what is there, or it cannot be told. */
+static bool is_taken(long fd)
+{
+    static char real[PATH_MAX];
+    char link[32];
+    descriptor_path(link, fd);
+    long len = SYS4(readlinkat, AT_FDCWD, link, real, PATH_MAX - 1);
+    real[len > 0 ? len : 0] = '\0';
+    return is_kept_free(real);
+}
+
+long volume_open_place(char *path, uint32_t mode)
+{
+    uint64_t mount;
+    unsigned type;
+    long fd = walk(path, mode);
+    if (fd < 0)
+        return fd;
+    look_at(fd, &mount, &type);
+    bool folder = (mode & S_IFMT) == S_IFDIR;
+    long rc = 0;
+    if ((type == S_IFDIR) != folder)
+        rc = -ENOTDIR;
+    else if (folder && is_taken(fd))
+        rc = -EPERM;
     if (rc == 0)
         return fd;
     SYS1(close, fd);
     return rc;
 }
 
+long volume_clone(long fd, bool read_only)
+{
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+    long tree = SYS3(open_tree, fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0 || !read_only)
+        return tree;
+    long rc = SYS5(mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr));
+    if (rc == 0)
+        return tree;
+    SYS1(close, tree);
+    return rc;
+}
+
+int volume_attach(long tree, long place)
+{
+    return (int)SYS5(move_mount, tree, "", place, "",
+                     MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+/* Closes the tree, which is a volume's. */
+static int attach_volume(long tree, char *path)
+{
+    uint64_t mount;
+    unsigned type;
+    long rc = volume_open_place(path, S_IFDIR | VOLUME_DIRECTORY_MODE);
+    if (rc >= 0) {
+        long place = rc;
+        look_at(tree, &mount, &type);
+        rc = volume_mounts.count == MAX_VOLUME_MOUNTS ? -E2BIG : volume_attach(tree, place);
+        if (rc == 0)
+            volume_mounts.ids[volume_mounts.count++] = mount;
+        SYS1(close, place);
+    }
+    SYS1(close, tree);
+    return (int)rc;
+}
+
 int volume_mount(char *path, char *source, bool read_only)
 {
-    static char real[PATH_MAX];
-    char from[32], to[32];
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
-    long target = open_target(path, real);
-    if (target < 0)
-        return (int)target;
-    long rc = open_source(source);
-    if (rc >= 0) {
-        descriptor_path(from, rc);
-        descriptor_path(to, target);
-        long mounted = SYS5(mount, from, to, NULL, MS_BIND, NULL);
-        SYS1(close, rc);
-        rc = mounted;
-    }
-    SYS1(close, target);
-    if (rc == 0 && read_only)
-        rc = SYS5(mount_setattr, AT_FDCWD, real, 0, &attr, sizeof(attr));
-    return (int)rc;
+    long folder = open_source(source);
+    if (folder < 0)
+        return (int)folder;
+    long tree = volume_clone(folder, read_only);
+    SYS1(close, folder);
+    return tree < 0 ? (int)tree : attach_volume(tree, path);
 }
 
 int volume_await(void)
@@ -154,21 +263,16 @@ int volume_await(void)
  */
 int volume_lend(char *source, bool read_only)
 {
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
     long folder = open_source(source);
     if (folder < 0)
         return (int)folder;
-    long tree = SYS3(open_tree, folder, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    long tree = volume_clone(folder, read_only);
     SYS1(close, folder);
     if (tree < 0)
         return (int)tree;
-    long rc = 0;
-    if (read_only)
-        rc = SYS5(mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr));
-    if (rc == 0)
-        rc = report_volume(tree);
+    int rc = report_volume(tree);
     SYS1(close, tree);
-    return (int)rc;
+    return rc;
 }
 
 /* The mount that comes next. */
@@ -190,17 +294,6 @@ static long receive_tree(void)
 
 int volume_take(char *path)
 {
-    static char real[PATH_MAX];
     long tree = receive_tree();
-    if (tree < 0)
-        return (int)tree;
-    long rc = open_target(path, real);
-    if (rc >= 0) {
-        long target = rc;
-        rc = SYS5(move_mount, tree, "", target, "",
-                  MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-        SYS1(close, target);
-    }
-    SYS1(close, tree);
-    return (int)rc;
+    return tree < 0 ? (int)tree : attach_volume(tree, path);
 }

@@ -185,13 +185,11 @@ static void test_none_without_isolation(void **state)
 /* ---- filled before they are seen ------------------------------------------------------------ */
 
 /* As a restored snapshot may have it. */
-static void open_held(struct box_world *world, const char *script,
-                      const struct cwsd_volume_mount *mounts, size_t count)
+static void open_held(struct box_world *world, struct cwsd_box_options *options)
 {
-    struct cwsd_box_options options = with_script(script, &data, 1, mounts, count);
-    options.hold_volumes = true;
+    options->hold_volumes = true;
     world_open(world, host);
-    box_start(world, &options);
+    box_start(world, options);
     RUN_UNTIL(world, world->volumes || world->gone);
     if (world->gone)
         fail_msg("%s", world->err.text);
@@ -217,8 +215,10 @@ static void test_what_is_put_in_first_is_there(void **state)
     (void)state;
     static const struct cwsd_volume_mount mounts[] = {{"data", "/data", NULL, false, 0},
                                                       {"data", "/sub", "a/b", false, 0}};
+    struct cwsd_box_options options =
+        with_script("[ -d /data/a/b ] && [ -d /sub/c ]", &data, 1, mounts, 2);
     struct box_world world;
-    open_held(&world, "[ -d /data/a/b ] && [ -d /sub/c ]", mounts, 2);
+    open_held(&world, &options);
     int fd = as_its_user(&world);
     assert_int_equal(mkdirat(fd, "a", 0755) | mkdirat(fd, "a/b", 0755) | mkdirat(fd, "a/b/c", 0755),
                      0);
@@ -239,8 +239,9 @@ static void test_planted_links(void **state)
         for (int below = 0; below < 2; below++) {
             const struct cwsd_volume_mount mount = {"data", "/sub", below ? "link/x" : "link",
                                                     false, 0};
+            struct cwsd_box_options options = with_script("exit 0", &data, 1, &mount, 1);
             struct box_world world;
-            open_held(&world, "exit 0", &mount, 1);
+            open_held(&world, &options);
             int fd = as_its_user(&world);
             assert_int_equal(mkdirat(fd, "other", 0755), 0);
             assert_int_equal(symlinkat(targets[i], fd, "link"), 0);
@@ -254,11 +255,72 @@ static void test_planted_links(void **state)
         }
 }
 
+/* Where a link in a volume leads, no file is put and no other volume mounted. */
+static void test_links_on_the_way_to_a_place(void **state)
+{
+    (void)state;
+    static const char *const targets[] = {"/etc", "..", "other", "/proc/1", "/.cwsandbox", "/no"};
+    static const struct cwsd_volume_mount mounts[] = {{"data", "/data", NULL, false, 0},
+                                                      {"data", "/data/link/x", "own", false, 0}};
+    static const char *const paths[] = {"/data/link", "/data/link/passwd"};
+    for (size_t i = 0; i < CWS_ARRAY_LEN(targets); i++)
+        for (size_t j = 0; j < 3; j++) {
+            const struct cwsd_file file = {j < 2 ? paths[j] : NULL, (const uint8_t *)"secret", 6,
+                                           0644};
+            struct cwsd_box_options options =
+                with_script("exit 0", &data, 1, mounts, j == 2 ? 2 : 1);
+            struct box_world world;
+            char expected[200];
+            options.files = &file;
+            options.file_count = j < 2;
+            open_held(&world, &options);
+            int fd = as_its_user(&world);
+            assert_int_equal(mkdirat(fd, "other", 0755), 0);
+            assert_int_equal(symlinkat(targets[i], fd, "link"), 0);
+            as_oneself();
+            cwsd_box_go(world.box);
+            box_end(&world);
+            assert_false(world.running);
+            snprintf(expected, sizeof(expected),
+                     "cwsandbox-init, %s %s: Too many levels of symbolic links",
+                     j < 2 ? "putting the file" : "mounting a volume at",
+                     j < 2 ? paths[j] : "/data/link/x");
+            assert_string_equal(world.err.text, expected);
+            world_close(&world);
+        }
+}
+
+/* Files are put into volumes, too: over what is there, and where nothing is yet. */
+static void test_files_in_a_volume(void **state)
+{
+    (void)state;
+    static const struct cwsd_volume_mount mount = {"data", "/data", NULL, false, 0};
+    static const struct cwsd_file files[] = {{"/data/old", (const uint8_t *)"new", 3, 0644},
+                                             {"/data/made/for/it", (const uint8_t *)"new", 3, 0600},
+                                             {"/var/run/other", (const uint8_t *)"new", 3, 0644}};
+    struct cwsd_box_options options =
+        with_script("set -e; for f in /data/old /data/made/for/it /run/other; do\n"
+                    "grep -qx new $f; ! (: > $f) 2> /dev/null; ! rm -f $f 2> /dev/null; done",
+                    &data, 1, &mount, 1);
+    struct box_world world;
+    options.files = files;
+    options.file_count = CWS_ARRAY_LEN(files);
+    open_held(&world, &options);
+    int fd = as_its_user(&world);
+    close(openat(fd, "old", O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
+    as_oneself();
+    cwsd_box_go(world.box);
+    box_end(&world);
+    assert_int_equal(world.exit_code, 0);
+    world_close(&world);
+}
+
 static void test_stopped_while_it_waits(void **state)
 {
     (void)state;
+    struct cwsd_box_options options = with_script("exit 0", &data, 1, NULL, 0);
     struct box_world world;
-    open_held(&world, "exit 0", NULL, 0);
+    open_held(&world, &options);
     cwsd_box_stop(world.box, 1000);
     cwsd_box_go(world.box); /* too late */
     box_end(&world);
@@ -297,6 +359,8 @@ static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_none_without_isolation),
     UNIT_TEST(test_what_is_put_in_first_is_there),
     UNIT_TEST(test_planted_links),
+    UNIT_TEST(test_links_on_the_way_to_a_place),
+    UNIT_TEST(test_files_in_a_volume),
     UNIT_TEST(test_stopped_while_it_waits),
     UNIT_TEST(test_outlives_the_processes),
 };
