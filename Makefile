@@ -42,7 +42,7 @@ egress_src := $(wildcard src/cwsandbox-egress/*.c)
 daemon_core_src := $(filter-out src/_cwsandbox/sandbox/% src/_cwsandbox/archive/%,$(core_src))
 # What the C tests and fuzz targets link: everything that has no main().
 tested_src := $(core_src) $(filter-out src/cwsandboxd/main.c,$(daemon_src)) \
-	$(filter-out src/cwsandbox-egress/main.c,$(egress_src))
+	$(filter-out src/cwsandbox-egress/main.c,$(egress_src)) src/cwsandbox-archive/filter.c
 test_src := $(wildcard tests/c/*/test_*.c tests/c/daemon/*/test_*.c)
 # TSan's own thread keeps a child from making namespaces. Of the daemon, only logs have several threads.
 tsan_src := $(filter-out tests/c/daemon/%,$(test_src))

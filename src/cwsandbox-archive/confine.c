@@ -91,6 +91,10 @@ bool confine(uid_t user, int root, struct complaint *complaint)
     }
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     umask(0);
+    if (done) {
+        what = "filtering system calls";
+        done = set_limit(RLIMIT_MEMLOCK, 0) && filter_calls();
+    }
     if (!done)
         complaint_set(complaint, errno, "%s: %s", what, strerror(errno));
     return done;

@@ -24,6 +24,11 @@ void complaint_set(struct complaint *complaint, int error, const char *fmt, ...)
  * open and no others. */
 bool confine(uid_t user, int root, struct complaint *complaint);
 
+/* filter.c: from now on any system call that packing and unpacking have no use for ends the process
+ * (SIGSYS), and no memory can be executed that could not before. Needs no_new_privs. False with
+ * errno set. */
+bool filter_calls(void);
+
 /* pack.c: writes what is in the current directory to descriptor 1. */
 bool pack(struct complaint *complaint);
 
