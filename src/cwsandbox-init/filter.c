@@ -42,6 +42,14 @@ static const uint32_t families[] = {1 /* AF_UNIX */, 2 /* AF_INET */, 10 /* AF_I
 
 #define SENDFILES 2 /* 32-bit programs have one for each size of offsets */
 
+/* Of a terminal's requests these put bytes into its input as if they were typed, choose a line
+ * discipline, most of which are modules for hardware that nobody here has, and steer the console.
+ */
+static const uint32_t terminal_requests[] = {0x5412 /* TIOCSTI */, 0x5423 /* TIOCSETD */,
+                                             0x541c /* TIOCLINUX */};
+
+#define REQUESTS (sizeof(terminal_requests) / sizeof(terminal_requests[0]))
+
 /* How programs of one kind enter the kernel. */
 struct entry {
     uint32_t arch;
@@ -50,6 +58,7 @@ struct entry {
     uint32_t socket, socketpair;
     uint32_t fallocate, madvise;
     uint32_t splice, sendfile[SENDFILES];
+    uint32_t ioctl;
     uint32_t socketcall; /* makes a socket from arguments in memory, which cannot be looked at */
 };
 
@@ -61,15 +70,25 @@ struct entry {
     {(arch),       (numbers),       own_calls, \
      __NR_socket,  __NR_socketpair, __NR_fallocate, \
      __NR_madvise, __NR_splice,     {__NR_sendfile, NO_SUCH_CALL}, \
-     NO_SUCH_CALL}
+     __NR_ioctl,   NO_SUCH_CALL}
 
 static const struct entry entries[] = {
 #if defined(__x86_64__)
     OWN(AUDIT_ARCH_X86_64, 0x3fffffffu), /* above: the x32 calls */
-    {AUDIT_ARCH_I386, 0xffffffffu, compat_calls, 359, 360, 324, 219, 313, {187, 239}, 102},
+    {AUDIT_ARCH_I386, 0xffffffffu, compat_calls, 359, 360, 324, 219, 313, {187, 239}, 54, 102},
 #elif defined(__aarch64__)
     OWN(AUDIT_ARCH_AARCH64, 0xffffffffu),
-    {AUDIT_ARCH_ARM, 0xffffffffu, compat_calls, 281, 288, 352, 220, 340, {187, 239}, NO_SUCH_CALL},
+    {AUDIT_ARCH_ARM,
+     0xffffffffu,
+     compat_calls,
+     281,
+     288,
+     352,
+     220,
+     340,
+     {187, 239},
+     54,
+     NO_SUCH_CALL},
 #endif
 };
 
@@ -80,7 +99,8 @@ static const struct entry entries[] = {
 #define CALL_SOCKETPAIR 8
 
 struct program {
-    struct sock_filter code[ENTRIES * (2 * CALLS + 2 * FAMILIES + 7 * SENDFILES + 33) + 2];
+    struct sock_filter
+        code[ENTRIES * (2 * CALLS + 2 * FAMILIES + 7 * SENDFILES + 2 * REQUESTS + 36) + 2];
     unsigned short len;
 };
 
@@ -110,6 +130,7 @@ static void answer_if(struct program *program, uint32_t value, uint32_t action)
 #define UNKNOWN_FAMILY (SECCOMP_RET_ERRNO | EAFNOSUPPORT)
 #define NO_HOLES       (SECCOMP_RET_ERRNO | EOPNOTSUPP)
 #define NO_SPLICE      (SECCOMP_RET_ERRNO | EINVAL)
+#define NO_REQUEST     (SECCOMP_RET_ERRNO | EPERM)
 /* The half of an argument that is an int. The kernel and its callers agree that the rest does not
  * count. */
 #define ARGUMENT(i)    offsetof(struct seccomp_data, args[i])
@@ -161,6 +182,15 @@ static void add_splice(struct program *program, const struct entry *entry)
     }
 }
 
+static void add_ioctl(struct program *program, const struct entry *entry)
+{
+    add(program, BPF_JMP | BPF_JEQ | BPF_K, entry->ioctl, 0, 2 * REQUESTS + 2);
+    load(program, ARGUMENT(1));
+    for (size_t i = 0; i < REQUESTS; i++)
+        answer_if(program, terminal_requests[i], NO_REQUEST);
+    answer(program, SECCOMP_RET_ALLOW);
+}
+
 /* Goes on behind itself for calls that are not made this way. */
 static void add_entry(struct program *program, const struct entry *entry)
 {
@@ -173,6 +203,7 @@ static void add_entry(struct program *program, const struct entry *entry)
         answer_if(program, entry->refused[i], REFUSED);
     add_holes(program, entry);
     add_splice(program, entry);
+    add_ioctl(program, entry);
     /* Any other call jumps over what looks at the argument. */
     add(program, BPF_JMP | BPF_JEQ | BPF_K, entry->socketcall, 0, 6);
     load(program, FIRST_ARGUMENT);

@@ -261,7 +261,8 @@ def has_32_bit_calls() -> bool:
 def test_32_bit_calls_are_filtered_too(base_url: str) -> None:
     getpid, socket_made, keyctl = "20,0,0,0", "359,1,1,0", "288,0,0,0"
     vsock, by_socketcall, pair = "359,40,1,0", "102,1,0,0", "360,40,1,0"
-    calls = [getpid, socket_made, vsock, pair, by_socketcall, keyctl]
+    line_discipline = f"54,0,{0x5423},0"
+    calls = [getpid, socket_made, vsock, pair, by_socketcall, keyctl, line_discipline]
     if not has_32_bit_calls():
         pytest.skip("this kernel has no 32-bit calls")
     with Sandbox.run() as sandbox:
@@ -270,4 +271,21 @@ def test_32_bit_calls_are_filtered_too(base_url: str) -> None:
     assert pid > 1
     assert made >= 0
     no_family = -errno.EAFNOSUPPORT
-    assert refused == [no_family, no_family, -errno.ENOSYS, -errno.ENOSYS]
+    assert refused == [no_family, no_family, -errno.ENOSYS, -errno.ENOSYS, -errno.EPERM]
+
+
+REQUESTS = r"""
+import ctypes, errno, pty, struct, termios
+libc = ctypes.CDLL(None, use_errno=True)
+master, slave = pty.openpty()
+termios.tcgetattr(slave)
+for request in (0x5412, 0x5423, 0x541C, 0x5423 | 1 << 32):  # TIOCSTI, TIOCSETD, TIOCLINUX
+    result = libc.syscall(ctypes.c_long(NUMBER), slave, ctypes.c_ulong(request), struct.pack("i", 2))
+    print(result, errno.errorcode.get(ctypes.get_errno()))
+"""
+
+
+def test_terminals_keep_their_line_discipline_and_input(sandbox: Sandbox) -> None:
+    number = {"x86_64": 16, "aarch64": 29}[platform.machine()]
+    result = sandbox.exec(["python3", "-c", REQUESTS.replace("NUMBER", str(number))]).result()
+    assert result.stdout.split("\n")[:-1] == ["-1 EPERM"] * 4, result.stderr
