@@ -14,7 +14,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int code = cwse_question_read(data, size, &question);
     if (code < 0)
         return 0;
-    size_t len = code == 0 ? cwse_answer_write(data, &question, 0, addresses, 8, out)
+    /* What is no host name has no addresses. */
+    size_t count = code == 0 && question.name[0] ? 8 : 0;
+    size_t len = code == 0 ? cwse_answer_write(data, &question, 0, addresses, count, out)
                            : cwse_answer_write(data, NULL, code, NULL, 0, out);
     REQUIRE(len <= sizeof(out));
     REQUIRE(ns_initparse(out, (int)len, &parsed) == 0);
