@@ -83,14 +83,16 @@ class Network:
 
         return self._in_thread(make)
 
+    @property
+    def path(self) -> str:
+        return f"/proc/{os.getpid()}/fd/{self.fd}"
+
     def enter(self) -> list[str]:
-        """The beginning of a command that runs in here. ``fd`` must be passed on to it."""
-        return ["nsenter", f"--net=/proc/self/fd/{self.fd}"]
+        """The beginning of a command that runs in here."""
+        return ["nsenter", f"--net={self.path}"]
 
     def ip(self, *words: str) -> None:
-        subprocess.run(
-            [*self.enter(), "ip", *words], pass_fds=(self.fd,), check=True, capture_output=True
-        )
+        subprocess.run([*self.enter(), "ip", *words], check=True, capture_output=True)
 
     def close(self) -> None:
         os.close(self.fd)
@@ -128,9 +130,19 @@ class Internet:
     def _lay_cable(self) -> None:
         self.host.ip("link", "set", "lo", "up")
         self.others.ip("link", "set", "lo", "up")
-        other_end = f"/proc/{os.getpid()}/fd/{self.others.fd}"
         self.host.ip(
-            *("link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", other_end)
+            *(
+                "link",
+                "add",
+                "cable",
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "cable",
+                "netns",
+                self.others.path,
+            )
         )
         self.host.ip("addr", "add", f"{HOST}/24", "dev", "cable")
         for address in (NAME_SERVER, GRANTED, OTHER, THIRD, FOURTH):
@@ -140,7 +152,7 @@ class Internet:
         self.host.ip("route", "add", "default", "via", OTHER)
 
     def on_host(self) -> list[str]:
-        """The beginning of a command that runs on the host, with the name server. ``host.fd`` must be passed on."""
+        """The beginning of a command that runs on the host, with the name server."""
         script = "".join(
             f"mount --bind {self.folder / name} /etc/{name} && "
             for name in ("resolv.conf", "hosts")

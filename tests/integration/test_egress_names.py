@@ -59,7 +59,6 @@ class Sandbox:
             [*internet.on_host(), *command],
             stdin=listener,
             stdout=names,
-            pass_fds=(internet.host.fd,),
         )
         listener.close()
         names.close()
