@@ -489,6 +489,13 @@ def test_limits(private: tuple[Service, Path]) -> None:
         grpc.StatusCode.UNAVAILABLE,
         "FSS_INFLIGHT_LIMIT",
     )
+    with pytest.raises(grpc.RpcError) as refused:
+        service.snapshot(sandbox)
+    retry = error_details_pb2.RetryInfo()
+    status = rpc_status.from_call(refused.value)
+    assert status is not None
+    assert status.details[1].Unpack(retry)
+    assert retry.retry_delay.seconds > 0
     assert len(list(folder.iterdir())) == 2
     for one in made:
         service.remove(one)

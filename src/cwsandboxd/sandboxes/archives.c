@@ -21,6 +21,9 @@
 /* How often it is tried to write a record for which there is no room. */
 #define RETRY_NS CWS_NS_PER_S
 
+/* When there may be room for another archive: a small volume takes less. */
+#define RETRY_AFTER_S 1
+
 /* An archive in the making. */
 struct job {
     struct cws_list node;
@@ -229,10 +232,13 @@ bool cwsd_archives_have_room(struct cwsd_archives *archives, size_t count, struc
 {
     struct cws_error err;
     size_t stored;
-    if (count_jobs(archives) + count > CWSD_MAX_ARCHIVES_AT_ONCE + CWSD_MAX_WAITING_ARCHIVES)
-        return cwsd_fault_set(fault, CWS_GRPC_UNAVAILABLE, CWSD_REASON_FSS_INFLIGHT_LIMIT,
-                              "%zu snapshots are being made; try again when some are done",
-                              count_jobs(archives));
+    if (count_jobs(archives) + count > CWSD_MAX_ARCHIVES_AT_ONCE + CWSD_MAX_WAITING_ARCHIVES) {
+        cwsd_fault_set(fault, CWS_GRPC_UNAVAILABLE, CWSD_REASON_FSS_INFLIGHT_LIMIT,
+                       "%zu snapshots are being made; try again when some are done",
+                       count_jobs(archives));
+        cwsd_fault_retry(fault, RETRY_AFTER_S);
+        return false;
+    }
     if (cwsd_snapshots_count(&archives->records, &stored, &err) != CWS_OK)
         return cwsd_database_fault(archives->records.database, &err, fault);
     if (stored + count <= CWSD_MAX_SNAPSHOTS)

@@ -11,6 +11,7 @@
 
 #define TYPE_URL_ERROR_INFO  "type.googleapis.com/google.rpc.ErrorInfo"
 #define TYPE_URL_BAD_REQUEST "type.googleapis.com/google.rpc.BadRequest"
+#define TYPE_URL_RETRY_INFO  "type.googleapis.com/google.rpc.RetryInfo"
 
 static void set(struct cwsd_fault *fault, enum cws_grpc_code code, const char *reason)
 {
@@ -86,6 +87,11 @@ void cwsd_fault_note(struct cwsd_fault *fault, const char *key, const char *valu
     fault->metadata_count++;
 }
 
+void cwsd_fault_retry(struct cwsd_fault *fault, unsigned seconds)
+{
+    fault->retry_s = seconds;
+}
+
 /* Packs `message` into new memory as the value of `any`; false when out of memory. */
 static bool pack_any(Google__Protobuf__Any *any, const char *type_url,
                      const ProtobufCMessage *message)
@@ -132,21 +138,37 @@ static bool pack_bad_request(const struct cwsd_fault *fault, Google__Protobuf__A
     return pack_any(any, TYPE_URL_BAD_REQUEST, &request.base);
 }
 
+static bool pack_retry_info(const struct cwsd_fault *fault, Google__Protobuf__Any *any)
+{
+    Google__Protobuf__Duration delay = GOOGLE__PROTOBUF__DURATION__INIT;
+    Google__Rpc__RetryInfo info = GOOGLE__RPC__RETRY_INFO__INIT;
+    delay.seconds = fault->retry_s;
+    info.retry_delay = &delay;
+    return pack_any(any, TYPE_URL_RETRY_INFO, &info.base);
+}
+
 uint8_t *cwsd_fault_pack(const struct cwsd_fault *fault, size_t *out_len)
 {
     Google__Protobuf__Any info = GOOGLE__PROTOBUF__ANY__INIT;
     Google__Protobuf__Any bad_request = GOOGLE__PROTOBUF__ANY__INIT;
-    Google__Protobuf__Any *details[] = {&info, &bad_request};
+    Google__Protobuf__Any retry_info = GOOGLE__PROTOBUF__ANY__INIT;
+    Google__Protobuf__Any *details[3] = {&info};
     Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;
     uint8_t *packed = NULL;
 
     status.code = (int)fault->code;
     status.message = (char *)fault->message;
     status.details = details;
-    status.n_details = fault->field[0] ? 2 : 1;
+    status.n_details = 1;
+    if (fault->field[0])
+        details[status.n_details++] = &bad_request;
+    if (fault->retry_s)
+        details[status.n_details++] = &retry_info;
     if (!pack_error_info(fault, &info))
         goto done;
     if (fault->field[0] && !pack_bad_request(fault, &bad_request))
+        goto done;
+    if (fault->retry_s && !pack_retry_info(fault, &retry_info))
         goto done;
     *out_len = protobuf_c_message_get_packed_size(&status.base);
     packed = cws_malloc(*out_len);
@@ -155,6 +177,7 @@ uint8_t *cwsd_fault_pack(const struct cwsd_fault *fault, size_t *out_len)
 done:
     cws_free(info.value.data);
     cws_free(bad_request.value.data);
+    cws_free(retry_info.value.data);
     return packed;
 }
 

@@ -1,7 +1,7 @@
 /*
  * Why a call cannot be carried out: the gRPC code, a text for a person, and the machine-readable
- * reason, which goes into google.rpc.Status (ErrorInfo with domain cwsandbox.com, and BadRequest
- * for the field at fault).
+ * reason, which goes into google.rpc.Status (ErrorInfo with domain cwsandbox.com, BadRequest for
+ * the field at fault, and RetryInfo).
  *
  * A value: nothing to free. `code` is CWS_GRPC_OK as long as nothing is wrong.
  */
@@ -64,7 +64,8 @@ struct cwsd_fault {
         char value[160];
     } metadata[3];
     size_t metadata_count;
-    bool is_file; /* it is about the file `filepath`, which is in its metadata, too */
+    unsigned retry_s; /* when it is worth trying again; 0: the client is told nothing of that */
+    bool is_file;     /* it is about the file `filepath`, which is in its metadata, too */
     char filepath[CWSD_MAX_PATH_BYTES + 1];
 };
 
@@ -90,6 +91,9 @@ bool cwsd_fault_set_file(struct cwsd_fault *fault, enum cws_grpc_code code, cons
 
 /* Sets the fault for running out of memory. Always returns false. */
 bool cwsd_fault_set_memory(struct cwsd_fault *fault);
+
+/* Tells the client (google.rpc.RetryInfo) to try again after so many seconds. */
+void cwsd_fault_retry(struct cwsd_fault *fault, unsigned seconds);
 
 /* Adds metadata. `key` must be static; `value` is copied. */
 void cwsd_fault_note(struct cwsd_fault *fault, const char *key, const char *value);

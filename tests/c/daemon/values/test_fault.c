@@ -124,6 +124,33 @@ static void details(void **state)
     unpacked_done(&unpacked);
 }
 
+/* After the others, with and without a field at fault. */
+static void when_to_try_again(void **state)
+{
+    (void)state;
+    for (int with_field = 0; with_field < 2; with_field++) {
+        struct cwsd_fault fault;
+        size_t len;
+        if (with_field)
+            cwsd_fault_set_invalid(&fault, "page_size", "is wrong");
+        else
+            cwsd_fault_set(&fault, CWS_GRPC_UNAVAILABLE, CWSD_REASON_OVERLOADED, "busy");
+        cwsd_fault_retry(&fault, 7);
+        uint8_t *bytes = cwsd_fault_pack(&fault, &len);
+        Google__Rpc__Status *status = google__rpc__status__unpack(NULL, len, bytes);
+        assert_non_null(status);
+        assert_int_equal(status->n_details, with_field ? 3 : 2);
+        const Google__Protobuf__Any *last = status->details[status->n_details - 1];
+        assert_string_equal(last->type_url, "type.googleapis.com/google.rpc.RetryInfo");
+        Google__Rpc__RetryInfo *info =
+            google__rpc__retry_info__unpack(NULL, last->value.len, last->value.data);
+        assert_int_equal(info->retry_delay->seconds, 7);
+        google__rpc__retry_info__free_unpacked(info, NULL);
+        google__rpc__status__free_unpacked(status, NULL);
+        cws_free(bytes);
+    }
+}
+
 static void texts_are_always_utf8(void **state)
 {
     (void)state;
@@ -297,6 +324,7 @@ int main(void)
         CWSD_TEST(cleaning),
         CWSD_TEST(shortening),
         CWSD_TEST(details),
+        CWSD_TEST(when_to_try_again),
         CWSD_TEST(texts_are_always_utf8),
         CWSD_TEST(about_a_file),
         CWSD_TEST(packing_without_memory),
