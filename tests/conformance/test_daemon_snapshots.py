@@ -479,6 +479,17 @@ def test_a_hostile_tree(service: Service) -> None:
     assert service.sh(service.create(volume), "ls /data | wc -l; cat /data/2000") == "2000\n2000\n"
 
 
+def test_one_sandbox_does_not_hold_up_another(private: tuple[Service, Path]) -> None:
+    service, _ = private
+    hostile, other = service.create(scratch()), service.create(scratch())
+    service.sh(hostile, "truncate -s 2E /data/endless")
+    made = [service.snapshot(hostile).file_system_snapshot_id for _ in range(4)]
+    service.ready(service.snapshot(other).file_system_snapshot_id)
+    assert {service.get(one).state for one in made} == {pb.SNAPSHOT_STATE_CREATING}
+    for one in made:
+        service.remove(one)
+
+
 def test_limits(private: tuple[Service, Path]) -> None:
     """So many wait at a time; one that is removed in the middle leaves nothing."""
     service, folder = private
@@ -496,7 +507,7 @@ def test_limits(private: tuple[Service, Path]) -> None:
     assert status is not None
     assert status.details[1].Unpack(retry)
     assert retry.retry_delay.seconds > 0
-    assert len(list(folder.iterdir())) == 2
+    assert len(list(folder.iterdir())) == 1
     for one in made:
         service.remove(one)
     assert not list(folder.iterdir())

@@ -173,13 +173,27 @@ static enum cws_status start_job(struct job *job, struct cws_error *err)
     return cwsd_archive_start(archives->loop, &options, on_saved, job, &job->archive, err);
 }
 
+static bool runs_for(const struct cwsd_archives *archives, const char *sandbox_id)
+{
+    for (const struct cws_list *node = archives->jobs.next; node != &archives->jobs;
+         node = node->next) {
+        const struct job *job = cws_list_entry(node, struct job, node);
+        if (job->file_fd >= 0 && strcmp(job->snapshot.sandbox_id, sandbox_id) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* One at a time for each sandbox: a volume may take as long as its sandbox likes, and the next one
+ * belongs to somebody else. */
 static struct job *find_startable(struct cwsd_archives *archives)
 {
     if (archives->running >= CWSD_MAX_ARCHIVES_AT_ONCE)
         return NULL;
     for (struct cws_list *node = archives->jobs.next; node != &archives->jobs; node = node->next) {
         struct job *job = cws_list_entry(node, struct job, node);
-        if (!job->waits && !job->settled && job->file_fd < 0)
+        if (!job->waits && !job->settled && job->file_fd < 0 &&
+            !runs_for(archives, job->snapshot.sandbox_id))
             return job;
     }
     return NULL;
