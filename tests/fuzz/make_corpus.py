@@ -262,6 +262,24 @@ def dns_questions() -> dict[str, bytes]:
     }
 
 
+def yaml_documents() -> dict[str, bytes]:
+    return {
+        "compose": b'services:\n  web: &w\n    image: a\n    ports: ["80:80"]\n  other: *w\n',
+        "text": b"a: |\n  one\n  two\nb: >-\n  c\n",
+        "directives": b"%YAML 1.1\n%TAG ! tag:x,\n--- !a 'b'\n...\n",
+        "circle": b"a: &x [*x]",
+    }
+
+
+def http_heads() -> dict[str, bytes]:
+    return {
+        "header": b"GET / HTTP/1.1\r\nHost: a\r\nX-Sandbox-Share-Token: token\r\n\r\nbody",
+        "query": b"GET /a?b=c&share_token=token HTTP/1.1\r\n\r\n",
+        "half": b"POST / HTTP/1.1\r\nX-San",
+        "bare": b"GET / HTTP/1.0\n\n",
+    }
+
+
 if __name__ == "__main__":
     write("fuzz_grpc_frame", frames())
     write("fuzz_grpc_text", texts())
@@ -273,3 +291,5 @@ if __name__ == "__main__":
     write("fuzz_grpc_server", requests())
     write("fuzz_client_hello", client_hellos())
     write("fuzz_dns_question", dns_questions())
+    write("fuzz_yaml", yaml_documents())
+    write("fuzz_http_head", http_heads())
