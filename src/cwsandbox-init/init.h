@@ -60,6 +60,7 @@ long volume_open_place(char *path, uint32_t mode);
 /* A mount, at no place yet, of what the descriptor is of; and puts it there. */
 long volume_clone(long fd, bool read_only);
 int volume_attach(long tree, long place);
+int volume_adopt(char *path);
 
 /* guard.c: lowers limits, which commands inherit: one limit to at most `soft` and `hard`; all of
  * the default ones. guard_drop_privileges gives up what only the set-up was allowed to do. */

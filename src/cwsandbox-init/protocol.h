@@ -182,9 +182,10 @@ enum cwsi_step_op {
     CWSI_STEP_MOUNT_VOLUME, /* directory b, in which no link is followed, at directory a; read-only
                              * if `mode` is 1. Both are made if missing. Fails with EPERM where a is
                              * the root, or in /proc, /dev or /sys, wherever links lead */
-    CWSI_STEP_LEND, /* directory a, as b of MOUNT_VOLUME, as a mount for another container's init;
-                     * read-only if `mode` is 1. Reports VOLUME */
-    CWSI_STEP_TAKE, /* waits for GIVE, and puts the mount at directory a, as MOUNT_VOLUME does */
+    CWSI_STEP_LEND,  /* directory a, as b of MOUNT_VOLUME, as a mount for another container's init;
+                      * read-only if `mode` is 1. Reports VOLUME */
+    CWSI_STEP_TAKE,  /* waits for GIVE, and puts the mount at directory a, as MOUNT_VOLUME does */
+    CWSI_STEP_ADOPT, /* likewise, at directory a as it is: a volume that is not made here */
 };
 
 /* A tmpfs that is mounted when the steps begin, and holds the init's program. A step DETACH removes

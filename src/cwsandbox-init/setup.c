@@ -301,6 +301,8 @@ static int run_step(const struct cwsi_step *step, char *a, char *b)
         return volume_lend(a, step->mode);
     case CWSI_STEP_TAKE:
         return volume_take(a);
+    case CWSI_STEP_ADOPT:
+        return volume_adopt(a);
     case CWSI_STEP_MOUNT_VOLUME:
         return volume_mount(a, b, step->mode);
     default:

@@ -297,3 +297,17 @@ int volume_take(char *path)
     long tree = receive_tree();
     return tree < 0 ? (int)tree : attach_volume(tree, path);
 }
+
+/* Only the init has been here so far. */
+int volume_adopt(char *path)
+{
+    bool made;
+    long tree = receive_tree();
+    if (tree < 0)
+        return (int)tree;
+    long rc = ensure_directory(path, VOLUME_DIRECTORY_MODE, &made);
+    if (rc == 0)
+        rc = SYS5(move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);
+    SYS1(close, tree);
+    return (int)rc;
+}

@@ -41,6 +41,7 @@ struct daemon {
     struct cwsd_database *database;
     struct cwsd_archives *archives;
     struct cwsd_host *host;
+    struct cwsd_claims claims;
     struct cws_loop *loop;
     struct cwsd_pool *pool;
     struct cwsd_service service;
@@ -183,6 +184,14 @@ static enum cws_status open_database(struct daemon *daemon, struct cws_error *er
     return cwsd_database_open(daemon->data_dir.path, &cwsd_schema, &daemon->database, err);
 }
 
+static enum cws_status open_claims(struct daemon *daemon, struct cws_error *err)
+{
+    const char *path = daemon->config->volume_dir;
+    if (path && cwsd_claims_open(&daemon->claims, path, daemon->host, daemon->database, err))
+        return cws_error_wrap(err, "--volume-dir");
+    return CWS_OK;
+}
+
 static void run_nothing(uv_work_t *work)
 {
     (void)work;
@@ -250,6 +259,7 @@ static enum cws_status open_service(struct daemon *daemon, struct cws_error *err
         .log_bytes = daemon->config->log_bytes,
         .endpoint_tls = daemon->endpoint_tls,
         .secrets_dir = daemon->config->secrets_dir,
+        .claims = daemon->config->volume_dir ? &daemon->claims : NULL,
         .database = daemon->data_dir.path ? daemon->database : NULL,
         .archives = daemon->archives,
         .on_empty = on_empty,
@@ -262,6 +272,7 @@ static enum cws_status open_service(struct daemon *daemon, struct cws_error *err
     daemon->service = (struct cwsd_service){
         .pool = daemon->pool,
         .database = daemon->database,
+        .claims = daemon->config->volume_dir ? &daemon->claims : NULL,
         .token = daemon->config->token_file ? daemon->token : NULL,
     };
     clock_gettime(CLOCK_REALTIME, &daemon->service.started);
@@ -414,6 +425,8 @@ static enum cwsd_exit open_all(struct daemon *daemon)
         complain("no isolation is possible here, and so nothing is run: %s", err.text);
         return CWSD_EXIT_ISOLATION;
     }
+    if (open_claims(daemon, &err) != CWS_OK)
+        goto failed;
     start_threads(daemon);
     if (open_authority(daemon, &err) != CWS_OK || open_archives(daemon, &err) != CWS_OK ||
         open_logs(daemon, &err) != CWS_OK || open_service(daemon, &err) != CWS_OK ||
@@ -446,6 +459,7 @@ static void close_all(struct daemon *daemon)
     cws_tls_config_unref(daemon->endpoint_tls);
     cwsd_authority_close(&daemon->authority);
     cwsd_methods_done(&daemon->methods);
+    cwsd_claims_close(&daemon->claims);
     cwsd_host_free(daemon->host);
     cwsd_database_close(daemon->database);
     cwsd_data_dir_close(&daemon->data_dir);
@@ -456,7 +470,7 @@ static void close_all(struct daemon *daemon)
 
 enum cwsd_exit cwsd_daemon_run(const struct cwsd_config *config)
 {
-    struct daemon daemon = {.config = config, .lifeline.watch.fd = -1};
+    struct daemon daemon = {.config = config, .lifeline.watch.fd = -1, .claims.dir = -1};
     prepare_process();
     enum cwsd_exit result = open_all(&daemon);
     if (result == CWSD_EXIT_OK)

@@ -97,6 +97,7 @@ static const char *step_name(uint32_t op)
         return "waiting for the content of";
     case CWSI_STEP_LEND:
         return "lending the volume";
+    case CWSI_STEP_ADOPT:
     case CWSI_STEP_TAKE:
     case CWSI_STEP_MOUNT_VOLUME:
         return "mounting a volume at";

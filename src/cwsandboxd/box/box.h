@@ -32,6 +32,13 @@ struct cwsd_volume {
     uint64_t bytes; /* 0: an equal share of what the volumes with a size leave of the limit */
 };
 
+/* A volume that is a directory of the host. */
+struct cwsd_folder {
+    const char *name;
+    int fd;         /* the caller's */
+    bool read_only; /* whatever its mounts say */
+};
+
 /* Where a volume is seen. */
 struct cwsd_volume_mount {
     const char *volume;
@@ -58,6 +65,8 @@ struct cwsd_box_options {
     size_t file_count;
     const struct cwsd_volume *volumes;
     size_t volume_count;
+    const struct cwsd_folder *folders;
+    size_t folder_count;
     const struct cwsd_volume_mount *mounts;
     size_t mount_count;
     bool hold_volumes; /* on_volumes and then cwsd_box_go come before they are mounted */
@@ -110,6 +119,11 @@ int cwsd_box_volume(const struct cwsd_box *box, const char *name);
 
 /* A mount for another box, one for each of `lends`, which stays this box's. volume.c. */
 int cwsd_box_lent(const struct cwsd_box *box, size_t i);
+
+/* Whether boxes can have the directory as a volume. CWS_SYSTEM says why not. *out_owner: whose its
+ * files must be; 0: the daemon's. folder.c. */
+enum cws_status cwsd_folder_try(const struct cwsd_host *host, int fd, uid_t *out_owner,
+                                struct cws_error *err) CWS_MUST_CHECK;
 
 /* The user on the host as whom it runs; 0: the daemon's. volume.c. */
 uid_t cwsd_box_user(const struct cwsd_box *box);

@@ -1,6 +1,6 @@
 /*
- * The scratch volumes of a box. Its init makes them before any command runs, and gives the daemon a
- * descriptor of each.
+ * The volumes of a box. Its init makes the scratch ones before any command runs, and gives the
+ * daemon a descriptor of each. Those that are directories of the host it is given as mounts.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "box/box_private.h"
+#include "host/tree.h"
 
 #define PAGE 4096
 /* As for what is written elsewhere (layout.c), but there is always room for a few. */
@@ -95,23 +96,43 @@ static enum cws_status add_volumes(struct cwsd_box *box, const struct cwsd_box_o
     return CWS_OK;
 }
 
-static enum cws_status add_gives(struct cwsd_box *box, const struct cwsd_box_options *options)
+/* The mount `fd` becomes the box's. */
+static enum cws_status add_give(struct cwsd_box *box, int fd)
 {
-    box->gives = cws_calloc(options->mount_count, sizeof(*box->gives));
-    if (!box->gives)
-        return CWS_NO_MEMORY;
-    for (size_t i = 0; i < options->mount_count; i++) {
-        if (!options->mounts[i].lent)
-            continue;
-        struct cwsd_request *give = &box->gives[box->give_count++];
-        cwsd_request_init(give, CWSI_GIVE, CWSI_MAIN);
-        give->owner = box;
-        give->fds[0] = fcntl(options->mounts[i].lent, F_DUPFD_CLOEXEC, 0);
-        if (give->fds[0] < 0)
-            return CWS_SYSTEM;
-        give->fd_count = 1;
-    }
+    struct cwsd_request *give = &box->gives[box->give_count];
+    if (fd < 0)
+        return CWS_SYSTEM;
+    cwsd_request_init(give, CWSI_GIVE, CWSI_MAIN);
+    give->owner = box;
+    give->fds[0] = fd;
+    give->fd_count = 1;
+    box->give_count++;
     return CWS_OK;
+}
+
+/* In the order of the steps that take them. */
+static enum cws_status add_gives(struct cwsd_box *box, const struct cwsd_box_options *options,
+                                 struct cws_error *err)
+{
+    enum cws_status status = CWS_OK;
+    box->gives = cws_calloc(options->folder_count + options->mount_count, sizeof(*box->gives));
+    if (!box->gives)
+        return cws_error_set(err, CWS_NO_MEMORY, "no memory is left for volumes");
+    for (size_t i = 0; status == CWS_OK && i < options->folder_count; i++) {
+        const struct cwsd_folder *folder = &options->folders[i];
+        int tree;
+        status = cwsd_tree_make(folder->fd, folder->read_only, box->user, &tree, err);
+        if (status == CWS_OK)
+            status = add_give(box, tree);
+        else
+            cws_error_wrap(err, "the volume \"%s\"", folder->name);
+    }
+    for (size_t i = 0; status == CWS_OK && i < options->mount_count; i++) {
+        int lent = options->mounts[i].lent;
+        if (lent && (status = add_give(box, fcntl(lent, F_DUPFD_CLOEXEC, 0))) != CWS_OK)
+            cws_error_set(err, status, "no descriptor is left for volumes");
+    }
+    return status;
 }
 
 enum cws_status cwsd_volumes_init(struct cwsd_box *box, const struct cwsd_box_options *options,
@@ -123,8 +144,9 @@ enum cws_status cwsd_volumes_init(struct cwsd_box *box, const struct cwsd_box_op
         return err->status;
     if (options->volume_count)
         status = add_volumes(box, options, share);
-    if (status == CWS_OK && options->mount_count)
-        status = add_gives(box, options);
+    if (status == CWS_OK && options->mount_count + options->folder_count &&
+        add_gives(box, options, err) != CWS_OK)
+        return err->status;
     if (status == CWS_OK && options->lend_count) {
         box->lent = cws_calloc(options->lend_count, sizeof(*box->lent));
         status = box->lent ? CWS_OK : CWS_NO_MEMORY;
@@ -186,6 +208,10 @@ void cwsd_volumes_add_steps(const struct cwsd_box *box, const struct cwsd_box_op
                  (unsigned long long)(files < MIN_FILES ? MIN_FILES : files));
         volume_path(path, box->volumes[i].name);
         cwsd_script_add(script, CWSI_STEP_VOLUME, 0, path, limits);
+    }
+    for (size_t i = 0; i < options->folder_count; i++) {
+        volume_path(path, options->folders[i].name);
+        cwsd_script_add(script, CWSI_STEP_ADOPT, 0, path, NULL);
     }
     if (options->hold_volumes)
         cwsd_script_add(script, CWSI_STEP_AWAIT, 0, CWSI_VOLUMES, NULL);

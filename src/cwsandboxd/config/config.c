@@ -47,6 +47,7 @@ const char cwsd_config_help[] =
     "                        and T are suffixes (default: an eighth of the machine's memory)\n"
     "  --log-bytes SIZE      the newest SIZE bytes of each sandbox's log are kept (default 16M)\n"
     "  --secrets-dir PATH    secret stores: a file STORE.json for each (mode 0600)\n"
+    "  --volume-dir PATH     registered volumes: a directory for each (mode 0700)\n"
     "  --data-dir PATH       where the daemon keeps its records, for the next daemon, too\n"
     "  --state-dir PATH      where the daemon keeps what it needs while it runs\n"
     "  --bwrap PATH          the bubblewrap program (default: found on PATH)\n"
@@ -74,6 +75,7 @@ enum option_id {
     OPTION_MAX_WRITTEN,
     OPTION_LOG_BYTES,
     OPTION_SECRETS_DIR,
+    OPTION_VOLUME_DIR,
     OPTION_DATA_DIR,
     OPTION_STATE_DIR,
     OPTION_BWRAP,
@@ -97,6 +99,7 @@ static const struct option options[] = {
     {"max-written", required_argument, NULL, OPTION_MAX_WRITTEN},
     {"log-bytes", required_argument, NULL, OPTION_LOG_BYTES},
     {"secrets-dir", required_argument, NULL, OPTION_SECRETS_DIR},
+    {"volume-dir", required_argument, NULL, OPTION_VOLUME_DIR},
     {"data-dir", required_argument, NULL, OPTION_DATA_DIR},
     {"state-dir", required_argument, NULL, OPTION_STATE_DIR},
     {"bwrap", required_argument, NULL, OPTION_BWRAP},
@@ -270,6 +273,8 @@ static enum cws_status take_option(struct cwsd_config *config, int id, const cha
         return parse_size("log-bytes", value, LEAST_LOG_BYTES, &config->log_bytes, err);
     case OPTION_SECRETS_DIR:
         return set_path("secrets-dir", value, &config->secrets_dir, err);
+    case OPTION_VOLUME_DIR:
+        return set_path("volume-dir", value, &config->volume_dir, err);
     case OPTION_DATA_DIR:
         return set_data_dir(config, value, err);
     case OPTION_STATE_DIR:

@@ -31,6 +31,7 @@ struct cwsd_config {
     bool isolation_none;
     const char *token_file; /* these six point into argv; NULL: not given */
     const char *secrets_dir;
+    const char *volume_dir;
     const char *data_dir;
     const char *tls_cert;
     const char *tls_key;

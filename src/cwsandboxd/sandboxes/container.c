@@ -123,7 +123,7 @@ bool cwsd_container_start(struct cwsd_container *container,
     struct cws_error err;
     enum cws_status status = CWS_OK;
     if (!cwsd_launch_init(&launch, options->sandbox_id, options->spec, container->spec,
-                          options->home, options->secrets_dir, fault))
+                          options->home, options->secrets_dir, options->claims, fault))
         return false;
     launch.options.room = options->room;
     launch.options.hold_volumes = options->restores && !options->home;

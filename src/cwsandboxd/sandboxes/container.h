@@ -6,6 +6,7 @@
 
 #include "box/box.h"
 #include "sandboxes/log_shelf.h"
+#include "store/claims.h"
 #include "store/row.h"
 #include "values/fault.h"
 #include "values/pb.h"
@@ -49,8 +50,9 @@ struct cwsd_container_options {
     struct cwsd_room *room; /* NULL: it is the only one */
     const char *sandbox_id;
     const cwsd_pb_spec *spec;
-    const char *secrets_dir;     /* NULL: there are no secret stores */
-    bool restores;               /* its volumes are filled before it sees them */
+    const char *secrets_dir;          /* NULL: there are no secret stores */
+    const struct cwsd_claims *claims; /* NULL: there are no registered volumes */
+    bool restores;                    /* its volumes are filled before it sees them */
     const struct cwsd_box *home; /* the first container's, once it has lent; NULL for that one */
 };
 

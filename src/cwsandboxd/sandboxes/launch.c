@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "box/string_list.h"
@@ -72,19 +73,33 @@ static enum cws_status fill_files(struct cwsd_launch *launch, const cwsd_pb_cont
     return CWS_OK;
 }
 
-/* The first container makes all volumes. */
-static enum cws_status fill_volumes(struct cwsd_launch *launch, const cwsd_pb_spec *spec)
+/* The first container makes or opens all volumes. */
+static bool fill_volumes(struct cwsd_launch *launch, const cwsd_pb_spec *spec,
+                         const struct cwsd_claims *claims, struct cwsd_fault *fault)
 {
+    struct cwsd_box_options *options = &launch->options;
     launch->volumes = cws_calloc(spec->n_volumes + 1, sizeof(*launch->volumes));
-    if (!launch->volumes)
-        return CWS_NO_MEMORY;
+    launch->folders = cws_calloc(spec->n_volumes + 1, sizeof(*launch->folders));
+    options->volumes = launch->volumes;
+    options->folders = launch->folders;
+    if (!launch->volumes || !launch->folders)
+        return cwsd_fault_set_memory(fault);
     for (size_t i = 0; i < spec->n_volumes; i++) {
-        launch->volumes[i].name = spec->volumes[i]->name;
-        launch->volumes[i].bytes = cwsd_spec_volume_bytes(spec->volumes[i]);
+        const cwsd_pb_volume *volume = spec->volumes[i];
+        const char *registered = cwsd_spec_registered(volume);
+        if (registered) {
+            struct cwsd_folder *folder = &launch->folders[options->folder_count];
+            folder->name = volume->name;
+            folder->fd = cwsd_claims_attach(claims, registered, &folder->read_only, fault);
+            if (folder->fd < 0)
+                return false;
+            options->folder_count++;
+        } else {
+            launch->volumes[options->volume_count++] =
+                (struct cwsd_volume){.name = volume->name, .bytes = cwsd_spec_volume_bytes(volume)};
+        }
     }
-    launch->options.volumes = launch->volumes;
-    launch->options.volume_count = spec->n_volumes;
-    return CWS_OK;
+    return true;
 }
 
 static int compare_paths(const void *a, const void *b)
@@ -145,13 +160,16 @@ static enum cws_status fill_lent_mounts(struct cwsd_launch *launch, const cwsd_p
     return CWS_OK;
 }
 
-static enum cws_status fill_storage(struct cwsd_launch *launch, const cwsd_pb_spec *spec,
-                                    const cwsd_pb_container *container, const struct cwsd_box *home)
+static bool fill_storage(struct cwsd_launch *launch, const cwsd_pb_spec *spec,
+                         const cwsd_pb_container *container, const struct cwsd_box *home,
+                         const struct cwsd_claims *claims, struct cwsd_fault *fault)
 {
-    if (container != spec->containers[0])
-        return fill_lent_mounts(launch, spec, container, home);
-    enum cws_status status = fill_volumes(launch, spec);
-    return status == CWS_OK ? fill_all_mounts(launch, spec) : status;
+    bool is_first = container == spec->containers[0];
+    if (is_first && !fill_volumes(launch, spec, claims, fault))
+        return false;
+    enum cws_status status =
+        is_first ? fill_all_mounts(launch, spec) : fill_lent_mounts(launch, spec, container, home);
+    return status == CWS_OK || cwsd_fault_set_memory(fault);
 }
 
 /* Containers know each other by name. */
@@ -169,16 +187,17 @@ static enum cws_status fill_host_names(struct cwsd_launch *launch, const cwsd_pb
 
 bool cwsd_launch_init(struct cwsd_launch *launch, const char *id, const cwsd_pb_spec *spec,
                       const cwsd_pb_container *container, const struct cwsd_box *home,
-                      const char *secrets_dir, struct cwsd_fault *fault)
+                      const char *secrets_dir, const struct cwsd_claims *claims,
+                      struct cwsd_fault *fault)
 {
     memset(launch, 0, sizeof(*launch));
     bool filled = fill_command(launch, container) == CWS_OK &&
                   fill_files(launch, container) == CWS_OK &&
-                  fill_storage(launch, spec, container, home) == CWS_OK &&
                   fill_host_names(launch, spec) == CWS_OK;
     if (!filled)
         cwsd_fault_set_memory(fault);
-    if (!filled || !fill_environment(launch, container, secrets_dir, fault)) {
+    if (!filled || !fill_environment(launch, container, secrets_dir, fault) ||
+        !fill_storage(launch, spec, container, home, claims, fault)) {
         cwsd_launch_done(launch);
         return false;
     }
@@ -197,10 +216,15 @@ void cwsd_launch_done(struct cwsd_launch *launch)
     cwsd_string_list_done(&launch->command);
     cwsd_string_list_done(&launch->environment);
     cwsd_string_list_done(&launch->host_names);
+    for (size_t i = 0; i < launch->options.folder_count; i++)
+        close(launch->folders[i].fd);
+    launch->options.folder_count = 0;
     cws_free(launch->files);
     cws_free(launch->volumes);
+    cws_free(launch->folders);
     cws_free(launch->mounts);
     launch->files = NULL;
     launch->volumes = NULL;
+    launch->folders = NULL;
     launch->mounts = NULL;
 }

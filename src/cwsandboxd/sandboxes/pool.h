@@ -55,6 +55,7 @@ struct cwsd_pool_options {
     uint64_t log_bytes;                  /* the size of each */
     struct cws_tls_config *endpoint_tls; /* for HTTPS endpoints of services */
     const char *secrets_dir;             /* NULL: there are no secret stores */
+    const struct cwsd_claims *claims;    /* NULL: no sandbox can have registered volumes */
     struct cwsd_database *database;      /* for the records; NULL: they go with the pool */
     struct cwsd_archives *archives;      /* NULL: there are no snapshots */
     /* Called once after cwsd_pool_drain, when the last sandbox has ended; never from inside that

@@ -94,6 +94,7 @@ bool cwsd_pool_start_container(struct cwsd_sandbox *sandbox, size_t at, struct c
         .restores = sandbox->restore != NULL,
         .home = at ? sandbox->containers[0].box : NULL,
         .secrets_dir = pool->options.secrets_dir,
+        .claims = pool->options.claims,
     };
     return cwsd_container_start(&sandbox->containers[at], &options, fault);
 }

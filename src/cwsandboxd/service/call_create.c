@@ -6,9 +6,8 @@
 static bool handle_create(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
 {
     cwsd_pb_create_request *request = message;
-    struct cwsd_database *database = cwsd_service_of(unary->call)->database;
     const cwsd_pb_spec *spec = request->sandbox ? request->sandbox->spec : NULL;
-    if (spec && !cwsd_volumes_check(database, spec, fault))
+    if (spec && !cwsd_volumes_check(cwsd_service_of(unary->call), spec, fault))
         return false;
     struct cwsd_sandbox *sandbox = cwsd_pool_create(cwsd_unary_pool(unary), request, fault);
     return sandbox && cwsd_creating_answer(unary, sandbox);

@@ -335,7 +335,7 @@ static struct cwsd_sandbox *create_from(struct cwsd_unary *unary,
     if (!find(database_of(unary), request->template_id, false, &found, fault))
         goto done;
     sandbox.spec = resolve(&found, request, fault);
-    if (!sandbox.spec || !cwsd_volumes_check(database_of(unary), sandbox.spec, fault))
+    if (!sandbox.spec || !cwsd_volumes_check(cwsd_service_of(unary->call), sandbox.spec, fault))
         goto done;
     sandbox.display_name = request->display_name;
     create.sandbox = &sandbox;

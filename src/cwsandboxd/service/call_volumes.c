@@ -1,25 +1,31 @@
 /*
  * VolumeService: volumes that people register, which are persistent volume claims of a cluster.
- * One host has none. So the records are kept, and found, changed and deleted as any, but a volume
- * that has been validated is in ERROR and says why; no sandbox can be attached to it.
+ * Here a claim is a directory (store/claims.h). Without --volume-dir there are none: the records
+ * are kept, and found, changed and deleted as any, but a volume that has been validated is in ERROR
+ * and says why; no sandbox can be attached to it.
  */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "service/calls.h"
 #include "service/view.h"
 #include "store/resource_page.h"
+#include "values/spec_volumes.h"
 #include "values/text.h"
 
-#define KIND          CWSD_RESOURCE_VOLUME
-#define STATE(name)   COREWEAVE__SANDBOX__V1__VOLUME_STATE__VOLUME_STATE_##name
-#define SOURCE_PVC    COREWEAVE__SANDBOX__V1__VOLUME_SPEC__SOURCE_PVC
-#define SOURCE_VOLUME COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE_VOLUME_ID
+#define KIND        CWSD_RESOURCE_VOLUME
+#define STATE(name) COREWEAVE__SANDBOX__V1__VOLUME_STATE__VOLUME_STATE_##name
+#define SOURCE_PVC  COREWEAVE__SANDBOX__V1__VOLUME_SPEC__SOURCE_PVC
 
 static const char why_not[] =
-    "this runner is one host without a cluster: there are no persistent volume claims";
+    "this runner is one host without a cluster: there are no persistent volume claims, and no "
+    "directories for them (--volume-dir)";
+
+static char *read_write[] = {(char *)"ReadWriteMany"};
+static char *read_only[] = {(char *)"ReadOnlyMany"};
 
 static struct cwsd_database *database_of(const struct cwsd_unary *unary)
 {
@@ -32,7 +38,35 @@ struct volume {
     cwsd_pb_registered_spec spec;
     cwsd_pb_registered_status status;
     cwsd_pb_timestamp time;
+    struct cwsd_fault why; /* what the reason of its state points to */
+    char capacity[32];
 };
+
+static size_t count_attached(const struct cwsd_service *service, const char *volume_id)
+{
+    return cwsd_registry_count_attached(cwsd_pool_registry(service->pool), volume_id);
+}
+
+/* A record as it is now: another daemon may have had directories, and sandboxes come and go. */
+static void show(const struct cwsd_service *service, const cwsd_pb_registered *record,
+                 struct volume *out)
+{
+    out->message = *record;
+    out->status = *record->status;
+    out->message.status = &out->status;
+    out->status.attached_sandbox_count = (int32_t)count_attached(service, record->volume_id);
+    if (!service->claims && out->status.state == STATE(READY)) {
+        out->status.state = STATE(ERROR);
+        out->status.state_reason = (char *)why_not;
+    }
+}
+
+static bool answer(struct cwsd_unary *unary, const cwsd_pb_registered *record)
+{
+    struct volume shown;
+    show(cwsd_service_of(unary->call), record, &shown);
+    return cwsd_unary_answer(unary, &shown.message);
+}
 
 static void set_status(struct volume *volume, const cwsd_pb_registered_status *before)
 {
@@ -46,11 +80,32 @@ static void set_status(struct volume *volume, const cwsd_pb_registered_status *b
     volume->message.status = &volume->status;
 }
 
+/* Whether the directory is there, which is made if it is missing. Its size is the file system's:
+ * nothing limits a directory. */
+static void look_at(const struct cwsd_claims *claims, struct volume *volume)
+{
+    int fd = cwsd_claims_folder(claims, volume->message.spec->pvc, &volume->why);
+    if (fd < 0) {
+        volume->status.state_reason = volume->why.message;
+        return;
+    }
+    close(fd);
+    volume->status.state = STATE(READY);
+    volume->status.locality =
+        COREWEAVE__SANDBOX__V1__VOLUME_LOCALITY__VOLUME_LOCALITY_CLUSTER_LOCAL;
+    volume->status.n_access_modes = 1;
+    volume->status.access_modes = volume->message.spec->read_only ? read_only : read_write;
+    if (cwsd_claims_capacity(claims, volume->capacity, sizeof(volume->capacity)))
+        volume->status.capacity = volume->capacity;
+}
+
 /* What is kept is the outcome of a validation, which is known at once. */
-static void validate(struct volume *volume)
+static void validate(const struct cwsd_service *service, struct volume *volume)
 {
     volume->status.state = STATE(ERROR);
-    volume->status.state_reason = (char *)why_not;
+    volume->status.state_reason = (char *)(service->claims ? protobuf_c_empty_string : why_not);
+    if (service->claims)
+        look_at(service->claims, volume);
     volume->status.last_validated_time = &volume->time;
     volume->status.update_time = &volume->time;
 }
@@ -60,7 +115,7 @@ static bool answer_passing(struct cwsd_unary *unary, struct volume *volume, int 
 {
     volume->status.state = state;
     volume->status.state_reason = (char *)protobuf_c_empty_string;
-    return cwsd_unary_answer(unary, &volume->message);
+    return answer(unary, &volume->message);
 }
 
 /* False with *fault NOT_FOUND. */
@@ -82,22 +137,33 @@ static bool find(struct cwsd_database *database, const char *id, struct cwsd_res
     return false;
 }
 
-bool cwsd_volumes_check(struct cwsd_database *database, const cwsd_pb_spec *spec,
+static bool check_ready(const struct cwsd_service *service, const char *id,
+                        struct cwsd_fault *fault)
+{
+    struct cwsd_resource found;
+    struct volume shown;
+    bool ready = find(service->database, id, &found, fault);
+    if (ready) {
+        show(service, found.message, &shown);
+        ready = shown.status.state == STATE(READY);
+        if (!ready) {
+            cwsd_fault_set(fault, CWS_GRPC_FAILED_PRECONDITION, CWSD_REASON_VOLUME_NOT_READY,
+                           "the volume \"%s\" is not ready: %s", cwsd_text_short(found.id).text,
+                           shown.status.state_reason);
+            cwsd_fault_note(fault, "volume_id", found.id);
+        }
+    }
+    cwsd_resource_done(&found);
+    return ready;
+}
+
+bool cwsd_volumes_check(const struct cwsd_service *service, const cwsd_pb_spec *spec,
                         struct cwsd_fault *fault)
 {
     for (size_t i = 0; i < spec->n_volumes; i++) {
-        struct cwsd_resource found;
-        if (spec->volumes[i]->source_case != SOURCE_VOLUME)
-            continue;
-        if (find(database, spec->volumes[i]->volume_id, &found, fault)) {
-            const cwsd_pb_registered *volume = found.message;
-            cwsd_fault_set(fault, CWS_GRPC_FAILED_PRECONDITION, CWSD_REASON_VOLUME_NOT_READY,
-                           "the volume \"%s\" is not ready: %s", cwsd_text_short(found.id).text,
-                           volume->status->state_reason);
-            cwsd_fault_note(fault, "volume_id", found.id);
-        }
-        cwsd_resource_done(&found);
-        return false;
+        const char *id = cwsd_spec_registered(spec->volumes[i]);
+        if (id && !check_ready(service, id, fault))
+            return false;
     }
     return true;
 }
@@ -119,6 +185,10 @@ static bool check_claim(const cwsd_pb_claim *claim, const char *runner_id, struc
         !check_text("volume.spec.pvc.claim_name", claim->claim_name, 1, fault) ||
         !check_text("volume.spec.pvc.sub_path", claim->sub_path, 0, fault))
         return false;
+    const char *wrong = claim->sub_path[0] ? cwsd_spec_sub_path_fault(claim->sub_path) : NULL;
+    if (wrong)
+        return cwsd_fault_set_invalid(fault, "volume.spec.pvc.sub_path", "\"%s\" %s",
+                                      cwsd_text_short(claim->sub_path).text, wrong);
     if (strcmp(claim->runner_id, runner_id) == 0)
         return true;
     return cwsd_fault_set(fault, CWS_GRPC_FAILED_PRECONDITION, CWSD_REASON_VOLUME_RUNNER,
@@ -157,17 +227,18 @@ static bool add(struct cwsd_unary *unary, const cwsd_pb_volume_create_request *r
                 struct cwsd_digest digest, struct cwsd_fault *fault)
 {
     struct volume volume = {.message = *request->volume};
+    if (!check_room(database_of(unary), fault))
+        return false;
     set_status(&volume, NULL);
     volume.status.create_time = &volume.time;
-    validate(&volume);
+    validate(cwsd_service_of(unary->call), &volume);
     struct cwsd_resource resource = {.kind = KIND,
                                      .id = volume.message.volume_id,
                                      .name = "",
                                      .request_id = request->request_id,
                                      .digest = digest,
                                      .message = &volume.message};
-    return check_room(database_of(unary), fault) &&
-           cwsd_resource_add(database_of(unary), &resource, fault) &&
+    return cwsd_resource_add(database_of(unary), &resource, fault) &&
            answer_passing(unary, &volume, STATE(VALIDATING));
 }
 
@@ -208,7 +279,7 @@ static bool handle_create(struct cwsd_unary *unary, void *message, struct cwsd_f
         return false;
     bool done;
     if (repeated.message && cwsd_digest_equal(repeated.digest, digest))
-        done = cwsd_unary_answer(unary, repeated.message);
+        done = answer(unary, repeated.message);
     else
         done = is_new(database_of(unary), request->volume, &repeated, fault) &&
                add(unary, request, digest, fault);
@@ -222,19 +293,27 @@ static bool handle_get(struct cwsd_unary *unary, void *message, struct cwsd_faul
 {
     const cwsd_pb_volume_get_request *request = message;
     struct cwsd_resource found;
-    bool good = find(database_of(unary), request->volume_id, &found, fault) &&
-                cwsd_unary_answer(unary, found.message);
+    bool good =
+        find(database_of(unary), request->volume_id, &found, fault) && answer(unary, found.message);
     cwsd_resource_done(&found);
     return good;
 }
 
+struct question {
+    const struct cwsd_service *service;
+    const cwsd_pb_volume_list_request *request;
+};
+
 static bool matches(const void *message, const void *wanted)
 {
     const cwsd_pb_registered *volume = message;
-    const cwsd_pb_volume_list_request *request = wanted;
+    const struct question *question = wanted;
+    const cwsd_pb_volume_list_request *request = question->request;
+    struct volume shown;
+    show(question->service, volume, &shown);
     bool state = request->n_states == 0, runner = request->n_runner_ids == 0;
     for (size_t i = 0; i < request->n_states; i++)
-        state |= request->states[i] == volume->status->state;
+        state |= request->states[i] == shown.status.state;
     for (size_t i = 0; i < request->n_runner_ids; i++)
         runner |= strcmp(request->runner_ids[i], volume->spec->pvc->runner_id) == 0;
     return state && runner;
@@ -249,24 +328,39 @@ static uint64_t fingerprint(const cwsd_pb_volume_list_request *request)
     return cwsd_digest_of(&question.base).half[0];
 }
 
+static bool answer_page(struct cwsd_unary *unary, const struct cwsd_resource_page *page,
+                        struct cwsd_fault *fault)
+{
+    cwsd_pb_volume_list_response response = COREWEAVE__SANDBOX__V1__LIST_VOLUMES_RESPONSE__INIT;
+    struct volume *shown = cws_calloc(page->count + 1, sizeof(*shown));
+    cwsd_pb_registered **list = cws_calloc(page->count + 1, sizeof(cwsd_pb_registered *));
+    bool good = shown && list;
+    for (size_t i = 0; good && i < page->count; i++) {
+        show(cwsd_service_of(unary->call), page->messages[i], &shown[i]);
+        list[i] = &shown[i].message;
+    }
+    response.n_volumes = page->count;
+    response.volumes = list;
+    response.next_page_token = (char *)page->next_token;
+    good = good ? cwsd_unary_answer(unary, &response) : cwsd_fault_set_memory(fault);
+    cws_free(list);
+    cws_free(shown);
+    return good;
+}
+
 static bool handle_list(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
 {
     const cwsd_pb_volume_list_request *request = message;
-    cwsd_pb_volume_list_response response = COREWEAVE__SANDBOX__V1__LIST_VOLUMES_RESPONSE__INIT;
+    const struct question question = {cwsd_service_of(unary->call), request};
     const struct cwsd_resource_filter filter = {
-        .kind = KIND, .matches = matches, .request = request};
+        .kind = KIND, .matches = matches, .request = &question};
     struct cwsd_page wanted;
     struct cwsd_resource_page page;
     if (!cwsd_page_set_size(&wanted, request->page_size, fault) ||
         !cwsd_page_set_token(&wanted, request->page_token, fingerprint(request), fault))
         return false;
-    bool good = cwsd_resource_page_read(database_of(unary), &filter, &wanted, &page, fault);
-    if (good) {
-        response.n_volumes = page.count;
-        response.volumes = (cwsd_pb_registered **)page.messages;
-        response.next_page_token = page.next_token;
-        cwsd_unary_answer(unary, &response);
-    }
+    bool good = cwsd_resource_page_read(database_of(unary), &filter, &wanted, &page, fault) &&
+                answer_page(unary, &page, fault);
     cwsd_resource_page_done(&page);
     return good;
 }
@@ -322,7 +416,7 @@ static bool update(struct cwsd_unary *unary, const cwsd_pb_volume_update_request
     struct cwsd_resource changed = *found;
     changed.message = &volume.message;
     return cwsd_resource_save(database_of(unary), &changed, fault) &&
-           cwsd_unary_answer(unary, &volume.message);
+           answer(unary, &volume.message);
 }
 
 static bool handle_update(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
@@ -345,7 +439,7 @@ static bool handle_validate(struct cwsd_unary *unary, void *message, struct cwsd
         struct volume volume = {.message = *is};
         struct cwsd_resource changed = found;
         set_status(&volume, is->status);
-        validate(&volume);
+        validate(cwsd_service_of(unary->call), &volume);
         changed.message = &volume.message;
         good = cwsd_resource_save(database_of(unary), &changed, fault) &&
                answer_passing(unary, &volume, STATE(VALIDATING));
@@ -364,6 +458,20 @@ static bool answer_missing(struct cwsd_unary *unary, const char *id)
     return answer_passing(unary, &volume, STATE(DELETING));
 }
 
+/* Only its record goes: what is in the claim stays. */
+static bool check_unused(const struct cwsd_service *service, const char *id,
+                         struct cwsd_fault *fault)
+{
+    size_t count = count_attached(service, id);
+    if (count == 0)
+        return true;
+    cwsd_fault_set(fault, CWS_GRPC_FAILED_PRECONDITION, CWSD_REASON_VOLUME_IN_USE,
+                   "the volume \"%s\" is attached to %zu sandbox%s", cwsd_text_short(id).text,
+                   count, count == 1 ? "" : "es");
+    cwsd_fault_note(fault, "volume_id", id);
+    return false;
+}
+
 static bool handle_delete(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
 {
     const cwsd_pb_volume_delete_request *request = message;
@@ -373,7 +481,9 @@ static bool handle_delete(struct cwsd_unary *unary, void *message, struct cwsd_f
         const cwsd_pb_registered *is = found.message;
         struct volume volume = {.message = *is};
         set_status(&volume, is->status);
-        good = cwsd_resource_remove(database_of(unary), &found, fault) &&
+        good = (request->force ||
+                check_unused(cwsd_service_of(unary->call), request->volume_id, fault)) &&
+               cwsd_resource_remove(database_of(unary), &found, fault) &&
                answer_passing(unary, &volume, STATE(DELETING));
     } else if (fault->code == CWS_GRPC_NOT_FOUND && request->allow_missing) {
         good = answer_missing(unary, request->volume_id);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "sandboxes/pool.h"
+#include "service/service.h"
 #include "service/unary.h"
 
 #define CWSD_SANDBOX_SERVICE   "/coreweave.sandbox.v1.SandboxService/"
@@ -34,5 +35,5 @@ bool cwsd_answer_sandbox(struct cwsd_unary *unary, const struct cwsd_sandbox *sa
 
 /* Whether the registered volumes that a spec names can be attached: *fault says of the first that
  * cannot, why. call_volumes.c. */
-bool cwsd_volumes_check(struct cwsd_database *database, const cwsd_pb_spec *spec,
+bool cwsd_volumes_check(const struct cwsd_service *service, const cwsd_pb_spec *spec,
                         struct cwsd_fault *fault);

@@ -7,6 +7,7 @@
 #include "io/allowance.h"
 #include "sandboxes/pool.h"
 #include "service/direct.h"
+#include "store/claims.h"
 #include "store/database.h"
 #include "values/fault.h"
 
@@ -14,6 +15,7 @@
 struct cwsd_service {
     struct cwsd_pool *pool;
     struct cwsd_database *database;
+    const struct cwsd_claims *claims; /* NULL: no registered volume can be used */
     struct cws_allowance unsent_files;
     struct timespec started; /* the daemon, in time of day */
     const char *token;       /* NULL: no token is required, and anyone who can connect may call */

@@ -1,7 +1,10 @@
 #include "service/view.h"
 
+#include <string.h>
+
 #include "values/spec.h"
 #include "values/spec_containers.h"
+#include "values/spec_volumes.h"
 
 #define PLATFORM COREWEAVE__SANDBOX__V1__CONTROL__CONTROL_PLATFORM
 #define DNS_DENY COREWEAVE__SANDBOX__V1__DNSEGRESS_MODE__DNS_EGRESS_MODE_DENY
@@ -43,6 +46,22 @@ static void fill_containers(struct cwsd_view *view, const struct cwsd_record *re
     view->status.container_statuses = view->container_list;
 }
 
+/* Each registered volume once, however often it is declared. */
+static void fill_volumes(struct cwsd_view *view, const struct cwsd_record *record)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < record->spec->n_volumes && !cwsd_record_is_finished(record); i++) {
+        const char *id = cwsd_spec_registered(record->spec->volumes[i]);
+        size_t seen = 0;
+        while (id && seen < count && strcmp(view->attached[seen], id) != 0)
+            seen++;
+        if (id && seen == count)
+            view->attached[count++] = (char *)id;
+    }
+    view->status.n_attached_volume_ids = count;
+    view->status.attached_volume_ids = view->attached;
+}
+
 void cwsd_view_init(struct cwsd_view *view, const struct cwsd_record *record, const char *runner_id)
 {
     const cwsd_pb_container *container = record->spec->containers[cwsd_spec_primary(record->spec)];
@@ -70,6 +89,7 @@ void cwsd_view_init(struct cwsd_view *view, const struct cwsd_record *record, co
     }
     fill_times(view, record);
     fill_containers(view, record);
+    fill_volumes(view, record);
 }
 
 void cwsd_view_add_execs(struct cwsd_view *view, struct cwsd_box_execs execs)

@@ -16,6 +16,7 @@ struct cwsd_view {
     cwsd_pb_status status;
     cwsd_pb_container_status containers[CWSD_MAX_CONTAINERS];
     cwsd_pb_container_status *container_list[CWSD_MAX_CONTAINERS];
+    char *attached[CWSD_MAX_VOLUMES];
     cwsd_pb_usage usage;
     cwsd_pb_timestamp created, started, ended;
 };

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "values/spec_volumes.h"
+
 #define DESCENDING COREWEAVE__SANDBOX__V1__SORT_DIRECTION__SORT_DIRECTION_DESCENDING
 #define ASCENDING  COREWEAVE__SANDBOX__V1__SORT_DIRECTION__SORT_DIRECTION_ASCENDING
 
@@ -61,8 +63,11 @@ static bool matches(const struct cwsd_query *query, const struct cwsd_record *re
     if (request->n_runner_ids &&
         !contains(request->runner_ids, request->n_runner_ids, query->runner_id))
         return false;
-    if (request->n_volume_ids)
-        return false; /* no sandbox here has a registered volume */
+    bool attached = request->n_volume_ids == 0;
+    for (size_t i = 0; i < request->n_volume_ids; i++)
+        attached |= cwsd_spec_attaches(record->spec, request->volume_ids[i]);
+    if (!attached)
+        return false;
     for (size_t i = 0; i < request->n_tags; i++)
         if (!has_tag(record->spec, request->tags[i]))
             return false;

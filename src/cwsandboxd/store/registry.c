@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "values/bounds.h"
+#include "values/spec_volumes.h"
 
 static void forget(struct cwsd_registry *registry, struct cwsd_record *record)
 {
@@ -112,4 +113,14 @@ struct cwsd_record *cwsd_registry_find_request(const struct cwsd_registry *regis
 {
     struct cwsd_index_node *node = cwsd_index_find(&registry->by_request, request_id);
     return node ? cws_container_of(node, struct cwsd_record, by_request) : NULL;
+}
+
+size_t cwsd_registry_count_attached(const struct cwsd_registry *registry, const char *volume_id)
+{
+    size_t count = 0;
+    for (struct cws_list *node = registry->all.next; node != &registry->all; node = node->next) {
+        const struct cwsd_record *record = cws_list_entry(node, struct cwsd_record, in_all);
+        count += !cwsd_record_is_finished(record) && cwsd_spec_attaches(record->spec, volume_id);
+    }
+    return count;
 }

@@ -38,6 +38,9 @@ void cwsd_registry_finish(struct cwsd_registry *registry, struct cwsd_record *re
 /* Removes a living record, as if it had never been added. The caller owns it again. */
 void cwsd_registry_remove(struct cwsd_registry *registry, struct cwsd_record *record);
 
+/* How many sandboxes have the registered volume: those that have not ended. */
+size_t cwsd_registry_count_attached(const struct cwsd_registry *registry, const char *volume_id);
+
 struct cwsd_record *cwsd_registry_find(const struct cwsd_registry *registry, const char *id);
 struct cwsd_record *cwsd_registry_find_request(const struct cwsd_registry *registry,
                                                const char *request_id);

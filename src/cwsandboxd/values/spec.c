@@ -45,23 +45,12 @@ static bool refuse_first(const struct refusal *refusals, size_t count, struct cw
     return true;
 }
 
-static bool wants_registered_volume(const cwsd_pb_spec *spec)
-{
-    for (size_t i = 0; i < spec->n_volumes; i++)
-        if (spec->volumes[i]->source_case ==
-            COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE_VOLUME_ID)
-            return true;
-    return false;
-}
-
 #define NOT_HERE CWSD_REASON_NOT_IMPLEMENTED, CWS_GRPC_UNIMPLEMENTED
 
 static bool check_sandbox_refusals(const cwsd_pb_spec *spec, struct cwsd_fault *fault)
 {
     const cwsd_pb_network *network = spec->network;
     const struct refusal refusals[] = {
-        {"spec.volumes", "registered volumes that sandboxes can have", CWSD_REASON_VOLUME_TYPE,
-         CWS_GRPC_FAILED_PRECONDITION, wants_registered_volume(spec)},
         {"spec.network_ids", "shared networks", NOT_HERE, spec->n_network_ids > 0},
         {"spec.network_config_id", "network configurations", NOT_HERE, spec->network_config_id[0]},
         {"spec.object_storage_access", "object storage", NOT_HERE,

@@ -15,6 +15,7 @@
 
 #define SOURCE_NONE    COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE__NOT_SET
 #define SOURCE_SCRATCH COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE_SCRATCH
+#define SOURCE_VOLUME  COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE_VOLUME_ID
 #define MEDIUM(name)   COREWEAVE__SANDBOX__V1__STORAGE_MEDIUM__STORAGE_MEDIUM_##name
 
 /* Where no volume can be, as a sandbox needs what is there. Links that lead there are found when
@@ -93,8 +94,7 @@ static bool check_volumes(cwsd_pb_spec *spec, struct cwsd_fault *fault)
 
 /* ---- mounts --------------------------------------------------------------------------------- */
 
-/* What is wrong with a path inside a volume; NULL: nothing. */
-static const char *sub_path_fault(const char *path)
+const char *cwsd_spec_sub_path_fault(const char *path)
 {
     if (strlen(path) > CWSD_MAX_PATH_BYTES)
         return "is too long";
@@ -148,7 +148,7 @@ static bool check_mount(const char *field, const cwsd_pb_spec *spec,
                         const cwsd_pb_container *container, size_t at, struct cwsd_fault *fault)
 {
     const cwsd_pb_mount *mount = container->volume_mounts[at];
-    const char *wrong = mount->sub_path[0] ? sub_path_fault(mount->sub_path) : NULL;
+    const char *wrong = mount->sub_path[0] ? cwsd_spec_sub_path_fault(mount->sub_path) : NULL;
     if (!cwsd_spec_find_volume(spec, mount->volume))
         return cwsd_fault_set_invalid(fault, field, "there is no volume \"%s\" in " VOLUMES,
                                       cwsd_text_short(mount->volume).text);
@@ -185,6 +185,21 @@ const cwsd_pb_volume *cwsd_spec_find_volume(const cwsd_pb_spec *spec, const char
         if (strcmp(spec->volumes[i]->name, name) == 0)
             return spec->volumes[i];
     return NULL;
+}
+
+const char *cwsd_spec_registered(const cwsd_pb_volume *volume)
+{
+    return volume->source_case == SOURCE_VOLUME ? volume->volume_id : NULL;
+}
+
+bool cwsd_spec_attaches(const cwsd_pb_spec *spec, const char *volume_id)
+{
+    for (size_t i = 0; i < spec->n_volumes; i++) {
+        const char *id = cwsd_spec_registered(spec->volumes[i]);
+        if (id && strcmp(id, volume_id) == 0)
+            return true;
+    }
+    return false;
 }
 
 bool cwsd_spec_is_scratch(const cwsd_pb_volume *volume)

@@ -10,7 +10,16 @@
  * source that it means: a scratch volume. False with *fault set. */
 bool cwsd_spec_check_volumes(cwsd_pb_spec *spec, struct cwsd_fault *fault);
 
+/* What is wrong with a path inside a volume; NULL: nothing. */
+const char *cwsd_spec_sub_path_fault(const char *path);
+
 /* For a checked spec: */
+
+/* The id of a registered volume; NULL: it is none. */
+const char *cwsd_spec_registered(const cwsd_pb_volume *volume);
+
+/* Whether one of its volumes is the registered one. */
+bool cwsd_spec_attaches(const cwsd_pb_spec *spec, const char *volume_id);
 
 /* The volume of this name; NULL: there is none. */
 const cwsd_pb_volume *cwsd_spec_find_volume(const cwsd_pb_spec *spec, const char *name);

@@ -21,7 +21,7 @@ static struct cwsd_launch launch_of(const struct words *words)
     container.args = args;
     for (; words->words[container.n_args + 1]; container.n_args++)
         args[container.n_args] = T(words->words[container.n_args + 1]);
-    assert_true(cwsd_launch_init(&launch, "sb-1", &spec, &container, NULL, NULL, &fault));
+    assert_true(cwsd_launch_init(&launch, "sb-1", &spec, &container, NULL, NULL, NULL, &fault));
     return launch;
 }
 
@@ -78,7 +78,7 @@ static void test_each_allocation_fails(void **state)
     for (size_t n = 1; !done; n++) {
         assert_true(n < 20);
         cws_alloc_fail_at(n);
-        done = cwsd_launch_init(&launch, "sb-1", &spec, &container, NULL, NULL, &fault);
+        done = cwsd_launch_init(&launch, "sb-1", &spec, &container, NULL, NULL, NULL, &fault);
         assert_true(done || fault.code == CWS_GRPC_RESOURCE_EXHAUSTED);
     }
     cws_alloc_fail_at(0);
