@@ -73,9 +73,12 @@ class Job:
         return {**self.sandbox, "container_image": self.image}
 
     def description(self) -> str:
-        """All that makes it this job, as JSON. Content stands there by its digest; metadata make no other job."""
+        """All that makes it this job, as JSON. Content stands there by its digest.
+
+        Its metadata and what it may use (time, options of its sandbox) can change: with more memory it is the same job.
+        """
         said: dict[str, Any] = {"command": list(self.command)}
-        for name in ("image", "cwd", "timeout_seconds"):
+        for name in ("image", "cwd"):
             if (value := getattr(self, name)) is not None:
                 said[name] = value
         if self.env:
@@ -87,8 +90,6 @@ class Job:
             said["files"] = {path: _content_name(content) for path, content in self.files.items()}
         if self.artifacts:
             said["artifacts"] = list(self.artifacts)
-        if self.sandbox:
-            said["sandbox"] = _digest(repr(sorted(self.sandbox.items())).encode())
         return json.dumps(said, sort_keys=True, separators=(",", ":"))
 
 

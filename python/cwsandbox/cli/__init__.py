@@ -10,6 +10,7 @@ try:
 except ImportError as error:
     raise ImportError("the command line needs click", name="cwsandbox.cli") from error
 
+from cwsandbox.cli.batch import batches
 from cwsandbox.cli.completion import print_completion
 from cwsandbox.cli.copy import copy
 from cwsandbox.cli.daemon import run_daemon
@@ -64,6 +65,7 @@ for command in (
     delete_sandbox,
     stop_sandbox,
     run_command,
+    batches,
     snapshots,
     volumes,
     all_templates,

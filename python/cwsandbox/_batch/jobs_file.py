@@ -1,0 +1,80 @@
+"""Jobs from a file of JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from cwsandbox._batch.job import Job
+from cwsandbox._types import check
+
+_FIELDS = tuple(one.name for one in fields(Job))
+
+
+def read(path: Path) -> Iterator[Job]:
+    """The jobs of a file, one for each line that is not empty; ``ValueError`` names line and rule.
+
+    A line is an object with the fields of ``Job``. ``stdin`` is text; content of ``files`` is text or
+    ``{"path": …}``, a local file, named as seen from the folder of the jobs' file.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                try:
+                    job = _job(line, path.parent)
+                except (TypeError, ValueError) as error:
+                    raise ValueError(f"{path}:{number}: {_reason(error)}") from error
+                yield job
+
+
+def count(path: Path) -> int:
+    """How many jobs a file has, once all are known to be right and to have keys of their own."""
+    lines: dict[str, int] = {}
+    for number, job in enumerate(read(path), 1):
+        if job.key in lines:
+            raise ValueError(
+                f"{path}: job {number} has the key {job.key!r} of job {lines[job.key]}: each needs its own"
+            )
+        lines[job.key] = number
+    return len(lines)
+
+
+def _job(line: bytes, folder: Path) -> Job:
+    given = json.loads(line)
+    if not isinstance(given, dict):
+        raise TypeError(f"a job must be a JSON object, got {check.shown(given)}")
+    check.keys(given, _FIELDS, "unknown fields")
+    for name in ("key", "command"):
+        if name not in given:
+            raise ValueError(f"the field {name!r} is missing")
+    for name in ("sandbox", "metadata", "files"):
+        if name in given and not isinstance(given[name], dict):
+            raise TypeError(f"{name} must be an object, got {check.shown(given[name])}")
+    if isinstance(given.get("stdin"), str):
+        given["stdin"] = given["stdin"].encode()
+    if "files" in given:
+        given["files"] = {
+            name: _content(name, content, folder) for name, content in given["files"].items()
+        }
+    return Job(**given)
+
+
+def _content(name: str, content: Any, folder: Path) -> bytes | Path:
+    if isinstance(content, str):
+        return content.encode()
+    if isinstance(content, dict) and set(content) == {"path"} and isinstance(content["path"], str):
+        return folder / content["path"]
+    raise TypeError(
+        f"files[{name!r}] must be text or an object with a 'path', got {check.shown(content)}"
+    )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"not JSON: {error.msg} (column {error.colno})"
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8 text"
+    return str(error)

@@ -1,0 +1,28 @@
+"""The examples of docs/guide/batch.md, as they stand there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "batch.md"
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+
+pytestmark = pytest.mark.usefixtures("base_url")
+
+
+def test_they_print_what_they_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    first = "0 ok 0\n1 ok 1\n2 ok 4\n3 failed 9\n4 ok 16\n5 jobs: 4 ok, 1 failed\n"
+    for example, printed in zip(
+        [EXAMPLES[0], *EXAMPLES],
+        [first, first, "/tmp/w\nalso without a batch\n"],
+        strict=True,
+    ):
+        exec(compile(example, str(GUIDE), "exec"), names)
+        assert capsys.readouterr().out == printed
