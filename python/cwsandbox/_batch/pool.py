@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cwsandbox._batch.limits import Limits
@@ -32,7 +32,7 @@ class SandboxPool:
         *,
         max_uses: int | None = 1,
         max_age_seconds: float | None = None,
-        setup: Callable[[Sandbox], Awaitable[None] | None] | None = None,
+        setup: Callable[[Sandbox], object] | None = None,
         limits: Limits | None = None,
         **sandbox: Any,
     ) -> None:
@@ -42,8 +42,8 @@ class SandboxPool:
         - ``max_uses``: how often one is lent out before it is replaced. Default: once, so that nobody meets what
           somebody else has left. None: as often as it is wanted.
         - ``max_age_seconds``: one that is older is replaced when it comes back. Default: no limit.
-        - ``setup``: called with each sandbox once it runs, before it is lent out; a coroutine function is awaited. It
-          runs on a thread of its own.
+        - ``setup``: called with each sandbox once it runs, before it is lent out, on a thread of its own. If it
+          returns something to be awaited, that is awaited there. Default: nothing is done.
         - ``limits``: how many there may be, and how fast they may be asked for, as ``Limits``. Default: no limits.
 
         ``sandbox`` is all other names: options of ``Sandbox(...)``, for each of its sandboxes.

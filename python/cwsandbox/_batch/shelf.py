@@ -59,7 +59,7 @@ class Shelf:
     size: int
     max_uses: int | None
     max_age: float | None
-    setup: Callable[[Sandbox], Awaitable[None] | None] | None
+    setup: Callable[[Sandbox], object] | None
     limits: Limits
     options: Mapping[str, Any]
     idle: deque[Member] = field(default_factory=deque)
@@ -203,13 +203,11 @@ class Shelf:
 
     def _set_up(self, sandbox: Sandbox) -> None:
         assert self.setup is not None
-        waited = self.setup(sandbox)
-        if waited is not None:
-
-            async def awaited() -> None:
-                await waited
-
-            asyncio.run(awaited())
+        outcome = self.setup(sandbox)
+        if isinstance(
+            outcome, Awaitable
+        ):  # of a coroutine function, or an operation that is to end first
+            asyncio.run(_awaited(outcome))
 
     async def _runs(self, member: Member) -> bool:
         """Whether it can be lent out."""
@@ -308,3 +306,7 @@ class Shelf:
     def _check(self) -> None:
         if self._is_closed:
             raise SandboxError("the pool is closed")
+
+
+async def _awaited(outcome: Awaitable[object]) -> None:
+    await outcome
