@@ -22,26 +22,37 @@ class Channel(Protocol):
 
 
 class ThreadChannel:
-    """To one thread that blocks for outcomes."""
+    """To one thread that blocks for outcomes. It is woken once for all that come in one turn of the event loop."""
 
     def __init__(self) -> None:
         self._arrived = threading.Condition()
         self._waiting: deque[Outcome] = deque()
         self._is_over = False
         self._room: asyncio.Future[None] | None = None
+        # On the loop only.
+        self._coming: list[Outcome] = []
 
     def put(self, outcome: Outcome) -> Awaitable[None] | None:
+        running = asyncio.get_running_loop()
+        if not self._coming:
+            running.call_soon(self._pass_on)
+        self._coming.append(outcome)
+        if len(self._waiting) + len(self._coming) < WAITING_MAX:
+            return None
         with self._arrived:
-            self._waiting.append(outcome)
-            self._arrived.notify()
-            if len(self._waiting) < WAITING_MAX:
-                return None
             if self._room is None:
-                self._room = asyncio.get_running_loop().create_future()
+                self._room = running.create_future()
             return asyncio.shield(self._room)
+
+    def _pass_on(self) -> None:
+        with self._arrived:
+            self._waiting.extend(self._coming)
+            self._arrived.notify()
+        self._coming.clear()
 
     def end(self) -> None:
         """There will be no more. Also where the loop is closed."""
+        self._pass_on()
         with self._arrived:
             self._is_over = True
             self._arrived.notify()

@@ -13,6 +13,9 @@ from cwsandbox._messages import command as _command
 from cwsandbox._messages import options
 from cwsandbox._types import check
 
+# json.dumps() would make an encoder each time.
+_encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -90,7 +93,7 @@ class Job:
             said["files"] = {path: _content_name(content) for path, content in self.files.items()}
         if self.artifacts:
             said["artifacts"] = list(self.artifacts)
-        return json.dumps(said, sort_keys=True, separators=(",", ":"))
+        return _encoded(said)
 
 
 def _check_files(files: object) -> None:

@@ -93,7 +93,9 @@ class Shelf:
             if member is None or monotonic() - member.idle_since > _TRUSTED_SECONDS:
                 return None
             self.idle.remove(member)
-        if self.size:
+        if (
+            len(self.idle) < self.size and self._may_start()
+        ):  # waking the policy loop costs more than all this
             loop.policy().call(self._refill)
         return member
 

@@ -132,11 +132,13 @@ class Store:
 
     def add(self, outcome: Outcome, metadata: str | None) -> None:
         """Keep an outcome: the job is done then."""
-        with self._told("written"):
-            if not outcome.job.artifacts:
+        if not outcome.job.artifacts:
+            try:
                 self._database.execute(_INSERT, _row(outcome, metadata))
-                return
-            with self._transaction():
+            except sqlite3.Error as error:
+                raise _failure(self.path, "written", error) from error
+        else:
+            with self._told("written"), self._transaction():
                 self._database.execute(_INSERT, _row(outcome, metadata))
                 self._database.execute("DELETE FROM artifacts WHERE key = ?", (outcome.job.key,))
                 self._database.executemany(
