@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
+from . import batches
 from .figures import Figure, Goal, Medians, Run, Scenario, value
 from .run import SCRIPTS, Clients, Failed, run_json
 from .scenarios import KIB, MIB, P99, median_delay
@@ -145,6 +146,7 @@ SCENARIOS = (
         ),
         counts={"ours": 10_000},
     ),
+    *batches.SCENARIOS,
 )
 
 

@@ -25,6 +25,16 @@ PRINTED = {
         "sandboxes run there: True\n"
     ),
     "environment": "production eu s3cret\ntest eu \n",
+    "evaluation": (
+        "first run: {'broken': 'False', 'endless': 'timeout', 'right': 'True', 'wrong': 'False'}\n"
+        "1 resolved; 0 were done before\n"
+        "second run: {'broken': 'False', 'endless': 'timeout', 'right': 'True', 'wrong': 'False'}\n"
+        "1 resolved; 4 were done before\n"
+    ),
+    "evaluation_async": (
+        "alpha: leaves beta gamma\nbeta: leaves alpha gamma\ndelta: not there\n"
+        "[('sum-0', '0'), ('sum-1', '2'), ('sum-2', '4'), ('sum-3', '6'), ('sum-4', '8'), ('sum-5', '10')]\n"
+    ),
     "files": "['1', '2', '3']\nTrue\n/work/missing: CWSANDBOX_FILE_NOT_FOUND\n",
     "files_async": "/work/part-042\n10427 bytes\n",
     "follow_output": (
