@@ -343,3 +343,30 @@ def test_a_pool_outlives_its_batches(grpc_peer: GrpcPeer, runs: Counter[str]) ->
         assert len(grpc_peer.created) == 2
         assert not grpc_peer.deleted
     assert sorted(grpc_peer.deleted) == ["sb-1", "sb-2"]
+
+
+@pytest.mark.parametrize("steps", range(0, 60, 3))
+async def test_cancelled_at_any_moment_it_leaves_nothing(
+    grpc_peer: GrpcPeer, runs: Counter[str], tmp_path: Path, steps: int
+) -> None:
+    jobs = [Job(str(n), ["ok", str(n)], files={"/x": b"x"}) for n in range(12)]
+    store = tmp_path / "run.db"
+
+    async def iterate() -> None:
+        async with cwsandbox.batch(jobs, store=store, concurrency=3) as running:
+            async for _ in running:
+                await asyncio.sleep(0)
+
+    task = asyncio.create_task(iterate())
+    for _ in range(steps):
+        await asyncio.sleep(0.0005)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert len(grpc_peer.deleted) == len(grpc_peer.created)
+    before = Counter(runs)
+    found = [outcome async for outcome in cwsandbox.batch(jobs, store=store)]
+    assert len(found) == 12
+    for outcome in found:
+        assert outcome.verdict is Verdict.OK
+        if outcome.is_stored:
+            assert runs[outcome.job.key] == before[outcome.job.key]

@@ -231,6 +231,25 @@ def test_waiting_for_one_ends_in_time_and_leaves_it_to_others(own_daemon: str) -
         assert got == [held.sandbox_id] * 3
 
 
+def test_threads_that_contend_for_few_all_get_one(own_daemon: str) -> None:
+    """A wake-up that gets lost between a look and a wait would leave a thread waiting for ever."""
+    borrowed: list[str | None] = []
+    with SandboxPool(max_uses=None, limits=Limits(alive=2)) as pool:
+
+        def borrow() -> None:
+            for _ in range(60):
+                with pool.acquire(timeout=30) as sandbox:
+                    borrowed.append(sandbox.sandbox_id)
+
+        threads = [threading.Thread(target=borrow) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(40)
+    assert len(borrowed) == 360
+    assert len(set(borrowed)) <= 2
+
+
 def test_another_kind_takes_the_place_of_an_idle_one(own_daemon: str) -> None:
     with SandboxPool(1, limits=Limits(alive=1), max_uses=None) as pool:
         eventually(lambda: pool.idle_count == 1, "one is ready")

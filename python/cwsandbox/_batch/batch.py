@@ -20,6 +20,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, get_args
 
+from cwsandbox._batch import leftovers
 from cwsandbox._batch.job import Job
 from cwsandbox._batch.limits import Limits
 from cwsandbox._batch.outcome import Outcome, Summary
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from cwsandbox._batch.runner import Runner
     from cwsandbox._batch.source import Source
     from cwsandbox._batch.store import Store
+
+_Iteration = Generator[Outcome, None, None] | AsyncGenerator[Outcome, None]
 
 THREAD_NAME = "cwsandbox-batch"
 DEFAULT_CONCURRENCY = 16
@@ -110,6 +113,8 @@ def batch(
         raise ValueError(f"concurrency must be >= 1, got {concurrency}")
     settings = Settings(concurrency, retry, rerun, max_output_bytes, max_artifact_bytes)
     kept = None if store is None else _open(store)
+    if kept is not None and pool is None:
+        lender._shelf.tag = leftovers.tag_of(kept.id)
     return Batch._of(source, lender, kept, settings, closes_pool=pool is None)
 
 
@@ -179,12 +184,9 @@ class Batch:
         self._seconds: float | None = None
         self._is_cancelled = False
         self._is_finishing = False
-        # Weak: it refers to this, and is to end when the program drops it.
-        self._iteration: (
-            weakref.ref[Generator[Outcome, None, None]]
-            | weakref.ref[AsyncGenerator[Outcome, None]]
-            | None
-        ) = None
+        # Weak but in a block: it refers to this, and is to end when the program drops it.
+        self._iteration: Callable[[], _Iteration | None] = lambda: None
+        self._is_in_block = False
 
     # ---- what it has come to ----
 
@@ -228,7 +230,7 @@ class Batch:
             raise TypeError("jobs is an asynchronous iterable: use `async for`")
         self._begin()
         iteration = self._on_thread()
-        self._iteration = weakref.ref(iteration)
+        self._keep(iteration)
         return iteration
 
     def _on_thread(self) -> Generator[Outcome, None, None]:
@@ -262,7 +264,7 @@ class Batch:
         """Run it, on this event loop."""
         self._begin()
         iteration = self._on_loop()
-        self._iteration = weakref.ref(iteration)
+        self._keep(iteration)
         return iteration
 
     async def _on_loop(self) -> AsyncGenerator[Outcome, None]:
@@ -282,6 +284,9 @@ class Batch:
             await asyncio.wait([running])
         running.result()
 
+    def _keep(self, iteration: _Iteration) -> None:
+        self._iteration = (lambda: iteration) if self._is_in_block else weakref.ref(iteration)
+
     def _begin(self) -> None:
         if self._begun:
             raise RuntimeError("a batch can be iterated once: call batch() again")
@@ -300,7 +305,7 @@ class Batch:
             self._loop = asyncio.get_running_loop()
             if self._is_finishing:
                 self._runner.finish()
-            self._work = asyncio.ensure_future(self._runner.run())
+            self._work = asyncio.ensure_future(self._all(self._runner))
             if self._is_cancelled:
                 self._work.cancel()
             await asyncio.wait([self._work])
@@ -315,10 +320,17 @@ class Batch:
                 if self._store is not None:
                     self._store.close()
 
+    async def _all(self, runner: Runner) -> None:
+        shelf = self._pool._shelf
+        if self._store is not None and shelf.tag is not None and self._store.was_left:
+            await leftovers.stop(shelf.tag, shelf.options)
+        await runner.run()
+
     # ---- blocks ----
 
     def __enter__(self) -> Batch:
         """Nothing is begun; gives the batch."""
+        self._is_in_block = True
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -329,6 +341,7 @@ class Batch:
 
     async def __aenter__(self) -> Batch:
         """Nothing is begun; gives the batch."""
+        self._is_in_block = True
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -337,10 +350,11 @@ class Batch:
         if isinstance(iteration, AsyncGenerator):
             await iteration.aclose()
 
-    def _left(self) -> Generator[Outcome, None, None] | AsyncGenerator[Outcome, None] | None:
+    def _left(self) -> _Iteration | None:
         """What is to be closed at the end of the block."""
         if not self._begun:
             self._begin()  # nobody can any more
             if self._store is not None:
                 self._store.close()
-        return None if self._iteration is None else self._iteration()
+        iteration, self._iteration = self._iteration(), lambda: None
+        return iteration

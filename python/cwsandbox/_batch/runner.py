@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic, time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cwsandbox._batch import verdict as _verdict
 from cwsandbox._batch.attempt import Attempts, Ended, failed
@@ -17,10 +17,12 @@ from cwsandbox._batch.outcome import Outcome, Tally
 from cwsandbox._batch.settings import Rerun, Settings
 from cwsandbox._batch.shelf import Member, Shelf, Ticket
 from cwsandbox._batch.source import Source
-from cwsandbox._batch.store import Store
 from cwsandbox._batch.verdict import Verdict
 from cwsandbox._runtime import loop
-from cwsandbox.exceptions import CWSandboxAuthenticationError
+from cwsandbox.exceptions import CWSandboxAuthenticationError, SandboxError
+
+if TYPE_CHECKING:
+    from cwsandbox._batch.store import Store
 
 Emit = Callable[[Outcome], "Awaitable[None] | None"]
 
@@ -111,6 +113,9 @@ class Runner:
         while True:
             tries += 1
             outcome, hint = await self._try(job, before + tries)
+            if outcome.is_infra and self._shelf.is_closed:
+                # That is no end of the job, but of all: it is given up.
+                raise SandboxError("the pool of the batch was closed")
             if not self._settings.retry._applies(outcome.verdict, tries):
                 if self._store is not None:
                     metadata = json.dumps(dict(job.metadata)) if job.metadata else None

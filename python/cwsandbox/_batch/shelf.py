@@ -64,10 +64,15 @@ class Shelf:
     options: Mapping[str, Any]
     idle: deque[Member] = field(default_factory=deque)
     alive: int = 0
+    tag: str | None = None
+    """Of each of its sandboxes, beside those that they are given."""
 
     def __post_init__(self) -> None:
+        from cwsandbox._runtime import signals
         from cwsandbox._session.session import Session
 
+        # Here, since sandboxes are made on another thread, where they cannot do it.
+        signals.install()
         self._lock = threading.Lock()
         self._session = Session(report_to=[])  # which stops them when the program ends
         self._gate: Gate | None = None
@@ -111,7 +116,7 @@ class Shelf:
         )
         member.idle_since = now
         with self._lock:
-            is_kept = is_kept and not self._is_closed
+            is_kept = is_kept and not self.is_closed
             if is_kept:
                 self.idle.appendleft(member)
             is_wanted = bool(self._waiting)
@@ -183,7 +188,7 @@ class Shelf:
 
         self.alive += 1
         try:
-            sandbox = Sandbox(**{**self.options, **options})
+            sandbox = Sandbox(**self._tagged({**self.options, **options}))
         except BaseException:
             self._ended()
             raise
@@ -202,6 +207,11 @@ class Shelf:
             raise
         now = monotonic()
         return Member(sandbox, options, now, now)
+
+    def _tagged(self, options: dict[str, Any]) -> dict[str, Any]:
+        if self.tag is None:
+            return options
+        return {**options, "tags": [*(options.get("tags") or ()), self.tag]}
 
     def _set_up(self, sandbox: Sandbox) -> None:
         assert self.setup is not None
@@ -246,7 +256,7 @@ class Shelf:
             self._spawn(self._warm())
 
     def _lacks(self) -> bool:
-        if not self._is_open or self._is_closed or self._waiting:
+        if not self._is_open or self.is_closed or self._waiting:
             return False
         ready = sum(1 for member in list(self.idle) if not member.options)
         return ready + self._warming < self.size and self._may_start()
@@ -254,7 +264,7 @@ class Shelf:
     async def _warm(self) -> None:
         tries = 0
         try:
-            while not self._is_closed and self._may_start():
+            while not self.is_closed and self._may_start():
                 try:
                     member = await self._start({})
                 except CWSandboxError as error:
@@ -272,6 +282,8 @@ class Shelf:
         """Something was given back, or has ended."""
         changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._lock:
+            if self.idle:
+                return  # another thread has given one back since that was looked at
             (self._waiting.append if is_first else self._waiting.appendleft)(changed)
         try:
             await changed
@@ -305,8 +317,13 @@ class Shelf:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    @property
+    def is_closed(self) -> bool:
+        """Its sandboxes are being stopped: somebody has closed it, or a signal ends the program."""
+        return self._is_closed or self._session._closed
+
     def _check(self) -> None:
-        if self._is_closed:
+        if self.is_closed:
             raise SandboxError("the pool is closed")
 
 

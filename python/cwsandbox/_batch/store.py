@@ -11,7 +11,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from cwsandbox.exceptions import BatchError
 APPLICATION_ID = 0x63777362
 VERSION = 1
 _SCHEMA = """
-CREATE TABLE batch (id TEXT NOT NULL);
+CREATE TABLE batch (id TEXT NOT NULL, is_running INTEGER NOT NULL);
 CREATE TABLE outcomes (
     key TEXT PRIMARY KEY,
     verdict TEXT NOT NULL,
@@ -94,10 +94,14 @@ class Store:
             with self._transaction():
                 for statement in _SCHEMA.split(";\n"):
                     database.execute(statement)
-                database.execute("INSERT INTO batch VALUES (?)", (uuid.uuid4().hex,))
+                database.execute("INSERT INTO batch VALUES (?, 0)", (uuid.uuid4().hex,))
                 database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 database.execute(f"PRAGMA user_version = {VERSION}")
-        self.id = str(database.execute("SELECT id FROM batch").fetchone()[0])
+        found = database.execute("SELECT id, is_running FROM batch").fetchone()
+        self.id = str(found[0])
+        # The program was killed that had it last, and may have left sandboxes.
+        self.was_left = bool(found[1])
+        database.execute("UPDATE batch SET is_running = 1")
         self.is_new = not self.count()
 
     def count(self) -> int:
@@ -164,6 +168,10 @@ class Store:
     def close(self) -> None:
         """Let another program have it."""
         try:
+            with suppress(
+                sqlite3.Error
+            ):  # the next one looks for what was left, then, and finds nothing
+                self._database.execute("UPDATE batch SET is_running = 0")
             self._database.close()
         finally:
             self._lock.close()

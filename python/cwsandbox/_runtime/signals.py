@@ -26,10 +26,11 @@ _before: dict[int, Any] = {}
 def disable_signal_handlers() -> None:
     """Leave SIGINT and SIGTERM of this process to the program, for good.
 
-    Otherwise the first ``Sandbox(...)``, ``Sandbox.run()`` or sandbox of a ``Session`` takes them over: the sandboxes
-    of sessions are stopped before the program's own handler runs, or before the program ends. Call this before that;
-    later it is a ``RuntimeError``. Calling it again changes nothing. ``CWSANDBOX_DISABLE_SIGNAL_HANDLERS=1`` in the
-    environment does the same. At the end of the interpreter the sandboxes of sessions are stopped in any case.
+    Otherwise the first ``Sandbox(...)``, ``Sandbox.run()``, ``SandboxPool(...)``, ``batch()`` or sandbox of a
+    ``Session`` takes them over: the sandboxes of sessions, pools and batches are stopped before the program's own
+    handler runs, or before the program ends. Call this before that; later it is a ``RuntimeError``. Calling it again
+    changes nothing. ``CWSANDBOX_DISABLE_SIGNAL_HANDLERS=1`` in the environment does the same. At the end of the
+    interpreter the sandboxes of sessions are stopped in any case.
 
     ::
 

@@ -1,0 +1,57 @@
+"""How fast sandboxes may be asked for, and what a batch loads."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+
+from cwsandbox import Limits
+from cwsandbox._batch.gate import Gate
+
+
+def test_starts_keep_their_distance_and_an_order_to_wait() -> None:
+    async def run() -> tuple[float, float]:
+        gate = Gate(Limits(per_second=100))
+        now = asyncio.get_running_loop().time
+
+        async def start() -> None:
+            async with gate.start():
+                pass
+
+        begun = now()
+        await asyncio.gather(*[start() for _ in range(11)])
+        paced = now() - begun
+        gate.hold(0.2)
+        begun = now()
+        await start()
+        return paced, now() - begun
+
+    paced, held = asyncio.run(run())
+    assert paced >= 0.099  # the first one waits for none
+    assert held >= 0.199
+
+
+def test_one_that_fails_makes_room_for_others() -> None:
+    async def run() -> None:
+        gate = Gate(Limits(starting=1))
+        for _ in range(3):
+            try:
+                async with asyncio.timeout(10), gate.start():
+                    raise KeyError
+            except KeyError:
+                continue
+
+    asyncio.run(run())
+
+
+def test_a_batch_without_a_store_loads_no_database_and_no_screen() -> None:
+    program = (
+        "import sys, cwsandbox\n"
+        "list(cwsandbox.batch([]))\n"
+        "print([name for name in ('sqlite3', 'rich', 'click') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
