@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import cwsandbox
 from conformance.grpc_peer import Call, GrpcPeer
 from cwsandbox import (
+    BatchError,
     CWSandboxAuthenticationError,
     Job,
     Limits,
@@ -22,6 +24,9 @@ from cwsandbox import (
     SandboxPool,
     Verdict,
 )
+from cwsandbox._batch.channel import WAITING_MAX
+from cwsandbox._batch.store import Store
+from integration.env.wait import eventually
 
 FAST = Retry(backoff=0.0)
 
@@ -370,3 +375,64 @@ async def test_cancelled_at_any_moment_it_leaves_nothing(
         assert outcome.verdict is Verdict.OK
         if outcome.is_stored:
             assert runs[outcome.job.key] == before[outcome.job.key]
+
+
+def test_a_full_disk_ends_it_and_costs_nothing_that_is_done(
+    grpc_peer: GrpcPeer, runs: Counter[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = Store._prepare
+
+    def on_a_small_disk(store: Store) -> None:
+        prepare(store)
+        store._database.execute("PRAGMA max_page_count = 20")
+
+    jobs = [
+        Job(str(n), ["ok", str(n)], metadata={"padding": "x" * 5000, "n": n}) for n in range(40)
+    ]
+    store = tmp_path / "run.db"
+    seen = []
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "_prepare", on_a_small_disk)
+        with pytest.raises(
+            BatchError, match=r"run\.db cannot be written: database or disk is full"
+        ):
+            for outcome in cwsandbox.batch(jobs, store=store, concurrency=2):
+                seen.append(outcome.job.key)
+    assert 0 < len(seen) < 40
+    assert len(grpc_peer.deleted) == len(grpc_peer.created)
+    found = run(*jobs, store=store)
+    assert len(found) == 40
+    assert {key for key, outcome in found.items() if outcome.is_stored} >= set(seen)
+    assert all(runs[key] == 1 for key in seen)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_reader_who_is_slow_holds_the_jobs_back(
+    grpc_peer: GrpcPeer, runs: Counter[str], asynchronous: bool
+) -> None:
+    jobs = (Job(str(n), ["ok", str(n)]) for n in range(400))
+    running = cwsandbox.batch(jobs, concurrency=4, jobs_per_sandbox=None)
+    # Those that wait, those that were taken together before, those that run.
+    most = 2 * WAITING_MAX + 8
+
+    async def read() -> int:
+        count = 0
+        async for _ in running:
+            while not count and len(runs) < WAITING_MAX:
+                await asyncio.sleep(0.01)
+            for _ in range(0 if count else 30):
+                await asyncio.sleep(0.01)  # nothing tells of jobs that are not begun
+                assert len(runs) <= most
+            count += 1
+        return count
+
+    if asynchronous:
+        assert asyncio.run(read()) == 400
+        return
+    iteration = iter(running)
+    next(iteration)
+    eventually(lambda: len(runs) >= WAITING_MAX, "as many wait as may")
+    for _ in range(30):
+        time.sleep(0.01)
+        assert len(runs) <= most
+    assert sum(1 for _ in iteration) == 399

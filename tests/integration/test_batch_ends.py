@@ -21,7 +21,8 @@ import cwsandbox
 from cwsandbox import Job
 
 jobs = [Job("first", ["true"])] + [Job(str(n), ["sleep", sys.argv[2]]) for n in range(6)]
-for outcome in cwsandbox.batch(jobs, store=sys.argv[1], concurrency=4):
+retry = cwsandbox.Retry(times=0)  # so that a command that is lost has its verdict at once
+for outcome in cwsandbox.batch(jobs, store=sys.argv[1], concurrency=4, retry=retry):
     print(outcome.job.key, outcome.verdict, flush=True)
 """
 Start = Callable[[str], subprocess.Popen[str]]

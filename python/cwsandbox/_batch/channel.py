@@ -10,8 +10,17 @@ from typing import Protocol
 
 from cwsandbox._batch.outcome import Outcome
 
-# So many may wait for a reader who is slow; then the batch waits for the reader.
-WAITING_MAX = 256
+# So much may wait for a reader who is slow; then the batch waits for the reader. An outcome has one part, and another
+# one for each MiB of its artifacts.
+WAITING_MAX = 64
+_PART = 1 << 20
+
+
+def parts(outcome: Outcome) -> int:
+    """How much of the room an outcome takes."""
+    if not outcome.artifacts:
+        return 1
+    return 1 + sum(map(len, outcome.artifacts.values())) // _PART
 
 
 class Channel(Protocol):
@@ -29,6 +38,7 @@ class ThreadChannel:
         self._waiting: deque[Outcome] = deque()
         self._is_over = False
         self._room: asyncio.Future[None] | None = None
+        self._parts = 0
         # On the loop only.
         self._coming: list[Outcome] = []
 
@@ -37,9 +47,10 @@ class ThreadChannel:
         if not self._coming:
             running.call_soon(self._pass_on)
         self._coming.append(outcome)
-        if len(self._waiting) + len(self._coming) < WAITING_MAX:
-            return None
         with self._arrived:
+            self._parts += parts(outcome)
+            if self._parts < WAITING_MAX:
+                return None
             if self._room is None:
                 self._room = running.create_future()
             return asyncio.shield(self._room)
@@ -63,6 +74,7 @@ class ThreadChannel:
             while not self._waiting and not self._is_over:
                 self._arrived.wait()
             taken, self._waiting = self._waiting, deque()
+            self._parts -= sum(map(parts, taken))
             room, self._room = self._room, None
             if room is not None and not self._is_over:
                 room.get_loop().call_soon_threadsafe(_resolve, room)
@@ -77,11 +89,13 @@ class LoopChannel:
         self._is_over = False
         self._arrival: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
+        self._parts = 0
 
     def put(self, outcome: Outcome) -> Awaitable[None] | None:
         self._waiting.append(outcome)
+        self._parts += parts(outcome)
         self._wake()
-        if len(self._waiting) < WAITING_MAX:
+        if self._parts < WAITING_MAX:
             return None
         if self._room is None:
             self._room = asyncio.get_running_loop().create_future()
@@ -104,7 +118,7 @@ class LoopChannel:
                 await self._arrival
             finally:
                 self._arrival = None
-        taken, self._waiting = self._waiting, deque()
+        taken, self._waiting, self._parts = self._waiting, deque(), 0
         if self._room is not None:
             _resolve(self._room)
             self._room = None
