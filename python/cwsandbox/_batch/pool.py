@@ -41,7 +41,7 @@ class SandboxPool:
         - ``size``: how many sandboxes are kept ready. Default: none.
         - ``max_uses``: how often one is lent out before it is replaced. Default: once, so that nobody meets what
           somebody else has left. None: as often as it is wanted.
-        - ``max_age_seconds``: one that is older is replaced when it comes back. Default: no limit.
+        - ``max_age_seconds``: one that is older is not lent out any more, but replaced. Default: no limit.
         - ``setup``: called with each sandbox once it runs, before it is lent out, on a thread of its own. If it
           returns something to be awaited, that is awaited there. Default: nothing is done.
         - ``limits``: how many there may be, and how fast they may be asked for, as ``Limits``. Default: no limits.

@@ -95,12 +95,11 @@ class Shelf:
         """One that is ready and can be trusted to run, without waiting for anything."""
         with self._lock:
             member = self._find(options)
-            if member is None or monotonic() - member.idle_since > _TRUSTED_SECONDS:
+            if member is None or not self._is_trusted(member):
                 return None
             self.idle.remove(member)
-        if (
-            len(self.idle) < self.size and self._may_start()
-        ):  # waking the policy loop costs more than all this
+        # Waking the policy loop costs more than all the rest.
+        if len(self.idle) < self.size and self._may_start():
             loop.policy().call(self._refill)
         return member
 
@@ -111,7 +110,7 @@ class Shelf:
         is_kept = (
             is_reusable
             and (self.max_uses is None or member.uses < self.max_uses)
-            and (self.max_age is None or now - member.born < self.max_age)
+            and not self._is_old(member)
             and member.sandbox._handle.state.takes_commands
         )
         member.idle_since = now
@@ -161,7 +160,12 @@ class Shelf:
                     self.idle.remove(member)
             if member is not None:
                 self._refill()
-                if await self._runs(member):
+                try:
+                    runs = await self._runs(member)
+                except BaseException:
+                    self._put_back(member)
+                    raise
+                if runs:
                     return member
                 await self._end(member.sandbox)
             elif self._may_start():
@@ -223,12 +227,20 @@ class Shelf:
 
     async def _runs(self, member: Member) -> bool:
         """Whether it can be lent out."""
-        if monotonic() - member.idle_since <= _TRUSTED_SECONDS:
+        if self._is_trusted(member):
             return True
+        if self._is_old(member):
+            return False
         try:
             return await member.sandbox._driving().get_status() is SandboxStatus.RUNNING
         except CWSandboxError:
             return False
+
+    def _is_trusted(self, member: Member) -> bool:
+        return monotonic() - member.idle_since <= _TRUSTED_SECONDS and not self._is_old(member)
+
+    def _is_old(self, member: Member) -> bool:
+        return self.max_age is not None and monotonic() - member.born >= self.max_age
 
     def _put_back(self, member: Member) -> None:
         member.uses -= 1  # it was not used

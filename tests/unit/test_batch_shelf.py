@@ -1,0 +1,99 @@
+"""How a sandbox of a pool changes hands between threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cwsandbox import Limits, SandboxPool
+from cwsandbox._batch.shelf import Member, Shelf, Ticket
+from cwsandbox._runtime import loop
+from integration.env.wait import eventually
+
+
+def lent_out(shelf: Shelf) -> Member:
+    """The only one that there may be; it stands for a sandbox that runs."""
+    sandbox: Any = SimpleNamespace(
+        sandbox_id="sb-1", _handle=SimpleNamespace(state=SimpleNamespace(takes_commands=True))
+    )
+    shelf.alive = 1
+    return Member(sandbox, {}, 0.0, 0.0)
+
+
+def test_one_that_comes_back_between_a_look_and_a_wait_is_not_overlooked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shelf = SandboxPool(max_uses=None, limits=Limits(alive=1))._shelf
+    member = lent_out(shelf)
+    look = shelf._spare
+
+    def look_too_early() -> Member | None:
+        found = look()
+        if member not in shelf.idle:
+            shelf.give_back(member, is_reusable=True)
+        return found
+
+    monkeypatch.setattr(shelf, "_spare", look_too_early)
+    assert loop.submit(lambda: shelf.take({}, Ticket())).result(10) is member
+
+
+def test_one_that_comes_for_somebody_who_has_gone_goes_back() -> None:
+    shelf = SandboxPool(max_uses=5, limits=Limits(alive=1))._shelf
+    member = lent_out(shelf)
+    gone, here = Ticket(), Ticket()
+    first = loop.submit(lambda: shelf.take({}, gone))
+    second = loop.submit(lambda: shelf.take({}, here))
+    shelf.abandon(gone)
+    shelf.give_back(member, is_reusable=True)
+    assert second.result(10) is member
+    assert here.member is member
+    assert first._done()
+    assert member.uses == 1  # of which the one who had gone is none
+    shelf.abandon(here)
+    assert list(shelf.idle) == [member]
+
+
+def test_one_that_is_looked_at_for_somebody_who_goes_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shelf = SandboxPool(max_uses=None, limits=Limits(alive=1))._shelf
+    member = lent_out(shelf)
+    shelf.give_back(member, is_reusable=True)
+    looking = threading.Event()
+
+    async def look(_: Member) -> bool:
+        looking.set()
+        await asyncio.sleep(60)
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shelf, "_runs", look)
+        first = loop.submit(lambda: shelf.take({}, Ticket()))
+        assert looking.wait(10)
+        first._cancel()
+        eventually(lambda: member in shelf.idle, "it is back")
+    assert loop.submit(lambda: shelf.take({}, Ticket())).result(10) is member
+
+
+def test_one_that_is_too_old_is_not_lent_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = SandboxPool(max_uses=None, max_age_seconds=60, limits=Limits(alive=1))._shelf
+    member = lent_out(shelf)
+    ended = []
+
+    async def end(sandbox: Any) -> None:
+        ended.append(sandbox)
+        shelf._ended()
+
+    async def start(options: Any) -> Member:
+        return lent_out(shelf)
+
+    monkeypatch.setattr(shelf, "_end", end)
+    monkeypatch.setattr(shelf, "_start", start)
+    shelf.idle.append(member)  # born when the machine was
+    assert shelf.take_idle({}) is None
+    assert loop.submit(lambda: shelf.take({}, Ticket())).result(10) is not member
+    assert ended == [member.sandbox]
