@@ -127,6 +127,7 @@ def test_going_on_needs_the_option(program: Program, folder: Path) -> None:
         ('{"key": "b", "command": ["true"], "imag": 1}', ["imag", "valid keys"]),
         ('{"key": "b", "command": ["true"], "files": {"/a": 7}}', ["files['/a']", "7"]),
         ('{"key": "b", "command": ["true"], "timeout_seconds": -1}', ["timeout_seconds", "-1"]),
+        ('{"key": "b", "command": ["true"], "stdin": 7}', ["stdin must be text", "7"]),
         ('{"key": "b", "command": ["true"], "sandbox": []}', ["sandbox", "object", "[]"]),
         ('{"key": "a", "command": ["true"]}', ["key 'a'", "job 1"]),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -259,6 +260,39 @@ async def test_asynchronous_jobs_and_their_fault(
     # What ran had nothing to do with it.
     assert sorted(seen, key=int) == [str(n) for n in range(20)]
     assert len(grpc_peer.created) == len(grpc_peer.deleted)
+
+
+@pytest.mark.parametrize("given", [None, "a", ["true"]])
+def test_what_is_no_job_is_named_and_ends_it(
+    grpc_peer: GrpcPeer, runs: Counter[str], given: Any
+) -> None:
+    seen = []
+    with pytest.raises(TypeError, match="jobs must give Job, got "):
+        for outcome in cwsandbox.batch([Job("a", ["ok", "a"]), given, Job("b", ["ok", "b"])]):
+            seen.append(outcome.job.key)
+    assert seen == ["a"]
+
+
+def test_tries_are_counted_on_where_a_run_was_given_up_between_them(
+    grpc_peer: GrpcPeer, runs: Counter[str], tmp_path: Path
+) -> None:
+    lost = grpc_peer.event()
+
+    @grpc_peer.command("lost")
+    async def lose(call: Call) -> None:
+        runs["a"] += 1
+        lost.set()
+        await call.context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+
+    store = tmp_path / "run.db"
+    running = cwsandbox.batch(
+        [Job("a", ["lost"])], store=store, retry=Retry(backoff=60.0, max_backoff=60.0)
+    )
+    threading.Thread(target=lambda: (grpc_peer.wait(lost), running.finish())).start()
+    assert list(running) == []  # it has no verdict yet
+    assert runs["a"] == 1
+    outcome = run(Job("a", ["lost"]), store=store, retry=Retry(times=0))["a"]
+    assert outcome.attempts == 2
 
 
 @pytest.mark.parametrize("way", ["break", "with", "cancel"])

@@ -53,7 +53,9 @@ def _job(line: bytes, folder: Path) -> Job:
     for name in ("sandbox", "metadata", "files"):
         if name in given and not isinstance(given[name], dict):
             raise TypeError(f"{name} must be an object, got {check.shown(given[name])}")
-    if isinstance(given.get("stdin"), str):
+    if given.get("stdin") is not None:
+        if not isinstance(given["stdin"], str):
+            raise TypeError(f"stdin must be text, got {check.shown(given['stdin'])}")
         given["stdin"] = given["stdin"].encode()
     if "files" in given:
         given["files"] = {

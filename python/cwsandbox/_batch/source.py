@@ -9,6 +9,8 @@ from typing import Any
 from cwsandbox._batch.job import Job
 from cwsandbox._types import check
 
+_END = object()
+
 
 class Source:
     """Gives jobs to the workers of a batch, all on one event loop, until there are none or it is closed."""
@@ -31,23 +33,23 @@ class Source:
     async def next(self) -> Job | None:
         """The next job; None when there is none any more. ``fault`` tells if that is because of a failure."""
         if not self.is_asynchronous:
-            return self._checked(None if self._is_over else next(self._iterator, None))
+            return self._checked(_END if self._is_over else next(self._iterator, _END))
         self._turn = self._turn or asyncio.Lock()
         async with self._turn:
             return None if self._is_over else self._checked(await self._read())
 
     async def _read(self) -> Any:
-        self._reading = asyncio.ensure_future(anext(self._iterator, None))
+        self._reading = asyncio.ensure_future(anext(self._iterator, _END))
         try:
             return await self._reading
         except asyncio.CancelledError:
             if not self._is_over:
                 self._reading.cancel()
                 raise
-            return None
+            return _END
 
     def _checked(self, job: Any) -> Job | None:
-        if job is None:
+        if job is _END:
             self._is_over = True
             return None
         if not isinstance(job, Job):

@@ -102,11 +102,10 @@ class Store:
         # The program was killed that had it last, and may have left sandboxes.
         self.was_left = bool(found[1])
         database.execute("UPDATE batch SET is_running = 1")
-        self.is_new = not self.count()
-
-    def count(self) -> int:
-        """How many outcomes it has."""
-        return int(self._database.execute("SELECT count(*) FROM outcomes").fetchone()[0])
+        # Then nothing need be looked up in it.
+        self.is_new = not database.execute(
+            "SELECT EXISTS (SELECT 1 FROM outcomes) OR EXISTS (SELECT 1 FROM failed_attempts)"
+        ).fetchone()[0]
 
     def outcome(self, job: Job) -> Outcome | None:
         """What became of a job. ``BatchError`` if its key was another job's."""
