@@ -44,14 +44,24 @@ class Reader:
         try:
             # Not read-only: what a killed batch has left in the log belongs to it, too, and is put into the file.
             self._database = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)
+        except sqlite3.Error as error:
+            raise BatchError(f"{path} cannot be opened: {error}") from error
+        try:
+            self._check()
+        except BaseException:
+            self._database.close()
+            raise
+
+    def _check(self) -> None:
+        try:
             application = self._database.execute("PRAGMA application_id").fetchone()[0]
             version = self._database.execute("PRAGMA user_version").fetchone()[0]
         except sqlite3.Error as error:
-            raise BatchError(f"{path} cannot be opened: {error}") from error
+            raise BatchError(f"{self.path} cannot be opened: {error}") from error
         if application != APPLICATION_ID:
-            raise BatchError(f"{path} is no store of a batch")
+            raise BatchError(f"{self.path} is no store of a batch")
         if version > VERSION:
-            raise BatchError(f"{path} was written by a newer version of cwsandbox: update it")
+            raise BatchError(f"{self.path} was written by a newer version of cwsandbox: update it")
 
     def outcomes(
         self, verdicts: Collection[str] = (), key: str | None = None

@@ -78,7 +78,11 @@ class Store:
                 self._database = sqlite3.connect(
                     path, isolation_level=None, check_same_thread=False
                 )
-                self._prepare()
+                try:
+                    self._prepare()
+                except BaseException:
+                    self._database.close()
+                    raise
         except BaseException:
             self._lock.close()
             raise
