@@ -17,6 +17,7 @@ from cli.program import Program
 from conformance.grpc_peer import Call, GrpcPeer
 from cwsandbox import BatchError
 from cwsandbox._batch.reader import Reader
+from integration.env.wait import eventually
 
 JOBS = 120
 AT_ONCE = 8
@@ -98,3 +99,41 @@ def test_nothing_is_lost_and_nothing_that_is_done_runs_again(
     assert all(counting.runs[key] == count for key, count in done.items())
     # What ran at a kill is all that can have run twice.
     assert counting.runs.total() - JOBS <= kills * AT_ONCE
+
+
+def test_with_a_daemon_that_dies_with_the_program(tmp_path: Path) -> None:
+    """Each command prints what no other one prints, so that a row that was made anew would show it."""
+    jobs, store = tmp_path / "run.jsonl", tmp_path / "run.db"
+    command = ["cat", "/proc/sys/kernel/random/uuid"]
+    jobs.write_text(
+        "".join(json.dumps({"key": str(n), "command": command}) + "\n" for n in range(JOBS))
+    )
+    words = ["batch", str(jobs), "--store", str(store), "--resume", "-j", "4"]
+    environment = {**os.environ, "CWSANDBOX_BASE_URL": "local"}
+    printed: dict[str, str] = {}
+    for more in (1, 5, 10, 20):
+        running = Program().start(
+            *words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+        )
+        until = min(len(printed) + more, JOBS)
+        eventually(lambda until=until: len(outputs(store)) >= until, "more rows")
+        running.kill()
+        running.wait()
+        found = outputs(store)
+        assert {key: found[key] for key in printed} == printed
+        printed = found
+    assert Program().run(*words, CWSANDBOX_BASE_URL="local").returncode == 0
+    found = outputs(store)
+    assert len(set(found.values())) == len(found) == JOBS
+    assert {key: found[key] for key in printed} == printed
+
+
+def outputs(store: Path) -> dict[str, str]:
+    try:
+        reader = Reader(store)
+    except BatchError:
+        return {}
+    try:
+        return {one["key"]: one["stdout"] for one in reader.outcomes()}
+    finally:
+        reader.close()
