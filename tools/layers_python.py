@@ -27,7 +27,7 @@ FLOORS = [
     {"_sandbox", "_session", "_resources"},
     {"_batch"},
     {""},
-    {"cli"},
+    {"cli", "pytest_plugin"},
     {"__main__"},
 ]
 ROOT_FLOOR = len(FLOORS)
