@@ -27,6 +27,7 @@ FLOORS = [
     {"_sandbox", "_session", "_resources"},
     {"_batch"},
     {""},
+    {"testing"},
     {"cli", "pytest_plugin"},
     {"__main__"},
 ]

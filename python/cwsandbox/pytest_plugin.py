@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from cwsandbox import Sandbox
+    from cwsandbox.testing import Faults
 
     class SandboxFactory(Protocol):
         """What the fixture ``sandbox_factory`` gives."""
@@ -53,6 +54,19 @@ def cwsandbox_daemon() -> Iterator[str]:
 
 
 @pytest.fixture
+def sandbox_faults(cwsandbox_daemon: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
+    """A relay in front of the service, for connections that break, are late or are refused (``cwsandbox.testing``).
+
+    ``CWSANDBOX_BASE_URL`` holds its address for the time of the test, and the test's sandboxes are reached through it.
+    """
+    from cwsandbox.testing import Faults
+
+    with Faults(cwsandbox_daemon) as faults:
+        monkeypatch.setenv(_VARIABLE, faults.url)
+        yield faults
+
+
+@pytest.fixture
 def sandbox_factory(
     cwsandbox_daemon: str, request: pytest.FixtureRequest
 ) -> Iterator[SandboxFactory]:
@@ -64,6 +78,10 @@ def sandbox_factory(
     from cwsandbox import Sandbox, Session
 
     marked_args, marked = _marked(request)
+    faults: Faults | None = None
+    if "sandbox_faults" in request.fixturenames:
+        # First, in whatever order the test names them.
+        faults = request.getfixturevalue("sandbox_faults")
 
     # A session's sandboxes are stopped on Ctrl-C and at the end of the program, too.
     with Session(report_to=[]) as session:
@@ -80,6 +98,9 @@ def sandbox_factory(
             return sandbox
 
         yield make
+        if faults is not None:
+            # The sandboxes are stopped through it.
+            faults.heal()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def run(pytester: pytest.Pytester, own_daemon: str):
 
 def test_the_guides_examples(run) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         run(block).assert_outcomes(passed=1)
 

@@ -339,7 +339,7 @@ def test_a_long_temporary_directory_leaves_room_for_the_socket(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/tmp/" + "x" * 100)
-    assert _local._base() == "/tmp"
+    assert _local.short_base() == "/tmp"
 
 
 def test_a_forked_child_forgets_the_parent_s_daemon(install: Install, short_base: Path) -> None:

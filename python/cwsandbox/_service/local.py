@@ -156,7 +156,7 @@ def program() -> str:
 
 def _start() -> _Daemon:
     path = program()
-    _sweep(_base())
+    _sweep(short_base())
     with contextlib.ExitStack() as closing, contextlib.ExitStack() as undoing:
         # Descriptors come first: where there are none left, no directory is left behind.
         ours, theirs = socket.socketpair()
@@ -167,7 +167,7 @@ def _start() -> _Daemon:
             ready, ready_in_daemon = os.pipe()
             closing.callback(os.close, ready)
             try:
-                daemon = _Daemon(_Directory(_base()), ours)
+                daemon = _Daemon(_Directory(short_base()), ours)
                 undoing.callback(daemon.end)
                 _spawn(path, daemon, theirs.fileno(), ready_in_daemon)
             finally:
@@ -177,7 +177,8 @@ def _start() -> _Daemon:
     return daemon
 
 
-def _base() -> str:
+def short_base() -> str:
+    """A folder for temporary files whose path leaves room for a Unix socket's name."""
     base = tempfile.gettempdir()
     return base if len(os.fsencode(base)) <= _BASE_MAX else "/tmp"
 
