@@ -8,6 +8,7 @@ import runpy
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,7 +171,7 @@ def test_sub_paths_and_several_containers() -> None:
             ],
         ),
     ]
-    declared = [
+    declared: list[Any] = [
         {"name": "data", "volume_id": "vol"},
         ScratchVolumeOptions(name="scratch", mount_path="/scratch"),
     ]
@@ -307,7 +308,7 @@ def test_a_program_for_the_hosted_service_runs_unchanged() -> None:
     volume = Volume.create("models", pvc=pvc, description="weights").result()
     assert volume.state is VolumeState.VALIDATING
     volume.wait_until_ready(timeout=30.0).result()
-    volumes = [
+    volumes: list[Any] = [
         RegisteredVolumeOptions(name="models", volume_id=volume.volume_id, mount_path="/models")
     ]
     with Sandbox.run("sleep", "infinity", volumes=volumes) as sandbox:

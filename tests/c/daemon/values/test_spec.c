@@ -170,7 +170,7 @@ static void each_container_is_checked(void **state)
     assert_string_equal(parts.fault.metadata[0].value, "spec.containers[1].image_pull_credentials");
 }
 
-static void registered_volumes_are_refused(void **state)
+static void registered_volumes_are_allowed(void **state)
 {
     (void)state;
     struct parts parts;
@@ -182,7 +182,8 @@ static void registered_volumes_are_refused(void **state)
     parts.spec.volumes = volumes;
     volume.source_case = COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE_VOLUME_ID;
     volume.volume_id = (char *)"vol-1";
-    assert_refused(&parts, CWS_GRPC_FAILED_PRECONDITION, CWSD_REASON_VOLUME_TYPE, "spec.volumes");
+    volume.name = (char *)"data";
+    assert_true(cwsd_spec_check(&parts.spec, RUNNER, &parts.fault));
 }
 
 static void egress_is_refused(void **state)
@@ -431,7 +432,7 @@ int main(void)
         CWSD_TEST(root_is_who_everything_runs_as),
         CWSD_TEST(other_security_is_refused),
         CWSD_TEST(each_container_is_checked),
-        CWSD_TEST(registered_volumes_are_refused),
+        CWSD_TEST(registered_volumes_are_allowed),
         CWSD_TEST(egress_is_refused),
         CWSD_TEST(storage_and_runtimes_are_refused),
         CWSD_TEST(features_of_containers_are_refused),
