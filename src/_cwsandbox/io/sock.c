@@ -34,9 +34,10 @@ struct cws_sock {
     struct cws_error error;    /* why sending broke */
     bool reading;
     bool paused;
-    bool broken;  /* sending failed, on_closed is due */
-    bool ended;   /* on_closed was called */
-    bool closing; /* the owner has let go */
+    bool half_closed; /* the peer sends nothing more; on_half_closed was called */
+    bool broken;      /* sending failed, on_closed is due */
+    bool ended;       /* on_closed was called */
+    bool closing;     /* the owner has let go */
 };
 
 static struct cws_sock *sock_of(const struct cws_transport *t)
@@ -76,6 +77,8 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out_buf)
     *out_buf = uv_buf_init((char *)memory, memory ? CWS_SCRATCH_SIZE : 0);
 }
 
+static void update_reading(struct cws_sock *sock);
+
 static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 {
     struct cws_sock *sock = stream->data;
@@ -84,6 +87,12 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
         return;
     if (nread > 0) {
         report_data(sock, (const uint8_t *)buf->base, (size_t)nread);
+        return;
+    }
+    if (nread == UV_EOF && sock->events->on_half_closed) {
+        sock->half_closed = true;
+        update_reading(sock);
+        sock->events->on_half_closed(sock->ctx);
         return;
     }
     if (nread == UV_ENOBUFS)
@@ -97,7 +106,7 @@ static void on_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf)
 static void update_reading(struct cws_sock *sock)
 {
     bool want = sock->events && !sock->paused && !sock->broken && !sock->ended && !sock->closing &&
-                sock->unread.len == 0;
+                !sock->half_closed && sock->unread.len == 0;
     if (want == sock->reading)
         return;
     sock->reading = want;

@@ -23,6 +23,9 @@ struct cws_transport_events {
      * otherwise *err says why it ended. Not called for the owner's own cws_transport_close, which
      * the owner must still call. */
     void (*on_closed)(void *ctx, const struct cws_error *err);
+    /* May be NULL. Instead of on_closed when the peer of a plain socket ends its sending in good
+     * order: it may still read what is written. on_closed follows once that fails. */
+    void (*on_half_closed)(void *ctx);
 };
 
 /* Who the peer has proven to be, by a certificate that was verified. */

@@ -25,12 +25,16 @@ struct forward {
     struct cws_transport *transport;
     struct cwsd_exec *exec; /* NULL: there is no connection in the box (any more) */
     struct cws_timer limit;
-    struct cws_buf head; /* what came before the gate let it pass */
-    bool admitted;       /* through the gate, if there is one */
+    struct cws_timer watch; /* for clients that hold the connection and do nothing with it */
+    uint64_t moved_ns;      /* when bytes have moved, one way or the other */
+    size_t waited;          /* how many did for the client when the watch last looked */
+    struct cws_buf head;    /* what came before the gate let it pass */
+    bool admitted;          /* through the gate, if there is one */
     enum speech speech;
-    bool answered; /* something was sent to the client */
-    bool upgraded; /* by the first answer: what follows is no HTTP */
-    bool ending;   /* once everything has been sent */
+    bool answered;    /* something was sent to the client */
+    bool upgraded;    /* by the first answer: what follows is no HTTP */
+    bool half_closed; /* the client sends nothing more */
+    bool ending;      /* once everything has been sent */
 };
 
 static void end(struct forward *forward)
@@ -38,6 +42,7 @@ static void end(struct forward *forward)
     cws_list_remove(&forward->node);
     forward->owner->count--;
     cws_timer_cancel(forward->owner->loop, &forward->limit);
+    cws_timer_cancel(forward->owner->loop, &forward->watch);
     cws_buf_done(&forward->head);
     if (forward->exec)
         cwsd_exec_free(forward->exec);
@@ -100,6 +105,38 @@ static bool expect_answer(struct forward *forward)
     return !gate || forward->upgraded || set_limit(forward, gate->limit_s);
 }
 
+/* A program may be silent as long as it likes with clients that do not speak HTTP, or no more. */
+static bool may_be_idle(const struct forward *forward)
+{
+    return !forward->half_closed && (!forward->owner->gate || forward->upgraded);
+}
+
+/* False if the forward has ended. */
+static bool go_on_watching(struct forward *forward)
+{
+    uint64_t due_ns = cws_clock_now_ns() + forward->owner->stall_ns;
+    if (cws_timer_set(forward->owner->loop, &forward->watch, due_ns) == CWS_OK)
+        return true;
+    end(forward);
+    return false;
+}
+
+static void on_watch(struct cws_timer *timer)
+{
+    struct forward *forward = cws_container_of(timer, struct forward, watch);
+    size_t waits = cws_transport_pending(forward->transport);
+    uint64_t now_ns = cws_clock_now_ns();
+    if (waits < forward->waited)
+        forward->moved_ns = now_ns;
+    forward->waited = waits;
+    uint64_t quiet_ns = now_ns - forward->moved_ns;
+    bool stalled = waits && quiet_ns >= forward->owner->stall_ns;
+    if (stalled || (quiet_ns >= forward->owner->idle_ns && !may_be_idle(forward)))
+        end(forward);
+    else
+        (void)go_on_watching(forward);
+}
+
 /* ---- a port that nobody listens on ---------------------------------------------------------- */
 
 /* Nothing (more) will come out of the box. */
@@ -134,6 +171,7 @@ static void on_output(void *ctx, bool is_stderr, const uint8_t *data, size_t len
     struct forward *forward = ctx;
     (void)is_stderr;
     note_answer(forward, data, len);
+    forward->moved_ns = cws_clock_now_ns();
     if (cws_transport_write(forward->transport, data, len) != CWS_OK)
         end(forward);
     else if (cws_transport_pending(forward->transport) > CWSD_STREAM_HIGH_WATER)
@@ -231,6 +269,7 @@ static void on_data(void *ctx, const uint8_t *data, size_t len)
     struct forward *forward = ctx;
     if (forward->ending)
         return;
+    forward->moved_ns = cws_clock_now_ns();
     if (!forward->admitted) {
         wait_at_gate(forward, data, len);
         return;
@@ -256,7 +295,18 @@ static void on_closed(void *ctx, const struct cws_error *err)
     end(ctx);
 }
 
-static const struct cws_transport_events client_events = {on_data, on_drained, on_closed};
+static void on_half_closed(void *ctx)
+{
+    struct forward *forward = ctx;
+    forward->half_closed = true;
+    if (forward->exec)
+        cwsd_exec_close_stdin(forward->exec);
+    else
+        end_when_sent(forward);
+}
+
+static const struct cws_transport_events client_events = {on_data, on_drained, on_closed,
+                                                          on_half_closed};
 
 /* ---- all of an endpoint --------------------------------------------------------------------- */
 
@@ -264,6 +314,8 @@ void cwsd_forwards_init(struct cwsd_forwards *forwards, struct cws_loop *loop,
                         struct cwsd_box *const *box, uint16_t port, const struct cwsd_gate *gate)
 {
     *forwards = (struct cwsd_forwards){.loop = loop, .box = box, .port = port, .gate = gate};
+    forwards->stall_ns = CWSD_FORWARD_STALL_S * CWS_NS_PER_S;
+    forwards->idle_ns = CWSD_FORWARD_IDLE_S * CWS_NS_PER_S;
     cws_list_init(&forwards->all);
 }
 
@@ -280,9 +332,13 @@ void cwsd_forward_start(struct cwsd_forwards *forwards, struct cws_transport *tr
     forward->transport = transport;
     cws_buf_init(&forward->head, CWSD_MAX_HTTP_HEAD);
     cws_timer_init(&forward->limit, on_limit);
+    cws_timer_init(&forward->watch, on_watch);
+    forward->moved_ns = cws_clock_now_ns();
     cws_list_push_back(&forwards->all, &forward->node);
     forwards->count++;
     cws_transport_start(transport, &client_events, forward);
+    if (!go_on_watching(forward))
+        return;
     if (forwards->gate)
         (void)set_limit(forward, forwards->gate->limit_s);
     else

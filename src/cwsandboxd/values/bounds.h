@@ -42,6 +42,11 @@
 #define CWSD_MAX_REQUEST_S     900
 /* Connections to a service at a time. Each is a process in the sandbox. */
 #define CWSD_MAX_FORWARDS 256
+/* Such a connection ends when its client has taken nothing for so long of what waits for it; */
+#define CWSD_FORWARD_STALL_S 60
+/* and when nothing has moved for so long, if the client has ended its side, or speaks HTTP with an
+ * endpoint. */
+#define CWSD_FORWARD_IDLE_S 600
 
 /* How long a create waits for its sandbox to run before it is answered anyway. */
 #define CWSD_CREATE_PATIENCE_MS 2000

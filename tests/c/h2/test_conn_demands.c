@@ -21,8 +21,8 @@ static void ignore_closed(void *ctx, const struct cws_error *err)
     (void)ctx, (void)err;
 }
 
-static const struct cws_transport_events ignore_events = {ignore_data, ignore_drained,
-                                                          ignore_closed};
+static const struct cws_transport_events ignore_events = {
+    .on_data = ignore_data, .on_drained = ignore_drained, .on_closed = ignore_closed};
 
 /* A frame that the server answers with a frame; the id counts up in those of a request. */
 struct demand {

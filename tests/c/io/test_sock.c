@@ -341,7 +341,8 @@ static void no_closed(void *ctx, const struct cws_error *err)
     fail();
 }
 
-static const struct cws_transport_events header_events = {header_on_data, no_drained, no_closed};
+static const struct cws_transport_events header_events = {
+    .on_data = header_on_data, .on_drained = no_drained, .on_closed = no_closed};
 
 static void rewind_case(struct fixture *f, const char *rest, bool at_once)
 {

@@ -121,8 +121,8 @@ static void pausing_on_data(void *ctx, const uint8_t *data, size_t len)
     cws_transport_pause(peer->transport, true);
 }
 
-static const struct cws_transport_events pausing_events = {pausing_on_data, peer_on_drained,
-                                                           peer_on_closed};
+static const struct cws_transport_events pausing_events = {
+    .on_data = pausing_on_data, .on_drained = peer_on_drained, .on_closed = peer_on_closed};
 
 static void test_pause_inside_on_data(void **state)
 {

@@ -277,8 +277,8 @@ static inline void proxy_on_closed(void *ctx, const struct cws_error *err)
     f->proxy_transport = NULL;
 }
 
-static const struct cws_transport_events proxy_events = {proxy_on_data, proxy_on_drained,
-                                                         proxy_on_closed};
+static const struct cws_transport_events proxy_events = {
+    .on_data = proxy_on_data, .on_drained = proxy_on_drained, .on_closed = proxy_on_closed};
 
 static inline void on_accept(void *ctx, struct cws_transport *transport)
 {

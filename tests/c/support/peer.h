@@ -137,8 +137,8 @@ static inline void peer_on_closed(void *ctx, const struct cws_error *err)
         peer_close(peer);
 }
 
-static const struct cws_transport_events peer_events = {peer_on_data, peer_on_drained,
-                                                        peer_on_closed};
+static const struct cws_transport_events peer_events = {
+    .on_data = peer_on_data, .on_drained = peer_on_drained, .on_closed = peer_on_closed};
 
 static inline void peer_init(struct peer *peer)
 {

@@ -6,7 +6,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "io/sock.h"
 #include "sandboxes/endpoints.h"
+#include "sandboxes/forward.h"
 
 /* What this thread's own sockets do is no event of the loop. */
 #define PUMP_UNTIL(world, condition) \
@@ -115,6 +117,41 @@ static void bytes_go_both_ways(void **state)
     close(server);
     PUMP_UNTIL(world, receive(world, client));
     assert_string_equal(world->received, "good bye");
+    close(client);
+    close(inside);
+}
+
+/* As `nc -N` does. */
+static void a_client_that_sends_no_more_gets_the_answer(void **state)
+{
+    struct world *world = *state;
+    uint16_t port;
+    char heard[16];
+    int inside = listen_inside(&port);
+    open_endpoint(world, port, true);
+    int client = dial(world);
+    send_text(client, "all I say");
+    shutdown(client, SHUT_WR);
+    struct pollfd knock = {.fd = inside, .events = POLLIN};
+    PUMP_UNTIL(world, poll(&knock, 1, 0) == 1);
+    int server = accept(inside, NULL, NULL);
+    size_t got = 0;
+    ssize_t len = 1;
+    while (len != 0) { /* to the end, which is passed on */
+        PUMP_UNTIL(world,
+                   (len = recv(server, heard + got, sizeof(heard) - got, MSG_DONTWAIT)) >= 0);
+        got += (size_t)len;
+    }
+    assert_int_equal(got, 9);
+    for (int i = 0; i < 50; i++)
+        PUMP_UNTIL(world, true);
+    send_text(server, "the answer");
+    PUMP_UNTIL(world, receive(world, client) || world->len == 10);
+    assert_false(world->closed);
+    send_text(server, ", and more");
+    close(server);
+    PUMP_UNTIL(world, receive(world, client));
+    assert_string_equal(world->received, "the answer, and more");
     close(client);
     close(inside);
 }
@@ -263,6 +300,62 @@ static void no_limit_after_an_upgrade(void **state)
     close(inside);
 }
 
+/* A connection of the test's own making, with bounds that can be waited for. */
+static int forward_here(struct world *world, struct cwsd_forwards *forwards, uint16_t port)
+{
+    int ends[2];
+    pool_await_created(&world->base);
+    world->box = world->base.sandbox->primary->box;
+    cwsd_forwards_init(forwards, world->base.loop, &world->box, port, NULL);
+    forwards->stall_ns = 50 * CWS_NS_PER_MS;
+    forwards->idle_ns = 200 * CWS_NS_PER_MS;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    struct cws_sock *sock = cws_sock_new(world->base.loop, AF_UNIX);
+    assert_int_equal(uv_pipe_open((uv_pipe_t *)cws_sock_stream(sock), ends[0]), 0);
+    cwsd_forward_start(forwards, cws_sock_transport(sock));
+    return ends[1];
+}
+
+static int accept_inside(struct world *world, int inside)
+{
+    struct pollfd knock = {.fd = inside, .events = POLLIN};
+    PUMP_UNTIL(world, poll(&knock, 1, 0) == 1);
+    return accept4(inside, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+static void a_client_that_takes_nothing_is_let_go(void **state)
+{
+    struct world *world = *state;
+    static const char much[65536];
+    struct cwsd_forwards forwards;
+    uint16_t port;
+    int inside = listen_inside(&port);
+    int client = forward_here(world, &forwards, port), server = accept_inside(world, inside);
+    PUMP_UNTIL(world, send(server, much, sizeof(much), MSG_NOSIGNAL) < 0 && forwards.count == 0);
+    close(server);
+    close(client);
+    close(inside);
+}
+
+/* Neither is one whose program says nothing any more; but one that is silent on both sides stays.
+ */
+static void a_client_that_sends_no_more_is_not_held_for_ever(void **state)
+{
+    struct world *world = *state;
+    struct cwsd_forwards forwards;
+    uint16_t port;
+    int inside = listen_inside(&port);
+    int client = forward_here(world, &forwards, port), server = accept_inside(world, inside);
+    uint64_t until_ns = cws_clock_now_ns() + 600 * CWS_NS_PER_MS;
+    PUMP_UNTIL(world, cws_clock_now_ns() > until_ns);
+    assert_int_equal(forwards.count, 1);
+    shutdown(client, SHUT_WR);
+    PUMP_UNTIL(world, forwards.count == 0);
+    close(server);
+    close(client);
+    close(inside);
+}
+
 static int set_up(void **state)
 {
     return pool_set_up(state, sizeof(struct world));
@@ -281,6 +374,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(bytes_go_both_ways),
+        TEST(a_client_that_sends_no_more_gets_the_answer),
+        TEST(a_client_that_takes_nothing_is_let_go),
+        TEST(a_client_that_sends_no_more_is_not_held_for_ever),
         TEST(nobody_listens),
         TEST(nothing_runs),
         TEST(no_http_gets_no_http),
