@@ -19,7 +19,7 @@ struct cwsd_ring_head {
 static_assert(sizeof(struct cwsd_ring_head) == CWSD_RING_HEAD, "the head has its place");
 
 uint32_t cwsd_ring_head_check(const struct cwsd_ring_head *head);
-/* Of the record's data with what fills it up. */
+/* Of the record's data with what fills it up; in the records of kept rings. */
 uint32_t cwsd_ring_data_check(const struct cwsd_ring *ring, const struct cwsd_ring_record *record);
 /* Its fields are those of a record of this ring; its data may not be. */
 bool cwsd_ring_is_record(const struct cwsd_ring *ring, const struct cwsd_ring_record *record);
