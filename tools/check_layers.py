@@ -43,6 +43,7 @@ PROTO_USERS = ("sandbox/", "proto/", "py/message")
 # The headers that the daemon shares with the programs it starts.
 PROTOCOLS = (
     "cwsandbox-init/protocol.h",
+    "cwsandbox-egress/protocol.h",
     "cwsandbox-archive/outcome.h",
     "cwsandbox-egress/protocol.h",
 )

@@ -68,17 +68,19 @@ static bool is(const char *word, const char *text)
 
 /* What comes before USER. */
 struct network_words {
-    bool make, open, join;
+    bool make, open, join, manage;
     long count;
 };
 
 static struct network_words read_network(char ***argv)
 {
-    struct network_words words = {.open = is((*argv)[0], "open"), .join = is((*argv)[0], "join")};
+    struct network_words words = {.open = is((*argv)[0], "open"),
+                                  .join = is((*argv)[0], "join"),
+                                  .manage = is((*argv)[0], "manage")};
     words.make = words.open || is((*argv)[0], "make");
     if (words.make && (*argv)[1])
         words.count = read_number(*++*argv);
-    if (words.make || words.join)
+    if (words.make || words.join || words.manage)
         ++*argv;
     return words;
 }
@@ -86,7 +88,7 @@ static struct network_words read_network(char ***argv)
 void become(char **argv, char **envp)
 {
     struct network_words network = read_network(&argv);
-    bool keeps_user = (network.make || network.join) && is(argv[0], "0");
+    bool keeps_user = (network.make || network.join || network.manage) && is(argv[0], "0");
     if (!argv[0] || !argv[1])
         fail("there is no program to execute", "", -EINVAL);
     long fd = SYS4(openat, AT_FDCWD, argv[1], O_PATH | O_CLOEXEC, 0);
@@ -101,6 +103,8 @@ void become(char **argv, char **envp)
         rc = network_make(network.count, network.open);
     else if (network.join)
         rc = network_join();
+    else if (network.manage)
+        rc = network_manage();
     if (rc < 0)
         fail("the sandbox's shared network", "", rc);
     fail("", argv[1], execute(fd, argv + 1, envp));

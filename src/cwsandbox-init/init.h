@@ -26,6 +26,7 @@ struct fault {
  *                                     that user; 0: as whoever it is
  *     open COUNT USER PROGRAM ...     the same, once the daemon has completed the network
  *     join USER PROGRAM ...           in the network that was passed on
+ *     manage 0 PROGRAM ...            the same, with the rights to change that network
  */
 __attribute__((noreturn)) void become(char **argv, char **envp);
 
@@ -36,6 +37,9 @@ __attribute__((noreturn)) void become(char **argv, char **envp);
  * on stderr why. */
 int network_make(long count, bool opens);
 int network_join(void);
+/* As network_join, but with the capability CAP_NET_ADMIN over it, also for what is executed then.
+ */
+int network_manage(void);
 
 /* setup.c: carries out the steps in a block of `size` bytes, which it may modify. On failure fills
  * *fault. */

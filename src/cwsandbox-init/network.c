@@ -6,6 +6,7 @@
  * who makes this one needs no right on the host. Nothing but the containers' processes, and
  * messages on their way to them, keeps it alive.
  */
+#include <linux/capability.h>
 #include <linux/fcntl.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
@@ -207,14 +208,49 @@ static int receive(int fds[NAMESPACES])
     return 0;
 }
 
-int network_join(void)
+static int enter(const int fds[NAMESPACES], bool with_users)
 {
-    int fds[NAMESPACES];
-    long rc = receive(fds);
-    if (rc == 0)
+    long rc = 0;
+    if (with_users)
         rc = SYS2(setns, fds[CWSI_USER_NAMESPACE], CLONE_NEWUSER);
     if (rc == 0)
         rc = SYS2(setns, fds[CWSI_NETWORK_NAMESPACE], CLONE_NEWNET);
-    SYS1(close, CWSI_NETWORK);
     return (int)rc;
+}
+
+int network_join(void)
+{
+    int fds[NAMESPACES];
+    int rc = receive(fds);
+    if (rc == 0)
+        rc = enter(fds, true);
+    SYS1(close, CWSI_NETWORK);
+    return rc;
+}
+
+/* Who is not user 0 of a namespace loses the capabilities there with the next program, but for
+ * ambient ones. */
+static int keep_capability(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    const uint32_t admin = 1u << CAP_NET_ADMIN;
+    const struct __user_cap_data_struct data[2] = {
+        {.effective = admin, .permitted = admin, .inheritable = admin}};
+    long rc = SYS2(capset, &header, data);
+    if (rc == 0)
+        rc = SYS5(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_ADMIN, 0, 0);
+    return (int)rc;
+}
+
+int network_manage(void)
+{
+    int fds[NAMESPACES];
+    bool is_root = SYS0(geteuid) == 0; /* of the host, and so of all namespaces below */
+    int rc = receive(fds);
+    if (rc == 0)
+        rc = enter(fds, !is_root);
+    if (rc == 0 && !is_root)
+        rc = keep_capability();
+    SYS1(close, CWSI_NETWORK);
+    return rc;
 }

@@ -42,6 +42,7 @@ struct daemon {
     struct cwsd_archives *archives;
     struct cwsd_host *host;
     struct cwsd_claims claims;
+    struct cwsd_egress *egress;
     struct cws_loop *loop;
     struct cwsd_pool *pool;
     struct cwsd_service service;
@@ -260,6 +261,7 @@ static enum cws_status open_service(struct daemon *daemon, struct cws_error *err
         .endpoint_tls = daemon->endpoint_tls,
         .secrets_dir = daemon->config->secrets_dir,
         .claims = daemon->config->volume_dir ? &daemon->claims : NULL,
+        .egress = daemon->egress,
         .database = daemon->data_dir.path ? daemon->database : NULL,
         .archives = daemon->archives,
         .on_empty = on_empty,
@@ -427,6 +429,11 @@ static enum cwsd_exit open_all(struct daemon *daemon)
     }
     if (open_claims(daemon, &err) != CWS_OK)
         goto failed;
+    if (cwsd_egress_open(config->egress, &daemon->egress, &err) != CWS_OK) {
+        complain("--egress %s is not possible here: %s", cwsd_egress_way_name(config->egress),
+                 err.text);
+        return CWSD_EXIT_ISOLATION;
+    }
     start_threads(daemon);
     if (open_authority(daemon, &err) != CWS_OK || open_archives(daemon, &err) != CWS_OK ||
         open_logs(daemon, &err) != CWS_OK || open_service(daemon, &err) != CWS_OK ||
@@ -461,6 +468,7 @@ static void close_all(struct daemon *daemon)
     cwsd_methods_done(&daemon->methods);
     cwsd_claims_close(&daemon->claims);
     cwsd_host_free(daemon->host);
+    cwsd_egress_close(daemon->egress);
     cwsd_database_close(daemon->database);
     cwsd_data_dir_close(&daemon->data_dir);
     cwsd_state_close(&daemon->state);

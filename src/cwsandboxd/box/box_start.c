@@ -84,6 +84,8 @@ static enum cws_status make_setup(struct cwsd_box *box, const struct cwsd_box_op
     if (box->room)
         cwsd_layout_add_after(&part, &layout->options, parts);
     cwsd_layout_add_identity(&own, hostname, &options->host_names);
+    if (box->room && box->room->link)
+        cwsd_layout_add_name_server(&own);
     cwsd_volumes_add_steps(box, options, &own);
     for (size_t i = 0; i < options->file_count; i++)
         cwsd_script_file(&own, CWSI_STEP_MOUNT_FILE, options->files[i].path, options->files[i].mode,
@@ -147,6 +149,13 @@ struct prefix {
     char user[16], others[16];
 };
 
+static char *network_word(const struct cwsd_box *box, bool makes_network)
+{
+    if (!makes_network)
+        return (char *)"join";
+    return (char *)(box->room->link ? "open" : "make");
+}
+
 static void make_prefix(const struct cwsd_box *box, bool makes_network, struct prefix *prefix)
 {
     prefix->count = 0;
@@ -155,7 +164,7 @@ static void make_prefix(const struct cwsd_box *box, bool makes_network, struct p
     snprintf(prefix->user, sizeof(prefix->user), "%u", (unsigned)box->user);
     prefix->words[prefix->count++] = box->host->init_path;
     if (box->room)
-        prefix->words[prefix->count++] = (char *)(makes_network ? "make" : "join");
+        prefix->words[prefix->count++] = network_word(box, makes_network);
     if (box->room && makes_network) {
         snprintf(prefix->others, sizeof(prefix->others), "%u", box->room->netns.others);
         prefix->words[prefix->count++] = prefix->others;
@@ -195,6 +204,8 @@ static enum cws_status spawn(struct cwsd_box *box, const char *hostname, int soc
     if (host->isolation != CWSD_ISOLATION_NONE) {
         if (box->room)
             options.network_fd = cwsd_netns_next(&box->room->netns, &makes_network);
+        if (makes_network && box->room->link)
+            options.egress_fd = cwsd_egress_link_end(box->room->link);
         make_prefix(box, makes_network, &prefix);
         argv = make_argv(box, hostname, &prefix);
         if (!argv)
@@ -205,6 +216,8 @@ static enum cws_status spawn(struct cwsd_box *box, const char *hostname, int soc
         cwsd_child_spawn(box->loop, &box->child, &options, cwsd_box_note_child_end, err);
     if (status == CWS_OK && options.network_fd)
         cwsd_netns_started(&box->room->netns);
+    if (status == CWS_OK && options.egress_fd)
+        cwsd_egress_link_started(box->room->link);
     cws_free(argv);
     return status;
 }

@@ -528,3 +528,9 @@ void cwsd_layout_add_identity(struct cwsd_script *script, const char *hostname,
                     "\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t%s\n", hostname);
     cwsd_script_file(script, CWSI_STEP_FILE, "/etc/hosts", 0644, text, (size_t)len);
 }
+
+void cwsd_layout_add_name_server(struct cwsd_script *script)
+{
+    static const char text[] = "nameserver 127.0.0.53\n";
+    cwsd_script_file(script, CWSI_STEP_FILE, "/etc/resolv.conf", 0644, text, sizeof(text) - 1);
+}

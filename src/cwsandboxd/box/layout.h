@@ -50,6 +50,9 @@ void cwsd_layout_done(struct cwsd_layout *layout);
 void cwsd_layout_add_after(struct cwsd_script *script, const struct cwsd_layout_options *options,
                            unsigned parts);
 
+/* Adds the file that names the name server of a network that leads to others. */
+void cwsd_layout_add_name_server(struct cwsd_script *script);
+
 /* Adds the files that contain the sandbox's own host name. `names` are other names of the loopback
  * address, each of at most 63 bytes. */
 void cwsd_layout_add_identity(struct cwsd_script *script, const char *hostname,

@@ -28,6 +28,8 @@ void cwsd_room_free(struct cwsd_room *room)
 {
     if (!room)
         return;
+    cwsd_egress_link_free(room->link);
+    cwsd_egress_names_stop(room->names);
     cwsd_netns_done(&room->netns);
     cwsd_users_give_back(room->host->users, room->user);
     cws_free(room);

@@ -39,6 +39,8 @@ const char cwsd_config_help[] =
     "                        addresses are loopback ones\n"
     "  --isolation MODE      auto (default): the strongest this machine allows, or no start;\n"
     "                        none: commands run as they are, NOT isolated\n"
+    "  --egress WAY          off (default): sandboxes reach no network; nftables, auto:\n"
+    "                        those whose options allow it reach others. Needs root, ip and nft\n"
     "  --max-sandboxes N     at most N sandboxes at once (default 512)\n"
     "  --max-processes N     at most N processes and threads in each sandbox (default 2048)\n"
     "  --max-open-files N    at most N open files for each process in a sandbox (default 10000)\n"
@@ -59,8 +61,8 @@ const char cwsd_config_help[] =
     "  --detach              go on as a process that is nobody's child, in a session of its own\n"
     "  --help, --version\n"
     "\n"
-    "Exit status: 0 stopped in good order, 1 failed, 2 bad options, 3 no isolation possible "
-    "here.\n";
+    "Exit status: 0 stopped in good order, 1 failed, 2 bad options, 3 no isolation (or egress) "
+    "possible here.\n";
 
 enum option_id {
     OPTION_LISTEN = 256, /* beyond the characters */
@@ -69,6 +71,7 @@ enum option_id {
     OPTION_TLS_KEY,
     OPTION_DATA_PLANE,
     OPTION_ISOLATION,
+    OPTION_EGRESS,
     OPTION_MAX_SANDBOXES,
     OPTION_MAX_PROCESSES,
     OPTION_MAX_OPEN_FILES,
@@ -93,6 +96,7 @@ static const struct option options[] = {
     {"tls-key", required_argument, NULL, OPTION_TLS_KEY},
     {"data-plane", required_argument, NULL, OPTION_DATA_PLANE},
     {"isolation", required_argument, NULL, OPTION_ISOLATION},
+    {"egress", required_argument, NULL, OPTION_EGRESS},
     {"max-sandboxes", required_argument, NULL, OPTION_MAX_SANDBOXES},
     {"max-processes", required_argument, NULL, OPTION_MAX_PROCESSES},
     {"max-open-files", required_argument, NULL, OPTION_MAX_OPEN_FILES},
@@ -260,6 +264,8 @@ static enum cws_status take_option(struct cwsd_config *config, int id, const cha
         return set_data_plane(config, value, err);
     case OPTION_ISOLATION:
         return set_isolation(config, value, err);
+    case OPTION_EGRESS:
+        return cwsd_egress_way_parse(value, &config->egress, err);
     case OPTION_MAX_SANDBOXES:
         if (parse_number("max-sandboxes", value, 1, LARGEST_MAX_SANDBOXES, &number, err) != CWS_OK)
             return err->status;
@@ -359,6 +365,10 @@ static enum cws_status check(const struct cwsd_config *config, struct cws_error 
     bool tls = config->tls_cert != NULL;
     bool tcp = false;
     char url[CWSD_ADDRESS_URL_SIZE];
+    if (config->egress && config->isolation_none)
+        return cws_error_set(err, CWS_INVALID,
+                             "--egress: needs isolation; with --isolation none commands have the "
+                             "network of this host");
     if (tls != (config->tls_key != NULL))
         return cws_error_set(err, CWS_INVALID,
                              "--tls-cert and --tls-key are needed together; --tls-%s is missing",

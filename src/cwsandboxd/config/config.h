@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include "config/address.h"
+#include "config/egress_way.h"
 #include "values/limits.h"
 
 #define CWSD_MAX_LISTENERS 8
@@ -29,6 +30,7 @@ struct cwsd_config {
     bool has_data_plane; /* there is to be a direct data plane, at: */
     struct cwsd_address data_plane;
     bool isolation_none;
+    enum cwsd_egress_way egress;
     const char *token_file; /* these six point into argv; NULL: not given */
     const char *secrets_dir;
     const char *volume_dir;

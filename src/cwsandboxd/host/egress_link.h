@@ -20,6 +20,7 @@ struct cwsd_egress_sockets {
 struct cwsd_egress_link_options {
     struct cws_loop *loop;
     struct cwsd_egress *egress; /* must outlive the link */
+    const char *init_path;      /* cwsandbox-init. Must outlive the link */
     const char *rules;          /* for nft, to be loaded inside the network; copied */
     /* The network is there, with its rules and without a device: nothing in the sandbox runs yet.
      * May take the sockets, and then leaves -1; those that are left are closed. CWS_OK, or *err

@@ -8,6 +8,7 @@
 #include "values/bounds.h"
 #include "values/spec.h"
 #include "values/spec_containers.h"
+#include "values/spec_network.h"
 #include "values/text.h"
 #include "values/wire.h"
 
@@ -435,7 +436,9 @@ static bool check_request(struct cwsd_pool *pool, cwsd_pb_create_request *reques
         return cwsd_fault_set_invalid(fault, "sandbox.display_name",
                                       "has %zu bytes; at most %d are allowed",
                                       strlen(request->sandbox->display_name), CWSD_MAX_NAME_BYTES);
-    return cwsd_spec_check(request->sandbox->spec, pool->options.runner_id, fault);
+    const cwsd_pb_spec *spec = request->sandbox->spec;
+    return cwsd_spec_check_network(spec, pool->options.egress != NULL, fault) &&
+           cwsd_spec_check(request->sandbox->spec, pool->options.runner_id, fault);
 }
 
 struct cwsd_sandbox *cwsd_pool_find_repeated(struct cwsd_pool *pool, const char *request_id,

@@ -19,7 +19,8 @@ struct cwsd_pool;
 struct cwsd_sandbox {
     struct cwsd_record record;
     struct cwsd_pool *pool;
-    struct cwsd_room *room;            /* of several containers; NULL once they have ended */
+    struct cwsd_room *room; /* of several containers, or one whose network leads to others; NULL
+                             * once they have ended */
     struct cwsd_container *containers; /* in the order of the spec */
     size_t container_count;
     struct cwsd_container *primary; /* its end is the sandbox's */
@@ -56,6 +57,7 @@ struct cwsd_pool_options {
     struct cws_tls_config *endpoint_tls; /* for HTTPS endpoints of services */
     const char *secrets_dir;             /* NULL: there are no secret stores */
     const struct cwsd_claims *claims;    /* NULL: no sandbox can have registered volumes */
+    struct cwsd_egress *egress;          /* NULL: no network leads to others */
     struct cwsd_database *database;      /* for the records; NULL: they go with the pool */
     struct cwsd_archives *archives;      /* NULL: there are no snapshots */
     /* Called once after cwsd_pool_drain, when the last sandbox has ended; never from inside that

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "sandboxes/pool_private.h"
 #include "values/spec_containers.h"
+#include "values/spec_network.h"
 
 /* The log of the only or first container has the sandbox's name. cwsd_pool_restore tells them by
  * their names. */
@@ -71,10 +72,15 @@ void cwsd_pool_give_up(struct cwsd_container *container, const struct cwsd_fault
 static bool make_room(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
 {
     struct cws_error err;
-    if (sandbox->container_count == 1)
+    const struct cwsd_pool_options *pool = &sandbox->pool->options;
+    const cwsd_pb_spec *spec = sandbox->record.spec;
+    sandbox->record.egress = pool->egress && cwsd_spec_has_egress(spec);
+    if (sandbox->container_count == 1 && !sandbox->record.egress)
         return true;
-    enum cws_status status = cwsd_room_new(
-        sandbox->pool->options.host, (unsigned)sandbox->container_count, &sandbox->room, &err);
+    enum cws_status status =
+        cwsd_room_new(pool->host, (unsigned)sandbox->container_count, &sandbox->room, &err);
+    if (status == CWS_OK && sandbox->record.egress)
+        status = cwsd_room_open(sandbox->room, pool->loop, pool->egress, spec->network, &err);
     if (status == CWS_NO_MEMORY)
         return cwsd_fault_set_memory(fault);
     return status == CWS_OK ||

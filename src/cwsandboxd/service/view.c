@@ -6,8 +6,9 @@
 #include "values/spec_containers.h"
 #include "values/spec_volumes.h"
 
-#define PLATFORM COREWEAVE__SANDBOX__V1__CONTROL__CONTROL_PLATFORM
-#define DNS_DENY COREWEAVE__SANDBOX__V1__DNSEGRESS_MODE__DNS_EGRESS_MODE_DENY
+#define PLATFORM  COREWEAVE__SANDBOX__V1__CONTROL__CONTROL_PLATFORM
+#define DNS_ALLOW COREWEAVE__SANDBOX__V1__DNSEGRESS_MODE__DNS_EGRESS_MODE_ALLOW
+#define DNS_DENY  COREWEAVE__SANDBOX__V1__DNSEGRESS_MODE__DNS_EGRESS_MODE_DENY
 
 cwsd_pb_timestamp cwsd_view_timestamp(struct timespec time)
 {
@@ -62,6 +63,22 @@ static void fill_volumes(struct cwsd_view *view, const struct cwsd_record *recor
     view->status.attached_volume_ids = view->attached;
 }
 
+/* The rules that hold. Without any there is no network but the sandbox's own. */
+static void fill_egress(struct cwsd_view *view, const struct cwsd_record *record)
+{
+    const cwsd_pb_network *network = record->spec->network;
+    view->status.effective_dns_egress = record->egress ? DNS_ALLOW : DNS_DENY;
+    if (!record->egress)
+        return;
+    coreweave__sandbox__v1__egress_rule__init(&view->any);
+    view->any.destination_case = COREWEAVE__SANDBOX__V1__EGRESS_RULE__DESTINATION_ANY;
+    view->any.any = true;
+    view->any_list[0] = &view->any;
+    bool given = network->n_egress > 0;
+    view->status.n_effective_egress = given ? network->n_egress : 1;
+    view->status.effective_egress = given ? network->egress : view->any_list;
+}
+
 void cwsd_view_init(struct cwsd_view *view, const struct cwsd_record *record, const char *runner_id)
 {
     const cwsd_pb_container *container = record->spec->containers[cwsd_spec_primary(record->spec)];
@@ -80,13 +97,13 @@ void cwsd_view_init(struct cwsd_view *view, const struct cwsd_record *record, co
     view->status.runner_id = (char *)runner_id;
     view->status.runner_group_id = (char *)CWSD_RUNNER_GROUP_ID;
     view->status.effective_max_lifetime_seconds = cwsd_spec_lifetime_s(record->spec);
-    view->status.effective_dns_egress = DNS_DENY; /* and no rule of effective_egress: no network */
     view->status.effective_resources = container->resources;
     view->status.effective_resource_requirements = container->resource_requirements;
     if (record->has_exit_code) {
         view->status._exit_code_case = COREWEAVE__SANDBOX__V1__SANDBOX_STATUS___EXIT_CODE_EXIT_CODE;
         view->status.exit_code = record->exit_code;
     }
+    fill_egress(view, record);
     fill_times(view, record);
     fill_containers(view, record);
     fill_volumes(view, record);

@@ -18,6 +18,8 @@ struct cwsd_view {
     cwsd_pb_container_status *container_list[CWSD_MAX_CONTAINERS];
     char *attached[CWSD_MAX_VOLUMES];
     cwsd_pb_usage usage;
+    cwsd_pb_egress_rule any; /* what "not denied" means */
+    cwsd_pb_egress_rule *any_list[1];
     cwsd_pb_timestamp created, started, ended;
 };
 

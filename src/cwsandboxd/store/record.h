@@ -50,6 +50,7 @@ struct cwsd_record {
     char reason[200];
     enum cwsd_cause cause;
     bool deleted; /* a delete was answered, so the next one finds nothing */
+    bool egress;  /* its network leads to others, as the spec allows */
     bool has_exit_code;
     int32_t exit_code;
     struct timespec created, started, ended; /* tv_sec 0: not yet */

@@ -62,6 +62,9 @@
 /* That of the other containers when the primary one has ended by itself. */
 #define CWSD_SIDECAR_GRACE_S 10
 
+#define CWSD_MAX_HOST_NAME    253
+#define CWSD_MAX_EGRESS_RULES 64 /* and exceptions and ranges of ports of each */
+
 /* Each is a box of its own. */
 #define CWSD_MAX_CONTAINERS    16
 #define CWSD_MAX_COMPOSE_BYTES (256 * CWSD_KIB)

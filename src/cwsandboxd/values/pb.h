@@ -52,6 +52,9 @@
     X(logs_request, StreamLogsRequest) \
     X(log_entry, LogEntry) \
     X(log_error, LogStreamError) \
+    X(egress_rule, EgressRule) \
+    X(cidr, CidrBlock) \
+    X(port_range, PortRange) \
     X(runner, AvailableRunner) \
     X(runner_capabilities, RunnerCapabilitySummary) \
     X(runner_resources, RunnerResourceSummary) \

@@ -21,7 +21,6 @@
 #define MODE_UNSPECIFIED          COREWEAVE__SANDBOX__V1__SANDBOX_MODE__SANDBOX_MODE_UNSPECIFIED
 #define MODE_SERVERLESS           COREWEAVE__SANDBOX__V1__SANDBOX_MODE__SANDBOX_MODE_SERVERLESS
 #define MODE_CKS                  COREWEAVE__SANDBOX__V1__SANDBOX_MODE__SANDBOX_MODE_CKS
-#define DNS_ALLOW                 COREWEAVE__SANDBOX__V1__DNSEGRESS_MODE__DNS_EGRESS_MODE_ALLOW
 
 /* An option that this daemon does not support. */
 struct refusal {
@@ -49,7 +48,6 @@ static bool refuse_first(const struct refusal *refusals, size_t count, struct cw
 
 static bool check_sandbox_refusals(const cwsd_pb_spec *spec, struct cwsd_fault *fault)
 {
-    const cwsd_pb_network *network = spec->network;
     const struct refusal refusals[] = {
         {"spec.network_ids", "shared networks", NOT_HERE, spec->n_network_ids > 0},
         {"spec.network_config_id", "network configurations", NOT_HERE, spec->network_config_id[0]},
@@ -59,10 +57,6 @@ static bool check_sandbox_refusals(const cwsd_pb_spec *spec, struct cwsd_fault *
         {"spec.runtime_class", "choice of runtime classes", NOT_HERE, spec->runtime_class[0]},
         {"spec.runtime_class_selection", "choice of runtime classes", NOT_HERE,
          spec->runtime_class_selection != RUNTIME_CLASS_UNSPECIFIED},
-        {"spec.network.ingress", "ingress rules", NOT_HERE, network && network->n_ingress},
-        {"spec.network.egress", "egress rules", NOT_HERE, network && network->n_egress},
-        {"spec.network.dns_egress", "network in its sandboxes", NOT_HERE,
-         network && network->dns_egress == DNS_ALLOW},
     };
     return refuse_first(refusals, CWS_ARRAY_LEN(refusals), fault);
 }

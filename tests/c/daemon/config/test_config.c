@@ -46,6 +46,7 @@ static void defaults(void **state)
     assert_int_equal(config.life_fd, -1);
     assert_false(config.detach);
     assert_false(config.isolation_none);
+    assert_int_equal(config.egress, CWSD_EGRESS_OFF);
     assert_int_equal(config.limits.processes, 0);
     assert_int_equal(config.limits.open_files, 0);
     assert_int_equal(config.limits.written_bytes, 0);
@@ -125,6 +126,8 @@ static void mistakes_are_named(void **state)
     REFUSED("99999", "--listen", "127.0.0.1:99999");
     REFUSED("localhost:1", "--listen", "localhost:1");
     REFUSED("perhaps", "--isolation", "perhaps");
+    REFUSED("perhaps", "--egress", "perhaps");
+    REFUSED("--egress: needs isolation", "--egress=auto", "--isolation=none");
     REFUSED("0x10", "--max-sandboxes=0x10");
     REFUSED("\"0\"", "--max-sandboxes=0");
     REFUSED("-1", "--life-fd=-1");

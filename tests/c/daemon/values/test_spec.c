@@ -92,19 +92,6 @@ static void what_is_the_case_anyway_is_accepted(void **state)
     assert_true(check(&parts));
 }
 
-/* Whoever does not deny egress does not thereby get any: the status says what there is. */
-static void egress_need_not_be_denied(void **state)
-{
-    (void)state;
-    struct parts parts;
-    prepare(&parts);
-    parts.spec.network = &parts.network;
-    parts.network._deny_egress_case =
-        COREWEAVE__SANDBOX__V1__NETWORK_OPTIONS___DENY_EGRESS_DENY_EGRESS;
-    parts.network.deny_egress = false;
-    assert_true(check(&parts));
-}
-
 static void root_is_who_everything_runs_as(void **state)
 {
     (void)state;
@@ -184,21 +171,6 @@ static void registered_volumes_are_allowed(void **state)
     volume.volume_id = (char *)"vol-1";
     volume.name = (char *)"data";
     assert_true(cwsd_spec_check(&parts.spec, RUNNER, &parts.fault));
-}
-
-static void egress_is_refused(void **state)
-{
-    (void)state;
-    struct parts parts;
-    Coreweave__Sandbox__V1__EgressRule egress = COREWEAVE__SANDBOX__V1__EGRESS_RULE__INIT;
-    Coreweave__Sandbox__V1__EgressRule *egress_rules[] = {&egress};
-
-    prepare(&parts);
-    parts.spec.network = &parts.network;
-    parts.network.n_egress = 1;
-    parts.network.egress = egress_rules;
-    assert_refused(&parts, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED,
-                   "spec.network.egress");
 }
 
 static void storage_and_runtimes_are_refused(void **state)
@@ -428,12 +400,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CWSD_TEST(plain_is_accepted),
         CWSD_TEST(what_is_the_case_anyway_is_accepted),
-        CWSD_TEST(egress_need_not_be_denied),
         CWSD_TEST(root_is_who_everything_runs_as),
         CWSD_TEST(other_security_is_refused),
         CWSD_TEST(each_container_is_checked),
         CWSD_TEST(registered_volumes_are_allowed),
-        CWSD_TEST(egress_is_refused),
         CWSD_TEST(storage_and_runtimes_are_refused),
         CWSD_TEST(features_of_containers_are_refused),
         CWSD_TEST(commands),

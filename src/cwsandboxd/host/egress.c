@@ -1,0 +1,218 @@
+#include "host/egress.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "host/program.h"
+#include "values/egress_rules.h"
+
+#define SLOTS      64
+#define FIRST_B    192 /* slot 0 has 10.192.0.0/16 */
+#define DEVICES    32768u
+#define FORWARDING "/proc/sys/net/ipv4/ip_forward"
+
+/* ---- slots ---------------------------------------------------------------------------------- */
+
+static uint32_t slot_range(unsigned slot)
+{
+    return 10u << 24 | (FIRST_B + slot) << 16;
+}
+
+static bool is_device_of(const char *name, unsigned slot)
+{
+    char prefix[CWSD_EGRESS_NAME_SIZE];
+    int len = snprintf(prefix, sizeof(prefix), "cws%u-", slot);
+    return strncmp(name, prefix, (size_t)len) == 0;
+}
+
+/* Whether the host has a route of its own into the slot's range. */
+static bool is_routed(unsigned slot)
+{
+    char line[256], name[32];
+    unsigned destination, mask;
+    bool found = false;
+    FILE *routes = fopen("/proc/net/route", "re");
+    while (routes && !found && fgets(line, sizeof(line), routes)) {
+        if (sscanf(line, "%31s %x %*x %*x %*d %*d %*d %x", name, &destination, &mask) != 3)
+            continue;
+        uint32_t common = ntohl(mask) & 0xffff0000u;
+        found = mask && !is_device_of(name, slot) &&
+                (ntohl(destination) & common) == (slot_range(slot) & common);
+    }
+    if (routes)
+        fclose(routes);
+    return found;
+}
+
+/* A descriptor that holds the slot, or -1: another daemon in this network has it. */
+static int claim(unsigned slot)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int len =
+        snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "cwsandboxd/egress/%u", slot);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && bind(fd, (const struct sockaddr *)&address,
+                        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len)) == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static enum cws_status take_slot(struct cwsd_egress *egress, struct cws_error *err)
+{
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        if (is_routed(slot) || (egress->slot_fd = claim(slot)) < 0)
+            continue;
+        egress->slot = slot;
+        return CWS_OK;
+    }
+    return cws_error_set(err, CWS_SYSTEM,
+                         "each of the ranges 10.%d.0.0/16 to 10.%d.0.0/16 is another's: of a route "
+                         "of this host, or of a daemon",
+                         FIRST_B, FIRST_B + SLOTS - 1);
+}
+
+/* ---- the host's share ----------------------------------------------------------------------- */
+
+/* Those of a daemon that was killed go with their sandboxes, but perhaps not yet. */
+static enum cws_status remove_devices(const struct cwsd_egress *egress, struct cws_error *err)
+{
+    enum cws_status status = CWS_OK;
+    struct if_nameindex *all = if_nameindex();
+    for (size_t i = 0; status == CWS_OK && all && all[i].if_index; i++) {
+        char *const argv[] = {egress->ip, (char *)"link", (char *)"delete", all[i].if_name, NULL};
+        struct cws_error ignored;
+        if (is_device_of(all[i].if_name, egress->slot) &&
+            cwsd_program_run(argv, NULL, &ignored) != CWS_OK && if_nametoindex(all[i].if_name))
+            status = cws_error_set(err, CWS_SYSTEM, "%s", ignored.text);
+    }
+    if (all)
+        if_freenameindex(all);
+    return status;
+}
+
+static enum cws_status load_host_rules(const struct cwsd_egress *egress, struct cws_error *err)
+{
+    char range[INET_ADDRSTRLEN + 3], *const argv[] = {egress->nft, (char *)"-f", (char *)"-", NULL};
+    snprintf(range, sizeof(range), "10.%u.0.0/16", FIRST_B + egress->slot);
+    char *rules = cwsd_egress_host_rules(egress->slot, range);
+    if (!rules)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    enum cws_status status = cwsd_program_run(argv, rules, err);
+    free(rules);
+    return status;
+}
+
+static enum cws_status forward_packets(struct cws_error *err)
+{
+    char now = '0';
+    int fd = open(FORWARDING, O_RDWR | O_CLOEXEC);
+    bool on = fd >= 0 && read(fd, &now, 1) == 1 && (now != '0' || pwrite(fd, "1", 1, 0) == 1);
+    enum cws_status status = on ? CWS_OK : cws_error_set_errno(err, CWS_SYSTEM, errno, FORWARDING);
+    if (fd >= 0)
+        close(fd);
+    return status;
+}
+
+static enum cws_status prepare_host(struct cwsd_egress *egress, struct cws_error *err)
+{
+    if (take_slot(egress, err) != CWS_OK || remove_devices(egress, err) != CWS_OK ||
+        load_host_rules(egress, err) != CWS_OK)
+        return err->status;
+    return forward_packets(err);
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
+static enum cws_status find(const char *name, char **out, struct cws_error *err)
+{
+    *out = cwsd_program_find(name);
+    return *out ? CWS_OK
+                : cws_error_set(err, CWS_SYSTEM, "there is no program %s on PATH or in /usr/sbin",
+                                name);
+}
+
+enum cws_status cwsd_egress_open(enum cwsd_egress_way way, struct cwsd_egress **out_egress,
+                                 struct cws_error *err)
+{
+    *out_egress = NULL;
+    if (way == CWSD_EGRESS_OFF)
+        return CWS_OK;
+    struct cwsd_egress *egress = cws_calloc(1, sizeof(*egress));
+    if (!egress)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    egress->slot_fd = -1;
+    enum cws_status status = CWS_OK;
+    if (geteuid() != 0)
+        status = cws_error_set(err, CWS_SYSTEM, "virtual devices need root");
+    if (status == CWS_OK)
+        status = find("nft", &egress->nft, err);
+    if (status == CWS_OK)
+        status = find("ip", &egress->ip, err);
+    if (status == CWS_OK)
+        status = prepare_host(egress, err);
+    if (status == CWS_OK)
+        *out_egress = egress;
+    else
+        cwsd_egress_close(egress);
+    return status;
+}
+
+static void leave_host(const struct cwsd_egress *egress)
+{
+    struct cws_error ignored; /* there may be none yet, or the next owner of the slot removes it */
+    char *const argv[] = {egress->nft, (char *)"-f", (char *)"-", NULL};
+    char *removal = cwsd_egress_host_removal(egress->slot);
+    if (removal && cwsd_program_run(argv, removal, &ignored) == CWS_OK)
+        (void)remove_devices(egress, &ignored);
+    free(removal);
+}
+
+void cwsd_egress_close(struct cwsd_egress *egress)
+{
+    if (!egress)
+        return;
+    if (egress->slot_fd >= 0) {
+        leave_host(egress);
+        close(egress->slot_fd);
+    }
+    cws_free(egress->ip);
+    cws_free(egress->nft);
+    cws_free(egress);
+}
+
+size_t cwsd_egress_own(struct in_addr *out, size_t size)
+{
+    size_t count = 0;
+    struct ifaddrs *all = NULL;
+    if (getifaddrs(&all) < 0)
+        return 0;
+    for (const struct ifaddrs *one = all; one && count < size; one = one->ifa_next)
+        if (one->ifa_addr && one->ifa_addr->sa_family == AF_INET &&
+            !(one->ifa_flags & IFF_LOOPBACK) && strncmp(one->ifa_name, "cws", 3) != 0)
+            memcpy(&out[count++], &((const struct sockaddr_in *)one->ifa_addr)->sin_addr,
+                   sizeof(*out));
+    freeifaddrs(all);
+    return count;
+}
+
+void cwsd_egress_next_device(struct cwsd_egress *egress, struct cwsd_egress_device *out_device)
+{
+    uint32_t outside = slot_range(egress->slot) + 2 * egress->next;
+    snprintf(out_device->name, sizeof(out_device->name), "cws%u-%u", egress->slot, egress->next);
+    out_device->outside.s_addr = htonl(outside);
+    out_device->inside.s_addr = htonl(outside + 1);
+    egress->next = (egress->next + 1) % DEVICES;
+}
