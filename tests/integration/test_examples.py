@@ -24,6 +24,9 @@ PRINTED = {
         "runners with room: 1\narchitecture known: True\nplaced as asked: True\n"
         "sandboxes run there: True\n"
     ),
+    "egress": (
+        "no sandbox of this service reaches other networks (cwsandboxd does with --egress)\n"
+    ),
     "environment": "production eu s3cret\ntest eu \n",
     "evaluation": (
         "first run: {'broken': 'False', 'endless': 'timeout', 'right': 'True', 'wrong': 'False'}\n"
