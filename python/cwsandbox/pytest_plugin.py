@@ -44,6 +44,7 @@ def cwsandbox_daemon() -> Iterator[str]:
     """
     from cwsandbox._service import endpoint, local
 
+    _end_on_sigterm()
     url = endpoint.base_url(None, endpoint.LOCAL)
     if url == endpoint.LOCAL:
         # It ends with this process, however that ends.
@@ -51,6 +52,22 @@ def cwsandbox_daemon() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(os.environ, _VARIABLE, url)
         yield url
+
+
+def _end_on_sigterm() -> None:
+    """Have SIGTERM end the session, once the client has stopped the sandboxes.
+
+    By default the client then raises SystemExit, which pytest takes for the failure of a test, and goes on.
+    """
+    import signal
+    import threading
+
+    def end(*_: object) -> None:
+        pytest.exit("SIGTERM", returncode=128 + signal.SIGTERM)
+
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, end)
 
 
 @pytest.fixture
