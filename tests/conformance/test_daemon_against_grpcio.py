@@ -159,7 +159,7 @@ def test_every_answer_names_the_extensions(stub: Any, make_sandbox: Callable[...
         (stub.ListSandboxes, pb.ListSandboxesRequest()),
     ):
         answer, answered = call.with_call(request)
-        assert dict(answered.initial_metadata())["cwsandboxd-extensions"] == "cwd,execs"
+        assert dict(answered.initial_metadata())["cwsandboxd-extensions"] == "cwd,execs,file_modes"
         if call is stub.CreateSandbox:
             stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=answer.sandbox_id))
 

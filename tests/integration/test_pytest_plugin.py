@@ -97,6 +97,8 @@ LEAVING = """
     import pytest
 
     def test_leaves(sandbox, sandbox_factory):
+        # Whoever was started in the background ignores it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         started = sandbox_factory()
         started.start().result()
         unfinished = sandbox_factory()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# What makes a dataclass looks into typing if that is there, also while another thread still loads it.
+import typing  # noqa: F401
 from dataclasses import dataclass
 from math import isfinite
 
