@@ -203,7 +203,7 @@ bool cwsd_spec_check_network(const cwsd_pb_spec *spec, bool egress, struct cwsd_
     if (network->dns_egress == DNS_ALLOW && !egress)
         return not_here(fault, "spec.network.dns_egress", "network in its sandboxes");
     if (network->n_egress && !egress)
-        return not_here(fault, EGRESS, "egress rules");
+        return not_here(fault, EGRESS, "egress rules, as it runs without --egress");
     if (network->n_egress && network->_deny_egress_case == DENY_GIVEN && network->deny_egress)
         return cwsd_fault_set_invalid(fault, EGRESS, "cannot be combined with deny_egress");
     if (network->n_egress > CWSD_MAX_EGRESS_RULES)
