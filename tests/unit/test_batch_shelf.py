@@ -46,7 +46,9 @@ def test_one_that_comes_for_somebody_who_has_gone_goes_back() -> None:
     member = lent_out(shelf)
     gone, here = Ticket(), Ticket()
     first = loop.submit(lambda: shelf.take({}, gone))
+    eventually(lambda: len(shelf._waiting) == 1, "the first waits")
     second = loop.submit(lambda: shelf.take({}, here))
+    eventually(lambda: len(shelf._waiting) == 2, "both wait")
     shelf.abandon(gone)
     shelf.give_back(member, is_reusable=True)
     assert second.result(10) is member
