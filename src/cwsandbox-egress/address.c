@@ -38,18 +38,27 @@ static uint32_t number_at(const uint8_t *bytes)
     return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
-static bool is_public6(const uint8_t bytes[16])
+/* Whether an address of IPv6 stands for one of IPv4. */
+static bool stands_for(const uint8_t bytes[16], uint32_t *out_address)
 {
     static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
     static const uint8_t translated[12] = {0x00, 0x64, 0xff, 0x9b};
     if (memcmp(bytes, mapped, sizeof(mapped)) == 0 ||
         memcmp(bytes, translated, sizeof(translated)) == 0)
-        return is_public4(number_at(bytes + 12));
-    if (bytes[0] == 0x20 && bytes[1] == 0x02) /* 6to4 */
-        return is_public4(number_at(bytes + 2));
-    if (number_at(bytes) == 0x20010000) /* Teredo: the address in it is inverted */
-        return is_public4(~number_at(bytes + 12));
-    return (bytes[0] & 0xe0) == 0x20;
+        *out_address = number_at(bytes + 12);
+    else if (bytes[0] == 0x20 && bytes[1] == 0x02) /* 6to4 */
+        *out_address = number_at(bytes + 2);
+    else if (number_at(bytes) == 0x20010000) /* Teredo: the address in it is inverted */
+        *out_address = ~number_at(bytes + 12);
+    else
+        return false;
+    return true;
+}
+
+static bool is_public6(const uint8_t bytes[16])
+{
+    uint32_t address;
+    return stands_for(bytes, &address) ? is_public4(address) : (bytes[0] & 0xe0) == 0x20;
 }
 
 bool cwse_address_is_public(const struct sockaddr *address)
@@ -76,7 +85,14 @@ static bool is_same(const struct sockaddr *one, const struct sockaddr *other)
 bool cwse_address_is_own(const struct sockaddr *address)
 {
     struct ifaddrs *all;
+    struct sockaddr_in meant = {.sin_family = AF_INET};
     bool own = false;
+    if (address->sa_family == AF_INET6 &&
+        stands_for(((const struct sockaddr_in6 *)address)->sin6_addr.s6_addr,
+                   &meant.sin_addr.s_addr)) {
+        meant.sin_addr.s_addr = htonl(meant.sin_addr.s_addr);
+        address = (const struct sockaddr *)&meant;
+    }
     if (getifaddrs(&all) < 0)
         return true;
     for (const struct ifaddrs *one = all; one && !own; one = one->ifa_next)

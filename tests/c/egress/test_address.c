@@ -81,10 +81,30 @@ static void own(void **state)
     assert_false(cwse_address_is_own((struct sockaddr *)&other));
 }
 
+/* A gateway, or this machine itself, takes them for the address of IPv4 in them. */
+static void own_in_the_shape_of_ipv6(void **state)
+{
+    static const char *const own[] = {"::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::1",
+                                      "2001:0:1::80ff:fffe", "::1"};
+    static const char *const others[] = {"::ffff:203.0.113.250", "64:ff9b::203.0.113.250",
+                                         "2002:cb00:71fa::1", "2001:0:1::34ff:8e05",
+                                         "2606:4700::7f00:1"};
+    (void)state;
+    for (size_t i = 0; i < CWS_ARRAY_LEN(own); i++) {
+        struct sockaddr_storage address = parse(own[i]);
+        assert_true(cwse_address_is_own((struct sockaddr *)&address));
+    }
+    for (size_t i = 0; i < CWS_ARRAY_LEN(others); i++) {
+        struct sockaddr_storage address = parse(others[i]);
+        assert_false(cwse_address_is_own((struct sockaddr *)&address));
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     UNIT_TEST(reachable_from_everywhere),
     UNIT_TEST(not_so),
     UNIT_TEST(own),
+    UNIT_TEST(own_in_the_shape_of_ipv6),
 };
 
 UNIT_MAIN(tests)
