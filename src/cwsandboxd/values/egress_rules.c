@@ -9,6 +9,10 @@
  * groups, and what is reserved. values/spec_network.c refuses rules about these alone. */
 #define INTERNAL "0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3"
 
+/* Connections of a sandbox that the host keeps track of. Its table of these is everybody's: where
+ * it is full, nobody opens a connection any more, nor does the host. */
+#define MAX_TRACKED "4096"
+
 #define ANY        COREWEAVE__SANDBOX__V1__EGRESS_RULE__DESTINATION_ANY
 #define HTTPS_NAME COREWEAVE__SANDBOX__V1__EGRESS_RULE__DESTINATION_HTTPS_HOSTNAME
 
@@ -134,6 +138,11 @@ char *cwsd_egress_host_rules(unsigned slot, const char *range)
     fprintf(out, "table inet cwsandboxd_%u {}\ndelete table inet cwsandboxd_%u\n", slot, slot);
     fprintf(out,
             "table inet cwsandboxd_%u {\n"
+            "  set tracked {\n"
+            "    type ipv4_addr\n"
+            "    size 65536\n"
+            "    flags dynamic\n"
+            "  }\n"
             "  chain arriving {\n"
             "    type filter hook prerouting priority raw; policy accept;\n"
             "    iifname \"cws%u-*\" jump from_sandbox\n"
@@ -146,23 +155,26 @@ char *cwsd_egress_host_rules(unsigned slot, const char *range)
             "    fib daddr type != unicast drop\n"
             "  }\n",
             slot, slot, range);
-    fprintf(out,
-            "  chain to_host {\n"
-            "    type filter hook input priority filter; policy accept;\n"
-            "    iifname \"cws%u-*\" drop\n"
-            "  }\n"
-            "  chain routed {\n"
-            "    type filter hook forward priority filter; policy accept;\n"
-            "    iifname \"cws%u-*\" oifname \"cws*\" drop\n"
-            "    oifname \"cws%u-*\" ct state established,related accept\n"
-            "    oifname \"cws%u-*\" drop\n"
-            "  }\n"
-            "  chain leaving {\n"
-            "    type nat hook postrouting priority srcnat; policy accept;\n"
-            "    ip saddr %s masquerade\n"
-            "  }\n"
-            "}\n",
-            slot, slot, slot, slot, range);
+    fprintf(
+        out,
+        "  chain to_host {\n"
+        "    type filter hook input priority filter; policy accept;\n"
+        "    iifname \"cws%u-*\" drop\n"
+        "  }\n"
+        "  chain routed {\n"
+        "    type filter hook forward priority filter; policy accept;\n"
+        "    iifname \"cws%u-*\" oifname \"cws*\" drop\n"
+        "    iifname \"cws%u-*\" ct state new add @tracked { ip saddr ct count over " MAX_TRACKED
+        " } reject with icmpx admin-prohibited\n"
+        "    oifname \"cws%u-*\" ct state established,related accept\n"
+        "    oifname \"cws%u-*\" drop\n"
+        "  }\n"
+        "  chain leaving {\n"
+        "    type nat hook postrouting priority srcnat; policy accept;\n"
+        "    ip saddr %s masquerade\n"
+        "  }\n"
+        "}\n",
+        slot, slot, slot, slot, slot, range);
     return finish(out, &text);
 }
 

@@ -144,6 +144,7 @@ static void the_host(void **state)
     char *removal = cwsd_egress_host_removal(3);
     assert_string_equal(removal, "delete table inet cwsandboxd_3\n");
     assert_non_null(strstr(rules, "ip saddr 10.195.0.0/16 masquerade"));
+    assert_non_null(strstr(rules, "iifname \"cws3-*\" ct state new add @tracked"));
     if (can_ask())
         assert_taken(rules);
     free(rules);
