@@ -65,10 +65,11 @@ static void test_endless_output_is_held_back(void **state)
     (void)state;
     box_open(&world, host);
     expect_script(&world,
-                  "(timeout -s INT 1 dd if=/dev/zero bs=64k 2> /tmp/rate; : > /tmp/done) & echo x",
+                  "(" AWAIT("/tmp/go") "timeout -s INT 1 dd if=/dev/zero bs=64k 2> /tmp/rate; "
+                                       ": > /tmp/done) & echo x",
                   0, "x\n");
     expect_script(&world,
-                  "until [ -e /tmp/done ]; do sleep 0.01; done; "
+                  ": > /tmp/go; until [ -e /tmp/done ]; do sleep 0.01; done; "
                   "[ $(sed -n 's/ bytes.*//p' /tmp/rate) -lt 100000000 ] || cat /tmp/rate",
                   0, "");
     box_close(&world);
@@ -101,8 +102,8 @@ static void test_too_many(void **state)
              CWSI_MAX_DRAINED / 2 - 1);
     expect_script(&world, script, 2, expected);
     /* They have ended, and there is room again. */
-    expect_script(&world, "(" WRITE_MUCH("/tmp/again") ") & :", 0, "");
-    expect_script(&world, "until [ -e /tmp/again ]; do sleep 0.01; done", 0, "");
+    expect_script(&world, "(" AWAIT("/tmp/go-again") WRITE_MUCH("/tmp/again") ") & :", 0, "");
+    expect_script(&world, ": > /tmp/go-again; until [ -e /tmp/again ]; do sleep 0.01; done", 0, "");
     RUN_UNTIL(&world, count_entries("/proc/self/fd") <= descriptors);
     box_close(&world);
 }
