@@ -137,9 +137,9 @@ class DataPlane:
         """An operation has begun that cannot go directly yet."""
         self._is_used = True
 
-    def begin(self) -> None:
-        """Some operation could go directly, and does not, or will not for long: make a connection, unless it is too
-        early to try again. Nobody waits for it."""
+    def begin(self, core: SandboxCore) -> None:
+        """Some operation of ``core`` could go directly, and does not, or will not for long: make a connection, unless
+        it is too early to try again. Nobody waits for it."""
         if self._is_closed:
             return
         if not self._is_used:
@@ -148,6 +148,9 @@ class DataPlane:
             return
         link = self._valid_link()
         if link is None or not self._is_due(link):
+            if link is not None and core.is_served:
+                # The operation began before there was this connection, and its thread was slow to say so.
+                return
             # What is there has been lost. Until there is another one, nobody needs to be told of that.
             self._drop()
         wait = self._wait()
@@ -273,13 +276,13 @@ class DataPlane:
         )
 
     async def _link_retried(self) -> Link:
-        """Asks again as long as the gateway says that it cannot answer now."""
+        """Asks again as long as the gateway says that it cannot answer now. The last time it may take as long as the
+        first, so that what it says is told, and not that it was cut short."""
         ends = self._env.clock() + min(self._limit, CONNECT_LIMIT)
         pause = _FIRST_PAUSE
         while True:
-            left = ends - self._env.clock()
             try:
-                return await self._link_once(min(self._limit, CALL_LIMIT, max(left, 0.1)))
+                return await self._link_once(min(self._limit, CALL_LIMIT))
             except RpcFailure as failure:
                 left = ends - self._env.clock()
                 if failure.code != Code.UNAVAILABLE or left <= 0:

@@ -210,7 +210,7 @@ class Driver:
         if core is None or not core.is_open or (plane is not None and not plane.is_up):
             return False
         if plane is not None:
-            plane.begin()
+            plane.begin(core)
         return True
 
     async def _serve_commands(self) -> None:
