@@ -11,6 +11,7 @@
 #   make chaos     commands through failing connections for CHAOS_SECONDS (default 600)
 #   make test-py-asan   those of the C types and of the wire with everything of ours under ASan + UBSan
 #   make fuzz      fuzz each target for FUZZ_SECONDS (default 30)     make h2spec    the daemon against h2spec
+#   make docs      the documentation site, in build/docs/html; a warning or a link that leads nowhere fails it
 #   make lint      layers, sizes, documents, generated code, C format, ruff, mypy, stubtest
 #   make tidy      clang-tidy                    make format    clang-format, ruff format
 #   make proto     write the generated C from proto/
@@ -231,7 +232,7 @@ pictures: setup-build install
 	$(VENV)/bin/python tools/render_cli.py > $(BUILD)/cli.svg && mv $(BUILD)/cli.svg docs/cli.svg
 
 test: setup-test
-	+@MAKE='$(MAKE)' BUILD='$(BUILD)' tools/run_stages.sh install-dev lint test-c tsan test-py test-py-interpreters guard
+	+@MAKE='$(MAKE)' BUILD='$(BUILD)' tools/run_stages.sh install-dev lint site test-c tsan test-py test-py-interpreters guard
 
 .PHONY: test-c tsan test-py test-py-asan fuzz lint tidy proto format clean
 test-c:
@@ -310,6 +311,15 @@ lint-types:
 lint-stubs:
 	@mkdir -p $(BUILD)/empty
 	cd $(BUILD)/empty && $(abspath $(VENV))/bin/python -m mypy.stubtest cwsandbox._cwsandbox
+
+.PHONY: docs site
+docs: install-dev site
+# Of the package as it is installed.
+site: venv
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	@rm -rf $(BUILD)/docs
+	$(VENV)/bin/python -m sphinx -W --keep-going -q -c docs -d $(BUILD)/docs/doctrees . $(BUILD)/docs/html
+	@$(VENV)/bin/python tools/check_site.py $(BUILD)/docs/html
 
 tidy:
 	clang-tidy --quiet $(filter-out %.pb-c.c,$(core_src)) $(daemon_src) -- \

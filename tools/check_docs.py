@@ -1,12 +1,15 @@
-"""Fails for a line of a document (*.md) of more than 120 columns, or a link to a file or heading that is not there.
+"""Fails for a line of a document (*.md) of more than 120 columns, a link to a file or heading that is not there, and a
+public name that is on no page of the reference, or on several.
 
 Tables and fenced code blocks may be wider: a row cannot be split, and code is shown as it is.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +26,7 @@ PLACES = (
 FENCE = re.compile(r"\s*(```+|~~~+)")
 LINK = re.compile(r"\]\(([^)\s#]*)(?:#([^)\s]*))?\)")
 HEADING = re.compile(r"#+ (.*)")
+EXPLAINED = re.compile(r"^\.\. auto\w+:: (\w+)$", re.MULTILINE)
 
 
 def prose(text: str) -> Iterator[tuple[int, str]]:
@@ -68,15 +72,38 @@ def faults(path: Path, root: Path = ROOT) -> Iterator[str]:
                 yield f"{name}:{number}: there is no {link}{anchor and '#'}{anchor}"
 
 
+def public_names(source: str) -> list[str]:
+    """What `__all__` of a module lists."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            names: list[str] = ast.literal_eval(node.value)
+            return names
+    return []
+
+
+def unexplained(names: list[str], pages: list[str]) -> Iterator[str]:
+    """Whatever does not have its one place in the reference."""
+    count = Counter(name for page in pages for name in EXPLAINED.findall(page))
+    for name in names:
+        if count[name] != 1 and not name.startswith("__"):
+            yield f"docs/reference: {name} is on {count[name]} pages; give it one `.. auto…::` line"
+
+
+def reference_faults(root: Path = ROOT) -> Iterator[str]:
+    names = public_names((root / "python/cwsandbox/__init__.py").read_text())
+    pages = [path.read_text() for path in sorted((root / "docs/reference").glob("*.md"))]
+    yield from unexplained(names, pages)
+
+
 def main() -> int:
     paths = sorted(path for place in PLACES for path in ROOT.glob(place))
     if not paths:
         print("check_docs: no files found", file=sys.stderr)
         return 1
-    found = [fault for path in paths for fault in faults(path)]
+    found = [*(fault for path in paths for fault in faults(path)), *reference_faults()]
     print(
         "\n".join(found)
-        or f"documents: {len(paths)} within {MAX_COLUMNS} columns, links lead somewhere"
+        or f"documents: {len(paths)} within {MAX_COLUMNS} columns, links lead somewhere, all names explained"
     )
     return 1 if found else 0
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+PAGE = EXAMPLES.parent / "docs" / "examples.md"
 
 PRINTED = {
     "bounded_output": "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n99998\n99999\n100000\n\n(588855 bytes omitted)\n",
@@ -86,6 +88,10 @@ pytestmark = pytest.mark.usefixtures("base_url")
 
 def test_none_is_left_out() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.py")} == set(PRINTED) | ELSEWHERE
+    assert (
+        set(re.findall(r"\(\.\./examples/(\w+)\.py\)", PAGE.read_text()))
+        == set(PRINTED) | ELSEWHERE
+    )
 
 
 @pytest.mark.parametrize("name", sorted(PRINTED))

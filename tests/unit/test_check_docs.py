@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -15,18 +17,22 @@ Check = Callable[[str], list[str]]
 
 
 @pytest.fixture
-def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Check]:
-    """Writes a document and gives the offences found in it."""
+def checker(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.syspath_prepend(str(TOOLS))
-    import check_docs
+    yield importlib.import_module("check_docs")
+    sys.modules.pop("check_docs", None)
+
+
+@pytest.fixture
+def check(checker: ModuleType, tmp_path: Path) -> Check:
+    """Writes a document and gives the offences found in it."""
 
     def check(text: str) -> list[str]:
         path = tmp_path / "page.md"
         path.write_text(text)
-        return list(check_docs.faults(path, tmp_path))
+        return list(checker.faults(path, tmp_path))
 
-    yield check
-    sys.modules.pop("check_docs", None)
+    return check
 
 
 @pytest.mark.parametrize(
@@ -74,3 +80,16 @@ def test_a_heading_in_a_code_block_is_none(check: Check) -> None:
 
 def test_a_link_in_a_table(check: Check) -> None:
     assert check("| [a](none.svg) |\n") == ["page.md:1: there is no none.svg"]
+
+
+def test_each_public_name_has_one_place_in_the_reference(checker: ModuleType) -> None:
+    pages = [".. autoclass:: One\n   :members:\n.. autofunction:: two\n", ".. autoclass:: One\n"]
+    assert list(checker.unexplained(["One", "two", "three", "__version__"], pages)) == [
+        "docs/reference: One is on 2 pages; give it one `.. auto…::` line",
+        "docs/reference: three is on 0 pages; give it one `.. auto…::` line",
+    ]
+
+
+def test_the_public_names_are_read_from_the_source(checker: ModuleType) -> None:
+    assert checker.public_names("import x\n__all__ = ['a', 'b']\nc = 1\n") == ["a", "b"]
+    assert set(checker.reference_faults()) == set()
