@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from conformance import protos
 from conformance.file_peer import Shell
 from conformance.grpc_peer import GrpcPeer
 from conformance.h2_peer import H2Peer, Script
-from cwsandbox import Sandbox
+from cwsandbox import Sandbox, SandboxUnavailableError
 from integration.env import Certs, Daemon
 
 FROM_ENVIRONMENT = (
@@ -115,6 +115,8 @@ def hostile(make_h2_peer: Callable[..., H2Peer]) -> Iterator[Callable[..., tuple
 
         def make(script: Script, settings: dict[int, int] | None = None) -> tuple[H2Peer, Sandbox]:
             peer = make_h2_peer(script, settings)
+            # A connection that is dropped after the command's end may take the stop with it.
+            stack.enter_context(suppress(SandboxUnavailableError))
             sandbox = stack.enter_context(Sandbox.run())
             sandbox.wait()
             return peer, sandbox

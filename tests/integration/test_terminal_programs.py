@@ -132,12 +132,24 @@ def test_tmux(show: Callable[..., Screen]) -> None:
     assert screen.end() == 0
 
 
+def asks(lines: list[str]) -> bool:
+    """Python is ready for the next line: it sets the terminal up for each, and shows the prompt when it has."""
+    return [line for line in lines if line][-1:] == [">>>"]
+
+
 def test_python(show: Callable[..., Screen]) -> None:
     screen = show("python3", "-q", "-i")
-    screen.see(lambda lines: lines[0] == ">>>")
+    screen.see(asks)
     screen.type("6 * 7\r")
-    screen.see(lambda lines: lines[1] == "42")
-    screen.type("input()\r\x03")
-    screen.see(lambda lines: "KeyboardInterrupt" in lines)
+    screen.see(lambda lines: lines[1] == "42" and asks(lines))
+    # Not at a prompt: Python overlooks a signal between that and its waiting for a key.
+    screen.type("print('spin' + 'ning') or any(iter(lambda: 0, 1))\r")
+    screen.see(lambda lines: "spinning" in lines)
+    screen.type("\x03")
+    screen.see(lambda lines: "KeyboardInterrupt" in lines and asks(lines))
+    screen.type("input('more? ')\r")
+    screen.see(lambda lines: "more?" in lines)
     screen.type("\x04")
-    assert screen.end() == 0
+    screen.see(lambda lines: "EOFError" in lines and asks(lines))
+    screen.type("exit(7)\r")
+    assert screen.end() == 7
