@@ -11,7 +11,7 @@ build="build-essential pkg-config python3 python3-dev python3-venv libnghttp2-de
 # pip, netbase and what needs a terminal are for the sandboxes of the tests, which see the host's programs and lists of
 # names.
 test="libcmocka-dev protobuf-compiler protobuf-c-compiler libprotobuf-dev python3-pip netbase clang
-    valgrind less procps tmux vim nftables iproute2"
+    valgrind less procps tmux vim nftables iproute2 slirp4netns"
 bench="nghttp2-client"
 
 wanted=

@@ -67,28 +67,42 @@ static bool is(const char *word, const char *text)
 }
 
 /* What comes before USER. */
-struct network_words {
-    bool make, open, join, manage;
-    long count;
+struct words {
+    bool make, open, join, manage, alone, helper;
+    long number; /* COUNT or PARENT */
 };
 
-static struct network_words read_network(char ***argv)
+static struct words read_words(char ***argv)
 {
-    struct network_words words = {.open = is((*argv)[0], "open"),
-                                  .join = is((*argv)[0], "join"),
-                                  .manage = is((*argv)[0], "manage")};
+    struct words words = {.open = is((*argv)[0], "open"),
+                          .join = is((*argv)[0], "join"),
+                          .manage = is((*argv)[0], "manage"),
+                          .alone = is((*argv)[0], "alone"),
+                          .helper = is((*argv)[0], "helper")};
     words.make = words.open || is((*argv)[0], "make");
-    if (words.make && (*argv)[1])
-        words.count = read_number(*++*argv);
-    if (words.make || words.join || words.manage)
+    if ((words.make || words.helper) && (*argv)[1])
+        words.number = read_number(*++*argv);
+    if (words.make || words.join || words.manage || words.alone || words.helper)
         ++*argv;
     return words;
 }
 
+static long enter_network(const struct words *words)
+{
+    if (words->make)
+        return network_make(words->number, words->open);
+    if (words->join)
+        return network_join();
+    if (words->manage)
+        return network_manage();
+    return words->alone ? network_alone() : 0;
+}
+
 void become(char **argv, char **envp)
 {
-    struct network_words network = read_network(&argv);
-    bool keeps_user = (network.make || network.join || network.manage) && is(argv[0], "0");
+    struct words words = read_words(&argv);
+    bool keeps_user = (words.make || words.join || words.manage || words.alone || words.helper) &&
+                      is(argv[0], "0");
     if (!argv[0] || !argv[1])
         fail("there is no program to execute", "", -EINVAL);
     long fd = SYS4(openat, AT_FDCWD, argv[1], O_PATH | O_CLOEXEC, 0);
@@ -98,14 +112,13 @@ void become(char **argv, char **envp)
         if (rc < 0)
             fail("becoming user ", argv[0], rc);
     }
-    long rc = 0;
-    if (network.make)
-        rc = network_make(network.count, network.open);
-    else if (network.join)
-        rc = network_join();
-    else if (network.manage)
-        rc = network_manage();
+    long rc = enter_network(&words);
     if (rc < 0)
         fail("the sandbox's shared network", "", rc);
+    if (words.helper) {
+        rc = helper_confine(words.number);
+        if (rc < 0)
+            fail("the limits of ", argv[1], rc);
+    }
     fail("", argv[1], execute(fd, argv + 1, envp));
 }

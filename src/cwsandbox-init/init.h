@@ -27,6 +27,8 @@ struct fault {
  *     open COUNT USER PROGRAM ...     the same, once the daemon has completed the network
  *     join USER PROGRAM ...           in the network that was passed on
  *     manage 0 PROGRAM ...            the same, with the rights to change that network
+ *     alone 0 PROGRAM ...             in a network of its own, with the rights to change it
+ *     helper PARENT 0 PROGRAM ...     with narrow limits, until the process PARENT ends
  */
 __attribute__((noreturn)) void become(char **argv, char **envp);
 
@@ -40,6 +42,13 @@ int network_join(void);
 /* As network_join, but with the capability CAP_NET_ADMIN over it, also for what is executed then.
  */
 int network_manage(void);
+/* A network as network_make has it, for this process alone, with that capability. */
+int network_alone(void);
+
+/* helper.c: this process ends with its parent, whose id is `parent`, and has the limits of a
+ * program that serves one sandbox. Both hold for what is executed then. -ESRCH: the parent has
+ * ended. */
+int helper_confine(long parent);
 
 /* setup.c: carries out the steps in a block of `size` bytes, which it may modify. On failure fills
  * *fault. */

@@ -254,3 +254,9 @@ int network_manage(void)
     SYS1(close, CWSI_NETWORK);
     return rc;
 }
+
+int network_alone(void)
+{
+    int rc = make_namespaces();
+    return rc == 0 ? keep_capability() : rc;
+}

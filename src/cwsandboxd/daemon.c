@@ -104,6 +104,12 @@ static void on_empty(void *ctx)
     cws_loop_stop(daemon->loop);
 }
 
+static void on_egress_lost(void *ctx, const char *id, const char *why)
+{
+    (void)ctx;
+    complain("sandbox %s has lost its way to other networks: %s", id, why);
+}
+
 static void stop(struct daemon *daemon, uint64_t grace_ms)
 {
     daemon->stops++;
@@ -265,6 +271,7 @@ static enum cws_status open_service(struct daemon *daemon, struct cws_error *err
         .database = daemon->data_dir.path ? daemon->database : NULL,
         .archives = daemon->archives,
         .on_empty = on_empty,
+        .on_egress_lost = on_egress_lost,
         .ctx = daemon,
     };
     if (cwsd_pool_new(&options, &daemon->pool, err) != CWS_OK)
@@ -429,7 +436,8 @@ static enum cwsd_exit open_all(struct daemon *daemon)
     }
     if (open_claims(daemon, &err) != CWS_OK)
         goto failed;
-    if (cwsd_egress_open(config->egress, &daemon->egress, &err) != CWS_OK) {
+    if (cwsd_egress_open(config->egress, cwsd_host_init_path(daemon->host), &daemon->egress,
+                         &err) != CWS_OK) {
         complain("--egress %s is not possible here: %s", cwsd_egress_way_name(config->egress),
                  err.text);
         return CWSD_EXIT_ISOLATION;
@@ -467,8 +475,8 @@ static void close_all(struct daemon *daemon)
     cwsd_authority_close(&daemon->authority);
     cwsd_methods_done(&daemon->methods);
     cwsd_claims_close(&daemon->claims);
-    cwsd_host_free(daemon->host);
     cwsd_egress_close(daemon->egress);
+    cwsd_host_free(daemon->host);
     cwsd_database_close(daemon->database);
     cwsd_data_dir_close(&daemon->data_dir);
     cwsd_state_close(&daemon->state);

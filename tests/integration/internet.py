@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shlex
 import shutil
 import socket
 import ssl
@@ -27,6 +28,9 @@ THIRD = "203.0.113.7"
 FOURTH = "203.0.113.8"
 
 CLONE_NEWNET = 0x40000000
+
+# As it is on most machines.
+OPEN_TUN = "mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/tun c 10 200"
 A, AAAA = 1, 28
 
 
@@ -42,6 +46,11 @@ def missing() -> str | None:
     except OSError as error:
         return f"no network namespace can be made: {error}"
     return None
+
+
+def become(user: int) -> list[str]:
+    """The beginning of a command that an ordinary user runs."""
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
 
 
 class Network:
@@ -151,12 +160,15 @@ class Internet:
             side.ip("link", "set", "cable", "up")
         self.host.ip("route", "add", "default", "via", OTHER)
 
-    def on_host(self) -> list[str]:
-        """The beginning of a command that runs on the host, with the name server."""
+    def on_host(self, *, as_user: int | None = None) -> list[str]:
+        """The beginning of a command that runs on the host, with the name server. ``as_user`` has /dev/net/tun."""
         script = "".join(
             f"mount --bind {self.folder / name} /etc/{name} && "
             for name in ("resolv.conf", "hosts")
         )
+        if as_user is not None:
+            script += f"{OPEN_TUN} && exec {shlex.join(become(as_user))} "
+            return [*self.host.enter(), "unshare", "-m", "/bin/sh", "-c", script + '"$@"', "sh"]
         return [*self.host.enter(), "unshare", "-m", "/bin/sh", "-c", script + 'exec "$@"', "sh"]
 
     # ---- the name server

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +20,7 @@ from cwsandbox import (
     SandboxValidationError,
     Service,
 )
+from integration.egress import FETCH, METADATA, OPEN, PROBE, others, probe, reaches
 from integration.env import Daemon, eventually
 from integration.host import Mark
 from integration.internet import (
@@ -32,7 +30,6 @@ from integration.internet import (
     OTHER,
     THIRD,
     Internet,
-    Network,
     missing,
 )
 
@@ -43,61 +40,13 @@ def _missing() -> str | None:
 
 pytestmark = pytest.mark.skipif(_missing() is not None, reason=str(_missing()))
 
-OPEN = NetworkOptions(deny_egress=False)
-METADATA = "169.254.169.254"
 SPOOFED = "10.192.200.1/32"
-
-# Each argument is HOST:PORT. What came of it: what the server says, or the name of an error.
-PROBE = """
-import json, socket, sys
-found = []
-for where in sys.argv[1:]:
-    host, _, port = where.rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=3) as one:
-            found.append(one.makefile().readline().strip())
-    except OSError as error:
-        found.append(type(error).__name__)
-print(json.dumps(found))
-"""
-
-
-def serve(network: Network, address: str, port: int, greeting: str) -> socket.socket:
-    """A server that greets and says who called."""
-    listener = network.socket(socket.SOCK_STREAM)
-    listener.bind((address, port))
-    listener.listen()
-
-    def accept() -> None:
-        with suppress(OSError):
-            while True:
-                connection, caller = listener.accept()
-                with connection, suppress(OSError):
-                    connection.sendall(f"{greeting} {caller[0]}\n".encode())
-
-    threading.Thread(target=accept, daemon=True).start()
-    return listener
 
 
 @pytest.fixture(scope="module")
 def internet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Internet]:
-    with Internet(tmp_path_factory.mktemp("internet")) as made:
-        made.names = {"granted.example.org": [GRANTED], "other.example.org": [THIRD]}
-        made.serve_tls(GRANTED, ["granted.example.org"], lambda tls: tls.sendall(b"hello\n"))
-        made.serve_tls(THIRD, ["other.example.org"], lambda tls: tls.sendall(b"hello\n"))
-        # Somebody else's metadata service, which a host with a default route would lead to.
-        made.others.ip("addr", "add", f"{METADATA}/32", "dev", "lo")
-        listeners = [
-            serve(made.others, address, port, f"{address}:{port}")
-            for address in (GRANTED, THIRD, FOURTH, METADATA)
-            for port in (80, 8000, 8001)
-        ]
-        listeners.append(serve(made.host, "0.0.0.0", 80, "the host"))
+    with others(tmp_path_factory.mktemp("internet")) as made:
         yield made
-        for listener in listeners:
-            with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            listener.close()
 
 
 @pytest.fixture(scope="module")
@@ -112,17 +61,6 @@ def egress_daemon(internet: Internet) -> Iterator[Daemon]:
 def base_url(egress_daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("CWSANDBOX_BASE_URL", egress_daemon.base_url)
     return egress_daemon.base_url
-
-
-def probe(sandbox: Sandbox, *where: str) -> list[str]:
-    result = sandbox.exec(["python3", "-c", PROBE, *where], timeout_seconds=60).result()
-    assert result.returncode == 0, result.stderr
-    found: list[str] = json.loads(result.stdout)
-    return found
-
-
-def reaches(sandbox: Sandbox, *where: str) -> list[bool]:
-    return [" " in said for said in probe(sandbox, *where)]
 
 
 def tables(internet: Internet) -> str:
@@ -190,20 +128,13 @@ def test_names_are_resolved_where_addresses_are_ruled(base_url: str) -> None:
 
 
 def test_a_name_grants_its_host_alone(base_url: str, internet: Internet) -> None:
-    fetch = (
-        "import socket, ssl, sys\n"
-        "context = ssl.create_default_context(cafile='/ca.pem')\n"
-        "with socket.create_connection((sys.argv[1], 443), timeout=10) as plain:\n"
-        "    with context.wrap_socket(plain, server_hostname=sys.argv[2]) as tls:\n"
-        "        print(tls.recv(100).decode().strip())\n"
-    )
     rule = EgressRule(dns_name="granted.example.org")
     with Sandbox.run(network=NetworkOptions(egress=[rule])) as sandbox:
         assert sandbox.dns_egress_names == ("granted.example.org",)
         sandbox.write_file("/ca.pem", internet.ca.read_bytes()).result()
 
         def get(address: str, name: str) -> str:
-            return sandbox.exec(["python3", "-c", fetch, address, name]).result().stdout.strip()
+            return sandbox.exec(["python3", "-c", FETCH, address, name]).result().stdout.strip()
 
         assert get("granted.example.org", "granted.example.org") == "hello"
         assert get("other.example.org", "other.example.org") == ""
@@ -366,15 +297,6 @@ def test_it_needs_isolation(short_folder: Path) -> None:
     options = ("--egress", "auto", "--isolation", "none")
     with pytest.raises(AssertionError, match="--egress: needs isolation"):
         Daemon(short_folder, arguments=options).start()
-
-
-def test_it_needs_root(short_folder: Path) -> None:
-    """And a daemon that was told to give a way out does not start without one."""
-    os.chown(short_folder, 65534, 65534)
-    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-    daemon = Daemon(short_folder, command_prefix=nobody, arguments=("--egress", "auto"))
-    with pytest.raises(AssertionError, match=r"--egress auto is not possible here: .* need root"):
-        daemon.start()
 
 
 def test_nobody_listens_at_the_other_address(base_url: str) -> None:

@@ -275,3 +275,8 @@ const char *cwsd_host_describe(const struct cwsd_host *host)
 {
     return host->description;
 }
+
+const char *cwsd_host_init_path(const struct cwsd_host *host)
+{
+    return host->init_path;
+}

@@ -4,18 +4,17 @@
 #include "base/alloc.h"
 #include "box/host_private.h"
 #include "box/room_private.h"
+#include "host/egress_own.h"
 #include "host/program.h"
 #include "values/egress_rules.h"
 #include "values/spec_network.h"
-
-#define MAX_OWN 256 /* addresses of the host; on more of them the host's own rules hold alone */
 
 /* Nothing runs in the network yet. */
 static enum cws_status on_sockets(void *ctx, struct cwsd_egress_sockets *sockets,
                                   struct cws_error *err)
 {
     struct cwsd_room *room = ctx;
-    const size_t granted = cwsd_spec_count_names(room->network);
+    const size_t granted = cwsd_spec_count_names(room->way.network);
     char **names = cws_calloc(granted + 1, sizeof(*names));
     char *program = cwsd_program_beside(room->host->init_path, "cwsandbox-egress");
     if (!names || !program) {
@@ -23,12 +22,12 @@ static enum cws_status on_sockets(void *ctx, struct cwsd_egress_sockets *sockets
         cws_free(program);
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a sandbox");
     }
-    cwsd_spec_list_names(room->network, names);
+    cwsd_spec_list_names(room->way.network, names);
     const struct cwsd_egress_names_options options = {
-        .loop = room->loop,
+        .loop = room->way.loop,
         .program = program,
         .user = room->user,
-        .all = granted == 0 || granted < room->network->n_egress,
+        .all = granted == 0 || granted < room->way.network->n_egress,
         .names = names,
         .name_count = granted,
         .diverted = sockets->diverted,
@@ -40,27 +39,40 @@ static enum cws_status on_sockets(void *ctx, struct cwsd_egress_sockets *sockets
     return status;
 }
 
-enum cws_status cwsd_room_open(struct cwsd_room *room, struct cws_loop *loop,
-                               struct cwsd_egress *egress, const cwsd_pb_network *network,
+static void on_lost(void *ctx, const char *why)
+{
+    struct cwsd_room *room = ctx;
+    room->way.on_lost(room->way.ctx, why);
+}
+
+static char *make_rules(const cwsd_pb_network *network, struct cws_error *err)
+{
+    struct cwsd_egress_range *ranges;
+    struct cwsd_egress_own own = {0};
+    if (cwsd_egress_own_list(&ranges, &own.count, err) != CWS_OK)
+        return NULL;
+    own.ranges = ranges;
+    char *rules = cwsd_egress_rules(network, &own);
+    cws_free(ranges);
+    if (!rules)
+        cws_error_set(err, CWS_NO_MEMORY, "out of memory for a sandbox");
+    return rules;
+}
+
+enum cws_status cwsd_room_open(struct cwsd_room *room, const struct cwsd_room_egress *way,
                                struct cws_error *err)
 {
-    struct in_addr addresses[MAX_OWN];
-    const struct cwsd_egress_own own = {.addresses = addresses,
-                                        .count = cwsd_egress_own(addresses, MAX_OWN)};
-    char *rules = cwsd_egress_rules(network, &own);
-    const struct cwsd_egress_link_options options = {.loop = loop,
-                                                     .egress = egress,
-                                                     .init_path = room->host->init_path,
+    char *rules = make_rules(way->network, err);
+    if (!rules)
+        return err->status;
+    const struct cwsd_egress_link_options options = {.loop = way->loop,
+                                                     .egress = way->egress,
                                                      .rules = rules,
                                                      .on_sockets = on_sockets,
+                                                     .on_lost = on_lost,
                                                      .ctx = room};
-    enum cws_status status = CWS_NO_MEMORY;
-    room->loop = loop;
-    room->network = network;
-    if (rules)
-        status = cwsd_egress_link_new(&options, &room->link, err);
-    else
-        cws_error_set(err, CWS_NO_MEMORY, "out of memory for a sandbox");
+    room->way = *way;
+    enum cws_status status = cwsd_egress_link_new(&options, &room->link, err);
     free(rules);
     return status;
 }

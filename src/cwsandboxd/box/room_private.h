@@ -13,8 +13,7 @@ struct cwsd_room {
     struct cwsd_netns netns;         /* not without isolation: the host's network is everybody's */
     struct cwsd_egress_link *link;   /* to other networks; NULL: none */
     struct cwsd_egress_names *names; /* NULL: the link is not complete yet, or there is none */
-    const cwsd_pb_network *network;  /* what the link allows */
-    struct cws_loop *loop;           /* of the link */
+    struct cwsd_room_egress way;     /* what the link is for */
     uid_t user;                      /* 0: the daemon's user */
     unsigned boxes;
 };

@@ -6,6 +6,7 @@ static const char *const names[] = {
     [CWSD_EGRESS_OFF] = "off",
     [CWSD_EGRESS_AUTO] = "auto",
     [CWSD_EGRESS_NFTABLES] = "nftables",
+    [CWSD_EGRESS_SLIRP4NETNS] = "slirp4netns",
 };
 
 enum cws_status cwsd_egress_way_parse(const char *text, enum cwsd_egress_way *out_way,
@@ -17,8 +18,8 @@ enum cws_status cwsd_egress_way_parse(const char *text, enum cwsd_egress_way *ou
         *out_way = (enum cwsd_egress_way)i;
         return CWS_OK;
     }
-    return cws_error_set(err, CWS_INVALID, "--egress: \"%s\" is none of off, auto and nftables",
-                         text);
+    return cws_error_set(err, CWS_INVALID,
+                         "--egress: \"%s\" is none of off, auto, nftables and slirp4netns", text);
 }
 
 const char *cwsd_egress_way_name(enum cwsd_egress_way way)

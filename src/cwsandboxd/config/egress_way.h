@@ -5,8 +5,9 @@
 
 enum cwsd_egress_way {
     CWSD_EGRESS_OFF,
-    CWSD_EGRESS_AUTO,     /* the best that this host allows */
-    CWSD_EGRESS_NFTABLES, /* a pair of virtual devices, and the host as the router */
+    CWSD_EGRESS_AUTO,        /* the best that this host allows */
+    CWSD_EGRESS_NFTABLES,    /* a pair of virtual devices, and the host as the router */
+    CWSD_EGRESS_SLIRP4NETNS, /* a user-mode network stack, whose connections are the user's */
 };
 
 /* The value of --egress. CWS_INVALID. */

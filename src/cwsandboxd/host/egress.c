@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
 #include <net/if.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -21,6 +20,7 @@
 #define FIRST_B    192 /* slot 0 has 10.192.0.0/16 */
 #define DEVICES    32768u
 #define FORWARDING "/proc/sys/net/ipv4/ip_forward"
+#define TUN        "/dev/net/tun"
 
 /* ---- slots ---------------------------------------------------------------------------------- */
 
@@ -136,16 +136,72 @@ static enum cws_status prepare_host(struct cwsd_egress *egress, struct cws_error
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
-static enum cws_status find(const char *name, char **out, struct cws_error *err)
+static enum cws_status find(const char *name, const char *package, char **out,
+                            struct cws_error *err)
 {
     *out = cwsd_program_find(name);
     return *out ? CWS_OK
-                : cws_error_set(err, CWS_SYSTEM, "there is no program %s on PATH or in /usr/sbin",
-                                name);
+                : cws_error_set(err, CWS_SYSTEM,
+                                "there is no program %s on PATH or in /usr/sbin (it comes with the "
+                                "package %s)",
+                                name, package);
 }
 
-enum cws_status cwsd_egress_open(enum cwsd_egress_way way, struct cwsd_egress **out_egress,
-                                 struct cws_error *err)
+static enum cws_status open_router(struct cwsd_egress *egress, struct cws_error *err)
+{
+    if (geteuid() != 0)
+        return cws_error_set(err, CWS_SYSTEM,
+                             "virtual devices need root; slirp4netns is for other users");
+    if (find("nft", "nftables", &egress->nft, err) != CWS_OK ||
+        find("ip", "iproute2", &egress->ip, err) != CWS_OK)
+        return err->status;
+    return prepare_host(egress, err);
+}
+
+static enum cws_status check_tun(struct cws_error *err)
+{
+    int fd = open(TUN, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return cws_error_set_errno(
+            err, CWS_SYSTEM, errno,
+            "%s, which slirp4netns needs (the module tun, open to all users)", TUN);
+    close(fd);
+    return CWS_OK;
+}
+
+/* That the kernel takes rules from this user, in a network of his own. */
+static enum cws_status try_rules(const struct cwsd_egress *egress, struct cws_error *err)
+{
+    cwsd_pb_network any = COREWEAVE__SANDBOX__V1__NETWORK_OPTIONS__INIT;
+    char *const argv[] = {(char *)egress->init_path,
+                          (char *)"alone",
+                          (char *)"0",
+                          egress->nft,
+                          (char *)"-f",
+                          (char *)"-",
+                          NULL};
+    char *rules = cwsd_egress_rules(&any, &(struct cwsd_egress_own){0});
+    if (!rules)
+        return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    enum cws_status status = cwsd_program_run(argv, rules, err);
+    free(rules);
+    return status;
+}
+
+static enum cws_status open_stack(struct cwsd_egress *egress, struct cws_error *err)
+{
+    if (geteuid() == 0)
+        return cws_error_set(err, CWS_SYSTEM,
+                             "slirp4netns is for ordinary users; root has nftables");
+    if (find("nft", "nftables", &egress->nft, err) != CWS_OK ||
+        find("slirp4netns", "slirp4netns", &egress->slirp4netns, err) != CWS_OK ||
+        check_tun(err) != CWS_OK)
+        return err->status;
+    return try_rules(egress, err);
+}
+
+enum cws_status cwsd_egress_open(enum cwsd_egress_way way, const char *init_path,
+                                 struct cwsd_egress **out_egress, struct cws_error *err)
 {
     *out_egress = NULL;
     if (way == CWSD_EGRESS_OFF)
@@ -153,16 +209,13 @@ enum cws_status cwsd_egress_open(enum cwsd_egress_way way, struct cwsd_egress **
     struct cwsd_egress *egress = cws_calloc(1, sizeof(*egress));
     if (!egress)
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    if (way == CWSD_EGRESS_AUTO)
+        way = geteuid() == 0 ? CWSD_EGRESS_NFTABLES : CWSD_EGRESS_SLIRP4NETNS;
+    egress->way = way;
+    egress->init_path = init_path;
     egress->slot_fd = -1;
-    enum cws_status status = CWS_OK;
-    if (geteuid() != 0)
-        status = cws_error_set(err, CWS_SYSTEM, "virtual devices need root");
-    if (status == CWS_OK)
-        status = find("nft", &egress->nft, err);
-    if (status == CWS_OK)
-        status = find("ip", &egress->ip, err);
-    if (status == CWS_OK)
-        status = prepare_host(egress, err);
+    enum cws_status status =
+        way == CWSD_EGRESS_NFTABLES ? open_router(egress, err) : open_stack(egress, err);
     if (status == CWS_OK)
         *out_egress = egress;
     else
@@ -190,22 +243,8 @@ void cwsd_egress_close(struct cwsd_egress *egress)
     }
     cws_free(egress->ip);
     cws_free(egress->nft);
+    cws_free(egress->slirp4netns);
     cws_free(egress);
-}
-
-size_t cwsd_egress_own(struct in_addr *out, size_t size)
-{
-    size_t count = 0;
-    struct ifaddrs *all = NULL;
-    if (getifaddrs(&all) < 0)
-        return 0;
-    for (const struct ifaddrs *one = all; one && count < size; one = one->ifa_next)
-        if (one->ifa_addr && one->ifa_addr->sa_family == AF_INET &&
-            !(one->ifa_flags & IFF_LOOPBACK) && strncmp(one->ifa_name, "cws", 3) != 0)
-            memcpy(&out[count++], &((const struct sockaddr_in *)one->ifa_addr)->sin_addr,
-                   sizeof(*out));
-    freeifaddrs(all);
-    return count;
 }
 
 void cwsd_egress_next_device(struct cwsd_egress *egress, struct cwsd_egress_device *out_device)

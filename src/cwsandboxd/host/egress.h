@@ -1,9 +1,9 @@
 /*
- * The daemon's means to lead sandboxes' networks to others: the programs for it and the daemon's
- * share of the host: a slot, with a range of addresses, names of devices and a table of nftables of
- * its own. Several daemons in one network have different slots. A slot is an abstract socket, so
- * the kernel gives it back when the daemon dies, and its next owner removes what was left in it.
- * Loop thread only.
+ * The daemon's means to lead sandboxes' networks to others: the programs for it and, where it is
+ * the router, the daemon's share of the host: a slot, with a range of addresses, names of devices
+ * and a table of nftables of its own. Several daemons in one network have different slots. A slot
+ * is an abstract socket, so the kernel gives it back when the daemon dies, and its next owner
+ * removes what was left in it. Loop thread only.
  */
 #pragma once
 
@@ -13,21 +13,21 @@
 #include "config/egress_way.h"
 
 struct cwsd_egress {
-    char *ip, *nft; /* paths */
-    int slot_fd;    /* holds the slot; -1: none */
+    enum cwsd_egress_way way;     /* NFTABLES or SLIRP4NETNS */
+    const char *init_path;        /* of cwsandbox-init */
+    char *nft, *ip, *slirp4netns; /* paths; NULL: not needed for this way */
+    int slot_fd;                  /* holds the slot; -1: none */
     unsigned slot;
     unsigned next; /* the number of the next sandbox's device */
 };
 
 /* Blocks until the programs have been tried. `way` is OFF (then *out is NULL) or another.
- * CWS_SYSTEM: *err names what is missing. CWS_NO_MEMORY. */
-enum cws_status cwsd_egress_open(enum cwsd_egress_way way, struct cwsd_egress **out_egress,
+ * `init_path` must outlive the object. CWS_SYSTEM: *err names what is missing. CWS_NO_MEMORY. */
+enum cws_status cwsd_egress_open(enum cwsd_egress_way way, const char *init_path,
+                                 struct cwsd_egress **out_egress,
                                  struct cws_error *err) CWS_MUST_CHECK;
 /* After the last link. Removes the table. Blocks until that is done. NULL is allowed. */
 void cwsd_egress_close(struct cwsd_egress *egress);
-
-/* The addresses of this host's devices, without loopback ones, into `out`; returns how many. */
-size_t cwsd_egress_own(struct in_addr *out, size_t size);
 
 /* The two ends of the next sandbox's device, and its name on the host. */
 #define CWSD_EGRESS_NAME_SIZE 16

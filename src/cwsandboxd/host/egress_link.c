@@ -11,16 +11,17 @@
 #include "base/alloc.h"
 #include "cwsandbox-init/protocol.h"
 #include "host/child.h"
+#include "host/egress_stack.h"
 #include "host/program.h"
 #include "values/text.h"
 
 #define MTU "1500"
 
-/* In this order. Each is one program. */
+/* In this order. */
 enum step {
     STEP_RULES,   /* before there is a device */
-    STEP_PAIR,    /* on the host, with one end inside */
-    STEP_ADDRESS, /* inside */
+    STEP_DEVICE,  /* a pair on the host, with one end inside, or that of the user-mode stack */
+    STEP_ADDRESS, /* inside; the stack has set its own */
     STEP_DONE,
 };
 
@@ -32,9 +33,10 @@ struct cwsd_egress_link {
     int namespaces[CWSI_NETWORK_NAMESPACE + 1];
     struct cwsd_egress_sockets sockets;
     enum step step;
-    struct cwsd_child child; /* of the step */
-    int said_fd;             /* its stderr */
-    bool freed;              /* as soon as nothing uses its memory */
+    struct cwsd_child child;         /* of the step */
+    int said_fd;                     /* its stderr */
+    struct cwsd_egress_stack *stack; /* NULL: the kernel's own does it */
+    bool freed;                      /* as soon as nothing uses its memory */
 };
 
 static void close_fd(int *fd)
@@ -150,7 +152,7 @@ static enum cws_status run(struct cwsd_egress_link *link, char *const argv[], co
 static enum cws_status run_inside(struct cwsd_egress_link *link, char *program, char *option,
                                   const char *input, struct cws_error *err)
 {
-    char *const argv[] = {(char *)link->options.init_path,
+    char *const argv[] = {(char *)link->options.egress->init_path,
                           (char *)"manage",
                           (char *)"0",
                           program,
@@ -186,6 +188,52 @@ static enum cws_status set_address(struct cwsd_egress_link *link, struct cws_err
     return run_inside(link, link->options.egress->ip, (char *)"-batch", input, err);
 }
 
+static void begin(struct cwsd_egress_link *link);
+
+static void on_stack_ready(void *ctx)
+{
+    struct cwsd_egress_link *link = ctx;
+    link->step = STEP_DONE;
+    begin(link);
+}
+
+static void on_stack_end(void *ctx, const char *why)
+{
+    struct cwsd_egress_link *link = ctx;
+    char text[300];
+    snprintf(text, sizeof(text), "slirp4netns has ended: %s", why);
+    if (link->step != STEP_DONE)
+        answer(link, text);
+    else
+        link->options.on_lost(link->options.ctx, text);
+}
+
+static enum cws_status start_stack(struct cwsd_egress_link *link, struct cws_error *err)
+{
+    const struct cwsd_egress_stack_options options = {
+        .loop = link->options.loop,
+        .init_path = link->options.egress->init_path,
+        .program = link->options.egress->slirp4netns,
+        .user_namespace = link->namespaces[CWSI_USER_NAMESPACE],
+        .network_namespace = link->namespaces[CWSI_NETWORK_NAMESPACE],
+        .on_ready = on_stack_ready,
+        .on_end = on_stack_end,
+        .ctx = link,
+    };
+    return cwsd_egress_stack_start(&options, &link->stack, err);
+}
+
+static enum cws_status make_device(struct cwsd_egress_link *link, struct cws_error *err)
+{
+    enum cws_status status = CWS_OK;
+    if (link->options.on_sockets)
+        status = link->options.on_sockets(link->options.ctx, &link->sockets, err);
+    if (status != CWS_OK)
+        return status;
+    return link->options.egress->way == CWSD_EGRESS_SLIRP4NETNS ? start_stack(link, err)
+                                                                : make_pair(link, err);
+}
+
 static void begin(struct cwsd_egress_link *link)
 {
     struct cws_error err;
@@ -195,11 +243,8 @@ static void begin(struct cwsd_egress_link *link)
         status =
             run_inside(link, link->options.egress->nft, (char *)"-f", link->options.rules, &err);
         break;
-    case STEP_PAIR:
-        if (link->options.on_sockets)
-            status = link->options.on_sockets(link->options.ctx, &link->sockets, &err);
-        if (status == CWS_OK)
-            status = make_pair(link, &err);
+    case STEP_DEVICE:
+        status = make_device(link, &err);
         break;
     case STEP_ADDRESS:
         status = set_address(link, &err);
@@ -318,6 +363,7 @@ void cwsd_egress_link_free(struct cwsd_egress_link *link)
     if (!link)
         return;
     link->freed = true;
+    cwsd_egress_stack_stop(link->stack);
     cwsd_child_kill_all(&link->child);
     cwsd_watch_close(&link->watch, on_closed);
     release(link);

@@ -20,13 +20,14 @@ struct cwsd_egress_sockets {
 struct cwsd_egress_link_options {
     struct cws_loop *loop;
     struct cwsd_egress *egress; /* must outlive the link */
-    const char *init_path;      /* cwsandbox-init. Must outlive the link */
     const char *rules;          /* for nft, to be loaded inside the network; copied */
     /* The network is there, with its rules and without a device: nothing in the sandbox runs yet.
      * May take the sockets, and then leaves -1; those that are left are closed. CWS_OK, or *err
      * says why the sandbox cannot start. NULL: nobody wants them. */
     enum cws_status (*on_sockets)(void *ctx, struct cwsd_egress_sockets *sockets,
                                   struct cws_error *err);
+    /* What led to other networks has ended, and nothing does any more: `why`. Once at most. */
+    void (*on_lost)(void *ctx, const char *why);
     void *ctx;
 };
 

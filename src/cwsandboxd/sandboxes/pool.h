@@ -63,6 +63,8 @@ struct cwsd_pool_options {
     /* Called once after cwsd_pool_drain, when the last sandbox has ended; never from inside that
      * call. */
     void (*on_empty)(void *ctx);
+    /* A sandbox that goes on reaches no other network any more: `why`. */
+    void (*on_egress_lost)(void *ctx, const char *id, const char *why);
     void *ctx;
 };
 

@@ -69,6 +69,14 @@ void cwsd_pool_give_up(struct cwsd_container *container, const struct cwsd_fault
     cwsd_container_skip(container);
 }
 
+static void on_egress_lost(void *ctx, const char *why)
+{
+    struct cwsd_sandbox *sandbox = ctx;
+    const struct cwsd_pool_options *pool = &sandbox->pool->options;
+    sandbox->record.egress = false;
+    pool->on_egress_lost(pool->ctx, sandbox->record.id, why);
+}
+
 static bool make_room(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
 {
     struct cws_error err;
@@ -77,10 +85,15 @@ static bool make_room(struct cwsd_sandbox *sandbox, struct cwsd_fault *fault)
     sandbox->record.egress = pool->egress && cwsd_spec_has_egress(spec);
     if (sandbox->container_count == 1 && !sandbox->record.egress)
         return true;
+    const struct cwsd_room_egress way = {.loop = pool->loop,
+                                         .egress = pool->egress,
+                                         .network = spec->network,
+                                         .on_lost = on_egress_lost,
+                                         .ctx = sandbox};
     enum cws_status status =
         cwsd_room_new(pool->host, (unsigned)sandbox->container_count, &sandbox->room, &err);
     if (status == CWS_OK && sandbox->record.egress)
-        status = cwsd_room_open(sandbox->room, pool->loop, pool->egress, spec->network, &err);
+        status = cwsd_room_open(sandbox->room, &way, &err);
     if (status == CWS_NO_MEMORY)
         return cwsd_fault_set_memory(fault);
     return status == CWS_OK ||

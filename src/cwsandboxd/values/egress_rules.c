@@ -88,12 +88,27 @@ static bool has_names(const cwsd_pb_network *network)
     return false;
 }
 
-static void add_own(FILE *out, const struct cwsd_egress_own *own)
+static void add_ranges(FILE *out, const struct cwsd_egress_own *own)
 {
     char text[INET_ADDRSTRLEN];
     for (size_t i = 0; i < own->count; i++)
-        fprintf(out, "    ip daddr %s reject with icmpx admin-prohibited\n",
-                inet_ntop(AF_INET, &own->addresses[i], text, sizeof(text)));
+        fprintf(out, "%s%s/%u", i ? ", " : "",
+                inet_ntop(AF_INET, &own->ranges[i].first, text, sizeof(text)), own->ranges[i].bits);
+}
+
+/* A set, so that it can be changed later. */
+static void add_own(FILE *out, const struct cwsd_egress_own *own)
+{
+    fprintf(out, "  set own {\n"
+                 "    type ipv4_addr\n"
+                 "    flags interval\n"
+                 "    auto-merge\n");
+    if (own->count) {
+        fprintf(out, "    elements = { ");
+        add_ranges(out, own);
+        fprintf(out, " }\n");
+    }
+    fprintf(out, "  }\n");
 }
 
 char *cwsd_egress_rules(const cwsd_pb_network *network, const struct cwsd_egress_own *own)
@@ -103,8 +118,9 @@ char *cwsd_egress_rules(const cwsd_pb_network *network, const struct cwsd_egress
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return NULL;
-    fprintf(out, "table inet cwsandbox {\n"
-                 "  chain input {\n"
+    fprintf(out, "table inet cwsandbox {\n");
+    add_own(out, own);
+    fprintf(out, "  chain input {\n"
                  "    type filter hook input priority filter; policy drop;\n"
                  "    iif lo accept\n"
                  "    ct state established,related accept\n"
@@ -113,9 +129,9 @@ char *cwsd_egress_rules(const cwsd_pb_network *network, const struct cwsd_egress
                  "    type filter hook output priority filter; policy drop;\n"
                  "    oif lo accept\n"
                  "    ip daddr 127.0.0.0/8 accept\n"
-                 "    ip daddr { " INTERNAL " } reject with icmpx admin-prohibited\n");
-    add_own(out, own);
-    fprintf(out, "    meta nfproto ipv6 reject with icmpx admin-prohibited\n"
+                 "    ip daddr { " INTERNAL " } reject with icmpx admin-prohibited\n"
+                 "    ip daddr @own reject with icmpx admin-prohibited\n"
+                 "    meta nfproto ipv6 reject with icmpx admin-prohibited\n"
                  "    ct state established,related accept\n");
     add_rules(out, network, "accept");
     if (network->n_egress == 0)
@@ -124,6 +140,22 @@ char *cwsd_egress_rules(const cwsd_pb_network *network, const struct cwsd_egress
     if (has_names(network))
         add_diversion(out, network);
     fprintf(out, "}\n");
+    return finish(out, &text);
+}
+
+char *cwsd_egress_own_change(const struct cwsd_egress_own *own)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return NULL;
+    fprintf(out, "flush set inet cwsandbox own\n");
+    if (own->count) {
+        fprintf(out, "add element inet cwsandbox own { ");
+        add_ranges(out, own);
+        fprintf(out, " }\n");
+    }
     return finish(out, &text);
 }
 

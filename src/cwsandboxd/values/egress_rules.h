@@ -9,8 +9,14 @@
 #include "base/status.h"
 #include "values/pb.h"
 
+struct cwsd_egress_range {
+    struct in_addr first;
+    unsigned bits; /* of the prefix */
+};
+
+/* Addresses of this host: no rule leads there. They may overlap. */
 struct cwsd_egress_own {
-    const struct in_addr *addresses; /* of this host: no rule leads there */
+    const struct cwsd_egress_range *ranges;
     size_t count;
 };
 
@@ -18,6 +24,8 @@ struct cwsd_egress_own {
  * other networks (cwsd_spec_has_egress). Without rules it is any. To be freed with free(); NULL
  * when out of memory. */
 char *cwsd_egress_rules(const cwsd_pb_network *network, const struct cwsd_egress_own *own);
+/* The text that makes these the host's addresses in a ruleset that is loaded already. As above. */
+char *cwsd_egress_own_change(const struct cwsd_egress_own *own);
 
 /* The ruleset of the host for the devices cwsSLOT-*, whose addresses are in `range`
  * (10.192.0.0/16): sandboxes reach neither the host nor each other nor a link's addresses, send

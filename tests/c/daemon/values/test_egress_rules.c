@@ -10,6 +10,12 @@
 
 #define BEFORE \
     "table inet cwsandbox {\n" \
+    "  set own {\n" \
+    "    type ipv4_addr\n" \
+    "    flags interval\n" \
+    "    auto-merge\n" \
+    "    elements = { 192.0.2.1/32, 192.0.2.0/24 }\n" \
+    "  }\n" \
     "  chain input {\n" \
     "    type filter hook input priority filter; policy drop;\n" \
     "    iif lo accept\n" \
@@ -21,7 +27,7 @@
     "    ip daddr 127.0.0.0/8 accept\n" \
     "    ip daddr { 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 } " \
     "reject with icmpx admin-prohibited\n" \
-    "    ip daddr 192.0.2.1 reject with icmpx admin-prohibited\n" \
+    "    ip daddr @own reject with icmpx admin-prohibited\n" \
     "    meta nfproto ipv6 reject with icmpx admin-prohibited\n" \
     "    ct state established,related accept\n"
 #define AFTER "    reject with icmpx admin-prohibited\n  }\n"
@@ -80,11 +86,20 @@ static bool can_ask(void)
     return system("unshare -Urn nft list tables > /dev/null 2>&1") == 0;
 }
 
+/* An address, and a range that it is in. */
+static struct cwsd_egress_own list_own(struct cwsd_egress_range ranges[2])
+{
+    ranges[0].bits = 32;
+    ranges[1].bits = 24;
+    assert_int_equal(inet_pton(AF_INET, "192.0.2.1", &ranges[0].first), 1);
+    assert_int_equal(inet_pton(AF_INET, "192.0.2.0", &ranges[1].first), 1);
+    return (struct cwsd_egress_own){.ranges = ranges, .count = 2};
+}
+
 static void expect(struct parts *parts, const char *expected)
 {
-    struct in_addr address;
-    const struct cwsd_egress_own own = {.addresses = &address, .count = 1};
-    assert_int_equal(inet_pton(AF_INET, "192.0.2.1", &address), 1);
+    struct cwsd_egress_range ranges[2];
+    const struct cwsd_egress_own own = list_own(ranges);
     char *rules = cwsd_egress_rules(&parts->network, &own);
     assert_string_equal(rules, expected);
     if (can_ask())
@@ -137,6 +152,30 @@ static void names_divert_the_rest(void **state)
                           "}\n");
 }
 
+static void assert_change(const struct cwsd_egress_own *own, const char *expected)
+{
+    cwsd_pb_network any = COREWEAVE__SANDBOX__V1__NETWORK_OPTIONS__INIT;
+    char *change = cwsd_egress_own_change(own), *whole;
+    char *rules = cwsd_egress_rules(&any, &(struct cwsd_egress_own){0});
+    assert_string_equal(change, expected);
+    assert_true(asprintf(&whole, "%s%s", rules, change) > 0);
+    if (can_ask())
+        assert_taken(whole);
+    free(whole);
+    free(rules);
+    free(change);
+}
+
+static void the_hosts_addresses_change(void **state)
+{
+    (void)state;
+    struct cwsd_egress_range ranges[2];
+    const struct cwsd_egress_own own = list_own(ranges), none = {0};
+    assert_change(&own, "flush set inet cwsandbox own\n"
+                        "add element inet cwsandbox own { 192.0.2.1/32, 192.0.2.0/24 }\n");
+    assert_change(&none, "flush set inet cwsandbox own\n");
+}
+
 static void the_host(void **state)
 {
     (void)state;
@@ -157,6 +196,7 @@ int main(void)
         CWSD_TEST(without_rules_all_may_leave),
         CWSD_TEST(ranges_and_ports),
         CWSD_TEST(names_divert_the_rest),
+        CWSD_TEST(the_hosts_addresses_change),
         CWSD_TEST(the_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,294 @@
+"""``--egress`` of an ordinary user's daemon: slirp4netns, on a small internet of the test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cwsandbox import Container, EgressRule, NetworkOptions, Sandbox
+from integration import host
+from integration.egress import FETCH, METADATA, OPEN, PROBE, others, probe, reaches
+from integration.env import Daemon, eventually
+from integration.internet import (
+    FOURTH,
+    GRANTED,
+    HOST,
+    OPEN_TUN,
+    OTHER,
+    THIRD,
+    Internet,
+    become,
+    missing,
+)
+
+USER = 54321
+
+
+def _missing() -> str | None:
+    if (why := missing()) is not None:
+        return why
+    for tool in ("nft", "slirp4netns", "setpriv"):
+        if shutil.which(tool) is None:
+            return f"{tool} is not installed"
+    opens = f"{OPEN_TUN} && {' '.join(become(USER))} sh -c ': <>/dev/net/tun'"
+    tried = subprocess.run(
+        ["unshare", "-m", "sh", "-c", opens], capture_output=True, text=True, check=False
+    )
+    return f"/dev/net/tun: {tried.stderr.strip()}" if tried.returncode else None
+
+
+pytestmark = pytest.mark.skipif(_missing() is not None, reason=str(_missing()))
+
+
+@pytest.fixture(scope="module")
+def internet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Internet]:
+    with others(tmp_path_factory.mktemp("internet")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def programs() -> Iterator[Path]:
+    """Copied to where that user can run them, whoever owns the virtual environment."""
+    with tempfile.TemporaryDirectory(prefix="cwsu-") as name:
+        Path(name).chmod(0o755)
+        yield Path(shutil.copytree(Daemon.binaries(), Path(name, "bin")))
+
+
+def make_daemon(
+    folder: Path, programs: Path, prefix: list[str], way: str = "auto", user: int = USER
+) -> Daemon:
+    folder.mkdir(exist_ok=True)
+    os.chown(folder, user, user)
+    return Daemon(
+        folder,
+        command_prefix=tuple(prefix),
+        arguments=("--egress", way),
+        program=programs / "cwsandboxd",
+    )
+
+
+@pytest.fixture(scope="module")
+def daemon(internet: Internet, programs: Path) -> Iterator[Daemon]:
+    with (
+        tempfile.TemporaryDirectory(prefix="cwsd-") as folder,
+        make_daemon(Path(folder), programs, internet.on_host(as_user=USER)) as running,
+    ):
+        yield running
+
+
+@pytest.fixture
+def base_url(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("CWSANDBOX_BASE_URL", daemon.base_url)
+    return daemon.base_url
+
+
+def stacks(daemon: Daemon) -> list[int]:
+    """The processes of slirp4netns of a daemon."""
+    found = []
+    for pid in host.children(daemon.pid):
+        name = Path(f"/proc/{pid}/comm")
+        if host.is_alive(pid) and name.read_text().strip() == "slirp4netns":
+            found.append(pid)
+    return found
+
+
+# ---- rules
+
+
+def test_who_asks_for_nothing_gets_nothing(base_url: str, daemon: Daemon) -> None:
+    for network in (None, NetworkOptions(), NetworkOptions(deny_egress=True)):
+        with Sandbox.run(network=network) as sandbox:
+            assert reaches(sandbox, f"{GRANTED}:80") == [False]
+            assert sandbox.effective_egress == ()
+            assert stacks(daemon) == []
+
+
+def test_any_is_not_what_is_internal(base_url: str) -> None:
+    with Sandbox.run(network=OPEN) as sandbox:
+        assert sandbox.effective_egress == (EgressRule(any=True),)
+        # Who is called sees the host.
+        assert probe(sandbox, f"{GRANTED}:80", f"{FOURTH}:8001", f"{OTHER}:80") == [
+            f"{GRANTED}:80 {HOST}",
+            f"{FOURTH}:8001 {HOST}",
+            "ConnectionRefusedError",
+        ]
+        gateway, name_server = "169.254.192.2", "169.254.192.3"
+        internal = (HOST, METADATA, gateway, name_server, "0.0.0.0")
+        assert reaches(sandbox, *(f"{one}:80" for one in internal)) == [False] * len(internal)
+
+
+def test_ranges_ports_and_protocols(base_url: str) -> None:
+    rules = [
+        EgressRule(cidr={"cidr": "203.0.113.4/30", "except": [f"{THIRD}/32"]}, ports=[80]),
+        EgressRule(cidr=f"{FOURTH}/32", ports=[{"port": 8000, "end_port": 8000}, 8500]),
+        EgressRule(cidr=f"{THIRD}/32", ports=[{"port": 80, "protocol": "UDP"}]),
+    ]
+    with Sandbox.run(network=NetworkOptions(egress=rules)) as sandbox:
+        assert sandbox.effective_egress == tuple(rules)
+        allowed = (f"{GRANTED}:80", f"{FOURTH}:8000")
+        denied = (f"{THIRD}:80", f"{GRANTED}:8001", f"{FOURTH}:80", f"{FOURTH}:8001", f"{HOST}:80")
+        assert reaches(sandbox, *allowed) == [True] * len(allowed)
+        assert reaches(sandbox, *denied) == [False] * len(denied)
+
+
+def test_datagrams(base_url: str, internet: Internet) -> None:
+    ask = (
+        "import socket, sys\n"
+        "one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "one.settimeout(5)\n"
+        "one.connect((sys.argv[1], 5000))\n"
+        "one.send(b'hello')\n"
+        "print(one.recv(100).decode())\n"
+    )
+    with (
+        internet.others.socket(socket.SOCK_DGRAM) as server,
+        Sandbox.run(network=OPEN) as sandbox,
+    ):
+        server.bind((GRANTED, 5000))
+        server.settimeout(20)
+        process = sandbox.exec(["python3", "-c", ask, GRANTED])
+        said, caller = server.recvfrom(100)
+        assert (said, caller[0]) == (b"hello", HOST)
+        server.sendto(b"and back", caller)
+        assert process.result().stdout == "and back\n"
+        for internal in (HOST, "203.0.113.255", METADATA):
+            assert "Error" in sandbox.exec(["python3", "-c", ask, internal]).result().stderr
+
+
+def test_names(base_url: str, internet: Internet) -> None:
+    rule = EgressRule(dns_name="granted.example.org")
+    with Sandbox.run(network=NetworkOptions(egress=[rule])) as sandbox:
+        assert sandbox.dns_egress_names == ("granted.example.org",)
+        sandbox.write_file("/ca.pem", internet.ca.read_bytes()).result()
+
+        def get(address: str, name: str) -> str:
+            return sandbox.exec(["python3", "-c", FETCH, address, name]).result().stdout.strip()
+
+        assert get("granted.example.org", "granted.example.org") == "hello"
+        assert get("other.example.org", "other.example.org") == ""
+        assert get(THIRD, "other.example.org") == ""  # with the address known, too
+        assert reaches(sandbox, f"{GRANTED}:80", f"{THIRD}:80") == [False, False]
+    with Sandbox.run(network=OPEN) as sandbox:
+        assert reaches(sandbox, "granted.example.org:80", "no-such.example.org:80") == [True, False]
+
+
+def test_a_sandbox_cannot_change_its_network(base_url: str) -> None:
+    attempts = (
+        "ip addr add 203.0.113.99/24 dev eth0",
+        "ip link set eth0 down",
+        "ip route add 203.0.113.0/24 dev lo",
+        "nft flush ruleset",
+        "nft delete table inet cwsandbox",
+    )
+    with Sandbox.run(network=NetworkOptions(egress=[EgressRule(cidr=f"{GRANTED}/32")])) as sandbox:
+        for attempt in attempts:
+            assert sandbox.exec(attempt.split()).result().returncode != 0, attempt
+        raw = "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)"
+        assert "PermissionError" in sandbox.exec(["python3", "-c", raw]).result().stderr
+        assert reaches(sandbox, f"{GRANTED}:80", f"{THIRD}:80") == [True, False]
+
+
+def test_several_containers_share_the_way_out(base_url: str, daemon: Daemon) -> None:
+    small = {"cpu": "100m", "memory": "64Mi"}
+    containers = [
+        Container(name=name, image="host", primary=name == "main", resources=small)
+        for name in ("main", "second")
+    ]
+    with Sandbox.run(containers=containers, network=OPEN) as sandbox:
+        assert len(stacks(daemon)) == 1
+        for name in ("main", "second"):
+            command = ["python3", "-c", PROBE, f"{GRANTED}:80"]
+            said = sandbox.exec(command, container=name).result().stdout
+            assert json.loads(said) == [f"{GRANTED}:80 {HOST}"]
+
+
+# ---- life and death
+
+
+def test_the_stack_ends_with_its_sandbox(base_url: str, daemon: Daemon) -> None:
+    descriptors = Path(f"/proc/{daemon.pid}/fd")
+    with Sandbox.run(network=OPEN) as sandbox:
+        assert reaches(sandbox, f"{GRANTED}:80") == [True]
+    eventually(lambda: not stacks(daemon), "its process is gone")
+    before = len(list(descriptors.iterdir()))
+    for _ in range(3):
+        with Sandbox.run(network=OPEN) as sandbox:
+            assert len(stacks(daemon)) == 1
+    eventually(
+        lambda: not stacks(daemon) and len(list(descriptors.iterdir())) <= before,
+        "no descriptor is left",
+    )
+
+
+def test_the_end_of_the_stack_is_noticed(base_url: str, daemon: Daemon) -> None:
+    with Sandbox.run(network=OPEN) as other, Sandbox.run(network=OPEN) as sandbox:
+        last = max(stacks(daemon))
+        os.kill(last, signal.SIGKILL)
+        eventually(lambda: sandbox.get_status() and not sandbox.effective_egress, "it is told")
+        assert probe(sandbox, f"{GRANTED}:80") == ["OSError"]  # no network can be reached
+        assert sandbox.exec(["echo", "on"]).result().stdout == "on\n"
+        assert reaches(other, f"{GRANTED}:80") == [True]
+    assert f"sandbox {sandbox.sandbox_id} has lost its way to other networks" in daemon.stderr
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_the_stack_ends_with_the_daemon(
+    internet: Internet,
+    programs: Path,
+    short_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    end: str,
+) -> None:
+    daemon = make_daemon(short_folder, programs, internet.on_host(as_user=USER), "slirp4netns")
+    daemon.start()
+    monkeypatch.setenv("CWSANDBOX_BASE_URL", daemon.base_url)
+    Sandbox.run(network=OPEN).wait()
+    (pid,) = stacks(daemon)
+    if end == "stop":
+        daemon.stop()
+    else:
+        daemon.kill()
+    eventually(lambda: not host.is_alive(pid), "its process is gone")
+
+
+# ---- what it needs
+
+
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        ("mount --bind /dev/null $(command -v slirp4netns)", "program slirp4netns .* package"),
+        ("mount --bind /dev/null $(command -v nft)", "program nft .* package nftables"),
+        ("rm /dev/net/tun", "/dev/net/tun, which slirp4netns needs .* No such file"),
+        ("chmod 600 /dev/net/tun", "/dev/net/tun, which slirp4netns needs .* Permission denied"),
+    ],
+)
+def test_what_is_missing_is_named(
+    programs: Path, short_folder: Path, break_it: str, says: str
+) -> None:
+    """And a daemon that was told to give a way out does not start without one."""
+    script = f'{OPEN_TUN} && {break_it} && exec {" ".join(become(USER))} "$@"'
+    daemon = make_daemon(short_folder, programs, ["unshare", "-mn", "sh", "-c", script, "sh"])
+    with pytest.raises(AssertionError, match=rf"--egress auto is not possible here: .*{says}"):
+        daemon.start()
+
+
+@pytest.mark.parametrize(
+    ("user", "way", "says"),
+    [(USER, "nftables", "virtual devices need root"), (0, "slirp4netns", "for ordinary users")],
+)
+def test_each_way_is_for_its_user(
+    programs: Path, short_folder: Path, user: int, way: str, says: str
+) -> None:
+    prefix = ["unshare", "-n", *(become(user) if user else [])]
+    with pytest.raises(AssertionError, match=rf"--egress {way} is not possible here: .*{says}"):
+        make_daemon(short_folder, programs, prefix, way, user).start()
