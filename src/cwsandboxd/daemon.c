@@ -436,8 +436,8 @@ static enum cwsd_exit open_all(struct daemon *daemon)
     }
     if (open_claims(daemon, &err) != CWS_OK)
         goto failed;
-    if (cwsd_egress_open(config->egress, cwsd_host_init_path(daemon->host), &daemon->egress,
-                         &err) != CWS_OK) {
+    if (cwsd_egress_open(config->egress, daemon->loop, cwsd_host_init_path(daemon->host),
+                         &daemon->egress, &err) != CWS_OK) {
         complain("--egress %s is not possible here: %s", cwsd_egress_way_name(config->egress),
                  err.text);
         return CWSD_EXIT_ISOLATION;
@@ -465,6 +465,7 @@ static void close_all(struct daemon *daemon)
                      "them as they were before",
                      daemon->data_dir.path);
         cwsd_pool_free(daemon->pool);
+        cwsd_egress_leave(daemon->egress);
         cwsd_archives_close(daemon->archives);
         cws_timer_cancel(daemon->loop, &daemon->give_up);
         cwsd_lifeline_release(&daemon->lifeline);

@@ -10,13 +10,14 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cwsandbox import Container, EgressRule, NetworkOptions, Sandbox
 from integration import host
-from integration.egress import FETCH, METADATA, OPEN, PROBE, others, probe, reaches
+from integration.egress import FETCH, METADATA, OPEN, PROBE, others, probe, reaches, serve
 from integration.env import Daemon, eventually
 from integration.internet import (
     FOURTH,
@@ -140,6 +141,28 @@ def test_ranges_ports_and_protocols(base_url: str) -> None:
         assert reaches(sandbox, *denied) == [False] * len(denied)
 
 
+def test_addresses_that_the_host_gets_later(base_url: str, internet: Internet) -> None:
+    """Also a range all of which is the host's. And what it no longer has is not refused."""
+    with Sandbox.run(network=OPEN) as first, Sandbox.run(network=OPEN) as second:
+        for what, target, *words in (
+            ("addr", "203.0.113.77:80", "203.0.113.77/32", "dev", "lo"),
+            ("route", "198.18.5.77:80", "local", "198.18.5.0/24", "dev", "lo"),
+        ):
+            internet.host.ip(what, "add", *words)
+            with Sandbox.run(network=OPEN) as third:
+                assert is_refused(third, target)
+            for sandbox in (first, second):
+                eventually(partial(is_refused, sandbox, target), "the host's address is refused")
+            internet.host.ip(what, "del", *words)
+        internet.others.ip("addr", "add", "203.0.113.77/24", "dev", "cable")
+        with serve(internet.others, "203.0.113.77", 80, "another"):
+            eventually(lambda: reaches(first, "203.0.113.77:80") == [True], "it is another's now")
+
+
+def is_refused(sandbox: Sandbox, target: str) -> bool:
+    return probe(sandbox, target) == ["OSError"]
+
+
 def test_datagrams(base_url: str, internet: Internet) -> None:
     ask = (
         "import socket, sys\n"
@@ -161,7 +184,9 @@ def test_datagrams(base_url: str, internet: Internet) -> None:
         server.sendto(b"and back", caller)
         assert process.result().stdout == "and back\n"
         for internal in (HOST, "203.0.113.255", METADATA):
-            assert "Error" in sandbox.exec(["python3", "-c", ask, internal]).result().stderr
+            said = sandbox.exec(["python3", "-c", ask, internal]).result().stderr
+            assert "Error" in said
+            assert "TimeoutError" not in said  # it is refused, and not only unanswered
 
 
 def test_names(base_url: str, internet: Internet) -> None:
@@ -221,8 +246,8 @@ def test_the_stack_ends_with_its_sandbox(base_url: str, daemon: Daemon) -> None:
     eventually(lambda: not stacks(daemon), "its process is gone")
     before = len(list(descriptors.iterdir()))
     for _ in range(3):
-        with Sandbox.run(network=OPEN) as sandbox:
-            assert len(stacks(daemon)) == 1
+        with Sandbox.run(network=OPEN):
+            assert stacks(daemon)
     eventually(
         lambda: not stacks(daemon) and len(list(descriptors.iterdir())) <= before,
         "no descriptor is left",

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "host/egress_own.h"
 #include "host/program.h"
 #include "values/egress_rules.h"
 
@@ -188,7 +189,39 @@ static enum cws_status try_rules(const struct cwsd_egress *egress, struct cws_er
     return status;
 }
 
-static enum cws_status open_stack(struct cwsd_egress *egress, struct cws_error *err)
+static void on_own(struct cwsd_watch *watch, int events)
+{
+    struct cwsd_egress *egress = cws_container_of(watch, struct cwsd_egress, own);
+    struct cws_list told;
+    (void)events;
+    if (!cwsd_egress_own_changed(watch->fd))
+        return;
+    cws_list_init(&told);
+    cws_list_splice(&told, &egress->watchers);
+    for (struct cws_list *node; (node = cws_list_pop_front(&told));) {
+        struct cwsd_egress_watcher *watcher =
+            cws_container_of(node, struct cwsd_egress_watcher, node);
+        cws_list_push_back(&egress->watchers, node);
+        watcher->changed(watcher);
+    }
+}
+
+static enum cws_status watch_own(struct cwsd_egress *egress, struct cws_loop *loop,
+                                 struct cws_error *err)
+{
+    int fd = cwsd_egress_own_watch();
+    if (fd < 0)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "the host's addresses");
+    if (cwsd_watch_open(loop, &egress->own, fd, on_own, err) != CWS_OK) {
+        close(fd);
+        return err->status;
+    }
+    cwsd_watch_for(&egress->own, UV_READABLE);
+    return CWS_OK;
+}
+
+static enum cws_status open_stack(struct cwsd_egress *egress, struct cws_loop *loop,
+                                  struct cws_error *err)
 {
     if (geteuid() == 0)
         return cws_error_set(err, CWS_SYSTEM,
@@ -197,11 +230,14 @@ static enum cws_status open_stack(struct cwsd_egress *egress, struct cws_error *
         find("slirp4netns", "slirp4netns", &egress->slirp4netns, err) != CWS_OK ||
         check_tun(err) != CWS_OK)
         return err->status;
-    return try_rules(egress, err);
+    if (try_rules(egress, err) != CWS_OK)
+        return err->status;
+    return watch_own(egress, loop, err);
 }
 
-enum cws_status cwsd_egress_open(enum cwsd_egress_way way, const char *init_path,
-                                 struct cwsd_egress **out_egress, struct cws_error *err)
+enum cws_status cwsd_egress_open(enum cwsd_egress_way way, struct cws_loop *loop,
+                                 const char *init_path, struct cwsd_egress **out_egress,
+                                 struct cws_error *err)
 {
     *out_egress = NULL;
     if (way == CWSD_EGRESS_OFF)
@@ -213,9 +249,10 @@ enum cws_status cwsd_egress_open(enum cwsd_egress_way way, const char *init_path
         way = geteuid() == 0 ? CWSD_EGRESS_NFTABLES : CWSD_EGRESS_SLIRP4NETNS;
     egress->way = way;
     egress->init_path = init_path;
-    egress->slot_fd = -1;
+    egress->slot_fd = egress->own.fd = -1;
+    cws_list_init(&egress->watchers);
     enum cws_status status =
-        way == CWSD_EGRESS_NFTABLES ? open_router(egress, err) : open_stack(egress, err);
+        way == CWSD_EGRESS_NFTABLES ? open_router(egress, err) : open_stack(egress, loop, err);
     if (status == CWS_OK)
         *out_egress = egress;
     else
@@ -231,6 +268,17 @@ static void leave_host(const struct cwsd_egress *egress)
     if (removal && cwsd_program_run(argv, removal, &ignored) == CWS_OK)
         (void)remove_devices(egress, &ignored);
     free(removal);
+}
+
+static void on_own_closed(struct cwsd_watch *watch)
+{
+    (void)watch; /* its memory stays until the loop is freed */
+}
+
+void cwsd_egress_leave(struct cwsd_egress *egress)
+{
+    if (egress)
+        cwsd_watch_close(&egress->own, on_own_closed);
 }
 
 void cwsd_egress_close(struct cwsd_egress *egress)
@@ -254,4 +302,10 @@ void cwsd_egress_next_device(struct cwsd_egress *egress, struct cwsd_egress_devi
     out_device->outside.s_addr = htonl(outside);
     out_device->inside.s_addr = htonl(outside + 1);
     egress->next = (egress->next + 1) % DEVICES;
+}
+
+void cwsd_egress_watch(struct cwsd_egress *egress, struct cwsd_egress_watcher *watcher)
+{
+    if (egress->own.fd >= 0)
+        cws_list_push_back(&egress->watchers, &watcher->node);
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,8 +12,10 @@
 #include "base/alloc.h"
 #include "cwsandbox-init/protocol.h"
 #include "host/child.h"
+#include "host/egress_own.h"
 #include "host/egress_stack.h"
 #include "host/program.h"
+#include "values/egress_rules.h"
 #include "values/text.h"
 
 #define MTU "1500"
@@ -23,6 +26,7 @@ enum step {
     STEP_DEVICE,  /* a pair on the host, with one end inside, or that of the user-mode stack */
     STEP_ADDRESS, /* inside; the stack has set its own */
     STEP_DONE,
+    STEP_LOST, /* nothing leads out, and nothing will */
 };
 
 struct cwsd_egress_link {
@@ -35,8 +39,10 @@ struct cwsd_egress_link {
     enum step step;
     struct cwsd_child child;         /* of the step */
     int said_fd;                     /* its stderr */
-    struct cwsd_egress_stack *stack; /* NULL: the kernel's own does it */
-    bool freed;                      /* as soon as nothing uses its memory */
+    struct cwsd_egress_stack *stack; /* NULL: the kernel's own does it, or it has ended */
+    struct cwsd_egress_watcher own;
+    bool stale; /* the host's addresses in the rules */
+    bool freed; /* as soon as nothing uses its memory */
 };
 
 static void close_fd(int *fd)
@@ -46,13 +52,18 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-static void drop_descriptors(struct cwsd_egress_link *link)
+static void drop_sockets(struct cwsd_egress_link *link)
 {
-    close_fd(&link->namespaces[CWSI_USER_NAMESPACE]);
-    close_fd(&link->namespaces[CWSI_NETWORK_NAMESPACE]);
     close_fd(&link->sockets.diverted);
     close_fd(&link->sockets.names);
     close_fd(&link->said_fd);
+}
+
+static void drop_descriptors(struct cwsd_egress_link *link)
+{
+    drop_sockets(link);
+    close_fd(&link->namespaces[CWSI_USER_NAMESPACE]);
+    close_fd(&link->namespaces[CWSI_NETWORK_NAMESPACE]);
 }
 
 /* Frees it once it was given up and neither a program nor the watch uses it. */
@@ -73,14 +84,34 @@ static void on_closed(struct cwsd_watch *watch)
     release(cws_container_of(watch, struct cwsd_egress_link, watch));
 }
 
-/* Tells the launcher to go on, or why it cannot. */
+/* Tells the launcher to go on (an empty text), or why it cannot. */
 static void answer(struct cwsd_egress_link *link, const char *why)
 {
     /* A launcher that is gone needs no answer: its box sees its end. */
     (void)!send(link->watch.fd, why, why[0] ? strlen(why) : 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    link->step = STEP_DONE;
-    drop_descriptors(link);
     cwsd_watch_close(&link->watch, on_closed);
+}
+
+static void complete(struct cwsd_egress_link *link)
+{
+    drop_sockets(link);
+    if (!link->stack) /* else the rules may have to be changed */
+        drop_descriptors(link);
+    answer(link, "");
+}
+
+/* Nothing leads out (any more). */
+static void lose(struct cwsd_egress_link *link, const char *why)
+{
+    link->step = STEP_LOST;
+    drop_descriptors(link);
+    cws_list_remove(&link->own.node);
+    cwsd_egress_stack_stop(link->stack);
+    link->stack = NULL;
+    if (link->watch.fd >= 0)
+        answer(link, why);
+    else
+        link->options.on_lost(link->options.ctx, why);
 }
 
 /* ---- programs ------------------------------------------------------------------------------- */
@@ -202,10 +233,7 @@ static void on_stack_end(void *ctx, const char *why)
     struct cwsd_egress_link *link = ctx;
     char text[300];
     snprintf(text, sizeof(text), "slirp4netns has ended: %s", why);
-    if (link->step != STEP_DONE)
-        answer(link, text);
-    else
-        link->options.on_lost(link->options.ctx, text);
+    lose(link, text);
 }
 
 static enum cws_status start_stack(struct cwsd_egress_link *link, struct cws_error *err)
@@ -234,6 +262,39 @@ static enum cws_status make_device(struct cwsd_egress_link *link, struct cws_err
                                                                 : make_pair(link, err);
 }
 
+static enum cws_status change_own(struct cwsd_egress_link *link, struct cws_error *err)
+{
+    struct cwsd_egress_range *ranges;
+    struct cwsd_egress_own own = {0};
+    if (cwsd_egress_own_list(&ranges, &own.count, err) != CWS_OK)
+        return err->status;
+    own.ranges = ranges;
+    char *rules = cwsd_egress_own_change(&own);
+    enum cws_status status =
+        rules ? run_inside(link, link->options.egress->nft, (char *)"-f", rules, err)
+              : cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    cws_free(ranges);
+    free(rules);
+    return status;
+}
+
+static void renew(struct cwsd_egress_link *link)
+{
+    struct cws_error err;
+    link->stale = false;
+    if (change_own(link, &err) != CWS_OK)
+        lose(link, err.text);
+}
+
+static void on_own_changed(struct cwsd_egress_watcher *watcher)
+{
+    struct cwsd_egress_link *link = cws_container_of(watcher, struct cwsd_egress_link, own);
+    link->stale = true;
+    /* Else its turn comes when what runs has ended. */
+    if (link->step == STEP_DONE && !link->child.pid && !link->child.watch.busy)
+        renew(link);
+}
+
 static void begin(struct cwsd_egress_link *link)
 {
     struct cws_error err;
@@ -250,11 +311,16 @@ static void begin(struct cwsd_egress_link *link)
         status = set_address(link, &err);
         break;
     case STEP_DONE:
-        answer(link, "");
+        if (link->stale)
+            renew(link);
+        else if (link->watch.fd >= 0)
+            complete(link);
+        return;
+    case STEP_LOST:
         return;
     }
     if (status != CWS_OK)
-        answer(link, err.text);
+        lose(link, err.text);
 }
 
 static void on_end(struct cwsd_child *child, int wait_status)
@@ -263,12 +329,14 @@ static void on_end(struct cwsd_child *child, int wait_status)
     char said[200], why[260];
     if (link->freed) {
         release(link);
+    } else if (link->step == STEP_LOST) {
+        return;
     } else if (wait_status) {
         cwsd_program_said(link->said_fd, said, sizeof(said));
         snprintf(why, sizeof(why), "its way to other networks: %s", said);
-        answer(link, why);
+        lose(link, why);
     } else {
-        link->step++;
+        link->step += link->step < STEP_DONE;
         begin(link);
     }
 }
@@ -310,7 +378,7 @@ static void on_ready(struct cwsd_watch *watch, int events)
         return;
     cwsd_watch_for(watch, 0);
     if (error) {
-        link->step = STEP_DONE; /* the launcher says why, or has ended */
+        link->step = STEP_LOST; /* the launcher says why, or has ended */
         cwsd_watch_close(watch, on_closed);
     } else {
         begin(link);
@@ -345,6 +413,8 @@ enum cws_status cwsd_egress_link_new(const struct cwsd_egress_link_options *opti
     link->options = *options;
     link->options.rules = rules;
     link->launcher_end = link->said_fd = -1;
+    cws_list_init(&link->own.node);
+    link->own.changed = on_own_changed;
     link->namespaces[CWSI_USER_NAMESPACE] = link->namespaces[CWSI_NETWORK_NAMESPACE] = -1;
     link->sockets = (struct cwsd_egress_sockets){-1, -1};
     if (open_sockets(link, err) != CWS_OK) {
@@ -354,6 +424,7 @@ enum cws_status cwsd_egress_link_new(const struct cwsd_egress_link_options *opti
     }
     cws_loop_hold(options->loop);
     cwsd_watch_for(&link->watch, UV_READABLE);
+    cwsd_egress_watch(options->egress, &link->own);
     *out_link = link;
     return CWS_OK;
 }
@@ -363,6 +434,7 @@ void cwsd_egress_link_free(struct cwsd_egress_link *link)
     if (!link)
         return;
     link->freed = true;
+    cws_list_remove(&link->own.node);
     cwsd_egress_stack_stop(link->stack);
     cwsd_child_kill_all(&link->child);
     cwsd_watch_close(&link->watch, on_closed);
