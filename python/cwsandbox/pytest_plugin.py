@@ -13,7 +13,7 @@ import pytest
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any, Protocol
+    from typing import Any, NoReturn, Protocol
 
     from cwsandbox import Sandbox
     from cwsandbox.testing import Faults
@@ -104,12 +104,18 @@ def sandbox_factory(
     with Session(report_to=[]) as session:
 
         def make(*args: str, **options: Any) -> Sandbox:
+            __tracebackhide__ = True
             words = args or marked_args
-            sandbox = Sandbox(
-                command=words[0] if words else None,
-                args=list(words[1:]) or None,
-                **{**marked, **_spelled_out(options)},
-            )
+            try:
+                sandbox = Sandbox(
+                    command=words[0] if words else None,
+                    args=list(words[1:]) or None,
+                    **{**marked, **_spelled_out(options)},
+                )
+            except (TypeError, ValueError) as error:
+                if args or options:
+                    raise
+                _refuse_marker(error)
             # Before it is created: no interrupt can come between the two.
             session._own(sandbox)
             return sandbox
@@ -134,11 +140,20 @@ def _marked(request: pytest.FixtureRequest) -> tuple[tuple[str, ...], dict[str, 
     options: dict[str, Any] = {}
     for mark in request.node.iter_markers("sandbox"):
         args = args or mark.args
-        options = {**_spelled_out(mark.kwargs), **options}
+        try:
+            options = {**_spelled_out(mark.kwargs), **options}
+        except TypeError as error:
+            _refuse_marker(error)
     return args, options
 
 
+def _refuse_marker(error: Exception) -> NoReturn:
+    # Nothing in a traceback would lead to the marker.
+    pytest.fail(f"@pytest.mark.sandbox: {error}", pytrace=False)
+
+
 def _spelled_out(options: dict[str, Any]) -> dict[str, Any]:
+    __tracebackhide__ = True
     if "image" not in options:
         return options
     if "container_image" in options:

@@ -75,9 +75,10 @@ def test_the_closest_marker_wins(run) -> None:
 @pytest.mark.parametrize(
     ("marker", "told"),
     [
-        ("img='x'", "*TypeError*img*"),
-        ("image='a', container_image='b'", "*TypeError: a sandbox has one image*"),
-        ("tags=3", "*TypeError*tags*3*"),
+        ("img='x'", "@pytest.mark.sandbox: *img*"),
+        ("image='a', container_image='b'", "@pytest.mark.sandbox: a sandbox has one image*"),
+        ("tags=3", "@pytest.mark.sandbox: *tags*3*"),
+        ("max_lifetime_seconds=-1", "@pytest.mark.sandbox: *max_lifetime_seconds*-1*"),
     ],
 )
 def test_a_wrong_marker_is_told_at_the_test(run, marker: str, told: str) -> None:
@@ -90,6 +91,22 @@ def test_a_wrong_marker_is_told_at_the_test(run, marker: str, told: str) -> None
         """)
     done.assert_outcomes(errors=1)
     done.stdout.fnmatch_lines([told])
+    done.stdout.no_fnmatch_line("*pytest_plugin.py*")
+
+
+@pytest.mark.parametrize("options", ["img='x'", "image='a', container_image='b'"])
+def test_a_wrong_call_of_the_factory_is_shown_where_it_stands(run, options: str) -> None:
+    done = run(f"""
+        import pytest
+
+        def test_it(sandbox_factory):
+            with pytest.raises(TypeError):
+                sandbox_factory({options})
+            sandbox_factory({options})
+        """)
+    done.assert_outcomes(failed=1)
+    done.stdout.fnmatch_lines([">*sandbox_factory(*", "E*TypeError*"])
+    done.stdout.no_fnmatch_line("*pytest_plugin.py*")
 
 
 LEAVING = """

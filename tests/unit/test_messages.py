@@ -79,6 +79,11 @@ CASES: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "mounted_files[1] must be a dict with mount_path and file_content, got 5",
     ),
     (
+        lambda: Sandbox(mounted_files=[{**ROW, "mode": 0o755, "owner": 0}]),
+        ValueError,
+        "mounted_files[0] has 'mode', 'owner'; a file has mount_path, file_content and file_mode",
+    ),
+    (
         lambda: Sandbox(mounted_files=[{**ROW, "file_content": 5}]),
         TypeError,
         "mounted_files[0]: file_content must be bytes or str, got int",

@@ -223,6 +223,11 @@ def _mounted_file(value: object, what: str) -> dict[str, Any]:
     if not {"mount_path", "file_content"} <= value.keys():
         given = ", ".join(sorted(map(str, value))) or "nothing"
         raise ValueError(f"{what} needs {needed}; given: {given}")
+    if unknown := value.keys() - {"mount_path", "file_content", "file_mode"}:
+        raise ValueError(
+            f"{what} has {', '.join(sorted(map(repr, unknown)))}; "
+            "a file has mount_path, file_content and file_mode"
+        )
     content = value["file_content"]
     if isinstance(content, str):
         content = content.encode()
