@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from click.testing import Result
 
 from cli.program import Program, assert_one_line_error
 from cwsandbox import Sandbox
 
 Invoke = Callable[..., Result]
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PRINTED = {
+    "template": "hello, 42 ('from-template',)\nhello, 42 ('mine',)\n",
+    "template_async": "['hello Ada', 'hello Grace', 'hello Mary']\n",
+}
 
 
 def test_from_its_making_to_its_end(program: Program) -> None:
@@ -52,6 +62,17 @@ def test_from_its_making_to_its_end(program: Program) -> None:
     assert_one_line_error(program.run("templates", "delete", "greeter"), "greeter")
     assert program.run("templates", "delete", "greeter", "--missing-ok", "-q").stdout == b""
     assert_one_line_error(program.run("templates", "get", "greeter"), "greeter")
+
+
+def test_the_examples(program: Program, capsys: pytest.CaptureFixture[str]) -> None:
+    docstring = ast.get_docstring(ast.parse((EXAMPLES / "template.py").read_text()))
+    assert docstring is not None
+    (before,) = re.findall(r"``cwsandbox (.*)``", docstring)
+    program.run(*before.split())
+    for name, printed in PRINTED.items():
+        runpy.run_path(str(EXAMPLES / f"{name}.py"))
+        assert capsys.readouterr().out == printed
+    program.run("templates", "delete", "greeter")
 
 
 def test_wrong_usage(invoke: Invoke) -> None:

@@ -78,10 +78,15 @@ PRINTED = {
     "service": "8000 web hello from inside\n",
     "prompt": "name? Ada\ncolour? green\nAda likes green\n",
 }
-ELSEWHERE = {"quickstart", "secrets", "cleanup", "volumes", "volumes_async"}
-"""test_readme.py compares the first with the picture; the second needs a store (test_secrets.py);
-the third ends its process (test_guide_sessions.py); the others need a daemon with a directory for volumes
-(test_registered_volumes.py)."""
+ELSEWHERE = {
+    "quickstart",  # compared with the picture: test_readme.py
+    "secrets",  # needs a store: test_secrets.py
+    "cleanup",  # ends its process: test_guide_sessions.py
+    "template",  # need what the command line makes: tests/cli/test_templates.py
+    "template_async",
+    "volumes",  # need a daemon with a directory for volumes: test_registered_volumes.py
+    "volumes_async",
+}
 
 pytestmark = pytest.mark.usefixtures("base_url")
 
