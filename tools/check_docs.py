@@ -1,5 +1,5 @@
-"""Fails for a line of a document (*.md) of more than 120 columns, a link to a file or heading that is not there, and a
-public name that is on no page of the reference, or on several.
+"""Fails for a line of a document (*.md) of more than 120 columns, a link to a file or heading that is not there, a
+public name that is on no page of the reference, or on several, and a code block that no test runs.
 
 Tables and fenced code blocks may be wider: a row cannot be split, and code is shown as it is.
 """
@@ -12,6 +12,8 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+
+import code_blocks
 
 ROOT = Path(__file__).resolve().parents[1]
 MAX_COLUMNS = 120
@@ -100,10 +102,12 @@ def main() -> int:
     if not paths:
         print("check_docs: no files found", file=sys.stderr)
         return 1
-    found = [*(fault for path in paths for fault in faults(path)), *reference_faults()]
+    found = [fault for path in paths for fault in faults(path)]
+    found += [*reference_faults(), *code_blocks.faults(paths)]
     print(
         "\n".join(found)
-        or f"documents: {len(paths)} within {MAX_COLUMNS} columns, links lead somewhere, all names explained"
+        or f"documents: {len(paths)} within {MAX_COLUMNS} columns, links lead somewhere, "
+        "all names explained, all code run"
     )
     return 1 if found else 0
 

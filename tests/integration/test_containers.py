@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from code_blocks import blocks
 from cwsandbox import (
     Container,
     ContainerStatus,
@@ -236,3 +237,11 @@ def test_a_mounted_script_can_be_executed(base_url: str) -> None:
         (row,) = sandbox.containers
         echoed = [(file["mount_path"], file.get("file_mode")) for file in row.mounted_files or ()]
         assert echoed == [("/opt/hello", 0o755), ("/opt/plain", None), ("/opt/closed", 0)]
+
+
+def test_the_guide(base_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = blocks("docs/guide/containers.md", count=1)
+    exec(compile(example, "containers.md", "exec"), {})
+    hostname, *listed = capsys.readouterr().out.split()
+    assert hostname
+    assert {"usr", "tmp"} <= set(listed)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "batch.md"
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+from code_blocks import blocks
+
+GUIDE = "docs/guide/batch.md"
+EXAMPLES = blocks("docs/guide/batch.md", count=2)
 
 pytestmark = pytest.mark.usefixtures("base_url")
 
@@ -24,5 +25,5 @@ def test_they_print_what_they_say(
         [first, first, "/tmp/w\nalso without a batch\n"],
         strict=True,
     ):
-        exec(compile(example, str(GUIDE), "exec"), names)
+        exec(compile(example, GUIDE, "exec"), names)
         assert capsys.readouterr().out == printed

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "discovery.md"
+from code_blocks import blocks
 
 
 @pytest.mark.usefixtures("base_url")
 def test_the_program(capsys: pytest.CaptureFixture[str]) -> None:
-    [program] = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    [program] = blocks("docs/guide/discovery.md", count=1)
     names: dict[str, Any] = {}
-    exec(compile(program.replace("2 << 30", "1 << 20"), str(GUIDE), "exec"), names)
+    exec(compile(program.replace("2 << 30", "1 << 20"), "discovery.md", "exec"), names)
     assert names["again"].runner_id == names["runner"].runner_id
     printed = capsys.readouterr().out
     assert printed.startswith(f"{names['runner'].runner_id} RunnerResources(available_cpu_millic")

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import re
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "functions.md"
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+from code_blocks import blocks
+from cwsandbox import RemoteFunction, Session
+
+EXAMPLES = blocks("docs/guide/functions.md", count=4)
 PROGRAMS = [text for text in EXAMPLES if text.startswith("from ")]
+(FRAGMENT,) = [text for text in EXAMPLES if text not in PROGRAMS]
 PRINTED = ["3\n[3, 7]\n3\n", "Point(x=-1, y=2)\n", "ZeroDivisionError division by zero\n"]
 
 pytestmark = pytest.mark.usefixtures("base_url")
 
 
-def test_there_are_programs() -> None:
-    assert len(PROGRAMS) == len(PRINTED)
+def test_the_options_of_the_sandbox_are_accepted() -> None:
+    names: dict[str, Any] = {"session": Session()}
+    exec(compile(FRAGMENT, "functions.md", "exec"), names)
+    assert isinstance(names["train"], RemoteFunction)
 
 
 @pytest.mark.parametrize("number", range(len(PRINTED)))

@@ -5,15 +5,14 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
-import re
-from pathlib import Path
 
 import pytest
 
+from code_blocks import blocks
 from cwsandbox import Sandbox
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "logs.md"
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+GUIDE = "docs/guide/logs.md"
+EXAMPLES = blocks("docs/guide/logs.md", count=4)
 PRINTED = [
     "working\ndone\n",
     "step 1\nstep 2\nstep 3\n",
@@ -24,13 +23,9 @@ PRINTED = [
 pytestmark = pytest.mark.usefixtures("base_url")
 
 
-def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == len(PRINTED)
-
-
 @pytest.mark.parametrize("number", range(len(PRINTED)))
 def test_they_print_what_they_say(number: int, capsys: pytest.CaptureFixture[str]) -> None:
-    code = compile(EXAMPLES[number], str(GUIDE), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    code = compile(EXAMPLES[number], GUIDE, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     awaited = eval(code, {"Sandbox": Sandbox})
     if inspect.iscoroutine(awaited):
         asyncio.run(awaited)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from pathlib import Path
 
 import pytest
 
+from code_blocks import blocks
 from cwsandbox import Sandbox
 from isolated.runner import run
 
 ROOT = Path(__file__).parents[2]
 BLOCKS = {
-    name: re.findall(
-        r"^```python\n(.*?)^```",
-        (ROOT / "docs" / "guide" / f"{name}.md").read_text(),
-        re.MULTILINE | re.DOTALL,
-    )
-    for name in ("sessions", "cleanup")
+    "sessions": blocks("docs/guide/sessions.md", count=4),
+    "cleanup": blocks("docs/guide/cleanup.md", count=1),
 }
 PRINTED = {
     ("sessions", 0): "test 0\ntest 1\ntest 2\n",
@@ -30,9 +26,7 @@ PRINTED = {
 
 
 def test_there_are_examples() -> None:
-    assert {(name, n) for name, blocks in BLOCKS.items() for n in range(len(blocks))} == set(
-        PRINTED
-    )
+    assert {(name, n) for name, found in BLOCKS.items() for n in range(len(found))} == set(PRINTED)
 
 
 def check(program: str, base_url: str, printed: str) -> None:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
+from code_blocks import blocks
 from cwsandbox import Sandbox, SandboxError
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "transfer.md"
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+EXAMPLES = blocks("docs/guide/transfer.md", count=6)
 MAKEFILE = "all:\n\tmkdir -p dist && cp word dist\n"
 # What they print, by their place on the page.
 PRINTED = {2: "2\n", 4: "0 of 40\n40 of 40\n"}
-
-
-def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 6
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))

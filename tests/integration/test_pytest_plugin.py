@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from code_blocks import blocks
 from cwsandbox import Sandbox
 
 pytest_plugins = "pytester"
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "pytest.md"
 STRICT = ("-p", "no:cacheprovider", "--strict-markers", "--strict-config", "-W", "error")
 # Without it pytest-asyncio warns, whatever the tests are.
 ASYNCIO = ("-o", "asyncio_default_fixture_loop_scope=function")
@@ -32,9 +32,7 @@ def run(pytester: pytest.Pytester, own_daemon: str):
 
 
 def test_the_guides_examples(run) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 5
-    for block in blocks:
+    for block in blocks("docs/guide/pytest.md", count=5):
         run(block).assert_outcomes(passed=1)
 
 

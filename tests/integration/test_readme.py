@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import runpy
 import textwrap
 from pathlib import Path
 
 import pytest
 
+from code_blocks import blocks
+
 ROOT = Path(__file__).parents[2]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+BLOCKS = blocks("README.md", count=2)
 
 pytestmark = pytest.mark.usefixtures("base_url")
 

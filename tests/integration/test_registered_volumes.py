@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from code_blocks import blocks
 from cwsandbox import (
     Container,
     PvcVolumeSource,
@@ -31,7 +32,6 @@ from cwsandbox.exceptions import SandboxError, SandboxFailedError
 from integration.env import Daemon, eventually
 
 PROJECT = Path(__file__).parents[2]
-GUIDE = PROJECT / "docs" / "guide" / "volumes.md"
 RUNNER = f"local-{socket.gethostname()}"
 
 
@@ -320,8 +320,8 @@ def test_a_program_for_the_hosted_service_runs_unchanged() -> None:
 
 @pytest.mark.usefixtures("daemon")
 def test_the_guide(capsys: pytest.CaptureFixture[str]) -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    exec(compile(program, str(GUIDE), "exec"), {})
+    (program,) = blocks("docs/guide/volumes.md", count=1)
+    exec(compile(program, "volumes.md", "exec"), {})
     assert capsys.readouterr().out == "shared\n"
 
 

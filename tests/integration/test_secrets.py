@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from code_blocks import blocks
 from cwsandbox import Sandbox, Secret
 from cwsandbox._service.secret_files import Stores
 from cwsandbox.exceptions import CWSandboxError
 from integration.env import Daemon
 
 PROJECT = Path(__file__).parents[2]
-GUIDE = PROJECT / "docs" / "guide" / "secrets.md"
 VALUE = "s3cr3t-value\nof two lines"
 
 
@@ -129,6 +128,6 @@ def test_the_example_and_the_guide(
     stores.set("team", "db", "p", field="password")
     runpy.run_path(str(PROJECT / "examples" / "secrets.py"))
     assert capsys.readouterr().out == "10 characters\n"
-    (example,) = re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-    exec(compile(example, str(GUIDE), "exec"), {})
+    (example,) = blocks("docs/guide/secrets.md", count=1)
+    exec(compile(example, "secrets.md", "exec"), {})
     assert capsys.readouterr().out == "10\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import re
 import socket
 import ssl
 import threading
@@ -17,9 +16,10 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.sync.client import connect as open_websocket
 
+from code_blocks import blocks
 from cwsandbox import Sandbox, SandboxStatus, Service
 from cwsandbox.exceptions import SandboxError
-from integration.env import Certs, eventually
+from integration.env import Certs, Daemon, eventually
 
 PUBLIC = Service(port=8000, name="web", visibility="public")
 
@@ -297,8 +297,13 @@ def test_clients_come_and_go_while_it_stops() -> None:
                 thread.join()
 
 
-def test_the_guide(capsys: pytest.CaptureFixture[str]) -> None:
-    guide = Path(__file__).parents[2] / "docs" / "guide" / "services.md"
-    (example,) = re.findall(r"^```python\n(.*?)^```", guide.read_text(), re.MULTILINE | re.DOTALL)
-    exec(compile(example, str(guide), "exec"), {})
+def test_the_guide(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, https = blocks("docs/guide/services.md", count=2)
+    exec(compile(plain, "services.md", "exec"), {})
     assert capsys.readouterr().out == "8000 web 200\n"
+    (authority,) = daemon.state_dir.glob("*/endpoints-ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    exec(compile(https, "services.md", "exec"), {})
+    assert capsys.readouterr().out == "200\n200\n"
