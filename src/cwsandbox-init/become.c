@@ -116,7 +116,7 @@ void become(char **argv, char **envp)
     if (rc < 0)
         fail("the sandbox's shared network", "", rc);
     if (words.helper) {
-        rc = helper_confine(words.number);
+        rc = helper_confine(words.number, argv[1]);
         if (rc < 0)
             fail("the limits of ", argv[1], rc);
     }

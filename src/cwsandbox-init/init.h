@@ -45,10 +45,10 @@ int network_manage(void);
 /* A network as network_make has it, for this process alone, with that capability. */
 int network_alone(void);
 
-/* helper.c: this process ends with its parent, whose id is `parent`, and has the limits of a
- * program that serves one sandbox. Both hold for what is executed then. -ESRCH: the parent has
- * ended. */
-int helper_confine(long parent);
+/* helper.c: this process ends with its parent, whose id is `parent`. Besides, it has the limits of
+ * a program that serves one sandbox, and `program`, which is then executed, reaches no files but
+ * those that programs consist of, and no Unix sockets. -ESRCH: the parent has ended. */
+int helper_confine(long parent, const char *program);
 
 /* setup.c: carries out the steps in a block of `size` bytes, which it may modify. On failure fills
  * *fault. */

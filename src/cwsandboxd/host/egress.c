@@ -189,6 +189,16 @@ static enum cws_status try_rules(const struct cwsd_egress *egress, struct cws_er
     return status;
 }
 
+/* That it can be executed in the limits that it will have. */
+static enum cws_status try_stack(const struct cwsd_egress *egress, struct cws_error *err)
+{
+    char parent[16];
+    char *const argv[] = {(char *)egress->init_path, (char *)"helper",    parent, (char *)"0",
+                          egress->slirp4netns,       (char *)"--version", NULL};
+    snprintf(parent, sizeof(parent), "%d", (int)getpid());
+    return cwsd_program_run(argv, NULL, err);
+}
+
 static void on_own(struct cwsd_watch *watch, int events)
 {
     struct cwsd_egress *egress = cws_container_of(watch, struct cwsd_egress, own);
@@ -230,7 +240,7 @@ static enum cws_status open_stack(struct cwsd_egress *egress, struct cws_loop *l
         find("slirp4netns", "slirp4netns", &egress->slirp4netns, err) != CWS_OK ||
         check_tun(err) != CWS_OK)
         return err->status;
-    if (try_rules(egress, err) != CWS_OK)
+    if (try_rules(egress, err) != CWS_OK || try_stack(egress, err) != CWS_OK)
         return err->status;
     return watch_own(egress, loop, err);
 }
