@@ -16,10 +16,15 @@ import pytest
 from cwsandbox import (
     Container,
     FileSystemSnapshotOptions,
+    PvcVolumeSource,
+    RegisteredVolumeOptions,
     Sandbox,
     SandboxFailedError,
     SandboxResourceExhaustedError,
     ScratchVolumeOptions,
+    Volume,
+    VolumeInUseError,
+    list_runners,
 )
 from integration import host
 from integration.env import Daemon, eventually
@@ -49,10 +54,16 @@ def user_daemon(user: pwd.struct_passwd, monkeypatch: pytest.MonkeyPatch) -> Ite
         shutil.copytree(Daemon.binaries(), programs)
         for path in (folder, programs):
             os.chown(path, user.pw_uid, user.pw_gid)
-        (folder / "d").mkdir()
-        os.chown(folder / "d", user.pw_uid, user.pw_gid)
+        for path in (folder / "d", folder / "volumes"):
+            path.mkdir(mode=0o700)
+            os.chown(path, user.pw_uid, user.pw_gid)
         become = ("setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups")
-        daemon = Daemon(folder / "d", command_prefix=become, program=programs / "cwsandboxd")
+        daemon = Daemon(
+            folder / "d",
+            command_prefix=become,
+            arguments=(f"--volume-dir={folder / 'volumes'}",),
+            program=programs / "cwsandboxd",
+        )
         with daemon:
             monkeypatch.setenv("CWSANDBOX_BASE_URL", daemon.base_url)
             yield daemon
@@ -96,6 +107,34 @@ def test_snapshots() -> None:
     with Sandbox.run(file_system_snapshot=restored) as sandbox:
         command = ["sh", "-c", "stat -c %a /w/d /w/d/file; cat /w/d/file"]
         assert sandbox.exec(command).result().stdout == "0\n0\ntext\n"
+
+
+def test_registered_volumes(user_daemon: Daemon, user: pwd.struct_passwd) -> None:
+    """What sandboxes leave there is theirs in the next one, and the user's on the host."""
+    (runner,) = list_runners()
+    claim = PvcVolumeSource(runner_id=runner.runner_id, namespace="team", claim_name="data")
+    volume = Volume.create("shared", pvc=claim).result().wait_until_ready().result()
+    mount = RegisteredVolumeOptions(name="data", volume_id="shared", mount_path="/data")
+    script = "cd /data; mkdir -m 700 d; echo text > d/file; chmod 640 d/file"
+    with Sandbox.run(volumes=[mount]) as sandbox:
+        assert sandbox.exec(["sh", "-c", script]).result().returncode == 0
+        sandbox.write_file("/data/whole", b"content").result()
+    (left,) = (user_daemon.folder.parent / "volumes").rglob("d/file")
+    assert left.read_text() == "text\n"
+    assert (left.stat().st_uid, left.stat().st_gid) == (user.pw_uid, user.pw_gid)
+    inside = RegisteredVolumeOptions(
+        name="data", volume_id="shared", mount_path="/in", sub_path="d", read_only=True
+    )
+    with Sandbox.run(volumes=[mount]) as first, Sandbox.run(volumes=[inside]) as second:
+        shown = first.exec(
+            ["sh", "-c", "cd /data; stat -c '%u %g %a' d d/file; cat whole"]
+        ).result()
+        assert shown.stdout == "0 0 700\n0 0 640\ncontent"
+        assert second.read_file("/in/file").result() == b"text\n"
+        assert second.exec(["touch", "/in/file"]).result().returncode != 0
+        with pytest.raises(VolumeInUseError):
+            volume.delete().result()
+    volume.delete().result()
 
 
 def test_cancel_and_crash(user_daemon: Daemon) -> None:

@@ -49,7 +49,13 @@ def run_both(request: pytest.FixtureRequest, run_client: Callable[..., str]) -> 
 
 
 @pytest.fixture
-def run_client(daemon: Daemon) -> Callable[..., str]:
+def client_prefix() -> list[str]:
+    """The beginning of the clients' command."""
+    return []
+
+
+@pytest.fixture
+def run_client(daemon: Daemon, client_prefix: list[str]) -> Callable[..., str]:
     """The same with the interpreter of an environment."""
 
     def run(python: Path, script: str, *words: str) -> str:
@@ -57,7 +63,7 @@ def run_client(daemon: Daemon) -> Callable[..., str]:
         env = {name: value for name, value in os.environ.items() if name in kept}
         env |= {"CWSANDBOX_BASE_URL": daemon.base_url, "CWSANDBOX_API_KEY": TOKEN}
         done = subprocess.run(
-            [python, SCRIPTS / script, *words],
+            [*client_prefix, python, SCRIPTS / script, *words],
             capture_output=True,
             text=True,
             timeout=50,
