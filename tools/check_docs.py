@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import code_blocks
+import differences
 
 ROOT = Path(__file__).resolve().parents[1]
 MAX_COLUMNS = 120
@@ -103,7 +104,7 @@ def main() -> int:
         print("check_docs: no files found", file=sys.stderr)
         return 1
     found = [fault for path in paths for fault in faults(path)]
-    found += [*reference_faults(), *code_blocks.faults(paths)]
+    found += [*reference_faults(), *code_blocks.faults(paths), *differences.faults()]
     print(
         "\n".join(found)
         or f"documents: {len(paths)} within {MAX_COLUMNS} columns, links lead somewhere, "
