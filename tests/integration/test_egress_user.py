@@ -15,7 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from cwsandbox import Container, EgressRule, NetworkOptions, Sandbox
+from cwsandbox import (
+    Container,
+    EgressRule,
+    NetworkOptions,
+    Sandbox,
+    SandboxError,
+    SandboxFailedError,
+)
 from integration import host
 from integration.egress import FETCH, METADATA, OPEN, PROBE, others, probe, reaches, serve
 from integration.env import Daemon, eventually
@@ -236,6 +243,13 @@ def test_several_containers_share_the_way_out(base_url: str, daemon: Daemon) -> 
             assert json.loads(said) == [f"{GRANTED}:80 {HOST}"]
 
 
+def test_what_cannot_leave_is_refused(base_url: str) -> None:
+    rule = EgressRule(any=True, ports=[{"port": 80, "protocol": "SCTP"}])
+    with pytest.raises(SandboxError, match="SCTP") as refused:
+        Sandbox.run(network=NetworkOptions(egress=[rule]))
+    assert refused.value.reason == "CWSANDBOX_NOT_IMPLEMENTED"
+
+
 # ---- life and death
 
 
@@ -305,6 +319,65 @@ def test_what_is_missing_is_named(
     daemon = make_daemon(short_folder, programs, ["unshare", "-mn", "sh", "-c", script, "sh"])
     with pytest.raises(AssertionError, match=rf"--egress auto is not possible here: .*{says}"):
         daemon.start()
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nft", "cannot load rules in a network of this user's: .* no, says"),
+        ("slirp4netns", "cannot be run: .* no, says"),
+    ],
+)
+def test_what_does_not_work_is_named(
+    programs: Path, short_folder: Path, name: str, says: str
+) -> None:
+    short_folder.chmod(0o755)
+    fake = short_folder / "bin" / name
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\necho no, says {name} >&2\nexit 1\n")
+    fake.chmod(0o755)
+    script = f'{OPEN_TUN} && export PATH={fake.parent}:$PATH && exec {" ".join(become(USER))} "$@"'
+    daemon = make_daemon(short_folder, programs, ["unshare", "-mn", "sh", "-c", script, "sh"])
+    with pytest.raises(AssertionError, match=rf"--egress auto is not possible here: {fake} {says}"):
+        daemon.start()
+
+
+def test_a_sandbox_that_cannot_have_its_way_out_does_not_start(
+    internet: Internet,
+    programs: Path,
+    short_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with make_daemon(short_folder, programs, internet.on_host(as_user=USER)) as daemon:
+        monkeypatch.setenv("CWSANDBOX_BASE_URL", daemon.base_url)
+        inside = ["nsenter", f"--mount=/proc/{daemon.pid}/ns/mnt"]
+        subprocess.run([*inside, "rm", "/dev/net/tun"], check=True)
+        with pytest.raises(SandboxFailedError, match=r"slirp4netns has ended: .*/dev/net/tun"):
+            Sandbox.run(network=OPEN).wait()
+        with Sandbox.run() as sandbox:
+            assert sandbox.exec(["echo", "on"]).result().stdout == "on\n"
+        eventually(lambda: not stacks(daemon), "no process is left")
+
+
+def test_connections_beyond_the_limit_are_refused(base_url: str, daemon: Daemon) -> None:
+    """And the others go on, as do new ones once there is room again."""
+    script = (
+        "import resource, socket, sys\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (3000, 3000))\n"
+        "held = []\n"
+        "try:\n"
+        "    while len(held) < 2000:\n"
+        "        held.append(socket.create_connection((sys.argv[1], 443), timeout=20))\n"
+        "except OSError as error:\n"
+        "    print(len(held) > 500, error.strerror)\n"
+    )
+    with Sandbox.run(network=OPEN) as sandbox, Sandbox.run(network=OPEN) as other:
+        said = sandbox.exec(["python3", "-c", script, GRANTED]).result()
+        assert said.stdout == "True Network is unreachable\n", said.stderr
+        assert reaches(other, f"{GRANTED}:80") == [True]
+        eventually(lambda: reaches(sandbox, f"{GRANTED}:80") == [True], "there is room again")
+        assert sandbox.effective_egress
+        assert len(stacks(daemon)) >= 2
 
 
 @pytest.mark.parametrize(

@@ -181,12 +181,16 @@ static enum cws_status try_rules(const struct cwsd_egress *egress, struct cws_er
                           (char *)"-f",
                           (char *)"-",
                           NULL};
+    struct cws_error why;
     char *rules = cwsd_egress_rules(&any, &(struct cwsd_egress_own){0});
     if (!rules)
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
-    enum cws_status status = cwsd_program_run(argv, rules, err);
+    enum cws_status status = cwsd_program_run(argv, rules, &why);
     free(rules);
-    return status;
+    return status == CWS_OK ? CWS_OK
+                            : cws_error_set(err, CWS_SYSTEM,
+                                            "%s cannot load rules in a network of this user's: %s",
+                                            egress->nft, why.text);
 }
 
 /* That it can be executed in the limits that it will have. */
@@ -195,8 +199,12 @@ static enum cws_status try_stack(const struct cwsd_egress *egress, struct cws_er
     char parent[16];
     char *const argv[] = {(char *)egress->init_path, (char *)"helper",    parent, (char *)"0",
                           egress->slirp4netns,       (char *)"--version", NULL};
+    struct cws_error why;
     snprintf(parent, sizeof(parent), "%d", (int)getpid());
-    return cwsd_program_run(argv, NULL, err);
+    return cwsd_program_run(argv, NULL, &why) == CWS_OK
+               ? CWS_OK
+               : cws_error_set(err, CWS_SYSTEM, "%s cannot be run: %s", egress->slirp4netns,
+                               why.text);
 }
 
 static void on_own(struct cwsd_watch *watch, int events)

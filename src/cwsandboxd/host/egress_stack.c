@@ -12,7 +12,7 @@
 
 /* What no rule leads to anyway, so that it is in nobody's way. Its own gateway is in there. */
 #define NETWORK "169.254.192.0/24"
-#define MTU     "1500"
+#define MTU     "65520"
 
 /* The descriptors that cwsd_child_spawn gives it. */
 #define READY_FD        "3"

@@ -60,6 +60,8 @@ int cwsd_program_input(const char *text)
 void cwsd_program_said(int fd, char *text, size_t size)
 {
     ssize_t got = pread(fd, text, size - 1, 0);
+    if (got < 0 && errno == ESPIPE)
+        got = read(fd, text, size - 1);
     size_t len = got > 0 ? (size_t)got : 0;
     text[len] = '\0';
     /* The first line says it; what nft adds shows where. */
@@ -100,11 +102,13 @@ done:
 enum cws_status cwsd_program_run(char *const argv[], const char *input, struct cws_error *err)
 {
     char text[200];
-    int wait_status = 0, reading = cwsd_program_input(input ? input : ""),
-        said = cwsd_program_input("");
+    int wait_status = 0, said[2] = {-1, -1}, reading = cwsd_program_input(input ? input : "");
     pid_t pid;
     enum cws_status status = CWS_OK;
-    int rc = reading < 0 || said < 0 ? errno : start(argv, reading, said, &pid);
+    /* A pipe, since a program may not be allowed to write files. What does not fit is lost. */
+    int rc = reading < 0 || pipe2(said, O_CLOEXEC | O_NONBLOCK) < 0
+                 ? errno
+                 : start(argv, reading, said[1], &pid);
     if (rc) {
         status = cws_error_set_errno(err, CWS_SYSTEM, rc, "%s cannot be started", argv[0]);
         goto done;
@@ -112,13 +116,14 @@ enum cws_status cwsd_program_run(char *const argv[], const char *input, struct c
     while (waitpid(pid, &wait_status, 0) < 0 && errno == EINTR)
         ;
     if (wait_status) {
-        cwsd_program_said(said, text, sizeof(text));
+        cwsd_program_said(said[0], text, sizeof(text));
         status = cws_error_set(err, CWS_SYSTEM, "%s has failed: %s", argv[0], text);
     }
 done:
     if (reading >= 0)
         close(reading);
-    if (said >= 0)
-        close(said);
+    for (int i = 0; i < 2; i++)
+        if (said[i] >= 0)
+            close(said[i]);
     return status;
 }

@@ -18,6 +18,6 @@ enum cws_status cwsd_program_run(char *const argv[], const char *input,
 
 /* A descriptor that reads `text`; non-inheritable. -1 with errno set. */
 int cwsd_program_input(const char *text);
-/* What a program has written to a descriptor made with cwsd_program_input(""), on one line, into
- * `text` of `size` bytes. */
+/* The first line that a program has written to a pipe or to a descriptor made with
+ * cwsd_program_input(""), into `text` of `size` bytes. A pipe must be non-blocking. */
 void cwsd_program_said(int fd, char *text, size_t size);

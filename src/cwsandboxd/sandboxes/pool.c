@@ -421,6 +421,14 @@ void cwsd_pool_drain(struct cwsd_pool *pool, uint64_t grace_ms)
 
 /* ---- create --------------------------------------------------------------------------------- */
 
+static enum cwsd_spec_egress what_leaves(const struct cwsd_egress *egress)
+{
+    if (!egress)
+        return CWSD_SPEC_EGRESS_NONE;
+    return egress->way == CWSD_EGRESS_SLIRP4NETNS ? CWSD_SPEC_EGRESS_TCP_AND_UDP
+                                                  : CWSD_SPEC_EGRESS_ALL;
+}
+
 static bool check_request(struct cwsd_pool *pool, cwsd_pb_create_request *request,
                           struct cwsd_fault *fault)
 {
@@ -437,7 +445,7 @@ static bool check_request(struct cwsd_pool *pool, cwsd_pb_create_request *reques
                                       "has %zu bytes; at most %d are allowed",
                                       strlen(request->sandbox->display_name), CWSD_MAX_NAME_BYTES);
     const cwsd_pb_spec *spec = request->sandbox->spec;
-    return cwsd_spec_check_network(spec, pool->options.egress != NULL, fault) &&
+    return cwsd_spec_check_network(spec, what_leaves(pool->options.egress), fault) &&
            cwsd_spec_check(request->sandbox->spec, pool->options.runner_id, fault);
 }
 

@@ -193,16 +193,26 @@ static bool check_rule(const cwsd_pb_egress_rule *rule, size_t at, struct cwsd_f
     return check_ports(field, rule, fault);
 }
 
-bool cwsd_spec_check_network(const cwsd_pb_spec *spec, bool egress, struct cwsd_fault *fault)
+/* A rule that allows what cannot leave would say so for nothing. */
+static bool check_protocols(const cwsd_pb_egress_rule *rule, struct cwsd_fault *fault)
+{
+    for (size_t i = 0; i < rule->n_ports; i++)
+        if (strcasecmp(rule->ports[i]->protocol, "sctp") == 0)
+            return not_here(fault, EGRESS, "egress by SCTP, as it runs with slirp4netns");
+    return true;
+}
+
+bool cwsd_spec_check_network(const cwsd_pb_spec *spec, enum cwsd_spec_egress egress,
+                             struct cwsd_fault *fault)
 {
     const cwsd_pb_network *network = spec->network;
     if (!network)
         return true;
     if (network->n_ingress)
         return not_here(fault, "spec.network.ingress", "ingress rules");
-    if (network->dns_egress == DNS_ALLOW && !egress)
+    if (network->dns_egress == DNS_ALLOW && egress == CWSD_SPEC_EGRESS_NONE)
         return not_here(fault, "spec.network.dns_egress", "network in its sandboxes");
-    if (network->n_egress && !egress)
+    if (network->n_egress && egress == CWSD_SPEC_EGRESS_NONE)
         return not_here(fault, EGRESS, "egress rules, as it runs without --egress");
     if (network->n_egress && network->_deny_egress_case == DENY_GIVEN && network->deny_egress)
         return cwsd_fault_set_invalid(fault, EGRESS, "cannot be combined with deny_egress");
@@ -210,7 +220,8 @@ bool cwsd_spec_check_network(const cwsd_pb_spec *spec, bool egress, struct cwsd_
         return cwsd_fault_set_invalid(fault, EGRESS, "%zu rules; at most %d are allowed",
                                       network->n_egress, CWSD_MAX_EGRESS_RULES);
     for (size_t i = 0; i < network->n_egress; i++)
-        if (!check_rule(network->egress[i], i, fault))
+        if (!check_rule(network->egress[i], i, fault) ||
+            (egress == CWSD_SPEC_EGRESS_TCP_AND_UDP && !check_protocols(network->egress[i], fault)))
             return false;
     return true;
 }

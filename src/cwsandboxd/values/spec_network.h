@@ -4,10 +4,17 @@
 #include "values/fault.h"
 #include "values/pb.h"
 
-/* `egress`: the daemon can lead sandboxes' networks to others. False with *fault set:
- * INVALID_ARGUMENT names the rule; UNIMPLEMENTED (CWSANDBOX_NOT_IMPLEMENTED) for what this daemon
- * does not offer. */
-bool cwsd_spec_check_network(const cwsd_pb_spec *spec, bool egress, struct cwsd_fault *fault);
+/* What the daemon can lead from sandboxes' networks to others. */
+enum cwsd_spec_egress {
+    CWSD_SPEC_EGRESS_NONE,
+    CWSD_SPEC_EGRESS_TCP_AND_UDP,
+    CWSD_SPEC_EGRESS_ALL, /* all protocols of IPv4 */
+};
+
+/* False with *fault set: INVALID_ARGUMENT names the rule; UNIMPLEMENTED
+ * (CWSANDBOX_NOT_IMPLEMENTED) for what this daemon does not offer. */
+bool cwsd_spec_check_network(const cwsd_pb_spec *spec, enum cwsd_spec_egress egress,
+                             struct cwsd_fault *fault);
 
 /* Whether a checked spec asks for a way to other networks: by rules, or by an explicit "not
  * denied", which means any. Who says nothing about it gets none. */

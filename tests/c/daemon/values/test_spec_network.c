@@ -17,7 +17,7 @@ struct parts {
     cwsd_pb_cidr cidr;
     char *except[CWSD_MAX_EGRESS_RULES + 1];
     cwsd_pb_port_range port, *ports[CWSD_MAX_EGRESS_RULES + 1];
-    bool egress;
+    enum cwsd_spec_egress egress;
     struct cwsd_fault fault;
 };
 
@@ -43,7 +43,7 @@ static void prepare(struct parts *parts)
     parts->cidr.cidr = (char *)"10.0.0.0/8";
     parts->cidr.except = parts->except;
     parts->port.port = 443;
-    parts->egress = true;
+    parts->egress = CWSD_SPEC_EGRESS_ALL;
 }
 
 static bool check(struct parts *parts)
@@ -142,8 +142,14 @@ static void ports(void **state)
     parts.rule.n_ports = CWSD_MAX_EGRESS_RULES;
     for (size_t i = 0; i < CWS_ARRAY_LEN(protocols); i++) {
         parts.port.protocol = (char *)protocols[i];
+        parts.egress = CWSD_SPEC_EGRESS_ALL;
         assert_true(check(&parts));
+        parts.egress = CWSD_SPEC_EGRESS_TCP_AND_UDP;
+        assert_int_equal(check(&parts), i < 3);
     }
+    assert_int_equal(parts.fault.code, CWS_GRPC_UNIMPLEMENTED);
+    assert_non_null(strstr(parts.fault.message, "SCTP"));
+    parts.egress = CWSD_SPEC_EGRESS_ALL;
     parts.port.end_port = 65535;
     assert_true(check(&parts));
     parts.rule.n_ports++;
@@ -235,14 +241,14 @@ static void without_egress(void **state)
     (void)state;
     struct parts parts;
     prepare(&parts);
-    parts.egress = false;
+    parts.egress = CWSD_SPEC_EGRESS_NONE;
     expect_not_here(&parts, EGRESS);
     parts.network.n_egress = 0;
     say_deny(&parts, false);
     assert_true(check(&parts));
     parts.network.dns_egress = COREWEAVE__SANDBOX__V1__DNSEGRESS_MODE__DNS_EGRESS_MODE_ALLOW;
     expect_not_here(&parts, "spec.network.dns_egress");
-    parts.egress = true;
+    parts.egress = CWSD_SPEC_EGRESS_ALL;
     assert_true(check(&parts));
 }
 
