@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from datetime import UTC, datetime
 from typing import Any
 
@@ -104,9 +105,9 @@ def test_numbers_that_are_not_known_are_unspecified() -> None:
 # ---- waiting ----
 
 
-def wait(*replies: Any, limit: float = 605.0) -> Service:
+def wait(*replies: Any, limit: float = 605.0, is_local: bool = False) -> Service:
     service = Service(GetFileSystemSnapshot=[*replies])
-    run(_snapshot.wait_ready(service.call, environment(), "fss-1", limit))
+    run(_snapshot.wait_ready(service.call, environment(), "fss-1", limit, is_local=is_local))
     return service
 
 
@@ -114,6 +115,13 @@ def test_looks_become_rarer() -> None:
     service = wait(saved(CREATING), saved(0), saved(DELETING), saved(CREATING), saved(READY))
     assert service.times(GET) == [0.0, 0.2, 0.5, 0.95, 1.625]
     assert {sent.timeout for sent in service.of(GET)} == {15.0}
+
+
+def test_a_daemon_on_this_host_is_asked_often() -> None:
+    service = wait(*[saved(CREATING)] * 100, saved(READY), is_local=True)
+    times = service.times(GET)
+    assert times[1] - times[0] == pytest.approx(0.01)
+    assert max(b - a for a, b in itertools.pairwise(times)) == pytest.approx(0.05)
 
 
 def test_a_failed_one_says_why() -> None:
@@ -126,29 +134,28 @@ def test_a_failed_one_says_why() -> None:
 def test_waiting_has_an_end() -> None:
     service = Service(GetFileSystemSnapshot=[saved(CREATING)])
     with pytest.raises(exceptions.SnapshotWaitTimeoutError, match="within 20s") as raised:
-        run(_snapshot.wait_ready(service.call, environment(), "fss-1", 20.0))
+        run(_snapshot.wait_ready(service.call, environment(), "fss-1", 20.0, is_local=False))
     assert (raised.value.file_system_snapshot_id, raised.value.timeout) == ("fss-1", 20.0)
     # No look goes past the end.
     assert all(sent.at + sent.timeout <= 20.001 for sent in service.of(GET))
 
 
-@pytest.mark.parametrize("answer", [failure(Code.DEADLINE_EXCEEDED), saved(READY)])
-def test_an_answer_after_the_end_is_the_end(answer: Any) -> None:
-    async def slow(request: Any) -> Any:
-        await asyncio.sleep(15)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
+@pytest.mark.parametrize("answer", [failure(Code.DEADLINE_EXCEEDED), saved(CREATING)])
+def test_after_the_end_there_is_no_more_waiting(answer: Any) -> None:
     with pytest.raises(exceptions.SnapshotWaitTimeoutError):
-        wait(slow, limit=15.0)
+        wait(after(15, answer), limit=15.0)
+
+
+def test_ready_counts_however_late_it_is_told() -> None:
+    service = wait(after(15, saved(READY)), limit=15.0)
+    assert len(service.of(GET)) == 1
 
 
 @pytest.mark.parametrize("limit", [1.5, 605.0])
 def test_a_service_that_cannot_be_reached_is_told_as_such(limit: float) -> None:
     service = Service(GetFileSystemSnapshot=[BUSY])
     with pytest.raises(exceptions.SandboxUnavailableError):
-        run(_snapshot.wait_ready(service.call, environment(), "fss-1", limit))
+        run(_snapshot.wait_ready(service.call, environment(), "fss-1", limit, is_local=False))
     assert service.sent[-1].at <= min(limit, 30.0)
 
 

@@ -295,6 +295,7 @@ class Driver:
             request,
             wait=wait,
             timeout=self._connection.request_timeout,
+            is_local=self._connection.is_local,
             budget=transient.BUDGET if budget is None else budget,
         )
 
@@ -364,7 +365,8 @@ class Driver:
                     self._env,
                     handle,
                     self._scratch_volumes(),
-                    snapshot.wait_for_ready,
+                    wait=snapshot.wait_for_ready,
+                    is_local=self._connection.is_local,
                 )
             if not handle.state.is_over:
                 await self._await_end(seconds, snapshot)

@@ -21,13 +21,15 @@ async def until_ready(
     look_timeout: float,
     pause: Callable[[], float],
     late: Callable[[], CWSandboxError],
+    late_counts: bool = False,
 ) -> None:
     """Call ``look`` until it gives True, for ``limit`` seconds at most.
 
     - ``look``: one request. It gets its time limit in seconds and raises when there is nothing to wait for any more.
     - ``look_timeout``: the most that one look may take, in seconds.
     - ``pause``: how many seconds to wait before the next look.
-    - ``late``: the error to raise when the time is over; an answer that comes later counts as none.
+    - ``late``: the error to raise when the time is over.
+    - ``late_counts``: whether a True that comes after the time counts all the same.
 
     Failures that may pass are repeated as in ``repeated``. The last one is raised when that does not help, also if the
     time is over by then: a service that does not answer is another fault than one that takes too long.
@@ -48,8 +50,8 @@ async def until_ready(
                 raise
             raise late() from error
         left = ends - env.clock()
+        if is_ready and (late_counts or left > 0):
+            return
         if left <= 0:
             raise late()
-        if is_ready:
-            return
         await env.sleep(min(pause(), left))

@@ -9,7 +9,11 @@ from cwsandbox._lifecycle.ready import until_ready
 from cwsandbox._lifecycle.transient import BUDGET, TRANSIENT, repeated
 from cwsandbox._messages import snapshots as messages
 from cwsandbox._service.errors import to_exception
-from cwsandbox._service.retry import poll_intervals
+from cwsandbox._service.retry import (
+    POLL_INTERVAL_LOCAL,
+    POLL_INTERVAL_LOCAL_MAX,
+    poll_intervals,
+)
 from cwsandbox._service.rpc import RpcFailure
 from cwsandbox._types.snapshot import FileSystemSnapshotStatus
 from cwsandbox._types.standard import DEFAULT_POLL_RPC_TIMEOUT_SECONDS
@@ -44,6 +48,7 @@ async def take(
     *,
     wait: bool,
     timeout: float,
+    is_local: bool,
     budget: float = BUDGET,
 ) -> str:
     """Have a snapshot taken and give its id; with ``wait`` once it is ready.
@@ -64,16 +69,19 @@ async def take(
                 f"{_CREATE} of sandbox {sandbox_id!r}: the answer has no snapshot id"
             )
         if wait:
-            await wait_ready(call, env, snapshot_id, limit)
+            await wait_ready(call, env, snapshot_id, limit, is_local=is_local)
         return snapshot_id
 
     return await repeated(attempt, env, budget, _TRANSIENT_CREATE)
 
 
-async def wait_ready(call: Call, env: Environment, snapshot_id: str, limit: float) -> None:
+async def wait_ready(
+    call: Call, env: Environment, snapshot_id: str, limit: float, *, is_local: bool
+) -> None:
     """Look at a snapshot until it is ready, for ``limit`` seconds at most.
 
-    ``SandboxSnapshotError`` for one that has failed, ``SnapshotWaitTimeoutError`` after that time.
+    A daemon on this host, which ``is_local`` says, is asked more often. ``SandboxSnapshotError`` for a snapshot that
+    has failed, ``SnapshotWaitTimeoutError`` after that time.
     """
 
     async def look(timeout: float) -> bool:
@@ -99,8 +107,13 @@ async def wait_ready(call: Call, env: Environment, snapshot_id: str, limit: floa
         env,
         limit=limit,
         look_timeout=DEFAULT_POLL_RPC_TIMEOUT_SECONDS,
-        pause=poll_intervals(),
+        pause=(
+            poll_intervals(first=POLL_INTERVAL_LOCAL, most=POLL_INTERVAL_LOCAL_MAX)
+            if is_local
+            else poll_intervals()
+        ),
         late=late,
+        late_counts=True,
     )
 
 

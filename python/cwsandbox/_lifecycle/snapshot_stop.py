@@ -75,7 +75,13 @@ async def delete(
 
 
 async def await_saved(
-    call: Call, env: Environment, handle: Handle, volumes: Sequence[str], wait: bool
+    call: Call,
+    env: Environment,
+    handle: Handle,
+    volumes: Sequence[str],
+    *,
+    wait: bool,
+    is_local: bool,
 ) -> SandboxError | None:
     """Wait until all is saved, if that is wanted. What has failed, for when the sandbox is stopped."""
     ids = handle.snapshot_ids
@@ -88,7 +94,7 @@ async def await_saved(
         return None
     try:
         for snapshot_id in ids:
-            await snapshot.wait_ready(call, env, snapshot_id, ARCHIVE_TIMEOUT)
+            await snapshot.wait_ready(call, env, snapshot_id, ARCHIVE_TIMEOUT, is_local=is_local)
     except SandboxError as error:
         return error
     handle.snapshots_are_ready = True

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 POLL_INTERVAL = 0.2
 # A daemon on this host is done sooner and is not hurt by being asked.
 POLL_INTERVAL_LOCAL = 0.01
+# What takes a second or two would else be waited for half as long again.
+POLL_INTERVAL_LOCAL_MAX = 0.05
 POLL_FACTOR = 1.5
 POLL_INTERVAL_MAX = 2.0
 # A sandbox that is just starting is looked at more often.
@@ -39,18 +41,20 @@ def hint_of(failure: RpcFailure) -> float | None:
 
 
 def poll_intervals(
-    age: Callable[[], float] | None = None, first: float = POLL_INTERVAL
+    age: Callable[[], float] | None = None,
+    first: float = POLL_INTERVAL,
+    most: float = POLL_INTERVAL_MAX,
 ) -> Callable[[], float]:
     """The pauses between looks at a sandbox, one per call: 0.2, 0.3, 0.45 … 2.0.
 
     ``age`` tells how long ago a starting sandbox was accepted; while that is short the pauses stay below 0.5.
-    ``first`` is the pause to begin with.
+    ``first`` is the pause to begin with, ``most`` the longest.
     """
     base = first
 
     def following() -> float:
         nonlocal base
-        pause, base = base, min(base * POLL_FACTOR, POLL_INTERVAL_MAX)
+        pause, base = base, min(base * POLL_FACTOR, most)
         starting = age is not None and age() < STARTUP_WINDOW
         return min(pause, STARTUP_INTERVAL_MAX) if starting else pause
 
