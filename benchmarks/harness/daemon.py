@@ -89,6 +89,10 @@ def per_second(name: str) -> Figure:
     return Figure(f"{name}/s", "", lambda run: run["ops"] / run[name], more_is_better=True)
 
 
+def share(name: str, key: str, of: str, goal: Goal | None = None) -> Figure:
+    return Figure(name, f"× {of}", lambda run: run[key], goal, more_is_better=True)
+
+
 EXEC = Scenario(
     "daemon-exec",
     "exec of /bin/true (floor: posix_spawn)",
@@ -145,6 +149,20 @@ SCENARIOS = (
             Figure("more RSS", "MiB", lambda run: run["peak"] / MIB),
         ),
         counts={"ours": 10_000},
+    ),
+    Scenario(
+        "daemon-snapshot",
+        "a volume of 1 GiB saved and restored",
+        "snapshots.py",
+        (
+            share("saved", "save_rate_sync", "tar \\| cat; sync", value(0.8)),
+            share("saved, of no sync", "save_rate", "tar \\| cat"),
+            share("restored", "restore_rate", "cat \\| tar x", value(0.8)),
+            Figure("save", "s", lambda run: run["saved"]),
+            Figure("CPU of a save", "s", lambda run: run["saved_cpu"]),
+        ),
+        {"rounds": 3},
+        counts={"ours": 1024},
     ),
     *batches.SCENARIOS,
 )
@@ -205,7 +223,7 @@ class Bench:
         arguments["count"] = scenario.counts["ours"]
         if scenario.scales:
             arguments["count"] = max(10, int(scenario.counts["ours"] * scale))
-        if scenario.script == "idle_memory.py":
+        if scenario.script in ("idle_memory.py", "snapshots.py"):
             arguments["daemon"] = daemon.pid
         command = [str(self.clients.pythons["ours"]), str(SCRIPTS / scenario.script)]
         for name, argument in arguments.items():

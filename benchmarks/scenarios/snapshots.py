@@ -31,8 +31,8 @@ for folder, each, total in ("large", 1 << 20, large), ("small", 4096, small):
             file.write(os.urandom(each))
 """
 
-args = arguments(count=1024, small=128, rounds=5, daemon=0, folder="/var/tmp")
-"""Of `count` MiB so many are in files of 4 KiB, the others in files of 1 MiB."""
+args = arguments(count=1024, rounds=5, daemon=0, folder="/var/tmp")
+"""Of `count` MiB an eighth is in files of 4 KiB, the rest in files of 1 MiB."""
 
 
 def cpu_of_children(pid: int) -> float:
@@ -112,7 +112,8 @@ class Round:
 
 
 def fill(box: Sandbox, tree: Path) -> None:
-    sizes = [str((args.count - args.small) << 20), str(args.small << 20)]
+    small = args.count // 8
+    sizes = [str((args.count - small) << 20), str(small << 20)]
     done = box.exec(["python3", "-c", FILL, "/data", *sizes]).result()
     expect("what filling the volume says", (done.returncode, done.stderr), (0, ""))
     subprocess.run(["python3", "-c", FILL, tree, *sizes], check=True)

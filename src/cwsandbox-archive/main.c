@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,14 +23,14 @@
 #define PIECE     (1 << 18)
 #define AT_A_TIME (1 << 24) /* bytes that the disk is told to write */
 
-/* What the two processes do with the pipe between them. */
+/* What both processes do with the archive. */
 struct transfer {
     bool saves;
     uid_t user;
     uint64_t limit;
     const char *temporary, *name;
     struct complaint *complaint; /* shared */
-    int pipe;                    /* our end */
+    int notes;                   /* from the child that saves: there is more in the file */
     pid_t child;
     EVP_MD_CTX *digest;
     uint8_t *piece;
@@ -55,14 +56,34 @@ static bool fail(struct transfer *transfer, int error, const char *what)
 
 /* ---- the child ------------------------------------------------------------------------------ */
 
-__attribute__((noreturn)) static void run_child(const struct transfer *transfer, int pipe,
+/* Of all files, which is the archive alone. A limit that is lower already stays. */
+static void limit_size(uint64_t most)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && most < limit.rlim_max) {
+        limit = (struct rlimit){most, most};
+        setrlimit(RLIMIT_FSIZE, &limit);
+    }
+}
+
+/* The archive is descriptor 1 of the child that saves, which sends its notes to 0; it is 0 of the
+ * one that restores. */
+static bool arrange(const struct transfer *transfer, int notes)
+{
+    if (transfer->saves) {
+        limit_size(transfer->limit);
+        return dup2(notes, 0) == 0;
+    }
+    return dup2(CWSA_FILE, 0) == 0 && close(CWSA_FILE) == 0;
+}
+
+__attribute__((noreturn)) static void run_child(const struct transfer *transfer, int notes,
                                                 pid_t parent)
 {
     int root = fcntl(CWSA_VOLUME, F_DUPFD_CLOEXEC, 3);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent || dup2(pipe, transfer->saves ? 1 : 0) < 0)
+    if (getppid() != parent || !arrange(transfer, notes))
         _exit(1);
-    close(transfer->saves ? 0 : 1); /* the volume's root directory, or the archive */
     bool done = confine(transfer->user, root, transfer->complaint) &&
                 (transfer->saves ? pack(transfer->complaint) : unpack(transfer->complaint));
     _exit(done ? 0 : 1);
@@ -74,21 +95,19 @@ static bool start_child(struct transfer *transfer)
     const pid_t self = getpid();
     if (pipe2(ends, O_CLOEXEC) < 0)
         return fail(transfer, errno, "a pipe");
-    int ours = transfer->saves ? ends[0] : ends[1], theirs = transfer->saves ? ends[1] : ends[0];
-    fcntl(ours, F_SETPIPE_SZ, PIECE); /* a smaller one does, too */
     transfer->child = fork();
     if (transfer->child == 0)
-        run_child(transfer, theirs, self);
+        run_child(transfer, ends[1], self);
     int error = errno;
-    close(theirs);
-    transfer->pipe = ours;
+    close(ends[1]);
+    transfer->notes = ends[0];
     return transfer->child > 0 || fail(transfer, error, "a process");
 }
 
 static bool end_child(struct transfer *transfer, bool kill_it)
 {
     int status;
-    close(transfer->pipe);
+    close(transfer->notes);
     if (kill_it)
         kill(transfer->child, SIGKILL);
     while (waitpid(transfer->child, &status, 0) < 0)
@@ -105,29 +124,6 @@ static bool end_child(struct transfer *transfer, bool kill_it)
 
 /* ---- the archive's bytes -------------------------------------------------------------------- */
 
-static ssize_t read_piece(int fd, uint8_t *piece)
-{
-    ssize_t got;
-    do
-        got = read(fd, piece, PIECE);
-    while (got < 0 && errno == EINTR);
-    return got;
-}
-
-static bool write_piece(int fd, const uint8_t *piece, size_t len)
-{
-    while (len > 0) {
-        ssize_t written = write(fd, piece, len);
-        if (written < 0 && errno != EINTR)
-            return false;
-        if (written > 0) {
-            piece += written;
-            len -= (size_t)written;
-        }
-    }
-    return true;
-}
-
 /* The disk begins while there is more to come, so that little is left for fsync to wait for. */
 static void begin_writing(uint64_t before, uint64_t size)
 {
@@ -136,26 +132,38 @@ static void begin_writing(uint64_t before, uint64_t size)
                         SYNC_FILE_RANGE_WRITE);
 }
 
-/* From one descriptor to the other, to the end of it. */
-static bool pass_on(struct transfer *transfer, int from, int to)
+/* What there is of the file beyond what was read before. */
+static bool digest_more(struct transfer *transfer)
 {
-    bool wanted = true; /* whoever unpacks does not care for what follows the archive's end */
     ssize_t got;
-    while ((got = read_piece(from, transfer->piece)) > 0) {
-        transfer->outcome.size += (uint64_t)got;
-        if (transfer->outcome.size > transfer->limit)
-            return fail(transfer, EFBIG, "the archive");
-        EVP_DigestUpdate(transfer->digest, transfer->piece, (size_t)got);
-        if (!wanted || write_piece(to, transfer->piece, (size_t)got)) {
-            if (transfer->saves)
-                begin_writing(transfer->outcome.size - (uint64_t)got, transfer->outcome.size);
+    for (;;) {
+        uint64_t at = transfer->outcome.size;
+        got = pread(CWSA_FILE, transfer->piece, PIECE, (off_t)at);
+        if (got < 0 && errno == EINTR)
             continue;
-        }
-        if (transfer->saves || errno != EPIPE)
-            return fail(transfer, errno, transfer->saves ? "writing the archive" : "the pipe");
-        wanted = false;
+        if (got <= 0)
+            break;
+        EVP_DigestUpdate(transfer->digest, transfer->piece, (size_t)got);
+        transfer->outcome.size += (uint64_t)got;
+        if (transfer->saves)
+            begin_writing(at, transfer->outcome.size);
     }
-    return got == 0 || fail(transfer, errno, transfer->saves ? "the pipe" : "reading the archive");
+    return got == 0 || fail(transfer, errno, "reading the archive");
+}
+
+/* While the child writes the file or reads it. */
+static bool digest_all(struct transfer *transfer)
+{
+    char notes[4096];
+    ssize_t got = 0;
+    bool done = true;
+    do {
+        if (transfer->saves)
+            got = read(transfer->notes, notes, sizeof(notes));
+        if (got >= 0)
+            done = digest_more(transfer);
+    } while (done && (got > 0 || (got < 0 && errno == EINTR)));
+    return done && (got == 0 || fail(transfer, errno, "a pipe"));
 }
 
 /* Whole, under its name, and on the disk. */
@@ -176,9 +184,8 @@ static bool run(struct transfer *transfer)
         return fail(transfer, ENOMEM, "the digest");
     if (!start_child(transfer))
         return false;
-    bool passed = transfer->saves ? pass_on(transfer, transfer->pipe, CWSA_FILE)
-                                  : pass_on(transfer, CWSA_FILE, transfer->pipe);
-    bool done = end_child(transfer, !passed) && passed;
+    bool digested = digest_all(transfer);
+    bool done = end_child(transfer, !digested) && digested;
     EVP_DigestFinal_ex(transfer->digest, transfer->outcome.digest, NULL);
     return done && (!transfer->saves || make_durable(transfer));
 }

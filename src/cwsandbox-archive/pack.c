@@ -277,9 +277,9 @@ static bool open_archive(struct packer *packer)
     /* Names are bytes, in whatever encoding. */
     return check(packer, archive_write_set_format_pax(out)) &&
            check(packer, archive_write_set_options(out, "hdrcharset=BINARY")) &&
-           check(packer, archive_write_set_bytes_per_block(out, PIECE)) &&
-           check(packer, archive_write_set_bytes_in_last_block(out, 1)) &&
-           check(packer, archive_write_open_fd(out, 1));
+           check(packer, archive_write_set_bytes_per_block(out, 0)) && /* output gathers */
+           check(packer,
+                 archive_write_open(out, packer->complaint, NULL, output_write, output_close));
 }
 
 bool pack(struct complaint *complaint)

@@ -1,10 +1,11 @@
 /*
  * The parts of cwsandbox-archive. Two processes: the one that the daemon started holds the archive
- * and never looks into it; its child walks the volume, and is confined to it. An archive's bytes go
- * from one to the other through a pipe.
+ * and never looks into what is in it: it takes the digest of its bytes, and has it on the disk. Its
+ * child walks the volume, and is confined to it and the archive's descriptor.
  */
 #pragma once
 
+#include <archive.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,8 +30,13 @@ bool confine(uid_t user, int root, struct complaint *complaint);
  * errno set. */
 bool filter_calls(void);
 
-/* pack.c: writes what is in the current directory to descriptor 1. */
+/* pack.c: writes what is in the current directory to descriptor 1, and a byte to descriptor 0 for
+ * each part that is there. */
 bool pack(struct complaint *complaint);
+
+/* output.c: libarchive's way to descriptor 1. `complaint` is a struct complaint. */
+la_ssize_t output_write(struct archive *archive, void *complaint, const void *bytes, size_t len);
+int output_close(struct archive *archive, void *complaint);
 
 /* unpack.c: reads an archive from descriptor 0 into the current directory. */
 bool unpack(struct complaint *complaint);

@@ -157,7 +157,7 @@ static enum cws_status start_job(struct job *job, struct cws_error *err)
     cwsd_archives_name(job->snapshot.id, true, name);
     cwsd_archives_name(job->snapshot.id, false, temporary);
     job->file_fd =
-        openat(archives->folder_fd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        openat(archives->folder_fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (job->file_fd < 0)
         return cws_error_set_errno(err, CWS_SYSTEM, errno, "making a file for the archive");
     archives->running++;
