@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -39,6 +40,7 @@ from integration.internet import (
 )
 
 USER = 54321
+EXAMPLE = Path(__file__).parents[2] / "examples" / "egress.py"
 
 
 def _missing() -> str | None:
@@ -211,6 +213,21 @@ def test_names(base_url: str, internet: Internet) -> None:
         assert reaches(sandbox, f"{GRANTED}:80", f"{THIRD}:80") == [False, False]
     with Sandbox.run(network=OPEN) as sandbox:
         assert reaches(sandbox, "granted.example.org:80", "no-such.example.org:80") == [True, False]
+
+
+def test_the_example(base_url: str, internet: Internet) -> None:
+    """Its sandbox does not know who vouches for the servers here, but shows what it asked for."""
+    internet.names["pypi.org"] = [GRANTED]
+    asked = len(internet.asked)
+    ended = subprocess.run(
+        [sys.executable, str(EXAMPLE)], capture_output=True, text=True, check=False
+    )
+    assert ended.stdout == (
+        "allowed: pypi.org\n"
+        "https://pypi.org/simple/ cannot be reached\n"
+        "https://example.org/ cannot be reached\n"
+    ), ended.stderr
+    assert set(internet.asked[asked:]) == {"pypi.org"}
 
 
 def test_a_sandbox_cannot_change_its_network(base_url: str) -> None:

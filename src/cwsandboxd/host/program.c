@@ -103,7 +103,7 @@ enum cws_status cwsd_program_run(char *const argv[], const char *input, struct c
 {
     char text[200];
     int wait_status = 0, said[2] = {-1, -1}, reading = cwsd_program_input(input ? input : "");
-    pid_t pid;
+    pid_t pid = 0;
     enum cws_status status = CWS_OK;
     /* A pipe, since a program may not be allowed to write files. What does not fit is lost. */
     int rc = reading < 0 || pipe2(said, O_CLOEXEC | O_NONBLOCK) < 0
