@@ -90,3 +90,17 @@ def test_secrets(tmp_path: Path) -> None:
     assert "API_KEY" in listed
     assert "password" in listed
     assert "value" not in listed
+
+
+@pytest.mark.parametrize(("body", "code"), [("pass", 0), ("self.fail()", 1)])
+def test_a_checkout_is_tested_in_ci(tmp_path: Path, body: str, code: int) -> None:
+    (script,) = blocks("docs/cookbook/ci.md", "sh", count=1)
+    (tmp_path / "ci.sh").write_text(script)
+    test = (
+        f"import unittest\n\nclass It(unittest.TestCase):\n    def test_it(self):\n        {body}\n"
+    )
+    (tmp_path / "test_it.py").write_text(test)
+    found, shown = run("cwsandbox local -- sh ci.sh", tmp_path)
+    assert found == code
+    assert "Ran 1 test" in shown
+    assert (tmp_path / "report.txt").read_text() == shown

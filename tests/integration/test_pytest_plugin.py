@@ -36,6 +36,11 @@ def test_the_guides_examples(run) -> None:
         run(block).assert_outcomes(passed=1)
 
 
+def test_the_cookbooks_tests(run) -> None:
+    (block,) = blocks("docs/cookbook/ci.md", count=1)
+    run(block).assert_outcomes(passed=3)
+
+
 def test_each_test_has_a_sandbox_of_its_own(run) -> None:
     run("""
         import pytest
