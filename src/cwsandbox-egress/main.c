@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "confine.h"
+#include "files.h"
 #include "protocol.h"
 #include "proxy.h"
 #include "resolver.h"
@@ -56,6 +57,7 @@ int main(int argc, char **argv)
     mallopt(M_ARENA_MAX, 2);
     if (syscall(SYS_close_range, 3, ~0u, 0) < 0 || !cwse_confine(user))
         return fail("rights cannot be given up", strerror(errno));
+    cwse_files_close();
     /* A new user clears it. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
