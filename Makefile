@@ -319,6 +319,8 @@ site: venv
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
 	@rm -rf $(BUILD)/docs
 	$(VENV)/bin/python -m sphinx -W --keep-going -q -c docs -d $(BUILD)/docs/doctrees . $(BUILD)/docs/html
+	@$(VENV)/bin/python -m sphinx -q -c docs -b text -d $(BUILD)/docs/doctrees . $(BUILD)/docs/text
+	@$(VENV)/bin/python tools/make_llms.py $(BUILD)/docs/text $(BUILD)/docs/html
 	@$(VENV)/bin/python tools/check_site.py $(BUILD)/docs/html
 
 tidy:
