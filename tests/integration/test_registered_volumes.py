@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from code_blocks import blocks
+from conformance import protos
 from cwsandbox import (
     Container,
     PvcVolumeSource,
@@ -330,3 +332,30 @@ def test_the_guide(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(PROJECT / "examples" / f"{name}.py"))
     assert capsys.readouterr().out == "ready\nwritten by one, read by another\n0 attached\n"
+
+
+def test_a_repeated_create_does_not_ask_for_the_volume_again(daemon: Daemon) -> None:
+    volume = register()
+    pb = protos.messages()
+    spec = pb.SandboxSpec(
+        containers=[
+            pb.Container(
+                name="main",
+                command="true",
+                volume_mounts=[pb.VolumeMount(volume="v", mount_path="/data")],
+            )
+        ],
+        volumes=[pb.SandboxVolume(name="v", volume_id="vol")],
+    )
+    request = pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=spec), request_id="once")
+    with grpc.insecure_channel(daemon.base_url) as channel:
+        service = protos.stubs().SandboxServiceStub(channel)
+        made = service.CreateSandbox(request).sandbox_id
+        query = pb.GetSandboxRequest(sandbox_id=made)
+        ended = pb.STATE_COMPLETED
+        eventually(lambda: service.GetSandbox(query).status.state == ended, "the sandbox has ended")
+        volume.delete().result()
+        assert service.CreateSandbox(request).sandbox_id == made
+        request.request_id = "another"
+        with pytest.raises(grpc.RpcError, match="NOT_FOUND"):
+            service.CreateSandbox(request)

@@ -3,11 +3,22 @@
 #include "service/calls.h"
 #include "service/creating.h"
 
+/* The answer to a repeated request does not depend on what has become of its volumes. */
+static bool check_volumes(const struct cwsd_unary *unary, const cwsd_pb_create_request *request,
+                          struct cwsd_fault *fault)
+{
+    const cwsd_pb_spec *spec = request->sandbox ? request->sandbox->spec : NULL;
+    const struct cwsd_registry *registry = cwsd_pool_registry(cwsd_unary_pool(unary));
+    if (!spec ||
+        (request->request_id[0] && cwsd_registry_find_request(registry, request->request_id)))
+        return true;
+    return cwsd_volumes_check(cwsd_service_of(unary->call), spec, fault);
+}
+
 static bool handle_create(struct cwsd_unary *unary, void *message, struct cwsd_fault *fault)
 {
     cwsd_pb_create_request *request = message;
-    const cwsd_pb_spec *spec = request->sandbox ? request->sandbox->spec : NULL;
-    if (spec && !cwsd_volumes_check(cwsd_service_of(unary->call), spec, fault))
+    if (!check_volumes(unary, request, fault))
         return false;
     struct cwsd_sandbox *sandbox = cwsd_pool_create(cwsd_unary_pool(unary), request, fault);
     return sandbox && cwsd_creating_answer(unary, sandbox);
