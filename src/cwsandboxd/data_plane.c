@@ -1,6 +1,7 @@
 #include "data_plane.h"
 
 #include "config/pem.h"
+#include "values/bounds.h"
 
 /* Clients need a certificate of the authority. */
 static enum cws_status make_tls(struct cwsd_data_plane *plane, const struct cwsd_address *address,
@@ -13,9 +14,33 @@ static enum cws_status make_tls(struct cwsd_data_plane *plane, const struct cwsd
     return cwsd_pem_issue_server(plane->direct.ca, address->host, &options, &plane->tls, err);
 }
 
+static bool is_over(const struct cws_identity *identity, void *ctx)
+{
+    const struct cwsd_data_plane *plane = ctx;
+    return !cwsd_direct_welcomes(&plane->direct, identity);
+}
+
+/* Without memory for it the next connection tries again. */
+static void sweep_later(struct cwsd_data_plane *plane)
+{
+    uint64_t due_ns = cws_clock_now_ns() + CWSD_DIRECT_SWEEP_S * CWS_NS_PER_S;
+    plane->sweeping = cws_timer_set(plane->loop, &plane->sweep, due_ns) == CWS_OK;
+}
+
+static void on_sweep(struct cws_timer *timer)
+{
+    struct cwsd_data_plane *plane = cws_container_of(timer, struct cwsd_data_plane, sweep);
+    cws_server_drain(plane->server, is_over, plane);
+    plane->sweeping = false;
+    if (cws_server_connection_count(plane->server) > 0)
+        sweep_later(plane);
+}
+
 static void on_accepted(void *ctx, struct cws_transport *transport)
 {
     struct cwsd_data_plane *plane = ctx;
+    if (!plane->sweeping)
+        sweep_later(plane);
     if (cwsd_direct_welcomes(&plane->direct, cws_transport_identity(transport)))
         cws_server_accept(plane->server, transport);
     else
@@ -53,6 +78,8 @@ enum cws_status cwsd_data_plane_open(struct cwsd_data_plane *plane, struct cws_l
                                      struct cwsd_service *service,
                                      const struct cwsd_address *address, struct cws_error *err)
 {
+    plane->loop = loop;
+    cws_timer_init(&plane->sweep, on_sweep);
     if (cwsd_direct_init(&plane->direct, service->pool, err) != CWS_OK ||
         make_tls(plane, address, err) != CWS_OK ||
         start_server(plane, loop, service, err) != CWS_OK ||
@@ -71,6 +98,8 @@ void cwsd_data_plane_stop(struct cwsd_data_plane *plane)
 void cwsd_data_plane_close(struct cwsd_data_plane *plane)
 {
     cwsd_data_plane_stop(plane);
+    if (plane->loop)
+        cws_timer_cancel(plane->loop, &plane->sweep);
     cws_server_free(plane->server);
     cws_tls_config_unref(plane->tls);
     cwsd_methods_done(&plane->methods);

@@ -3,6 +3,7 @@
 
 #include "grpc/server.h"
 #include "io/listen.h"
+#include "io/timer.h"
 #include "service/methods.h"
 #include "service/service.h"
 
@@ -12,6 +13,9 @@ struct cwsd_data_plane {
     struct cws_tls_config *tls;
     struct cws_server *server;
     struct cws_listener *listener;
+    struct cws_loop *loop;
+    struct cws_timer sweep; /* lets go of those whose sandbox has ended */
+    bool sweeping;          /* while there are connections */
 };
 
 /* Listens at the address, and lets the service give out certificates for it. The struct is the

@@ -310,6 +310,14 @@ def test_strangers_get_no_connection(gateway: Any, make: Callable[[], str], cert
 # ---- its end ----
 
 
+def states_of(channel: grpc.Channel) -> list[grpc.ChannelConnectivity]:
+    """Those that the channel is in from now on, when it is connected."""
+    states: list[grpc.ChannelConnectivity] = []
+    grpc.channel_ready_future(channel).result(timeout=10)
+    channel.subscribe(states.append)
+    return states
+
+
 def test_it_ends_with_its_sandbox(
     gateway: Any, make: Callable[[], str], channel: Callable[[grpc.Channel], Any]
 ) -> None:
@@ -325,6 +333,22 @@ def test_it_ends_with_its_sandbox(
         )
     with direct.channel() as again, pytest.raises(grpc.FutureTimeoutError):
         grpc.channel_ready_future(again).result(timeout=1)
+
+
+def test_a_connection_that_is_held_ends_with_its_sandbox(
+    gateway: Any, make: Callable[[], str]
+) -> None:
+    ended, goes_on = make(), make()
+    with (
+        Direct(gateway, ended).channel() as idle,
+        Direct(gateway, goes_on).channel() as other,
+    ):
+        states = [states_of(idle), states_of(other)]
+        stop(gateway, ended)
+        lost = grpc.ChannelConnectivity.IDLE
+        eventually(lambda: lost in states[0], "the connection has ended")
+        assert run(stub(other), goes_on, "echo", "there") == b"there\n"
+        assert lost not in states[1]
 
 
 def test_what_runs_in_its_sandbox_ends_as_on_the_gateway(

@@ -35,6 +35,18 @@ void cws_server_free(struct cws_server *server)
     cws_free(server);
 }
 
+void cws_server_drain(struct cws_server *server,
+                      bool (*is_over)(const struct cws_identity *identity, void *ctx), void *ctx)
+{
+    const struct cws_list *node = server->connections.next;
+    while (node != &server->connections) {
+        struct cws_server_connection *c = cws_list_entry(node, struct cws_server_connection, node);
+        node = node->next;
+        if (c->is_identified && !cws_h2_conn_is_draining(c->conn) && is_over(&c->identity, ctx))
+            cws_h2_conn_drain(c->conn);
+    }
+}
+
 size_t cws_server_call_count(const struct cws_server *server)
 {
     return server->call_count;

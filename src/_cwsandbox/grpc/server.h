@@ -81,6 +81,11 @@ struct cws_server *cws_server_new(struct cws_loop *loop, const struct cws_server
 /* Takes over an accepted connection. Matches cws_accept_fn; its ctx is the server. */
 void cws_server_accept(void *server, struct cws_transport *transport);
 
+/* Takes no more calls on the connections of those clients with a certificate whose identity
+ * `is_over` says yes to, and closes each once its calls have ended. */
+void cws_server_drain(struct cws_server *server,
+                      bool (*is_over)(const struct cws_identity *identity, void *ctx), void *ctx);
+
 /* Sends GOAWAY to every client, ends all calls with UNAVAILABLE (`closed` is called for each),
  * closes the connections and frees the server. */
 void cws_server_free(struct cws_server *server);

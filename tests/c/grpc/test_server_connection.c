@@ -129,6 +129,33 @@ static void test_who_has_shown_a_certificate_is_no_stranger(void **state)
     bed_close(bed);
 }
 
+static bool says(const struct cws_identity *identity, void *answer)
+{
+    assert_string_equal(identity->uri, "someone:");
+    return *(const bool *)answer;
+}
+
+static void test_whose_time_is_over_is_let_go(void **state)
+{
+    struct server_bed *bed = *state;
+    bool over = false;
+    bed_open(bed); /* one without a certificate, who is not asked about */
+    struct memory_end *near, *far;
+    memory_pair(bed->loop, &near, &far);
+    struct cws_transport_ops ops = *far->transport.ops;
+    ops.identity = show_identity;
+    far->transport.ops = &ops;
+    cws_server_accept(bed->server, &far->transport);
+    feed(near, PREFACE, sizeof(PREFACE) - 1);
+    cws_server_drain(bed->server, says, &over);
+    assert_int_equal(connections(bed), 2);
+    over = true;
+    cws_server_drain(bed->server, says, &over);
+    assert_int_equal(connections(bed), 1);
+    hang_up(bed, near);
+    bed_close(bed);
+}
+
 /* --- numbers --- */
 
 static void test_strangers_make_room_for_each_other(void **state)
@@ -241,6 +268,7 @@ int main(void)
         CONNECTION_TEST(test_a_first_call_that_does_not_come),
         CONNECTION_TEST(test_nobody_is_hurried_who_may_call),
         CONNECTION_TEST(test_who_has_shown_a_certificate_is_no_stranger),
+        CONNECTION_TEST(test_whose_time_is_over_is_let_go),
         CONNECTION_TEST(test_strangers_make_room_for_each_other),
         CONNECTION_TEST(test_a_stranger_has_so_many_tries),
         CONNECTION_TEST(test_who_is_admitted_once_may_try_on),
