@@ -51,8 +51,8 @@
 /* How long a create waits for its sandbox to run before it is answered anyway. */
 #define CWSD_CREATE_PATIENCE_MS 2000
 
-/* How often the connections of the data plane are looked through for those of ended sandboxes. Their
- * clients have some time to be told why, and to be sent back to the gateway. */
+/* How often the connections of the data plane are looked through for those of ended sandboxes.
+ * Until then their clients are told why, and sent back to the gateway. */
 #define CWSD_DIRECT_SWEEP_S 5
 
 /* How long a daemon that ends waits for clients to take the rest of what they were following. */
