@@ -168,6 +168,27 @@ def test_addresses_that_the_host_gets_later(base_url: str, internet: Internet) -
             eventually(lambda: reaches(first, "203.0.113.77:80") == [True], "it is another's now")
 
 
+def test_rules_that_cannot_follow_the_hosts_addresses(
+    internet: Internet,
+    programs: Path,
+    short_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Rather no way out than one to the host."""
+    with make_daemon(short_folder, programs, internet.on_host(as_user=USER)) as daemon:
+        monkeypatch.setenv("CWSANDBOX_BASE_URL", daemon.base_url)
+        with Sandbox.run(network=OPEN) as sandbox:
+            assert reaches(sandbox, f"{GRANTED}:80") == [True]
+            inside = ["nsenter", f"--mount=/proc/{daemon.pid}/ns/mnt", "sh", "-c"]
+            subprocess.run([*inside, "mount --bind /bin/false $(command -v nft)"], check=True)
+            internet.host.ip("addr", "add", "203.0.113.78/32", "dev", "lo")
+            eventually(lambda: sandbox.get_status() and not sandbox.effective_egress, "it is told")
+            internet.host.ip("addr", "del", "203.0.113.78/32", "dev", "lo")
+            assert not any(reaches(sandbox, f"{GRANTED}:80", f"{HOST}:80", "203.0.113.78:80"))
+            eventually(lambda: not stacks(daemon), "its process is gone")
+        assert "its rules cannot follow the host's addresses" in daemon.stderr
+
+
 def is_refused(sandbox: Sandbox, target: str) -> bool:
     return probe(sandbox, target) == ["OSError"]
 

@@ -323,19 +323,28 @@ static void begin(struct cwsd_egress_link *link)
         lose(link, err.text);
 }
 
+static void fail(struct cwsd_egress_link *link)
+{
+    char said[200], why[300];
+    cwsd_program_said(link->said_fd, said, sizeof(said));
+    snprintf(why, sizeof(why), "%s: %s",
+             link->step == STEP_DONE ? "its rules cannot follow the host's addresses"
+                                     : "its way to other networks",
+             said);
+    lose(link, why);
+}
+
 static void on_end(struct cwsd_child *child, int wait_status)
 {
     struct cwsd_egress_link *link = cws_container_of(child, struct cwsd_egress_link, child);
-    char said[200], why[260];
     if (link->freed) {
         release(link);
     } else if (link->step == STEP_LOST) {
         return;
     } else if (wait_status) {
-        cwsd_program_said(link->said_fd, said, sizeof(said));
-        snprintf(why, sizeof(why), "its way to other networks: %s", said);
-        lose(link, why);
+        fail(link);
     } else {
+        close_fd(&link->said_fd);
         link->step += link->step < STEP_DONE;
         begin(link);
     }
