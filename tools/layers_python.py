@@ -25,7 +25,7 @@ FLOORS = [
     {"_messages"},
     {"_lifecycle"},
     {"_sandbox", "_session", "_resources"},
-    {"_batch"},
+    {"_batch", "_telemetry"},
     {""},
     {"testing"},
     {"cli", "pytest_plugin"},

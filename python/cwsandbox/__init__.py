@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from cwsandbox._service.wandb import WandbAuth
     from cwsandbox._session.function import RemoteFunction
     from cwsandbox._session.session import Session
+    from cwsandbox._telemetry.instrument import instrument, uninstrument
     from cwsandbox._types import (
         AuthConfig,
         AuthHeaders,
@@ -278,9 +279,11 @@ __all__ = [
     "format_bytes",
     "format_cpu",
     "get_runner",
+    "instrument",
     "list_runners",
     "results",
     "set_auth_mode",
+    "uninstrument",
     "wait",
 ]
 
@@ -368,7 +371,9 @@ _MODULE_OF = {
     "WandbAuth": "_service.wandb",
     "__version__": "_version",
     "disable_signal_handlers": "_runtime.signals",
+    "instrument": "_telemetry.instrument",
     "results": "_sandbox.wait",
+    "uninstrument": "_telemetry.instrument",
     "wait": "_sandbox.wait",
 }
 

@@ -91,6 +91,23 @@ def small_file(place: bytes, name: bytes, /) -> tuple[bytes, int] | None:
 def stats() -> dict[str, int]:
     """Live counts for leak tests: ``allocations``, ``operations``, ``connections``, ``streams``, ``mailboxes``."""
 
+@overload
+def trace(
+    begin: Callable[[str, Any, Any], tuple[Any, Sequence[tuple[str, str]]] | None],
+    ended: Callable[[], object],
+    /,
+) -> None: ...
+@overload
+def trace(begin: None, ended: None, /) -> None:
+    """Have operations traced; with None, no more.
+
+    ``begin(kind, subject, detail)`` is called as an operation begins, on the thread that begins it. It returns None, or
+    the operation's owner and header fields that its calls carry. Kinds are "unary", where the subject is the
+    ``Channel`` and the detail the method, and those of a ``SandboxCore``: "exec" and "shell" with the words, "helper"
+    with its purpose, "read_file" and "write_file" with the path, and "stream_logs". ``ended()`` is called when owners
+    are in ``Ended``, before who asks for an outcome gets it. What the two raise goes to ``sys.unraisablehook``.
+    """
+
 def wait_many(
     operations: Sequence[OperationRef[Any]], count: int, timeout: float | None
 ) -> list[bool]:
@@ -378,12 +395,27 @@ class FileOperation(OperationRef[_T_co]):
     @property
     def _timeout(self) -> float | None: ...
     @property
+    def _trace(self) -> Any:
+        """The owner that ``trace()``'s ``begin`` gave; None without one, or once it was taken."""
+    @property
     def _time_left(self) -> float | None:
         """How much of the limit is left, once the call has ended."""
     def _when_cancelled(self, callback: Callable[[], object], /) -> None:
         """Called once, on the cancelling thread, if it is cancelled before it is completed."""
     def _set_result(self, value: Any, /) -> bool: ...
     def _set_exception(self, exception: BaseException, /) -> bool: ...
+
+@final
+class Ended:
+    """The traced operations that have ended. ``async for`` wakes whenever there are any, and ``take()`` is for them."""
+
+    def __init__(self) -> None: ...
+    def take(self) -> tuple[Any, str, int, int, str | None, str | None, int, int] | None:
+        """The first: its owner; how it has ended ("exited", "done", "failed", "cancelled", or a ``kind`` of
+        ``RpcError``); the exit code; the gRPC status; what that says; the code of an error in the stream or the name of
+        an exception; when it was sent (0: never) and ended, in nanoseconds of the time of day."""
+    def __aiter__(self) -> Ended: ...
+    def __anext__(self) -> Awaitable[None]: ...
 
 @final
 class UnfinishedFiles:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import sys
 import threading
 import weakref
@@ -249,7 +250,8 @@ class Batch:
             finally:
                 channel.end()
 
-        thread = threading.Thread(target=run, name=THREAD_NAME, daemon=True)
+        own = contextvars.copy_context()  # the jobs belong to what the caller is doing
+        thread = threading.Thread(target=own.run, args=(run,), name=THREAD_NAME, daemon=True)
         thread.start()
         try:
             while taken := channel.take():

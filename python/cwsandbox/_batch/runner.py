@@ -18,7 +18,7 @@ from cwsandbox._batch.settings import Rerun, Settings
 from cwsandbox._batch.shelf import Member, Shelf, Ticket
 from cwsandbox._batch.source import Source
 from cwsandbox._batch.verdict import Verdict
-from cwsandbox._runtime import loop
+from cwsandbox._runtime import loop, tracing
 from cwsandbox.exceptions import CWSandboxAuthenticationError, SandboxError
 
 if TYPE_CHECKING:
@@ -48,6 +48,10 @@ class Runner:
 
     async def run(self) -> None:
         """Run all jobs. What ends a batch early is raised: a fault of the jobs, the store or the credentials."""
+        with tracing.span("batch"):
+            await self._run_all()
+
+    async def _run_all(self) -> None:
         workers = [asyncio.ensure_future(self._work()) for _ in range(self._settings.concurrency)]
         try:
             done, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
@@ -137,6 +141,18 @@ class Runner:
             self._pauses.discard(pause)
 
     async def _try(self, job: Job, number: int) -> tuple[Outcome, float | None]:
+        with tracing.span("job") as span:
+            span.set("cwsandbox.job.key", job.key)
+            span.set("cwsandbox.job.attempt", number)
+            outcome, hint = await self._attempt(job, number)
+            span.set("cwsandbox.job.verdict", outcome.verdict.value)
+            if outcome.sandbox_id is not None:
+                span.set("cwsandbox.sandbox.id", outcome.sandbox_id)
+            if outcome.verdict is not Verdict.OK:
+                span.fail(outcome.verdict.value, outcome.error or "")
+            return outcome, hint
+
+    async def _attempt(self, job: Job, number: int) -> tuple[Outcome, float | None]:
         at, asked = time(), monotonic()
         member: Member | None = None
         try:

@@ -17,6 +17,7 @@ from cwsandbox._lifecycle.create import Creator
 from cwsandbox._lifecycle.lifecycle import Phase, Source
 from cwsandbox._lifecycle.poll import NOT_FOUND_REASON, Watcher
 from cwsandbox._lifecycle.shared import Shared
+from cwsandbox._runtime import tracing
 from cwsandbox._service.errors import to_exception
 from cwsandbox._service.rpc import RpcFailure
 from cwsandbox.exceptions import (
@@ -58,6 +59,8 @@ class Driver:
         env: Environment,
         knows: Knows,
     ) -> None:
+        if tracing.tracer is not None:
+            tracing.tracer.add(handle)
         self._handle = handle
         self._connection = connection
         self._call = call
@@ -91,8 +94,9 @@ class Driver:
     async def _create(self) -> None:
         assert self._creator is not None
         self._handle.asked_at = self._env.clock()
-        message = await self._creator.create()
-        self._handle.accept(message, self._env.clock())
+        with tracing.span("create", self._handle):
+            message = await self._creator.create()
+            self._handle.accept(message, self._env.clock())
 
     def _wants_token(self) -> bool:
         creator, message = self._creator, self._handle.echo.message
@@ -118,6 +122,10 @@ class Driver:
 
     async def wait_running(self, timeout: float | None) -> None:
         """Wait until it runs or did run; ``timeout`` in seconds (None: the request timeout) covers the create too."""
+        with tracing.span("wait", self._handle):
+            await self._wait_running(timeout)
+
+    async def _wait_running(self, timeout: float | None) -> None:
         limit = self._connection.request_timeout if timeout is None else timeout
         before = self._handle.state
         was_told_to_stop = before.stop_owned
@@ -151,6 +159,10 @@ class Driver:
 
     async def wait_complete(self, timeout: float | None, raise_on_termination: bool) -> None:
         """Wait for the end; ``timeout`` as for ``wait_running``."""
+        with tracing.span("wait_until_complete", self._handle):
+            await self._wait_complete(timeout, raise_on_termination)
+
+    async def _wait_complete(self, timeout: float | None, raise_on_termination: bool) -> None:
         limit = self._connection.request_timeout if timeout is None else timeout
         if not await self._is_over_within(limit):
             raise self._late("complete", limit)
@@ -280,6 +292,10 @@ class Driver:
 
     async def snapshot(self, request_id: str | None, wait: bool, budget: float | None) -> str:
         """Save the scratch volume of the running sandbox; the snapshot's id, with ``wait`` when it is ready."""
+        with tracing.span("snapshot", self._handle):
+            return await self._snapshot(request_id, wait, budget)
+
+    async def _snapshot(self, request_id: str | None, wait: bool, budget: float | None) -> str:
         self._only_scratch_volume()
         await self.wait_running(None)
         handle = self._handle
@@ -323,6 +339,10 @@ class Driver:
 
         With ``snapshot`` its scratch volumes are saved; only then can those join who want that, too.
         """
+        with tracing.span("stop", self._handle):
+            await self._join_stop(grace, missing_ok, snapshot)
+
+    async def _join_stop(self, grace: float, missing_ok: bool, snapshot: OnStop | None) -> None:
         if self._stopping is None or not self._stopping.runs:
             self._saving = snapshot is not None
             self._stopping = Shared(lambda: self._stop(grace, missing_ok, snapshot))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import random
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -41,15 +42,18 @@ _WINDOW = 2 * 1024 * 1024
 
 def serve() -> None:
     """Have unfinished file operations completed from now on. To be called once in a process."""
-    loop.policy().call(lambda: _keep(_serve()))
+    # In a context of its own: what it completes belongs to others.
+    contextvars.Context().run(loop.policy().call, lambda: _keep(_serve()))
 
 
 _tasks: set[asyncio.Task[Any]] = set()
 
 
-def _keep(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+def _keep(
+    work: Coroutine[Any, Any, Any], context: contextvars.Context | None = None
+) -> asyncio.Task[Any]:
     """Run it in the background."""
-    task = asyncio.get_running_loop().create_task(work)
+    task = asyncio.get_running_loop().create_task(work, context=context)
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
     return task
@@ -61,7 +65,8 @@ async def _serve() -> None:
             # Dropped while it is under way: kept until it has ended.
             _keep(_outlast(operation))
             continue
-        task = _keep(_complete(operation))
+        traced = operation._trace
+        task = _keep(_complete(operation), None if traced is None else traced.context())
         operation._when_cancelled(_canceller(task))
 
 

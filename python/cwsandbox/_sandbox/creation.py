@@ -8,7 +8,7 @@ from cwsandbox._lifecycle import lifecycle
 from cwsandbox._lifecycle.handle import Handle, OnStop
 from cwsandbox._lifecycle.lifecycle import Phase
 from cwsandbox._messages import config, options
-from cwsandbox._runtime import life, loop
+from cwsandbox._runtime import life, loop, tracing
 from cwsandbox._sandbox.naming import part_of_sandbox
 from cwsandbox._sandbox.properties import SandboxProperties
 from cwsandbox._service.connection import connection as connection_of
@@ -399,6 +399,8 @@ class SandboxCreation(SandboxProperties):
         def on_running() -> None:
             if handle.startup_seconds is None and handle.asked_at is not None:
                 handle.startup_seconds = env.clock() - handle.asked_at
+                if tracing.tracer is not None:
+                    tracing.tracer.running(handle.startup_seconds)
             # A core that must wait for another way than the gateway's is opened when there is one.
             if not core.is_closed and (plane is None or not plane.is_strict):
                 open_core(core)

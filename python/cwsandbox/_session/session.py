@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import ParamSpec, TypeVar
 
 from cwsandbox._messages import options
-from cwsandbox._runtime import cleanup, life, loop, signals
+from cwsandbox._runtime import cleanup, life, loop, signals, tracing
 from cwsandbox._service.connection import connection as connection_of
 from cwsandbox._session import reporter
 from cwsandbox._session.metrics import Metrics
@@ -87,6 +88,8 @@ class Session:
         # By identity: two handles on one sandbox are two.
         self._sandboxes: dict[int, Sandbox] = {}
         self._closed = False
+        # What ends with its block.
+        self._block = ExitStack()
         cleanup.know(self)
 
     def __repr__(self) -> str:
@@ -466,10 +469,15 @@ class Session:
 
     def __enter__(self) -> Session:
         """Nothing is sent; gives the session."""
+        self._block.enter_context(tracing.span("session"))
         return self
 
     def __exit__(self, *args: Any) -> None:
         """Close it and wait for that. A failure to stop is raised, with the block's own exception as its context."""
+        with self._block:
+            self._exit(*args)
+
+    def _exit(self, *args: Any) -> None:
         closing = self.close()
         if life.is_hurried():
             return
@@ -482,10 +490,15 @@ class Session:
 
     async def __aenter__(self) -> Session:
         """Nothing is sent; gives the session."""
+        self._block.enter_context(tracing.span("session"))
         return self
 
     async def __aexit__(self, *args: Any) -> None:
         """As ``__exit__``, without blocking the event loop."""
+        with self._block:
+            await self._aexit(*args)
+
+    async def _aexit(self, *args: Any) -> None:
         closing = self.close()
         if life.is_hurried():
             return

@@ -2,11 +2,21 @@
 
 #include <time.h>
 
-uint64_t cws_clock_now_ns(void)
+static uint64_t ns_of(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * CWS_NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+uint64_t cws_clock_now_ns(void)
+{
+    return ns_of(CLOCK_MONOTONIC);
+}
+
+uint64_t cws_clock_wall_ns(void)
+{
+    return ns_of(CLOCK_REALTIME);
 }
 
 uint64_t cws_clock_deadline_ns(double timeout_s)

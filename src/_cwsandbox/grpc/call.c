@@ -415,6 +415,23 @@ static const struct cws_h2_stream_events stream_events = {
 
 enum { OWN_FIELDS = 9 };
 
+/* `are_new`: the values are those of one call, which would only fill the peer's table. */
+static size_t metadata_fields(const struct cws_metadata *metadata, bool are_new,
+                              struct cws_h2_field *fields)
+{
+    for (size_t i = 0; i < metadata->count; i++) {
+        const struct cws_metadata_field *field = &metadata->fields[i];
+        fields[i] = (struct cws_h2_field){
+            .name = field->name,
+            .name_len = field->name_len,
+            .value = field->value,
+            .value_len = field->value_len,
+            .no_index = are_new,
+        };
+    }
+    return metadata->count;
+}
+
 /* `left_ns`: until its deadline, CWS_NO_DEADLINE without one. */
 static size_t request_fields(const struct cws_call *call, uint64_t left_ns, char timeout[16],
                              struct cws_h2_field *fields)
@@ -434,15 +451,9 @@ static size_t request_fields(const struct cws_call *call, uint64_t left_ns, char
         fields[n] = cws_h2_field_of("grpc-timeout", timeout);
         fields[n++].no_index = true;
     }
-    for (size_t i = 0; i < channel->metadata.count; i++) {
-        const struct cws_metadata_field *field = &channel->metadata.fields[i];
-        fields[n++] = (struct cws_h2_field){
-            .name = field->name,
-            .name_len = field->name_len,
-            .value = field->value,
-            .value_len = field->value_len,
-        };
-    }
+    n += metadata_fields(&channel->metadata, false, fields + n);
+    if (call->metadata)
+        n += metadata_fields(call->metadata, true, fields + n);
     return n;
 }
 
@@ -503,7 +514,7 @@ bool cws_call_open(struct cws_call *call, struct cws_pool_connection *connection
     if (!call->path)
         return conclude_connected(call);
     struct cws_h2_conn *conn = connection->conn;
-    struct cws_h2_field fields[OWN_FIELDS + CWS_METADATA_MAX_FIELDS];
+    struct cws_h2_field fields[OWN_FIELDS + CWS_METADATA_MAX_FIELDS + CWS_CALL_MAX_FIELDS];
     char timeout[16];
     uint64_t left_ns = time_left_ns(call);
     size_t count = request_fields(call, left_ns, timeout, fields);
@@ -530,6 +541,7 @@ struct cws_call *cws_call_start(struct cws_channel *channel, const struct cws_ca
                                 const struct cws_call_events *events, void *ctx)
 {
     assert(cws_loop_is_current(channel->loop));
+    assert(!options->metadata || options->metadata->count <= CWS_CALL_MAX_FIELDS);
     struct cws_call *call = cws_calloc(1, sizeof(*call));
     if (!call)
         return NULL;
@@ -537,6 +549,7 @@ struct cws_call *cws_call_start(struct cws_channel *channel, const struct cws_ca
     call->path = options->path;
     call->otherwise_path = options->otherwise_path;
     call->is_refusal = options->is_refusal;
+    call->metadata = options->metadata;
     call->deadline_ns = options->deadline_ns;
     call->holds_back = options->holds_back;
     call->events = events;

@@ -33,6 +33,9 @@ struct cws_call_events {
     void (*on_status)(void *ctx, struct cws_grpc_status *status);
 };
 
+/* So many fields may one call have beyond its channel's. */
+#define CWS_CALL_MAX_FIELDS 16
+
 struct cws_call_options {
     const char *path; /* static memory; NULL: nothing is asked for. Such a call ends with OK when a
                          connection has room for it, and so tells that there is one */
@@ -44,6 +47,9 @@ struct cws_call_options {
      * says yes to: one that proves that nothing was done. NULL: none does. Also without another
      * channel, its own is marked then (cws_channel_is_refused). */
     bool (*is_refusal)(const struct cws_grpc_status *status);
+    /* Sent with this call alone, after the channel's own; the peer is told to remember none of it.
+     * At most CWS_CALL_MAX_FIELDS fields. Borrowed until the call has ended. NULL: none. */
+    const struct cws_metadata *metadata;
     uint64_t deadline_ns; /* absolute; CWS_NO_DEADLINE: none. Enforced by a timer here, and sent as
                              grpc-timeout */
     bool holds_back;      /* the peer's window depends on cws_call_set_held, and does not grow */

@@ -75,6 +75,7 @@ struct cws_call {
     struct cws_channel *otherwise; /* a reference; NULL: none, or the call has gone there */
     const char *otherwise_path;
     bool (*is_refusal)(const struct cws_grpc_status *status);
+    const struct cws_metadata *metadata; /* its own, beyond the channel's; NULL: none */
     uint64_t deadline_ns;
     struct cws_timer deadline;
     struct cws_timer retry;

@@ -3,6 +3,7 @@
 #include "grpc/channel.h"
 #include "py/args.h"
 #include "py/errors.h"
+#include "py/metadata.h"
 #include "py/unary.h"
 #include "sandbox/extensions.h"
 
@@ -24,40 +25,10 @@ struct cws_channel *py_channel_of(struct py_state *state, PyObject *object)
     return py_state_check_fork(self->generation, "channel") < 0 ? NULL : self->channel;
 }
 
-/* The value of one field: str as UTF-8, or bytes for the binary ones. */
-static const char *field_value(PyObject *value, Py_ssize_t *out_len)
+static enum cws_status add_field(void *metadata, const char *name, size_t name_len,
+                                 const char *value, size_t value_len, struct cws_error *err)
 {
-    char *bytes;
-    if (PyUnicode_Check(value))
-        return PyUnicode_AsUTF8AndSize(value, out_len);
-    if (PyBytes_AsStringAndSize(value, &bytes, out_len) < 0)
-        return NULL;
-    return bytes;
-}
-
-static int add_field(struct cws_metadata *metadata, PyObject *field)
-{
-    PyObject *pair = PySequence_Tuple(field);
-    if (!pair)
-        return -1;
-    int rc = -1;
-    PyObject *name, *value;
-    Py_ssize_t name_len, value_len;
-    struct cws_error err;
-    if (!PyArg_ParseTuple(pair, "UO;metadata must be pairs of name and value", &name, &value))
-        goto done;
-    const char *name_text = PyUnicode_AsUTF8AndSize(name, &name_len);
-    const char *value_text = name_text ? field_value(value, &value_len) : NULL;
-    if (!value_text)
-        goto done;
-    if (cws_metadata_add(metadata, name_text, (size_t)name_len, value_text, (size_t)value_len,
-                         &err) != CWS_OK)
-        py_raise_core_error(&err);
-    else
-        rc = 0;
-done:
-    Py_DECREF(pair);
-    return rc;
+    return cws_metadata_add(metadata, name, name_len, value, value_len, err);
 }
 
 static int add_fields(struct cws_metadata *metadata, PyObject *fields)
@@ -67,7 +38,7 @@ static int add_fields(struct cws_metadata *metadata, PyObject *fields)
         return -1;
     int rc = 0;
     for (Py_ssize_t i = 0; rc == 0 && i < PyTuple_Size(items); i++)
-        rc = add_field(metadata, PyTuple_GetItem(items, i));
+        rc = py_metadata_add(PyTuple_GetItem(items, i), add_field, metadata);
     Py_DECREF(items);
     return rc;
 }
@@ -205,7 +176,7 @@ static PyObject *channel_unary(PyObject *object, PyObject *const *args, Py_ssize
         py_arg_seconds(given[2], "timeout", false, &timeout_s) < 0 ||
         py_state_check_fork(self->generation, "channel") < 0)
         return NULL;
-    return py_unary_start(self->state, self->channel, given[0], given[1], timeout_s);
+    return py_unary_start(self->state, self->channel, object, given[0], given[1], timeout_s);
 }
 
 static PyObject *channel_connect(PyObject *object, PyObject *timeout)

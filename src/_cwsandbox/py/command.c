@@ -3,30 +3,13 @@
 #include "py/args.h"
 #include "py/errors.h"
 #include "py/kind.h"
+#include "py/trace.h"
 
 /* ---- the outcome ---------------------------------------------------------------------------- */
 
 struct cws_future *py_command_future(void *core)
 {
     return &((struct cws_exec *)core)->future;
-}
-
-static const char *failure_kind(enum cws_exec_end end)
-{
-    switch (end) {
-    case CWS_EXEC_FRAME:
-        return "frame";
-    case CWS_EXEC_NO_EXIT:
-        return "no_exit";
-    case CWS_EXEC_READY_TIMEOUT:
-        return "ready_timeout";
-    case CWS_EXEC_NOT_OPEN:
-        return "not_open";
-    case CWS_EXEC_CLOSED:
-        return "closed";
-    default:
-        return "status";
-    }
 }
 
 /* NULL with another exception set. */
@@ -50,9 +33,10 @@ static int take_failure(struct py_command *command)
         command->op.cancelled = true;
         return 0;
     }
-    command->op.error = new_error(command, failure_kind(exec->end), &exec->status, exec->frame_code,
-                                  py_home_failure(&command->home, exec->end == CWS_EXEC_CLOSED,
-                                                  exec->end == CWS_EXEC_NOT_OPEN));
+    command->op.error =
+        new_error(command, cws_exec_end_name(exec->end), &exec->status, exec->frame_code,
+                  py_home_failure(&command->home, exec->end == CWS_EXEC_CLOSED,
+                                  exec->end == CWS_EXEC_NOT_OPEN));
     return command->op.error ? 0 : -1;
 }
 
@@ -176,6 +160,7 @@ static enum py_poll poll_code(PyObject *self, struct cws_observer *observer,
             return how;
         Py_DECREF(*out_value); /* make_value ignores the exit code */
     }
+    py_trace_settle(command->op.state);
     *out_value = PyLong_FromLong(py_command_exec(command)->exit_code);
     return *out_value ? PY_POLL_READY : PY_POLL_ERROR;
 }

@@ -4,6 +4,7 @@
 #include "py/await.h"
 #include "py/errors.h"
 #include "py/kind.h"
+#include "py/trace.h"
 #include "sandbox/file.h"
 
 /* Content up to this size is copied. Larger content moves into the bytes object's memory. */
@@ -91,6 +92,20 @@ static int file_take(struct py_operation *op)
     return 0;
 }
 
+/* For an operation that Python code completes: `error` is NULL if it did not fail. */
+static void end_trace(struct cws_trace *trace, PyObject *error, bool is_cancelled)
+{
+    PyObject *name = error ? PyType_GetName(Py_TYPE(error)) : NULL;
+    cws_trace_end(trace, &(struct cws_trace_end){
+                             .how = error          ? "failed"
+                                    : is_cancelled ? "cancelled"
+                                                   : "done",
+                             .reason = name ? (char *)PyUnicode_AsUTF8AndSize(name, NULL) : NULL,
+                         });
+    PyErr_Clear(); /* of a name that is no text */
+    Py_XDECREF(name);
+}
+
 /* Python code completes it: ends it with one of the two (stolen references), or as cancelled,
  * unless it has ended. */
 static bool complete(struct py_file *file, PyObject *value, PyObject *error)
@@ -104,6 +119,8 @@ static bool complete(struct py_file *file, PyObject *value, PyObject *error)
     op->value = value;
     op->error = error;
     op->cancelled = !value && !error;
+    if (core_of(file)->trace)
+        end_trace(core_of(file)->trace, error, op->cancelled);
     cws_file_finish(op->core);
     release_content(file);
     return true;
@@ -253,10 +270,18 @@ static PyObject *start(struct py_state *state, struct cws_sandbox *core, const s
         .unfinished = queue_of(state),
     };
     struct cws_file *file = NULL;
+    const struct py_trace_what what = {
+        .kind = content ? "write_file" : "read_file",
+        .subject = home->sandbox,
+        .detail = given[0],
+    };
     if (options.path && options.container && options.unfinished &&
         py_arg_seconds(given[1], "timeout", false, &options.timeout_s) == 0 &&
-        cws_file_start(core, &options, &file) != CWS_OK)
+        py_trace_begin(state, &what, &options.trace) == 0 &&
+        cws_file_start(core, &options, &file) != CWS_OK) {
+        py_trace_drop(options.trace);
         PyErr_NoMemory();
+    }
     struct py_file *made = file ? file_make(state, file, home, given[0], given[2]) : NULL;
     if (made && content)
         made->content = *content;
@@ -378,6 +403,11 @@ static PyObject *file_sandbox(PyObject *self, void *Py_UNUSED(closure))
     return Py_NewRef(((struct py_file *)self)->home.sandbox);
 }
 
+static PyObject *file_trace(PyObject *self, void *Py_UNUSED(closure))
+{
+    return py_trace_owner(core_of((struct py_file *)self)->trace);
+}
+
 static PyMethodDef file_methods[] = {
     {"_set_result", file_set_result, METH_O,
      PyDoc_STR("_set_result($self, value, /)\n--\n\nComplete it, after it came out of "
@@ -403,6 +433,9 @@ static PyGetSetDef file_getset[] = {
      PyDoc_STR("How much of it is left, once its call has ended; None without one."), NULL},
     {"_path", file_path, NULL, PyDoc_STR("The file's path."), NULL},
     {"_container", file_container, NULL, PyDoc_STR("The container's name, or \"\"."), NULL},
+    {"_trace", file_trace, NULL,
+     PyDoc_STR("What trace()'s begin gave as its owner; None without one, or once it was taken."),
+     NULL},
     {"_sandbox", file_sandbox, NULL, PyDoc_STR("The SandboxCore it was started by."), NULL},
     {NULL},
 };

@@ -18,6 +18,7 @@
 #include "py/stats.h"
 #include "py/terminal.h"
 #include "py/text.h"
+#include "py/trace.h"
 #include "py/writer.h"
 
 /* ---- functions ------------------------------------------------------------------------------ */
@@ -28,6 +29,7 @@ static PyObject *after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignor
     cws_loop_after_fork();
     state->loop = NULL;
     state->unfinished_files = NULL;
+    state->traces = NULL;
     state->stopped = false;
     Py_RETURN_NONE;
 }
@@ -78,6 +80,9 @@ static PyMethodDef module_methods[] = {
          "small_file(place, name, /)\n--\n\n"
          "A small file as a member of a tar archive, and its size; None if it is no such file "
          "or cannot be read.")},
+    {"trace", py_trace_install, METH_VARARGS,
+     PyDoc_STR("trace(begin, ended, /)\n--\n\nHave these called as operations begin, and when some "
+               "have ended; None twice: nothing.")},
     {"_certificate_request", py_certificate_request, METH_NOARGS, NULL},
     {"_message_pack", py_message_pack_method, METH_VARARGS, NULL},
     {"_message_unpack", py_message_unpack_method, METH_VARARGS, NULL},
@@ -108,6 +113,7 @@ static int add_types(PyObject *module, struct py_state *state)
         add_type(module, &state->terminal_type, &py_terminal_spec, operation, true) < 0 ||
         add_type(module, &state->file_type, &py_file_spec, operation, true) < 0 ||
         add_type(module, &state->unfinished_type, &py_unfinished_spec, NULL, true) < 0 ||
+        add_type(module, &state->ended_type, &py_ended_spec, NULL, true) < 0 ||
         add_type(module, &state->log_type, &py_log_spec, operation, false) < 0 ||
         add_type(module, &state->output_type, &py_output_spec, NULL, true) < 0 ||
         add_type(module, &state->reader_type, &py_reader_spec, NULL, true) < 0 ||
@@ -212,11 +218,14 @@ static PyObject **reference(PyObject *module, size_t index)
         (PyObject **)&state->writer_type,
         (PyObject **)&state->file_type,
         (PyObject **)&state->unfinished_type,
+        (PyObject **)&state->ended_type,
         (PyObject **)&state->channel_type,
         (PyObject **)&state->sandbox_type,
         (PyObject **)&state->awaiter_type,
         (PyObject **)&state->bridge_type,
         &state->rpc_error,
+        &state->trace_begin,
+        &state->trace_ended,
         &state->future_class,
         &state->cancelled_error,
         &state->task_cancelled_error,

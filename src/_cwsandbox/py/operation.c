@@ -3,6 +3,7 @@
 #include "py/args.h"
 #include "py/await.h"
 #include "py/promise.h"
+#include "py/trace.h"
 
 /* ---- life ----------------------------------------------------------------------------------- */
 
@@ -130,6 +131,8 @@ int py_operation_settle(struct py_operation *op)
     int rc = is_settled(op) ? 0 : op->source->take(op);
     assert(rc < 0 || is_settled(op));
     leave_making(op);
+    if (rc == 0)
+        py_trace_settle(op->state);
     return rc;
 }
 

@@ -8,6 +8,7 @@
 #include "py/log.h"
 #include "py/process.h"
 #include "py/terminal.h"
+#include "py/trace.h"
 #include "sandbox/exec_wire.h"
 #include "sandbox/sandbox.h"
 
@@ -281,9 +282,23 @@ static int fill_argv(char **texts, PyObject *items, Py_ssize_t count)
     return 0;
 }
 
+/* Starts it, and has its trace begun. NULL with an exception set. */
+static struct cws_exec *start_traced(struct py_state *state, struct cws_sandbox *core,
+                                     const struct py_trace_what *what,
+                                     struct cws_exec_options *options)
+{
+    struct cws_exec *exec;
+    if (py_trace_begin(state, what, &options->trace) < 0)
+        return NULL;
+    if (cws_exec_start(core, options, &exec) == CWS_OK)
+        return exec;
+    py_trace_drop(options->trace);
+    return (struct cws_exec *)PyErr_NoMemory();
+}
+
 /* `items` is the tuple of words. NULL with an exception set. */
-static struct cws_exec *start(struct cws_sandbox *core, PyObject *items,
-                              struct cws_exec_options *options)
+static struct cws_exec *start(struct py_state *state, struct cws_sandbox *core, PyObject *items,
+                              const struct py_trace_what *what, struct cws_exec_options *options)
 {
     char *few[FEW_ARGS];
     struct cws_exec *exec = NULL;
@@ -298,8 +313,7 @@ static struct cws_exec *start(struct cws_sandbox *core, PyObject *items,
     if (fill_argv(argv, items, count) == 0) {
         options->argv = argv;
         options->argc = (size_t)count;
-        if (cws_exec_start(core, options, &exec) != CWS_OK)
-            exec = (struct cws_exec *)PyErr_NoMemory();
+        exec = start_traced(state, core, what, options);
     }
     if (argv != few)
         cws_free(argv);
@@ -390,8 +404,15 @@ static PyObject *start_command(struct py_sandbox *self, struct cws_sandbox *core
     PyObject *command = PySequence_Tuple(given[0]);
     PyObject *made = NULL;
     struct cws_exec *exec = NULL;
+    const struct py_trace_what what = {
+        .kind = given[2]       ? "helper"
+                : options->tty ? "shell"
+                               : "exec",
+        .subject = (PyObject *)self,
+        .detail = given[2] ? given[2] : command,
+    };
     if (command && fill_env(given[1], options) == 0)
-        exec = start(core, command, options);
+        exec = start(self->state, core, command, &what, options);
     cws_free((void *)(uintptr_t)options->env);
     if (exec)
         made = new_command(self->state, exec, &home, command);
@@ -477,8 +498,13 @@ static PyObject *sandbox_stream_logs(PyObject *object, PyObject *const *args, Py
     if (!core || py_kind_check(self->state, PY_KIND_LOG) < 0 ||
         py_log_options(args, nargs, kwnames, &options) < 0)
         return NULL;
-    if (cws_log_start(core, &options, &log) != CWS_OK)
+    const struct py_trace_what what = {.kind = "stream_logs", .subject = object};
+    if (py_trace_begin(self->state, &what, &options.trace) < 0)
+        return NULL;
+    if (cws_log_start(core, &options, &log) != CWS_OK) {
+        py_trace_drop(options.trace);
         return PyErr_NoMemory();
+    }
     return py_log_reader(self->state, log,
                          &(struct py_home){object, self->failures, closed_by, NULL});
 }

@@ -38,6 +38,7 @@ struct py_state {
     PyTypeObject *writer_type;
     PyTypeObject *file_type;
     PyTypeObject *unfinished_type;
+    PyTypeObject *ended_type;
     PyTypeObject *channel_type;
     PyTypeObject *sandbox_type;
     PyTypeObject *awaiter_type;
@@ -57,6 +58,9 @@ struct py_state {
     PyObject *name_get_debug; /* an event loop's method */
 
     struct cws_list bridges; /* all bridges; each is held by its event loop */
+
+    PyObject *trace_begin, *trace_ended; /* trace(); NULL: nobody traces */
+    struct cws_trace_queue *traces;      /* used by trace.c; NULL before the first */
 
     struct cws_file_queue *unfinished_files; /* used by file.c; NULL before the first */
 

@@ -4,6 +4,7 @@
 #include "py/args.h"
 #include "py/errors.h"
 #include "py/message.h"
+#include "py/trace.h"
 #include "sandbox/unary.h"
 
 static struct cws_future *unary_future(void *core)
@@ -55,8 +56,8 @@ static struct cws_block *make_request(const ProtobufCMessageDescriptor *desc, Py
     return block;
 }
 
-PyObject *py_unary_start(struct py_state *state, struct cws_channel *channel, PyObject *method,
-                         PyObject *request, double timeout_s)
+PyObject *py_unary_start(struct py_state *state, struct cws_channel *channel, PyObject *subject,
+                         PyObject *method, PyObject *request, double timeout_s)
 {
     size_t len;
     const char *name = py_arg_text(method, "method", &len);
@@ -74,7 +75,14 @@ PyObject *py_unary_start(struct py_state *state, struct cws_channel *channel, Py
     if (!block)
         return NULL;
     struct cws_unary *unary;
-    if (cws_unary_start(channel, path, block, timeout_s, &unary) != CWS_OK) {
+    const struct py_trace_what what = {.kind = "unary", .subject = subject, .detail = method};
+    struct cws_trace *trace;
+    if (py_trace_begin(state, &what, &trace) < 0) {
+        cws_block_settle(block, CWS_CLOSED);
+        return NULL;
+    }
+    if (cws_unary_start(channel, path, block, timeout_s, trace, &unary) != CWS_OK) {
+        py_trace_drop(trace);
         cws_block_settle(block, CWS_CLOSED);
         return PyErr_NoMemory();
     }
@@ -87,7 +95,7 @@ PyObject *py_unary_start(struct py_state *state, struct cws_channel *channel, Py
 PyObject *py_unary_connect(struct py_state *state, struct cws_channel *channel, double timeout_s)
 {
     struct cws_unary *unary;
-    if (cws_unary_start(channel, "", NULL, timeout_s, &unary) != CWS_OK)
+    if (cws_unary_start(channel, "", NULL, timeout_s, NULL, &unary) != CWS_OK)
         return PyErr_NoMemory();
     return (PyObject *)py_operation_new(state, &unary_source, unary);
 }

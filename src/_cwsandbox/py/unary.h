@@ -5,9 +5,10 @@
 
 struct cws_channel;
 
-/* Channel.unary after its arguments were parsed: a new OperationRef. `timeout_s` negative: none.
+/* Channel.unary of `subject` after its arguments were parsed: a new OperationRef. `timeout_s`
+ * negative: none.
  * NULL with an exception set. */
-PyObject *py_unary_start(struct py_state *state, struct cws_channel *channel, PyObject *method,
-                         PyObject *request, double timeout_s);
+PyObject *py_unary_start(struct py_state *state, struct cws_channel *channel, PyObject *subject,
+                         PyObject *method, PyObject *request, double timeout_s);
 /* Channel.connect, likewise: its value is None. */
 PyObject *py_unary_connect(struct py_state *state, struct cws_channel *channel, double timeout_s);

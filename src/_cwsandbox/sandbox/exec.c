@@ -22,6 +22,7 @@ void cws_exec_unref(struct cws_exec *exec)
     if (!exec || !cws_ref_put(&exec->ref))
         return;
     cws_sandbox_unref(exec->sandbox);
+    cws_trace_unref(exec->trace);
     cws_output_done(&exec->out);
     cws_output_done(&exec->err);
     cws_input_done(&exec->input);
@@ -72,6 +73,32 @@ static void count(struct cws_exec *exec)
         atomic_fetch_add(&sandbox->completed_nonzero, 1);
 }
 
+const char *cws_exec_end_name(enum cws_exec_end end)
+{
+    static const char *const names[] = {
+        [CWS_EXEC_EXITED] = "exited",
+        [CWS_EXEC_STATUS] = "status",
+        [CWS_EXEC_FRAME] = "frame",
+        [CWS_EXEC_NO_EXIT] = "no_exit",
+        [CWS_EXEC_READY_TIMEOUT] = "ready_timeout",
+        [CWS_EXEC_NOT_OPEN] = "not_open",
+        [CWS_EXEC_CLOSED] = "closed",
+        [CWS_EXEC_CANCELLED] = "cancelled",
+    };
+    return names[end];
+}
+
+static void end_trace(struct cws_exec *exec)
+{
+    cws_trace_end(exec->trace, &(struct cws_trace_end){
+                                   .how = cws_exec_end_name(exec->end),
+                                   .exit_code = exec->exit_code,
+                                   .code = exec->status.code,
+                                   .text = exec->status.message,
+                                   .reason = exec->frame_code,
+                               });
+}
+
 static void close_call(struct cws_exec *exec)
 {
     struct cws_call *call = exec->loop_only.call;
@@ -101,6 +128,8 @@ static void end_exec(struct cws_exec *exec, enum cws_exec_end end)
     cws_tenant_leave(&exec->loop_only.tenant);
     count(exec);
     close_call(exec);
+    if (exec->trace)
+        end_trace(exec);
     cws_input_end(&exec->input, exec->end == CWS_EXEC_STATUS, &exec->future);
     /* After the future: who sees the end of the output can ask how the command ended. */
     cws_output_end(&exec->out);
@@ -282,6 +311,7 @@ static void send_tenant(struct cws_tenant *tenant)
     struct cws_call_options options = {
         .deadline_ns = exec->is_helper ? exec->loop_only.deadline_ns : deadline_ns(exec),
         .holds_back = exec->out.kept == CWS_OUTPUT_UNREAD,
+        .metadata = cws_trace_metadata(exec->trace),
     };
     struct cws_channel *channel = cws_sandbox_route(sandbox, CWS_DATA_STREAM_EXEC, &options);
     if (!channel) {
@@ -303,6 +333,7 @@ static void send_tenant(struct cws_tenant *tenant)
         fail_locally(exec, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for a call");
         return;
     }
+    cws_trace_sent(exec->trace);
     cws_free(exec->loop_only.init);
     cws_free(exec->loop_only.cwd);
     exec->loop_only.init = NULL;
@@ -382,6 +413,7 @@ enum cws_status cws_exec_start(struct cws_sandbox *sandbox, const struct cws_exe
     exec->check = options->check;
     exec->is_helper = options->is_helper;
     exec->timeout_s = options->timeout_s;
+    exec->trace = options->trace;
     exec->start_task.run = run_start;
     exec->cancel_task.run = run_cancel;
     cws_tenant_init(&exec->loop_only.tenant, &tenant_kind);

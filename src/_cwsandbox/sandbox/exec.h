@@ -17,6 +17,7 @@
 #include "sandbox/input.h"
 #include "sandbox/output.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/trace.h"
 
 enum cws_exec_end {
     CWS_EXEC_RUNNING,
@@ -30,6 +31,10 @@ enum cws_exec_end {
     CWS_EXEC_CANCELLED,     /* cws_exec_cancel */
 };
 
+/* For those who show it: "exited", "status", "frame", "no_exit", "ready_timeout", "not_open",
+ * "closed" or "cancelled". */
+const char *cws_exec_end_name(enum cws_exec_end end);
+
 struct cws_exec {
     struct cws_ref ref;
     struct cws_future future;
@@ -40,6 +45,7 @@ struct cws_exec {
 
     /* Fixed at start: */
     struct cws_sandbox *sandbox; /* a reference */
+    struct cws_trace *trace;     /* a reference; NULL: nobody traces it */
     bool with_stdin;
     bool tty;         /* it has a terminal, and with_stdin */
     bool check;       /* an exit code other than 0 counts among the failures */
@@ -88,7 +94,8 @@ struct cws_exec_options {
     const struct cws_exec_variable *env;
     size_t env_count;
     enum cws_output_kept kept;
-    size_t output_max; /* CWS_OUTPUT_ENDS: how many bytes of each stream are kept */
+    size_t output_max;       /* CWS_OUTPUT_ENDS: how many bytes of each stream are kept */
+    struct cws_trace *trace; /* NULL: nobody traces it. Its reference is taken over on success */
 };
 
 /* Starts the command, or makes it wait for the sandbox. Copies the options. The caller gets one

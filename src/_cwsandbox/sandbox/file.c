@@ -19,6 +19,7 @@ void cws_file_unref(struct cws_file *file)
     if (!file || !cws_ref_put(&file->ref))
         return;
     cws_sandbox_unref(file->sandbox);
+    cws_trace_unref(file->trace);
     cws_file_queue_unref(file->unfinished);
     cws_grpc_status_done(&file->status);
     cws_output_done(&file->content);
@@ -64,6 +65,20 @@ struct cws_file *cws_file_pop(struct cws_file_queue *queue, bool *out_unfinished
     return place ? cws_container_of(place, struct cws_file, place) : NULL;
 }
 
+static void end_trace(struct cws_file *file)
+{
+    static const char *const names[] = {
+        [CWS_FILE_DONE] = "done",           [CWS_FILE_STATUS] = "status",
+        [CWS_FILE_NOT_OPEN] = "not_open",   [CWS_FILE_CLOSED] = "closed",
+        [CWS_FILE_CANCELLED] = "cancelled",
+    };
+    cws_trace_end(file->trace, &(struct cws_trace_end){
+                                   .how = names[file->end],
+                                   .code = file->status.code,
+                                   .text = file->status.message,
+                               });
+}
+
 /* Nothing happens when it has ended. */
 static void end_file(struct cws_file *file, enum cws_file_end end)
 {
@@ -83,6 +98,8 @@ static void end_file(struct cws_file *file, enum cws_file_end end)
         return;
     }
     file->end = cws_phase_end(&file->phase) ? CWS_FILE_CANCELLED : end;
+    if (file->trace)
+        end_trace(file);
     cws_future_complete(&file->future);
     cws_file_unref(file); /* the loop's */
 }
@@ -189,6 +206,7 @@ static void send_tenant(struct cws_tenant *tenant)
     struct cws_sandbox *sandbox = file->sandbox;
     struct cws_call_options options = {
         .deadline_ns = file->deadline_ns,
+        .metadata = cws_trace_metadata(file->trace),
     };
     cws_timer_cancel(sandbox->loop, &file->loop_only.timer);
     struct cws_channel *channel = cws_sandbox_route(
@@ -215,6 +233,7 @@ static void send_tenant(struct cws_tenant *tenant)
         fail_locally(file, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for a call");
         return;
     }
+    cws_trace_sent(file->trace);
     cws_call_send(file->loop_only.call, block);
     cws_call_half_close(file->loop_only.call);
 }
@@ -294,6 +313,7 @@ enum cws_status cws_file_start(struct cws_sandbox *sandbox, const struct cws_fil
     file->unfinished = options->unfinished;
     file->is_write = options->is_write;
     file->timeout_s = options->timeout_s;
+    file->trace = options->trace;
     file->deadline_ns = CWS_NO_DEADLINE;
     file->start_task.run = run_start;
     file->cancel_task.run = run_cancel;

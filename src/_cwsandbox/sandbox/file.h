@@ -18,6 +18,7 @@
 #include "sandbox/file_queue.h"
 #include "sandbox/output.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/trace.h"
 
 /* Content up to this size is copied when the operation starts; of larger content the rest is
  * borrowed. */
@@ -42,6 +43,7 @@ struct cws_file {
     /* Fixed at start: */
     struct cws_sandbox *sandbox;       /* a reference */
     struct cws_file_queue *unfinished; /* a reference */
+    struct cws_trace *trace;           /* a reference; NULL: nobody traces it */
     bool is_write;
     double timeout_s; /* negative: none */
 
@@ -78,6 +80,7 @@ struct cws_file_options {
     size_t content_len;
     double timeout_s; /* counts from the start; negative: none */
     struct cws_file_queue *unfinished;
+    struct cws_trace *trace; /* NULL: nobody traces it. Its reference is taken over on success */
 };
 
 /* Starts the operation, or makes it wait for the sandbox. Copies the options. The caller gets one

@@ -16,6 +16,7 @@ void cws_log_unref(struct cws_log *log)
     if (!log || !cws_ref_put(&log->ref))
         return;
     cws_sandbox_unref(log->sandbox);
+    cws_trace_unref(log->trace);
     cws_output_done(&log->output);
     cws_grpc_status_done(&log->status);
     cws_free(log->frame_code);
@@ -38,6 +39,22 @@ static void drop_call(struct cws_log *log)
         cws_call_cancel(call);
 }
 
+static void end_trace(struct cws_log *log)
+{
+    static const char *const names[] = {
+        [CWS_LOG_COMPLETE] = "done",       [CWS_LOG_STATUS] = "status",
+        [CWS_LOG_FRAME] = "frame",         [CWS_LOG_LOST] = "lost",
+        [CWS_LOG_NOT_OPEN] = "not_open",   [CWS_LOG_CLOSED] = "closed",
+        [CWS_LOG_CANCELLED] = "cancelled",
+    };
+    cws_trace_end(log->trace, &(struct cws_trace_end){
+                                  .how = names[log->end],
+                                  .code = log->status.code,
+                                  .text = log->status.message,
+                                  .reason = log->frame_code,
+                              });
+}
+
 void cws_log_end(struct cws_log *log, enum cws_log_end end)
 {
     if (has_ended(log))
@@ -46,6 +63,8 @@ void cws_log_end(struct cws_log *log, enum cws_log_end end)
     cws_timer_cancel(log->sandbox->loop, &log->loop_only.timer);
     cws_tenant_leave(&log->loop_only.tenant);
     drop_call(log);
+    if (log->trace)
+        end_trace(log);
     cws_future_complete(&log->future);
     /* After the future: who sees the end of the output can ask how the log ended. */
     cws_output_end(&log->output);
@@ -231,6 +250,7 @@ void cws_log_ask(struct cws_log *log)
     struct cws_call_options options = {
         .deadline_ns = has_limit ? cws_clock_deadline_ns(log->timeout_s) : CWS_NO_DEADLINE,
         .holds_back = true,
+        .metadata = cws_trace_metadata(log->trace),
     };
     const struct cws_log_request request = {
         .sandbox_id = sandbox->loop_only.id,
@@ -257,6 +277,7 @@ void cws_log_ask(struct cws_log *log)
         return;
     }
     log->loop_only.call = call;
+    cws_trace_sent(log->trace);
     cws_call_send(call, block);
     cws_call_half_close(call);
     hold_back(log);
@@ -359,6 +380,7 @@ enum cws_status cws_log_start(struct cws_sandbox *sandbox, const struct cws_log_
     log->container = container;
     log->follow = options->follow;
     log->timeout_s = options->timeout_s;
+    log->trace = options->trace;
     log->loop_only.window = options->window;
     log->start_task.run = run_start;
     log->cancel_task.run = run_cancel;

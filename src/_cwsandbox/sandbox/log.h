@@ -18,6 +18,7 @@
 #include "sandbox/log_wire.h"
 #include "sandbox/output.h"
 #include "sandbox/sandbox.h"
+#include "sandbox/trace.h"
 
 /* The longest line that is handed out whole; longer ones come in pieces. */
 #define CWS_LOG_LINE_MAX ((size_t)1024 * 1024)
@@ -57,6 +58,7 @@ struct cws_log {
 
     /* Fixed at start: */
     struct cws_sandbox *sandbox; /* a reference */
+    struct cws_trace *trace;     /* a reference; NULL: nobody traces it */
     char *container;
     bool follow;
     double timeout_s; /* of the call, without `follow`; negative: none */
@@ -96,6 +98,7 @@ struct cws_log_options {
     struct cws_log_window window;
     double timeout_s; /* without `follow`: counts from the moment the request is sent; negative:
                          none */
+    struct cws_trace *trace; /* NULL: nobody traces it. Its reference is taken over on success */
 };
 
 /* Starts to read the log, or makes it wait for the sandbox. Copies the options. The caller gets one

@@ -17,6 +17,7 @@ void cws_unary_unref(struct cws_unary *unary)
     if (!unary || !cws_ref_put(&unary->ref))
         return;
     cws_channel_unref(unary->channel);
+    cws_trace_unref(unary->trace);
     if (unary->loop_only.request)
         cws_block_settle(unary->loop_only.request, CWS_CLOSED);
     cws_grpc_status_done(&unary->status);
@@ -25,9 +26,22 @@ void cws_unary_unref(struct cws_unary *unary)
     cws_free(unary);
 }
 
+static void end_trace(struct cws_unary *unary, bool is_cancelled)
+{
+    const struct cws_grpc_status *status = &unary->status;
+    cws_trace_end(unary->trace, &(struct cws_trace_end){
+                                    .how = is_cancelled                  ? "cancelled"
+                                           : status->code == CWS_GRPC_OK ? "done"
+                                                                         : "status",
+                                    .code = status->code,
+                                    .text = status->message,
+                                });
+}
+
 static void conclude(struct cws_unary *unary)
 {
-    if (cws_phase_end(&unary->phase)) { /* an answer that came anyway is not shown */
+    bool is_cancelled = cws_phase_end(&unary->phase);
+    if (is_cancelled) { /* an answer that came anyway is not shown */
         cws_grpc_status_done(&unary->status);
         cws_grpc_status_set(&unary->status, CWS_GRPC_CANCELLED, "cancelled by the caller");
     }
@@ -35,6 +49,8 @@ static void conclude(struct cws_unary *unary)
         cws_free(unary->reply);
         unary->reply = NULL;
     }
+    if (unary->trace)
+        end_trace(unary, is_cancelled);
     cws_future_complete(&unary->future);
     cws_unary_unref(unary); /* the loop's reference */
 }
@@ -87,6 +103,7 @@ static void run_start(struct cws_task *task)
     struct cws_unary *unary = cws_container_of(task, struct cws_unary, start_task);
     struct cws_call_options options = {
         .path = unary->only_connects ? NULL : unary->path,
+        .metadata = cws_trace_metadata(unary->trace),
         .deadline_ns =
             unary->timeout_s < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(unary->timeout_s),
     };
@@ -99,6 +116,7 @@ static void run_start(struct cws_task *task)
     }
     if (unary->only_connects)
         return;
+    cws_trace_sent(unary->trace);
     struct cws_block *request = unary->loop_only.request;
     unary->loop_only.request = NULL;
     cws_call_send(unary->loop_only.call, request);
@@ -119,7 +137,7 @@ static void run_cancel(struct cws_task *task)
 
 enum cws_status cws_unary_start(struct cws_channel *channel, const char *path,
                                 struct cws_block *request, double timeout_s,
-                                struct cws_unary **out_unary)
+                                struct cws_trace *trace, struct cws_unary **out_unary)
 {
     size_t path_size = strlen(path) + 1;
     struct cws_unary *unary = cws_calloc(1, sizeof(*unary) + path_size);
@@ -132,6 +150,7 @@ enum cws_status cws_unary_start(struct cws_channel *channel, const char *path,
     cws_channel_ref(channel);
     unary->channel = channel;
     unary->timeout_s = timeout_s;
+    unary->trace = trace;
     unary->only_connects = request == NULL;
     unary->loop_only.request = request;
     unary->start_task.run = run_start;

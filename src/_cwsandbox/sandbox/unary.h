@@ -8,6 +8,7 @@
 #include "base/ref.h"
 #include "grpc/call.h"
 #include "io/future.h"
+#include "sandbox/trace.h"
 
 struct cws_unary {
     struct cws_ref ref;
@@ -24,7 +25,8 @@ struct cws_unary {
     /* Fixed at start: */
     struct cws_channel *channel; /* a reference */
     double timeout_s;
-    bool only_connects; /* there is no request, and no reply to wait for */
+    struct cws_trace *trace; /* a reference; NULL: nobody traces it */
+    bool only_connects;      /* there is no request, and no reply to wait for */
 
     struct {
         struct cws_block *request; /* until sent */
@@ -38,9 +40,11 @@ struct cws_unary {
 /* Starts the call. `path` is copied. With `request` NULL nothing is asked for, and the operation
  * succeeds, without a reply, once the channel has a connection. Otherwise `request` has
  * CWS_FRAME_PREFIX bytes of room in front, and is taken over on success. `timeout_s` counts from
- * now; negative: none. The caller gets one reference. CWS_NO_MEMORY. Any thread. */
+ * now; negative: none. `trace` may be NULL; its reference is taken over on success. The caller gets
+ * one reference. CWS_NO_MEMORY. Any thread. */
 enum cws_status cws_unary_start(struct cws_channel *channel, const char *path,
                                 struct cws_block *request, double timeout_s,
+                                struct cws_trace *trace,
                                 struct cws_unary **out_unary) CWS_MUST_CHECK;
 void cws_unary_ref(struct cws_unary *unary);
 void cws_unary_unref(struct cws_unary *unary); /* NULL is allowed */

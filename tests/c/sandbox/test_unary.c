@@ -21,7 +21,7 @@ static struct cws_unary *start(struct client_bed *bed, const char *path, size_t 
                                double timeout_s)
 {
     struct cws_unary *unary;
-    assert_int_equal(cws_unary_start(bed->channel, path, request_of(len), timeout_s, &unary),
+    assert_int_equal(cws_unary_start(bed->channel, path, request_of(len), timeout_s, NULL, &unary),
                      CWS_OK);
     return unary;
 }
@@ -224,7 +224,7 @@ static bool run_with_failing(struct client_bed *bed, size_t n)
     struct cws_block *request = request_of(100000);
     struct cws_unary *unary = NULL;
     cws_alloc_fail_at(n);
-    if (cws_unary_start(bed->channel, ECHO_PATH, request, 30, &unary) != CWS_OK)
+    if (cws_unary_start(bed->channel, ECHO_PATH, request, 30, NULL, &unary) != CWS_OK)
         cws_block_settle(request, CWS_CLOSED); /* not taken over */
     else
         wait_done(bed, unary);

@@ -1,0 +1,1 @@
+"""OpenTelemetry: spans, metrics and trace context, for those who have it."""

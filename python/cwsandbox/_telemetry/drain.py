@@ -1,0 +1,92 @@
+"""Native operations that have ended, brought to their spans.
+
+The I/O thread runs no Python. It puts what has ended into a queue, and whoever comes first empties that: who asks for
+an outcome, before getting it; the policy loop, for what nobody asks for; the end of the process.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from cwsandbox import _cwsandbox
+from cwsandbox._runtime import life, loop
+
+if TYPE_CHECKING:
+    import asyncio
+    from typing import Any
+
+    # How it has ended, its exit code, its gRPC status, what that says, the code of an error that came in its stream,
+    # and when it was sent (0: never) and ended, in ns of the time of day.
+    End = tuple[str, int, int, str | None, str | None, int, int]
+
+
+class Traced(Protocol):
+    """The owner of a traced operation."""
+
+    def end(
+        self,
+        how: str,
+        exit_code: int,
+        code: int,
+        text: str | None,
+        reason: str | None,
+        sent_ns: int,
+        ended_ns: int,
+    ) -> None: ...
+
+
+_ended: _cwsandbox.Ended | None = None
+_task: asyncio.Task[Any] | None = None
+# Whoever has asked for an outcome finds its span ended, also if another thread is about to end it.
+_lock = threading.RLock()
+_has_hooks = False
+
+
+def empty() -> None:
+    """End the spans of all operations that have ended."""
+    if _ended is None:
+        return
+    with _lock:
+        while (taken := _ended.take()) is not None:
+            owner, *end = taken
+            owner.end(*end)
+
+
+def serve() -> None:
+    """From now on, have the policy loop empty the queue, too. Cheap where it does already."""
+    global _ended, _has_hooks
+    if _ended is not None:
+        return
+    with life.lock():
+        if _ended is not None:
+            return
+        if not _has_hooks:
+            life.when_forked(_forget)
+            life.when_exiting(empty)
+            _has_hooks = True
+        ended = _cwsandbox.Ended()
+        # In a context of its own: what it ends belongs to others.
+        policy = loop.policy()
+        contextvars.Context().run(policy.call, lambda: _begin(ended))
+        _ended = ended
+
+
+def _begin(ended: _cwsandbox.Ended) -> None:
+    global _task
+    import asyncio
+
+    _task = asyncio.get_running_loop().create_task(_watch(ended))
+
+
+async def _watch(ended: _cwsandbox.Ended) -> None:
+    async for _ in ended:
+        empty()
+
+
+def _forget() -> None:
+    # The parent's operations do not end here.
+    global _ended, _lock
+    _ended = None
+    _lock = threading.RLock()

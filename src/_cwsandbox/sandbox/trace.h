@@ -1,0 +1,84 @@
+/*
+ * An operation that somebody traces: the header fields that only its calls carry, and how it has
+ * ended, for whoever takes that from a queue. An operation that nobody traces has none (NULL), and
+ * tests a pointer.
+ *
+ *   carried by its operation → ended, in the queue → taken
+ */
+#pragma once
+
+#include "base/ref.h"
+#include "grpc/call.h"
+#include "io/waiters.h"
+
+struct cws_trace_queue {
+    struct cws_ref ref;
+    struct cws_waiters waiters; /* notified of each that ends; its lock guards `ended` */
+    struct cws_list ended;      /* struct cws_trace */
+    atomic_size_t count;        /* of `ended` */
+};
+
+/* How an operation has ended. */
+struct cws_trace_end {
+    const char *how;   /* static: "exited", "done", "status", "cancelled", … */
+    int exit_code;     /* "exited" */
+    int code;          /* a gRPC status; 0 without one */
+    char *text;        /* what the status or the error says; NULL: nothing, also for "" */
+    char *reason;      /* the code of an error that came in the stream; NULL: none */
+    uint64_t sent_ns;  /* time of day; 0: it was never sent */
+    uint64_t ended_ns; /* time of day */
+};
+
+struct cws_trace {
+    struct cws_ref ref;
+    struct cws_list node;          /* in the queue; guarded by its lock */
+    struct cws_trace_queue *queue; /* a reference */
+    struct cws_metadata metadata;  /* fixed before the operation starts */
+    void *owner;                   /* the starter's own, which whoever takes it gets */
+    atomic_bool has_ended;
+    struct cws_trace_end end; /* valid once it was taken; `sent_ns` before that, too */
+};
+
+/* The caller gets one reference. NULL when out of memory. Any thread. */
+struct cws_trace_queue *cws_trace_queue_new(void);
+void cws_trace_queue_ref(struct cws_trace_queue *queue);
+void cws_trace_queue_unref(struct cws_trace_queue *queue); /* NULL is allowed */
+
+/* One without fields. The caller gets one reference. NULL when out of memory. Any thread. */
+struct cws_trace *cws_trace_new(struct cws_trace_queue *queue, void *owner);
+void cws_trace_ref(struct cws_trace *trace);
+void cws_trace_unref(struct cws_trace *trace); /* NULL is allowed */
+
+/* The bytes that all of its fields may take, as cws_metadata counts. */
+#define CWS_TRACE_MAX_SIZE 8192
+/* Before its operation starts: as cws_metadata_add, within this limit and CWS_CALL_MAX_FIELDS. */
+enum cws_status cws_trace_add(struct cws_trace *trace, const char *name, size_t name_len,
+                              const char *value, size_t value_len,
+                              struct cws_error *err) CWS_MUST_CHECK;
+
+/* For the operation's call; NULL without a trace. */
+static inline const struct cws_metadata *cws_trace_metadata(const struct cws_trace *trace)
+{
+    return trace ? &trace->metadata : NULL;
+}
+
+/* Loop thread: a request of the operation is being sent. Only the first counts. NULL is allowed. */
+void cws_trace_sent(struct cws_trace *trace);
+
+/* The operation has ended: puts the trace into the queue. Comes before the operation's future, so
+ * that whoever sees the end finds it there. What comes after the first is ignored. Copies the
+ * texts, and fills in the times. Any thread. */
+void cws_trace_end(struct cws_trace *trace, const struct cws_trace_end *end);
+
+/* Any thread: the first that has ended, with the queue's reference. NULL if there is none. */
+struct cws_trace *cws_trace_take(struct cws_trace_queue *queue);
+
+/* Any thread: true if any has ended that was not taken. Otherwise `observer` was registered;
+ * cws_waiters_remove(&queue->waiters, observer) unregisters it. */
+bool cws_trace_queue_observe(struct cws_trace_queue *queue, struct cws_observer *observer);
+
+/* As cws_trace_queue_observe, without an observer, a lock or a call. */
+static inline bool cws_trace_queue_has_any(struct cws_trace_queue *queue)
+{
+    return atomic_load(&queue->count) != 0;
+}
