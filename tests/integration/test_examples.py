@@ -49,6 +49,7 @@ PRINTED = {
     ),
     "logs": ("step 1\nstep 2\nstep 3\nno such input\nexit code 3\nlast line: no such input\n"),
     "logs_async": "".join(f"{n} 1\n{n} 2\n{n} 3\n" for n in ("one", "two", "three")),
+    "opentelemetry_spans": "true: exit code 0, UNSET\nsh: exit code 3, ERROR\n",
     "remote_functions": (
         '["red", "6 points"]\n'
         '[\'["blue", "4 points"]\', \'["green", "11 points"]\']\n'

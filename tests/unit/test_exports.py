@@ -38,6 +38,8 @@ OWN_NAMES = {"SandboxTransferError", "Serialization", "TransferResult"} | {
     "Summary",
     "Verdict",
     "batch",
+    "instrument",
+    "uninstrument",
 }
 
 # Keywords of our own, behind the published ones.

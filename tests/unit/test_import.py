@@ -106,6 +106,14 @@ except SandboxUnavailableError:
     assert modules & ({"random", "urllib.parse"} | {f"cwsandbox.{name}" for name in ours}) == set()
 
 
+def test_opentelemetry_is_loaded_by_who_asks_for_it() -> None:
+    script = "from cwsandbox import *; Sandbox(); Session(); batch; SandboxPool"
+    assert not any(name.startswith("opentelemetry") for name in new_modules(script))
+    asked = new_modules("import cwsandbox; cwsandbox.instrument()")
+    assert "opentelemetry.trace" in asked
+    assert not any(name.startswith("opentelemetry.sdk") for name in asked)
+
+
 def test_an_exception_class_comes_nearly_alone() -> None:
     modules = new_modules("from cwsandbox import SandboxTimeoutError")
     assert {name for name in modules if name.startswith("cwsandbox")} == {

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from cwsandbox._runtime import life, tracing
+from cwsandbox._types.annotations import on_demand
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
     from cwsandbox._telemetry.spans import Tracing
 
+_ANNOTATION_SOURCES = ("opentelemetry.trace", "opentelemetry.metrics")
 _tracing: Tracing | None = None
 
 
+@on_demand
 def instrument(
     *,
     tracer_provider: TracerProvider | None = None,

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     _C = TypeVar("_C")
 
-# Where the annotations of what is public have their names from, beside their own module: what is public, too.
+# Where the annotations of what is public have their names from, beside their own module: what is public, too. A module
+# may name further ones, in `_ANNOTATION_SOURCES`.
 _SOURCES = (__name__.partition(".")[0], "collections.abc", "typing", "datetime", "pathlib")
 
 
@@ -103,7 +104,7 @@ class _Names(dict[str, object]):
         if name not in self.module and not hasattr(builtins, name):
             from importlib import import_module
 
-            for source in _SOURCES:
+            for source in (*_SOURCES, *self.module.get("_ANNOTATION_SOURCES", ())):
                 module = import_module(source)
                 if hasattr(module, name):
                     return getattr(module, name)

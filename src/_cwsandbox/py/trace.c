@@ -1,5 +1,7 @@
 #include "py/trace.h"
 
+#include <string.h>
+
 #include "py/args.h"
 #include "py/await.h"
 #include "py/metadata.h"
