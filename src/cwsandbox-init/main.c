@@ -347,10 +347,12 @@ static void pass_signal(const struct cwsi_request *request)
 static void handle_terminal(const struct cwsi_request *request)
 {
     check_id(request->id);
-    if (request->op == CWSI_RESIZE)
-        terminal_resize(request->id, request->value);
-    else
+    if (request->op == CWSI_HANG_UP) {
         terminal_hang_up(request->id);
+        return;
+    }
+    terminal_resize(request->id, request->value);
+    report(CWSI_RESIZED, request->id, 0);
 }
 
 static void report_usage(void)

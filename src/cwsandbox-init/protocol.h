@@ -76,7 +76,8 @@ enum cwsi_op {
                      * went is the exit code of EXITED: 0, an errno, or an enum cwsi_file_code */
     CWSI_WRITE_FILE, /* The same with CWSI_STDIN and the read end of a pipe, from which the content
                       * comes. If it ends early, the file is left as it was */
-    CWSI_RESIZE,     /* the terminal of command `id` gets the size `value`; ignored without one */
+    CWSI_RESIZE,     /* the terminal of command `id` gets the size `value`; ignored without one.
+                      * Report: RESIZED in any case */
     CWSI_USAGE,      /* of the sandbox. Report: USED. Only with CWSI_CONTAINER */
     CWSI_CONNECT,    /* Block: struct cwsi_connect. With CWSI_STDIN and CWSI_STDOUT: what goes to a
                       * port    inside the sandbox, and what comes from it. Reports as START; the exit
@@ -127,13 +128,14 @@ enum cwsi_report_op {
     CWSI_STARTED,   /* command `id` has been started; if it cannot be executed, its stderr says so,
                        and it ends with 126 or 127 */
     CWSI_EXITED,    /* command `id` has ended; `value` is its wait status */
-    CWSI_FAILED, /* SETUP (`detail` is the step's op) or START of `id` failed; `value` is an errno.
-                  * For the main command also when it cannot be executed, or idle where it was asked
-                  * to */
-    CWSI_USED,   /* USAGE: `usage` */
-    CWSI_VOLUME, /* during SETUP, with one descriptor: of step VOLUME the root directory, of step
-                  * LEND the mount. `id` counts these steps from 0. No command runs yet, so it is
-                  * what the init says it is */
+    CWSI_FAILED,  /* SETUP (`detail` is the step's op) or START of `id` failed; `value` is an errno.
+                   * For the main command also when it cannot be executed, or idle where it was asked
+                   * to */
+    CWSI_USED,    /* USAGE: `usage` */
+    CWSI_RESIZED, /* RESIZE of `id`. It may come after EXITED */
+    CWSI_VOLUME,  /* during SETUP, with one descriptor: of step VOLUME the root directory, of step
+                   * LEND the mount. `id` counts these steps from 0. No command runs yet, so it is
+                   * what the init says it is */
 };
 
 /* Of all processes of a sandbox, those that have ended and were waited for among them. */

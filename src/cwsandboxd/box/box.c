@@ -319,6 +319,14 @@ static bool on_command_report(struct cwsd_box *box, const struct cwsi_report *re
                                       : occupant->events->exited(occupant, report->value);
 }
 
+static bool on_resized(struct cwsd_box *box, const struct cwsi_report *report)
+{
+    struct cwsd_occupant *occupant = find_occupant(box, report->id);
+    if (occupant && occupant->events->resized)
+        occupant->events->resized(occupant);
+    return true;
+}
+
 static bool on_used(struct cwsd_box *box, const struct cwsi_report *report)
 {
     if (!box->usage_asked)
@@ -342,6 +350,8 @@ static bool take_report(struct cwsd_box *box, const struct cwsi_report *report, 
         return on_used(box, report);
     case CWSI_VOLUME:
         return on_volume(box, report, fd);
+    case CWSI_RESIZED:
+        return on_resized(box, report);
     case CWSI_STARTED:
         return report->id == CWSI_MAIN ? on_main_started(box) : on_command_report(box, report);
     default:

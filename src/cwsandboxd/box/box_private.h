@@ -13,13 +13,15 @@ struct cwsd_occupant {
     uint32_t id;
 };
 
-/* After `exited`, `failed` or `lost` the id is free. Returning false means that the init's report
+/* After `exited`, `failed` or `lost` the id is free. `resized` may be NULL; before `started` it is
+ * about whoever had the id before. Returning false means that the init's report
  * makes no sense. */
 struct cwsd_occupant_events {
     bool (*started)(struct cwsd_occupant *occupant);
     bool (*exited)(struct cwsd_occupant *occupant, int wait_status);
     bool (*failed)(struct cwsd_occupant *occupant, const struct cws_error *err); /* to start */
     void (*lost)(struct cwsd_occupant *occupant, const struct cws_error *err);
+    void (*resized)(struct cwsd_occupant *occupant);
 };
 
 /* One command id. */

@@ -40,6 +40,7 @@ struct cwsd_exec {
     bool hung_up;
     struct cwsd_request resize, hang_up; /* with a terminal */
     struct cws_timer grace;              /* after hang_up: then it is killed */
+    unsigned resizing;                   /* sizes that the init has not reported yet */
 
     bool started;
     bool exited; /* wait_status is how */
@@ -218,6 +219,8 @@ static void on_lost(struct cwsd_occupant *occupant, const struct cws_error *err)
     finish_or_release(exec);
 }
 
+static void on_resized(struct cwsd_occupant *occupant);
+
 static bool on_failed(struct cwsd_occupant *occupant, const struct cws_error *err)
 {
     if (cws_container_of(occupant, struct cwsd_exec, occupant)->started)
@@ -232,8 +235,13 @@ static void on_start_refused(struct cwsd_request *request, const struct cws_erro
     on_lost(&cws_container_of(request, struct cwsd_exec, start)->occupant, err);
 }
 
-static const struct cwsd_occupant_events occupant_events = {on_started, on_exited, on_failed,
-                                                            on_lost};
+static const struct cwsd_occupant_events occupant_events = {
+    .started = on_started,
+    .exited = on_exited,
+    .failed = on_failed,
+    .lost = on_lost,
+    .resized = on_resized,
+};
 
 /* ---- output --------------------------------------------------------------------------------- */
 
@@ -294,18 +302,19 @@ static bool widen(struct cwsd_exec *exec)
     return true;
 }
 
-static void on_writable(struct cwsd_watch *watch, int events)
+static void write_queued(struct cwsd_exec *exec)
 {
-    struct cwsd_exec *exec = cws_container_of(watch, struct cwsd_exec, stdin_watch);
+    struct cwsd_watch *watch = &exec->stdin_watch;
     size_t written;
-    (void)events;
     bool open =
         write_some(exec, cws_buf_bytes(&exec->stdin_queue), exec->stdin_queue.len, &written);
     cws_buf_consume(&exec->stdin_queue, written);
     if (!open)
         cws_buf_consume(&exec->stdin_queue, exec->stdin_queue.len);
-    if (exec->stdin_queue.len)
+    if (exec->stdin_queue.len) {
+        cwsd_watch_for(watch, UV_WRITABLE);
         return;
+    }
     if (!open || exec->stdin_ends)
         close_stdin(exec);
     else
@@ -313,12 +322,18 @@ static void on_writable(struct cwsd_watch *watch, int events)
     exec->events->on_stdin_drained(exec->ctx);
 }
 
+static void on_writable(struct cwsd_watch *watch, int events)
+{
+    (void)events;
+    write_queued(cws_container_of(watch, struct cwsd_exec, stdin_watch));
+}
+
 enum cws_status cwsd_exec_write(struct cwsd_exec *exec, const uint8_t *data, size_t len)
 {
     if (exec->stdin_watch.fd < 0 || exec->stdin_ends)
         return CWS_OK;
     size_t written = 0, more = 0;
-    if (exec->stdin_queue.len == 0) {
+    if (exec->stdin_queue.len == 0 && !exec->resizing) {
         bool open = write_some(exec, data, len, &written);
         if (open && written < len && widen(exec))
             open = write_some(exec, data + written, len - written, &more);
@@ -331,7 +346,7 @@ enum cws_status cwsd_exec_write(struct cwsd_exec *exec, const uint8_t *data, siz
     if (written == len)
         return CWS_OK;
     enum cws_status status = cws_buf_append(&exec->stdin_queue, data + written, len - written);
-    if (status == CWS_OK)
+    if (status == CWS_OK && !exec->resizing)
         cwsd_watch_for(&exec->stdin_watch, UV_WRITABLE);
     return status;
 }
@@ -344,7 +359,7 @@ size_t cwsd_exec_stdin_pending(const struct cwsd_exec *exec)
 void cwsd_exec_close_stdin(struct cwsd_exec *exec)
 {
     exec->stdin_ends = true;
-    if (exec->stdin_queue.len == 0)
+    if (exec->stdin_queue.len == 0 && !exec->resizing)
         close_stdin(exec);
 }
 
@@ -355,14 +370,29 @@ static bool can_be_asked(const struct cwsd_exec *exec)
     return exec->has_terminal && exec->box && !exec->exited;
 }
 
-/* The later one counts if the init has not been sent the earlier one. */
+/* The later one counts if the init has not been sent the earlier one. Input goes another way than
+ * sizes. What comes after a size waits for the init's report of it, so that a program that is told
+ * something by its user already knows the size that the user saw. */
 void cwsd_exec_resize(struct cwsd_exec *exec, const struct cwsd_exec_size *size)
 {
     if (!can_be_asked(exec))
         return;
     exec->resize.packet.value = CWSI_SIZE(size->columns, size->rows);
-    if (cws_list_is_empty(&exec->resize.node))
-        cwsd_line_send(&exec->box->line, &exec->resize);
+    if (!cws_list_is_empty(&exec->resize.node))
+        return;
+    exec->resizing++;
+    cwsd_watch_for(&exec->stdin_watch, 0);
+    cwsd_line_send(&exec->box->line, &exec->resize);
+}
+
+static void on_resized(struct cwsd_occupant *occupant)
+{
+    struct cwsd_exec *exec = cws_container_of(occupant, struct cwsd_exec, occupant);
+    if (!exec->started || exec->resizing == 0 || --exec->resizing || exec->freed ||
+        exec->stdin_watch.fd < 0 || exec->hung_up)
+        return;
+    if (exec->stdin_queue.len || exec->stdin_ends)
+        write_queued(exec);
 }
 
 static void kill_it(struct cws_timer *timer)

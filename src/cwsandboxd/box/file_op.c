@@ -195,8 +195,12 @@ static void on_start_refused(struct cwsd_request *request, const struct cws_erro
     on_lost(&cws_container_of(request, struct cwsd_file_op, start)->occupant, err);
 }
 
-static const struct cwsd_occupant_events occupant_events = {on_started, on_exited, on_failed,
-                                                            on_lost};
+static const struct cwsd_occupant_events occupant_events = {
+    .started = on_started,
+    .exited = on_exited,
+    .failed = on_failed,
+    .lost = on_lost,
+};
 
 /* ---- reading -------------------------------------------------------------------------------- */
 

@@ -1,5 +1,8 @@
 /* Commands with a terminal: what goes in and out, and what is left when nobody is at it any more.
  * What a terminal is for programs is tested with a client, in tests/conformance. */
+#include <sys/syscall.h>
+
+#include "box/box_private.h"
 #include "support/box_hosts.h"
 
 static const struct cwsd_exec_size size = {100, 30};
@@ -26,11 +29,8 @@ static void check_in_and_out(const struct cwsd_host *on)
     struct box_world world;
     struct exec_world run;
     box_open(&world, on);
-    /* A new size and input take different ways. */
-    terminal_open(
-        &run, &world,
-        "stty size; echo $TERM; echo err >&2; read line;"
-        "until [ \"$(stty size)\" = '200 65535' ]; do sleep 0.01; done; echo $line; exit 3");
+    terminal_open(&run, &world,
+                  "stty size; echo $TERM; echo err >&2; read line; stty size; echo $line; exit 3");
     wait_for(&run, "err\r\n");
     cwsd_exec_resize(run.exec, &(struct cwsd_exec_size){1, 1}); /* two at once: the last counts */
     cwsd_exec_resize(run.exec, &(struct cwsd_exec_size){65535, 200});
@@ -38,7 +38,7 @@ static void check_in_and_out(const struct cwsd_host *on)
     exec_wait(&run);
     assert_int_equal(run.exit_code, 3);
     assert_string_equal(text_of(&run.out), "30 100\r\nxterm-256color\r\nerr\r\n"
-                                           "hello\r\nhello\r\n");
+                                           "hello\r\n200 65535\r\nhello\r\n");
     assert_int_equal(run.complaints.len, 0);
     exec_close(&run);
     box_close(&world);
@@ -50,6 +50,35 @@ static void test_in_and_out(void **state)
     check_in_and_out(host);
     check_in_and_out(host_without_overlay);
     check_in_and_out(host_none);
+}
+
+static void signal_init(struct box_world *world, int signal)
+{
+    assert_int_equal(syscall(SYS_pidfd_send_signal, world->box->init.fd, signal, NULL, 0), 0);
+}
+
+/* Input goes another way than sizes, one that leads past a slow init. */
+static void test_input_after_a_size_comes_after_it(void **state)
+{
+    struct box_world world;
+    struct exec_world run;
+    (void)state;
+    box_open(&world, host);
+    terminal_open(&run, &world, "stty -echo; echo on; while read line; do stty size; done; exit 3");
+    wait_for(&run, "on\r\n");
+    signal_init(&world, SIGSTOP);
+    cwsd_exec_resize(run.exec, &(struct cwsd_exec_size){80, 25});
+    write_text(&run, "one\n");
+    cwsd_exec_resize(run.exec, &(struct cwsd_exec_size){90, 26});
+    write_text(&run, "two\n");
+    cwsd_exec_close_stdin(run.exec);
+    usleep(200000); /* only a fault needs this time: input that comes first */
+    signal_init(&world, SIGCONT);
+    exec_wait(&run);
+    assert_int_equal(run.exit_code, 3);
+    assert_string_equal(text_of(&run.out), "on\r\n26 90\r\n26 90\r\n");
+    exec_close(&run);
+    box_close(&world);
 }
 
 static void test_term_of_the_environment(void **state)
@@ -185,6 +214,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_in_and_out),
+        UNIT_TEST(test_input_after_a_size_comes_after_it),
         UNIT_TEST(test_term_of_the_environment),
         UNIT_TEST(test_end_of_input_is_typed),
         UNIT_TEST(test_held_back_until_after_the_end),
