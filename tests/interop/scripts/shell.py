@@ -48,7 +48,7 @@ def keys(sandbox: Sandbox) -> None:
     """They reach what runs in the foreground."""
     screen = Screen(sandbox.shell(["/bin/bash", "--norc"]))
     # By then the terminal is its own: a key that comes while the shell starts it is the shell's.
-    screen.type('sh -c "echo sle\'\'eps; exec sleep 1000"\n')
+    screen.type("sh -c \"echo sle''eps; exec sleep 1000\"\n")
     screen.wait_for("sleeps\r\n")
     screen.type("\x03")
     screen.type("echo code=$?; exit\n")
