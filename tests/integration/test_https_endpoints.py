@@ -6,7 +6,7 @@ import contextlib
 import http.client
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from websockets.sync.client import connect as open_websocket
@@ -14,6 +14,19 @@ from websockets.sync.client import connect as open_websocket
 from cwsandbox import EndpointAuth, Sandbox, Service
 from integration.env import Daemon
 from integration.test_services import SHOUT, WEB, WEBSOCKET
+
+# Says how many bytes it has got, when it has got all.
+AFTER_THE_END = """\
+import socket
+server = socket.create_server(("127.0.0.1", 8000))
+print("ready", flush=True)
+peer, _ = server.accept()
+count = 0
+while data := peer.recv(65536):
+    count += len(data)
+peer.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n%d" % count)
+peer.close()
+"""
 
 pytestmark = pytest.mark.usefixtures("base_url")
 
@@ -69,6 +82,30 @@ def test_open(trusted: ssl.SSLContext) -> None:
             code, body = get(client, f"/{size}")
             assert (code, len(body)) == (200, size)
         client.close()
+
+
+def test_a_client_that_says_it_sends_no_more_gets_the_answer(trusted: ssl.SSLContext) -> None:
+    """The program answers once it has seen the end of the request, which is the client's close_notify."""
+    with (
+        serving(AFTER_THE_END, endpoint("open")) as sandbox,
+        socket.create_connection(("127.0.0.1", port_of(sandbox)), timeout=20) as peer,
+    ):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = trusted.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+
+        def until_done(step: Callable[[], object]) -> object:
+            while True:
+                try:
+                    return step()
+                except ssl.SSLWantReadError:
+                    peer.sendall(outgoing.read())
+                    incoming.write(peer.recv(65536))
+
+        until_done(tls.do_handshake)
+        tls.write(b"GET / HTTP/1.1\r\n\r\n")
+        with contextlib.suppress(ssl.SSLWantReadError):
+            tls.unwrap()
+        assert until_done(lambda: tls.read(100)) == b"HTTP/1.1 200 OK\r\n\r\n18"
 
 
 def test_who_does_not_trust_the_authority_connects_to_nobody() -> None:

@@ -52,7 +52,9 @@ struct tls {
     char *host;                /* the name that the certificate must have; NULL: server role */
     struct cws_identity *identity; /* the client's, in the server role; NULL: none */
     enum tls_state state;
-    bool report_due; /* `error` was not told yet */
+    bool report_due;  /* `error` was not told yet */
+    bool half_closed; /* the peer sends nothing more, and may still read */
+    bool half_told;   /* on_half_closed was called */
     bool paused;
     bool below_paused;
     bool failed;    /* OpenSSL must not be called any more, not even to say goodbye */
@@ -151,6 +153,15 @@ static void report(struct tls *tls)
     }
 }
 
+/* After all that the peer has sent. Never from inside a call of the owner's. */
+static void report_half_close(struct tls *tls)
+{
+    if (!tls->half_closed || tls->half_told || tls->state != TLS_OPEN || tls->closing)
+        return;
+    tls->half_told = true;
+    tls->events->on_half_closed(tls->ctx);
+}
+
 /* --- handshake --- */
 
 static void check_way_down(struct tls *tls)
@@ -222,7 +233,9 @@ static size_t decrypt(struct tls *tls, uint8_t *out)
             continue;
         }
         int why = SSL_get_error(tls->ssl, rc);
-        if (why == SSL_ERROR_ZERO_RETURN) {
+        if (why == SSL_ERROR_ZERO_RETURN && tls->events->on_half_closed) {
+            tls->half_closed = true;
+        } else if (why == SSL_ERROR_ZERO_RETURN) {
             tls->error = (struct cws_error){.status = CWS_OK};
             end(tls);
         } else if (why != SSL_ERROR_WANT_READ && tls->bio.out_status == CWS_OK) {
@@ -262,7 +275,7 @@ static size_t take_in(struct tls *tls, const uint8_t *data, size_t len)
     size_t left = tls->bio.in_len;
     tls->bio.in = NULL;
     tls->bio.in_len = 0;
-    return tls->closing || tls->state == TLS_ENDED ? 0 : left;
+    return tls->closing || tls->half_closed || tls->state == TLS_ENDED ? 0 : left;
 }
 
 static void hold(struct tls *tls, const uint8_t *data, size_t len)
@@ -283,6 +296,7 @@ static void below_on_data(void *ctx, const uint8_t *data, size_t len)
         hold(tls, data + (len - left), left);
     if (!tls->closing)
         update_below(tls);
+    report_half_close(tls);
     report(tls);
     leave(tls);
 }
@@ -308,7 +322,7 @@ static void below_on_closed(void *ctx, const struct cws_error *err)
         if (err->status == CWS_OK)
             cws_error_set(&tls->error, CWS_TLS, "the peer closed the connection");
         cws_error_wrap(&tls->error, "TLS handshake");
-    } else if (err->status == CWS_OK) {
+    } else if (err->status == CWS_OK && !tls->half_closed) {
         cws_error_set(&tls->error, CWS_IO, "the connection ended without TLS close_notify");
     }
     tls->failed = true;
@@ -341,6 +355,7 @@ static void on_later(struct cws_deferred *later)
     }
     if (!tls->closing)
         update_below(tls);
+    report_half_close(tls);
     report(tls);
     leave(tls);
 }

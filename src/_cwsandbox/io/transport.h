@@ -23,8 +23,9 @@ struct cws_transport_events {
      * otherwise *err says why it ended. Not called for the owner's own cws_transport_close, which
      * the owner must still call. */
     void (*on_closed)(void *ctx, const struct cws_error *err);
-    /* May be NULL. Instead of on_closed when the peer of a plain socket ends its sending in good
-     * order: it may still read what is written. on_closed follows once that fails. */
+    /* May be NULL. Instead of on_closed when the peer ends its sending in good order, by the end of
+     * a plain socket's stream or by TLS close_notify: it may still read what is written. on_closed
+     * follows once that fails; with TLS also when the socket's stream ends, too. */
     void (*on_half_closed)(void *ctx);
 };
 
