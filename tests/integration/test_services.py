@@ -21,6 +21,7 @@ from cwsandbox import Sandbox, SandboxStatus, Service
 from cwsandbox.exceptions import SandboxError
 from integration.env import Certs, Daemon, eventually
 
+MOST_CONNECTIONS = 256
 PUBLIC = Service(port=8000, name="web", visibility="public")
 
 WEB = """\
@@ -190,6 +191,24 @@ def test_a_port_that_nobody_listens_on_answers_502() -> None:
             assert peer.recv(100) == b""
         with socket.create_connection(address_of(sandbox), 20) as peer:
             assert peer.recv(100) == b""  # says nothing, and waits to be told something
+
+
+def test_a_service_has_so_many_connections() -> None:
+    with contextlib.ExitStack() as stack, serving(SHOUT) as sandbox:
+
+        def connect() -> socket.socket:
+            return stack.enter_context(socket.create_connection(address_of(sandbox), timeout=20))
+
+        def is_served(peer: socket.socket) -> bool:
+            return take(peer, 6) == b"hello "
+
+        held = [connect() for _ in range(MOST_CONNECTIONS)]
+        assert all(is_served(peer) for peer in held)
+        assert not is_served(connect())
+        held[0].close()
+        eventually(lambda: is_served(connect()), "there is room again")
+        held[1].sendall(b"still here")
+        assert take(held[1], 10) == b"STILL HERE"
 
 
 def test_the_end_of_the_sandbox_ends_connections() -> None:

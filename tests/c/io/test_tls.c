@@ -174,6 +174,53 @@ static void test_close_sends_close_notify(void **state)
     assert_int_equal(peer_write(&f->server.peer, "x", 1), CWS_CLOSED);
 }
 
+#define ANSWERED 77
+
+static void on_half_closed(void *ctx)
+{
+    struct peer *peer = ctx;
+    peer_check_event(peer);
+    assert_true(peer_has(peer, "last words"));
+    assert_int_equal(cws_transport_write(peer->transport, (const uint8_t *)"answer", 6), CWS_OK);
+    peer->drained = ANSWERED;
+}
+
+/* To an owner who wants to know, close_notify is the end of what the peer sends. */
+static void test_close_notify_is_half_a_close(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer = &f->server.peer;
+    struct cws_transport_events events = peer_events;
+    events.on_half_closed = on_half_closed;
+    int a[2], b[2];
+    f->server.lazy = true;
+    begin_apart(f, a, b);
+    while (!f->client.done || !f->server.done) {
+        relay(f, a[1], b[1]);
+        relay(f, b[1], a[1]);
+        pump(f->loop);
+    }
+    assert_int_equal(peer_write(&f->client.peer, "last words", 10), CWS_OK);
+    peer_close(&f->client.peer);
+    peer_init(peer);
+    peer->transport = f->server.idle;
+    f->server.idle = NULL;
+    cws_transport_start(peer->transport, &events, peer);
+    while (peer->drained != ANSWERED) {
+        relay(f, a[1], b[1]);
+        pump(f->loop);
+    }
+    assert_int_equal(peer->closed, 0);
+    uint8_t answer[4096];
+    assert_true(recv(b[1], answer, sizeof(answer), 0) > 6);
+    while (recv(b[1], answer, sizeof(answer), MSG_DONTWAIT) > 0)
+        ;
+    close(b[1]);
+    PUMP_UNTIL(f->loop, peer->closed);
+    assert_int_equal(peer->err.status, CWS_OK);
+    close(a[1]);
+}
+
 static void test_cut_connection_is_an_error(void **state)
 {
     struct fixture *f = *state;
@@ -457,6 +504,7 @@ int main(void)
         TEST(test_pause_inside_on_data),
         TEST(test_data_waits_for_the_start),
         TEST(test_close_sends_close_notify),
+        TEST(test_close_notify_is_half_a_close),
         TEST(test_cut_connection_is_an_error),
         TEST(test_write_to_gone_peer),
         TEST(test_close_inside_events),
