@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "parts.h"
@@ -27,6 +29,9 @@
 struct transfer {
     bool saves;
     uid_t user;
+    int64_t patience_ns; /* see outcome.h */
+    int64_t waited_ns;   /* for the child, since the last step */
+    uint64_t step_start; /* outcome.size at the last step */
     uint64_t limit;
     const char *temporary, *name;
     struct complaint *complaint; /* shared */
@@ -151,6 +156,33 @@ static bool digest_more(struct transfer *transfer)
     return got == 0 || fail(transfer, errno, "reading the archive");
 }
 
+static int64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Waits until the child has written more, or has ended. A sandbox can hold it up, but not for ever:
+ * others wait for their turn. */
+static bool await_note(struct transfer *transfer)
+{
+    struct pollfd notes = {.fd = transfer->notes, .events = POLLIN};
+    if (transfer->outcome.size - transfer->step_start >= CWSA_STEP) {
+        transfer->step_start = transfer->outcome.size;
+        transfer->waited_ns = 0;
+    }
+    const int64_t start = clock_ns(), left = transfer->patience_ns - transfer->waited_ns;
+    int found = left <= 0 ? 0 : poll(&notes, 1, (int)(left / 1000000) + 1);
+    transfer->waited_ns += clock_ns() - start;
+    if (found == 0)
+        complaint_set(transfer->complaint, ETIMEDOUT,
+                      "no progress: less than %d KiB of the archive in %lld ms, after %llu bytes",
+                      CWSA_STEP / 1024, (long long)(transfer->patience_ns / 1000000),
+                      (unsigned long long)transfer->outcome.size);
+    return found > 0 || (found < 0 && (errno == EINTR || fail(transfer, errno, "poll")));
+}
+
 /* While the child writes the file or reads it. */
 static bool digest_all(struct transfer *transfer)
 {
@@ -158,6 +190,8 @@ static bool digest_all(struct transfer *transfer)
     ssize_t got = 0;
     bool done = true;
     do {
+        if (transfer->saves && !await_note(transfer))
+            return false;
         if (transfer->saves)
             got = read(transfer->notes, notes, sizeof(notes));
         if (got >= 0)
@@ -202,11 +236,12 @@ static bool parse(struct transfer *transfer, int argc, char **argv, pid_t *out_p
     transfer->limit = UINT64_MAX;
     if (!transfer->saves)
         return strcmp(argv[1], "restore") == 0 && argc == 4;
-    if (argc != 7)
+    if (argc != 8)
         return false;
-    transfer->limit = strtoull(argv[4], NULL, 10);
-    transfer->temporary = argv[5];
-    transfer->name = argv[6];
+    transfer->patience_ns = strtoll(argv[4], NULL, 10) * 1000000;
+    transfer->limit = strtoull(argv[5], NULL, 10);
+    transfer->temporary = argv[6];
+    transfer->name = argv[7];
     return true;
 }
 

@@ -61,8 +61,7 @@ la_ssize_t output_write(struct archive *archive, void *complaint, const void *by
     return put(complaint, bytes, len) ? (la_ssize_t)len : -1;
 }
 
-int output_close(struct archive *archive, void *complaint)
+bool output_end(struct complaint *complaint)
 {
-    (void)archive;
-    return put(complaint, NULL, 0) ? ARCHIVE_OK : ARCHIVE_FATAL;
+    return put(complaint, NULL, 0);
 }

@@ -278,8 +278,7 @@ static bool open_archive(struct packer *packer)
     return check(packer, archive_write_set_format_pax(out)) &&
            check(packer, archive_write_set_options(out, "hdrcharset=BINARY")) &&
            check(packer, archive_write_set_bytes_per_block(out, 0)) && /* output gathers */
-           check(packer,
-                 archive_write_open(out, packer->complaint, NULL, output_write, output_close));
+           check(packer, archive_write_open(out, packer->complaint, NULL, output_write, NULL));
 }
 
 bool pack(struct complaint *complaint)
@@ -291,5 +290,6 @@ bool pack(struct complaint *complaint)
     int fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return give_up(&packer, errno, strerror(errno));
-    return pack_opened(&packer, fd) && check(&packer, archive_write_close(packer.out));
+    return pack_opened(&packer, fd) && check(&packer, archive_write_close(packer.out)) &&
+           output_end(complaint);
 }

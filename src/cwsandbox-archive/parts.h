@@ -36,7 +36,8 @@ bool pack(struct complaint *complaint);
 
 /* output.c: libarchive's way to descriptor 1. `complaint` is a struct complaint. */
 la_ssize_t output_write(struct archive *archive, void *complaint, const void *bytes, size_t len);
-int output_close(struct archive *archive, void *complaint);
+/* Writes what is gathered. Not libarchive's callback for closing, whose failure it ignores. */
+bool output_end(struct complaint *complaint);
 
 /* unpack.c: reads an archive from descriptor 0 into the current directory. */
 bool unpack(struct complaint *complaint);

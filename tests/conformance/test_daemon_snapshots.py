@@ -308,7 +308,10 @@ def test_delete_is_not_begun_if_a_volume_is_not_there(service: Service) -> None:
 
 def test_list(service: Service) -> None:
     one, other = (service.create(scratch()) for _ in range(2))
-    mine = [service.snapshot(one).file_system_snapshot_id for _ in range(3)]
+    mine = [service.snapshot(one).file_system_snapshot_id]
+    for _ in range(2):
+        service.ready(mine[-1])  # no more than two of one sandbox are made at a time
+        mine.append(service.snapshot(one).file_system_snapshot_id)
     service.snapshot(other)
     listed, token = [], ""
     while True:
@@ -435,9 +438,9 @@ def test_after_a_restart(short_folder: Path) -> None:
         sandbox = service.create(scratch())
         service.sh(sandbox, "echo text > /data/file")
         snapshot = service.ready(service.snapshot(sandbox).file_system_snapshot_id)
-        # As many as a daemon makes at a time wait for content that never comes to an end.
+        # They wait for content that never comes to an end.
         service.sh(sandbox, "truncate -s 2E /data/endless")
-        unfinished = [service.snapshot(sandbox).file_system_snapshot_id for _ in range(3)]
+        unfinished = [service.snapshot(sandbox).file_system_snapshot_id for _ in range(2)]
         daemon.kill()
     (data / "snapshots" / "stranger").write_text("left over")
     with (
@@ -483,31 +486,59 @@ def test_one_sandbox_does_not_hold_up_another(private: tuple[Service, Path]) -> 
     service, _ = private
     hostile, other = service.create(scratch()), service.create(scratch())
     service.sh(hostile, "truncate -s 2E /data/endless")
-    made = [service.snapshot(hostile).file_system_snapshot_id for _ in range(4)]
+    made = [service.snapshot(hostile).file_system_snapshot_id for _ in range(2)]
     service.ready(service.snapshot(other).file_system_snapshot_id)
     assert {service.get(one).state for one in made} == {pb.SNAPSHOT_STATE_CREATING}
     for one in made:
         service.remove(one)
 
 
-def test_limits(private: tuple[Service, Path]) -> None:
-    """So many wait at a time; one that is removed in the middle leaves nothing."""
+def test_an_archive_without_progress_gives_way(private: tuple[Service, Path]) -> None:
+    """Both turns are held by volumes that nobody could ever read."""
     service, folder = private
-    sandbox = service.create(scratch())
-    service.sh(sandbox, "truncate -s 2E /data/endless")
-    made = [service.snapshot(sandbox).file_system_snapshot_id for _ in range(34)]
-    assert refusal(lambda: service.snapshot(sandbox)) == (
-        grpc.StatusCode.UNAVAILABLE,
-        "FSS_INFLIGHT_LIMIT",
-    )
+    hostile = [service.create(scratch()) for _ in range(2)]
+    for sandbox in hostile:
+        service.sh(sandbox, "truncate -s 2E /data/endless")
+    other = service.create(scratch())
+    held = [service.snapshot(sandbox).file_system_snapshot_id for sandbox in hostile]
+    service.ready(service.snapshot(other).file_system_snapshot_id)
+    for one in held:
+        failed = service.finished(one)
+        assert failed.state == pb.SNAPSHOT_STATE_FAILED
+        assert "no progress: less than 1024 KiB" in failed.state_reason
+    assert len(list(folder.iterdir())) == 1
+
+
+def refusal_to_wait(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str]:
+    """The status and the reason of a refusal that says when to try again."""
     with pytest.raises(grpc.RpcError) as refused:
-        service.snapshot(sandbox)
+        call()
     retry = error_details_pb2.RetryInfo()
     status = rpc_status.from_call(refused.value)
     assert status is not None
     assert status.details[1].Unpack(retry)
     assert retry.retry_delay.seconds > 0
-    assert len(list(folder.iterdir())) == 1
+    return refusal(call)
+
+
+def test_limits(private: tuple[Service, Path]) -> None:
+    """So many wait at a time, two of each sandbox; one that is removed in the middle leaves nothing."""
+    service, folder = private
+    made: list[str] = []
+    for _ in range(17):
+        sandbox = service.create(scratch())
+        service.sh(sandbox, "truncate -s 2E /data/endless")
+        made += [service.snapshot(sandbox).file_system_snapshot_id for _ in range(2)]
+    assert refusal_to_wait(lambda: service.snapshot(sandbox)) == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "FSS_INFLIGHT_LIMIT",
+    )
+    another = service.create(scratch())
+    assert refusal_to_wait(lambda: service.snapshot(another)) == (
+        grpc.StatusCode.UNAVAILABLE,
+        "FSS_INFLIGHT_LIMIT",
+    )
+    assert len(list(folder.iterdir())) == 2
     for one in made:
         service.remove(one)
     assert not list(folder.iterdir())

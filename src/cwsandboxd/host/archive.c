@@ -134,17 +134,19 @@ static enum cws_status spawn(struct cws_loop *loop, struct cwsd_archive *archive
                              const struct cwsd_archive_options *options, const struct given *given,
                              struct cws_error *err)
 {
-    char parent[16], user[16], limit[24];
+    char parent[16], user[16], patience[16], limit[24];
     char *argv[] = {(char *)options->program,
                     (char *)(options->saves ? "save" : "restore"),
                     parent,
                     user,
+                    options->saves ? patience : NULL,
                     options->saves ? limit : NULL,
                     (char *)options->temporary,
                     (char *)options->name,
                     NULL};
     snprintf(parent, sizeof(parent), "%d", (int)getpid());
     snprintf(user, sizeof(user), "%u", (unsigned)options->user);
+    snprintf(patience, sizeof(patience), "%u", options->patience_ms);
     snprintf(limit, sizeof(limit), "%llu", (unsigned long long)options->limit);
     const struct cwsd_spawn_options spawning = {.argv = argv,
                                                 .stdin_fd = given->volume,

@@ -16,6 +16,7 @@ struct cwsd_archive_options {
     int file_fd;         /* the archive */
     /* To save: */
     bool saves;
+    unsigned patience_ms;  /* with a volume that holds it up; see outcome.h */
     int folder_fd;         /* where the archive is renamed ... */
     const char *temporary; /* ... from this name ... */
     const char *name;      /* ... to this one, once it is whole */

@@ -165,6 +165,7 @@ static enum cws_status start_job(struct job *job, struct cws_error *err)
                                                  .volume_fd = job->volume_fd,
                                                  .user = job->user,
                                                  .file_fd = job->file_fd,
+                                                 .patience_ms = CWSD_ARCHIVE_STALL_MS,
                                                  .saves = true,
                                                  .folder_fd = archives->folder_fd,
                                                  .temporary = temporary,
@@ -233,23 +234,44 @@ bool cwsd_archives_find_repeated(struct cwsd_archives *archives, const struct cw
     return false;
 }
 
-static size_t count_jobs(const struct cwsd_archives *archives)
+/* `sandbox_id` NULL: of all sandboxes. */
+static size_t count_jobs(const struct cwsd_archives *archives, const char *sandbox_id)
 {
     size_t count = 0;
     for (const struct cws_list *node = archives->jobs.next; node != &archives->jobs;
-         node = node->next)
-        count++;
+         node = node->next) {
+        const struct job *job = cws_list_entry(node, struct job, node);
+        count += !sandbox_id || strcmp(job->snapshot.sandbox_id, sandbox_id) == 0;
+    }
     return count;
+}
+
+/* One sandbox cannot fill the queue. What is made when it ends is not counted: there is one for
+ * each volume, once. */
+bool cwsd_archives_have_turn(struct cwsd_archives *archives, const char *sandbox_id,
+                             struct cwsd_fault *fault)
+{
+    const size_t own = count_jobs(archives, sandbox_id);
+    if (own < CWSD_MAX_ARCHIVES_OF_ONE)
+        return true;
+    cwsd_fault_set(fault, CWS_GRPC_RESOURCE_EXHAUSTED, CWSD_REASON_FSS_INFLIGHT_LIMIT,
+                   "%zu snapshots of sandbox %s are being made; at most %d are at a time: try "
+                   "again when one is done",
+                   own, sandbox_id, CWSD_MAX_ARCHIVES_OF_ONE);
+    cwsd_fault_note(fault, "sandbox_id", sandbox_id);
+    cwsd_fault_retry(fault, RETRY_AFTER_S);
+    return false;
 }
 
 bool cwsd_archives_have_room(struct cwsd_archives *archives, size_t count, struct cwsd_fault *fault)
 {
     struct cws_error err;
     size_t stored;
-    if (count_jobs(archives) + count > CWSD_MAX_ARCHIVES_AT_ONCE + CWSD_MAX_WAITING_ARCHIVES) {
+    if (count_jobs(archives, NULL) + count >
+        CWSD_MAX_ARCHIVES_AT_ONCE + CWSD_MAX_WAITING_ARCHIVES) {
         cwsd_fault_set(fault, CWS_GRPC_UNAVAILABLE, CWSD_REASON_FSS_INFLIGHT_LIMIT,
                        "%zu snapshots are being made; try again when some are done",
-                       count_jobs(archives));
+                       count_jobs(archives, NULL));
         cwsd_fault_retry(fault, RETRY_AFTER_S);
         return false;
     }

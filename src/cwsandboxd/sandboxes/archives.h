@@ -52,6 +52,11 @@ bool cwsd_archives_find_repeated(struct cwsd_archives *archives, const struct cw
 bool cwsd_archives_have_room(struct cwsd_archives *archives, size_t count,
                              struct cwsd_fault *fault);
 
+/* Whether one more of this sandbox's volumes may be saved now, on request. False with *fault set.
+ */
+bool cwsd_archives_have_turn(struct cwsd_archives *archives, const char *sandbox_id,
+                             struct cwsd_fault *fault);
+
 /* Makes a record in CREATING, and the archive as soon as others leave it a turn; ON_DELETE only
  * after cwsd_archives_begin. The volume is held until then. False with *fault set. */
 bool cwsd_archives_save(struct cwsd_archives *archives, const struct cwsd_save *save,

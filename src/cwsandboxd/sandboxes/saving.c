@@ -101,7 +101,8 @@ bool cwsd_saving_create(struct cwsd_pool *pool, const cwsd_pb_create_snapshot_re
     save.box = home_of(sandbox);
     if (sandbox->record.state != CWSD_STATE(RUNNING) || !save.box)
         return set_not_running(sandbox, fault);
-    return cwsd_archives_have_room(archives, 1, fault) &&
+    return cwsd_archives_have_turn(archives, request->sandbox_id, fault) &&
+           cwsd_archives_have_room(archives, 1, fault) &&
            cwsd_archives_save(archives, &save, out, fault);
 }
 

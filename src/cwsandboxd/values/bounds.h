@@ -128,9 +128,14 @@
 /* Snapshots: how many are made at a time; how many more may wait; how many there may be. */
 #define CWSD_MAX_ARCHIVES_AT_ONCE 2
 #define CWSD_MAX_WAITING_ARCHIVES 32
-#define CWSD_MAX_SNAPSHOTS        1000
+/* Of one sandbox, while it runs: one that is made and one that waits. */
+#define CWSD_MAX_ARCHIVES_OF_ONE 2
+#define CWSD_MAX_SNAPSHOTS       1000
 /* How long making one, or restoring one, may take. Clients wait for ten minutes. */
 #define CWSD_ARCHIVE_PATIENCE_S 600
+/* How long its volume may hold it up while less than CWSA_STEP bytes pass. Packing as many takes
+ * milliseconds. */
+#define CWSD_ARCHIVE_STALL_MS 10000
 
 /* Boxes that are asked what they use in one turn of the loop: two milliseconds. */
 #define CWSD_MAX_ASKED_AT_ONCE 64
