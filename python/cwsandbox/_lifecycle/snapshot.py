@@ -94,14 +94,6 @@ async def wait_ready(
             )
         return status is FileSystemSnapshotStatus.READY
 
-    def late() -> SnapshotWaitTimeoutError:
-        error = SnapshotWaitTimeoutError(
-            f"Snapshot {snapshot_id!r} was not ready within {limit:g}s",
-            file_system_snapshot_id=snapshot_id,
-        )
-        error.timeout = limit
-        return error
-
     await until_ready(
         look,
         env,
@@ -112,7 +104,8 @@ async def wait_ready(
             if is_local
             else poll_intervals()
         ),
-        late=late,
+        what=f"Snapshot {snapshot_id!r}",
+        late=lambda text: SnapshotWaitTimeoutError(text, file_system_snapshot_id=snapshot_id),
         late_counts=True,
     )
 

@@ -114,18 +114,12 @@ async def wait_ready(
             )
         return told["state"] is VolumeState.READY
 
-    def late() -> VolumeWaitTimeoutError:
-        error = VolumeWaitTimeoutError(
-            f"Volume {volume_id!r} was not ready within {limit:g}s", volume_id=volume_id
-        )
-        error.timeout = limit
-        return error
-
     await until_ready(
         look,
         env,
         limit=limit,
         look_timeout=timeout,
         pause=lambda: POLL_INTERVAL,
-        late=late,
+        what=f"Volume {volume_id!r}",
+        late=lambda text: VolumeWaitTimeoutError(text, volume_id=volume_id),
     )
