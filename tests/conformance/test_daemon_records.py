@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import socket
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,65 @@ def test_a_full_disk_loses_nothing(short_folder: Path, small_disk: Path) -> None
             with pytest.raises(grpc.RpcError) as gone:
                 delete(stub, early.sandbox_id)
             assert gone.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def refusals(make: Callable[[int], object]) -> Iterator[grpc.RpcError]:
+    """The last page of the log may have room for a few."""
+    for number in range(100):
+        try:
+            make(number)
+        except grpc.RpcError as error:
+            yield error
+
+
+def test_a_full_disk_loses_no_template_and_no_volume(short_folder: Path, small_disk: Path) -> None:
+    tb, vb = protos.messages("sandbox_template"), protos.messages("volume")
+    claim = vb.PvcVolumeSource(
+        runner_id=f"local-{socket.gethostname()}", namespace="team", claim_name="data"
+    )
+
+    with Daemon(short_folder / "d", arguments=("--data-dir", str(small_disk / "data"))) as daemon:
+
+        def template(channel: grpc.Channel, name: str) -> None:
+            spec = pb.PartialSandboxSpec(annotations={"x": "y" * 4000})
+            made = tb.SandboxTemplate(display_name=name, spec=spec)
+            service = protos.stubs("sandbox_template").SandboxTemplateServiceStub(channel)
+            service.CreateSandboxTemplate(tb.CreateSandboxTemplateRequest(sandbox_template=made))
+
+        def volume(channel: grpc.Channel, name: str) -> None:
+            spec = vb.VolumeSpec(pvc=claim, description="y" * 1000)
+            made = vb.CreateVolumeRequest(volume=vb.Volume(volume_id=name, spec=spec))
+            protos.stubs("volume").VolumeServiceStub(channel).CreateVolume(made)
+
+        def names(channel: grpc.Channel) -> tuple[list[str], list[str]]:
+            templates = protos.stubs("sandbox_template").SandboxTemplateServiceStub(channel)
+            volumes = protos.stubs("volume").VolumeServiceStub(channel)
+            found = templates.ListSandboxTemplates(
+                tb.ListSandboxTemplatesRequest(page_size=200), wait_for_ready=True
+            )
+            kept = volumes.ListVolumes(vb.ListVolumesRequest(page_size=200))
+            return (
+                sorted(one.display_name for one in found.sandbox_templates),
+                sorted(one.volume_id for one in kept.volumes),
+            )
+
+        with grpc.insecure_channel(daemon.base_url) as channel:
+            template(channel, "early")
+            volume(channel, "early")
+            stopper = fill(small_disk)
+            for make in (template, volume):
+                error = next(refusals(lambda number, make=make: make(channel, f"late-{number}")))
+                assert error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+                assert reason_of(error) == "CWSANDBOX_RUNNER_CAPACITY_EXHAUSTED"
+            acknowledged = names(channel)
+            assert "early" in acknowledged[0]
+            assert "early" in acknowledged[1]
+            daemon.kill()
+        stopper.unlink()
+        with grpc.insecure_channel(daemon.start().base_url) as channel:
+            assert names(channel) == acknowledged
+            template(channel, "after")
+            volume(channel, "after")
 
 
 def kept(daemon: Daemon, data: Path, sandbox_id: str) -> int | None:
