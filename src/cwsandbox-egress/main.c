@@ -19,8 +19,9 @@
 #include "proxy.h"
 #include "resolver.h"
 
-/* Threads that look names up. A name whose servers do not answer keeps one for seconds. */
-#define LOOKUP_THREADS "16"
+/* libuv looks names up in half of its threads, so 16 at a time. A name whose servers do not answer
+ * keeps one for seconds. */
+#define LOOKUP_THREADS "32"
 
 static int fail(const char *what, const char *why)
 {

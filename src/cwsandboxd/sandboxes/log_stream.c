@@ -181,7 +181,7 @@ static void begin(struct cwsd_log_stream *stream)
     if (stream->unknown)
         return;
     if (stream->resumes)
-        strcpy(stream->session_id, stream->resumed_id);
+        snprintf(stream->session_id, sizeof(stream->session_id), "%s", stream->resumed_id);
     if (stream->resumes)
         cwsd_log_reader_resume(&stream->reader, ring, &stream->session, stream->offset);
     else
@@ -300,7 +300,7 @@ static void set_request(struct cwsd_log_stream *stream, const struct cwsd_log_re
     stream->offset = request->offset;
     stream->unknown = strlen(request->session) >= sizeof(stream->resumed_id);
     if (!stream->unknown)
-        strcpy(stream->resumed_id, request->session);
+        snprintf(stream->resumed_id, sizeof(stream->resumed_id), "%s", request->session);
 }
 
 struct cwsd_log_stream *cwsd_log_stream_open(struct cwsd_pool *pool,

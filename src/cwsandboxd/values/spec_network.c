@@ -212,8 +212,6 @@ bool cwsd_spec_check_network(const cwsd_pb_spec *spec, enum cwsd_spec_egress egr
         return not_here(fault, "spec.network.ingress", "ingress rules");
     if (network->dns_egress == DNS_ALLOW && egress == CWSD_SPEC_EGRESS_NONE)
         return not_here(fault, "spec.network.dns_egress", "network in its sandboxes");
-    if (network->n_egress && egress == CWSD_SPEC_EGRESS_NONE)
-        return not_here(fault, EGRESS, "egress rules, as it runs without --egress");
     if (network->n_egress && network->_deny_egress_case == DENY_GIVEN && network->deny_egress)
         return cwsd_fault_set_invalid(fault, EGRESS, "cannot be combined with deny_egress");
     if (network->n_egress > CWSD_MAX_EGRESS_RULES)
@@ -223,6 +221,9 @@ bool cwsd_spec_check_network(const cwsd_pb_spec *spec, enum cwsd_spec_egress egr
         if (!check_rule(network->egress[i], i, fault) ||
             (egress == CWSD_SPEC_EGRESS_TCP_AND_UDP && !check_protocols(network->egress[i], fault)))
             return false;
+    /* After the form, which is right or wrong on every daemon. */
+    if (network->n_egress && egress == CWSD_SPEC_EGRESS_NONE)
+        return not_here(fault, EGRESS, "egress rules, as it runs without --egress");
     return true;
 }
 

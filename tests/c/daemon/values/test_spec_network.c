@@ -243,6 +243,12 @@ static void without_egress(void **state)
     prepare(&parts);
     parts.egress = CWSD_SPEC_EGRESS_NONE;
     expect_not_here(&parts, EGRESS);
+    /* What is wrong on every daemon is said here, too. */
+    parts.cidr.cidr = (char *)"10.0.0.0/33";
+    expect_invalid(&parts, EGRESS "[0]", "10.0.0.0/33");
+    parts.cidr.cidr = (char *)"127.0.0.0/8";
+    expect_invalid(&parts, EGRESS "[0]", "127.0.0.0/8");
+    parts.cidr.cidr = (char *)"10.0.0.0/8";
     parts.network.n_egress = 0;
     say_deny(&parts, false);
     assert_true(check(&parts));
