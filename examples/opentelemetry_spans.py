@@ -27,3 +27,5 @@ cwsandbox.instrument(tracer_provider=provider)
 with provider.get_tracer("example").start_as_current_span("evaluate"), Sandbox.run() as sandbox:
     sandbox.exec(["true"]).result()
     sandbox.exec(["sh", "-c", "exit 3"]).result()
+
+cwsandbox.uninstrument()
