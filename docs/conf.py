@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 project = "cwsandbox"
 release = version = cwsandbox.__version__.partition("+")[0]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "public_names"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "public_names", "example_pages"]
 include_patterns = ["docs/**", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
 exclude_patterns = ["build", ".venv"]
 root_doc = "docs/index"
