@@ -19,7 +19,7 @@ FLOORS = [
     {"_version"},
     {"_types", "_cwsandbox"},
     {"exceptions"},
-    {"_archive"},
+    {"_archive", "_relay"},
     {"_runtime"},
     {"_service"},
     {"_messages"},

@@ -7,12 +7,16 @@ import contextlib
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+from cwsandbox import _cwsandbox
+from cwsandbox._relay.calls import Calls, Status
+from cwsandbox._relay.hpack import Malformed
 from cwsandbox._service import local
+from cwsandbox._service.rpc import TRUSTED_DOMAIN, Code
 from cwsandbox._types import check
 
 __all__ = ["Faults"]
@@ -23,9 +27,9 @@ _PIECE = 65536
 class Faults:
     """A relay in front of a service, whose connections break, are late or are refused as a test asks.
 
-    It passes bytes on and knows nothing of what they mean, so what the program meets are real faults of a connection.
-    Only in a ``with`` block. ``upstream`` is the service's address: ``unix:///path`` or ``http://host:port``. All
-    methods may be called from any thread, and what they ask for is in force when they return.
+    What the program meets are real faults of a connection, and answers as a service gives them. Only in a ``with``
+    block. ``upstream`` is the service's address: ``unix:///path`` or ``http://host:port``. All methods may be called
+    from any thread, and what they ask for is in force when they return.
 
     ::
 
@@ -49,23 +53,41 @@ class Faults:
         self._late = 0.0
         self._left: int | None = None
         self._refuses = False
+        # How calls of a method end, None: of any other; and how many messages come before the cut, and whose.
+        self._answers: dict[str | None, Status] = {}
+        self._messages_left: int | None = None
+        self._counted: frozenset[str] | None = None
 
     @property
     def url(self) -> str:
         """The address to be used in the place of the service's."""
         return f"unix://{self._folder / 'sock'}"
 
-    def cut(self, *, after_bytes: int | None = None) -> None:
-        """Break every connection, now or once the service has sent so many bytes more.
+    def cut(
+        self,
+        *,
+        after_bytes: int | None = None,
+        after_messages: int | None = None,
+        methods: Iterable[str] | None = None,
+    ) -> None:
+        """Break every connection: now, or once the service has sent so many bytes or messages more.
 
-        What the service sends after those bytes is lost. New connections work.
+        What the service sends after that is lost. New connections work. With ``methods``, such as ``["StreamExec"]``,
+        only messages in calls of these count. A command's output comes in messages, and its exit code is one.
         """
-        if after_bytes is not None and (type(after_bytes) is not int or after_bytes < 1):
-            raise ValueError(f"after_bytes must be an int of at least 1, got {after_bytes!r}")
+        if after_bytes is not None and after_messages is not None:
+            raise ValueError("cut() takes after_bytes or after_messages, not both")
+        for name, number in (("after_bytes", after_bytes), ("after_messages", after_messages)):
+            if number is not None and (type(number) is not int or number < 1):
+                raise ValueError(f"{name} must be an int of at least 1, got {number!r}")
+        if methods is not None and after_messages is None:
+            raise ValueError("cut() takes methods only with after_messages")
+        counted = None if methods is None else frozenset(check.strings(methods, "methods"))
 
         def do() -> None:
             self._left = after_bytes
-            if after_bytes is None:
+            self._messages_left, self._counted = after_messages, counted
+            if after_bytes is None and after_messages is None:
                 self._break()
 
         self._call(do)
@@ -83,20 +105,46 @@ class Faults:
 
         self._call(do)
 
-    def refuse(self) -> None:
-        """Break every connection, and each new one as soon as it is made, until ``heal()``."""
+    def refuse(
+        self,
+        code: str | None = None,
+        *,
+        message: str = "",
+        reason: str | None = None,
+        methods: Iterable[str] | None = None,
+    ) -> None:
+        """Refuse connections, or calls, until ``heal()``.
 
-        def do() -> None:
-            self._refuses = True
-            self._break()
+        Without arguments every connection breaks, and each new one as soon as it is made. With ``code``, the name of a
+        gRPC status such as ``"UNAVAILABLE"``, new calls end with this status instead, and the service does not hear of
+        them. Calls that have begun go on.
 
-        self._call(do)
+        - ``message``: what the status says.
+        - ``reason``: what the service gives as the reason, such as ``"CWSANDBOX_FILE_NOT_FOUND"``. Default: none.
+        - ``methods``: the methods of these calls, such as ``["CreateSandbox", "StreamExec"]``. Default: all that no
+          other ``refuse()`` names.
+        """
+        if code is None:
+            if message or reason is not None or methods is not None:
+                raise ValueError("refuse() takes message, reason and methods only with a code")
+            self._call(self._refuse_connections)
+            return
+        if code not in Code.__members__:
+            raise ValueError(f"code must be one of {', '.join(Code.__members__)}, got {code!r}")
+        check.optional_text(reason, "reason")
+        if type(message) is not str:
+            raise TypeError(f"message must be a str, got {message!r}")
+        names = [None] if methods is None else list(check.strings(methods, "methods"))
+        status = _status(Code[code], message, reason)
+        self._call(lambda: self._answers.update(dict.fromkeys(names, status)))
 
     def heal(self) -> None:
         """No more faults. Connections that are broken stay so; new ones work."""
 
         def do() -> None:
             self._refuses, self._late, self._left = False, 0.0, None
+            self._answers.clear()
+            self._messages_left = None
             self._release()
 
         self._call(do)
@@ -133,6 +181,23 @@ class Faults:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
+    def _refuse_connections(self) -> None:
+        self._refuses = True
+        self._break()
+
+    def _refusal(self, method: str) -> Status | None:
+        return self._answers.get(method, self._answers.get(None))
+
+    def _count(self, method: str) -> bool:
+        """Whether this message of the service was the last one to pass."""
+        if self._messages_left is None or (self._counted and method not in self._counted):
+            return False
+        self._messages_left -= 1
+        if self._messages_left:
+            return False
+        self._messages_left = None
+        return True
+
     def _break(self) -> None:
         for way in self._ways:
             way.transport.abort()
@@ -147,8 +212,12 @@ class Faults:
                 far_reader, far = await self._dial()
                 ends.append(far)
                 self._ways.update(ends)
-                await asyncio.gather(self._forward(reader, far), self._back(far_reader, writer))
-        except (OSError, asyncio.CancelledError):
+                calls = Calls(self._refusal, self._count)
+                await asyncio.gather(
+                    self._forward(reader, far, calls, writer),
+                    self._back(far_reader, writer, calls),
+                )
+        except (OSError, asyncio.CancelledError, Malformed):
             pass  # the service is not there, or the test is over: the connection breaks
         finally:
             for end in ends:
@@ -161,20 +230,34 @@ class Faults:
             return await asyncio.open_unix_connection(self._upstream.path)
         return await asyncio.open_connection(self._upstream.hostname, self._upstream.port or 80)
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        calls: Calls,
+        client: asyncio.StreamWriter,
+    ) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(_PIECE):
-                writer.write(data)
+                writer.write(calls.to_service(data))
+                client.write(calls.answers())
                 await writer.drain()
         writer.close()
 
-    async def _back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _back(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, calls: Calls
+    ) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(_PIECE):
                 if self._late:
                     await self._hold()
+                # No await until it is written: answers may come in between.
+                data = calls.to_client(data)
                 if self._left is not None and len(data) >= self._left:
                     await self._end_with(data[: self._left], writer)
+                    return
+                if calls.is_over:
+                    await self._end_with(data, writer)
                     return
                 if self._left is not None:
                     self._left -= len(data)
@@ -204,3 +287,14 @@ class Faults:
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
         self._break()
+
+
+def _status(code: Code, message: str, reason: str | None) -> Status:
+    if reason is None:
+        return Status(code, message, None)
+    info = _cwsandbox._message_pack(
+        "google.rpc.ErrorInfo", {"reason": reason, "domain": TRUSTED_DOMAIN}
+    )
+    detail = {"type_url": "type.googleapis.com/google.rpc.ErrorInfo", "value": info}
+    details = {"code": int(code), "message": message, "details": [detail]}
+    return Status(code, message, _cwsandbox._message_pack("google.rpc.Status", details))

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 
-from cwsandbox import Sandbox, SandboxError
+from cwsandbox import (
+    CWSandboxError,
+    Sandbox,
+    SandboxError,
+    SandboxFileError,
+    SandboxNotFoundError,
+    SandboxUnavailableError,
+)
 from cwsandbox.testing import Faults
 from integration.env import Daemon
 
@@ -92,3 +100,161 @@ def test_upstreams_that_cannot_be_relayed(upstream: str) -> None:
 def test_a_wrong_number_of_bytes(faults: Faults, number: object) -> None:
     with pytest.raises(ValueError, match="after_bytes"):
         faults.cut(after_bytes=number)
+
+
+# ---- answers in the place of the service's ----
+
+
+def test_a_status_for_one_method(faults: Faults, sandbox: Sandbox) -> None:
+    assert works(sandbox)
+    faults.refuse("NOT_FOUND", message="fort: 100 % weg, ü", methods=["ReadFile"])
+    with pytest.raises(SandboxError, match="fort: 100 % weg, ü"):
+        sandbox.read_file("/etc/hostname").result()
+    assert works(sandbox)
+    sandbox.write_file("/tmp/a", b"x").result()
+    faults.heal()
+    assert sandbox.read_file("/tmp/a").result() == b"x"
+
+
+def test_a_reason(faults: Faults, sandbox: Sandbox) -> None:
+    assert works(sandbox)
+    faults.refuse(
+        "FAILED_PRECONDITION", reason="CWSANDBOX_FILE_IS_DIRECTORY", methods=["WriteFile"]
+    )
+    with pytest.raises(SandboxFileError) as caught:
+        sandbox.write_file("/tmp/a", b"x" * 3_000_000).result()
+    assert caught.value.reason == "CWSANDBOX_FILE_IS_DIRECTORY"
+    assert works(sandbox)
+
+
+def test_every_method_but_some(faults: Faults, sandbox: Sandbox) -> None:
+    assert works(sandbox)
+    faults.refuse("UNAVAILABLE", message="all")
+    faults.refuse("INTERNAL", message="one", methods=["StreamExec"])
+    with pytest.raises(SandboxError, match="one"):
+        sandbox.exec(["true"]).result()
+    with pytest.raises(SandboxError, match="all"):
+        sandbox.read_file("/etc/hostname").result()
+    faults.heal()
+    assert works(sandbox)
+
+
+def test_calls_that_have_begun_go_on(faults: Faults, sandbox: Sandbox) -> None:
+    process = sandbox.exec(["cat"], stdin=True)
+    assert process.stdin is not None
+    process.stdin.write(b"begun\n").result()
+    assert next(process.stdout) == "begun\n"
+    faults.refuse("UNAVAILABLE")
+    with pytest.raises(SandboxUnavailableError):
+        sandbox.exec(["true"]).result()
+    process.stdin.write(b"still\n").result()
+    process.stdin.close().result()
+    assert process.result().stdout == "begun\nstill\n"
+
+
+def test_a_create_that_is_refused(faults: Faults) -> None:
+    faults.refuse("PERMISSION_DENIED", message="not you", methods=["CreateSandbox"])
+    with pytest.raises(CWSandboxError, match="not you"):
+        Sandbox.run()
+    faults.heal()
+    with Sandbox.run() as sandbox:
+        assert works(sandbox)
+
+
+def test_what_is_refused_takes_no_room(faults: Faults, sandbox: Sandbox) -> None:
+    """More than a connection's window is sent to calls that the service does not hear of, and none is left waiting."""
+    assert works(sandbox)
+    faults.refuse("UNAVAILABLE", methods=["WriteFile"])
+    for _ in range(8):
+        with pytest.raises(SandboxError):
+            sandbox.write_file("/tmp/a", bytes(4_000_000)).result()
+    faults.heal()
+    sandbox.write_file("/tmp/a", bytes(4_000_000)).result()
+    assert len(sandbox.read_file("/tmp/a").result()) == 4_000_000
+
+
+def test_many_calls_while_some_are_refused(faults: Faults, sandbox: Sandbox) -> None:
+    """Header blocks refer to earlier ones; leaving some out confuses nobody."""
+    assert works(sandbox)
+    faults.refuse("NOT_FOUND", methods=["ReadFile"])
+    for round_ in range(20):
+        reads = [sandbox.read_file(f"/tmp/{round_}-{n}") for n in range(5)]
+        processes = [sandbox.exec(["echo", str(n)], timeout_seconds=20 + n) for n in range(5)]
+        assert [process.result().stdout for process in processes] == [f"{n}\n" for n in range(5)]
+        for read in reads:
+            with pytest.raises(SandboxNotFoundError):
+                read.result()
+
+
+# ---- the n-th message ----
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_cut_after_so_many_messages(faults: Faults, sandbox: Sandbox, number: int) -> None:
+    """Each line is one, as the command waits for the reader's word before the next."""
+    process = sandbox.exec(["cat"], stdin=True)
+    assert process.stdin is not None
+    process.stdin.write(b"0\n").result()
+    assert next(process.stdout) == "0\n"
+    faults.cut(after_messages=number, methods=["StreamExec"])
+    for n in range(1, number + 1):
+        # A call of another method is another matter.
+        assert faults._messages_left == number - n + 1
+        process.stdin.write(b"%d\n" % n).result()
+        assert next(process.stdout) == f"{n}\n"
+    with pytest.raises(SandboxError) as caught:
+        process.result()
+    lines = [f"{n}\n" for n in range(number + 1)]
+    assert caught.value.exec_result.stdout == "".join(lines)
+    assert works(sandbox)
+
+
+def test_cut_before_the_exit_code(faults: Faults, sandbox: Sandbox) -> None:
+    """All of the output has come, and the end has not."""
+    assert works(sandbox)
+    faults.cut(after_messages=2, methods=["StreamExec"])  # that it is ready, and its output
+    with pytest.raises(SandboxError) as caught:
+        sandbox.exec(["echo", "all"]).result()
+    assert caught.value.exec_result.stdout in (
+        "",
+        "all\n",
+    )  # a service may say first that it is ready
+    assert works(sandbox)
+
+
+def test_only_the_named_methods_count(faults: Faults, sandbox: Sandbox) -> None:
+    assert works(sandbox)
+    faults.cut(after_messages=1, methods=["ReadFile"])
+    assert works(sandbox)
+    sandbox.write_file("/tmp/a", b"x").result()
+    long = sandbox.exec(["sleep", "60"])
+    with contextlib.suppress(
+        SandboxError
+    ):  # the message has passed, perhaps not how the call ended
+        sandbox.read_file("/tmp/a").result()
+    with pytest.raises(SandboxError):
+        long.result()
+    assert works(sandbox)
+
+
+WRONG = [
+    ("refuse", ("NO_SUCH_CODE",), {}, "code must be one of CANCELLED, UNKNOWN"),
+    ("refuse", (14,), {}, "code must be one of"),
+    ("refuse", (), {"message": "x"}, "only with a code"),
+    ("refuse", (), {"methods": ["x"]}, "only with a code"),
+    ("refuse", ("UNAVAILABLE",), {"methods": "StreamExec"}, "methods"),
+    ("refuse", ("UNAVAILABLE",), {"message": 7}, "message must be a str"),
+    ("refuse", ("UNAVAILABLE",), {"reason": 7}, "reason"),
+    ("cut", (), {"after_bytes": 1, "after_messages": 1}, "not both"),
+    ("cut", (), {"after_messages": 0}, "after_messages must be an int of at least 1"),
+    ("cut", (), {"methods": ["StreamExec"]}, "only with after_messages"),
+    ("cut", (), {"after_messages": 1, "methods": "StreamExec"}, "methods"),
+]
+
+
+@pytest.mark.parametrize(("method", "args", "options", "says"), WRONG)
+def test_wrong_faults(
+    faults: Faults, method: str, args: tuple[object, ...], options: dict[str, object], says: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=says):
+        getattr(faults, method)(*args, **options)
