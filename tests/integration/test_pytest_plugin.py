@@ -32,7 +32,7 @@ def run(pytester: pytest.Pytester, own_daemon: str):
 
 
 def test_the_guides_examples(run) -> None:
-    for block in blocks("docs/guide/pytest.md", count=5):
+    for block in blocks("docs/guide/pytest.md", count=6):
         run(block).assert_outcomes(passed=1)
 
 
