@@ -97,7 +97,7 @@ class SandboxPool:
     def close(self) -> OperationRef[None]:
         """Stop all its sandboxes, those that are lent out, too. Done when they have ended.
 
-        Who waits in ``acquire()`` fails with ``SandboxError``.
+        Callers that wait in ``acquire()`` get ``SandboxError``.
         """
         return self._shelf.close()
 

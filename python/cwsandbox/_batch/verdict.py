@@ -23,7 +23,7 @@ class Verdict(StrEnum):
     - ``OK``: the command ended with exit code 0.
     - ``FAILED``: it ended with another exit code.
     - ``TIMEOUT``: it was ended by its time limit.
-    - ``OUT_OF_MEMORY``: the service says that it, or its sandbox, was killed for want of memory.
+    - ``OUT_OF_MEMORY``: the service says that it, or its sandbox, was killed because memory ran out.
     - ``INVALID``: the job cannot be run as it is described, so trying again would end the same.
     - ``NOT_STARTED``: there was no sandbox for it, or it was lost before the command was sent.
     - ``SANDBOX_LOST``: the sandbox, or the connection to it, was lost while the command ran.

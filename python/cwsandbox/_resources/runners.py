@@ -40,7 +40,7 @@ def list_runners(
     - ``healthy_only``: only those that take sandboxes now. Default: False.
     - ``include_resources``: also ask what each has free (``Runner.resources``). Default: False.
     - ``min_available_cpu_millicores``: only those with so many thousandths of a processor free. Default: any. This and
-      the next two ask for the resources, and leave out a runner that does not tell them.
+      the next two ask for the resources, and leave out runners that do not report them.
     - ``min_available_memory_bytes``: only those with so many bytes of memory free. Default: any.
     - ``min_available_gpu_count``: only those with so many GPUs free. Default: any.
     - ``service_visibility``: only those that can give a service this visibility: "public", "private" or "custom".

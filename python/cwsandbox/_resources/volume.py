@@ -249,7 +249,7 @@ class Volume:
     ) -> OperationRef[Volume]:
         """Take the registration back; the claim, and what is in it, stay. The operation gives the object itself.
 
-        - ``allow_missing``: it is no error that there is none. Default: ``VolumeNotFoundError``.
+        - ``allow_missing``: do nothing if there is no such volume. Default: ``VolumeNotFoundError``.
         - ``force``: also while sandboxes have it. Default: ``VolumeInUseError``.
         - ``base_url``: another service for this call. Default: the object's.
         - ``timeout_seconds``: another limit. Default: the object's.

@@ -116,7 +116,7 @@ class SandboxCreation(SandboxProperties):
           ``defaults``. Two that differ for one variable are a ``ValueError``.
         - ``image_pull_credentials``: ``ImagePullCredentials`` or a dict, for an image in a private registry.
         - ``security_context``: ``SecurityContext`` or a dict: user, group and rights of the processes.
-        - ``containers``: several containers in the place of one, as ``Container`` or dicts of its fields. None of the
+        - ``containers``: several containers instead of one, as ``Container`` or dicts of its fields. None of the
           options above can stand beside it: they are set in each container. Exactly one of several is ``primary``.
         - ``template_id``: a template of the service, by its id or name, to begin with. Only what is given beside it
           replaces what the template has, as for ``run_from_template()``; of ``defaults`` the tags are added.
@@ -238,9 +238,9 @@ class SandboxCreation(SandboxProperties):
         ``ValueError`` for wrong arguments, and what the create fails with, such as ``SandboxUnavailableError`` or
         ``CWSandboxAuthenticationError``.
 
-        All else is optional. What is not given, or None, comes from ``defaults``, a ``SandboxDefaults``; times are in
-        seconds. The service's address is that of ``defaults``, unless the environment's ``CWSANDBOX_BASE_URL`` names
-        another.
+        Everything else is optional. What is not given, or None, comes from ``defaults``, a ``SandboxDefaults``; times
+        are in seconds. The service's address is that of ``defaults``, unless the environment's ``CWSANDBOX_BASE_URL``
+        names another.
 
         Its container:
 
@@ -257,7 +257,7 @@ class SandboxCreation(SandboxProperties):
           ``defaults``. Two that differ for one variable are a ``ValueError``.
         - ``image_pull_credentials``: ``ImagePullCredentials`` or a dict, for an image in a private registry.
         - ``security_context``: ``SecurityContext`` or a dict: user, group and rights of the processes.
-        - ``containers``: several containers in the place of one, as ``Container`` or dicts of its fields. None of the
+        - ``containers``: several containers instead of one, as ``Container`` or dicts of its fields. None of the
           options above can stand beside it: they are set in each container. Exactly one of several is ``primary``.
         - ``template_id``: a template of the service, by its id or name, to begin with. Only what is given beside it
           replaces what the template has, as for ``run_from_template()``; of ``defaults`` the tags are added.

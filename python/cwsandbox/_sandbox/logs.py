@@ -54,7 +54,7 @@ class SandboxLogs(SandboxCreation):
         line. A reader that is not read holds the service back; it is not buffered without bound.
 
         The log is let go by ``close()`` of the reader, and when nothing refers to the reader any more. Only faults in
-        the arguments are raised here (``TypeError``, ``ValueError``); all else is raised by the reader, once.
+        the arguments are raised here (``TypeError``, ``ValueError``); everything else is raised by the reader, once.
 
         ::
 

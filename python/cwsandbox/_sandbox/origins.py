@@ -112,7 +112,7 @@ class SandboxOrigins(SandboxCreation):
         - ``control``: who manages the containers: "platform" or "container_engine" (``SandboxControl``). Default: the
           service's choice.
         - ``image_pull_credentials``: a list of ``ImagePullCredentials`` or dicts, for images in private registries.
-        - ``image_overrides``: images by service, in the place of those in the file.
+        - ``image_overrides``: images by service, instead of those in the file.
         - ``default_resources``: what each service has that the file gives none, as for ``Sandbox()``, without GPUs.
         - ``defaults``: a ``SandboxDefaults``: the address, credentials, times, tags, network, placement, annotations,
           object storage and lifetime are taken from there, where none are given.

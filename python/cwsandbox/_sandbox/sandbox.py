@@ -97,7 +97,7 @@ class Sandbox(
 
         ``profile_ids`` and ``profile_names`` are no longer supported: use ``runner_ids``. What is found is not
         stopped when the block or the program ends. ``TypeError`` and ``ValueError`` for wrong arguments are raised
-        here, all else by the operation.
+        here, everything else by the operation.
 
         ::
 
@@ -165,7 +165,7 @@ class Sandbox(
         poll_rpc_timeout_seconds: float | None = None,
         data_plane_mode: DataPlaneMode | str = DataPlaneMode.AUTO,
     ) -> OperationRef[Sandbox]:
-        """Get hold of a sandbox that is there, also of one that has ended. The operation gives the sandbox.
+        """Look up an existing sandbox, even one that has ended. The operation gives the sandbox.
 
         - ``sandbox_id``: its id, as in ``Sandbox.sandbox_id``.
         - ``base_url``: the service's address. Default: ``CWSANDBOX_BASE_URL`` of the environment, else the published
@@ -224,7 +224,7 @@ class Sandbox(
         - ``auth``: credentials: ``AuthStrategy``, ``AuthHeaders`` or an object with ``resolve_auth``. Default: those
           of ``set_auth_mode()``, else the key in ``CWSANDBOX_API_KEY`` of the environment.
         - ``timeout_seconds``: limit of the request. Default: 300; ``math.inf``: no limit.
-        - ``missing_ok``: it is no error that there is none. Default: ``SandboxNotFoundError``.
+        - ``missing_ok``: do nothing if there is no such sandbox. Default: ``SandboxNotFoundError``.
         """
         connection = connection_for_call(
             base_url=base_url, auth=auth, timeout_seconds=timeout_seconds
@@ -267,7 +267,7 @@ class Sandbox(
         """A new ``Session``, whose sandboxes share settings and are stopped together. Nothing is sent.
 
         - ``defaults``: the settings, as ``SandboxDefaults`` or a mapping of its fields. Default: the standard ones.
-        - ``auth``: credentials, in the place of those in ``defaults``: ``AuthStrategy``, ``AuthHeaders`` or an object
+        - ``auth``: credentials, instead of those in ``defaults``: ``AuthStrategy``, ``AuthHeaders`` or an object
           with ``resolve_auth``.
 
         ::
@@ -339,7 +339,7 @@ class Sandbox(
         The main process is asked to end and killed after ``graceful_shutdown_seconds`` (default: 10; 0: at once).
         Commands that still run end with ``SandboxNotRunningError``; logs that are read go on to their end. A create
         that is under way is waited for, so that nothing is left behind. One that was never started cannot be started
-        any more. With ``missing_ok`` it is no error that the sandbox is gone. ``SandboxTerminalStateUnavailableError``
+        any more. With ``missing_ok`` a sandbox that is gone is no error. ``SandboxTerminalStateUnavailableError``
         when no final state is seen within the grace time and 10 s.
 
         With ``snapshot_on_stop`` (default: False) all its scratch volumes are saved, and ``file_system_snapshot_id`` is
@@ -397,8 +397,8 @@ class Sandbox(
           ``stdout_omitted_bytes`` tells how much lay between, and a reader that did not keep up meets
           ``SandboxStreamTruncatedError`` there, once. Default: all is kept.
 
-        Only faults in the arguments are raised here (``TypeError``, ``ValueError``); all else comes from the process,
-        with the output received until then in ``exec_result``. docs/output.md says more about output.
+        Only faults in the arguments are raised here (``TypeError``, ``ValueError``); everything else comes from the
+        process, with the output received until then in ``exec_result``. docs/output.md says more about output.
 
         ::
 

@@ -156,7 +156,7 @@ class SandboxSnapshots(SandboxCreation):
         - ``base_url``: the service's address, as for ``get_snapshot()``.
         - ``auth``: credentials, as for ``get_snapshot()``.
         - ``timeout_seconds``: limit of one request, as for ``get_snapshot()``.
-        - ``missing_ok``: it is no error that there is none. Default: ``SnapshotNotFoundError``.
+        - ``missing_ok``: do nothing if there is no such snapshot. Default: ``SnapshotNotFoundError``.
         """
         connection = connection_for_call(
             base_url=base_url, auth=auth, timeout_seconds=timeout_seconds

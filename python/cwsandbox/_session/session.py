@@ -74,7 +74,7 @@ class Session:
           ``SandboxDefaults.from_dict``. Default: the standard ones.
         - ``report_to``: where its metrics go: ``["wandb"]`` or None, the default: the run of Weights & Biases that the
           program has begun, if any; ``[]``: nothing is counted.
-        - ``auth``: credentials, in the place of those in ``defaults``: ``AuthStrategy``, ``AuthHeaders`` or an object
+        - ``auth``: credentials, instead of those in ``defaults``: ``AuthStrategy``, ``AuthHeaders`` or an object
           with ``resolve_auth``.
         """
         if defaults is None or isinstance(defaults, Mapping):
@@ -158,9 +158,9 @@ class Session:
           defaults. Two that differ for one variable are a ``ValueError``.
         - ``image_pull_credentials``: ``ImagePullCredentials`` or a dict, for an image in a private registry.
         - ``security_context``: ``SecurityContext`` or a dict: user, group and rights of the processes.
-        - ``containers``: several containers in the place of one, as ``Container`` or dicts of its fields. None of the
+        - ``containers``: several containers instead of one, as ``Container`` or dicts of its fields. None of the
           options above can stand beside it: they are set in each container. Exactly one of several is ``primary``.
-        - ``template_id``: the id of a template of the service, in the place of what describes the container.
+        - ``template_id``: the id of a template of the service, instead of what describes the container.
 
         The sandbox:
 
@@ -182,7 +182,7 @@ class Session:
 
         The service:
 
-        - ``auth``: credentials, in the place of the session's: ``AuthStrategy``, ``AuthHeaders`` or an object with
+        - ``auth``: credentials, instead of the session's: ``AuthStrategy``, ``AuthHeaders`` or an object with
           ``resolve_auth``.
         - ``request_timeout_seconds``: limit in seconds of each call to the service, and of commands and waits that are
           given none. Default: 300; ``math.inf``: no limit.
@@ -333,7 +333,7 @@ class Session:
 
         ``profile_ids`` and ``profile_names`` are no longer supported: use ``runner_ids``. The service, credentials and
         times are those of the session's defaults. ``TypeError`` and ``ValueError`` for wrong arguments are raised here,
-        all else by the operation.
+        everything else by the operation.
         """
         options.refuse_removed({"profile_ids": profile_ids, "profile_names": profile_names})
         from cwsandbox._sandbox.sandbox import Sandbox
@@ -350,7 +350,7 @@ class Session:
         )
 
     def from_id(self, sandbox_id: str, *, adopt: bool = True) -> OperationRef[Sandbox]:
-        """Get hold of a sandbox that is there. The operation gives it.
+        """Look up an existing sandbox. The operation gives it.
 
         - ``sandbox_id``: its id, as in ``Sandbox.sandbox_id``.
         - ``adopt``: have it stopped with this session, which is the default. ``SandboxError`` when it is closed.

@@ -77,7 +77,7 @@ class SandboxDefaults:
       given.
     - ``file_system_snapshot``: ``FileSystemSnapshotOptions`` or a dict: one more scratch volume, filled from a
       snapshot.
-    - ``containers``: several ``Container`` objects in the place of one; see ``Sandbox``.
+    - ``containers``: several ``Container`` objects instead of one; see ``Sandbox``.
     - ``secrets``: ``Secret`` objects: put into environment variables; a sandbox's own are added.
     - ``environment_variables``: variables of the main process and of all commands, as a dict; a sandbox's own are
       added. Default: none.

@@ -18,7 +18,7 @@ _OMITTED = ("stdout_omitted_bytes", "stderr_omitted_bytes")
 class ProcessResult:
     """A command's output and exit code.
 
-    ``stdout`` and ``stderr`` are the bytes decoded as UTF-8, with U+FFFD for what is none; ``stdout_bytes`` and
+    ``stdout`` and ``stderr`` are the bytes decoded as UTF-8, with U+FFFD for invalid bytes; ``stdout_bytes`` and
     ``stderr_bytes`` are as received. ``returncode`` is the exit code, or -1 in the result that an exception carries
     for a command whose exit code was never received. ``command`` is the argv that was run; default: an empty list.
 

@@ -137,7 +137,7 @@ def exec_command(
     container: str | None,
     data_plane_mode: str,
 ) -> None:
-    """Run a command in a sandbox that is there; exit with its code.
+    """Run a command in an existing sandbox; exit with its code.
 
     Its output goes to stdout and stderr unchanged, as it comes. Options of the command itself are safe behind `--`:
     `cwsandbox exec ID -- ls -t`. --interactive, --env and --tty are recognized in front of SANDBOX_ID only.

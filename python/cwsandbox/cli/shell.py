@@ -44,7 +44,7 @@ def _validate_cmd(ctx: click.Context, param: click.Parameter, value: str) -> str
 @container_option
 @data_plane_mode_option
 def shell(sandbox_id: str, cmd: str, container: str | None, data_plane_mode: str) -> None:
-    """Open a shell in a sandbox that is there; exit with its code.
+    """Open a shell in an existing sandbox; exit with its code.
 
     Keys go to the shell as they are, Ctrl-C, too. `~.` at the beginning of a line leaves a session that hangs; `~?`
     tells more.
