@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -148,6 +149,50 @@ def test_ranges_ports_and_protocols(base_url: str) -> None:
         denied = (f"{THIRD}:80", f"{GRANTED}:8001", f"{FOURTH}:80", f"{FOURTH}:8001", f"{HOST}:80")
         assert reaches(sandbox, *allowed) == [True] * len(allowed)
         assert reaches(sandbox, *denied) == [False] * len(denied)
+
+
+def test_loopback_is_not_the_hosts(base_url: str, internet: Internet) -> None:
+    """Also for sockets that are bound to the device, which the table of local routes is not for."""
+    attempts = (
+        "import socket, sys\n"
+        "def bound(kind):\n"
+        "    one = socket.socket(socket.AF_INET, kind)\n"
+        "    one.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'eth0')\n"
+        "    one.settimeout(0.5)\n"
+        "    return one\n"
+        "for where in (('127.0.0.1', 5000), ('127.0.0.53', 443), (sys.argv[1], 443)):\n"
+        "    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):\n"
+        "        try:\n"
+        "            with bound(kind) as one:\n"
+        "                one.connect(where)\n"
+        "                one.send(b'from inside')\n"
+        "        except OSError:\n"
+        "            pass\n"
+    )
+    rules = [EgressRule(dns_name="granted.example.org"), EgressRule(cidr=f"{GRANTED}/32")]
+    places = [("127.0.0.1", 5000), ("127.0.0.53", 443)]
+    kinds = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(internet.host.socket(kind)) for kind in kinds for _ in places
+        ]
+        for server, place in zip(servers, places * 2, strict=True):
+            server.bind(place)
+            server.setblocking(False)
+        for listener in servers[2:]:
+            listener.listen()
+        for network in (OPEN, NetworkOptions(egress=rules)):
+            with Sandbox.run(network=network) as sandbox:
+                tried = sandbox.exec(["python3", "-c", attempts, THIRD]).result()
+                assert tried.returncode == 0, tried.stderr
+                # The process takes packets in their order: by now it has taken all of these.
+                assert reaches(sandbox, f"{GRANTED}:80") == [True]
+            for server in servers[:2]:
+                with pytest.raises(BlockingIOError):
+                    print(server.recvfrom(100))
+            for listener in servers[2:]:
+                with pytest.raises(BlockingIOError):
+                    print(listener.accept())
 
 
 def test_addresses_that_the_host_gets_later(base_url: str, internet: Internet) -> None:

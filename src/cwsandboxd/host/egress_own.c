@@ -69,6 +69,20 @@ static bool add(struct list *list, struct cwsd_egress_range range)
     return true;
 }
 
+/* All that a daemon has for its sandboxes (host/egress.c): else the list would change with each. */
+static void widen(struct cwsd_egress_range *range)
+{
+    range->first.s_addr &= htonl(0xffff0000u);
+    range->bits = range->bits > 16 ? 16 : range->bits;
+}
+
+/* The table is sorted. */
+static bool is_last(const struct list *list, const struct cwsd_egress_range *range)
+{
+    const struct cwsd_egress_range *last = list->count ? &list->ranges[list->count - 1] : NULL;
+    return last && last->first.s_addr == range->first.s_addr && last->bits == range->bits;
+}
+
 static bool add_route(struct list *list, const struct nlmsghdr *header)
 {
     const struct rtmsg *route = NLMSG_DATA(header);
@@ -84,8 +98,11 @@ static bool add_route(struct list *list, const struct nlmsghdr *header)
         else if (attribute->rta_type == RTA_OIF)
             memcpy(&device, RTA_DATA(attribute), sizeof(device));
     }
-    bool is_loopback = ntohl(range.first.s_addr) >> 24 == IN_LOOPBACKNET && range.bits >= 8;
-    return is_loopback || is_of_sandbox(device) || add(list, range);
+    if (ntohl(range.first.s_addr) >> 24 == IN_LOOPBACKNET && range.bits >= 8)
+        return true;
+    if (is_of_sandbox(device))
+        widen(&range);
+    return is_last(list, &range) || add(list, range);
 }
 
 static enum progress read_message(int fd, char *buffer, struct list *list)

@@ -9,6 +9,9 @@
  * groups, and what is reserved. values/spec_network.c refuses rules about these alone. */
 #define INTERNAL "0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3"
 
+/* Where cwsandbox-egress listens in the sandbox's network. */
+#define NAMES "127.0.0.53"
+
 /* Connections of a sandbox that the host keeps track of. Its table of these is everybody's: where
  * it is full, nobody opens a connection any more, nor does the host. */
 #define MAX_TRACKED "4096"
@@ -69,6 +72,18 @@ static void add_rules(FILE *out, const cwsd_pb_network *network, const char *ver
             add_rule(out, network->egress[i], verdict);
 }
 
+/* By the device that a packet really leaves by. A socket that is bound to a device sends to
+ * loopback through that, and is diverted through it, too; the user-mode stack would be no obstacle.
+ */
+static void add_last_check(FILE *out)
+{
+    fprintf(out, "  chain leaving {\n"
+                 "    type filter hook postrouting priority filter; policy accept;\n"
+                 "    oif lo accept\n"
+                 "    ip daddr { " INTERNAL " } drop\n"
+                 "  }\n");
+}
+
 /* What other rules let through goes its own way; of the rest HTTPS goes to who knows the names. */
 static void add_diversion(FILE *out, const cwsd_pb_network *network)
 {
@@ -77,7 +92,7 @@ static void add_diversion(FILE *out, const cwsd_pb_network *network)
                  "    oif lo accept\n"
                  "    ip daddr 127.0.0.0/8 accept\n");
     add_rules(out, network, "accept");
-    fprintf(out, "    meta nfproto ipv4 tcp dport 443 dnat ip to 127.0.0.53:443\n  }\n");
+    fprintf(out, "    meta nfproto ipv4 tcp dport 443 dnat ip to " NAMES ":443\n  }\n");
 }
 
 static bool has_names(const cwsd_pb_network *network)
@@ -128,7 +143,8 @@ char *cwsd_egress_rules(const cwsd_pb_network *network, const struct cwsd_egress
                  "  chain output {\n"
                  "    type filter hook output priority filter; policy drop;\n"
                  "    oif lo accept\n"
-                 "    ip daddr 127.0.0.0/8 accept\n"
+                 /* Here a diverted packet still has the device that it was to leave by. */
+                 "    ip daddr " NAMES " ct status dnat accept\n"
                  "    ip daddr { " INTERNAL " } reject with icmpx admin-prohibited\n"
                  "    ip daddr @own reject with icmpx admin-prohibited\n"
                  "    meta nfproto ipv6 reject with icmpx admin-prohibited\n"
@@ -137,6 +153,7 @@ char *cwsd_egress_rules(const cwsd_pb_network *network, const struct cwsd_egress
     if (network->n_egress == 0)
         fprintf(out, "    accept\n");
     fprintf(out, "    reject with icmpx admin-prohibited\n  }\n");
+    add_last_check(out);
     if (has_names(network))
         add_diversion(out, network);
     fprintf(out, "}\n");

@@ -96,16 +96,29 @@ static void addresses_and_ranges(void **state)
     ip("route del local 198.51.100.0/24 dev lo");
 }
 
+/* All of a daemon's sandboxes at once: the list need not change with each of them. */
 static void devices_of_sandboxes(void **state)
 {
     (void)state;
     if (!has_network)
         skip();
-    ip("link add cws3-0 type veth peer name other");
-    ip("link set cws3-0 up");
-    ip("addr add 10.195.0.0/31 dev cws3-0");
-    assert_false(is_there("10.195.0.0", 32));
+    for (int i = 0; i < 2; i++) {
+        char text[100];
+        snprintf(text, sizeof(text), "link add cws3-%d type veth peer name other%d", i, i);
+        ip(text);
+        snprintf(text, sizeof(text), "link set cws3-%d up", i);
+        ip(text);
+        snprintf(text, sizeof(text), "addr add 10.195.0.%d/31 dev cws3-%d", 2 * i, i);
+        ip(text);
+    }
+    struct found found = list();
+    cws_free(found.ranges);
+    assert_int_equal(found.count, 1);
+    assert_true(is_there("10.195.0.0", 16));
     ip("link del cws3-0");
+    assert_true(is_there("10.195.0.0", 16));
+    ip("link del cws3-1");
+    assert_false(is_there("10.195.0.0", 16));
 }
 
 static void more_than_a_message_holds(void **state)

@@ -24,13 +24,20 @@
     "  chain output {\n" \
     "    type filter hook output priority filter; policy drop;\n" \
     "    oif lo accept\n" \
-    "    ip daddr 127.0.0.0/8 accept\n" \
+    "    ip daddr 127.0.0.53 ct status dnat accept\n" \
     "    ip daddr { 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 } " \
     "reject with icmpx admin-prohibited\n" \
     "    ip daddr @own reject with icmpx admin-prohibited\n" \
     "    meta nfproto ipv6 reject with icmpx admin-prohibited\n" \
     "    ct state established,related accept\n"
-#define AFTER "    reject with icmpx admin-prohibited\n  }\n"
+#define AFTER \
+    "    reject with icmpx admin-prohibited\n" \
+    "  }\n" \
+    "  chain leaving {\n" \
+    "    type filter hook postrouting priority filter; policy accept;\n" \
+    "    oif lo accept\n" \
+    "    ip daddr { 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 } drop\n" \
+    "  }\n"
 
 /* A rule for a range with two exceptions and two ranges of ports, one for any, one by name. */
 struct parts {
