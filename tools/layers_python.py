@@ -27,7 +27,7 @@ FLOORS = [
     {"_sandbox", "_session", "_resources"},
     {"_batch", "_telemetry"},
     {""},
-    {"testing"},
+    {"testing", "integrations"},
     {"cli", "pytest_plugin"},
     {"__main__"},
 ]
