@@ -8,6 +8,7 @@
 #   make test-c    C tests and fuzz corpora, ASan + UBSan         make tsan      C tests, TSan
 #   make test-py   Python tests on the installed package, which is built first; PYTHON=python3.13: on that interpreter
 #   make test-py-interpreters   the tests of the C types on each other interpreter that is found
+#   make test-frameworks   the adapters for other frameworks, each with its framework from the registry
 #   make chaos     commands through failing connections for CHAOS_SECONDS (default 600)
 #   make test-py-asan   those of the C types and of the wire with everything of ours under ASan + UBSan
 #   make fuzz      fuzz each target for FUZZ_SECONDS (default 30)     make h2spec    the daemon against h2spec
@@ -232,7 +233,8 @@ pictures: setup-build install
 	$(VENV)/bin/python tools/render_cli.py > $(BUILD)/cli.svg && mv $(BUILD)/cli.svg docs/cli.svg
 
 test: setup-test
-	+@MAKE='$(MAKE)' BUILD='$(BUILD)' tools/run_stages.sh install-dev lint site test-c tsan test-py test-py-interpreters guard
+	+@MAKE='$(MAKE)' BUILD='$(BUILD)' tools/run_stages.sh install-dev lint site test-c tsan test-py test-py-interpreters \
+		test-frameworks guard
 
 .PHONY: test-c tsan test-py test-py-asan fuzz lint tidy proto format clean
 test-c:
@@ -259,9 +261,13 @@ test-py-rest: published
 test-py-native:
 	$(call pytest,$(CURDIR)/tests/native)
 test-py-rest:
-	$(call pytest,--ignore=$(CURDIR)/tests/native $(CURDIR)/tests)
+	$(call pytest,--ignore=$(CURDIR)/tests/native --ignore=$(CURDIR)/tests/frameworks $(CURDIR)/tests)
 test-py-interpreters:
 	@BUILD='$(BUILD)' VENV='$(VENV)' tools/test_interpreters.sh
+
+.PHONY: test-frameworks
+test-frameworks: venv
+	@BUILD='$(BUILD)' VENV='$(VENV)' tools/test_frameworks.sh
 
 # Longer than as a part of test-py, and another storm each time; a failure names its seed.
 .PHONY: chaos

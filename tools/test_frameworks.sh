@@ -1,77 +1,82 @@
 #!/bin/bash
-# Runs tests/frameworks: the adapters in cwsandbox/integrations, each with its framework and the framework's own suite.
+# Runs tests/frameworks: each adapter of cwsandbox/integrations with its framework, on the local daemon.
 #
-#   tools/test_frameworks.sh      venv in $BUILD/frameworks-…, made anew when the requirements change
+#   tools/test_frameworks.sh [NAME...]      Default: all. PYTEST_ARGS selects tests
 #
-# All versions are pinned in tests/frameworks/requirements.txt. A framework that the registry does not give is skipped by
-# name; a suite that fails, or takes longer than it may, is a failure.
+# A framework has the tests test_NAME.py and requirements/NAME.txt, which begins with "# Python X.Y" and pins everything
+# that is installed there. Each has a virtual environment of its own, since they ask for different versions of the same
+# packages; it is made anew when its requirements change. A framework that the registry does not give, or whose Python
+# is missing, is skipped by name. Tests that fail or hang are a failure.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$(mkdir -p "${BUILD:-build}" && cd "${BUILD:-build}" && pwd)
-requirements=$root/tests/frameworks/requirements.txt
-
-# What each test file needs: its name in tests/frameworks/test_NAME.py, and packages.
-declare -A packages=(
-    [inspect_ai]="inspect_ai"
-)
-tools="pytest pytest-asyncio pytest-timeout"
-
-# Some of the frameworks need 3.12.
-python=
+home=$root/tests/frameworks
 pyenv=$({ command -v pyenv >/dev/null && pyenv root; } 2>/dev/null || echo /nonexistent)
-for candidate in python3.13 python3.12 "$pyenv"/versions/3.1[23].*/bin/python; do
-    if "$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; then
-        python=$candidate
-        break
-    fi
-done
-[ -n "$python" ] || {
-    echo "test_frameworks.sh: SKIPPED: all frameworks: they need Python 3.12 or 3.13, and there is none"
-    exit 0
+
+# The newest installed interpreter of that version: first on PATH, then pyenv's.
+find_interpreter() { # VERSION
+    local candidate
+    for candidate in "python$1" $(printf '%s\n' "$pyenv"/versions/"$1".*/bin/python | sort -rV); do
+        "$candidate" -c 'import ensurepip, venv' 2>/dev/null || continue
+        echo "$candidate"
+        return
+    done
 }
 
-key=$(cat "$requirements" "$0" | sha256sum | cut -c 1-12)-$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-venv=$build/frameworks-$key
-pip() { "$venv/bin/python" -m pip --quiet --disable-pip-version-check "$@"; }
-
-if [ ! -e "$venv/complete" ]; then
-    rm -rf "$build"/frameworks-*
-    "$python" -m venv "$venv"
-    # Together where that works, which is quicker; else one by one, to find the one that there is not.
-    if pip install -c "$requirements" $tools ${packages[*]}; then
-        printf '%s\n' "${!packages[@]}" > "$venv/frameworks"
-        touch "$venv/complete"
-    elif ! pip install -c "$requirements" $tools; then
-        echo "test_frameworks.sh: SKIPPED: all frameworks: the registry does not give $tools"
-        exit 0
-    else
-        : > "$venv/frameworks"
-        for name in "${!packages[@]}"; do
-            if pip install -c "$requirements" ${packages[$name]}; then
-                echo "$name" >> "$venv/frameworks"
-            fi
-        done
+# Leaves an environment with what NAME.txt pins in $venv, or says in $skipped why there is none.
+make_environment() { # NAME
+    local requirements=$home/requirements/$1.txt version python
+    version=$(sed -n '1s/^# Python //p' "$requirements")
+    venv=$build/frameworks/$1-$(sha256sum "$requirements" | cut -c 1-12)
+    skipped=
+    [ ! -e "$venv/complete" ] || return 0
+    rm -rf "$build/frameworks/$1"-*
+    python=$(find_interpreter "$version")
+    if [ -z "$python" ]; then
+        skipped="there is no Python $version"
+        return 0
     fi
-fi
-
-# The package as it is now.
-rm -rf "$build/wheel-frameworks"
-"${VENV:-$root/.venv}/bin/python" -m pip --quiet --disable-pip-version-check wheel --no-deps \
-    -w "$build/wheel-frameworks" "$root"
-pip install --force-reinstall --no-deps "$build"/wheel-frameworks/*.whl
-
-files=()
-for name in "${!packages[@]}"; do
-    if grep -qx "$name" "$venv/frameworks"; then
-        files+=("$root/tests/frameworks/test_$name.py")
+    "$python" -m venv "$venv"
+    # Without dependencies: they are pinned, too, and what a framework does not need here is left out.
+    if "$venv/bin/python" -m pip --quiet --disable-pip-version-check install --no-deps -r "$requirements"; then
+        touch "$venv/complete"
     else
-        echo "test_frameworks.sh: SKIPPED: $name: the registry does not give ${packages[$name]}"
+        skipped="the registry does not give all that $1.txt pins"
+    fi
+}
+
+run_tests() { # NAME
+    "$venv/bin/python" -m pip --quiet --disable-pip-version-check install --force-reinstall --no-deps \
+        "$build"/frameworks/wheel/*.whl
+    (cd "$build/empty" && timeout --kill-after 10 180 "$venv/bin/python" -m pytest -c "$root/pyproject.toml" \
+        --rootdir "$root" -p no:cacheprovider ${PYTEST_ARGS:-} "$home/test_$1.py")
+}
+
+[ $# -gt 0 ] || set -- $(cd "$home/requirements" && ls -- *.txt | sed 's/\.txt$//')
+mkdir -p "$build/empty"
+rm -rf "$build/frameworks/wheel"
+"${VENV:-$root/.venv}/bin/python" -m pip --quiet --disable-pip-version-check wheel --no-deps \
+    -w "$build/frameworks/wheel" "$root"
+
+tested=()
+missing=()
+failed=()
+for name; do
+    echo "---- $name"
+    make_environment "$name"
+    if [ -n "$skipped" ]; then
+        echo "test_frameworks.sh: SKIPPED: $name: $skipped"
+        missing+=("$name")
+    elif run_tests "$name"; then
+        tested+=("$name")
+    else
+        failed+=("$name")
     fi
 done
-[ ${#files[@]} -gt 0 ] || exit 0
 
-mkdir -p "$build/empty"
-cd "$build/empty"
-exec timeout --kill-after 10 300 "$venv/bin/python" -m pytest -c "$root/pyproject.toml" --rootdir "$root" \
-    -p no:cacheprovider ${PYTEST_ARGS:-} "${files[@]}"
+echo "frameworks: passed ${tested[*]:-none}; skipped ${missing[*]:-none}"
+[ ${#failed[@]} = 0 ] || {
+    echo "frameworks: FAILED ${failed[*]}"
+    exit 1
+}

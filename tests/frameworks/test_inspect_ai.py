@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from inspect_ai import Task
+from inspect_ai import Task, task_with
 from inspect_ai import eval as inspect_eval
 from inspect_ai.dataset import Sample
 from inspect_ai.scorer import CORRECT, INCORRECT, Score, accuracy, scorer
 from inspect_ai.solver import solver
+from inspect_ai.tool import bash
 from inspect_ai.util import (
     OutputLimitExceededError,
     SandboxEnvironmentSpec,
@@ -25,6 +26,7 @@ from inspect_ai.util import sandbox as inspect_sandbox
 # The checks that come with the framework; each is a test that takes `sandbox_env`.
 from inspect_ai.util._sandbox.self_check import *  # noqa: F403
 
+from code_blocks import blocks
 from cwsandbox import Sandbox
 from cwsandbox.integrations.inspect_ai import TAG, CWSandboxConfig, CWSandboxEnvironment
 
@@ -117,3 +119,25 @@ async def test_another_process_gets_in_by_the_connection(
 async def test_an_unknown_setting_is_named() -> None:
     with pytest.raises(ValueError, match="colour"):
         CWSandboxEnvironment.config_deserialize({"colour": "red"})
+
+
+@solver
+def use_bash():
+    """Uses the tool itself: with a model inspect_ai loads a tokenizer from the internet to count its words."""
+
+    async def solve(state, generate):
+        state.output.completion = str(await bash(timeout=60)("expr 6 \\* 7"))
+        return state
+
+    return solve
+
+
+def test_the_guide(cwsandbox_daemon: str, tmp_path: Path) -> None:
+    (example,) = blocks("docs/guide/inspect-ai.md", count=1)
+    names: dict = {}
+    exec(example, names)
+    task = task_with(names["task"], solver=use_bash())
+    (log,) = inspect_eval(task, model="mockllm/model", log_dir=str(tmp_path), display="none")
+    assert log.status == "success", log.error
+    assert log.results is not None
+    assert log.results.scores[0].metrics["accuracy"].value == 1.0

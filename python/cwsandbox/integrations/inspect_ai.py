@@ -1,11 +1,4 @@
-"""The sandbox provider ``cwsandbox`` of inspect_ai, which finds it by the entry point.
-
-::
-
-    Task(..., sandbox="cwsandbox")
-    Task(..., sandbox=("cwsandbox", "python:3.12"))
-    Task(..., sandbox=SandboxEnvironmentSpec("cwsandbox", CWSandboxConfig(resources={"cpu": "2"})))
-"""
+"""The sandbox provider ``cwsandbox`` of inspect_ai, which finds it by the entry point (docs/guide/inspect-ai.md)."""
 
 from __future__ import annotations
 
@@ -70,6 +63,9 @@ class CWSandboxConfig(BaseModel):
     tags: list[str] = []
     max_lifetime_seconds: float | None = None
 
+    def __hash__(self) -> int:  # inspect_ai puts configurations into sets
+        return hash(self.model_dump_json())
+
 
 @sandboxenv(name="cwsandbox")
 class CWSandboxEnvironment(SandboxEnvironment):
@@ -92,7 +88,9 @@ class CWSandboxEnvironment(SandboxEnvironment):
         if isinstance(settings, str):
             settings = CWSandboxConfig(container_image=settings)
         if not isinstance(settings, CWSandboxConfig):
-            raise TypeError(f"must be a CWSandboxConfig or an image's name, got {settings!r}")
+            raise TypeError(
+                f"sandbox must be a CWSandboxConfig or an image's name, got {settings!r}"
+            )
         options = settings.model_dump(exclude_none=True)
         sandbox = Sandbox(**{**options, "tags": [TAG, *settings.tags]})
         try:
@@ -178,13 +176,15 @@ class CWSandboxEnvironment(SandboxEnvironment):
 
     async def read_file(self, file: str, text: bool = True) -> str | bytes:
         path = posixpath.join(self._directory, file)
-        limit = SandboxEnvironmentLimits.MAX_READ_FILE_SIZE
         with _inspect_errors():
             # Asked first, so that a huge file is never sent. What is wrong with the path the read itself tells.
             asked = await self.sandbox.exec(["stat", "-Lc", "%s %a %F", path])
             if asked.returncode == 0:
                 size, mode, kind = asked.stdout.split(maxsplit=2)
-                if kind.startswith("regular") and int(size) > limit:
+                if (
+                    kind.startswith("regular")
+                    and int(size) > SandboxEnvironmentLimits.MAX_READ_FILE_SIZE
+                ):
                     raise _too_large()
                 # The sandbox's root may read it all the same, but nobody was meant to.
                 if not int(mode, 8) & 0o444:
@@ -241,9 +241,7 @@ def _inspect_errors() -> Iterator[None]:
     except SandboxTimeoutError as error:
         raise TimeoutError(str(error)) from error
     except SandboxFileError as error:
-        number = _ERRNO.get(error.reason or "")
-        if number is None:
-            raise
+        number = _ERRNO.get(error.reason or "", errno.EIO)
         raise _file_error(number, error.filepath) from error
     except _GONE as error:
         raise SandboxUnavailableError(str(error)) from error
