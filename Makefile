@@ -319,7 +319,8 @@ lint-stubs:
 	cd $(BUILD)/empty && $(abspath $(VENV))/bin/python -m mypy.stubtest cwsandbox._cwsandbox
 
 .PHONY: docs site
-docs: setup-build install-dev site
+docs: setup-build install-dev
+	+@$(MAKE) --no-print-directory site
 # Of the package as it is installed.
 site: venv
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
