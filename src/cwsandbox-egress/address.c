@@ -1,9 +1,10 @@
 #include "address.h"
 
 #include <arpa/inet.h>
-#include <ifaddrs.h>
 #include <netinet/in.h>
 #include <string.h>
+
+#include "route.h"
 
 struct range4 {
     uint32_t first;
@@ -70,33 +71,15 @@ bool cwse_address_is_public(const struct sockaddr *address)
     return false;
 }
 
-static bool is_same(const struct sockaddr *one, const struct sockaddr *other)
-{
-    if (one->sa_family != other->sa_family)
-        return false;
-    if (one->sa_family == AF_INET)
-        return ((const struct sockaddr_in *)one)->sin_addr.s_addr ==
-               ((const struct sockaddr_in *)other)->sin_addr.s_addr;
-    return one->sa_family == AF_INET6 &&
-           memcmp(&((const struct sockaddr_in6 *)one)->sin6_addr,
-                  &((const struct sockaddr_in6 *)other)->sin6_addr, sizeof(struct in6_addr)) == 0;
-}
-
 bool cwse_address_is_own(const struct sockaddr *address)
 {
-    struct ifaddrs *all;
     struct sockaddr_in meant = {.sin_family = AF_INET};
-    bool own = false;
-    if (address->sa_family == AF_INET6 &&
-        stands_for(((const struct sockaddr_in6 *)address)->sin6_addr.s6_addr,
-                   &meant.sin_addr.s_addr)) {
-        meant.sin_addr.s_addr = htonl(meant.sin_addr.s_addr);
-        address = (const struct sockaddr *)&meant;
-    }
-    if (getifaddrs(&all) < 0)
+    if (cwse_route_is_local(address))
         return true;
-    for (const struct ifaddrs *one = all; one && !own; one = one->ifa_next)
-        own = one->ifa_addr && is_same(one->ifa_addr, address);
-    freeifaddrs(all);
-    return own;
+    if (address->sa_family != AF_INET6 ||
+        !stands_for(((const struct sockaddr_in6 *)address)->sin6_addr.s6_addr,
+                    &meant.sin_addr.s_addr))
+        return false;
+    meant.sin_addr.s_addr = htonl(meant.sin_addr.s_addr);
+    return cwse_route_is_local((const struct sockaddr *)&meant);
 }

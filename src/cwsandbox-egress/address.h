@@ -10,6 +10,6 @@
  * Any thread. */
 bool cwse_address_is_public(const struct sockaddr *address);
 
-/* Whether one of this machine's devices has it, or the address of IPv4 that it stands for. True
- * also if that cannot be known. Any thread. */
+/* Whether it is this machine's, or the address of IPv4 that it stands for is (see
+ * cwse_route_is_local). Any thread. */
 bool cwse_address_is_own(const struct sockaddr *address);

@@ -1,5 +1,5 @@
 /* cwsandbox-egress/address: where a name may lead. */
-#include "support/unit.h"
+#include "support/own_network.h"
 
 #include <arpa/inet.h>
 
@@ -100,11 +100,36 @@ static void own_in_the_shape_of_ipv6(void **state)
     }
 }
 
+/* Without a device that has them: ranges, as balancers of load install them, and broadcast. */
+static void own_by_the_routes(void **state)
+{
+    static const char *const own[] = {"198.51.100.7", "192.0.2.255", "2600:1f00::7",
+                                      "::ffff:198.51.100.7"};
+    static const char *const others[] = {"192.0.2.7", "203.0.113.250", "2600:1f01::7"};
+    (void)state;
+    if (!own_network_enter())
+        skip();
+    ip("link add outside type veth peer name other");
+    ip("link set outside up");
+    ip("address add 192.0.2.1/24 brd + dev outside");
+    ip("route add local 198.51.100.0/24 dev lo");
+    ip("-6 route add local 2600:1f00::/64 dev lo");
+    for (size_t i = 0; i < CWS_ARRAY_LEN(own); i++) {
+        struct sockaddr_storage address = parse(own[i]);
+        assert_true(cwse_address_is_own((struct sockaddr *)&address));
+    }
+    for (size_t i = 0; i < CWS_ARRAY_LEN(others); i++) {
+        struct sockaddr_storage address = parse(others[i]);
+        assert_false(cwse_address_is_own((struct sockaddr *)&address));
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     UNIT_TEST(reachable_from_everywhere),
     UNIT_TEST(not_so),
     UNIT_TEST(own),
     UNIT_TEST(own_in_the_shape_of_ipv6),
+    UNIT_TEST(own_by_the_routes), /* and leaves the host's network */
 };
 
 UNIT_MAIN(tests)

@@ -1,49 +1,20 @@
 /* The host's addresses, in a network of the test's own. */
 #include <arpa/inet.h>
 #include <poll.h>
-#include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "host/egress_own.h"
-#include "support/unit.h"
+#include "support/own_network.h"
 
 #define MANY 600 /* more than one message holds */
 
 static bool has_network;
 
-static void write_file(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "we");
-    if (file) {
-        fputs(text, file);
-        fclose(file);
-    }
-}
-
-/* As an ordinary user: the rights come from a user namespace. */
 static int make_network(void **state)
 {
-    char uid_map[40], gid_map[40];
     (void)state;
-    snprintf(uid_map, sizeof(uid_map), "0 %u 1", geteuid());
-    snprintf(gid_map, sizeof(gid_map), "0 %u 1", getegid());
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0) {
-        write_file("/proc/self/uid_map", uid_map);
-        write_file("/proc/self/setgroups", "deny");
-        write_file("/proc/self/gid_map", gid_map);
-        has_network = system("ip link set lo up 2>/dev/null") == 0;
-    }
+    has_network = own_network_enter();
     return 0;
-}
-
-static void ip(const char *text)
-{
-    char command[200];
-    snprintf(command, sizeof(command), "ip %s", text);
-    assert_int_equal(system(command), 0);
 }
 
 struct found {
