@@ -12,7 +12,7 @@ BENCH_ARGS ?= --rounds 5 --scaling
 .PHONY: bench bench-quick bench-programs bench-clients setup-bench
 bench: setup-bench bench-programs bench-clients
 	$(BENCH)/ours/bin/python benchmarks/scorecard.py --ours $(BENCH)/ours/bin/python \
-		--published $(BENCH)/published/bin/python --server $(BENCH)/server --floor $(BENCH)/floor_client \
+		--published $(BENCH)/published/bin/python --pyqwest $(BENCH)/pyqwest/bin/python --server $(BENCH)/server --floor $(BENCH)/floor_client \
 		--spawn $(BENCH)/spawn --json $(BENCH_JSON) $(BENCH_ARGS)
 	$(BENCH)/ours/bin/python benchmarks/plot.py $(BENCH_JSON) $(BENCH)
 
@@ -36,12 +36,13 @@ $(BENCH)/bench_spawn: benchmarks/c/bench_spawn.c $(OUT)/libtested.a
 	@mkdir -p $(@D)
 	$(CC) $(cflags) $(daemon_include) $(ldflags) -o $@ $^ $(package_libs)
 
-# Each client in an environment of its own: both are called cwsandbox.
-bench-clients: $(BENCH)/ours/bin/python $(BENCH)/published/bin/python
+# Each client in an environment of its own: two are called cwsandbox.
+bench-clients: $(BENCH)/ours/bin/python $(BENCH)/published/bin/python $(BENCH)/pyqwest/bin/python
 	$(BENCH)/ours/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps .
 	$(BENCH)/published/bin/python -m pip install --quiet --disable-pip-version-check --upgrade cwsandbox
+	$(BENCH)/pyqwest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade pyqwest
 
-$(BENCH)/ours/bin/python $(BENCH)/published/bin/python:
+$(BENCH)/ours/bin/python $(BENCH)/published/bin/python $(BENCH)/pyqwest/bin/python:
 	@mkdir -p $(BENCH)
 	tools/make_venv.sh $(patsubst %/bin/python,%,$@)
 

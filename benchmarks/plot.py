@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  # the sign for times is meant
 """Draws a record of the scorecard: `plot.py RECORD.json FOLDER` writes cost.svg and, if measured, scaling.svg."""
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from harness.scaling import LINES, Line, Points
 from harness.scenarios import SCENARIOS
 from harness.table import number
 
-CLIENTS = {"published": ("published SDK", "#b9770e"), "ours": ("this package", "#1f618d")}
+CLIENTS = {
+    "published": ("published SDK", "#b9770e"),
+    "pyqwest": ("pyqwest, by hand", "#7f8c8d"),
+    "ours": ("this package", "#1f618d"),
+}
 FONT = "font-family='system-ui, sans-serif' font-size='12'"
 INK, GRID = "#333", "#ddd"
 
@@ -62,9 +67,9 @@ def picture(width: int, height: int, parts: Iterable[str]) -> str:
     return "\n".join([head, "<rect width='100%' height='100%' fill='#fff'/>", *parts, "</svg>\n"])
 
 
-def legend(x: float, y: float) -> list[str]:
+def legend(x: float, y: float, clients: Iterable[str]) -> list[str]:
     parts: list[str] = []
-    for at, (name, colour) in enumerate(CLIENTS.values()):
+    for at, (name, colour) in enumerate(CLIENTS[client] for client in clients):
         parts.append(
             f"<rect x='{x + at * 130}' y='{y - 9}' width='10' height='10' fill='{colour}'/>"
         )
@@ -78,15 +83,24 @@ def medians(record: Mapping[str, Any], scenario: Scenario, figure: str) -> dict[
     return {c: median(map(wanted.of, runs[c])) for c in CLIENTS if runs.get(c)}
 
 
+def saving(client: str, values: Mapping[str, float]) -> str:
+    """The end of a bar: what it says, and for ours how much that is less."""
+    said = number(values[client])
+    if client != "ours" or "published" not in values:
+        return said
+    return f"{said} ({number(round(values['published'] / values['ours']))}× less)"
+
+
 def cost(record: Mapping[str, Any]) -> str:
     """Bars: what an operation costs."""
     by_name = {scenario.name: scenario for scenario in SCENARIOS}
     bars = [(text, medians(record, by_name[name], figure)) for name, figure, text in COSTS]
     bars = [(text, values) for text, values in bars if values]
     every = [value for _, values in bars for value in values.values()]
-    left, top, step, width = 220, 62, 44, 760
+    drawn = [client for client in CLIENTS if any(client in values for _, values in bars)]
+    left, top, step, width = 220, 62, 16 * len(drawn) + 12, 800
     bottom = top + step * len(bars)
-    scale = Scale(min(every) / 1.5, max(every) * 1.5, left, width - 70)
+    scale = Scale(min(every) / 1.5, max(every) * 1.5, left, width - 110)
     parts = [
         words(
             left,
@@ -95,20 +109,19 @@ def cost(record: Mapping[str, Any]) -> str:
             more="font-weight='bold'",
         )
     ]
-    parts += legend(left, 44)
+    parts += legend(left, 44, drawn)
     for decade in scale.decades():
         parts.append(rule(scale(decade), top - 6, scale(decade), bottom))
         parts.append(words(scale(decade), bottom + 16, f"{decade:g}", "middle"))
     for at, (text, values) in enumerate(bars):
         y = top + at * step
-        parts.append(words(left - 10, y + 20, text, "end"))
-        for row, client in enumerate(CLIENTS):
-            if client in values:
-                end, colour = scale(values[client]), CLIENTS[client][1]
-                parts.append(
-                    f"<rect x='{left}' y='{y + row * 16}' width='{end - left:.1f}' height='14' fill='{colour}'/>"
-                )
-                parts.append(words(end + 5, y + row * 16 + 11, number(values[client])))
+        parts.append(words(left - 10, y + 8 * len(drawn) + 4, text, "end"))
+        for row, client in enumerate(client for client in drawn if client in values):
+            end, colour = scale(values[client]), CLIENTS[client][1]
+            parts.append(
+                f"<rect x='{left}' y='{y + row * 16}' width='{end - left:.1f}' height='14' fill='{colour}'/>"
+            )
+            parts.append(words(end + 5, y + row * 16 + 11, saving(client, values)))
     return picture(width, bottom + 30, parts)
 
 
@@ -138,7 +151,7 @@ def panel(
 
 def scaling(found: Mapping[str, Points]) -> str:
     width, height, gap = 250, 200, 65
-    parts = legend(gap, 22)
+    parts = legend(gap, 22, [client for client in CLIENTS if client != "pyqwest"])
     drawn = [line for line in LINES if found.get(line.name)]
     for at, line in enumerate(drawn):
         parts += panel(line, found[line.name], gap + at * (width + gap), 60, width, height)

@@ -33,6 +33,7 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--ours", type=Path, required=True, help="a Python with this package")
     parser.add_argument("--published", type=Path, help="a Python with the published SDK")
+    parser.add_argument("--pyqwest", type=Path, help="a Python with pyqwest")
     parser.add_argument("--server", type=Path, required=True)
     parser.add_argument("--floor", type=Path, required=True)
     parser.add_argument("--spawn", type=Path, help="measure the daemon, too, and this next to it")
@@ -68,10 +69,9 @@ def measure(
     return runs, faults
 
 
-def version(python: Path) -> str:
-    code = (
-        "import importlib.metadata as m, sys; print(m.version('cwsandbox'), sys.version.split()[0])"
-    )
+def version(client: str, python: Path) -> str:
+    package = client if client == "pyqwest" else "cwsandbox"
+    code = f"import importlib.metadata as m, sys; print(m.version({package!r}), sys.version.split()[0])"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True, cwd="/")
     return "{}, Python {}".format(*done.stdout.split())
 
@@ -94,7 +94,7 @@ class Scorecard:
     """All that is measured, and what is told of it."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        pythons = {"ours": args.ours, "published": args.published}
+        pythons = {"ours": args.ours, "published": args.published, "pyqwest": args.pyqwest}
         self._args = args
         self._clients = Clients(
             {name: path.absolute() for name, path in pythons.items() if path},
@@ -106,7 +106,7 @@ class Scorecard:
         self.faults: list[str] = []
         self.record: dict[str, Any] = {
             "machine": machine(),
-            "versions": {name: version(path) for name, path in self._clients.pythons.items()},
+            "versions": {name: version(name, path) for name, path in self._clients.pythons.items()},
             "rounds": args.rounds,
             "scale": args.scale,
             "scenarios": {},

@@ -74,7 +74,8 @@ static void box_gone(void *ctx, const struct cws_error *err)
     stop_loop(ctx);
 }
 
-static const struct cwsd_box_events box_events = {stop_loop, box_exited, box_gone};
+static const struct cwsd_box_events box_events = {
+    .on_running = stop_loop, .on_exited = box_exited, .on_gone = box_gone};
 
 static void exec_started(void *ctx)
 {

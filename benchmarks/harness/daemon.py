@@ -80,6 +80,11 @@ class Daemon:
         return {**clean_environment(), "CWSANDBOX_BASE_URL": self.url}
 
 
+def client_of(scenario: Scenario) -> str:
+    """Whose figures these are."""
+    return next(iter(scenario.counts))
+
+
 def spawn_limit(medians: Medians) -> float:
     spawned, trip = (medians(scenario.name, "p50", "floor") for scenario in (EXEC, TRIP))
     return 1.3 * spawned + trip
@@ -97,10 +102,29 @@ EXEC = Scenario(
     "daemon-exec",
     "exec of /bin/true (floor: posix_spawn)",
     "exec_sync.py",
-    (median_delay(Goal(spawn_limit, "1.3 × floor + round trip")), P99),
+    (
+        median_delay(Goal(spawn_limit, "1.3 × floor + round trip")),
+        P99,
+        Figure(
+            "CPU of the caller", "µs", lambda run: run["cpu"] / run["ops"] * 1e6, of_floor=False
+        ),
+    ),
     {"command": "/bin/true"},
     counts={"ours": 1000},
 )
+
+SUBPROCESS = Scenario(
+    "daemon-subprocess",
+    "asyncio.create_subprocess_exec of /bin/true, without a sandbox",
+    "subprocess_exec.py",
+    (
+        median_delay(),
+        P99,
+        Figure("CPU of the caller", "µs", lambda run: run["cpu"] / run["ops"] * 1e6),
+    ),
+    counts={"floor": 1000},
+)
+"""What a program does that has no sandboxes."""
 
 TRIP = Scenario(
     "daemon-trip", "one h2 round trip: floor client and bare server", "", (median_delay(), P99)
@@ -109,6 +133,7 @@ TRIP = Scenario(
 
 SCENARIOS = (
     EXEC,
+    SUBPROCESS,
     TRIP,
     Scenario(
         "daemon-create",
@@ -196,7 +221,7 @@ class Bench:
                         continue
                     runs.setdefault(scenario.name, []).append(run)
                     for figure in scenario.figures:
-                        medians.add(scenario.name, figure.name, "ours", figure.of(run))
+                        medians.add(scenario.name, figure.name, client_of(scenario), figure.of(run))
         return runs, faults
 
     def _run_between_floors(self, daemon: Daemon, scale: float, medians: Medians) -> Run:
@@ -210,7 +235,8 @@ class Bench:
         count = str(max(100, int(1000 * scale)))
         spawned = run_json([self.spawn, count, "/bin/true"], clean_environment())
         for figure in EXEC.figures:
-            medians.add(EXEC.name, figure.name, "floor", figure.of(spawned))
+            if figure.of_floor:
+                medians.add(EXEC.name, figure.name, "floor", figure.of(spawned))
         with Server(self.clients.server) as server:
             address, _, port = server.plain.rpartition(":")
             words = ("exec", count, "1", "true")
@@ -220,9 +246,9 @@ class Bench:
 
     def _run(self, scenario: Scenario, daemon: Daemon, scale: float) -> Run:
         arguments = dict(scenario.arguments)
-        arguments["count"] = scenario.counts["ours"]
+        count = arguments["count"] = scenario.counts[client_of(scenario)]
         if scenario.scales:
-            arguments["count"] = max(10, int(scenario.counts["ours"] * scale))
+            arguments["count"] = max(10, int(count * scale))
         if scenario.script in ("idle_memory.py", "snapshots.py"):
             arguments["daemon"] = daemon.pid
         command = [str(self.clients.pythons["ours"]), str(SCRIPTS / scenario.script)]

@@ -100,4 +100,5 @@ class Scenario:
     """Whether the count is an amount of work; otherwise it is what the scenario is about."""
 
     def clients(self) -> tuple[str, ...]:
-        return ("ours", "published", "floor") if self.floor else ("ours", "published")
+        more = ("pyqwest",) if "pyqwest" in self.counts else ()
+        return ("ours", "published", *more, "floor") if self.floor else ("ours", "published", *more)

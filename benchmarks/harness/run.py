@@ -58,7 +58,9 @@ class Clients:
             count = max(1, int(count * scale))
         if client == "floor":
             return self._run_floor(scenario, server, count)
-        command: list[str | Path] = [self.pythons[client], SCRIPTS / scenario.script]
+        # It has another interface, and so scripts of its own.
+        script = f"pyqwest_{scenario.script}" if client == "pyqwest" else scenario.script
+        command: list[str | Path] = [self.pythons[client], SCRIPTS / script]
         arguments = dict(scenario.arguments)
         if scenario.counts:
             arguments[scenario.count_option] = count

@@ -92,7 +92,7 @@ def measure(clients: Clients, scale: float) -> dict[str, Points]:
         points = found.setdefault(line.name, {})
         for many in line.numbers["ours"]:
             for client, python in clients.pythons.items():
-                if many not in line.numbers[client]:
+                if many not in line.numbers.get(client, ()):
                     continue
                 print(f"{line.name} {many} {client} ...", file=sys.stderr)
                 command: list[str | Path] = [python, SCRIPTS / line.script]

@@ -8,7 +8,18 @@ from math import isnan
 
 from .figures import Figure, Medians, Scenario
 
-HEADINGS = ("scenario", "figure", "published", "ours", "±", "better", "floor", "to reach", "")
+HEADINGS = (
+    "scenario",
+    "figure",
+    "published",
+    "ours",
+    "±",
+    "better",
+    "pyqwest",
+    "floor",
+    "to reach",
+    "",
+)
 
 
 def number(value: float) -> str:
@@ -29,8 +40,9 @@ def spread(values: Sequence[float]) -> str:
 
 
 def row(scenario: Scenario, figure: Figure, medians: Medians) -> tuple[str, ...]:
-    ours, published, floor = (
-        medians(scenario.name, figure.name, client) for client in ("ours", "published", "floor")
+    ours, published, pyqwest, floor = (
+        medians(scenario.name, figure.name, client)
+        for client in ("ours", "published", "pyqwest", "floor")
     )
     better = figure.times_better(ours, published)
     unit = f" ({figure.unit})" if figure.unit else ""
@@ -41,6 +53,7 @@ def row(scenario: Scenario, figure: Figure, medians: Medians) -> tuple[str, ...]
         number(ours),
         spread(medians.values(scenario.name, figure.name, "ours")),
         "" if isnan(better) else f"{number(better)}×",
+        "" if isnan(pyqwest) else number(pyqwest),
         "" if isnan(floor) else number(floor),
         figure.rule(),
         figure.verdict(medians, scenario.name),
@@ -60,7 +73,7 @@ def text(lines: Sequence[Sequence[str]], headings: Sequence[str] = HEADINGS) -> 
     """As a Markdown table, with its columns in line: readable in a terminal and in a document."""
     table = [tuple(headings), *map(tuple, lines)]
     widths = [max(len(line[column]) for line in table) for column in range(len(headings))]
-    numeric = {"published", "ours", "±", "better", "floor", "before", "after", "change"}
+    numeric = {"published", "ours", "±", "better", "pyqwest", "floor", "before", "after", "change"}
 
     def join(cells: Sequence[str]) -> str:
         padded = (

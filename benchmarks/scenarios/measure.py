@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cwsandbox import Sandbox
+if TYPE_CHECKING:
+    from cwsandbox import Sandbox
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -35,6 +36,8 @@ def arguments(**defaults: int | str) -> argparse.Namespace:
 
 def sandbox() -> Sandbox:
     """A running sandbox; commands reach it through the gateway, which is all that the server offers."""
+    from cwsandbox import Sandbox
+
     options: dict[str, Any] = {}
     if "data_plane_mode" in signature(Sandbox.run).parameters:
         options["data_plane_mode"] = "gateway"
