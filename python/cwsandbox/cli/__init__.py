@@ -17,6 +17,7 @@ from cwsandbox.cli.daemon import run_daemon
 from cwsandbox.cli.delete import delete_sandbox
 from cwsandbox.cli.exec import exec_command
 from cwsandbox.cli.files import files
+from cwsandbox.cli.fusion import serve_fusion
 from cwsandbox.cli.get import get_sandbox
 from cwsandbox.cli.list import list_sandboxes
 from cwsandbox.cli.local import run_local
@@ -73,6 +74,7 @@ for command in (
     secrets,
     run_daemon,
     run_local,
+    serve_fusion,
     print_completion,
 ):
     cli.add_command(command)
