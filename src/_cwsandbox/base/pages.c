@@ -9,6 +9,10 @@
 #include "base/clock.h"
 #include "base/shortcut.h"
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* the kernel's number, which not every libc knows */
+#endif
+
 enum {
     PAGE = CWS_PAGE,
     BLOCK = 2 * 1024 * 1024, /* a huge page */

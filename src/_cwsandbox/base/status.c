@@ -26,12 +26,22 @@ enum cws_status cws_error_set(struct cws_error *err, enum cws_status status, con
     return status;
 }
 
+/* What the errno means, in `reason` or not. */
+static const char *describe(int errnum, char *reason, size_t size)
+{
+#ifdef __GLIBC__
+    return strerror_r(errnum, reason, size);
+#else
+    return strerror_r(errnum, reason, size) == 0 ? reason : "unknown error";
+#endif
+}
+
 enum cws_status cws_error_set_errno(struct cws_error *err, enum cws_status status, int errnum,
                                     const char *fmt, ...)
 {
     if (err) {
         char reason[96];
-        const char *text = strerror_r(errnum, reason, sizeof(reason)); /* the GNU one */
+        const char *text = describe(errnum, reason, sizeof(reason));
         va_list args;
         va_start(args, fmt);
         err->status = status;

@@ -8,6 +8,10 @@
 
 #include "base/alloc.h"
 
+#ifndef AI_IDN
+#define AI_IDN 0 /* musl: names are looked up as they are */
+#endif
+
 struct cws_resolve {
     struct cws_task task; /* posted by the thread at its end */
     struct cws_loop *loop;
