@@ -16,6 +16,7 @@
 #   make lint      layers, sizes, documents, generated code, C format, ruff, mypy, stubtest
 #   make tidy      clang-tidy                    make format    clang-format, ruff format
 #   make proto     write the generated C from proto/
+#   make wheels    the source distribution and the wheels into dist/, each proved in a bare root (docs/packaging.md)
 #   make bench     measure against the published SDK (benchmarks/bench.mk)      make guard     costs against their budget
 #
 # Objects of each kind of build lie in build/<flavour>: release, asan, tsan, fuzz.
@@ -57,15 +58,17 @@ objects = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
 
 # ---- flags ---------------------------------------------------------------------------------------------------
 
+PKG_CONFIG ?= pkg-config
 packages := libnghttp2 openssl libprotobuf-c libuv
-package_cflags := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(packages) 2>/dev/null))
-package_libs := $(shell pkg-config --libs $(packages) 2>/dev/null)
+package_libs := $(shell $(PKG_CONFIG) --libs $(packages) 2>/dev/null)
 # What the daemon uses and the extension does not.
 daemon_packages := jansson sqlite3 yaml-0.1
-daemon_libs := $(shell pkg-config --libs $(daemon_packages) 2>/dev/null)
+package_cflags := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(packages) $(daemon_packages) libarchive \
+	2>/dev/null))
+daemon_libs := $(shell $(PKG_CONFIG) --libs $(daemon_packages) 2>/dev/null)
 # It reads what hostile sandboxes made, so it is a program of its own. So is the way out by name.
-archive_libs := $(shell pkg-config --libs libarchive libcrypto 2>/dev/null)
-egress_libs := $(shell pkg-config --libs libuv 2>/dev/null) -lresolv
+archive_libs := $(shell $(PKG_CONFIG) --libs libarchive libcrypto 2>/dev/null)
+egress_libs := $(shell $(PKG_CONFIG) --libs libuv 2>/dev/null) -lresolv
 
 # setup.py turns this off: a newer compiler's new warning must not keep anyone from installing.
 WERROR ?= -Werror
@@ -92,7 +95,7 @@ cflags := $(base_cflags) $(cflags_$(FLAVOUR)) $(CFLAGS)
 ldflags := $(base_ldflags) $(ldflags_$(FLAVOUR)) $(LDFLAGS)
 
 # Only where py/ is compiled: the core is built without Python's headers in reach.
-python_include = $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')
+PYTHON_INCLUDE ?= $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')
 python_limited = $(shell $(PYTHON) -c 'import sysconfig; \
 	print("" if sysconfig.get_config_var("Py_GIL_DISABLED") else "-DPy_LIMITED_API=0x030b0000")')
 
@@ -117,9 +120,11 @@ $(OUT)/libtested.a: $(call objects,$(tested_src))
 	$(Q)rm -f $@
 	$(Q)ar rcs $@ $^
 
-$(OUT)/_cwsandbox.so: $(call objects,$(core_src) $(py_src))
+# Exports the function that Python looks up and nothing else, whatever the libraries would export when they are static.
+ext_exports := src/_cwsandbox/py/exports.map
+$(OUT)/_cwsandbox.so: $(call objects,$(core_src) $(py_src)) $(ext_exports)
 	$(call say,LD,$@)
-	$(Q)$(CC) -shared $(ldflags) -o $@ $^ $(package_libs)
+	$(Q)$(CC) -shared $(ldflags) -Wl,--version-script=$(ext_exports) -o $@ $(filter %.o,$^) $(package_libs)
 
 $(OUT)/bin/cwsandboxd: $(call objects,$(daemon_core_src) $(daemon_src))
 	@mkdir -p $(@D)
@@ -138,11 +143,20 @@ $(OUT)/bin/cwsandbox-egress: $(call objects,$(egress_src))
 
 # Static, without even libc: it is PID 1 inside sandboxes, where nothing of ours is. Its own flags: no sanitizer runs there.
 init_cflags := -std=gnu11 -D_GNU_SOURCE -Os -ffreestanding -fno-stack-protector -fno-asynchronous-unwind-tables \
-	-fno-tree-loop-distribute-patterns -fomit-frame-pointer -fno-pie
-$(OUT)/bin/cwsandbox-init: $(init_src) $(wildcard src/cwsandbox-init/*.h) Makefile
+	-fomit-frame-pointer -fno-pie
+# GCC sees memset() in loops of a freestanding program, too; clang does not, and does not know the flag.
+no_patterns := -fno-tree-loop-distribute-patterns
+init_cflags += $(shell $(CC) $(no_patterns) -E -x c /dev/null >/dev/null 2>&1 && echo $(no_patterns))
+# Compiled and linked apart: with -nostdlib a compiler for another target has not even the kernel's headers.
+$(OUT)/obj/src/cwsandbox-init/%.o: src/cwsandbox-init/%.c $(wildcard src/cwsandbox-init/*.h) Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(init_cflags) $(warnings) -c -o $@ $<
+
+$(OUT)/bin/cwsandbox-init: $(call objects,$(init_src))
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(init_cflags) $(warnings) -static -nostdlib -no-pie -s -o $@ $(init_src) -lgcc
+	$(Q)$(CC) $(init_cflags) -static -nostdlib -no-pie -s -o $@ $^ -lgcc
 
 $(OUT)/tests/%: $(OUT)/obj/tests/c/%.o $(OUT)/libtested.a
 	@mkdir -p $(@D)
@@ -163,7 +177,7 @@ $(OUT)/fuzz/%: $(OUT)/obj/tests/fuzz/%.o $(fuzz_main) $(OUT)/libcws.a
 $(OUT)/obj/src/_cwsandbox/py/%.o: src/_cwsandbox/py/%.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(cflags) $(python_limited) -isystem $(python_include) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(cflags) $(python_limited) -isystem $(PYTHON_INCLUDE) -MMD -MP -c -o $@ $<
 
 # "box/box.h" for what is the daemon's own, and "cwsandbox-init/protocol.h".
 daemon_include := -iquote src/cwsandboxd -iquote src
@@ -235,6 +249,16 @@ pictures: setup-build install
 test: setup-test
 	+@MAKE='$(MAKE)' BUILD='$(BUILD)' tools/run_stages.sh install-dev lint site test-c tsan test-py test-py-interpreters \
 		test-frameworks guard
+
+# Into dist/: WHEELS="manylinux_2_28_x86_64 …" or all. As root, since each is proved in a bare root.
+wheels_venv := $(BUILD)/wheels/venv
+$(wheels_venv)/complete: tools/wheels/requirements.txt
+	tools/make_venv.sh $(wheels_venv)
+	$(wheels_venv)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+.PHONY: wheels
+wheels: $(wheels_venv)/complete
+	PYTHONPATH=tools BUILD='$(BUILD)' $(wheels_venv)/bin/python -m wheels $(WHEELS)
 
 .PHONY: test-c tsan test-py test-py-asan fuzz lint tidy proto format clean
 test-c:
@@ -319,8 +343,7 @@ lint-stubs:
 	cd $(BUILD)/empty && $(abspath $(VENV))/bin/python -m mypy.stubtest cwsandbox._cwsandbox
 
 .PHONY: docs site
-docs: setup-build install-dev
-	+@$(MAKE) --no-print-directory site
+docs: setup-build install-dev site
 # Of the package as it is installed.
 site: venv
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt

@@ -57,10 +57,13 @@ def compiles(source: str, *flags: str) -> bool:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+def pkg_config_command() -> list[str]:
+    return os.environ.get("PKG_CONFIG", "pkg-config").split()
+
+
 def pkg_config(module: str, option: str) -> list[str] | None:
-    result = subprocess.run(
-        ["pkg-config", option, module], capture_output=True, text=True, check=False
-    )
+    command = [*pkg_config_command(), option, module]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     return result.stdout.split() if result.returncode == 0 else None
 
 
@@ -68,7 +71,7 @@ def missing_library(library: Library) -> str | None:
     cflags = pkg_config(library.module, "--cflags")
     libs = pkg_config(library.module, "--libs")
     if cflags is None or libs is None:
-        return f"{library.header} not found (pkg-config knows no {library.module}): install {library.package}"
+        return f"{library.header} not found ({pkg_config_command()[0]} knows no {library.module}): install {library.package}"
     program = f"#include <{library.header}>\nint main(void) {{ return 0; }}\n"
     if not compiles(program, "-c", *cflags):
         return f"{library.header} not found: install {library.package}"
@@ -82,7 +85,7 @@ def missing_requirements() -> list[str]:
     tools = {
         compiler()[0]: "build-essential",
         os.environ.get("MAKE", "make"): "build-essential",
-        "pkg-config": "pkg-config",
+        pkg_config_command()[0]: "pkg-config",
     }
     missing = [
         f"{tool} not found: install {package}"
@@ -92,8 +95,9 @@ def missing_requirements() -> list[str]:
     if missing:
         return missing
     missing += [line for library in LIBRARIES if (line := missing_library(library))]
-    if not Path(sysconfig.get_path("include"), "Python.h").exists():
-        missing.append(f"{sysconfig.get_path('include')}/Python.h not found: install python3-dev")
+    headers = os.environ.get("PYTHON_INCLUDE", sysconfig.get_path("include"))
+    if not Path(headers, "Python.h").exists():
+        missing.append(f"{headers}/Python.h not found: install python3-dev")
     return missing
 
 
