@@ -1,0 +1,1 @@
+"""Builds the wheels and proves them: `make wheels` (docs/packaging.md)."""

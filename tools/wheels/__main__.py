@@ -1,0 +1,46 @@
+"""`make wheels`: builds the source distribution and the wheels into dist/ and checks each; the first fault ends it.
+
+usage: python -m wheels [PLATFORM…]
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from . import check, libraries, roots, targets, wheel
+from .targets import Target
+
+
+def make(target: Target, sdist: Path, folder: Path, dist: Path) -> Path:
+    prefixes = libraries.build_all(target, folder)
+    raw = wheel.build(target, sdist, prefixes, folder)
+    wheel.add_documents(target, raw, prefixes)
+    return wheel.repair(target, raw, dist)
+
+
+def inspect(target: Target, finished: Path) -> None:
+    for compressed, plain, name in wheel.sizes(finished)[:6]:
+        print(f"  {compressed:9,} of {plain:9,}  {name}")
+    print(f"  {finished.stat().st_size:9,} in all", flush=True)
+    if faults := check.faults(target, finished):
+        raise SystemExit("\n".join(f"{finished.name}: {fault}" for fault in faults))
+
+
+def main(arguments: list[str]) -> None:
+    wanted = [targets.by_platform(name) for name in arguments] or list(targets.TARGETS)
+    if reason := roots.unavailable():
+        raise SystemExit(f"the wheels cannot be proved in bare roots: {reason}")
+    folder = Path(os.environ.get("BUILD", "build"), "wheels").resolve()
+    dist = Path("dist").resolve()
+    sdist = wheel.build_sdist(dist)
+    for target in wanted:
+        finished = make(target, sdist, folder, dist)
+        inspect(target, finished)
+        roots.prove(finished, roots.make_debian(folder), folder)
+        print(f"{finished.name}: good", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

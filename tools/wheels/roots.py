@@ -1,0 +1,94 @@
+"""Bare roots: a system with Python and bubblewrap and nothing of ours, where a wheel is installed and used."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from . import sources
+from .wheel import ROOT, run
+
+SUITE = "bookworm"
+PACKAGES = "python3-venv,bubblewrap,ca-certificates,openssl"
+# A root of its own: bubblewrap cannot work in a chroot.
+ENTER = """
+set -e
+root=$1; shift
+mount --bind "$root" "$root"
+mount -t proc proc "$root/proc"
+mount --rbind /sys "$root/sys"
+mount --rbind /dev "$root/dev"
+mount -t tmpfs tmp "$root/tmp"
+mkdir -p "$root/old"
+cd "$root"
+pivot_root . old
+exec chroot . /bin/sh -c 'umount -l /old && exec "$@"' sh "$@"
+"""
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+
+
+def unavailable() -> str | None:
+    """Why there can be no bare root here."""
+    if os.geteuid() != 0:
+        return "only root can make and enter one"
+    if not shutil.which("debootstrap"):
+        return "debootstrap is not installed"
+    return None
+
+
+def make_debian(folder: Path) -> Path:
+    """A minimal Debian, kept for later runs."""
+    kept = folder / f"root-{SUITE}"
+    if not (kept / "complete").exists():
+        shutil.rmtree(kept, ignore_errors=True)
+        print(f"debootstrap {SUITE}", flush=True)
+        mirror = [m for m in sources.debian_mirrors() if "security" not in m][:1]
+        log = folder / "debootstrap.log"
+        with log.open("w") as out:
+            done = subprocess.run(
+                ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, kept, *mirror],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        if done.returncode != 0:
+            raise SystemExit(f"debootstrap failed: see {log}")
+        (kept / "complete").touch()
+    return kept
+
+
+def enter(root: Path, *command: str, **env: str) -> None:
+    """Runs a command in the root, in namespaces that end with it."""
+    unshare = (
+        "unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "sh",
+        "-c",
+        ENTER,
+        "sh",
+        root,
+    )
+    run(*unshare, *command, env=ENVIRONMENT | env)
+
+
+def prove(wheel: Path, bare: Path, folder: Path) -> None:
+    """Installs the wheel into a copy of the bare root and lets it work there."""
+    root = folder / "root-in-use"
+    shutil.rmtree(root, ignore_errors=True)
+    run("cp", "-a", "--reflink=auto", bare, root)
+    shutil.copy(wheel, root / "srv")
+    shutil.copytree(ROOT / "examples", root / "srv/examples")
+    shutil.copy(Path(__file__).with_name("trust.py"), root / "srv")
+    enter(root, "python3", "-m", "venv", "/srv/venv")
+    pip = ("/srv/venv/bin/pip", "install", "--quiet", "--no-index", "--disable-pip-version-check")
+    enter(root, *pip, f"/srv/{wheel.name}")
+    python = "/srv/venv/bin/python"
+    for example in ("quickstart.py", "snapshots.py"):
+        enter(root, python, f"/srv/examples/{example}", CWSANDBOX_BASE_URL="local")
+    enter(root, python, "/srv/trust.py")
+    shutil.rmtree(root)

@@ -1,0 +1,81 @@
+"""What wheels are built for, and the compiler for each: zig, which brings every libc's headers and symbol versions."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Target:
+    """One platform."""
+
+    platform: str  # the tag that the finished wheel has
+    machine: str
+    triple: str  # zig's name for it, with the oldest libc that the wheel must run on
+    loader: str  # of that libc
+
+    @property
+    def build_platform(self) -> str:
+        """The tag of the wheel before it is repaired."""
+        return f"linux-{self.machine}"
+
+
+TARGETS = (
+    Target(
+        "manylinux_2_28_x86_64",
+        "x86_64",
+        "x86_64-linux-gnu.2.28",
+        "ld-linux-x86-64.so.2",
+    ),
+)
+
+
+def by_platform(name: str) -> Target:
+    for target in TARGETS:
+        if target.platform == name:
+            return target
+    raise SystemExit(f"no wheel for '{name}'; there are: {', '.join(t.platform for t in TARGETS)}")
+
+
+def zig() -> Path:
+    spec = importlib.util.find_spec("ziglang")
+    if spec is None or spec.origin is None:
+        raise SystemExit("ziglang is not installed: run this by `make wheels`")
+    return Path(spec.origin).with_name("zig")
+
+
+def write_compiler(target: Target, folder: Path) -> Path:
+    """Puts programs `cc`, `ar` and `ranlib` for the target into `folder`; returns it."""
+    # A libc of its own is what every wheel must not have: musl is linked statically by zig unless told otherwise.
+    dynamic = " -dynamic" if "musl" in target.triple else ""
+    programs = {
+        "cc": f"cc -target {target.triple}{dynamic}",
+        "ar": "ar",
+        "ranlib": "ranlib",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, arguments in programs.items():
+        path = folder / name
+        text = f'#!/bin/sh\nexec {zig()} {arguments} "$@"\n'
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+        path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    return folder
+
+
+def environment(compiler: Path, prefixes: Iterable[Path], cache: Path) -> dict[str, str]:
+    """For programs that compile with `compiler` against the libraries in these prefixes alone."""
+    return os.environ | {
+        "CC": str(compiler / "cc"),
+        "AR": str(compiler / "ar"),
+        "RANLIB": str(compiler / "ranlib"),
+        "PKG_CONFIG": "pkg-config --static",
+        "PKG_CONFIG_LIBDIR": ":".join(str(prefix / "lib/pkgconfig") for prefix in prefixes),
+        "ZIG_GLOBAL_CACHE_DIR": str(cache),
+        "ZIG_LOCAL_CACHE_DIR": str(cache),
+    }
