@@ -71,7 +71,7 @@ def missing_library(library: Library) -> str | None:
     cflags = pkg_config(library.module, "--cflags")
     libs = pkg_config(library.module, "--libs")
     if cflags is None or libs is None:
-        return f"{library.header} not found ({pkg_config_command()[0]} knows no {library.module}): install {library.package}"
+        return f"{library.header} not found (pkg-config knows no {library.module}): install {library.package}"
     program = f"#include <{library.header}>\nint main(void) {{ return 0; }}\n"
     if not compiles(program, "-c", *cflags):
         return f"{library.header} not found: install {library.package}"
