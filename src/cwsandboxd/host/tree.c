@@ -30,8 +30,7 @@ static int make_tree(int folder, bool read_only, int users)
     }
     /* By their numbers: before 2.36, glibc has no functions for them. */
     int tree = (int)syscall(SYS_open_tree, folder, "", CLONE_FLAGS);
-    if (tree >= 0 &&
-        syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) {
+    if (tree >= 0 && syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) {
         int error = errno;
         close(tree);
         errno = error;
