@@ -17,7 +17,7 @@ import pytest
 from opentelemetry import baggage, context, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -411,6 +411,42 @@ def test_what_is_under_way_ends_after_uninstrument(grpc_peer: GrpcPeer, seen: Se
         grpc_peer.set(go)
         process.result()
         assert len(seen.come("long")) == 1
+
+
+class Broken(SpanProcessor):
+    """As a program's own may be."""
+
+    def __init__(self, *methods: str) -> None:
+        for name in methods:
+            setattr(self, name, self._fail)
+
+    def _fail(self, *_: Any, **__: Any) -> None:
+        raise RuntimeError("broken")
+
+
+def test_a_processor_that_fails_at_the_end(
+    grpc_peer: GrpcPeer, seen: Seen, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen.tracers.add_span_processor(Broken("on_end"))
+    with Sandbox.run() as sandbox:
+        assert sandbox.exec(["ok"]).result().returncode == 0
+        sandbox.exec(["/bin/three"])
+        assert len(seen.come("three")) == 1
+    assert len(seen.spans("cwsandbox.stop")) == 1
+    assert {record.message for record in caplog.records} == {"OpenTelemetry failed at a span"}
+
+
+def test_a_processor_that_fails_at_the_start(
+    grpc_peer: GrpcPeer, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: raised.append(what.exc_value))
+    seen.tracers.add_span_processor(Broken("on_start"))
+    before = context.get_current()
+    with Session(SandboxDefaults()) as session:
+        assert session.sandbox().exec(["ok"]).result().returncode == 0
+    assert context.get_current() is before
+    assert {str(error) for error in raised} == {"broken"}
 
 
 # ---- metrics ----

@@ -276,6 +276,31 @@ def test_ctrl_c_in_the_tracer_is_raised(channel: Any, core: ModuleType, sandbox:
         core.trace(None, None)
 
 
+def test_ctrl_c_in_what_ends_is_raised(
+    channel: Any, core: ModuleType, sandbox: Any, peer: GrpcPeer
+) -> None:
+    """To whoever asks for the outcome, which stays as it is."""
+    peer.scripts["three"] = three
+
+    def interrupted() -> None:
+        core.trace(lambda *_: None, lambda: None)
+        raise KeyboardInterrupt
+
+    for begin, ask in (
+        (lambda: channel.unary(GET, {"sandbox_id": "x"}), lambda call: call.result()["sandbox_id"]),
+        (lambda: sandbox.exec(["three"]), lambda process: process.wait()),
+    ):
+        core.trace(lambda *_: (1, ()), interrupted)
+        try:
+            begun = begin()
+            with pytest.raises(KeyboardInterrupt):
+                ask(begun)
+            assert ask(begun) in ("x", 3)
+        finally:
+            core.trace(None, None)
+        assert core.Ended().take()[0] == 1
+
+
 def test_what_ended_raises_is_reported(
     channel: Any, core: ModuleType, unraisable: list[Any]
 ) -> None:

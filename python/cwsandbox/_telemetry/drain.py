@@ -44,6 +44,13 @@ _lock = threading.RLock()
 _has_hooks = False
 
 
+def log_failure() -> None:
+    """What the program's span processors and exporters raise fails no operation."""
+    from logging import getLogger
+
+    getLogger("cwsandbox").exception("OpenTelemetry failed at a span")
+
+
 def empty() -> None:
     """End the spans of all operations that have ended."""
     if _ended is None:
@@ -51,7 +58,10 @@ def empty() -> None:
     with _lock:
         while (taken := _ended.take()) is not None:
             owner, *end = taken
-            owner.end(*end)
+            try:
+                owner.end(*end)
+            except Exception:
+                log_failure()
 
 
 def serve() -> None:

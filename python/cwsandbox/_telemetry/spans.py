@@ -199,16 +199,21 @@ class _Block:
         self._operation = operation
         self._subject = subject
         self._failure: str | None = None
+        self._span: trace.Span = trace.INVALID_SPAN
+        self._token: Token[Context] | None = None
 
     def __enter__(self) -> Self:
         self._begun_ns = time_ns()
-        self._span = self._tracing.tracer.start_span(
-            f"cwsandbox.{self._operation}",
-            attributes={"cwsandbox.operation": self._operation},
-            start_time=self._begun_ns,
-        )
-        self._inside: Context = trace.set_span_in_context(self._span)
-        self._token: Token[Context] = context.attach(self._inside)
+        try:
+            self._span = self._tracing.tracer.start_span(
+                f"cwsandbox.{self._operation}",
+                attributes={"cwsandbox.operation": self._operation},
+                start_time=self._begun_ns,
+            )
+            self._inside = trace.set_span_in_context(self._span)
+            self._token = context.attach(self._inside)
+        except Exception:
+            drain.log_failure()
         return self
 
     def set(self, name: str, value: Any) -> None:
@@ -220,9 +225,15 @@ class _Block:
         self._span.set_status(Status(StatusCode.ERROR, text))
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, _: object) -> None:
-        if context.get_current() is self._inside:
+        if self._token is not None and context.get_current() is self._inside:
             # A block may be left in another context than it was entered in, as by fixtures of tests.
             context.detach(self._token)
+        try:
+            self._end(kind, error)
+        except Exception:
+            drain.log_failure()
+
+    def _end(self, kind: type[BaseException] | None, error: Any) -> None:
         if kind is not None and issubclass(kind, _CANCELLED):
             self.fail("cancelled", "")
         elif kind is not None:

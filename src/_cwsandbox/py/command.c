@@ -160,7 +160,8 @@ static enum py_poll poll_code(PyObject *self, struct cws_observer *observer,
             return how;
         Py_DECREF(*out_value); /* make_value ignores the exit code */
     }
-    py_trace_settle(command->op.state);
+    if (py_trace_settle(command->op.state) < 0)
+        return PY_POLL_ERROR;
     *out_value = PyLong_FromLong(py_command_exec(command)->exit_code);
     return *out_value ? PY_POLL_READY : PY_POLL_ERROR;
 }

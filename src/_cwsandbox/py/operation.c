@@ -131,9 +131,7 @@ int py_operation_settle(struct py_operation *op)
     int rc = is_settled(op) ? 0 : op->source->take(op);
     assert(rc < 0 || is_settled(op));
     leave_making(op);
-    if (rc == 0)
-        py_trace_settle(op->state);
-    return rc;
+    return rc < 0 ? rc : py_trace_settle(op->state);
 }
 
 enum py_poll py_operation_poll_done(struct py_operation *op, struct cws_observer *observer,

@@ -40,16 +40,16 @@ static int report(PyObject *function)
     return 0;
 }
 
-void py_trace_call_ended(struct py_state *state)
+int py_trace_call_ended(struct py_state *state)
 {
     PyObject *ended = Py_XNewRef(state->trace_ended);
     if (!ended) /* uninstalled: a coroutine takes what is left */
-        return;
+        return 0;
     PyObject *done = PyObject_CallNoArgs(ended);
-    if (!done)
-        PyErr_WriteUnraisable(ended);
+    int rc = done ? 0 : report(ended);
     Py_XDECREF(done);
     Py_DECREF(ended);
+    return rc;
 }
 
 /* ---- the start of an operation -------------------------------------------------------------- */

@@ -41,14 +41,15 @@ static inline int py_trace_begin(struct py_state *state, const struct py_trace_w
 /* NULL is allowed. */
 void py_trace_drop(struct cws_trace *trace);
 
-/* Calls ended(). */
-void py_trace_call_ended(struct py_state *state);
+/* Calls ended(). As py_trace_settle. */
+int py_trace_call_ended(struct py_state *state);
 
-/* Somebody asks for an outcome: calls ended() if any trace has ended. */
-static inline void py_trace_settle(struct py_state *state)
+/* Somebody asks for an outcome: calls ended() if any trace has ended. 0, or -1 with an exception
+ * that is no Exception, such as Ctrl-C's. */
+static inline int py_trace_settle(struct py_state *state)
 {
-    if (state->traces && cws_trace_queue_has_any(state->traces))
-        py_trace_call_ended(state);
+    bool is_due = state->traces && cws_trace_queue_has_any(state->traces);
+    return is_due ? py_trace_call_ended(state) : 0;
 }
 
 /* A new reference: the owner, None without one, or once it was taken. */
