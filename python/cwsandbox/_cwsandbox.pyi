@@ -228,7 +228,8 @@ class SandboxCore:
     ) -> None:
         """From now on operations go over ``channel`` to the sandbox's own endpoint, for so many seconds and if the bits
         of ``permissions`` allow it. None: they do not. With ``strict`` they go no other way: after the seconds those
-        that begin wait until ``open()`` is called again."""
+        that begin wait until ``open()`` is called again. Those that the endpoint refuses, because it has moved, wait
+        once for another ``set_direct()``; they fail with the refusal at ``open()`` without one, and at ``fail()``."""
     @property
     def sandbox_id(self) -> str | None:
         """The id it was opened with; None before."""
@@ -263,8 +264,10 @@ class SandboxCore:
     ) -> FileOperation[None]:
         """Write a whole file, likewise. Beyond 64 KiB the contents are not copied."""
     write_max: int
-    wants_serving: bool
     """For the Python layer: how much content one message may carry; 0 at first."""
+    wants_serving: bool
+    on_refused: Callable[[], object] | None
+    """For the Python layer: what to call when the sandbox comes out of ``Refusals``; None at first."""
     def shell(
         self,
         command: list[str],
@@ -424,6 +427,15 @@ class UnfinishedFiles:
     def __init__(self) -> None: ...
     def __aiter__(self) -> UnfinishedFiles: ...
     def __anext__(self) -> Awaitable[FileOperation[Any]]: ...
+
+@final
+class Refusals:
+    """The sandboxes whose endpoints have refused operations that wait for another way: for ``async for``. Operations
+    that begin wait, too, until ``open()``. ``on_refused`` of each is to be called; without one they fail."""
+
+    def __init__(self) -> None: ...
+    def __aiter__(self) -> Refusals: ...
+    def __anext__(self) -> Awaitable[SandboxCore]: ...
 
 @final
 class Output:

@@ -10,10 +10,13 @@ import grpc
 import pytest
 
 from conformance import protos
+from conformance.direct_peer import KEY, Authority, DirectPeer, serve
 from conformance.file_peer import Shell
 from conformance.grpc_peer import GrpcPeer
 from conformance.h2_peer import H2Peer, Script
 from cwsandbox import Sandbox, SandboxUnavailableError
+from cwsandbox._lifecycle import data_plane
+from cwsandbox._service import direct as service
 from integration.env import Certs, Daemon
 
 FROM_ENVIRONMENT = (
@@ -54,6 +57,57 @@ def grpc_peer(make_grpc_peer: Callable[..., GrpcPeer], monkeypatch: pytest.Monke
     peer = make_grpc_peer()
     monkeypatch.setenv("CWSANDBOX_BASE_URL", peer.base_url)
     return peer
+
+
+@pytest.fixture
+def direct_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No attempt fails because the machine is slow, none is repeated because the test is, and no test suffers from what
+    another one's peer at the same port did."""
+    ages = 3600.0  # longer than any test
+    monkeypatch.setenv("CWSANDBOX_API_KEY", KEY)
+    monkeypatch.setattr(data_plane, "CALL_LIMIT", ages)
+    monkeypatch.setattr(data_plane, "CONNECT_LIMIT", ages)
+    monkeypatch.setattr(service, "COOL_DOWN", ages)
+    monkeypatch.setattr(data_plane, "_shared", {})
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """Of the certificates for sandboxes' own endpoints."""
+    return Authority()
+
+
+@pytest.fixture
+def make_direct(authority: Authority) -> Iterator[Callable[..., DirectPeer]]:
+    """Starts endpoints that end with the test."""
+    with ExitStack() as stack:
+
+        def make(
+            tls: tuple[bytes, bytes] | None = None,
+            roots: bytes | None = None,
+            name: bytes = b"direct",
+        ) -> DirectPeer:
+            own = authority.server("localhost", "127.0.0.1") if tls is None else tls
+            peer = DirectPeer(tls=own, client_roots=authority.roots if roots is None else roots)
+            stack.callback(peer.close)
+            serve(peer, name)
+            return peer
+
+        yield make
+
+
+@pytest.fixture
+def direct(make_direct: Callable[..., DirectPeer]) -> DirectPeer:
+    return make_direct()
+
+
+@pytest.fixture
+def gateway(grpc_peer: GrpcPeer, authority: Authority, direct: DirectPeer) -> GrpcPeer:
+    """Gives certificates for the endpoint."""
+    authority.requests.clear()
+    serve(grpc_peer, b"gateway")
+    grpc_peer.overrides["ConnectSandbox"] = authority.answer(direct.base_url)
+    return grpc_peer
 
 
 @pytest.fixture

@@ -14,9 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from conformance import protos
 from conformance.grpc_peer import Call, GrpcPeer
+from cwsandbox import Sandbox
 
 DATA = ("StreamExec", "StreamLogs", "ReadFile", "WriteFile")
 PERMISSIONS = (2, 3, 4, 5)
+KEY = "the-key-0123456789"
+RETIRING = "CWSANDBOX_RUNNER_SHARD_RETIRING"
 
 
 class DirectPeer(GrpcPeer):
@@ -35,6 +38,16 @@ class DirectPeer(GrpcPeer):
 def data_calls(peer: GrpcPeer) -> int:
     """How many data operations have come here."""
     return sum(len(peer.metadata.get(name, ())) for name in DATA)
+
+
+def asked(gateway: GrpcPeer) -> int:
+    """How many certificates it was asked for."""
+    return len(gateway.metadata.get("ConnectSandbox", ()))
+
+
+def where(sandbox: Sandbox) -> str:
+    """Where a command is served."""
+    return str(sandbox.exec(["where"]).result().stdout)
 
 
 def serve(peer: GrpcPeer, name: bytes) -> None:

@@ -17,12 +17,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from conformance.direct_peer import (
+    KEY,
     PERMISSIONS,
+    RETIRING,
     Authority,
     DirectPeer,
+    asked,
     data_calls,
     refusing,
-    serve,
+    where,
 )
 from conformance.grpc_peer import Call, GrpcPeer
 from cwsandbox import (
@@ -33,81 +36,19 @@ from cwsandbox import (
     SandboxUnavailableError,
 )
 from cwsandbox._lifecycle import data_plane
-from cwsandbox._service import direct as service
 from integration.env import eventually
 
-RETIRING = "CWSANDBOX_RUNNER_SHARD_RETIRING"
-KEY = "the-key-0123456789"
-# Longer than any test.
-AGES = 3600.0
+pytestmark = pytest.mark.usefixtures("direct_settings")
+
 # Of the test with something that takes milliseconds on an idle machine.
 PATIENCE = 50.0
 
 Codes = grpc.StatusCode
 
 
-@pytest.fixture(autouse=True)
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CWSANDBOX_API_KEY", KEY)
-
-
-@pytest.fixture(autouse=True)
-def whatever_the_machine_is_like(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No attempt fails because the machine is slow, none is repeated because the test is, and no test suffers from what
-    another one's peer at the same port did."""
-    monkeypatch.setattr(data_plane, "CALL_LIMIT", AGES)
-    monkeypatch.setattr(data_plane, "CONNECT_LIMIT", AGES)
-    monkeypatch.setattr(service, "COOL_DOWN", AGES)
-    monkeypatch.setattr(data_plane, "_shared", {})
-
-
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority()
-
-
-@pytest.fixture
-def make_direct(authority: Authority) -> Iterator[Callable[..., DirectPeer]]:
-    """Starts endpoints that end with the test."""
-    made: list[DirectPeer] = []
-
-    def make(tls: tuple[bytes, bytes] | None = None, roots: bytes | None = None) -> DirectPeer:
-        own = authority.server("localhost", "127.0.0.1") if tls is None else tls
-        peer = DirectPeer(tls=own, client_roots=authority.roots if roots is None else roots)
-        serve(peer, b"direct")
-        made.append(peer)
-        return peer
-
-    yield make
-    for peer in made:
-        peer.close()
-
-
-@pytest.fixture
-def direct(make_direct: Callable[..., DirectPeer]) -> DirectPeer:
-    return make_direct()
-
-
-@pytest.fixture
-def gateway(grpc_peer: GrpcPeer, authority: Authority, direct: DirectPeer) -> GrpcPeer:
-    """Gives certificates for the endpoint."""
-    authority.requests.clear()
-    serve(grpc_peer, b"gateway")
-    grpc_peer.overrides["ConnectSandbox"] = authority.answer(direct.base_url)
-    return grpc_peer
-
-
-def where(sandbox: Sandbox) -> str:
-    return str(sandbox.exec(["where"]).result().stdout)
-
-
 def until_direct(sandbox: Sandbox) -> None:
     """Operations go directly from now on."""
     eventually(lambda: where(sandbox) == "direct", "a command goes directly", PATIENCE)
-
-
-def asked(gateway: GrpcPeer) -> int:
-    return len(gateway.metadata.get("ConnectSandbox", ()))
 
 
 def after_an_attempt(sandbox: Sandbox, gateway: GrpcPeer) -> None:
@@ -551,25 +492,6 @@ def test_strict_asks_again_while_the_gateway_cannot_answer(
     with Sandbox.run(data_plane_mode="direct") as sandbox:
         assert where(sandbox) == "direct"
     assert asked(gateway) == 3
-
-
-def test_strict_another_certificate_after_a_refusal(
-    gateway: GrpcPeer,
-    authority: Authority,
-    direct: DirectPeer,
-    make_direct: Callable[..., DirectPeer],
-) -> None:
-    with Sandbox.run(data_plane_mode="direct") as sandbox:
-        assert where(sandbox) == "direct"
-        refusing(direct, Codes.UNAVAILABLE, RETIRING)
-        moved = make_direct()
-        serve(moved, b"moved")
-        gateway.overrides["ConnectSandbox"] = authority.answer(moved.base_url)
-        with pytest.raises(SandboxUnavailableError):
-            where(sandbox)
-        assert where(sandbox) == "moved"
-        assert sandbox.read_file("/where").result() == b"moved"
-    assert (asked(gateway), data_calls(gateway)) == (2, 0)
 
 
 def test_strict_a_failure_is_no_end(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from types import ModuleType
 from typing import Any
 
+import grpc
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from conformance.direct_peer import Authority, DirectPeer, data_calls
+from conformance.direct_peer import RETIRING, Authority, DirectPeer, data_calls, refusing
 from conformance.grpc_peer import Call, GrpcPeer
+from native.conftest import Run
 
 EXEC = 1 << 2
 ALL = 0b111100
@@ -32,8 +35,18 @@ def endpoint(authority: Authority) -> Iterator[DirectPeer]:
 
 
 @pytest.fixture
-def direct(core: ModuleType, authority: Authority, endpoint: DirectPeer) -> Any:
+def direct(make_direct: Callable[[], Any]) -> Any:
     """A channel with a certificate for the endpoint, not connected yet."""
+    return make_direct()
+
+
+@pytest.fixture
+def make_direct(core: ModuleType, authority: Authority, endpoint: DirectPeer) -> Callable[[], Any]:
+    """Each time another channel, with a certificate of its own."""
+    return lambda: new_direct(core, authority, endpoint)
+
+
+def new_direct(core: ModuleType, authority: Authority, endpoint: DirectPeer) -> Any:
     key, csr = core._certificate_request()
     public = x509.load_der_x509_csr(csr).public_key()
     return core.Channel(
@@ -141,6 +154,58 @@ def test_strict_operations_wait_once_the_certificate_has_expired(
     sandbox.open(channel, "sb-1")
     assert late.wait() == 0
     assert list(late.stdout) == ["direct"]
+
+
+@pytest.mark.usefixtures("both")
+def test_refused_operations_wait_until_policy_code_has_another_way(
+    core: ModuleType,
+    run: Run,
+    sandbox: Any,
+    channel: Any,
+    endpoint: DirectPeer,
+    make_direct: Callable[[], Any],
+) -> None:
+    sandbox.set_direct(make_direct(), ALL, 3600.0, True)
+    sandbox.on_refused = print
+    refusing(endpoint, grpc.StatusCode.UNAVAILABLE, RETIRING)
+
+    async def main() -> None:
+        process = sandbox.exec(["where"])
+        async for refused in core.Refusals():
+            assert refused is sandbox
+            break
+        assert sandbox.on_refused is print
+        assert not sandbox.is_open
+        later = sandbox.exec(["where"])
+        serve_where(endpoint, b"direct")
+        sandbox.set_direct(make_direct(), ALL, 3600.0, True)
+        await process
+        assert later.poll() is None
+        sandbox.open(channel, "sb-1")
+        await later
+        assert [*process.stdout, *later.stdout] == ["direct", "direct"]
+
+    run(main())
+    sandbox.on_refused = None
+
+
+def test_refused_operations_fail_where_policy_code_does_nothing(
+    core: ModuleType, run: Run, sandbox: Any, endpoint: DirectPeer, direct: Any
+) -> None:
+    sandbox.set_direct(direct, ALL, 3600.0, True)
+    refusing(endpoint, grpc.StatusCode.UNAVAILABLE, RETIRING)
+
+    async def main() -> None:
+        waiting = asyncio.ensure_future(anext(core.Refusals()))
+        with pytest.raises(Exception) as caught:
+            await sandbox.read_file("/where")
+        assert caught.value.args[1].code_name == "UNAVAILABLE"
+        assert not waiting.done()
+        waiting.cancel()
+
+    run(main())
+    with pytest.raises(TypeError):
+        core.Refusals(1)
 
 
 def test_policy_code_hears_of_operations_when_it_wants_to(core: ModuleType, sandbox: Any) -> None:

@@ -11,7 +11,7 @@ import uuid
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from cwsandbox._lifecycle import delete, lifecycle, snapshot_stop, transient
+from cwsandbox._lifecycle import delete, lifecycle, refusals, snapshot_stop, transient
 from cwsandbox._lifecycle import snapshot as snapshots
 from cwsandbox._lifecycle.create import Creator
 from cwsandbox._lifecycle.lifecycle import Phase, Source
@@ -30,6 +30,8 @@ from cwsandbox.exceptions import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cwsandbox._cwsandbox import SandboxCore
     from cwsandbox._lifecycle.handle import Handle, OnStop
     from cwsandbox._messages.config import Workload
@@ -248,10 +250,18 @@ class Driver:
             return
         if handle.plane.is_strict and handle.state.phase is Phase.RUNNING:
             assert handle.sandbox_id is not None
-            assert handle.open_core is not None
             await handle.plane.require(handle.sandbox_id)
             if not handle.core.is_closed:
-                handle.open_core(handle.core)
+                self._open(handle.core, self.serve_commands)
+
+    def _open(self, core: SandboxCore, serve: Callable[[], None]) -> None:
+        """``serve`` is called when operations of ``core`` can go no other way than one that refuses them."""
+        handle = self._handle
+        if handle.plane is not None and handle.plane.is_strict:
+            refusals.serve()
+            core.on_refused = serve
+        assert handle.open_core is not None
+        handle.open_core(core)
 
     # ---- logs ----
 
@@ -281,8 +291,7 @@ class Driver:
             self._fail_logs(failure)
             return
         if handle.log_core is not None:
-            assert handle.open_core is not None
-            handle.open_core(handle.log_core)
+            self._open(handle.log_core, self.serve_logs)
 
     def _fail_logs(self, failure: BaseException) -> None:
         if self._handle.log_core is not None:

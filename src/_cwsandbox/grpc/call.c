@@ -45,10 +45,10 @@ static void detach(struct cws_call *call, uint32_t reset_code)
     call->ended = true;
     cws_timer_cancel(call->channel->loop, &call->deadline);
     cws_timer_cancel(call->channel->loop, &call->retry);
-    if (!cws_list_is_empty(&call->node)) { /* queued */
-        cws_list_remove(&call->node);
+    if (!cws_list_is_empty(&call->node) && !call->is_set_aside)
         call->channel->queued--;
-    }
+    cws_list_remove(&call->node);
+    call->is_set_aside = false;
     if (call->stream) {
         struct cws_h2_stream *stream = call->stream;
         call->stream = NULL;
@@ -80,6 +80,13 @@ static void conclude_local(struct cws_call *call, int code, const char *text)
     conclude(call, CWS_H2_CANCEL);
 }
 
+void cws_call_end(struct cws_call *call)
+{
+    call->busy++;
+    conclude(call, CWS_H2_CANCEL);
+    leave(call);
+}
+
 static void deadline_exceeded(struct cws_call *call)
 {
     conclude_local(call, CWS_GRPC_DEADLINE_EXCEEDED, "Deadline Exceeded");
@@ -99,42 +106,21 @@ bool cws_call_is_open(const struct cws_call *call)
     return call->stream != NULL;
 }
 
+const char *cws_call_path(const struct cws_call *call)
+{
+    return call->path;
+}
+
 void cws_call_suspect(struct cws_call *call)
 {
     if (call->stream && cws_h2_conn_arrivals(call->connection->conn) == call->arrivals_before)
         cws_liveness_suspect(call->connection);
 }
 
-/* The first message is to be sent once more. */
-static void requeue_first(struct cws_call *call)
-{
-    if (!call->first)
-        return;
-    call->first->off = 0;
-    cws_list_push_back(call->unsent.next, &call->first->node); /* before the first */
-    call->first = NULL;
-}
-
-/* To the other channel, before anything of it was sent. */
-static void go_otherwise(struct cws_call *call)
-{
-    struct cws_channel *other = call->otherwise;
-    call->otherwise = NULL;
-    call->path = call->otherwise_path;
-    if (call->is_long)
-        call->channel->long_calls--;
-    call->is_long = false;
-    call->channel->call_count--;
-    other->call_count++;
-    call->channel = other;
-    cws_pool_enqueue(other, call, false);
-    cws_channel_unref(other); /* the call is counted there now */
-}
-
 void cws_call_fail_unavailable(struct cws_call *call, const struct cws_error *err)
 {
     if (call->otherwise && call->attempts == 0) {
-        go_otherwise(call);
+        cws_call_go_otherwise(call);
         return;
     }
     call->busy++;
@@ -210,35 +196,12 @@ static void on_field(void *ctx, const char *name, size_t name_len, const char *v
     }
 }
 
-static bool is_refused(const struct cws_call *call)
-{
-    return call->is_refusal && !call->committed && !call->ended && call->seen_status &&
-           call->is_refusal(&call->status);
-}
-
-/* The peer has done nothing, and said so; the other channel gets the call as it was. */
-static void take_elsewhere(struct cws_call *call)
-{
-    struct cws_h2_stream *stream = call->stream;
-    call->stream = NULL;
-    call->seen_status = false;
-    cws_grpc_status_done(&call->status);
-    cws_h2_stream_reset(stream, CWS_H2_CANCEL); /* gives the first message back */
-    requeue_first(call);
-    go_otherwise(call);
-}
-
 /* Only the block that ends the stream can say how the call has ended. */
 static void on_block(void *ctx, bool is_last)
 {
     struct cws_call *call = ctx;
-    if (is_last && is_refused(call)) {
-        atomic_store(&call->channel->is_refused, true);
-        if (call->otherwise && !call->sent_more) {
-            take_elsewhere(call);
-            return;
-        }
-    }
+    if (is_last && cws_call_was_refused(call))
+        return;
     if (is_last)
         call->has_status = call->seen_status;
     else
@@ -383,7 +346,7 @@ static bool may_retry(const struct cws_call *call, const struct cws_h2_end *end)
 
 static bool send_again(struct cws_call *call)
 {
-    requeue_first(call);
+    cws_call_requeue_first(call);
     if (call->attempts < 2) {
         cws_pool_enqueue(call->channel, call, true);
         return true;
@@ -549,6 +512,7 @@ struct cws_call *cws_call_start(struct cws_channel *channel, const struct cws_ca
     call->path = options->path;
     call->otherwise_path = options->otherwise_path;
     call->is_refusal = options->is_refusal;
+    call->refused = options->refused;
     call->metadata = options->metadata;
     call->deadline_ns = options->deadline_ns;
     call->holds_back = options->holds_back;

@@ -33,6 +33,14 @@ struct cws_call_events {
     void (*on_status)(void *ctx, struct cws_grpc_status *status);
 };
 
+/* Where refused calls wait for another channel, as they were when they were refused. Their time
+ * limits go on, and they can be cancelled. */
+struct cws_refused_calls {
+    struct cws_list calls; /* cws_call_of_refused */
+    /* One has come. It may leave again inside of this. */
+    void (*on_refused)(struct cws_refused_calls *refused, struct cws_call *call);
+};
+
 /* So many fields may one call have beyond its channel's. */
 #define CWS_CALL_MAX_FIELDS 16
 
@@ -47,6 +55,8 @@ struct cws_call_options {
      * says yes to: one that proves that nothing was done. NULL: none does. Also without another
      * channel, its own is marked then (cws_channel_is_refused). */
     bool (*is_refusal)(const struct cws_grpc_status *status);
+    /* Where it waits, once, if it is refused so and has no other channel. NULL: it ends. */
+    struct cws_refused_calls *refused;
     /* Sent with this call alone, after the channel's own; the peer is told to remember none of it.
      * At most CWS_CALL_MAX_FIELDS fields. Borrowed until the call has ended. NULL: none. */
     const struct cws_metadata *metadata;
@@ -75,6 +85,18 @@ bool cws_call_is_open(const struct cws_call *call);
 /* The owner has waited for this call in vain. Tests its connection (liveness.c) if nothing has
  * arrived on that since the call was sent. A deadline that passes does the same. */
 void cws_call_suspect(struct cws_call *call);
+
+/* Its channel's path; NULL if it asks for nothing. */
+const char *cws_call_path(const struct cws_call *call);
+
+/* The call of a node in `refused->calls`. */
+struct cws_call *cws_call_of_refused(struct cws_list *node);
+/* For a call that waits in `options->refused`, and leaves that: it is sent over this channel, which
+ * must have the same loop. */
+void cws_call_send_elsewhere(struct cws_call *call, struct cws_channel *channel);
+/* Likewise: it ends with the status that it was refused with. */
+void cws_call_end_refused(struct cws_call *call);
+void cws_call_end_all_refused(struct cws_refused_calls *refused);
 
 /* For a call with `holds_back`: its owner still holds `held` of the bytes that it was given. These
  * are not returned to the peer's flow-control window, so that the peer can send only what else the

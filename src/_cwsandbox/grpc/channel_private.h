@@ -66,7 +66,7 @@ struct cws_pool_connection {
 };
 
 struct cws_call {
-    struct cws_list node; /* in the channel's queue while it waits */
+    struct cws_list node; /* in the channel's queue, or in `refused`, while it waits there */
     struct cws_channel *channel;
     struct cws_h2_stream *stream;           /* NULL: queued or ended */
     struct cws_pool_connection *connection; /* of `stream` */
@@ -75,6 +75,8 @@ struct cws_call {
     struct cws_channel *otherwise; /* a reference; NULL: none, or the call has gone there */
     const char *otherwise_path;
     bool (*is_refusal)(const struct cws_grpc_status *status);
+    struct cws_refused_calls *refused;   /* NULL: none, or the call has been there */
+    bool is_set_aside;                   /* it waits there, and `status` is the refusal */
     const struct cws_metadata *metadata; /* its own, beyond the channel's; NULL: none */
     uint64_t deadline_ns;
     struct cws_timer deadline;
@@ -117,6 +119,18 @@ void cws_channel_want_pump(struct cws_channel *channel);
 bool cws_call_open(struct cws_call *call, struct cws_pool_connection *connection);
 /* Ends a queued call. */
 void cws_call_fail_unavailable(struct cws_call *call, const struct cws_error *err);
+
+/* Ends the call with call->status, wherever it is. */
+void cws_call_end(struct cws_call *call);
+
+/* elsewhere.c, for call.c: */
+/* The first message is to be sent once more. */
+void cws_call_requeue_first(struct cws_call *call);
+/* To the other channel, before anything of it was sent. */
+void cws_call_go_otherwise(struct cws_call *call);
+/* The last block of the answer has come. True if that refuses the call, and the call is elsewhere
+ * now, or has ended. */
+bool cws_call_was_refused(struct cws_call *call);
 
 /* liveness.c, for pool.c and call.c: */
 void cws_liveness_init(struct cws_channel *channel);

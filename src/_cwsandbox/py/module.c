@@ -30,6 +30,7 @@ static PyObject *after_fork_in_child(PyObject *module, PyObject *Py_UNUSED(ignor
     state->loop = NULL;
     state->unfinished_files = NULL;
     state->traces = NULL;
+    state->refusals = NULL;
     state->stopped = false;
     Py_RETURN_NONE;
 }
@@ -118,7 +119,8 @@ static int add_types(PyObject *module, struct py_state *state)
         add_type(module, &state->output_type, &py_output_spec, NULL, true) < 0 ||
         add_type(module, &state->reader_type, &py_reader_spec, NULL, true) < 0 ||
         add_type(module, &state->writer_type, &py_writer_spec, NULL, true) < 0 ||
-        add_type(module, &state->channel_type, &py_channel_spec, NULL, true) < 0)
+        add_type(module, &state->channel_type, &py_channel_spec, NULL, true) < 0 ||
+        add_type(module, &state->refusals_type, &py_refusals_spec, NULL, true) < 0)
         return -1;
     return add_type(module, &state->sandbox_type, &py_sandbox_spec, NULL, true);
 }
@@ -221,6 +223,7 @@ static PyObject **reference(PyObject *module, size_t index)
         (PyObject **)&state->ended_type,
         (PyObject **)&state->channel_type,
         (PyObject **)&state->sandbox_type,
+        (PyObject **)&state->refusals_type,
         (PyObject **)&state->awaiter_type,
         (PyObject **)&state->bridge_type,
         &state->rpc_error,

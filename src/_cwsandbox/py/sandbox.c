@@ -7,39 +7,26 @@
 #include "py/kind.h"
 #include "py/log.h"
 #include "py/process.h"
+#include "py/sandbox_private.h"
 #include "py/terminal.h"
 #include "py/trace.h"
 #include "sandbox/exec_wire.h"
-#include "sandbox/sandbox.h"
 
-struct py_sandbox {
-    PyObject_HEAD
-    struct py_state *state;
-    struct cws_sandbox *core; /* made at first use, so that a handle not used yet survives fork() */
-    unsigned generation;      /* of `core` */
-    PyObject
-        *failures; /* shared with the operations of now: fail() fills it and starts a new one */
-    PyObject *closed_by;  /* close()'s exception: closed for good */
-    Py_ssize_t write_max; /* Python's: content up to this size is sent in one message */
-    PyObject *id;         /* open()'s; NULL before */
-    bool is_open;
-    char wants_serving; /* Python's: policy code wants to hear of operations */
-    PyObject *only_way; /* the channel of a strict set_direct(); NULL: none */
-    uint64_t hold_ns;   /* from then on operations wait until it has opened the sandbox again */
-};
-
-/* Borrowed, made if need be. NULL with an exception set. */
-static struct cws_sandbox *core_of(struct py_sandbox *self)
+struct cws_sandbox *py_sandbox_core(struct py_sandbox *self)
 {
     if (self->core)
         return py_state_check_fork(self->generation, "sandbox") < 0 ? NULL : self->core;
     struct cws_loop *loop = py_state_loop(self->state);
-    if (!loop)
+    struct cws_refusals *refusals = loop ? py_refusals(self->state) : NULL;
+    if (!refusals)
         return NULL;
     if (cws_sandbox_new(loop, &self->core) != CWS_OK) {
         PyErr_NoMemory();
         return NULL;
     }
+    cws_refusals_ref(refusals);
+    self->core->refusals = refusals;
+    self->core->owner = self;
     self->generation = cws_loop_generation();
     return self->core;
 }
@@ -73,12 +60,15 @@ static int sandbox_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(self->closed_by);
     Py_VISIT(self->id);
     Py_VISIT(self->only_way);
+    Py_VISIT(self->on_refused);
     return 0;
 }
 
 static int sandbox_clear(PyObject *object)
 {
-    Py_CLEAR(((struct py_sandbox *)object)->closed_by);
+    struct py_sandbox *self = (struct py_sandbox *)object;
+    Py_CLEAR(self->closed_by);
+    Py_CLEAR(self->on_refused);
     return 0;
 }
 
@@ -86,11 +76,14 @@ static void sandbox_dealloc(PyObject *object)
 {
     struct py_sandbox *self = (struct py_sandbox *)object;
     PyObject_GC_UnTrack(object);
+    bool has_core = self->core && self->generation == cws_loop_generation();
+    if (has_core)
+        self->core->owner = NULL;
     sandbox_clear(object);
     Py_CLEAR(self->failures);
     Py_CLEAR(self->id);
     Py_CLEAR(self->only_way);
-    if (self->core && self->generation == cws_loop_generation())
+    if (has_core)
         cws_sandbox_unref(self->core);
     py_state_unref(self->state);
     py_object_free(object);
@@ -105,7 +98,7 @@ static PyObject *sandbox_open(PyObject *object, PyObject *const *args, Py_ssize_
     static const struct py_params params = {"open", names, 2, 2, 2};
     struct py_sandbox *self = (struct py_sandbox *)object;
     PyObject *given[2];
-    struct cws_sandbox *core = core_of(self);
+    struct cws_sandbox *core = py_sandbox_core(self);
     if (!core || py_args_parse(&params, args, nargs, kwnames, given) < 0)
         return NULL;
     struct cws_channel *channel = py_channel_of(self->state, given[0]);
@@ -136,7 +129,7 @@ static int check_failure(PyObject *failure, const char *method)
 static PyObject *sandbox_fail(PyObject *object, PyObject *failure)
 {
     struct py_sandbox *self = (struct py_sandbox *)object;
-    struct cws_sandbox *core = core_of(self);
+    struct cws_sandbox *core = py_sandbox_core(self);
     if (!core || check_failure(failure, "fail") < 0)
         return NULL;
     PyObject *fresh = PyList_New(0);
@@ -160,66 +153,13 @@ static PyObject *sandbox_fail(PyObject *object, PyObject *failure)
 static PyObject *sandbox_close(PyObject *object, PyObject *failure)
 {
     struct py_sandbox *self = (struct py_sandbox *)object;
-    struct cws_sandbox *core = core_of(self);
+    struct cws_sandbox *core = py_sandbox_core(self);
     if (!core || check_failure(failure, "close") < 0)
         return NULL;
     if (!self->closed_by)
         self->closed_by = Py_NewRef(failure);
     if (cws_sandbox_close(core) != CWS_OK)
         return PyErr_NoMemory();
-    Py_RETURN_NONE;
-}
-
-/* Whether the only way that operations may go is none any more. */
-static bool is_way_closed(const struct py_sandbox *self)
-{
-    if (self->hold_ns == CWS_NO_DEADLINE)
-        return false;
-    if (cws_clock_now_ns() >= self->hold_ns)
-        return true;
-    return self->only_way && cws_channel_is_refused(py_channel_of(self->state, self->only_way));
-}
-
-/* For an operation that begins: as core_of, and makes it wait if its only way is closed. */
-static struct cws_sandbox *core_for_operation(struct py_sandbox *self)
-{
-    struct cws_sandbox *core = core_of(self);
-    if (!core || !self->is_open || !is_way_closed(self))
-        return core;
-    if (cws_sandbox_hold(core) != CWS_OK)
-        return (struct cws_sandbox *)PyErr_NoMemory();
-    self->is_open = false;
-    return core;
-}
-
-static PyObject *sandbox_set_direct(PyObject *object, PyObject *const *args, Py_ssize_t nargs,
-                                    PyObject *kwnames)
-{
-    static const char *const names[] = {"channel", "permissions", "seconds", "strict"};
-    static const struct py_params params = {"set_direct", names, 4, 4, 4};
-    struct py_sandbox *self = (struct py_sandbox *)object;
-    PyObject *given[4];
-    double seconds;
-    struct cws_direct direct = {0};
-    struct cws_sandbox *core = core_of(self);
-    if (!core || py_args_parse(&params, args, nargs, kwnames, given) < 0 ||
-        py_arg_seconds(given[2], "seconds", false, &seconds) < 0)
-        return NULL;
-    unsigned long permissions = PyLong_AsUnsignedLong(given[1]);
-    int strict = PyErr_Occurred() ? -1 : PyObject_IsTrue(given[3]);
-    if (strict < 0)
-        return NULL;
-    if (given[0] != Py_None && !(direct.channel = py_channel_of(self->state, given[0])))
-        return NULL;
-    direct.permissions = (unsigned)permissions;
-    direct.until_ns = seconds < 0 ? CWS_NO_DEADLINE : cws_clock_deadline_ns(seconds);
-    direct.strict = strict;
-    if (cws_sandbox_set_direct(core, &direct) != CWS_OK)
-        return PyErr_NoMemory();
-    PyObject *before = self->only_way;
-    self->only_way = strict && direct.channel ? Py_NewRef(given[0]) : NULL;
-    self->hold_ns = strict ? direct.until_ns : CWS_NO_DEADLINE;
-    Py_XDECREF(before);
     Py_RETURN_NONE;
 }
 
@@ -253,7 +193,7 @@ static PyObject *sandbox_stats(PyObject *object, PyObject *Py_UNUSED(ignored))
     struct py_sandbox *self = (struct py_sandbox *)object;
     if (!self->core)
         return Py_BuildValue("(iiii)", 0, 0, 0, 0);
-    struct cws_sandbox *core = core_of(self);
+    struct cws_sandbox *core = py_sandbox_core(self);
     if (!core)
         return NULL;
     return Py_BuildValue("(llll)", atomic_load(&core->exec_count), atomic_load(&core->completed_ok),
@@ -430,7 +370,7 @@ static PyObject *sandbox_exec(PyObject *object, PyObject *const *args, Py_ssize_
     struct py_sandbox *self = (struct py_sandbox *)object;
     PyObject *given[10];
     struct cws_exec_options options = {0};
-    struct cws_sandbox *core = core_for_operation(self);
+    struct cws_sandbox *core = py_sandbox_for_operation(self);
     if (!core || py_args_parse(&params, args, nargs, kwnames, given) < 0 ||
         exec_options(given + 1, &options) < 0 || fill_kept(given[7], given[8], &options) < 0)
         return NULL;
@@ -451,7 +391,7 @@ static PyObject *sandbox_shell(PyObject *object, PyObject *const *args, Py_ssize
     struct py_sandbox *self = (struct py_sandbox *)object;
     PyObject *given[7];
     struct cws_exec_options options = {.tty = true, .kept = CWS_OUTPUT_UNREAD};
-    struct cws_sandbox *core = core_for_operation(self);
+    struct cws_sandbox *core = py_sandbox_for_operation(self);
     if (!core || py_kind_check(self->state, PY_KIND_TERMINAL) < 0 ||
         py_args_parse(&params, args, nargs, kwnames, given) < 0 ||
         py_terminal_size(given[1], given[2], &options.size) < 0 ||
@@ -468,7 +408,7 @@ static PyObject *start_file(PyObject *object, py_file_start_fn *begin, PyObject 
 {
     struct py_sandbox *self = (struct py_sandbox *)object;
     const struct py_home home = {object, self->failures, closed_by, NULL};
-    struct cws_sandbox *core = core_for_operation(self);
+    struct cws_sandbox *core = py_sandbox_for_operation(self);
     if (!core || py_kind_check(self->state, PY_KIND_FILE) < 0)
         return NULL;
     return begin(self->state, core, &home, args, nargs, kwnames);
@@ -494,7 +434,7 @@ static PyObject *sandbox_stream_logs(PyObject *object, PyObject *const *args, Py
     struct py_sandbox *self = (struct py_sandbox *)object;
     struct cws_log_options options;
     struct cws_log *log;
-    struct cws_sandbox *core = core_for_operation(self);
+    struct cws_sandbox *core = py_sandbox_for_operation(self);
     if (!core || py_kind_check(self->state, PY_KIND_LOG) < 0 ||
         py_log_options(args, nargs, kwnames, &options) < 0)
         return NULL;
@@ -521,7 +461,8 @@ static PyMethodDef sandbox_methods[] = {
      PyDoc_STR(
          "close($self, failure)\n--\n\n"
          "Stopped: operations that wait or run end with `failure`; later ones fail at once.")},
-    {"set_direct", (PyCFunction)(void (*)(void))sandbox_set_direct, METH_FASTCALL | METH_KEYWORDS,
+    {"set_direct", (PyCFunction)(void (*)(void))py_sandbox_set_direct,
+     METH_FASTCALL | METH_KEYWORDS,
      PyDoc_STR("set_direct($self, channel, permissions, seconds, strict)\n--\n\n"
                "From now on operations go over this channel to the sandbox's own endpoint, for so "
                "long and if the bits\nof `permissions` allow it; None: they do not. With `strict` "
@@ -564,6 +505,8 @@ static PyMemberDef sandbox_members[] = {
      PyDoc_STR("For the Python layer: how much content one message may carry; 0 at first.")},
     {"wants_serving", T_BOOL, offsetof(struct py_sandbox, wants_serving), 0,
      PyDoc_STR("For the Python layer: while it is true, is_served is not.")},
+    {"on_refused", T_OBJECT, offsetof(struct py_sandbox, on_refused), 0,
+     PyDoc_STR("For the Python layer: what to call when the sandbox comes out of Refusals.")},
     {NULL},
 };
 

@@ -2,6 +2,7 @@
 
 #include "py/wait.h"
 #include "sandbox/file_queue.h"
+#include "sandbox/refusals.h"
 #include "sandbox/trace.h"
 
 struct py_state *py_state_new(void)
@@ -26,6 +27,7 @@ void py_state_unref(struct py_state *state)
     py_wait_free_spare(state);
     cws_file_queue_unref(state->unfinished_files);
     cws_trace_queue_unref(state->traces);
+    cws_refusals_unref(state->refusals);
     PyMem_Free(state);
 }
 

@@ -41,6 +41,7 @@ struct py_state {
     PyTypeObject *ended_type;
     PyTypeObject *channel_type;
     PyTypeObject *sandbox_type;
+    PyTypeObject *refusals_type;
     PyTypeObject *awaiter_type;
     PyTypeObject *bridge_type;
     PyObject *rpc_error;
@@ -63,6 +64,7 @@ struct py_state {
     struct cws_trace_queue *traces;      /* used by trace.c; NULL before the first */
 
     struct cws_file_queue *unfinished_files; /* used by file.c; NULL before the first */
+    struct cws_refusals *refusals;           /* used by sandbox_direct.c; likewise */
 
     void *spare_waiter;    /* used by wait.c */
     struct cws_loop *loop; /* the I/O thread's loop, once it was used here; see py_state_loop */

@@ -41,3 +41,11 @@ struct cws_channel *cws_route(const struct cws_direct *direct, struct cws_channe
     options->path = paths[method].direct;
     return direct->channel;
 }
+
+bool cws_route_permits(const struct cws_direct *direct, const char *path)
+{
+    for (unsigned method = 0; method < CWS_ARRAY_LEN(paths); method++)
+        if (paths[method].direct == path)
+            return direct->permissions >> method & 1;
+    return false;
+}

@@ -34,6 +34,9 @@ struct cws_channel *cws_route(const struct cws_direct *direct, struct cws_channe
                               enum cws_data_method method, struct cws_call_options *options,
                               bool *out_missed);
 
+/* Whether a call with this direct path, which cws_route has filled in, is permitted. */
+bool cws_route_permits(const struct cws_direct *direct, const char *path);
+
 /* What to tell a tenant that has no way. */
 #define CWS_ROUTE_NOT_PERMITTED \
     "the service does not permit this over the direct data plane (data_plane_mode is 'direct')"

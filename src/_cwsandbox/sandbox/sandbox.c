@@ -2,6 +2,55 @@
 
 #include "base/alloc.h"
 
+/* ---- calls that the endpoint has refused ---------------------------------------------------- */
+
+static bool is_other_way(const struct cws_direct *direct, const struct cws_call *call)
+{
+    return direct->strict && direct->channel && !cws_channel_is_refused(direct->channel) &&
+           cws_route_permits(direct, cws_call_path(call));
+}
+
+/* The queue has a reference of its own. */
+static void tell_refusal(struct cws_sandbox *sandbox)
+{
+    cws_sandbox_ref(sandbox);
+    if (!cws_refusals_push(sandbox->refusals, &sandbox->refusal))
+        cws_sandbox_unref(sandbox);
+}
+
+struct cws_sandbox *cws_sandbox_pop_refusal(struct cws_refusals *refusals,
+                                            struct cws_observer *observer)
+{
+    struct cws_refusal *refusal = cws_refusals_pop(refusals, observer);
+    return refusal ? cws_container_of(refusal, struct cws_sandbox, refusal) : NULL;
+}
+
+/* There may be another way already: this call was slow to hear that its own is closed. */
+static void on_refused(struct cws_refused_calls *refused, struct cws_call *call)
+{
+    struct cws_sandbox *sandbox = cws_container_of(refused, struct cws_sandbox, loop_only.refused);
+    if (is_other_way(&sandbox->loop_only.direct, call))
+        cws_call_send_elsewhere(call, sandbox->loop_only.direct.channel);
+    else if (sandbox->loop_only.state == CWS_SANDBOX_CLOSED)
+        cws_call_end_refused(call);
+    else
+        tell_refusal(sandbox);
+}
+
+/* None of them comes back here: a call waits once. */
+static void send_refused(struct cws_sandbox *sandbox)
+{
+    struct cws_list *calls = &sandbox->loop_only.refused.calls, *next;
+    for (struct cws_list *node = calls->next; node != calls; node = next) {
+        struct cws_call *call = cws_call_of_refused(node);
+        next = node->next;
+        if (is_other_way(&sandbox->loop_only.direct, call))
+            cws_call_send_elsewhere(call, sandbox->loop_only.direct.channel);
+    }
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
 enum cws_status cws_sandbox_new(struct cws_loop *loop, struct cws_sandbox **out_sandbox)
 {
     struct cws_sandbox *sandbox = cws_calloc(1, sizeof(*sandbox));
@@ -11,6 +60,9 @@ enum cws_status cws_sandbox_new(struct cws_loop *loop, struct cws_sandbox **out_
     sandbox->loop = loop;
     cws_list_init(&sandbox->loop_only.waiting);
     cws_list_init(&sandbox->loop_only.running);
+    cws_list_init(&sandbox->loop_only.refused.calls);
+    sandbox->loop_only.refused.on_refused = on_refused;
+    cws_list_init(&sandbox->refusal.node);
     *out_sandbox = sandbox;
     return CWS_OK;
 }
@@ -27,6 +79,7 @@ void cws_sandbox_unref(struct cws_sandbox *sandbox)
     /* Every tenant holds a reference, so there is none left. */
     cws_channel_unref(sandbox->loop_only.channel);
     cws_channel_unref(sandbox->loop_only.direct.channel);
+    cws_refusals_unref(sandbox->refusals);
     cws_free(sandbox->loop_only.id);
     cws_free(sandbox);
 }
@@ -74,6 +127,8 @@ struct cws_channel *cws_sandbox_route(struct cws_sandbox *sandbox, enum cws_data
         cws_route(&sandbox->loop_only.direct, sandbox->loop_only.channel, method, options, &missed);
     if (missed)
         atomic_store(&sandbox->direct_missed, true);
+    if (sandbox->loop_only.direct.strict && sandbox->refusals)
+        options->refused = &sandbox->loop_only.refused;
     return channel;
 }
 
@@ -147,6 +202,7 @@ static void apply_open(struct change *change)
     change->id = NULL;
     sandbox->loop_only.state = CWS_SANDBOX_OPEN;
     tell_extensions(sandbox);
+    cws_call_end_all_refused(&sandbox->loop_only.refused);
     while (!cws_list_is_empty(&sandbox->loop_only.waiting))
         send_one(sandbox, cws_list_entry(sandbox->loop_only.waiting.next, struct cws_tenant, node));
 }
@@ -165,6 +221,12 @@ static void apply_direct(struct change *change)
         return;
     set_direct(change->sandbox, change->direct);
     change->direct = (struct cws_direct){0};
+    send_refused(change->sandbox);
+}
+
+static void apply_end_refused(struct change *change)
+{
+    cws_call_end_all_refused(&change->sandbox->loop_only.refused);
 }
 
 static void apply_hold(struct change *change)
@@ -178,6 +240,7 @@ static void apply_fail(struct change *change)
     if (change->sandbox->loop_only.state == CWS_SANDBOX_OPEN)
         change->sandbox->loop_only.state = CWS_SANDBOX_WAITING;
     end_all(&change->sandbox->loop_only.waiting, CWS_EVICTION_NOT_OPEN);
+    apply_end_refused(change);
 }
 
 static void apply_close(struct change *change)
@@ -186,6 +249,7 @@ static void apply_close(struct change *change)
     set_direct(change->sandbox, (struct cws_direct){0});
     end_all(&change->sandbox->loop_only.waiting, CWS_EVICTION_CLOSED);
     end_all(&change->sandbox->loop_only.running, CWS_EVICTION_CLOSED);
+    apply_end_refused(change); /* of logs, which go on for a moment */
 }
 
 enum cws_status cws_sandbox_open(struct cws_sandbox *sandbox, struct cws_channel *channel,
@@ -212,4 +276,9 @@ enum cws_status cws_sandbox_set_direct(struct cws_sandbox *sandbox, const struct
 enum cws_status cws_sandbox_hold(struct cws_sandbox *sandbox)
 {
     return post_change(sandbox, apply_hold, &(struct change){0});
+}
+
+enum cws_status cws_sandbox_end_refused(struct cws_sandbox *sandbox)
+{
+    return post_change(sandbox, apply_end_refused, &(struct change){0});
 }
