@@ -234,6 +234,48 @@ def test_rules_that_cannot_follow_the_hosts_addresses(
         assert "its rules cannot follow the host's addresses" in daemon.stderr
 
 
+def test_rules_change_only_with_the_hosts_addresses(
+    internet: Internet,
+    programs: Path,
+    short_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not with each sandbox of a daemon of root's: that would be a process of nft for each sandbox here."""
+    counting = short_folder / "nft"
+    log = short_folder / "runs"
+    nft = shutil.which("nft")
+    counting.write_text(f'#!/bin/sh\necho run >> {log}\nexec {short_folder}/real "$@"\n')
+    counting.chmod(0o755)
+    shutil.copy(str(nft), short_folder / "real")
+    short_folder.chmod(0o755)
+
+    def add_device(number: int) -> None:
+        name = f"cws60-{number}"
+        internet.host.ip("link", "add", name, "type", "veth", "peer", "name", f"other{number}")
+        internet.host.ip("link", "set", name, "up")
+        internet.host.ip("addr", "add", f"10.252.0.{2 * number}/31", "dev", name)
+
+    folder = short_folder / "d"
+    with make_daemon(folder, programs, internet.on_host(as_user=USER)) as daemon:
+        monkeypatch.setenv("CWSANDBOX_BASE_URL", daemon.base_url)
+        with Sandbox.run(network=OPEN) as sandbox:
+            add_device(0)
+            eventually(partial(is_refused, sandbox, "10.252.0.0:80"), "the slot is refused")
+            inside = ["nsenter", f"--mount=/proc/{daemon.pid}/ns/mnt"]
+            subprocess.run([*inside, "mount", "--bind", str(counting), str(nft)], check=True)
+            log.touch()
+            log.chmod(0o666)
+            add_device(1)
+            for _ in range(3):  # the daemon has looked at the change by then
+                assert is_refused(sandbox, "10.252.0.2:80")
+            internet.host.ip("addr", "add", "203.0.113.79/32", "dev", "lo")
+            eventually(partial(is_refused, sandbox, "203.0.113.79:80"), "the address is refused")
+        for number in range(2):
+            internet.host.ip("link", "del", f"cws60-{number}")
+        internet.host.ip("addr", "del", "203.0.113.79/32", "dev", "lo")
+    assert log.read_text() == "run\n"
+
+
 def is_refused(sandbox: Sandbox, target: str) -> bool:
     return probe(sandbox, target) == ["OSError"]
 

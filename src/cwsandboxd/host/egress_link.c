@@ -41,8 +41,9 @@ struct cwsd_egress_link {
     int said_fd;                     /* its stderr */
     struct cwsd_egress_stack *stack; /* NULL: the kernel's own does it, or it has ended */
     struct cwsd_egress_watcher own;
-    bool stale; /* the host's addresses in the rules */
-    bool freed; /* as soon as nothing uses its memory */
+    bool stale;       /* the host's addresses in the rules */
+    char *own_change; /* what nft was last told of them; NULL: nothing but the first rules */
+    bool freed;       /* as soon as nothing uses its memory */
 };
 
 static void close_fd(int *fd)
@@ -75,6 +76,7 @@ static void release(struct cwsd_egress_link *link)
     drop_descriptors(link);
     close_fd(&link->launcher_end);
     cws_free((char *)link->options.rules);
+    free(link->own_change);
     cws_free(link);
     cws_loop_release(loop);
 }
@@ -262,20 +264,34 @@ static enum cws_status make_device(struct cwsd_egress_link *link, struct cws_err
                                                                 : make_pair(link, err);
 }
 
-static enum cws_status change_own(struct cwsd_egress_link *link, struct cws_error *err)
+/* What the rules have to say of the host's addresses now. NULL on failure. */
+static char *write_own(struct cws_error *err)
 {
     struct cwsd_egress_range *ranges;
     struct cwsd_egress_own own = {0};
     if (cwsd_egress_own_list(&ranges, &own.count, err) != CWS_OK)
-        return err->status;
+        return NULL;
     own.ranges = ranges;
-    char *rules = cwsd_egress_own_change(&own);
-    enum cws_status status =
-        rules ? run_inside(link, link->options.egress->nft, (char *)"-f", rules, err)
-              : cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    char *change = cwsd_egress_own_change(&own);
     cws_free(ranges);
-    free(rules);
-    return status;
+    if (!change)
+        cws_error_set(err, CWS_NO_MEMORY, "out of memory");
+    return change;
+}
+
+/* Without a program where the rules say so already. */
+static enum cws_status change_own(struct cwsd_egress_link *link, struct cws_error *err)
+{
+    char *change = write_own(err);
+    if (!change)
+        return err->status;
+    if (link->own_change && strcmp(link->own_change, change) == 0) {
+        free(change);
+        return CWS_OK;
+    }
+    free(link->own_change);
+    link->own_change = change;
+    return run_inside(link, link->options.egress->nft, (char *)"-f", change, err);
 }
 
 static void renew(struct cwsd_egress_link *link)
@@ -284,6 +300,8 @@ static void renew(struct cwsd_egress_link *link)
     link->stale = false;
     if (change_own(link, &err) != CWS_OK)
         lose(link, err.text);
+    else if (!link->child.pid)
+        begin(link);
 }
 
 static void on_own_changed(struct cwsd_egress_watcher *watcher)

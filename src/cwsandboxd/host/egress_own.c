@@ -170,12 +170,22 @@ int cwsd_egress_own_watch(void)
     return open_socket(RTMGRP_IPV4_ROUTE, SOCK_NONBLOCK);
 }
 
+/* The kernel tells of each route in a message of its own. What leads elsewhere changes all the time
+ * on some hosts. */
+static bool is_about_own(const char *buffer, size_t len)
+{
+    const struct nlmsghdr *header = (const struct nlmsghdr *)(const void *)buffer;
+    return len < NLMSG_LENGTH(sizeof(struct rtmsg)) ||
+           ((const struct rtmsg *)NLMSG_DATA(header))->rtm_table == RT_TABLE_LOCAL;
+}
+
 bool cwsd_egress_own_changed(int fd)
 {
     char buffer[4096];
     bool changed = false;
-    /* What did not fit into the socket's buffer has changed something, too (ENOBUFS). */
-    while (recv(fd, buffer, sizeof(buffer), 0) > 0 || errno == ENOBUFS)
-        changed = true;
+    ssize_t got;
+    /* What did not fit into the socket's buffer may have changed something, too (ENOBUFS). */
+    while ((got = recv(fd, buffer, sizeof(buffer), 0)) > 0 || errno == ENOBUFS)
+        changed = changed || got < 0 || is_about_own(buffer, (size_t)got);
     return changed;
 }

@@ -13,5 +13,5 @@ enum cws_status cwsd_egress_own_list(struct cwsd_egress_range **out_ranges, size
 /* A descriptor that becomes readable when that table changes; non-inheritable, non-blocking.
  * -1 with errno set. */
 int cwsd_egress_own_watch(void);
-/* Reads what has come there. False: nothing has. */
+/* Reads what has come there. False: nothing that is about such routes. */
 bool cwsd_egress_own_changed(int fd);

@@ -124,6 +124,13 @@ static void changes_are_told(void **state)
     ip("addr del 192.0.2.9/32 dev lo");
     assert_int_equal(poll(&wait, 1, 10000), 1);
     assert_true(cwsd_egress_own_changed(fd));
+    /* What leads elsewhere is nobody's address here. */
+    ip("link add outside type veth peer name other");
+    ip("link set outside up");
+    ip("route add 198.51.100.0/24 dev outside");
+    assert_false(cwsd_egress_own_changed(fd));
+    ip("link del outside");
+    assert_false(cwsd_egress_own_changed(fd));
     close(fd);
 }
 
