@@ -20,6 +20,14 @@ uint64_t cws_clock_now_ns(void)
     return fake_clock_ahead_ns + (uint64_t)now.tv_sec * CWS_NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
+/* The time of day stays the machine's. */
+uint64_t cws_clock_wall_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * CWS_NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
 uint64_t cws_clock_deadline_ns(double timeout_s)
 {
     return cws_clock_now_ns() + (timeout_s > 0 ? (uint64_t)(timeout_s * (double)CWS_NS_PER_S) : 0);
