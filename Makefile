@@ -148,10 +148,10 @@ init_cflags := -std=gnu11 -D_GNU_SOURCE -Os -ffreestanding -fno-stack-protector 
 no_patterns := -fno-tree-loop-distribute-patterns
 init_cflags += $(shell $(CC) $(no_patterns) -E -x c /dev/null >/dev/null 2>&1 && echo $(no_patterns))
 # Compiled and linked apart: with -nostdlib a compiler for another target has not even the kernel's headers.
-$(OUT)/obj/src/cwsandbox-init/%.o: src/cwsandbox-init/%.c $(wildcard src/cwsandbox-init/*.h) Makefile
+$(OUT)/obj/src/cwsandbox-init/%.o: src/cwsandbox-init/%.c $(wildcard src/cwsandbox-init/*.h src/confine/*.h) Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(init_cflags) $(warnings) -c -o $@ $<
+	$(Q)$(CC) $(init_cflags) -iquote src $(warnings) -c -o $@ $<
 
 $(OUT)/bin/cwsandbox-init: $(call objects,$(init_src))
 	@mkdir -p $(@D)
@@ -199,7 +199,7 @@ $(OUT)/obj/tests/%.o: tests/%.c Makefile
 $(OUT)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(cflags) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(cflags) -iquote src -MMD -MP -c -o $@ $<
 
 .SECONDARY:
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)

@@ -9,8 +9,9 @@ The core, `src/_cwsandbox`: a file may include its own folder and those to its l
 
 The daemon, `src/cwsandboxd`, has floors: a file may include its own folder and those below it
 (DAEMON_FLOORS), and of the core base, io, h2, grpc and proto. cwsandbox-init and cwsandbox-archive stand alone, and
-cwsandbox-egress knows base; the daemon knows one header of each, the protocol between the two. Each third-party
-header is allowed in one place.
+cwsandbox-egress knows base; the daemon knows one header of each, the protocol between the two. What these programs
+have in common lies in `src/confine`, whose headers include none of ours. Each third-party header is allowed in one
+place.
 
 The Python package is held to its floors by layers_python.py.
 
@@ -34,6 +35,7 @@ DAEMON = Path("src/cwsandboxd")
 INIT = Path("src/cwsandbox-init")
 ARCHIVE = Path("src/cwsandbox-archive")
 EGRESS = Path("src/cwsandbox-egress")
+CONFINE = Path("src/confine")
 PROGRAMS = (INIT, ARCHIVE, EGRESS)
 LAYERS = ["base", "io", "h2", "grpc", "sandbox", "archive", "py"]
 # From the ground up. The root (main, daemon) stands above all.
@@ -128,6 +130,8 @@ def program_include_fault(program: Path, header: str) -> str | None:
         return None
     if program == EGRESS and header.startswith("base/"):
         return None
+    if header.startswith(f"{CONFINE.name}/") and (ROOT / "src" / header).exists():
+        return None
     return f'"{header}": {program.name} stands alone'
 
 
@@ -139,6 +143,8 @@ def include_fault(file: Path, quoted: str | None, system: str | None) -> str | N
         return core_include_fault(file, quoted)
     if file.is_relative_to(DAEMON):
         return daemon_include_fault(file, quoted)
+    if file.is_relative_to(CONFINE):
+        return f'"{quoted}": {CONFINE.name} includes none of our headers'
     program = next(program for program in PROGRAMS if file.is_relative_to(program))
     return program_include_fault(program, quoted)
 

@@ -3,23 +3,12 @@
  * libarchive may choose, memory that is not executed, and the end. Whatever else is called was not
  * this program's idea, and ends it.
  */
-#include <errno.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include "confine/filter.h"
 #include "parts.h"
-
-#if defined(__x86_64__)
-#define ARCHITECTURE AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCHITECTURE AUDIT_ARCH_AARCH64
-#endif
 
 static const uint32_t allowed[] = {
     /* content */
@@ -117,45 +106,19 @@ static const uint32_t mapping[] = {__NR_mmap, __NR_mprotect};
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 #define END         SECCOMP_RET_KILL_PROCESS
 
-struct program {
-    struct sock_filter code[2 * COUNT(allowed) + 4 * COUNT(mapping) + 8];
-    unsigned short len;
-};
-
-static void add(struct program *program, uint16_t code, uint32_t k, uint8_t if_true,
-                uint8_t if_false)
-{
-    program->code[program->len++] = (struct sock_filter){code, if_true, if_false, k};
-}
-
-static void load(struct program *program, size_t offset)
-{
-    add(program, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
-}
-
-static void answer(struct program *program, uint32_t action)
-{
-    add(program, BPF_RET | BPF_K, action, 0, 0);
-}
-
 bool filter_calls(void)
 {
-    static struct program program;
-    program.len = 0;
-    load(&program, offsetof(struct seccomp_data, arch));
-    add(&program, BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0);
-    answer(&program, END);
-    load(&program, offsetof(struct seccomp_data, nr));
-    for (size_t i = 0; i < COUNT(allowed); i++) {
-        add(&program, BPF_JMP | BPF_JEQ | BPF_K, allowed[i], 0, 1);
-        answer(&program, SECCOMP_RET_ALLOW);
-    }
-    add(&program, BPF_JMP | BPF_JEQ | BPF_K, mapping[0], 1, 0);
-    add(&program, BPF_JMP | BPF_JEQ | BPF_K, mapping[1], 0, 3);
-    load(&program, offsetof(struct seccomp_data, args[2])); /* its low half */
-    add(&program, BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 1, 0);
-    answer(&program, SECCOMP_RET_ALLOW);
-    answer(&program, END);
-    const struct sock_fprog whole = {.len = program.len, .filter = program.code};
+    struct sock_filter code[2 * COUNT(allowed) + 16];
+    struct filter filter = {.code = code, .room = COUNT(code)};
+    filter_start(&filter, END);
+    for (size_t i = 0; i < COUNT(allowed); i++)
+        filter_answer_if(&filter, allowed[i], SECCOMP_RET_ALLOW);
+    filter_add(&filter, BPF_JMP | BPF_JEQ | BPF_K, mapping[0], 1, 0);
+    filter_add(&filter, BPF_JMP | BPF_JEQ | BPF_K, mapping[1], 0, 3);
+    filter_load(&filter, FILTER_ARGUMENT(2));
+    filter_add(&filter, BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 1, 0);
+    filter_answer(&filter, SECCOMP_RET_ALLOW);
+    filter_answer(&filter, END);
+    const struct sock_fprog whole = filter_program(&filter);
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &whole, 0, 0) == 0;
 }

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "confine.h"
 #include "files.h"
 #include "protocol.h"
@@ -63,6 +64,8 @@ int main(int argc, char **argv)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         return 1;
+    if (!cwse_calls_close())
+        return fail("system calls cannot be given up", strerror(errno));
     setenv("UV_THREADPOOL_SIZE", LOOKUP_THREADS, 1);
     return serve(&grants, all_names);
 }

@@ -3,13 +3,11 @@
  * which programs are ready for. What capabilities and the closed user namespaces keep from them
  * already (mounts, modules, tracing the init) is not repeated here.
  */
-#include <linux/audit.h>
 #include <linux/falloc.h>
-#include <linux/filter.h>
 #include <linux/mman.h>
 #include <linux/prctl.h>
-#include <linux/seccomp.h>
 
+#include "confine/filter.h"
 #include "init.h"
 
 /* Keyrings are not namespaced: the daemon's session keyring would be the commands' too. Nor is the
@@ -74,10 +72,10 @@ struct entry {
 
 static const struct entry entries[] = {
 #if defined(__x86_64__)
-    OWN(AUDIT_ARCH_X86_64, 0x3fffffffu), /* above: the x32 calls */
+    OWN(FILTER_ARCH, FILTER_LAST_CALL),
     {AUDIT_ARCH_I386, 0xffffffffu, compat_calls, 359, 360, 324, 219, 313, {187, 239}, 54, 102},
 #elif defined(__aarch64__)
-    OWN(AUDIT_ARCH_AARCH64, 0xffffffffu),
+    OWN(FILTER_ARCH, FILTER_LAST_CALL),
     {AUDIT_ARCH_ARM,
      0xffffffffu,
      compat_calls,
@@ -98,56 +96,23 @@ static const struct entry entries[] = {
 #define CALL_SOCKET     1
 #define CALL_SOCKETPAIR 8
 
-struct program {
-    struct sock_filter
-        code[ENTRIES * (2 * CALLS + 2 * FAMILIES + 7 * SENDFILES + 2 * REQUESTS + 36) + 2];
-    unsigned short len;
-};
-
-static void add(struct program *program, uint16_t code, uint32_t k, uint8_t if_true,
-                uint8_t if_false)
-{
-    program->code[program->len++] = (struct sock_filter){code, if_true, if_false, k};
-}
-
-static void load(struct program *program, size_t offset)
-{
-    add(program, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
-}
-
-static void answer(struct program *program, uint32_t action)
-{
-    add(program, BPF_RET | BPF_K, action, 0, 0);
-}
-
-static void answer_if(struct program *program, uint32_t value, uint32_t action)
-{
-    add(program, BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1);
-    answer(program, action);
-}
+#define ROOM (ENTRIES * (2 * CALLS + 2 * FAMILIES + 7 * SENDFILES + 2 * REQUESTS + 36) + 2)
 
 #define REFUSED        (SECCOMP_RET_ERRNO | ENOSYS)
 #define UNKNOWN_FAMILY (SECCOMP_RET_ERRNO | EAFNOSUPPORT)
 #define NO_HOLES       (SECCOMP_RET_ERRNO | EOPNOTSUPP)
 #define NO_SPLICE      (SECCOMP_RET_ERRNO | EINVAL)
 #define NO_REQUEST     (SECCOMP_RET_ERRNO | EPERM)
-/* The half of an argument that is an int. The kernel and its callers agree that the rest does not
- * count. */
-#define ARGUMENT(i)    offsetof(struct seccomp_data, args[i])
-#define FIRST_ARGUMENT ARGUMENT(0)
-#define HIGH_HALF(i)   (ARGUMENT(i) + sizeof(uint32_t))
-
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "its low half comes first");
 
 /* `call` with an argument that the comparison `jump` finds to be as `value`. */
-static void add_hole(struct program *program, uint32_t call, size_t argument, uint16_t jump,
+static void add_hole(struct filter *filter, uint32_t call, size_t argument, uint16_t jump,
                      uint32_t value)
 {
-    add(program, BPF_JMP | BPF_JEQ | BPF_K, call, 0, 4);
-    load(program, argument);
-    add(program, BPF_JMP | jump | BPF_K, value, 0, 1);
-    answer(program, NO_HOLES);
-    answer(program, SECCOMP_RET_ALLOW);
+    filter_add(filter, BPF_JMP | BPF_JEQ | BPF_K, call, 0, 4);
+    filter_load(filter, argument);
+    filter_add(filter, BPF_JMP | jump | BPF_K, value, 0, 1);
+    filter_answer(filter, NO_HOLES);
+    filter_answer(filter, SECCOMP_RET_ALLOW);
 }
 
 /*
@@ -155,11 +120,11 @@ static void add_hole(struct program *program, uint32_t call, size_t argument, ui
  * write to a pipe, too, and with the pipe locked: the daemon, which reads it, would wait as well,
  * for seconds if the file is mapped often enough. It is as if tmpfs could make none.
  */
-static void add_holes(struct program *program, const struct entry *entry)
+static void add_holes(struct filter *filter, const struct entry *entry)
 {
-    add_hole(program, entry->fallocate, ARGUMENT(1), BPF_JSET, FALLOC_FL_PUNCH_HOLE);
-    add_hole(program, entry->madvise, ARGUMENT(2), BPF_JEQ, MADV_REMOVE);
-    add_hole(program, PROCESS_MADVISE, ARGUMENT(3), BPF_JEQ, MADV_REMOVE);
+    add_hole(filter, entry->fallocate, FILTER_ARGUMENT(1), BPF_JSET, FALLOC_FL_PUNCH_HOLE);
+    add_hole(filter, entry->madvise, FILTER_ARGUMENT(2), BPF_JEQ, MADV_REMOVE);
+    add_hole(filter, PROCESS_MADVISE, FILTER_ARGUMENT(3), BPF_JEQ, MADV_REMOVE);
 }
 
 /*
@@ -168,66 +133,67 @@ static void add_holes(struct program *program, const struct entry *entry)
  * the init, which could not even be killed then. It is as if no file could be spliced. sendfile
  * into a pipe does the same, but not with an offset: what has offsets has its data at hand.
  */
-static void add_splice(struct program *program, const struct entry *entry)
+static void add_splice(struct filter *filter, const struct entry *entry)
 {
-    answer_if(program, entry->splice, NO_SPLICE);
+    filter_answer_if(filter, entry->splice, NO_SPLICE);
     for (size_t i = 0; i < SENDFILES; i++) {
-        add(program, BPF_JMP | BPF_JEQ | BPF_K, entry->sendfile[i], 0, 6);
-        load(program, ARGUMENT(2));
-        add(program, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3);
-        load(program, HIGH_HALF(2));
-        add(program, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1);
-        answer(program, NO_SPLICE);
-        answer(program, SECCOMP_RET_ALLOW);
+        filter_add(filter, BPF_JMP | BPF_JEQ | BPF_K, entry->sendfile[i], 0, 6);
+        filter_load(filter, FILTER_ARGUMENT(2));
+        filter_add(filter, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 3);
+        filter_load(filter, FILTER_HIGH_HALF(2));
+        filter_add(filter, BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1);
+        filter_answer(filter, NO_SPLICE);
+        filter_answer(filter, SECCOMP_RET_ALLOW);
     }
 }
 
-static void add_ioctl(struct program *program, const struct entry *entry)
+static void add_ioctl(struct filter *filter, const struct entry *entry)
 {
-    add(program, BPF_JMP | BPF_JEQ | BPF_K, entry->ioctl, 0, 2 * REQUESTS + 2);
-    load(program, ARGUMENT(1));
+    filter_add(filter, BPF_JMP | BPF_JEQ | BPF_K, entry->ioctl, 0, 2 * REQUESTS + 2);
+    filter_load(filter, FILTER_ARGUMENT(1));
     for (size_t i = 0; i < REQUESTS; i++)
-        answer_if(program, terminal_requests[i], NO_REQUEST);
-    answer(program, SECCOMP_RET_ALLOW);
+        filter_answer_if(filter, terminal_requests[i], NO_REQUEST);
+    filter_answer(filter, SECCOMP_RET_ALLOW);
 }
 
 /* Goes on behind itself for calls that are not made this way. */
-static void add_entry(struct program *program, const struct entry *entry)
+static void add_entry(struct filter *filter, const struct entry *entry)
 {
-    unsigned short start = program->len;
-    add(program, BPF_JMP | BPF_JEQ | BPF_K, entry->arch, 0, 0);
-    load(program, offsetof(struct seccomp_data, nr));
-    add(program, BPF_JMP | BPF_JGT | BPF_K, entry->last_call, 0, 1);
-    answer(program, REFUSED);
+    unsigned short start = filter->len;
+    filter_add(filter, BPF_JMP | BPF_JEQ | BPF_K, entry->arch, 0, 0);
+    filter_load(filter, offsetof(struct seccomp_data, nr));
+    filter_add(filter, BPF_JMP | BPF_JGT | BPF_K, entry->last_call, 0, 1);
+    filter_answer(filter, REFUSED);
     for (size_t i = 0; i < CALLS; i++)
-        answer_if(program, entry->refused[i], REFUSED);
-    add_holes(program, entry);
-    add_splice(program, entry);
-    add_ioctl(program, entry);
+        filter_answer_if(filter, entry->refused[i], REFUSED);
+    add_holes(filter, entry);
+    add_splice(filter, entry);
+    add_ioctl(filter, entry);
     /* Any other call jumps over what looks at the argument. */
-    add(program, BPF_JMP | BPF_JEQ | BPF_K, entry->socketcall, 0, 6);
-    load(program, FIRST_ARGUMENT);
-    answer_if(program, CALL_SOCKET, REFUSED);
-    answer_if(program, CALL_SOCKETPAIR, REFUSED);
-    answer(program, SECCOMP_RET_ALLOW);
-    add(program, BPF_JMP | BPF_JEQ | BPF_K, entry->socket, 1, 0);
-    add(program, BPF_JMP | BPF_JEQ | BPF_K, entry->socketpair, 0, 2 * FAMILIES + 2);
-    load(program, FIRST_ARGUMENT);
+    filter_add(filter, BPF_JMP | BPF_JEQ | BPF_K, entry->socketcall, 0, 6);
+    filter_load(filter, FILTER_ARGUMENT(0));
+    filter_answer_if(filter, CALL_SOCKET, REFUSED);
+    filter_answer_if(filter, CALL_SOCKETPAIR, REFUSED);
+    filter_answer(filter, SECCOMP_RET_ALLOW);
+    filter_add(filter, BPF_JMP | BPF_JEQ | BPF_K, entry->socket, 1, 0);
+    filter_add(filter, BPF_JMP | BPF_JEQ | BPF_K, entry->socketpair, 0, 2 * FAMILIES + 2);
+    filter_load(filter, FILTER_ARGUMENT(0));
     for (size_t i = 0; i < FAMILIES; i++)
-        answer_if(program, families[i], SECCOMP_RET_ALLOW);
-    answer(program, UNKNOWN_FAMILY);
-    answer(program, SECCOMP_RET_ALLOW);
-    program->code[start].jf = (uint8_t)(program->len - start - 1);
+        filter_answer_if(filter, families[i], SECCOMP_RET_ALLOW);
+    filter_answer(filter, UNKNOWN_FAMILY);
+    filter_answer(filter, SECCOMP_RET_ALLOW);
+    filter->code[start].jf = (uint8_t)(filter->len - start - 1);
 }
 
 int filter_calls(void)
 {
-    struct program program = {.len = 0};
+    struct sock_filter code[ROOM];
+    struct filter filter = {.code = code, .room = ROOM};
     _Static_assert(sizeof(compat_calls) == sizeof(own_calls), "one for one");
-    load(&program, offsetof(struct seccomp_data, arch));
+    filter_load(&filter, offsetof(struct seccomp_data, arch));
     for (size_t i = 0; i < ENTRIES; i++)
-        add_entry(&program, &entries[i]);
-    answer(&program, REFUSED);
-    struct sock_fprog whole = {.len = program.len, .filter = program.code};
+        add_entry(&filter, &entries[i]);
+    filter_answer(&filter, REFUSED);
+    const struct sock_fprog whole = filter_program(&filter);
     return (int)SYS5(prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &whole, 0, 0);
 }

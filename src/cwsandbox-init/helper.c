@@ -3,15 +3,13 @@
  * takes such a program over must not get at what else the daemon's user has: files, and programs
  * that listen on Unix sockets. It makes its own connections, as the sandbox's network is for.
  */
-#include <linux/audit.h>
 #include <linux/fcntl.h>
-#include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/prctl.h>
 #include <linux/resource.h>
-#include <linux/seccomp.h>
 #include <linux/signal.h>
 
+#include "confine/filter.h"
 #include "init.h"
 
 /* Each connection of the sandbox is a descriptor and two buffers. */
@@ -76,14 +74,6 @@ static void close_files(const char *program)
 
 /* ---- system calls --------------------------------------------------------------------------- */
 
-#if defined(__x86_64__)
-#define OWN_ARCH  AUDIT_ARCH_X86_64
-#define LAST_CALL 0x3fffffffu /* above: the x32 calls */
-#elif defined(__aarch64__)
-#define OWN_ARCH  AUDIT_ARCH_AARCH64
-#define LAST_CALL 0xffffffffu
-#endif
-
 #define UNIX_FAMILY 1
 
 /* Everywhere, but not in the headers of older kernels. */
@@ -91,57 +81,51 @@ static void close_files(const char *program)
 #define SETXATTRAT    463
 #define REMOVEXATTRAT 466
 
-/* Goes on behind itself for other calls than this one. */
-#define REFUSE(call) \
-    {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, (call)}, \
-    { \
-        BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EPERM \
-    }
+/* What reaches the user's files and processes past Landlock. */
+static const uint32_t refused[] = {
+    __NR_kill,
+    __NR_tkill,
+    __NR_tgkill,
+    __NR_rt_sigqueueinfo,
+    __NR_rt_tgsigqueueinfo,
+    __NR_io_uring_setup,
+    __NR_truncate,
+    __NR_fchmodat,
+    FCHMODAT2,
+    __NR_fchownat,
+    __NR_utimensat,
+    __NR_setxattr,
+    __NR_lsetxattr,
+    SETXATTRAT,
+    __NR_removexattr,
+    __NR_lremovexattr,
+    REMOVEXATTRAT,
+#if defined(__NR_chmod) /* the older calls, which newer architectures never had */
+    __NR_chmod,
+    __NR_chown,
+    __NR_lchown,
+    __NR_utime,
+    __NR_utimes,
+    __NR_futimesat,
+#endif
+};
 
-/* What reaches the user's files and processes past Landlock, and what would go past this filter. A
- * pair of Unix sockets leads nowhere. */
+#define REFUSED (sizeof(refused) / sizeof(refused[0]))
+#define ROOM    (2 * REFUSED + 16)
+
+/* A pair of Unix sockets leads nowhere. */
 static long close_calls(void)
 {
-    static const struct sock_filter code[] = {
-        {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, arch)},
-        {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, OWN_ARCH},
-        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | ENOSYS},
-        {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr)},
-        {BPF_JMP | BPF_JGT | BPF_K, 0, 1, LAST_CALL},
-        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | ENOSYS},
-        REFUSE(__NR_kill),
-        REFUSE(__NR_tkill),
-        REFUSE(__NR_tgkill),
-        REFUSE(__NR_rt_sigqueueinfo),
-        REFUSE(__NR_rt_tgsigqueueinfo),
-        REFUSE(__NR_io_uring_setup),
-        REFUSE(__NR_truncate),
-        REFUSE(__NR_fchmodat),
-        REFUSE(FCHMODAT2),
-        REFUSE(__NR_fchownat),
-        REFUSE(__NR_utimensat),
-        REFUSE(__NR_setxattr),
-        REFUSE(__NR_lsetxattr),
-        REFUSE(SETXATTRAT),
-        REFUSE(__NR_removexattr),
-        REFUSE(__NR_lremovexattr),
-        REFUSE(REMOVEXATTRAT),
-#if defined(__NR_chmod) /* the older calls, which newer architectures never had */
-        REFUSE(__NR_chmod),
-        REFUSE(__NR_chown),
-        REFUSE(__NR_lchown),
-        REFUSE(__NR_utime),
-        REFUSE(__NR_utimes),
-        REFUSE(__NR_futimesat),
-#endif
-        {BPF_JMP | BPF_JEQ | BPF_K, 0, 3, __NR_socket},
-        {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, args[0])},
-        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, UNIX_FAMILY},
-        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EAFNOSUPPORT},
-        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
-    };
-    const struct sock_fprog whole = {.len = sizeof(code) / sizeof(code[0]),
-                                     .filter = (struct sock_filter *)code};
+    struct sock_filter code[ROOM];
+    struct filter filter = {.code = code, .room = ROOM};
+    filter_start(&filter, SECCOMP_RET_ERRNO | ENOSYS);
+    for (size_t i = 0; i < REFUSED; i++)
+        filter_answer_if(&filter, refused[i], SECCOMP_RET_ERRNO | EPERM);
+    filter_add(&filter, BPF_JMP | BPF_JEQ | BPF_K, __NR_socket, 0, 3);
+    filter_load(&filter, FILTER_ARGUMENT(0));
+    filter_answer_if(&filter, UNIX_FAMILY, SECCOMP_RET_ERRNO | EAFNOSUPPORT);
+    filter_answer(&filter, SECCOMP_RET_ALLOW);
+    const struct sock_fprog whole = filter_program(&filter);
     return SYS5(prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &whole, 0, 0);
 }
 
