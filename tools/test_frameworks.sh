@@ -39,10 +39,11 @@ make_environment() { # NAME
     fi
     "$python" -m venv "$venv"
     # Without dependencies: they are pinned, too, and what a framework does not need here is left out.
-    if "$venv/bin/python" -m pip --quiet --disable-pip-version-check install --no-deps -r "$requirements"; then
+    if timeout 240 "$venv/bin/python" -m pip --quiet --disable-pip-version-check install --no-deps \
+        -r "$requirements"; then
         touch "$venv/complete"
     else
-        skipped="the registry does not give all that $1.txt pins"
+        skipped="the registry does not give all that $1.txt pins, or not within 240 s"
     fi
 }
 
