@@ -135,7 +135,7 @@ static bool end_child(struct transfer *transfer, bool kill_it)
 static void begin_writing(uint64_t before, uint64_t size)
 {
     if (before / AT_A_TIME != size / AT_A_TIME)
-        sync_file_range(CWSA_FILE, (off64_t)(before / AT_A_TIME * AT_A_TIME), AT_A_TIME,
+        sync_file_range(CWSA_FILE, (off_t)(before / AT_A_TIME * AT_A_TIME), AT_A_TIME,
                         SYNC_FILE_RANGE_WRITE);
 }
 

@@ -56,7 +56,9 @@ int main(int argc, char **argv)
     bool all_names = strcmp(argv[3], "all") == 0;
     const struct cwse_grants grants = {argv + 4, (size_t)argc - 4};
     signal(SIGPIPE, SIG_IGN);
+#ifdef M_ARENA_MAX /* glibc's; musl has no arenas */
     mallopt(M_ARENA_MAX, 2);
+#endif
     if (syscall(SYS_close_range, 3, ~0u, 0) < 0 || !cwse_confine(user))
         return fail("rights cannot be given up", strerror(errno));
     cwse_files_close();

@@ -5,6 +5,10 @@
 #include "service/unary.h"
 #include "values/bounds.h"
 
+/* Macros in musl, fields of messages here. */
+#undef stdout
+#undef stderr
+
 /* stdout or stderr */
 struct capture {
     struct cws_buf kept;

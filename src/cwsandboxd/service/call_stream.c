@@ -20,6 +20,9 @@
 #include "values/bounds.h"
 #include "values/wire.h"
 
+/* Macros in musl, fields of messages here. */
+#undef stdin
+
 /* Input that came before the command could take it; the client's credit bounds it long before. */
 #define MAX_EARLY_STDIN (128 * CWSD_MIB)
 
