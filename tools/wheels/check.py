@@ -17,7 +17,6 @@ from .targets import Target
 MOST_BYTES = 3_500_000
 EXPORTED = {"PyInit__cwsandbox"}
 LIBC = {"libc.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libm.so.6", "libresolv.so.2"}
-LIBC |= {"libc.so"}  # musl
 MACHINES = {"x86_64": "Advanced Micro Devices X86-64", "aarch64": "AArch64"}
 
 

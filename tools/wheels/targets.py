@@ -51,10 +51,8 @@ def zig() -> Path:
 
 def write_compiler(target: Target, folder: Path) -> Path:
     """Puts programs `cc`, `ar` and `ranlib` for the target into `folder`; returns it."""
-    # A libc of its own is what every wheel must not have: musl is linked statically by zig unless told otherwise.
-    dynamic = " -dynamic" if "musl" in target.triple else ""
     programs = {
-        "cc": f"cc -target {target.triple}{dynamic}",
+        "cc": f"cc -target {target.triple}",
         "ar": "ar",
         "ranlib": "ranlib",
     }
