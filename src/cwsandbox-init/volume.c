@@ -45,18 +45,12 @@ int volume_make(char *path, const char *options)
     return rc;
 }
 
-/* A directory inside of a directory; made if it is missing, no link. */
-static long open_part(long dir, const char *name)
-{
-    long fd = SYS4(openat, dir, name, FOLDER_FLAGS | O_NOFOLLOW, 0);
-    if (fd != -ENOENT)
-        return fd;
-    long rc = SYS3(mkdirat, dir, name, VOLUME_DIRECTORY_MODE);
-    return rc < 0 ? rc : SYS4(openat, dir, name, FOLDER_FLAGS | O_NOFOLLOW, 0);
-}
+/* Opens what has that name in the directory; `mode`: as what it is made if it is missing. */
+typedef long open_part(long dir, const char *name, uint32_t mode);
 
-/* Modifies the path while it goes. */
-static long open_source(char *path)
+/* Opens a path part by part, and makes what is missing: the last part with `mode`, the others as
+ * directories. Modifies the path while it goes. */
+static long walk(char *path, open_part *open_next, uint32_t mode)
 {
     long fd = SYS4(openat, AT_FDCWD, "/", FOLDER_FLAGS, 0);
     while (fd >= 0 && *path) {
@@ -65,13 +59,31 @@ static long open_source(char *path)
             end++;
         char last = *end;
         *end = '\0';
-        long next = *path ? open_part(fd, path) : -EINVAL;
+        long next = open_next(fd, path, last ? S_IFDIR | 0755 : mode);
         *end = last;
         SYS1(close, fd);
         fd = next;
         path = end;
     }
     return fd;
+}
+
+/* Every directory of a volume that is made has the same mode. */
+static long open_source_part(long dir, const char *name, uint32_t mode)
+{
+    (void)mode;
+    if (!*name)
+        return -EINVAL;
+    long fd = SYS4(openat, dir, name, FOLDER_FLAGS | O_NOFOLLOW, 0);
+    if (fd != -ENOENT)
+        return fd;
+    long rc = SYS3(mkdirat, dir, name, VOLUME_DIRECTORY_MODE);
+    return rc < 0 ? rc : SYS4(openat, dir, name, FOLDER_FLAGS | O_NOFOLLOW, 0);
+}
+
+static long open_source(char *path)
+{
+    return walk(path, open_source_part, S_IFDIR | VOLUME_DIRECTORY_MODE);
 }
 
 static void descriptor_path(char path[32], long fd)
@@ -141,33 +153,15 @@ static long open_name(long dir, const char *name)
     return is_in_volume(dir) ? -ELOOP : SYS4(openat, dir, name, O_PATH | O_CLOEXEC, 0);
 }
 
-static long open_or_make(long dir, const char *name, uint32_t mode)
+static long open_place_part(long dir, const char *part, uint32_t mode)
 {
+    const char *name = *part ? part : ".";
     long fd = open_name(dir, name);
     if (fd != -ENOENT)
         return fd;
     long rc = (mode & S_IFMT) == S_IFDIR ? SYS3(mkdirat, dir, name, mode & 07777)
                                          : SYS4(mknodat, dir, name, mode, 0);
     return rc < 0 ? rc : open_name(dir, name);
-}
-
-/* Modifies the path while it goes. */
-static long walk(char *path, uint32_t mode)
-{
-    long fd = SYS4(openat, AT_FDCWD, "/", FOLDER_FLAGS, 0);
-    while (fd >= 0 && *path) {
-        char *end = ++path;
-        while (*end && *end != '/')
-            end++;
-        char last = *end;
-        *end = '\0';
-        long next = open_or_make(fd, *path ? path : ".", last ? S_IFDIR | 0755 : mode);
-        *end = last;
-        SYS1(close, fd);
-        fd = next;
-        path = end;
-    }
-    return fd;
 }
 
 /* Whether the init depends on what is there, or it cannot be told. */
@@ -185,7 +179,7 @@ long volume_open_place(char *path, uint32_t mode)
 {
     uint64_t mount;
     unsigned type;
-    long fd = walk(path, mode);
+    long fd = walk(path, open_place_part, mode);
     if (fd < 0)
         return fd;
     look_at(fd, &mount, &type);

@@ -67,12 +67,10 @@ static enum cws_status make_setup(struct cwsd_box *box, const struct cwsd_box_op
             return cws_error_set(err, CWS_INVALID,
                                  "%s: files cannot be mounted with --isolation=none",
                                  options->files[0].path);
-        if (options->volume_count)
-            return cws_error_set(err, CWS_INVALID, "%s: there are no volumes with --isolation=none",
-                                 options->volumes[0].name);
-        if (options->folder_count)
-            return cws_error_set(err, CWS_INVALID, "%s: there are no volumes with --isolation=none",
-                                 options->folders[0].name);
+        if (options->volume_count || options->folder_count)
+            return cws_error_set(err, CWS_INVALID, "%s: " CWSD_NO_VOLUMES,
+                                 options->volume_count ? options->volumes[0].name
+                                                       : options->folders[0].name);
         return cwsd_request_set_scripts(&box->setup, NULL, 0, err);
     }
     struct cwsd_script own, part;

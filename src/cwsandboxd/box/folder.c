@@ -9,7 +9,7 @@ enum cws_status cwsd_folder_try(const struct cwsd_host *host, int fd, uid_t *out
 {
     int tree;
     if (host->isolation == CWSD_ISOLATION_NONE)
-        return cws_error_set(err, CWS_SYSTEM, "there are no volumes with --isolation=none");
+        return cws_error_set(err, CWS_SYSTEM, CWSD_NO_VOLUMES);
     uid_t user = host->users ? cwsd_users_take(host->users) : 0;
     if (host->users && !user)
         return cws_error_set(err, CWS_SYSTEM, "no user is left");

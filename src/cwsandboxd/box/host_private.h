@@ -6,6 +6,9 @@
 #include "host/limits.h"
 #include "host/users.h"
 
+/* What a box without isolation has to say to whoever wants one. */
+#define CWSD_NO_VOLUMES "there are no volumes with --isolation=none"
+
 struct cwsd_host {
     enum cwsd_isolation isolation;
     char *bwrap; /* NULL with CWSD_ISOLATION_NONE */
