@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/private.h"
 #include "io/tls.h"
 
 #define NAME     "cwsandboxd endpoints"
@@ -68,23 +69,17 @@ static enum cws_status make(const char *key_path, struct cws_error *err)
 static enum cws_status load(const char *path, struct cws_tls_ca **out_ca, struct cws_error *err)
 {
     char pem[8192];
-    struct stat info;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     if (fd < 0 && errno == ENOENT)
         return CWS_CLOSED;
-    if (fd < 0 || fstat(fd, &info) < 0) {
-        cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot open %s", path);
-        if (fd >= 0)
-            close(fd);
-        return CWS_SYSTEM;
-    }
-    bool ours = S_ISREG(info.st_mode) && info.st_uid == geteuid() && !(info.st_mode & 077);
-    ssize_t len = ours ? read(fd, pem, sizeof(pem)) : 0;
+    if (fd < 0)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot open %s", path);
+    enum cws_status status = cwsd_private_check(fd, S_IFREG, path, err);
+    ssize_t len = status == CWS_OK ? read(fd, pem, sizeof(pem)) : 0;
     close(fd);
-    if (!ours)
-        return cws_error_set(err, CWS_INVALID,
-                             "%s must be this user's and for nobody else (mode 0600)", path);
-    enum cws_status status = cws_tls_ca_load(pem, len > 0 ? (size_t)len : 0, out_ca, err);
+    if (status != CWS_OK)
+        return status;
+    status = cws_tls_ca_load(pem, len > 0 ? (size_t)len : 0, out_ca, err);
     explicit_bzero(pem, sizeof(pem));
     return status == CWS_OK ? status : cws_error_wrap(err, "%s", path);
 }

@@ -5,8 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "config/private.h"
 
 #define RANDOM_BYTES   32
 #define SHORTEST_TOKEN 16
@@ -46,17 +47,11 @@ static enum cws_status check_text(const char *token, const char *path, struct cw
 
 static enum cws_status read_token(int fd, const char *path, char *out_token, struct cws_error *err)
 {
-    struct stat info;
-    if (fstat(fd, &info) < 0)
-        return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot look at the token file %s",
-                                   path);
-    if (!S_ISREG(info.st_mode))
-        return cws_error_set(err, CWS_INVALID, "the token file %s is not a regular file", path);
-    if (info.st_uid != geteuid() || (info.st_mode & 077))
-        return cws_error_set(
-            err, CWS_INVALID,
-            "the token file %s must be this user's and for nobody else (mode 0600, not 0%o)", path,
-            (unsigned)(info.st_mode & 07777));
+    enum cws_status status = cwsd_private_check(fd, S_IFREG, path, err);
+    if (status != CWS_OK) {
+        cws_error_wrap(err, "the token file");
+        return status;
+    }
     ssize_t len = read(fd, out_token, CWSD_TOKEN_SIZE);
     if (len < 0)
         return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot read the token file %s", path);

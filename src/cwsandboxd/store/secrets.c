@@ -5,9 +5,9 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/private.h"
 #include "values/bounds.h"
 #include "values/spec_secrets.h"
 #include "values/text.h"
@@ -17,16 +17,12 @@ typedef Coreweave__Sandbox__V1__SecretStoreReference reference_t;
 
 enum cws_status cwsd_secrets_check(const char *dir, struct cws_error *err)
 {
-    struct stat info;
-    if (stat(dir, &info) < 0)
+    int fd = open(dir, O_PATH | O_CLOEXEC);
+    if (fd < 0)
         return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot look at %s", dir);
-    if (!S_ISDIR(info.st_mode))
-        return cws_error_set(err, CWS_INVALID, "%s is not a directory", dir);
-    if (info.st_uid != geteuid() || (info.st_mode & 077))
-        return cws_error_set(err, CWS_INVALID,
-                             "%s must be this user's and for nobody else (mode 0700, not 0%o)", dir,
-                             (unsigned)(info.st_mode & 07777));
-    return CWS_OK;
+    enum cws_status status = cwsd_private_check(fd, S_IFDIR, dir, err);
+    close(fd);
+    return status;
 }
 
 static bool refuse_store(struct cwsd_fault *fault, const char *store, const char *why)
@@ -52,7 +48,7 @@ static const char *file_fault(int fd)
     struct stat info;
     if (fstat(fd, &info) < 0 || !S_ISREG(info.st_mode))
         return "is no regular file";
-    if (info.st_uid != geteuid() || (info.st_mode & 077))
+    if (!cwsd_private(&info))
         return "has a file that is not only for the daemon's user (mode 0600)";
     if ((uint64_t)info.st_size > CWSD_MAX_SECRET_STORE_BYTES)
         return "has a file that is too large";

@@ -1,0 +1,15 @@
+/* Files and directories that hold secrets: only the daemon's user may be able to get at them. */
+#pragma once
+
+#include <sys/stat.h>
+
+#include "base/status.h"
+
+/* Whether it is the daemon's user's, and closed to everybody else. */
+bool cwsd_private(const struct stat *info);
+
+/* The same of what `fd` is of (O_PATH will do), which must be of the kind, S_IFREG or S_IFDIR.
+ * CWS_INVALID: it is not, and the error says what `path` must be. CWS_SYSTEM: it cannot be looked
+ * at. */
+enum cws_status cwsd_private_check(int fd, mode_t kind, const char *path,
+                                   struct cws_error *err) CWS_MUST_CHECK;
