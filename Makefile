@@ -166,7 +166,7 @@ $(OUT)/tests/%: $(OUT)/obj/tests/c/%.o $(OUT)/libtested.a
 # With libFuzzer's main(), or else with one that replays the corpus.
 egress_parsers := $(call objects,$(addprefix src/cwsandbox-egress/,hello.c names.c question.c))
 $(OUT)/fuzz/fuzz_client_hello $(OUT)/fuzz/fuzz_dns_question: $(egress_parsers)
-$(OUT)/fuzz/fuzz_yaml $(OUT)/fuzz/fuzz_http_head: $(OUT)/libtested.a
+$(OUT)/fuzz/fuzz_yaml $(OUT)/fuzz/fuzz_http_head $(OUT)/fuzz/fuzz_ring: $(OUT)/libtested.a
 fuzz_main := $(if $(filter fuzz,$(FLAVOUR)),,$(OUT)/obj/tests/fuzz/replay.o)
 $(OUT)/fuzz/%: $(OUT)/obj/tests/fuzz/%.o $(fuzz_main) $(OUT)/libcws.a
 	@mkdir -p $(@D)

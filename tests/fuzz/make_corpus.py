@@ -280,6 +280,44 @@ def http_heads() -> dict[str, bytes]:
     }
 
 
+def rings() -> dict[str, bytes]:
+    """Check values are 0, which stands for right ones."""
+    least = 64 * 1024
+    magic = 0x0A31676F6C737763
+
+    def head(at: int = 0, capacity: int = least - 64, check: int = 0) -> bytes:
+        return struct.pack("<8Q", magic, 7, capacity, at, 0, 0, 1, check)
+
+    def records(at: int, count: int, data: bytes = b"a line\n", step: int = 1) -> bytes:
+        size = (48 + len(data) + 7) & ~7
+        found = b""
+        for n in range(0, count * step, step):
+            fields = (1000 + n, len(data), 1, at + n * size, n * len(data), n, 0, 0)
+            found += struct.pack("<QIIQQQII", *fields) + data.ljust(size - 48, b"\0")
+        return found
+
+    def place(shift: int, full: bool = True) -> bytes:
+        return struct.pack("<BBH", full, 0, shift)
+
+    few, full = place(0, full=False), 56 * 3
+    end = least - 64 - full
+    return {
+        "one": few + head() + records(0, 1),
+        "some": few + head() + records(0, 20),
+        "cut-off": few + head() + records(0, 3)[:-9],
+        "torn": few + head() + records(0, 2) + bytes(56) + records(168, 2),
+        "missing": few + head() + records(0, 5, step=2),
+        "around": place(end // 8) + head() + records(end, 6),
+        "based": few + head(at=1 << 40) + records(1 << 40, 3),
+        "last-place": few + head(at=(1 << 64) - 112) + records((1 << 64) - 112, 1),
+        "large": few + head(capacity=1 << 62) + records(0, 2),
+        "small": few + head(capacity=64) + records(0, 2),
+        "uneven": place(1) + head(capacity=least - 61) + records(8, 3),
+        "empty": few + head(),
+        "bad-head": few + head(check=1) + records(0, 2),
+    }
+
+
 if __name__ == "__main__":
     write("fuzz_grpc_frame", frames())
     write("fuzz_grpc_text", texts())
@@ -293,3 +331,4 @@ if __name__ == "__main__":
     write("fuzz_dns_question", dns_questions())
     write("fuzz_yaml", yaml_documents())
     write("fuzz_http_head", http_heads())
+    write("fuzz_ring", rings())

@@ -223,7 +223,7 @@ uint32_t cwsd_ring_data_check(const struct cwsd_ring *ring, const struct cwsd_ri
     return cwsd_checksum(record->data, CWSD_RING_SIZE(record->len) - sizeof(*record), ring->key);
 }
 
-static uint32_t record_check(const struct cwsd_ring *ring, const struct cwsd_ring_record *record)
+uint32_t cwsd_ring_record_check(const struct cwsd_ring *ring, const struct cwsd_ring_record *record)
 {
     return cwsd_checksum(record, offsetof(struct cwsd_ring_record, data_check),
                          ring->key ^ record->data_check);
@@ -232,7 +232,7 @@ static uint32_t record_check(const struct cwsd_ring *ring, const struct cwsd_rin
 bool cwsd_ring_is_record(const struct cwsd_ring *ring, const struct cwsd_ring_record *record)
 {
     return record->len > 0 && record->len <= CWSD_RING_MAX_LEN &&
-           record->check == record_check(ring, record);
+           record->check == cwsd_ring_record_check(ring, record);
 }
 
 /* Puts the record at the end, with everything but its time. */
@@ -245,7 +245,7 @@ static void seal(const struct cwsd_ring *ring, struct cwsd_ring_record *record)
     record->offset = ring->end.offset;
     record->lines = ring->end.lines;
     record->data_check = ring->kept ? cwsd_ring_data_check(ring, record) : 0; /* nobody recovers */
-    record->check = record_check(ring, record);
+    record->check = cwsd_ring_record_check(ring, record);
 }
 
 /* ---- appending ------------------------------------------------------------------------------ */

@@ -21,6 +21,9 @@ static_assert(sizeof(struct cwsd_ring_head) == CWSD_RING_HEAD, "the head has its
 uint32_t cwsd_ring_head_check(const struct cwsd_ring_head *head);
 /* Of the record's data with what fills it up; in the records of kept rings. */
 uint32_t cwsd_ring_data_check(const struct cwsd_ring *ring, const struct cwsd_ring_record *record);
+/* Of the fields in front of the two check values, and of the data. */
+uint32_t cwsd_ring_record_check(const struct cwsd_ring *ring,
+                                const struct cwsd_ring_record *record);
 /* Its fields are those of a record of this ring; its data may not be. */
 bool cwsd_ring_is_record(const struct cwsd_ring *ring, const struct cwsd_ring_record *record);
 
