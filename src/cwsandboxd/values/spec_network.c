@@ -66,10 +66,11 @@ static bool check_range(const char *field, const char *text, struct range *out,
         return true;
     if (strchr(text, ':'))
         return not_here(fault, field, "IPv6 in its sandboxes");
-    return cwsd_fault_set_invalid(fault, field,
-                                  "\"%s\" is no range of IPv4 addresses such as \"10.1.0.0/16\", "
-                                  "whose bits after the prefix are 0",
-                                  cwsd_text_short(text).text);
+    cwsd_fault_set_invalid(fault, field,
+                           "\"%s\" is no range of IPv4 addresses such as \"10.1.0.0/16\", "
+                           "whose bits after the prefix are 0",
+                           cwsd_text_short(text).text);
+    return false;
 }
 
 static bool check_cidr(const char *field, const cwsd_pb_cidr *cidr, struct cwsd_fault *fault)
