@@ -306,7 +306,7 @@ def test_transient_failures_are_repeated_with_the_same_key(
 )
 def test_final_failures_are_not_repeated(fault: Any, kind: type[Exception]) -> None:
     async def steps(life: Life) -> None:
-        with pytest.raises(kind):
+        with pytest.raises(kind, match=r"^Create snapshot of sandbox 'sb-1' "):
             await take(life)
 
     life = live(steps, sandbox("running"), CreateFileSystemSnapshot=[fault])

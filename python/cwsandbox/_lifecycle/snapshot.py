@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 READY_TIMEOUT = 600.0
 READY_SLACK = 5.0
 
-_CREATE = "Create snapshot"
+# The id that follows is the sandbox's: the snapshot has none yet.
+_CREATE = "Create snapshot of sandbox"
 _LIST = "List snapshots"
 # Later tries of a create that took too long would take as long.
 _TRANSIENT_CREATE = tuple(one for one in TRANSIENT if one is not SandboxRequestTimeoutError)
@@ -65,9 +66,7 @@ async def take(
             raise to_exception(failure, operation=_CREATE, sandbox_id=sandbox_id) from failure
         snapshot_id: str = made["file_system_snapshot_id"]
         if not snapshot_id:
-            raise SandboxSnapshotError(
-                f"{_CREATE} of sandbox {sandbox_id!r}: the answer has no snapshot id"
-            )
+            raise SandboxSnapshotError(f"{_CREATE} {sandbox_id!r}: the answer has no snapshot id")
         if wait:
             await wait_ready(call, env, snapshot_id, limit, is_local=is_local)
         return snapshot_id

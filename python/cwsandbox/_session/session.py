@@ -197,7 +197,7 @@ class Session:
             raise TypeError(
                 f"Session.sandbox() got an unexpected keyword argument: {', '.join(sorted(kwargs))}; "
                 "profile_ids, profile_names, s3_mount, ports and max_timeout_seconds were removed, "
-                "max_lifetime_seconds, base_url and what is about polling belong into the defaults"
+                "max_lifetime_seconds, base_url and what is about polling belong in the defaults"
             )
         given = options.pick(options.SESSION, locals())
         sandbox = self._new_sandbox(given)

@@ -329,7 +329,7 @@ static bool check_top(const struct cwsd_yaml *root, struct cwsd_fault *fault)
         for (size_t j = 0; j < CWS_ARRAY_LEN(known); j++)
             if (strcmp(key, known[j]) == 0) {
                 cwsd_fault_set(fault, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED,
-                               CWSD_COMPOSE_FIELD ": %s (line %u): this daemon has none of it",
+                               CWSD_COMPOSE_FIELD ": %s (line %u): this daemon does not support it",
                                known[j], root->items[i].key_line);
                 cwsd_fault_note(fault, "field", CWSD_COMPOSE_FIELD);
                 return false;

@@ -21,10 +21,10 @@ bool cwsd_compose_refuse(const struct cwsd_compose_at *at, unsigned line, const 
 
 bool cwsd_compose_refuse_here(const struct cwsd_compose_at *at, unsigned line, const char *key)
 {
-    cwsd_fault_set(at->fault, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED,
-                   CWSD_COMPOSE_FIELD ": services.%s%s%s.%s (line %u): this daemon has none of it",
-                   cwsd_text_short(at->service).text, at->key ? "." : "", at->key ? at->key : "",
-                   key, line);
+    cwsd_fault_set(
+        at->fault, CWS_GRPC_UNIMPLEMENTED, CWSD_REASON_NOT_IMPLEMENTED,
+        CWSD_COMPOSE_FIELD ": services.%s%s%s.%s (line %u): this daemon does not support it",
+        cwsd_text_short(at->service).text, at->key ? "." : "", at->key ? at->key : "", key, line);
     cwsd_fault_note(at->fault, "field", CWSD_COMPOSE_FIELD);
     return false;
 }
