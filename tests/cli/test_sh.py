@@ -155,7 +155,8 @@ def test_the_window_is_closed(prompt: Typist) -> None:
 
 def test_stopped_and_continued(prompt: Typist) -> None:
     prompt.signal(signal.SIGTSTP)
-    prompt.until(lambda: prompt.settings() == prompt.before, "the terminal is in order")
+    prompt.until(lambda: prompt.is_stopped, "it has stopped")
+    assert_restored(prompt)
     prompt.resize(70, 20)
     prompt.signal(signal.SIGCONT)
     prompt.see(b"[70x20]")

@@ -49,6 +49,11 @@ class Typist:
     def is_raw(self) -> bool:
         return not self.settings()[3] & (termios.ICANON | termios.ECHO | termios.ISIG)
 
+    @property
+    def is_stopped(self) -> bool:
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "T"
+
     def resize(self, width: int, height: int) -> None:
         size = struct.pack("HHHH", height, width, 0, 0)
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
