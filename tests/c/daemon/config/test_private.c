@@ -50,7 +50,7 @@ static void open_to_somebody(void **state)
 {
     (void)state;
     struct cws_error err;
-    char mode[16];
+    char mode[32];
     for (mode_t bit = 01; bit <= 040; bit <<= 1) {
         snprintf(mode, sizeof(mode), "not 0%o", 0600 | bit);
         assert_int_equal(chmod(file, 0600 | bit), 0);
