@@ -157,7 +157,7 @@ static void test_what_is_no_report_ends_the_line(void **state)
 {
     static const struct cwsi_report good = {.op = CWSI_READY};
     static const struct cwsi_report no_op = {.op = 0};
-    static const struct cwsi_report bad_op = {.op = CWSI_USED + 1};
+    static const struct cwsi_report bad_op = {.op = CWSI_VOLUME + 1};
     static const struct cwsi_report bad_id = {.op = CWSI_EXITED, .id = CWSI_MAX_COMMANDS};
     static const struct cwsi_report hello = {.op = CWSI_HELLO};
     static struct cwsi_report endless = {.op = CWSI_FAILED};
