@@ -178,3 +178,94 @@ for stop in [one.stop(graceful_shutdown_seconds=0) for one in starting]:
 sandbox.stop().result()
 """
     assert run_quietly(script(body)) == "child\n"
+
+
+BATCH = """
+import signal, tempfile
+import cwsandbox
+from cwsandbox import Job, Limits, SandboxPool
+jobs = [Job(str(n), ["sleep", "0.2"]) for n in range(4)]
+store = tempfile.mkdtemp() + "/store.db"
+def refused(work):
+    signal.alarm(20)
+    try:
+        work()
+    except RuntimeError as error:
+        assert "fork" in str(error), error
+    else:
+        raise AssertionError("not refused")
+"""
+
+
+def test_batch_belongs_to_the_parent() -> None:
+    """Nothing in the child would ever bring it another outcome."""
+    body = """
+with cwsandbox.batch(jobs, store=store, concurrency=1) as batch:
+    outcomes = iter(batch)
+    next(outcomes)
+    assert in_child(lambda: refused(lambda: list(outcomes))) == 0
+    assert in_child(lambda: refused(batch.cancel)) == 0
+    assert in_child(lambda: refused(batch.finish)) == 0
+    assert in_child(lambda: batch.__exit__(None, None, None)) == 0
+    print(len(list(outcomes)))
+with cwsandbox.batch(jobs, store=store) as batch:
+    assert in_child(lambda: refused(lambda: iter(batch))) == 0
+    assert in_child(lambda: batch.__exit__(None, None, None)) == 0
+    print(sum(outcome.is_stored for outcome in batch))
+running.cancel()
+sandbox.stop().result()
+"""
+    assert run_quietly(script(BATCH + body)) == "3\n4\n"
+
+
+def test_store_of_a_killed_parent_is_free() -> None:
+    """Although its child lives on."""
+    body = """
+import subprocess
+running.cancel()
+sandbox.stop().result()
+killed = '''
+import os, signal, sys
+import cwsandbox
+from cwsandbox import Job
+batch = cwsandbox.batch([Job("0", ["true"])], store=sys.argv[1])
+pid = os.fork()
+if pid == 0:
+    os.read(0, 1)
+    os._exit(0)
+print(pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+'''
+command = [sys.executable, "-c", killed, store]
+with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+    orphan = int(program.stdout.readline())
+    program.wait()
+    os.kill(orphan, 0)
+    print([outcome.verdict.value for outcome in cwsandbox.batch([Job("0", ["true"])], store=store)])
+"""
+    assert run_quietly(script(BATCH + body)) == "['ok']\n"
+
+
+def test_pool_belongs_to_the_process_that_uses_it() -> None:
+    body = """
+limits = Limits(alive=1)
+def use(pool):
+    with pool.acquire() as own:
+        print(own.exec(["echo", "used"]).result().stdout, end="")
+unused = SandboxPool(limits=limits)
+with SandboxPool(limits=limits) as pool:
+    with pool.acquire() as lent:
+        assert in_child(lambda: refused(lambda: use(pool))) == 0
+    assert in_child(lambda: refused(lambda: use(pool))) == 0
+    assert in_child(lambda: refused(lambda: list(cwsandbox.batch(jobs, pool=pool)))) == 0
+    assert in_child(lambda: refused(pool.close)) == 0
+    assert in_child(lambda: pool.__exit__(None, None, None)) == 0
+    use(pool)
+def use_and_close():
+    with unused:
+        use(unused)
+assert in_child(use_and_close) == 0
+running.cancel()
+sandbox.stop().result()
+"""
+    assert run_quietly(script(BATCH + body)) == "used\nused\n"

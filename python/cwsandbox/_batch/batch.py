@@ -28,6 +28,7 @@ from cwsandbox._batch.outcome import Outcome, Summary
 from cwsandbox._batch.pool import SandboxPool, check_options
 from cwsandbox._batch.retry import Retry
 from cwsandbox._batch.settings import Rerun, Settings
+from cwsandbox._runtime import life
 from cwsandbox._types import check
 from cwsandbox._types.annotations import on_demand
 
@@ -131,6 +132,7 @@ def _pool(
         return SandboxPool(max_uses=jobs_per_sandbox, limits=limits, **sandbox)
     if not isinstance(pool, SandboxPool):
         raise TypeError(f"pool must be a SandboxPool, got {check.shown(pool)}")
+    pool._shelf.claim()
     given = [*sandbox, *(["limits"] if limits is not None else [])]
     if jobs_per_sandbox != 1:
         given.append("jobs_per_sandbox")
@@ -142,6 +144,7 @@ def _pool(
 def _open(store: str | PathLike[str]) -> Store:
     from cwsandbox._batch.store import Store  # which loads sqlite3
 
+    life.install()  # a child of fork() is to let go of it
     return Store(Path(check.path(store, "store")))
 
 
@@ -152,6 +155,8 @@ class Batch:
     Leaving the iteration early gives up what runs; so does the end of a ``with`` or ``async with`` block around it.
     What was given up has no outcome, and is run again with the same store. With ``for`` the jobs run on a thread of the
     batch's own, while the program's code works on outcomes; with ``async for`` they run on the program's event loop.
+
+    After ``fork()`` it is still the parent's: in the child its methods raise ``RuntimeError``.
     """
 
     def __init__(self) -> None:
@@ -178,6 +183,7 @@ class Batch:
         self._store = store
         self._settings = settings
         self._closes_pool = closes_pool
+        self._generation = life.generation()
         self._runner: Runner | None = None
         self._work: Task[None] | None = None
         self._loop: AbstractEventLoop | None = None
@@ -209,11 +215,13 @@ class Batch:
 
     def finish(self) -> None:
         """Begin no further jobs: the iteration ends when those that run have ended. From any thread."""
+        self._check_process()
         self._is_finishing = True
         self._tell(lambda: self._runner.finish() if self._runner is not None else None)
 
     def cancel(self) -> None:
         """Give up what runs: the iteration ends as soon as the sandboxes are stopped. From any thread."""
+        self._check_process()
         if not self._is_cancelled:
             self._is_cancelled = True
             self._tell(lambda: self._work.cancel() if self._work is not None else None)
@@ -222,6 +230,15 @@ class Batch:
         if self._loop is not None:
             with suppress(RuntimeError):  # it is closed, as all is over
                 self._loop.call_soon_threadsafe(what)
+
+    def _is_ours(self) -> bool:
+        return self._generation == life.generation()
+
+    def _check_process(self) -> None:
+        if not self._is_ours():
+            raise RuntimeError(
+                "this batch was made before fork() and belongs to the parent process"
+            )
 
     # ---- iterating ----
 
@@ -239,6 +256,7 @@ class Batch:
 
         from cwsandbox._batch.channel import ThreadChannel
 
+        self._check_process()
         channel = ThreadChannel()
         failures: list[BaseException] = []
 
@@ -255,10 +273,13 @@ class Batch:
         thread.start()
         try:
             while taken := channel.take():
-                yield from taken
+                for outcome in taken:
+                    yield outcome
+                    self._check_process()
         finally:
-            self.cancel()
-            thread.join()
+            if self._is_ours():
+                self.cancel()
+                thread.join()
         if failures:
             raise failures[0]
 
@@ -274,6 +295,7 @@ class Batch:
 
         from cwsandbox._batch.channel import LoopChannel
 
+        self._check_process()
         channel = LoopChannel()
         running = asyncio.ensure_future(self._run(channel))
         running.add_done_callback(lambda _: channel.end())
@@ -281,15 +303,18 @@ class Batch:
             while taken := await channel.take():
                 for outcome in taken:
                     yield outcome
+                    self._check_process()
         finally:
-            self.cancel()
-            await asyncio.wait([running])
+            if self._is_ours():
+                self.cancel()
+                await asyncio.wait([running])
         running.result()
 
     def _keep(self, iteration: _Iteration) -> None:
         self._iteration = (lambda: iteration) if self._is_in_block else weakref.ref(iteration)
 
     def _begin(self) -> None:
+        self._check_process()
         if self._begun:
             raise RuntimeError("a batch can be iterated once: call batch() again")
         self._begun = monotonic()
@@ -354,6 +379,8 @@ class Batch:
 
     def _left(self) -> _Iteration | None:
         """What is to be closed at the end of the block."""
+        if not self._is_ours():
+            return None
         if not self._begun:
             self._begin()  # nobody can any more
             if self._store is not None:

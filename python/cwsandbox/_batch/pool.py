@@ -24,6 +24,9 @@ class SandboxPool:
 
     As a context manager (``with`` and ``async with``) it is closed at the end of the block, which stops all its
     sandboxes. So does the end of the program. Its methods may be used from any thread.
+
+    After ``fork()`` a pool that was used is still the parent's: in the child its methods raise ``RuntimeError``, and
+    the end of its block does nothing.
     """
 
     def __init__(
@@ -108,6 +111,8 @@ class SandboxPool:
 
     def __exit__(self, *exception: object) -> None:
         """Close it and wait for that."""
+        if not self._shelf.is_ours():
+            return
         closing = self.close()
         if not life.is_hurried():
             closing.result()
@@ -119,6 +124,8 @@ class SandboxPool:
 
     async def __aexit__(self, *exception: object) -> None:
         """As ``__exit__``, without blocking the event loop."""
+        if not self._shelf.is_ours():
+            return
         closing = self.close()
         if not life.is_hurried():
             await closing
@@ -136,6 +143,7 @@ class Lease:
     def __enter__(self) -> Sandbox:
         from cwsandbox._batch.shelf import Ticket
 
+        self._shelf.claim()
         ticket = Ticket()
         taking = loop.submit(lambda: self._take(ticket))
         try:
@@ -152,6 +160,7 @@ class Lease:
     async def __aenter__(self) -> Sandbox:
         from cwsandbox._batch.shelf import Ticket
 
+        self._shelf.claim()
         ticket = Ticket()
         taking = loop.submit(lambda: self._take(ticket))
         try:

@@ -18,7 +18,7 @@ from cwsandbox._batch import verdict
 from cwsandbox._batch.gate import Gate
 from cwsandbox._batch.limits import Limits
 from cwsandbox._batch.retry import Retry, hint_of
-from cwsandbox._runtime import loop
+from cwsandbox._runtime import life, loop
 from cwsandbox._runtime.threads import Call, Group
 from cwsandbox._types.enums import SandboxStatus
 from cwsandbox.exceptions import CWSandboxError, SandboxError
@@ -74,6 +74,7 @@ class Shelf:
         # Here, since sandboxes are made on another thread, where they cannot do it.
         signals.install()
         self._lock = threading.Lock()
+        self._generation: int | None = None
         self._session = Session(report_to=[])  # which stops them when the program ends
         self._gate: Gate | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -82,10 +83,22 @@ class Shelf:
         self._is_closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    def claim(self) -> None:
+        """It is used from now on, by this process. ``RuntimeError`` in a process forked from the one that used it."""
+        if self._generation is None:
+            self._generation = life.generation()
+        if not self.is_ours():
+            raise RuntimeError("this pool was used before fork() and belongs to the parent process")
+
+    def is_ours(self) -> bool:
+        """Whether no process that this one was forked from has used it."""
+        return self._generation in (None, life.generation())
+
     # ---- from any thread ----
 
     def open(self) -> None:
         """From now on sandboxes are kept ready."""
+        self.claim()
         self._check()
         self._is_open = True
         if self.size:
@@ -93,6 +106,7 @@ class Shelf:
 
     def take_idle(self, options: Mapping[str, Any]) -> Member | None:
         """One that is ready and can be trusted to run, without waiting for anything."""
+        self.claim()
         with self._lock:
             member = self._find(options)
             if member is None or not self._is_trusted(member):
@@ -105,6 +119,8 @@ class Shelf:
 
     def give_back(self, member: Member, *, is_reusable: bool) -> None:
         """Whoever had it does not need it any more. Returns at once."""
+        if not self.is_ours():
+            return  # the parent has it still
         member.uses += 1
         now = monotonic()
         is_kept = (
@@ -134,6 +150,7 @@ class Shelf:
 
     def close(self) -> OperationRef[None]:
         """Stop all of them."""
+        self.claim()
         self._is_closed = True
         return loop.submit(self._close, finish_at_exit=True)
 

@@ -10,6 +10,7 @@ import fcntl
 import os
 import sqlite3
 import uuid
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -19,6 +20,7 @@ from typing import Any
 from cwsandbox._batch.job import Job
 from cwsandbox._batch.outcome import Outcome
 from cwsandbox._batch.verdict import Verdict
+from cwsandbox._runtime import life
 from cwsandbox._types.result import ProcessResult
 from cwsandbox.exceptions import BatchError
 
@@ -65,6 +67,8 @@ CREATE TABLE failed_attempts (
 _INSERT = "INSERT OR REPLACE INTO outcomes VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _SELECT = "SELECT * FROM outcomes"
 
+_open: weakref.WeakSet[Store] = weakref.WeakSet()
+
 
 class Store:
     """An open store. Used by one thread at a time."""
@@ -83,6 +87,7 @@ class Store:
                 except BaseException:
                     self._database.close()
                     raise
+            _open.add(self)
         except BaseException:
             self._lock.close()
             raise
@@ -178,6 +183,10 @@ class Store:
             self._database.close()
         finally:
             self._lock.close()
+
+    def leave(self) -> None:
+        """Leave it to the parent, in a child of ``fork()``, which would hold the lock as long as it lives."""
+        self._lock.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -316,3 +325,12 @@ def _with_artifacts(outcome: Outcome, database: sqlite3.Connection) -> Outcome:
         artifacts={path: content for path, content, error in rows if error is None},
         missing_artifacts={path: error for path, _, error in rows if error is not None},
     )
+
+
+def _forget() -> None:
+    for store in _open:
+        store.leave()
+    _open.clear()
+
+
+life.when_forked(_forget)
