@@ -442,7 +442,9 @@ def test_after_a_restart(short_folder: Path) -> None:
         service.sh(sandbox, "truncate -s 2E /data/endless")
         unfinished = [service.snapshot(sandbox).file_system_snapshot_id for _ in range(2)]
         daemon.kill()
-    (data / "snapshots" / "stranger").write_text("left over")
+    left_over = f"fss-{0:016x}.tar"
+    for name in (left_over, f".{left_over}", "stranger", f"{left_over}.bak"):
+        (data / "snapshots" / name).write_text("content")
     with (
         Daemon(short_folder / "d", arguments=arguments) as again,
         grpc.insecure_channel(again.base_url) as channel,
@@ -458,9 +460,11 @@ def test_after_a_restart(short_folder: Path) -> None:
                 grpc.StatusCode.FAILED_PRECONDITION,
                 "FSS_NOT_READY",
             )
-        assert [file.name for file in (data / "snapshots").iterdir()] == [
-            f"{snapshot.file_system_snapshot_id}.tar"
-        ]
+        assert {file.name for file in (data / "snapshots").iterdir()} == {
+            f"{snapshot.file_system_snapshot_id}.tar",
+            "stranger",
+            f"{left_over}.bak",
+        }
         volume = scratch(restore_from_snapshot_id=snapshot.file_system_snapshot_id)
         assert service.sh(service.create(volume), "cat /data/file") == "text\n"
 

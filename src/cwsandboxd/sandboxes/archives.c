@@ -386,21 +386,30 @@ bool cwsd_archives_remove(struct cwsd_archives *archives, const char *id, struct
 
 /* ---- the beginning and the end --------------------------------------------------------------- */
 
-/* Whether a file is the archive of a snapshot that is READY. */
-static enum cws_status is_archive(struct cwsd_archives *archives, const char *file, bool *out_is,
-                                  struct cws_error *err)
+/* False for a file that is not an archive, finished or in the making: it is somebody else's. */
+static bool parse_name(const char *file, char id[CWSD_SNAPSHOT_ID_SIZE], bool *out_finished)
+{
+    char name[CWSD_ARCHIVE_NAME_SIZE];
+    *out_finished = file[0] != '.';
+    snprintf(id, CWSD_SNAPSHOT_ID_SIZE, "%.*s", CWSD_SNAPSHOT_ID_SIZE - 1, file + !*out_finished);
+    cwsd_archives_name(id, *out_finished, name);
+    return strncmp(id, "fss-", 4) == 0 && strspn(id + 4, "0123456789abcdef") == 16 &&
+           strcmp(file, name) == 0;
+}
+
+/* Whether a file is what is left of a snapshot that is not READY. */
+static enum cws_status is_leftover(struct cwsd_archives *archives, const char *file, bool *out_is,
+                                   struct cws_error *err)
 {
     struct cwsd_snapshot snapshot;
-    char id[CWSD_SNAPSHOT_ID_SIZE] = "", name[CWSD_ARCHIVE_NAME_SIZE];
-    bool found;
-    snprintf(id, sizeof(id), "%.*s", (int)sizeof(id) - 1, file);
-    cwsd_archives_name(id, true, name);
-    *out_is = false;
-    if (strcmp(file, name) != 0)
+    char id[CWSD_SNAPSHOT_ID_SIZE];
+    bool finished, found;
+    *out_is = parse_name(file, id, &finished);
+    if (!*out_is || !finished)
         return CWS_OK;
     if (cwsd_snapshots_find(&archives->records, id, &snapshot, &found, err) != CWS_OK)
         return err->status;
-    *out_is = found && snapshot.state == CWSD_SNAPSHOT_STATE(READY);
+    *out_is = !found || snapshot.state != CWSD_SNAPSHOT_STATE(READY);
     return CWS_OK;
 }
 
@@ -416,10 +425,9 @@ static enum cws_status remove_leftovers(struct cwsd_archives *archives, struct c
         return cws_error_set_errno(err, CWS_SYSTEM, errno, "reading the folder of the snapshots");
     }
     while (status == CWS_OK && (entry = readdir(folder)) != NULL) {
-        bool kept = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
-        if (!kept)
-            status = is_archive(archives, entry->d_name, &kept, err);
-        if (status == CWS_OK && !kept)
+        bool removed;
+        status = is_leftover(archives, entry->d_name, &removed, err);
+        if (status == CWS_OK && removed)
             unlinkat(archives->folder_fd, entry->d_name, 0);
     }
     closedir(folder);
@@ -443,9 +451,10 @@ static enum cws_status open_folder(struct cwsd_archives *archives, const char *p
 {
     if (mkdir(path, 0700) < 0 && errno != EEXIST)
         return cws_error_set_errno(err, CWS_SYSTEM, errno, "%s", path);
-    archives->folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return archives->folder_fd >= 0 ? CWS_OK
-                                    : cws_error_set_errno(err, CWS_SYSTEM, errno, "%s", path);
+    archives->folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return archives->folder_fd >= 0
+               ? CWS_OK
+               : cws_error_set_errno(err, CWS_SYSTEM, errno, "a folder at %s (no link)", path);
 }
 
 static void release(struct cwsd_archives *archives)
