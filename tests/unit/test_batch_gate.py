@@ -32,6 +32,31 @@ def test_starts_keep_their_distance_and_an_order_to_wait() -> None:
     assert held >= 0.199
 
 
+def test_an_order_to_wait_holds_those_that_wait_for_their_turn() -> None:
+    async def run() -> list[float]:
+        gate = Gate(Limits(per_second=50))
+        now = asyncio.get_running_loop().time
+        begun: list[float] = []
+
+        async def start() -> None:
+            async with gate.start():
+                begun.append(now())
+
+        starts = [asyncio.ensure_future(start()) for _ in range(4)]
+        while not begun:
+            await asyncio.sleep(0)
+        ordered = now()
+        gate.hold(0.3)
+        await asyncio.gather(*starts)
+        return [at - ordered for at in begun[1:]]
+
+    first, *later = asyncio.run(run())
+    assert first >= 0.299
+    # They come one by one after it, too.
+    assert later[0] >= 0.319
+    assert later[1] >= 0.339
+
+
 def test_one_that_fails_makes_room_for_others() -> None:
     async def run() -> None:
         gate = Gate(Limits(starting=1))

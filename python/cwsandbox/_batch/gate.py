@@ -16,6 +16,7 @@ class Gate:
         self._starting = asyncio.Semaphore(limits.starting) if limits.starting else None
         self._interval = 1.0 / limits.per_second if limits.per_second else 0.0
         self._next = 0.0
+        self._held_until = 0.0
 
     @asynccontextmanager
     async def start(self) -> AsyncIterator[None]:
@@ -30,12 +31,17 @@ class Gate:
                 self._starting.release()
 
     async def _turn(self) -> None:
-        now = asyncio.get_running_loop().time()
-        at = max(now, self._next)
-        self._next = at + self._interval
-        if at > now:
-            await asyncio.sleep(at - now)
+        now = asyncio.get_running_loop().time
+        while True:
+            at = max(now(), self._next)
+            self._next = at + self._interval
+            if (wait := at - now()) > 0:
+                await asyncio.sleep(wait)
+            # A pause that was asked for meanwhile takes this turn, so there has to be another one.
+            if at >= self._held_until:
+                return
 
     def hold(self, seconds: float) -> None:
-        """The service asks for a pause: nothing is asked for meanwhile."""
-        self._next = max(self._next, asyncio.get_running_loop().time() + seconds)
+        """The service asks for a pause: nothing is asked for meanwhile, by those that wait for their turn either."""
+        self._held_until = max(self._held_until, asyncio.get_running_loop().time() + seconds)
+        self._next = max(self._next, self._held_until)
