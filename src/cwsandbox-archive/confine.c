@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "confine/rights.h"
 #include "parts.h"
 
 /* More than pack.c and libarchive map; a hostile tree could make them grow. Sanitizers map far
@@ -36,12 +36,6 @@ static bool write_file(const char *path, const char *text)
     return written;
 }
 
-static bool become(uid_t user)
-{
-    return setgroups(0, NULL) == 0 && setresgid(user, user, user) == 0 &&
-           setresuid(user, user, user) == 0;
-}
-
 /* A user namespace in which the one user there is is root. Whatever belongs to that user can be
  * read and changed then, in file systems of other user namespaces, too. */
 static bool enter_namespaces(void)
@@ -64,18 +58,12 @@ static bool keep_capabilities(void)
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_capset, &header, data) == 0;
 }
 
-static bool set_limit(int resource, rlim_t most)
-{
-    const struct rlimit limit = {most, most};
-    return setrlimit(resource, &limit) == 0;
-}
-
 bool confine(uid_t user, int root, struct complaint *complaint)
 {
     const char *what = "becoming the sandbox's user";
-    write_file("/proc/self/oom_score_adj",
-               "500"); /* rather than the daemon; no matter if it fails */
-    bool done = user == 0 || become(user);
+    /* Rather this process than the daemon. No matter if it fails. */
+    write_file("/proc/self/oom_score_adj", "500");
+    bool done = user == 0 || rights_become(user);
     if (done) {
         what = "making a user namespace for the archive";
         done = enter_namespaces();
@@ -86,14 +74,14 @@ bool confine(uid_t user, int root, struct complaint *complaint)
     }
     if (done) {
         what = "giving up rights";
-        done = keep_capabilities() && set_limit(RLIMIT_AS, MOST_MEMORY) &&
-               set_limit(RLIMIT_CORE, 0) && syscall(SYS_close_range, 3, ~0u, 0) == 0;
+        done = keep_capabilities() && rights_limit(RLIMIT_AS, MOST_MEMORY) &&
+               rights_limit(RLIMIT_CORE, 0) && syscall(SYS_close_range, 3, ~0u, 0) == 0;
     }
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     umask(0);
     if (done) {
         what = "filtering system calls";
-        done = set_limit(RLIMIT_MEMLOCK, 0) && filter_calls();
+        done = rights_limit(RLIMIT_MEMLOCK, 0) && filter_calls();
     }
     if (!done)
         complaint_set(complaint, errno, "%s: %s", what, strerror(errno));

@@ -2,10 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include "confine/rights.h"
 
 /* For threads that look names up, and all connections with full buffers. Sanitizers map far
  * more. */
@@ -16,27 +17,10 @@
 #endif
 #define MOST_FILES 1024
 
-static bool become(uid_t user)
-{
-    return setgroups(0, NULL) == 0 && setresgid(user, user, user) == 0 &&
-           setresuid(user, user, user) == 0;
-}
-
-/* Not above what is allowed already. */
-static bool set_limit(int resource, rlim_t most)
-{
-    struct rlimit limit;
-    if (getrlimit(resource, &limit) < 0)
-        return false;
-    limit.rlim_max = limit.rlim_max < most ? limit.rlim_max : most;
-    limit.rlim_cur = limit.rlim_max;
-    return setrlimit(resource, &limit) == 0;
-}
-
 bool cwse_confine(uid_t user)
 {
-    return (user == 0 || become(user)) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 && set_limit(RLIMIT_AS, MOST_MEMORY) &&
-           set_limit(RLIMIT_NOFILE, MOST_FILES) && set_limit(RLIMIT_FSIZE, 0) &&
-           set_limit(RLIMIT_CORE, 0);
+    return (user == 0 || rights_become(user)) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 && rights_limit(RLIMIT_AS, MOST_MEMORY) &&
+           rights_limit(RLIMIT_NOFILE, MOST_FILES) && rights_limit(RLIMIT_FSIZE, 0) &&
+           rights_limit(RLIMIT_CORE, 0);
 }
