@@ -4,6 +4,7 @@
 #include "py/await.h"
 #include "py/errors.h"
 #include "py/kind.h"
+#include "py/queue.h"
 #include "py/trace.h"
 #include "sandbox/file.h"
 
@@ -245,17 +246,6 @@ static void file_dealloc(PyObject *self)
 
 /* ---- the start ------------------------------------------------------------------------------ */
 
-/* Borrowed: the queue of this process, made if need be. NULL with an exception set. */
-static struct cws_file_queue *queue_of(struct py_state *state)
-{
-    if (!state->unfinished_files) {
-        state->unfinished_files = cws_file_queue_new();
-        if (!state->unfinished_files)
-            PyErr_NoMemory();
-    }
-    return state->unfinished_files;
-}
-
 /* `given`: path, timeout, container. Takes the content over, also on failure; `content` NULL: a
  * read. */
 static PyObject *start(struct py_state *state, struct cws_sandbox *core, const struct py_home *home,
@@ -267,7 +257,7 @@ static PyObject *start(struct py_state *state, struct cws_sandbox *core, const s
         .container = given[2] ? py_arg_text(given[2], "container", NULL) : "",
         .content = content ? content->buf : NULL,
         .content_len = content ? (size_t)content->len : 0,
-        .unfinished = queue_of(state),
+        .unfinished = py_queue_in(&state->unfinished_files),
     };
     struct cws_file *file = NULL;
     const struct py_trace_what what = {
@@ -460,39 +450,12 @@ PyType_Spec py_file_spec = {
 
 /* ---- UnfinishedFiles ------------------------------------------------------------------------ */
 
-struct py_unfinished {
-    PyObject_HEAD
-    struct py_state *state;
-    struct cws_file_queue *queue; /* a reference */
-    unsigned generation;
-};
-
 static PyObject *unfinished_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static const struct py_params params = {"UnfinishedFiles", NULL, 0, 0, 0};
-    if (py_args_parse_call(&params, args, kwargs, NULL) < 0)
-        return NULL;
     struct py_state *state = py_state_of_type(type);
-    struct cws_file_queue *queue = state ? queue_of(state) : NULL;
-    if (!queue)
-        return NULL;
-    struct py_unfinished *self = (struct py_unfinished *)PyType_GenericAlloc(type, 0);
-    if (!self)
-        return NULL;
-    self->state = py_state_ref(state);
-    cws_file_queue_ref(queue);
-    self->queue = queue;
-    self->generation = cws_loop_generation();
-    return (PyObject *)self;
-}
-
-static void unfinished_dealloc(PyObject *object)
-{
-    struct py_unfinished *self = (struct py_unfinished *)object;
-    if (self->generation == cws_loop_generation())
-        cws_file_queue_unref(self->queue);
-    py_state_unref(self->state);
-    py_object_free(object);
+    return state ? py_queue_new(type, args, kwargs, "UnfinishedFiles", state,
+                                &state->unfinished_files)
+                 : NULL;
 }
 
 /* The object of an operation that was taken from the queue: a new reference. NULL, without an
@@ -515,7 +478,7 @@ static PyObject *object_of(struct cws_file *core, bool is_unfinished)
 static enum py_poll poll_unfinished(PyObject *subject, struct cws_observer *observer,
                                     struct cws_waiters **out_waiters, PyObject **out_value)
 {
-    struct py_unfinished *self = (struct py_unfinished *)subject;
+    struct py_queue *self = (struct py_queue *)subject;
     if (py_state_check_fork(self->generation, "UnfinishedFiles") < 0)
         return PY_POLL_ERROR;
     struct cws_file *core;
@@ -530,17 +493,12 @@ static enum py_poll poll_unfinished(PyObject *subject, struct cws_observer *obse
     return PY_POLL_PENDING;
 }
 
-/* It waits for something that may never come, so nothing is served for its sake: it has no loop. */
-static struct cws_loop *no_loop(PyObject *Py_UNUSED(subject))
-{
-    return NULL;
-}
-
-static const struct py_waitable next_unfinished = {.poll = poll_unfinished, .loop = no_loop};
+static const struct py_waitable next_unfinished = {.poll = poll_unfinished,
+                                                   .loop = py_queue_no_loop};
 
 static PyObject *unfinished_anext(PyObject *object)
 {
-    return py_awaiter_new(((struct py_unfinished *)object)->state, object, &next_unfinished);
+    return py_awaiter_new(((struct py_queue *)object)->state, object, &next_unfinished);
 }
 
 static PyType_Slot unfinished_slots[] = {
@@ -550,13 +508,13 @@ static PyType_Slot unfinished_slots[] = {
     {Py_tp_new, unfinished_new},
     {Py_am_aiter, PyObject_SelfIter},
     {Py_am_anext, unfinished_anext},
-    {Py_tp_dealloc, unfinished_dealloc},
+    {Py_tp_dealloc, py_queue_dealloc},
     {0, NULL},
 };
 
 PyType_Spec py_unfinished_spec = {
     .name = "cwsandbox._cwsandbox.UnfinishedFiles",
-    .basicsize = sizeof(struct py_unfinished),
+    .basicsize = sizeof(struct py_queue),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = unfinished_slots,
 };

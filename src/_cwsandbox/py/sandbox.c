@@ -7,6 +7,7 @@
 #include "py/kind.h"
 #include "py/log.h"
 #include "py/process.h"
+#include "py/queue.h"
 #include "py/sandbox_private.h"
 #include "py/terminal.h"
 #include "py/trace.h"
@@ -17,14 +18,14 @@ struct cws_sandbox *py_sandbox_core(struct py_sandbox *self)
     if (self->core)
         return py_state_check_fork(self->generation, "sandbox") < 0 ? NULL : self->core;
     struct cws_loop *loop = py_state_loop(self->state);
-    struct cws_refusals *refusals = loop ? py_refusals(self->state) : NULL;
+    struct cws_queue *refusals = loop ? py_queue_in(&self->state->refusals) : NULL;
     if (!refusals)
         return NULL;
     if (cws_sandbox_new(loop, &self->core) != CWS_OK) {
         PyErr_NoMemory();
         return NULL;
     }
-    cws_refusals_ref(refusals);
+    cws_queue_ref(refusals);
     self->core->refusals = refusals;
     self->core->owner = self;
     self->generation = cws_loop_generation();

@@ -1,8 +1,8 @@
 /* SandboxCore's direct way, and Refusals. */
 #include "base/clock.h"
 #include "py/args.h"
-#include "py/await.h"
 #include "py/channel.h"
+#include "py/queue.h"
 #include "py/sandbox_private.h"
 
 /* Whether the only way that operations may go is none any more. */
@@ -59,49 +59,10 @@ PyObject *py_sandbox_set_direct(PyObject *object, PyObject *const *args, Py_ssiz
 
 /* ---- Refusals ------------------------------------------------------------------------------- */
 
-struct py_refusals {
-    PyObject_HEAD
-    struct py_state *state;
-    struct cws_refusals *core; /* a reference */
-    unsigned generation;
-};
-
-struct cws_refusals *py_refusals(struct py_state *state)
-{
-    if (!state->refusals) {
-        state->refusals = cws_refusals_new();
-        if (!state->refusals)
-            PyErr_NoMemory();
-    }
-    return state->refusals;
-}
-
 static PyObject *refusals_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static const struct py_params params = {"Refusals", NULL, 0, 0, 0};
-    if (py_args_parse_call(&params, args, kwargs, NULL) < 0)
-        return NULL;
     struct py_state *state = py_state_of_type(type);
-    struct cws_refusals *core = state ? py_refusals(state) : NULL;
-    if (!core)
-        return NULL;
-    struct py_refusals *self = (struct py_refusals *)PyType_GenericAlloc(type, 0);
-    if (!self)
-        return NULL;
-    self->state = py_state_ref(state);
-    cws_refusals_ref(core);
-    self->core = core;
-    self->generation = cws_loop_generation();
-    return (PyObject *)self;
-}
-
-static void refusals_dealloc(PyObject *object)
-{
-    struct py_refusals *self = (struct py_refusals *)object;
-    if (self->generation == cws_loop_generation())
-        cws_refusals_unref(self->core);
-    py_state_unref(self->state);
-    py_object_free(object);
+    return state ? py_queue_new(type, args, kwargs, "Refusals", state, &state->refusals) : NULL;
 }
 
 /* A new reference to the object of a sandbox, whose operations wait from now on until its way is
@@ -122,32 +83,26 @@ static PyObject *object_of(struct cws_sandbox *core)
 static enum py_poll poll_refusals(PyObject *subject, struct cws_observer *observer,
                                   struct cws_waiters **out_waiters, PyObject **out_value)
 {
-    struct py_refusals *self = (struct py_refusals *)subject;
+    struct py_queue *self = (struct py_queue *)subject;
     if (py_state_check_fork(self->generation, "Refusals") < 0)
         return PY_POLL_ERROR;
     struct cws_sandbox *core;
-    while ((core = cws_sandbox_pop_refusal(self->core, observer)) != NULL) {
+    while ((core = cws_sandbox_pop_refusal(self->queue, observer)) != NULL) {
         *out_value = object_of(core);
         cws_sandbox_unref(core);
         if (*out_value)
             return PY_POLL_READY;
     }
     if (observer)
-        *out_waiters = &self->core->waiters;
+        *out_waiters = &self->queue->waiters;
     return PY_POLL_PENDING;
 }
 
-/* It waits for something that may never come, so nothing is served for its sake: it has no loop. */
-static struct cws_loop *no_loop(PyObject *Py_UNUSED(subject))
-{
-    return NULL;
-}
-
-static const struct py_waitable next_refusal = {.poll = poll_refusals, .loop = no_loop};
+static const struct py_waitable next_refusal = {.poll = poll_refusals, .loop = py_queue_no_loop};
 
 static PyObject *refusals_anext(PyObject *object)
 {
-    return py_awaiter_new(((struct py_refusals *)object)->state, object, &next_refusal);
+    return py_awaiter_new(((struct py_queue *)object)->state, object, &next_refusal);
 }
 
 static PyType_Slot refusals_slots[] = {
@@ -157,13 +112,13 @@ static PyType_Slot refusals_slots[] = {
     {Py_tp_new, refusals_new},
     {Py_am_aiter, PyObject_SelfIter},
     {Py_am_anext, refusals_anext},
-    {Py_tp_dealloc, refusals_dealloc},
+    {Py_tp_dealloc, py_queue_dealloc},
     {0, NULL},
 };
 
 PyType_Spec py_refusals_spec = {
     .name = "cwsandbox._cwsandbox.Refusals",
-    .basicsize = sizeof(struct py_refusals),
+    .basicsize = sizeof(struct py_queue),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = refusals_slots,
 };

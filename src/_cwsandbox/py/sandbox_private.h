@@ -26,8 +26,6 @@ struct py_sandbox {
 struct cws_sandbox *py_sandbox_core(struct py_sandbox *self);
 
 /* sandbox_direct.c: */
-/* Borrowed: the sandboxes of this process with refused calls. NULL with an exception set. */
-struct cws_refusals *py_refusals(struct py_state *state);
 /* For an operation that begins: as py_sandbox_core, and makes it wait if its only way is closed. */
 struct cws_sandbox *py_sandbox_for_operation(struct py_sandbox *self);
 PyObject *py_sandbox_set_direct(PyObject *object, PyObject *const *args, Py_ssize_t nargs,

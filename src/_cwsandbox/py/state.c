@@ -1,9 +1,7 @@
 #include "py/state.h"
 
+#include "io/queue.h"
 #include "py/wait.h"
-#include "sandbox/file_queue.h"
-#include "sandbox/refusals.h"
-#include "sandbox/trace.h"
 
 struct py_state *py_state_new(void)
 {
@@ -25,9 +23,9 @@ void py_state_unref(struct py_state *state)
     if (!state || --state->refs > 0)
         return;
     py_wait_free_spare(state);
-    cws_file_queue_unref(state->unfinished_files);
-    cws_trace_queue_unref(state->traces);
-    cws_refusals_unref(state->refusals);
+    cws_queue_unref(state->unfinished_files);
+    cws_queue_unref(state->traces);
+    cws_queue_unref(state->refusals);
     PyMem_Free(state);
 }
 

@@ -61,10 +61,10 @@ struct py_state {
     struct cws_list bridges; /* all bridges; each is held by its event loop */
 
     PyObject *trace_begin, *trace_ended; /* trace(); NULL: nobody traces */
-    struct cws_trace_queue *traces;      /* used by trace.c; NULL before the first */
+    struct cws_queue *traces;            /* used by trace.c; NULL before the first */
 
-    struct cws_file_queue *unfinished_files; /* used by file.c; NULL before the first */
-    struct cws_refusals *refusals;           /* used by sandbox_direct.c; likewise */
+    struct cws_queue *unfinished_files; /* used by file.c; NULL before the first */
+    struct cws_queue *refusals;         /* used by sandbox_direct.c; likewise */
 
     void *spare_waiter;    /* used by wait.c */
     struct cws_loop *loop; /* the I/O thread's loop, once it was used here; see py_state_loop */

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "py/args.h"
-#include "py/await.h"
 #include "py/metadata.h"
+#include "py/queue.h"
 
 /* ---- the two functions ---------------------------------------------------------------------- */
 
@@ -54,17 +54,6 @@ int py_trace_call_ended(struct py_state *state)
 
 /* ---- the start of an operation -------------------------------------------------------------- */
 
-/* Borrowed: the queue of this process, made if need be. NULL with an exception set. */
-static struct cws_trace_queue *queue_of(struct py_state *state)
-{
-    if (!state->traces) {
-        state->traces = cws_trace_queue_new();
-        if (!state->traces)
-            PyErr_NoMemory();
-    }
-    return state->traces;
-}
-
 static enum cws_status add_field(void *trace, const char *name, size_t name_len, const char *value,
                                  size_t value_len, struct cws_error *err)
 {
@@ -95,7 +84,7 @@ static struct cws_trace *new_trace(struct py_state *state, PyObject *answer)
     }
     if (!PyArg_ParseTuple(answer, "OO;begin() must return a pair", &owner, &fields))
         return NULL;
-    struct cws_trace_queue *queue = queue_of(state);
+    struct cws_queue *queue = py_queue_in(&state->traces);
     if (!queue)
         return NULL;
     struct cws_trace *trace = cws_trace_new(queue, Py_NewRef(owner));
@@ -150,44 +139,15 @@ PyObject *py_trace_owner(const struct cws_trace *trace)
 
 /* ---- Ended ---------------------------------------------------------------------------------- */
 
-struct py_ended {
-    PyObject_HEAD
-    struct py_state *state;
-    struct cws_trace_queue *queue; /* a reference */
-    unsigned generation;
-};
-
 static PyObject *ended_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static const struct py_params params = {"Ended", NULL, 0, 0, 0};
-    if (py_args_parse_call(&params, args, kwargs, NULL) < 0)
-        return NULL;
     struct py_state *state = py_state_of_type(type);
-    struct cws_trace_queue *queue = state ? queue_of(state) : NULL;
-    if (!queue)
-        return NULL;
-    struct py_ended *self = (struct py_ended *)PyType_GenericAlloc(type, 0);
-    if (!self)
-        return NULL;
-    self->state = py_state_ref(state);
-    cws_trace_queue_ref(queue);
-    self->queue = queue;
-    self->generation = cws_loop_generation();
-    return (PyObject *)self;
-}
-
-static void ended_dealloc(PyObject *object)
-{
-    struct py_ended *self = (struct py_ended *)object;
-    if (self->generation == cws_loop_generation())
-        cws_trace_queue_unref(self->queue);
-    py_state_unref(self->state);
-    py_object_free(object);
+    return state ? py_queue_new(type, args, kwargs, "Ended", state, &state->traces) : NULL;
 }
 
 static PyObject *ended_take(PyObject *object, PyObject *Py_UNUSED(ignored))
 {
-    struct py_ended *self = (struct py_ended *)object;
+    struct py_queue *self = (struct py_queue *)object;
     if (py_state_check_fork(self->generation, "Ended") < 0)
         return NULL;
     struct cws_trace *trace = cws_trace_take(self->queue);
@@ -211,11 +171,11 @@ static PyObject *ended_take(PyObject *object, PyObject *Py_UNUSED(ignored))
 static enum py_poll poll_ended(PyObject *subject, struct cws_observer *observer,
                                struct cws_waiters **out_waiters, PyObject **out_value)
 {
-    struct py_ended *self = (struct py_ended *)subject;
+    struct py_queue *self = (struct py_queue *)subject;
     if (py_state_check_fork(self->generation, "Ended") < 0)
         return PY_POLL_ERROR;
-    bool is_ready = observer ? cws_trace_queue_observe(self->queue, observer)
-                             : cws_trace_queue_has_any(self->queue);
+    bool is_ready =
+        observer ? cws_queue_observe(self->queue, observer) : cws_queue_has_any(self->queue);
     if (is_ready) {
         *out_value = Py_NewRef(Py_None);
         return PY_POLL_READY;
@@ -225,17 +185,11 @@ static enum py_poll poll_ended(PyObject *subject, struct cws_observer *observer,
     return PY_POLL_PENDING;
 }
 
-/* It waits for something that may never come, so nothing is served for its sake: it has no loop. */
-static struct cws_loop *no_loop(PyObject *Py_UNUSED(subject))
-{
-    return NULL;
-}
-
-static const struct py_waitable next_ended = {.poll = poll_ended, .loop = no_loop};
+static const struct py_waitable next_ended = {.poll = poll_ended, .loop = py_queue_no_loop};
 
 static PyObject *ended_anext(PyObject *object)
 {
-    return py_awaiter_new(((struct py_ended *)object)->state, object, &next_ended);
+    return py_awaiter_new(((struct py_queue *)object)->state, object, &next_ended);
 }
 
 static PyMethodDef ended_methods[] = {
@@ -252,13 +206,13 @@ static PyType_Slot ended_slots[] = {
     {Py_tp_methods, ended_methods},
     {Py_am_aiter, PyObject_SelfIter},
     {Py_am_anext, ended_anext},
-    {Py_tp_dealloc, ended_dealloc},
+    {Py_tp_dealloc, py_queue_dealloc},
     {0, NULL},
 };
 
 PyType_Spec py_ended_spec = {
     .name = "cwsandbox._cwsandbox.Ended",
-    .basicsize = sizeof(struct py_ended),
+    .basicsize = sizeof(struct py_queue),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = ended_slots,
 };

@@ -48,7 +48,7 @@ int py_trace_call_ended(struct py_state *state);
  * that is no Exception, such as Ctrl-C's. */
 static inline int py_trace_settle(struct py_state *state)
 {
-    bool is_due = state->traces && cws_trace_queue_has_any(state->traces);
+    bool is_due = state->traces && cws_queue_has_any(state->traces);
     return is_due ? py_trace_call_ended(state) : 0;
 }
 

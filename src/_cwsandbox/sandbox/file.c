@@ -20,7 +20,7 @@ void cws_file_unref(struct cws_file *file)
         return;
     cws_sandbox_unref(file->sandbox);
     cws_trace_unref(file->trace);
-    cws_file_queue_unref(file->unfinished);
+    cws_queue_unref(file->unfinished);
     cws_grpc_status_done(&file->status);
     cws_output_done(&file->content);
     cws_future_done(&file->future);
@@ -48,8 +48,13 @@ static bool may_need_more(const struct cws_file *file)
 /* The queue has a reference of its own. */
 static void put_into_queue(struct cws_file *file, bool is_unfinished)
 {
+    struct cws_queue *queue = file->unfinished;
     cws_file_ref(file);
-    if (!cws_file_queue_push(file->unfinished, &file->place, is_unfinished))
+    cws_waiters_lock(&queue->waiters);
+    file->is_unfinished |= is_unfinished;
+    bool is_new = cws_queue_push_lock_held(queue, &file->place);
+    cws_waiters_unlock(&queue->waiters);
+    if (!is_new)
         cws_file_unref(file);
 }
 
@@ -58,11 +63,18 @@ void cws_file_leave(struct cws_file *file)
     put_into_queue(file, false);
 }
 
-struct cws_file *cws_file_pop(struct cws_file_queue *queue, bool *out_unfinished,
+struct cws_file *cws_file_pop(struct cws_queue *queue, bool *out_unfinished,
                               struct cws_observer *observer)
 {
-    struct cws_file_place *place = cws_file_queue_pop(queue, out_unfinished, observer);
-    return place ? cws_container_of(place, struct cws_file, place) : NULL;
+    struct cws_file *file = NULL;
+    cws_waiters_lock(&queue->waiters);
+    struct cws_list *node = cws_queue_pop_lock_held(queue, observer);
+    if (node) {
+        file = cws_list_entry(node, struct cws_file, place);
+        *out_unfinished = file->is_unfinished;
+    }
+    cws_waiters_unlock(&queue->waiters);
+    return file;
 }
 
 static void end_trace(struct cws_file *file)
@@ -269,7 +281,7 @@ static void run_start(struct cws_task *task)
 static void run_cancel(struct cws_task *task)
 {
     struct cws_file *file = cws_container_of(task, struct cws_file, cancel_task);
-    if (cws_file_queue_remove(file->unfinished, &file->place))
+    if (cws_queue_remove(file->unfinished, &file->place))
         cws_file_unref(file); /* the queue's */
     end_file(file, CWS_FILE_CANCELLED);
     cws_file_unref(file); /* the task's */
@@ -306,10 +318,10 @@ enum cws_status cws_file_start(struct cws_sandbox *sandbox, const struct cws_fil
     cws_ref_get(&file->ref); /* the loop's, until the end */
     cws_future_init(&file->future);
     cws_output_init(&file->content);
-    cws_list_init(&file->place.node);
+    cws_list_init(&file->place);
     cws_sandbox_ref(sandbox);
     file->sandbox = sandbox;
-    cws_file_queue_ref(options->unfinished);
+    cws_queue_ref(options->unfinished);
     file->unfinished = options->unfinished;
     file->is_write = options->is_write;
     file->timeout_s = options->timeout_s;

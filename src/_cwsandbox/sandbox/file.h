@@ -14,8 +14,8 @@
 #include "base/ref.h"
 #include "grpc/call.h"
 #include "io/future.h"
+#include "io/queue.h"
 #include "io/timer.h"
-#include "sandbox/file_queue.h"
 #include "sandbox/output.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/trace.h"
@@ -37,13 +37,14 @@ struct cws_file {
     struct cws_ref ref;
     struct cws_future future;
     struct cws_task start_task, cancel_task;
-    struct cws_file_place place; /* in the queue of what is unfinished */
-    void *owner;                 /* the starter's own */
+    struct cws_list place; /* in the queue of what is unfinished */
+    bool is_unfinished;    /* its call was not enough; guarded by the queue's lock */
+    void *owner;           /* the starter's own */
 
     /* Fixed at start: */
-    struct cws_sandbox *sandbox;       /* a reference */
-    struct cws_file_queue *unfinished; /* a reference */
-    struct cws_trace *trace;           /* a reference; NULL: nobody traces it */
+    struct cws_sandbox *sandbox;  /* a reference */
+    struct cws_queue *unfinished; /* a reference */
+    struct cws_trace *trace;      /* a reference; NULL: nobody traces it */
     bool is_write;
     double timeout_s; /* negative: none */
 
@@ -79,7 +80,7 @@ struct cws_file_options {
                                is not RUNNING any more (cws_file_is_sent) */
     size_t content_len;
     double timeout_s; /* counts from the start; negative: none */
-    struct cws_file_queue *unfinished;
+    struct cws_queue *unfinished;
     struct cws_trace *trace; /* NULL: nobody traces it. Its reference is taken over on success */
 };
 
@@ -100,8 +101,8 @@ void cws_file_leave(struct cws_file *file);
 
 /* Any thread: the first operation in the queue, with the queue's reference. *out_unfinished: its
  * call was not enough, and the caller is to do the rest. Otherwise it was left, and its call may be
- * under way still. NULL if there is none; `observer` as for cws_file_queue_pop. */
-struct cws_file *cws_file_pop(struct cws_file_queue *queue, bool *out_unfinished,
+ * under way still. NULL if there is none; `observer` as for cws_queue_pop. */
+struct cws_file *cws_file_pop(struct cws_queue *queue, bool *out_unfinished,
                               struct cws_observer *observer);
 
 /* Any thread, once, for who has taken it from the queue unfinished: the rest is done. The loop

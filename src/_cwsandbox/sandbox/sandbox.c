@@ -14,15 +14,15 @@ static bool is_other_way(const struct cws_direct *direct, const struct cws_call 
 static void tell_refusal(struct cws_sandbox *sandbox)
 {
     cws_sandbox_ref(sandbox);
-    if (!cws_refusals_push(sandbox->refusals, &sandbox->refusal))
+    if (!cws_queue_push(sandbox->refusals, &sandbox->refusal))
         cws_sandbox_unref(sandbox);
 }
 
-struct cws_sandbox *cws_sandbox_pop_refusal(struct cws_refusals *refusals,
+struct cws_sandbox *cws_sandbox_pop_refusal(struct cws_queue *refusals,
                                             struct cws_observer *observer)
 {
-    struct cws_refusal *refusal = cws_refusals_pop(refusals, observer);
-    return refusal ? cws_container_of(refusal, struct cws_sandbox, refusal) : NULL;
+    struct cws_list *node = cws_queue_pop(refusals, observer);
+    return node ? cws_list_entry(node, struct cws_sandbox, refusal) : NULL;
 }
 
 /* There may be another way already: this call was slow to hear that its own is closed. */
@@ -62,7 +62,7 @@ enum cws_status cws_sandbox_new(struct cws_loop *loop, struct cws_sandbox **out_
     cws_list_init(&sandbox->loop_only.running);
     cws_list_init(&sandbox->loop_only.refused.calls);
     sandbox->loop_only.refused.on_refused = on_refused;
-    cws_list_init(&sandbox->refusal.node);
+    cws_list_init(&sandbox->refusal);
     *out_sandbox = sandbox;
     return CWS_OK;
 }
@@ -79,7 +79,7 @@ void cws_sandbox_unref(struct cws_sandbox *sandbox)
     /* Every tenant holds a reference, so there is none left. */
     cws_channel_unref(sandbox->loop_only.channel);
     cws_channel_unref(sandbox->loop_only.direct.channel);
-    cws_refusals_unref(sandbox->refusals);
+    cws_queue_unref(sandbox->refusals);
     cws_free(sandbox->loop_only.id);
     cws_free(sandbox);
 }

@@ -10,7 +10,7 @@
 
 #include "base/ref.h"
 #include "grpc/call.h"
-#include "sandbox/refusals.h"
+#include "io/queue.h"
 #include "sandbox/route.h"
 #include "sandbox/tenant.h"
 
@@ -24,12 +24,14 @@ struct cws_sandbox {
     struct cws_ref ref;
     struct cws_loop *loop;
     atomic_long exec_count, completed_ok, completed_nonzero, failures; /* counted by execs */
-    atomic_bool direct_missed;     /* a tenant has missed the direct way since it was set */
-    struct cws_refusals *refusals; /* fixed before its first tenant; a reference. NULL: a call that
+    atomic_bool direct_missed; /* a tenant has missed the direct way since it was set */
+    /* The sandboxes whose endpoints have refused calls that wait for another connection, for
+     * whoever can make one. */
+    struct cws_queue *refusals; /* fixed before its first tenant; a reference. NULL: a call that
                                       a strict direct way refuses ends */
-    struct cws_refusal refusal;    /* with a reference while it is there */
-    void *owner;                   /* for whoever takes it from there: the starter's own, NULL once
-                                      that is gone; guarded by the starter */
+    struct cws_list refusal;    /* with a reference while it is there */
+    void *owner;                /* for whoever takes it from there: the starter's own, NULL once
+                                   that is gone; guarded by the starter */
     struct {
         enum cws_sandbox_state state;
         struct cws_channel *channel; /* when open; a reference */
@@ -67,8 +69,8 @@ enum cws_status cws_sandbox_set_direct(struct cws_sandbox *sandbox,
 /* Later tenants wait until the sandbox is opened again; nobody is ended. */
 enum cws_status cws_sandbox_hold(struct cws_sandbox *sandbox) CWS_MUST_CHECK;
 
-/* Takes from the queue: the first sandbox, with a reference. As cws_refusals_pop. */
-struct cws_sandbox *cws_sandbox_pop_refusal(struct cws_refusals *refusals,
+/* Takes from the queue: the first sandbox, with a reference. As cws_queue_pop. */
+struct cws_sandbox *cws_sandbox_pop_refusal(struct cws_queue *refusals,
                                             struct cws_observer *observer);
 /* Nobody makes another way for refused calls: they end as they were refused. */
 enum cws_status cws_sandbox_end_refused(struct cws_sandbox *sandbox) CWS_MUST_CHECK;

@@ -3,33 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
-struct cws_trace_queue *cws_trace_queue_new(void)
-{
-    struct cws_trace_queue *queue = cws_malloc(sizeof(*queue));
-    if (!queue)
-        return NULL;
-    cws_ref_init(&queue->ref);
-    cws_waiters_init(&queue->waiters);
-    cws_list_init(&queue->ended);
-    atomic_init(&queue->count, 0);
-    return queue;
-}
-
-void cws_trace_queue_ref(struct cws_trace_queue *queue)
-{
-    cws_ref_get(&queue->ref);
-}
-
-void cws_trace_queue_unref(struct cws_trace_queue *queue)
-{
-    if (!queue || !cws_ref_put(&queue->ref))
-        return;
-    /* Each trace holds a reference, so there is none left. */
-    cws_waiters_done(&queue->waiters);
-    cws_free(queue);
-}
-
-struct cws_trace *cws_trace_new(struct cws_trace_queue *queue, void *owner)
+struct cws_trace *cws_trace_new(struct cws_queue *queue, void *owner)
 {
     struct cws_trace *trace = cws_calloc(1, sizeof(*trace));
     if (!trace)
@@ -37,7 +11,7 @@ struct cws_trace *cws_trace_new(struct cws_trace_queue *queue, void *owner)
     cws_ref_init(&trace->ref);
     cws_list_init(&trace->node);
     cws_metadata_init(&trace->metadata);
-    cws_trace_queue_ref(queue);
+    cws_queue_ref(queue);
     trace->queue = queue;
     trace->owner = owner;
     return trace;
@@ -52,7 +26,7 @@ void cws_trace_unref(struct cws_trace *trace)
 {
     if (!trace || !cws_ref_put(&trace->ref))
         return;
-    cws_trace_queue_unref(trace->queue);
+    cws_queue_unref(trace->queue);
     cws_metadata_done(&trace->metadata);
     cws_free(trace->end.text);
     cws_free(trace->end.reason);
@@ -87,33 +61,11 @@ void cws_trace_end(struct cws_trace *trace, const struct cws_trace_end *end)
     trace->end.sent_ns = sent_ns;
     trace->end.ended_ns = cws_clock_wall_ns();
     cws_trace_ref(trace); /* the queue's */
-    struct cws_trace_queue *queue = trace->queue;
-    cws_waiters_lock(&queue->waiters);
-    cws_list_push_back(&queue->ended, &trace->node);
-    atomic_fetch_add(&queue->count, 1);
-    cws_waiters_notify_lock_held(&queue->waiters);
-    cws_waiters_unlock(&queue->waiters);
+    cws_queue_push(trace->queue, &trace->node);
 }
 
-struct cws_trace *cws_trace_take(struct cws_trace_queue *queue)
+struct cws_trace *cws_trace_take(struct cws_queue *queue)
 {
-    struct cws_trace *trace = NULL;
-    cws_waiters_lock(&queue->waiters);
-    struct cws_list *node = cws_list_pop_front(&queue->ended);
-    if (node) {
-        trace = cws_list_entry(node, struct cws_trace, node);
-        atomic_fetch_sub(&queue->count, 1);
-    }
-    cws_waiters_unlock(&queue->waiters);
-    return trace;
-}
-
-bool cws_trace_queue_observe(struct cws_trace_queue *queue, struct cws_observer *observer)
-{
-    cws_waiters_lock(&queue->waiters);
-    bool has_any = cws_trace_queue_has_any(queue);
-    if (!has_any)
-        cws_waiters_add_lock_held(&queue->waiters, observer);
-    cws_waiters_unlock(&queue->waiters);
-    return has_any;
+    struct cws_list *node = cws_queue_pop(queue, NULL);
+    return node ? cws_list_entry(node, struct cws_trace, node) : NULL;
 }

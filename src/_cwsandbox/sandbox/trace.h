@@ -9,14 +9,7 @@
 
 #include "base/ref.h"
 #include "grpc/call.h"
-#include "io/waiters.h"
-
-struct cws_trace_queue {
-    struct cws_ref ref;
-    struct cws_waiters waiters; /* notified of each that ends; its lock guards `ended` */
-    struct cws_list ended;      /* struct cws_trace */
-    atomic_size_t count;        /* of `ended` */
-};
+#include "io/queue.h"
 
 /* How an operation has ended. */
 struct cws_trace_end {
@@ -31,21 +24,16 @@ struct cws_trace_end {
 
 struct cws_trace {
     struct cws_ref ref;
-    struct cws_list node;          /* in the queue; guarded by its lock */
-    struct cws_trace_queue *queue; /* a reference */
-    struct cws_metadata metadata;  /* fixed before the operation starts */
-    void *owner;                   /* the starter's own, which whoever takes it gets */
+    struct cws_list node;         /* in the queue; guarded by its lock */
+    struct cws_queue *queue;      /* a reference */
+    struct cws_metadata metadata; /* fixed before the operation starts */
+    void *owner;                  /* the starter's own, which whoever takes it gets */
     atomic_bool has_ended;
     struct cws_trace_end end; /* valid once it was taken; `sent_ns` before that, too */
 };
 
-/* The caller gets one reference. NULL when out of memory. Any thread. */
-struct cws_trace_queue *cws_trace_queue_new(void);
-void cws_trace_queue_ref(struct cws_trace_queue *queue);
-void cws_trace_queue_unref(struct cws_trace_queue *queue); /* NULL is allowed */
-
 /* One without fields. The caller gets one reference. NULL when out of memory. Any thread. */
-struct cws_trace *cws_trace_new(struct cws_trace_queue *queue, void *owner);
+struct cws_trace *cws_trace_new(struct cws_queue *queue, void *owner);
 void cws_trace_ref(struct cws_trace *trace);
 void cws_trace_unref(struct cws_trace *trace); /* NULL is allowed */
 
@@ -71,14 +59,4 @@ void cws_trace_sent(struct cws_trace *trace);
 void cws_trace_end(struct cws_trace *trace, const struct cws_trace_end *end);
 
 /* Any thread: the first that has ended, with the queue's reference. NULL if there is none. */
-struct cws_trace *cws_trace_take(struct cws_trace_queue *queue);
-
-/* Any thread: true if any has ended that was not taken. Otherwise `observer` was registered;
- * cws_waiters_remove(&queue->waiters, observer) unregisters it. */
-bool cws_trace_queue_observe(struct cws_trace_queue *queue, struct cws_observer *observer);
-
-/* As cws_trace_queue_observe, without an observer, a lock or a call. */
-static inline bool cws_trace_queue_has_any(struct cws_trace_queue *queue)
-{
-    return atomic_load(&queue->count) != 0;
-}
+struct cws_trace *cws_trace_take(struct cws_queue *queue);

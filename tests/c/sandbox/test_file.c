@@ -111,7 +111,7 @@ static void answer_status(struct asked *one, enum cws_grpc_code code, const char
 
 struct bed {
     struct exec_bed exec;
-    struct cws_file_queue *queue;
+    struct cws_queue *queue;
 };
 
 static struct cws_loop *loop_of(struct bed *bed)
@@ -126,7 +126,7 @@ static void bed_init(struct bed *bed)
     asked_count = 0;
     answer_at_once = SIZE_MAX;
     exec_bed_init_with(&bed->exec, &options, (struct cws_channel_options){0});
-    bed->queue = cws_file_queue_new();
+    bed->queue = cws_queue_new();
     assert_non_null(bed->queue);
 }
 
@@ -140,7 +140,7 @@ static void bed_close(struct bed *bed)
 {
     for (size_t i = 0; i < asked_count; i++)
         cws_proto_free(asked[i].request);
-    cws_file_queue_unref(bed->queue);
+    cws_queue_unref(bed->queue);
     exec_bed_close(&bed->exec);
     for (size_t i = 0; i < asked_count; i++)
         assert_true(asked[i].gone);
@@ -400,7 +400,7 @@ static void test_cancelling(void **state)
     assert_int_equal(one->why, CWS_GRPC_CANCELLED);
     struct cws_file *queued = start_read(bed);
     answer_status(wait_asked(bed, 1), CWS_GRPC_RESOURCE_EXHAUSTED, "");
-    WAIT_FOR(loop_of(bed), !cws_list_is_empty(&bed->queue->places));
+    WAIT_FOR(loop_of(bed), !cws_list_is_empty(&bed->queue->nodes));
     assert_true(cws_file_cancel(queued));
     end_as(bed, queued, CWS_FILE_CANCELLED, CWS_GRPC_RESOURCE_EXHAUSTED);
     assert_null(cws_file_pop(bed->queue, &is_unfinished, NULL));
@@ -449,7 +449,7 @@ static void test_no_memory(void **state)
     cws_alloc_fail_at(1);
     assert_int_equal(cws_file_start(bed->exec.sandbox, &options, &file), CWS_NO_MEMORY);
     cws_alloc_fail_at(1);
-    assert_null(cws_file_queue_new());
+    assert_null(cws_queue_new());
     bed_close(bed);
 }
 
@@ -471,7 +471,7 @@ static bool run_with_failing(struct bed *bed, bool is_write, size_t n)
     cws_alloc_fail_at(n);
     if (cws_file_start(bed->exec.sandbox, &options, &file) == CWS_OK) {
         WAIT_FOR(loop_of(bed),
-                 cws_future_is_done(&file->future) || !cws_list_is_empty(&bed->queue->places));
+                 cws_future_is_done(&file->future) || !cws_list_is_empty(&bed->queue->nodes));
         while ((popped = cws_file_pop(bed->queue, &is_unfinished, NULL)) != NULL) {
             cws_file_finish(popped);
             cws_file_unref(popped);

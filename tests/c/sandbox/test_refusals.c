@@ -13,7 +13,7 @@ static const struct cws_server_method methods[] = {
 
 struct bed {
     struct exec_bed exec;
-    struct cws_refusals *refusals;
+    struct cws_queue *refusals;
     struct cws_channel *first, *second; /* lead to the same peer */
 };
 
@@ -44,9 +44,9 @@ static void bed_open(struct bed *bed)
     const struct cws_server_options options = {.methods = methods,
                                                .method_count = CWS_ARRAY_LEN(methods)};
     exec_bed_init_with(&bed->exec, &options, (struct cws_channel_options){0});
-    bed->refusals = cws_refusals_new();
+    bed->refusals = cws_queue_new();
     assert_non_null(bed->refusals);
-    cws_refusals_ref(bed->refusals);
+    cws_queue_ref(bed->refusals);
     bed->exec.sandbox->refusals = bed->refusals;
     bed->first = channel_to(bed, 3);
     bed->second = channel_to(bed, 4);
@@ -58,7 +58,7 @@ static void bed_close(struct bed *bed)
 {
     cws_channel_unref(bed->first);
     cws_channel_unref(bed->second);
-    cws_refusals_unref(bed->refusals);
+    cws_queue_unref(bed->refusals);
     exec_bed_close(&bed->exec); /* counts what is left */
 }
 
@@ -237,7 +237,7 @@ static void test_cancelled_and_too_late(void **state)
 
 static void *wait_for_one(void *arg)
 {
-    struct cws_refusals *refusals = arg;
+    struct cws_queue *refusals = arg;
     struct cws_sandbox *sandbox;
     while (!(sandbox = cws_sandbox_pop_refusal(refusals, NULL)))
         usleep(1000);
@@ -287,7 +287,7 @@ static void test_nobody_is_told(void **state)
 {
     struct bed *bed = *state;
     bed_open(bed);
-    cws_refusals_unref(bed->exec.sandbox->refusals);
+    cws_queue_unref(bed->exec.sandbox->refusals);
     bed->exec.sandbox->refusals = NULL;
     struct cws_exec *exec = exec_start(&bed->exec, false, -1);
     refuse(wait_remote(&bed->exec, 0));
@@ -301,7 +301,7 @@ static void test_no_memory(void **state)
     bed_open(bed);
     settle(loop_of(bed));
     cws_alloc_fail_at(1);
-    assert_null(cws_refusals_new());
+    assert_null(cws_queue_new());
     struct cws_exec *exec = start_refused(bed, 0, -1);
     cws_alloc_fail_at(1);
     assert_int_equal(cws_sandbox_end_refused(bed->exec.sandbox), CWS_NO_MEMORY);

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "sandbox/trace.h"
 
-static struct cws_trace *new_trace(struct cws_trace_queue *queue, int *owner)
+static struct cws_trace *new_trace(struct cws_queue *queue, int *owner)
 {
     struct cws_trace *trace = cws_trace_new(queue, owner);
     assert_non_null(trace);
@@ -16,9 +16,9 @@ static struct cws_trace *new_trace(struct cws_trace_queue *queue, int *owner)
 static void test_taken_in_order(void **state)
 {
     (void)state;
-    struct cws_trace_queue *queue = cws_trace_queue_new();
+    struct cws_queue *queue = cws_queue_new();
     int owners[3];
-    assert_false(cws_trace_queue_has_any(queue));
+    assert_false(cws_queue_has_any(queue));
     assert_null(cws_trace_take(queue));
     for (int i = 0; i < 3; i++) {
         struct cws_trace *trace = new_trace(queue, &owners[i]);
@@ -30,7 +30,7 @@ static void test_taken_in_order(void **state)
         cws_trace_unref(trace);
     }
     for (int i = 0; i < 3; i++) {
-        assert_true(cws_trace_queue_has_any(queue));
+        assert_true(cws_queue_has_any(queue));
         struct cws_trace *trace = cws_trace_take(queue);
         assert_ptr_equal(trace->owner, &owners[i]);
         assert_string_equal(trace->end.how, "exited");
@@ -39,16 +39,16 @@ static void test_taken_in_order(void **state)
         assert_null(trace->end.reason);
         cws_trace_unref(trace);
     }
-    assert_false(cws_trace_queue_has_any(queue));
-    cws_trace_queue_unref(queue);
-    cws_trace_queue_unref(NULL);
+    assert_false(cws_queue_has_any(queue));
+    cws_queue_unref(queue);
+    cws_queue_unref(NULL);
     cws_trace_unref(NULL);
 }
 
 static void test_times(void **state)
 {
     (void)state;
-    struct cws_trace_queue *queue = cws_trace_queue_new();
+    struct cws_queue *queue = cws_queue_new();
     struct cws_trace *trace = new_trace(queue, NULL);
     uint64_t before = cws_clock_wall_ns();
     cws_trace_sent(NULL);
@@ -63,7 +63,7 @@ static void test_times(void **state)
     assert_null(trace->end.text);
     cws_trace_unref(cws_trace_take(queue));
     cws_trace_unref(trace);
-    cws_trace_queue_unref(queue);
+    cws_queue_unref(queue);
 }
 
 struct watcher {
@@ -79,18 +79,18 @@ static void notify(struct cws_observer *observer)
 static void test_who_waits_is_told(void **state)
 {
     (void)state;
-    struct cws_trace_queue *queue = cws_trace_queue_new();
+    struct cws_queue *queue = cws_queue_new();
     struct watcher watcher = {.observer = {.notify = notify}};
     cws_list_init(&watcher.observer.node);
-    assert_false(cws_trace_queue_observe(queue, &watcher.observer));
+    assert_false(cws_queue_observe(queue, &watcher.observer));
     assert_int_equal(watcher.notified, 0);
     struct cws_trace *trace = new_trace(queue, NULL);
     cws_trace_end(trace, &(struct cws_trace_end){.how = "done"});
     assert_int_equal(watcher.notified, 1);
-    assert_true(cws_trace_queue_observe(queue, &watcher.observer)); /* and it is not registered */
+    assert_true(cws_queue_observe(queue, &watcher.observer)); /* and it is not registered */
     cws_trace_unref(cws_trace_take(queue));
     cws_trace_unref(trace);
-    cws_trace_queue_unref(queue);
+    cws_queue_unref(queue);
 }
 
 static enum cws_status add(struct cws_trace *trace, const char *name, size_t value_len)
@@ -103,7 +103,7 @@ static enum cws_status add(struct cws_trace *trace, const char *name, size_t val
 static void test_limits_of_the_fields(void **state)
 {
     (void)state;
-    struct cws_trace_queue *queue = cws_trace_queue_new();
+    struct cws_queue *queue = cws_queue_new();
     struct cws_trace *trace = new_trace(queue, NULL);
     assert_null(cws_trace_metadata(NULL));
     assert_ptr_equal(cws_trace_metadata(trace), &trace->metadata);
@@ -114,7 +114,7 @@ static void test_limits_of_the_fields(void **state)
     assert_int_equal(add(trace, "name", 5), CWS_INVALID);
     assert_int_equal(trace->metadata.count, CWS_CALL_MAX_FIELDS);
     cws_trace_unref(trace);
-    cws_trace_queue_unref(queue);
+    cws_queue_unref(queue);
 }
 
 static const struct CMUnitTest tests[] = {
