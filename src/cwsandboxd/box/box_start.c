@@ -127,19 +127,6 @@ static enum cws_status make_main(struct cwsd_box *box, const struct cwsd_box_opt
     return status;
 }
 
-/* Makes sure that a descriptor is above those it will be moved to in the child. */
-static enum cws_status lift(int *fd, struct cws_error *err)
-{
-    if (*fd >= CWSI_FIRST_FREE)
-        return CWS_OK;
-    int lifted = fcntl(*fd, F_DUPFD_CLOEXEC, CWSI_FIRST_FREE);
-    if (lifted < 0)
-        return cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for a sandbox");
-    close(*fd);
-    *fd = lifted;
-    return CWS_OK;
-}
-
 /* The words before bubblewrap's, by which the init's program starts it (become.c there). */
 struct prefix {
     char *words[4];
@@ -230,10 +217,6 @@ static enum cws_status connect_child(struct cwsd_box *box, const char *hostname,
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) < 0 ||
         pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0)
         status = cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for a sandbox");
-    if (status == CWS_OK)
-        status = lift(&sockets[1], err);
-    if (status == CWS_OK)
-        status = lift(&pipes[1], err);
     if (status == CWS_OK)
         status = cwsd_line_open(box->loop, &box->line, sockets[0], err);
     if (status == CWS_OK) {

@@ -68,14 +68,16 @@ static enum cws_status copy_init(struct cwsd_host *host, struct cws_error *err)
     while (copied > 0)
         copied = sendfile(copy, from, NULL, 1 << 20);
     if (copied < 0 || fchmod(copy, 0555) < 0 ||
-        fcntl(copy, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0 ||
-        (host->init_fd = fcntl(copy, F_DUPFD_CLOEXEC, CWSI_FIRST_FREE)) < 0)
+        fcntl(copy, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0) {
         cws_error_set_errno(err, CWS_SYSTEM, errno, "copying cwsandbox-init at %s",
                             host->init_path);
+        if (copy >= 0)
+            close(copy);
+        copy = -1;
+    }
+    host->init_fd = copy;
     if (from >= 0)
         close(from);
-    if (copy >= 0)
-        close(copy);
     return host->init_fd < 0 ? err->status : CWS_OK;
 }
 

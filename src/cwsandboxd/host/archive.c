@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "cwsandbox-init/protocol.h"
 #include "values/bounds.h"
 #include "values/text.h"
 
@@ -87,51 +86,8 @@ static void on_timer(struct cws_timer *timer)
 
 /* ---- the beginning -------------------------------------------------------------------------- */
 
-/* The descriptors for the program, above those that they will be moved to. */
-struct given {
-    int volume, file, folder, outcome, null;
-};
-
-static bool lift(int fd, int *out_fd)
-{
-    *out_fd = fcntl(fd, F_DUPFD_CLOEXEC, CWSI_FIRST_FREE);
-    return *out_fd >= 0;
-}
-
-static void close_given(const struct given *given)
-{
-    const int fds[] = {given->volume, given->file, given->folder, given->outcome, given->null};
-    for (size_t i = 0; i < CWS_ARRAY_LEN(fds); i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
-}
-
-static enum cws_status open_given(const struct cwsd_archive_options *options, struct given *given,
-                                  int *out_reading, struct cws_error *err)
-{
-    int ends[2] = {-1, -1};
-    *given = (struct given){-1, -1, -1, -1, -1};
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    bool done = null >= 0 && pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0 &&
-                lift(options->volume_fd, &given->volume) && lift(options->file_fd, &given->file) &&
-                (!options->saves || lift(options->folder_fd, &given->folder)) &&
-                lift(ends[1], &given->outcome) && lift(null, &given->null);
-    enum cws_status status =
-        done ? CWS_OK : cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for an archive");
-    if (null >= 0)
-        close(null);
-    if (ends[1] >= 0)
-        close(ends[1]);
-    if (!done && ends[0] >= 0)
-        close(ends[0]);
-    if (!done)
-        close_given(given);
-    *out_reading = ends[0];
-    return status;
-}
-
 static enum cws_status spawn(struct cws_loop *loop, struct cwsd_archive *archive,
-                             const struct cwsd_archive_options *options, const struct given *given,
+                             const struct cwsd_archive_options *options, int outcome_fd,
                              struct cws_error *err)
 {
     char parent[16], user[16], patience[16], limit[24];
@@ -148,13 +104,20 @@ static enum cws_status spawn(struct cws_loop *loop, struct cwsd_archive *archive
     snprintf(user, sizeof(user), "%u", (unsigned)options->user);
     snprintf(patience, sizeof(patience), "%u", options->patience_ms);
     snprintf(limit, sizeof(limit), "%llu", (unsigned long long)options->limit);
-    const struct cwsd_spawn_options spawning = {.argv = argv,
-                                                .stdin_fd = given->volume,
-                                                .stdout_fd = given->file,
-                                                .stderr_fd = given->null,
-                                                .socket_fd = given->outcome,
-                                                .program_fd = given->folder};
-    return cwsd_child_spawn(loop, &archive->child, &spawning, on_end, err);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for an archive");
+    const struct cwsd_spawn_options spawning = {
+        .argv = argv,
+        .stdin_fd = options->volume_fd,
+        .stdout_fd = options->file_fd,
+        .stderr_fd = null,
+        .socket_fd = outcome_fd,
+        .program_fd = options->saves ? options->folder_fd : -1,
+    };
+    enum cws_status status = cwsd_child_spawn(loop, &archive->child, &spawning, on_end, err);
+    close(null);
+    return status;
 }
 
 enum cws_status cwsd_archive_start(struct cws_loop *loop,
@@ -164,24 +127,27 @@ enum cws_status cwsd_archive_start(struct cws_loop *loop,
                                    struct cws_error *err)
 {
     const uint64_t due_ns = cws_clock_now_ns() + CWSD_ARCHIVE_PATIENCE_S * CWS_NS_PER_S;
-    struct given given;
+    int ends[2];
     struct cwsd_archive *archive = cws_calloc(1, sizeof(*archive));
     if (!archive)
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory for an archive");
     archive->done = done;
     archive->ctx = ctx;
     cws_timer_init(&archive->timer, on_timer);
-    enum cws_status status = open_given(options, &given, &archive->outcome_fd, err);
-    if (status == CWS_OK) {
+    enum cws_status status = CWS_OK;
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) {
+        status = cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for an archive");
+    } else {
+        archive->outcome_fd = ends[0];
         status = cws_timer_set(loop, &archive->timer, due_ns);
         if (status == CWS_OK)
-            status = spawn(loop, archive, options, &given, err);
+            status = spawn(loop, archive, options, ends[1], err);
         else
             cws_error_set(err, status, "out of memory for an archive");
-        close_given(&given);
+        close(ends[1]);
         if (status != CWS_OK) {
             cws_timer_cancel(loop, &archive->timer);
-            close(archive->outcome_fd);
+            close(ends[0]);
         }
     }
     if (status != CWS_OK) {

@@ -54,6 +54,41 @@ static int set_attributes(posix_spawnattr_t *attributes)
     return rc;
 }
 
+/* The descriptors as they are moved in the child: copies of those that would be in the way of
+ * others there, for each must still be there when its turn comes. */
+struct given {
+    struct cwsd_spawn_options options;
+    int copies[7]; /* at most one of each */
+    size_t count;
+};
+
+static bool lift(struct given *given, int *fd, int none)
+{
+    if (*fd == none || *fd >= CWSI_FIRST_FREE)
+        return true;
+    *fd = fcntl(*fd, F_DUPFD_CLOEXEC, CWSI_FIRST_FREE);
+    if (*fd < 0)
+        return false;
+    given->copies[given->count++] = *fd;
+    return true;
+}
+
+static bool lift_all(struct given *given, const struct cwsd_spawn_options *options)
+{
+    *given = (struct given){.options = *options};
+    struct cwsd_spawn_options *own = &given->options;
+    return lift(given, &own->stdin_fd, 0) && lift(given, &own->stdout_fd, 0) &&
+           lift(given, &own->stderr_fd, -1) && lift(given, &own->socket_fd, -1) &&
+           lift(given, &own->program_fd, -1) && lift(given, &own->network_fd, 0) &&
+           lift(given, &own->egress_fd, 0);
+}
+
+static void close_copies(const struct given *given)
+{
+    for (size_t i = 0; i < given->count; i++)
+        close(given->copies[i]);
+}
+
 static int set_descriptor(posix_spawn_file_actions_t *actions, int fd, int target)
 {
     if (fd)
@@ -118,14 +153,10 @@ enum cws_status cwsd_child_spawn(struct cws_loop *loop, struct cwsd_child *child
                                  struct cws_error *err)
 {
     pid_t pid;
-    /* In the child each must still be there when its turn to be moved comes. */
-    assert(options->stderr_fd >= CWSI_FIRST_FREE && options->socket_fd >= CWSI_FIRST_FREE);
-    assert(options->program_fd < 0 || options->program_fd >= CWSI_FIRST_FREE);
-    assert(options->network_fd == 0 || options->network_fd >= CWSI_FIRST_FREE);
-    assert(options->egress_fd == 0 || options->egress_fd >= CWSI_FIRST_FREE);
-    assert(options->stdin_fd == 0 || options->stdin_fd >= CWSI_FIRST_FREE);
-    assert(options->stdout_fd == 0 || options->stdout_fd >= CWSI_FIRST_FREE);
-    int rc = start(options, &pid);
+    struct given given;
+    assert(options->stderr_fd > 0 && options->socket_fd > 0);
+    int rc = lift_all(&given, options) ? start(&given.options, &pid) : errno;
+    close_copies(&given);
     if (rc)
         return cws_error_set_errno(err, CWS_SYSTEM, rc, "%s cannot be started", options->argv[0]);
     /* It is our child and not reaped: the number cannot be another's. */

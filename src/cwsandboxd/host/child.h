@@ -27,9 +27,10 @@ struct cwsd_spawn_options {
 };
 
 /* Starts the program with an empty environment, default signal dispositions and a session of its
- * own. The caller keeps the descriptors. `on_end` is called once, when the program was reaped,
- * never from inside this call. The memory may be freed then, but see cwsd_child_reap_rest. When the
- * program ends, the rest of its process group is killed, unless it was dismissed. CWS_SYSTEM. */
+ * own. The caller keeps the descriptors, which may have any numbers. `on_end` is called once, when
+ * the program was reaped, never from inside this call. The memory may be freed then, but see
+ * cwsd_child_reap_rest. When the program ends, the rest of its process group is killed, unless it
+ * was dismissed. CWS_SYSTEM. */
 enum cws_status cwsd_child_spawn(struct cws_loop *loop, struct cwsd_child *child,
                                  const struct cwsd_spawn_options *options,
                                  void (*on_end)(struct cwsd_child *child, int wait_status),

@@ -129,7 +129,7 @@ static int pass_namespaces(const struct cwsd_egress_link *link)
                              .msg_control = control,
                              .msg_controllen = sizeof(control)};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    int ends[2], lifted = -1;
+    int ends[2], passed = -1;
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(sizeof(link->namespaces));
@@ -137,22 +137,13 @@ static int pass_namespaces(const struct cwsd_egress_link *link)
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return -1;
     if (sendmsg(ends[0], &message, MSG_NOSIGNAL) >= 0)
-        lifted = fcntl(ends[1], F_DUPFD_CLOEXEC, CWSI_FIRST_FREE);
+        passed = ends[1];
     int error = errno;
     close(ends[0]);
-    close(ends[1]);
+    if (passed < 0)
+        close(ends[1]);
     errno = error;
-    return lifted;
-}
-
-static int lift(int fd)
-{
-    int lifted = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, CWSI_FIRST_FREE);
-    int error = errno;
-    if (fd >= 0)
-        close(fd);
-    errno = error;
-    return lifted;
+    return passed;
 }
 
 static void on_end(struct cwsd_child *child, int wait_status);
@@ -161,10 +152,10 @@ static void on_end(struct cwsd_child *child, int wait_status);
 static enum cws_status run(struct cwsd_egress_link *link, char *const argv[], const char *input,
                            int network_fd, struct cws_error *err)
 {
-    int reading = lift(cwsd_program_input(input)), null = lift(open("/dev/null", O_RDWR));
+    int reading = cwsd_program_input(input), null = open("/dev/null", O_RDWR | O_CLOEXEC);
     enum cws_status status = CWS_OK;
     close_fd(&link->said_fd);
-    link->said_fd = lift(cwsd_program_input(""));
+    link->said_fd = cwsd_program_input("");
     if (network_fd < 0 || reading < 0 || null < 0 || link->said_fd < 0) {
         status = cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for %s", argv[0]);
     } else {
@@ -207,7 +198,8 @@ static enum cws_status make_pair(struct cwsd_egress_link *link, struct cws_error
              "addr add %s/31 dev %s\n"
              "link set %s up\n",
              link->device.name, CWSI_NETWORK, outside, link->device.name, link->device.name);
-    return run(link, argv, input, lift(dup(link->namespaces[CWSI_NETWORK_NAMESPACE])), err);
+    return run(link, argv, input,
+               fcntl(link->namespaces[CWSI_NETWORK_NAMESPACE], F_DUPFD_CLOEXEC, 0), err);
 }
 
 static enum cws_status set_address(struct cwsd_egress_link *link, struct cws_error *err)
@@ -417,10 +409,8 @@ static enum cws_status open_sockets(struct cwsd_egress_link *link, struct cws_er
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return cws_error_set_errno(err, CWS_SYSTEM, errno, "a socket for a sandbox's network");
-    link->launcher_end = lift(ends[0]);
-    if (link->launcher_end < 0)
-        cws_error_set_errno(err, CWS_SYSTEM, errno, "a socket for a sandbox's network");
-    else if (cwsd_watch_open(link->options.loop, &link->watch, ends[1], on_ready, err) == CWS_OK)
+    link->launcher_end = ends[0];
+    if (cwsd_watch_open(link->options.loop, &link->watch, ends[1], on_ready, err) == CWS_OK)
         return CWS_OK;
     close_fd(&link->launcher_end);
     close(ends[1]);

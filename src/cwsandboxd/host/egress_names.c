@@ -7,7 +7,6 @@
 
 #include "base/alloc.h"
 #include "cwsandbox-egress/protocol.h"
-#include "cwsandbox-init/protocol.h"
 
 _Static_assert(CWSE_TLS == STDIN_FILENO && CWSE_DNS == STDOUT_FILENO, "as they are given here");
 
@@ -41,23 +40,16 @@ static enum cws_status spawn(struct cwsd_egress_names *names, char *const argv[]
                              const struct cwsd_egress_names_options *options, struct cws_error *err)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    struct cwsd_spawn_options spawn = {.argv = argv, .program_fd = -1};
-    int *const given[] = {&spawn.stdin_fd, &spawn.stdout_fd, &spawn.stderr_fd};
-    const int from[] = {options->diverted, options->names_fd, null};
-    enum cws_status status = CWS_OK;
-    for (size_t i = 0; i < CWS_ARRAY_LEN(given); i++) {
-        *given[i] = fcntl(from[i], F_DUPFD_CLOEXEC, CWSI_FIRST_FREE);
-        if (*given[i] < 0)
-            status = cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for %s", argv[0]);
-    }
-    spawn.socket_fd = spawn.stderr_fd; /* it has no use for one */
-    if (status == CWS_OK)
-        status = cwsd_child_spawn(options->loop, &names->child, &spawn, on_end, err);
-    for (size_t i = 0; i < CWS_ARRAY_LEN(given); i++)
-        if (*given[i] >= 0)
-            close(*given[i]);
-    if (null >= 0)
-        close(null);
+    if (null < 0)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for %s", argv[0]);
+    const struct cwsd_spawn_options spawn = {.argv = argv,
+                                             .stdin_fd = options->diverted,
+                                             .stdout_fd = options->names_fd,
+                                             .stderr_fd = null,
+                                             .socket_fd = null, /* it has no use for one */
+                                             .program_fd = -1};
+    enum cws_status status = cwsd_child_spawn(options->loop, &names->child, &spawn, on_end, err);
+    close(null);
     return status;
 }
 

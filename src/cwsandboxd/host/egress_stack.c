@@ -88,11 +88,6 @@ static void on_end(struct cwsd_child *child, int wait_status)
 
 /* ---- start ---------------------------------------------------------------------------------- */
 
-static int lift(int fd)
-{
-    return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, CWSI_FIRST_FREE);
-}
-
 static enum cws_status spawn(struct cwsd_egress_stack *stack, int ready_fd, int said_fd,
                              struct cws_error *err)
 {
@@ -114,24 +109,13 @@ static enum cws_status spawn(struct cwsd_egress_stack *stack, int ready_fd, int 
                           (char *)OTHER_NAMESPACE,
                           (char *)"eth0",
                           NULL};
-    struct cwsd_spawn_options options = {.argv = argv,
-                                         .stderr_fd = lift(said_fd),
-                                         .socket_fd = lift(ready_fd),
-                                         .program_fd = lift(stack->options.user_namespace),
-                                         .network_fd = lift(stack->options.network_namespace)};
-    const int given[] = {options.stderr_fd, options.socket_fd, options.program_fd,
-                         options.network_fd};
-    enum cws_status status = CWS_OK;
+    const struct cwsd_spawn_options options = {.argv = argv,
+                                               .stderr_fd = said_fd,
+                                               .socket_fd = ready_fd,
+                                               .program_fd = stack->options.user_namespace,
+                                               .network_fd = stack->options.network_namespace};
     snprintf(parent, sizeof(parent), "%d", (int)getpid());
-    for (size_t i = 0; i < CWS_ARRAY_LEN(given); i++)
-        if (given[i] < 0)
-            status = cws_error_set_errno(err, CWS_SYSTEM, errno, "descriptors for %s", argv[4]);
-    if (status == CWS_OK)
-        status = cwsd_child_spawn(stack->options.loop, &stack->child, &options, on_end, err);
-    for (size_t i = 0; i < CWS_ARRAY_LEN(given); i++)
-        if (given[i] >= 0)
-            close(given[i]);
-    return status;
+    return cwsd_child_spawn(stack->options.loop, &stack->child, &options, on_end, err);
 }
 
 static void close_pair(int pipe[2])

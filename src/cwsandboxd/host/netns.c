@@ -1,26 +1,16 @@
 #include "host/netns.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "cwsandbox-init/protocol.h"
-
 enum cws_status cwsd_netns_init(struct cwsd_netns *netns, unsigned children, struct cws_error *err)
 {
-    int ends[2] = {-1, -1}, lifted[2] = {-1, -1};
-    bool made = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0;
-    for (int i = 0; made && i < 2; i++)
-        lifted[i] = fcntl(ends[i], F_DUPFD_CLOEXEC, CWSI_FIRST_FREE);
-    *netns = (struct cwsd_netns){.make = lifted[0], .join = lifted[1], .others = children - 1};
+    int ends[2] = {-1, -1};
     enum cws_status status = CWS_OK;
-    if (lifted[0] < 0 || lifted[1] < 0) {
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         status = cws_error_set_errno(err, CWS_SYSTEM, errno, "a socket for a shared network");
-        cwsd_netns_done(netns);
-    }
-    for (int i = 0; made && i < 2; i++)
-        close(ends[i]);
+    *netns = (struct cwsd_netns){.make = ends[0], .join = ends[1], .others = children - 1};
     return status;
 }
 

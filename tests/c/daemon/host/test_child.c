@@ -1,5 +1,6 @@
 /* A child of the daemon's: it goes with all that it started, also when it cannot be watched. */
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -40,6 +41,10 @@ long syscall(long number, ...)
     if (number != SYS_pidfd_open) {
         errno = ENOSYS;
         return -1;
+    }
+    if (!refuse_with) {
+        long (*real)(long, ...) = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+        return real(number, a, b);
     }
     (void)b, (void)c, (void)d;
     while (members_first && count_group((pid_t)a) < members_first)
@@ -83,7 +88,72 @@ static void test_that_cannot_be_watched(void **state)
     cws_loop_free(loop);
 }
 
+static int ended_with = -1;
+
+static void note_end(struct cwsd_child *child, int wait_status)
+{
+    (void)child;
+    ended_with = wait_status;
+}
+
+/* A pipe whose writing end has this number. */
+static int open_pipe_at(int number)
+{
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    int reading = fcntl(ends[0], F_DUPFD_CLOEXEC, 20), writing = fcntl(ends[1], F_DUPFD, 20);
+    close(ends[0]);
+    close(ends[1]);
+    assert_int_equal(dup3(writing, number, O_CLOEXEC), number);
+    close(writing);
+    return reading;
+}
+
+static void assert_says(int fd, const char *text)
+{
+    char said[10] = "";
+    assert_int_equal(read(fd, said, sizeof(said) - 1), (int)strlen(text));
+    assert_string_equal(said, text);
+    close(fd);
+}
+
+/* Each has the number that another one gets in the child. */
+static void test_descriptors_in_each_others_way(void **state)
+{
+    char *argv[] = {(char *)"/bin/sh", (char *)"-c",
+                    (char *)"echo socket >&3; echo program >&4; echo network >&5", NULL};
+    enum { LOW = 3, COUNT = 3 };
+    int before[COUNT];
+    struct cws_loop *loop;
+    struct cws_error err;
+    struct cwsd_child child = {0};
+    (void)state;
+    refuse_with = 0;
+    for (int i = 0; i < COUNT; i++)
+        before[i] = fcntl(LOW + i, F_DUPFD_CLOEXEC, 20);
+    int network = open_pipe_at(3), socket = open_pipe_at(4), program = open_pipe_at(5);
+    assert_int_equal(cws_loop_new(&loop, &err), CWS_OK);
+    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    const struct cwsd_spawn_options options = {
+        .argv = argv, .stderr_fd = null_fd, .socket_fd = 4, .program_fd = 5, .network_fd = 3};
+    assert_int_equal(cwsd_child_spawn(loop, &child, &options, note_end, &err), CWS_OK);
+    while (ended_with < 0)
+        uv_run(cws_loop_uv(loop), UV_RUN_ONCE);
+    assert_int_equal(ended_with, 0);
+    for (int i = 0; i < COUNT; i++) {
+        close(LOW + i);
+        if (before[i] >= 0 && dup3(before[i], LOW + i, O_CLOEXEC) >= 0)
+            close(before[i]);
+    }
+    assert_says(socket, "socket\n");
+    assert_says(program, "program\n");
+    assert_says(network, "network\n");
+    close(null_fd);
+    cws_loop_free(loop);
+}
+
 static const struct CMUnitTest tests[] = {
+    UNIT_TEST(test_descriptors_in_each_others_way),
     UNIT_TEST(test_that_cannot_be_watched),
 };
 
