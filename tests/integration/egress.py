@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from cwsandbox import NetworkOptions, Sandbox
-from integration.internet import FOURTH, GRANTED, THIRD, Internet, Network
+from cwsandbox import Container, EgressRule, NetworkOptions, Sandbox
+from integration.internet import FOURTH, GRANTED, HOST, THIRD, Internet, Network
 
 OPEN = NetworkOptions(deny_egress=False)
 METADATA = "169.254.169.254"
@@ -87,3 +87,37 @@ def probe(sandbox: Sandbox, *where: str) -> list[str]:
 
 def reaches(sandbox: Sandbox, *where: str) -> list[bool]:
     return [" " in said for said in probe(sandbox, *where)]
+
+
+def assert_network_is_fixed() -> None:
+    """A sandbox cannot change its network, nor the rules in it."""
+    attempts = (
+        "ip addr add 203.0.113.99/24 dev eth0",
+        "ip link set eth0 down",
+        "ip route add 203.0.113.0/24 dev lo",
+        "nft flush ruleset",
+        "nft delete table inet cwsandbox",
+    )
+    with Sandbox.run(network=NetworkOptions(egress=[EgressRule(cidr=f"{GRANTED}/32")])) as sandbox:
+        for attempt in attempts:
+            assert sandbox.exec(attempt.split()).result().returncode != 0, attempt
+        raw = "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)"
+        assert "PermissionError" in sandbox.exec(["python3", "-c", raw]).result().stderr
+        assert reaches(sandbox, f"{GRANTED}:80", f"{THIRD}:80") == [True, False]
+
+
+def run_two_containers() -> Sandbox:
+    """A sandbox with a way out whose two containers share it."""
+    small = {"cpu": "100m", "memory": "64Mi"}
+    containers = [
+        Container(name=name, image="host", primary=name == "main", resources=small)
+        for name in ("main", "second")
+    ]
+    return Sandbox.run(containers=containers, network=OPEN)
+
+
+def assert_both_reach(sandbox: Sandbox) -> None:
+    for name in ("main", "second"):
+        command = ["python3", "-c", PROBE, f"{GRANTED}:80"]
+        said = sandbox.exec(command, container=name).result().stdout
+        assert json.loads(said) == [f"{GRANTED}:80 {HOST}"]

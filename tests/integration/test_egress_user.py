@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -19,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from cwsandbox import (
-    Container,
     EgressRule,
     NetworkOptions,
     Sandbox,
@@ -27,7 +25,18 @@ from cwsandbox import (
     SandboxFailedError,
 )
 from integration import host
-from integration.egress import FETCH, METADATA, OPEN, PROBE, others, probe, reaches, serve
+from integration.egress import (
+    FETCH,
+    METADATA,
+    OPEN,
+    assert_both_reach,
+    assert_network_is_fixed,
+    others,
+    probe,
+    reaches,
+    run_two_containers,
+    serve,
+)
 from integration.env import Daemon, eventually
 from integration.internet import (
     FOURTH,
@@ -341,34 +350,14 @@ def test_the_example(base_url: str, internet: Internet) -> None:
 
 
 def test_a_sandbox_cannot_change_its_network(base_url: str) -> None:
-    attempts = (
-        "ip addr add 203.0.113.99/24 dev eth0",
-        "ip link set eth0 down",
-        "ip route add 203.0.113.0/24 dev lo",
-        "nft flush ruleset",
-        "nft delete table inet cwsandbox",
-    )
-    with Sandbox.run(network=NetworkOptions(egress=[EgressRule(cidr=f"{GRANTED}/32")])) as sandbox:
-        for attempt in attempts:
-            assert sandbox.exec(attempt.split()).result().returncode != 0, attempt
-        raw = "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)"
-        assert "PermissionError" in sandbox.exec(["python3", "-c", raw]).result().stderr
-        assert reaches(sandbox, f"{GRANTED}:80", f"{THIRD}:80") == [True, False]
+    assert_network_is_fixed()
 
 
 def test_several_containers_share_the_way_out(base_url: str, daemon: Daemon) -> None:
-    small = {"cpu": "100m", "memory": "64Mi"}
-    containers = [
-        Container(name=name, image="host", primary=name == "main", resources=small)
-        for name in ("main", "second")
-    ]
-    with Sandbox.run(containers=containers, network=OPEN) as sandbox:
+    with run_two_containers() as sandbox:
         # Those of earlier sandboxes may be ending.
         eventually(lambda: len(stacks(daemon)) == 1, "there is one for both")
-        for name in ("main", "second"):
-            command = ["python3", "-c", PROBE, f"{GRANTED}:80"]
-            said = sandbox.exec(command, container=name).result().stdout
-            assert json.loads(said) == [f"{GRANTED}:80 {HOST}"]
+        assert_both_reach(sandbox)
 
 
 def test_what_cannot_leave_is_refused(base_url: str) -> None:

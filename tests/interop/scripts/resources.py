@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 import sys
-from collections.abc import Callable
-from typing import Any
+
+from common import RUNNER, raised
 
 from cwsandbox import (
-    CWSandboxError,
     PvcVolumeSource,
     Sandbox,
     SandboxSnapshotError,
@@ -16,16 +14,6 @@ from cwsandbox import (
     VolumeError,
     VolumeNotFoundError,
 )
-
-RUNNER = f"local-{socket.gethostname()}"
-
-
-def raised(call: Callable[[], Any]) -> CWSandboxError:
-    try:
-        call()
-    except CWSandboxError as error:
-        return error
-    raise AssertionError("nothing was raised")
 
 
 def template() -> None:

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
-from typing import Any
+from common import RUNNER, raised
 
 from cwsandbox import (
-    CWSandboxError,
     PvcVolumeSource,
     RegisteredVolumeOptions,
     Sandbox,
     Volume,
     VolumeInUseError,
 )
-
-RUNNER = f"local-{socket.gethostname()}"
-
-
-def raised(call: Callable[[], Any]) -> CWSandboxError:
-    try:
-        call()
-    except CWSandboxError as error:
-        return error
-    raise AssertionError("nothing was raised")
 
 
 def shell(sandbox: Sandbox, script: str) -> str:
