@@ -12,7 +12,7 @@ import json
 import os
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
@@ -108,6 +108,54 @@ class Figures:
             figures["p50"] = percentile(self.delays, 50) / 1e9
             figures["p99"] = percentile(self.delays, 99) / 1e9
         print(json.dumps(figures))
+
+
+def by_threads(figures: Figures, args: argparse.Namespace, command: Callable[[], object]) -> None:
+    """`args.count` commands from `args.threads` threads, after `args.warm`; a thread waits for one before the next."""
+    from threading import Thread  # not above: what a client's import loads is measured, too
+
+    rounds = args.count // args.threads
+
+    def work() -> None:
+        for _ in range(rounds):
+            figures.timed(command)
+
+    for _ in range(args.warm):
+        command()
+    threads = [Thread(target=work) for _ in range(args.threads - 1)]
+    with figures.measured(ops=rounds * args.threads):
+        for thread in threads:
+            thread.start()
+        work()
+        for thread in threads:
+            thread.join()
+
+
+def by_tasks(
+    figures: Figures,
+    args: argparse.Namespace,
+    command: Callable[[], Awaitable[Any]],
+    check: Callable[[Any], None],
+) -> None:
+    """`args.count` commands awaited by asyncio, `args.in_flight` at once. `check` looks at each result, untimed."""
+    import asyncio  # not above, likewise
+
+    rounds = max(1, args.count // args.in_flight)
+
+    async def work(rounds: int) -> None:
+        for _ in range(rounds):
+            start = time.perf_counter_ns()
+            result = await command()
+            figures.delays.append(time.perf_counter_ns() - start)
+            check(result)
+
+    async def main() -> None:
+        await asyncio.gather(*[work(1) for _ in range(args.in_flight)])
+        figures.delays.clear()
+        with figures.measured(ops=rounds * args.in_flight):
+            await asyncio.gather(*[work(rounds) for _ in range(args.in_flight)])
+
+    asyncio.run(main())
 
 
 def percentile(values: Sequence[int], percent: int) -> int:

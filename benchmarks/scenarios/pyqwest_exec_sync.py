@@ -1,14 +1,11 @@
 """exec_sync.py with pyqwest, a native HTTP/2 client, on requests made by hand."""
 
-from threading import Thread
-
 from by_hand import HEADERS, URL, check, request
-from measure import Figures, arguments
+from measure import Figures, arguments, by_threads
 from pyqwest import HTTPVersion, SyncClient, SyncHTTPTransport
 
 args = arguments(count=2000, threads=1, warm=50)
 figures = Figures()
-rounds = args.count // args.threads
 client = SyncClient(SyncHTTPTransport(http_version=HTTPVersion.HTTP2, enable_otel=False))
 
 
@@ -17,19 +14,5 @@ def command() -> None:
     check(answer.status, answer.content, answer.trailers)
 
 
-def work() -> None:
-    for _ in range(rounds):
-        figures.timed(command)
-
-
-for _ in range(args.warm):
-    command()
-threads = [Thread(target=work) for _ in range(args.threads - 1)]
-with figures.measured(ops=rounds * args.threads):
-    for thread in threads:
-        thread.start()
-    work()
-    for thread in threads:
-        thread.join()
-
+by_threads(figures, args, command)
 figures.report()
