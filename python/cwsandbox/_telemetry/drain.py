@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cwsandbox import _cwsandbox
 from cwsandbox._runtime import life, loop
@@ -17,24 +17,27 @@ if TYPE_CHECKING:
     import asyncio
     from typing import Any
 
-    # How it has ended, its exit code, its gRPC status, what that says, the code of an error that came in its stream,
-    # and when it was sent (0: never) and ended, in ns of the time of day.
-    End = tuple[str, int, int, str | None, str | None, int, int]
+
+class End(NamedTuple):
+    """How an operation has ended, as ``Ended.take()`` says it."""
+
+    how: str
+    exit_code: int
+    code: int
+    """The gRPC status."""
+    text: str | None
+    """What that says."""
+    reason: str | None
+    """The code of an error that came in its stream."""
+    sent_ns: int
+    """In ns of the time of day; 0: it was never sent."""
+    ended_ns: int
 
 
 class Traced(Protocol):
     """The owner of a traced operation."""
 
-    def end(
-        self,
-        how: str,
-        exit_code: int,
-        code: int,
-        text: str | None,
-        reason: str | None,
-        sent_ns: int,
-        ended_ns: int,
-    ) -> None: ...
+    def end(self, end: End) -> None: ...
 
 
 _ended: _cwsandbox.Ended | None = None
@@ -57,9 +60,9 @@ def empty() -> None:
         return
     with _lock:
         while (taken := _ended.take()) is not None:
-            owner, *end = taken
+            owner = taken[0]
             try:
-                owner.end(*end)
+                owner.end(End(*taken[1:]))
             except Exception:
                 log_failure()
 

@@ -137,46 +137,39 @@ class _Operation:
         own.run(context.attach, trace.set_span_in_context(self._span))
         return own
 
-    def end(
-        self,
-        how: str,
-        exit_code: int,
-        code: int,
-        text: str | None,
-        reason: str | None,
-        sent_ns: int,
-        ended_ns: int,
-    ) -> None:
+    def end(self, end: drain.End) -> None:
         span = self._span
-        ended_ns = max(ended_ns, self._begun_ns)  # the clock may have been set
+        ended_ns = max(end.ended_ns, self._begun_ns)  # the clock may have been set
         if self._core is not None and self._core.sandbox_id is not None:
             span.set_attribute("cwsandbox.sandbox.id", self._core.sandbox_id)
-        if sent_ns and self._core is not None:
-            span.set_attribute("cwsandbox.queue.duration", max(sent_ns - self._begun_ns, 0) / 1e9)
+        if end.sent_ns and self._core is not None:
+            queued_ns = max(end.sent_ns - self._begun_ns, 0)
+            span.set_attribute("cwsandbox.queue.duration", queued_ns / 1e9)
         ended: dict[str, Any] = {}
-        if how in ("exited", "done"):
+        if end.how in ("exited", "done"):
             ended["rpc.response.status_code"] = "OK"
-        elif how == "status":
-            ended["rpc.response.status_code"] = code_name(code)
-        failure = self._failure(how, exit_code, code, reason)
+        elif end.how == "status":
+            ended["rpc.response.status_code"] = code_name(end.code)
+        failure = self._failure(end)
         if failure is not None:
             ended["error.type"] = failure
-            span.set_status(Status(StatusCode.ERROR, text))
+            span.set_status(Status(StatusCode.ERROR, end.text))
         span.set_attributes(ended)
-        if how == "exited":
-            span.set_attribute("process.exit.code", exit_code)
+        if end.how == "exited":
+            span.set_attribute("process.exit.code", end.exit_code)
         span.end(ended_ns)
-        self._measure(ended, (ended_ns - (sent_ns or self._begun_ns)) / 1e9)
+        self._measure(ended, (ended_ns - (end.sent_ns or self._begun_ns)) / 1e9)
 
-    def _failure(self, how: str, exit_code: int, code: int, reason: str | None) -> str | None:
+    def _failure(self, end: drain.End) -> str | None:
         """What kind of failure it is; None if it is none."""
-        if how == "exited":
-            return str(exit_code) if exit_code else None
-        if how == "done":
+        if end.how == "exited":
+            return str(end.exit_code) if end.exit_code else None
+        if end.how == "done":
             return None
-        if how == "cancelled" and self._attributes.get("cwsandbox.operation") in _MAY_BE_CLOSED:
+        operation = self._attributes.get("cwsandbox.operation")
+        if end.how == "cancelled" and operation in _MAY_BE_CLOSED:
             return None
-        return code_name(code) if how == "status" else reason or how
+        return code_name(end.code) if end.how == "status" else end.reason or end.how
 
     def _measure(self, ended: dict[str, Any], seconds: float) -> None:
         metrics = self._tracing.metrics
