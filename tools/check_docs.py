@@ -26,7 +26,6 @@ PLACES = (
     "src/**/*.md",
     "tests/**/*.md",
 )
-FENCE = re.compile(r"\s*(```+|~~~+)")
 LINK = re.compile(r"\]\(([^)\s#]*)(?:#([^)\s]*))?\)")
 HEADING = re.compile(r"#+ (.*)")
 EXPLAINED = re.compile(r"^\.\. auto\w+:: (\w+)$", re.MULTILINE)
@@ -34,15 +33,9 @@ EXPLAINED = re.compile(r"^\.\. auto\w+:: (\w+)$", re.MULTILINE)
 
 def prose(text: str) -> Iterator[tuple[int, str]]:
     """Number and text of each line outside of code blocks."""
-    fence = ""
+    fenced = {number for block in code_blocks.blocks_of(text) for number in block.lines}
     for number, line in enumerate(text.splitlines(), 1):
-        found = FENCE.match(line)
-        if fence:
-            if found and found[1].startswith(fence) and line.strip() == found[1]:
-                fence = ""
-        elif found:
-            fence = found[1]
-        else:
+        if number not in fenced:
             yield number, line
 
 

@@ -29,6 +29,11 @@ class Block:
     is_marked: bool
 
     @property
+    def lines(self) -> range:
+        """Their numbers, those of the fences among them."""
+        return range(self.line, self.line + self.text.count("\n") + 2)
+
+    @property
     def is_code(self) -> bool:
         return self.language != "text" and not self.language.startswith("{")
 
