@@ -103,12 +103,15 @@ static bool has_names(const cwsd_pb_network *network)
     return false;
 }
 
-static void add_ranges(FILE *out, const struct cwsd_egress_own *own)
+/* Nothing without any: nft takes no empty list. */
+static void add_ranges(FILE *out, const char *before, const struct cwsd_egress_own *own)
 {
     char text[INET_ADDRSTRLEN];
     for (size_t i = 0; i < own->count; i++)
-        fprintf(out, "%s%s/%u", i ? ", " : "",
+        fprintf(out, "%s %s/%u", i ? "," : before,
                 inet_ntop(AF_INET, &own->ranges[i].first, text, sizeof(text)), own->ranges[i].bits);
+    if (own->count)
+        fprintf(out, " }\n");
 }
 
 /* A set, so that it can be changed later. */
@@ -118,11 +121,7 @@ static void add_own(FILE *out, const struct cwsd_egress_own *own)
                  "    type ipv4_addr\n"
                  "    flags interval\n"
                  "    auto-merge\n");
-    if (own->count) {
-        fprintf(out, "    elements = { ");
-        add_ranges(out, own);
-        fprintf(out, " }\n");
-    }
+    add_ranges(out, "    elements = {", own);
     fprintf(out, "  }\n");
 }
 
@@ -168,11 +167,7 @@ char *cwsd_egress_own_change(const struct cwsd_egress_own *own)
     if (!out)
         return NULL;
     fprintf(out, "flush set inet cwsandbox own\n");
-    if (own->count) {
-        fprintf(out, "add element inet cwsandbox own { ");
-        add_ranges(out, own);
-        fprintf(out, " }\n");
-    }
+    add_ranges(out, "add element inet cwsandbox own {", own);
     return finish(out, &text);
 }
 
