@@ -121,6 +121,19 @@ def headers(peer: GrpcPeer, method: str) -> list[str | bytes | None]:
 # ---- commands ----
 
 
+def long_command(grpc_peer: GrpcPeer) -> tuple[asyncio.Event, asyncio.Event]:
+    """The command "long": what it sets when it has begun, and what ends it with the exit code 0."""
+    begun, go = grpc_peer.event(), grpc_peer.event()
+
+    @grpc_peer.command("long")
+    async def long(call: Call) -> None:
+        begun.set()
+        await go.wait()
+        await call.exit(0)
+
+    return begun, go
+
+
 def test_a_command(grpc_peer: GrpcPeer, seen: Seen, root: trace.Span) -> None:
     with Sandbox.run() as sandbox:
         assert sandbox.exec(["/bin/three", "--password=x"]).result().returncode == 3
@@ -167,14 +180,7 @@ def test_commands_are_recorded_for_who_asks(grpc_peer: GrpcPeer) -> None:
 
 def test_the_span_ends_when_the_command_does(grpc_peer: GrpcPeer, seen: Seen) -> None:
     """Not when somebody asks; nobody does here."""
-    begun, go = grpc_peer.event(), grpc_peer.event()
-
-    @grpc_peer.command("long")
-    async def long(call: Call) -> None:
-        begun.set()
-        await go.wait()
-        await call.exit(0)
-
+    begun, go = long_command(grpc_peer)
     with Sandbox.run() as sandbox:
         sandbox.exec(["long"])
         grpc_peer.wait(begun)
@@ -222,13 +228,7 @@ def test_from_threads(grpc_peer: GrpcPeer, seen: Seen, root: trace.Span) -> None
 
 
 def test_a_command_that_is_cancelled(grpc_peer: GrpcPeer, seen: Seen) -> None:
-    begun, never = grpc_peer.event(), grpc_peer.event()
-
-    @grpc_peer.command("long")
-    async def long(call: Call) -> None:
-        begun.set()
-        await never.wait()
-
+    begun, _ = long_command(grpc_peer)
     with Sandbox.run() as sandbox:
         process = sandbox.exec(["long"])
         grpc_peer.wait(begun)
@@ -396,14 +396,7 @@ def test_twice_is_once(grpc_peer: GrpcPeer, seen: Seen) -> None:
 
 
 def test_what_is_under_way_ends_after_uninstrument(grpc_peer: GrpcPeer, seen: Seen) -> None:
-    begun, go = grpc_peer.event(), grpc_peer.event()
-
-    @grpc_peer.command("long")
-    async def long(call: Call) -> None:
-        begun.set()
-        await go.wait()
-        await call.exit(0)
-
+    begun, go = long_command(grpc_peer)
     with Sandbox.run() as sandbox:
         process = sandbox.exec(["long"])
         grpc_peer.wait(begun)

@@ -81,6 +81,15 @@ static void own(void **state)
     assert_false(cwse_address_is_own((struct sockaddr *)&other));
 }
 
+static void assert_own(const char *const *texts, size_t count, bool are_own)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct sockaddr_storage address = parse(texts[i]);
+        if (cwse_address_is_own((struct sockaddr *)&address) != are_own)
+            fail_msg("%s is%s the host's", texts[i], are_own ? " not" : "");
+    }
+}
+
 /* A gateway, or this machine itself, takes them for the address of IPv4 in them. */
 static void own_in_the_shape_of_ipv6(void **state)
 {
@@ -90,14 +99,8 @@ static void own_in_the_shape_of_ipv6(void **state)
                                          "2002:cb00:71fa::1", "2001:0:1::34ff:8e05",
                                          "2606:4700::7f00:1"};
     (void)state;
-    for (size_t i = 0; i < CWS_ARRAY_LEN(own); i++) {
-        struct sockaddr_storage address = parse(own[i]);
-        assert_true(cwse_address_is_own((struct sockaddr *)&address));
-    }
-    for (size_t i = 0; i < CWS_ARRAY_LEN(others); i++) {
-        struct sockaddr_storage address = parse(others[i]);
-        assert_false(cwse_address_is_own((struct sockaddr *)&address));
-    }
+    assert_own(own, CWS_ARRAY_LEN(own), true);
+    assert_own(others, CWS_ARRAY_LEN(others), false);
 }
 
 /* Without a device that has them: ranges, as balancers of load install them, and broadcast. */
@@ -114,14 +117,8 @@ static void own_by_the_routes(void **state)
     ip("address add 192.0.2.1/24 brd + dev outside");
     ip("route add local 198.51.100.0/24 dev lo");
     ip("-6 route add local 2600:1f00::/64 dev lo");
-    for (size_t i = 0; i < CWS_ARRAY_LEN(own); i++) {
-        struct sockaddr_storage address = parse(own[i]);
-        assert_true(cwse_address_is_own((struct sockaddr *)&address));
-    }
-    for (size_t i = 0; i < CWS_ARRAY_LEN(others); i++) {
-        struct sockaddr_storage address = parse(others[i]);
-        assert_false(cwse_address_is_own((struct sockaddr *)&address));
-    }
+    assert_own(own, CWS_ARRAY_LEN(own), true);
+    assert_own(others, CWS_ARRAY_LEN(others), false);
 }
 
 static const struct CMUnitTest tests[] = {

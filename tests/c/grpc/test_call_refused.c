@@ -15,17 +15,7 @@ static void answer(struct h2_record *record, char event)
         return;
     }
     refusals--;
-    struct cws_h2_field fields[] = {
-        cws_h2_field_of(":status", "200"), cws_h2_field_of("content-type", "application/grpc"),
-        cws_h2_field_of("grpc-message", "moved"), cws_h2_field_of("grpc-status", "14")};
-    assert_int_equal(cws_h2_stream_respond_only(record->stream, fields, CWS_ARRAY_LEN(fields)),
-                     CWS_OK);
-}
-
-static bool says_moved(const struct cws_grpc_status *status)
-{
-    return status->code == CWS_GRPC_UNAVAILABLE && status->message &&
-           strcmp(status->message, "moved") == 0;
+    respond_failed(record, "14", "moved");
 }
 
 /* bed->channel is the first; `second` leads to the same peer. */

@@ -52,6 +52,23 @@ static inline void respond_only(struct h2_record *record, const char *status, co
     assert_int_equal(cws_h2_stream_respond_only(record->stream, fields, 3), CWS_OK);
 }
 
+/* Ends the call with a gRPC status and what it says. */
+static inline void respond_failed(struct h2_record *record, const char *code, const char *message)
+{
+    struct cws_h2_field fields[] = {
+        cws_h2_field_of(":status", "200"), cws_h2_field_of("content-type", "application/grpc"),
+        cws_h2_field_of("grpc-message", message), cws_h2_field_of("grpc-status", code)};
+    assert_int_equal(cws_h2_stream_respond_only(record->stream, fields, CWS_ARRAY_LEN(fields)),
+                     CWS_OK);
+}
+
+/* A refusal, as cws_call_options.is_refusal is asked about it. */
+static inline bool says_moved(const struct cws_grpc_status *status)
+{
+    return status->code == CWS_GRPC_UNAVAILABLE && status->message &&
+           strcmp(status->message, "moved") == 0;
+}
+
 static inline void client_bed_accept(void *ctx, struct cws_transport *transport)
 {
     struct client_bed *bed = ctx;
