@@ -51,7 +51,8 @@ run_tests() { # NAME
     "$venv/bin/python" -m pip --quiet --disable-pip-version-check install --force-reinstall --no-deps \
         "$build"/frameworks/wheel/*.whl
     (cd "$build/empty" && timeout --kill-after 10 180 "$venv/bin/python" -m pytest -c "$root/pyproject.toml" \
-        --rootdir "$root" -p no:cacheprovider ${PYTEST_ARGS:-} "$home/test_$1.py")
+        --rootdir "$root" -p no:cacheprovider ${PYTEST_ARGS:-} "$home/test_$1.py") ||
+        { [ $? = 5 ] && [ -n "${PYTEST_ARGS:-}" ]; } # those asked for are another framework's
 }
 
 [ $# -gt 0 ] || set -- $(cd "$home/requirements" && ls -- *.txt | sed 's/\.txt$//')

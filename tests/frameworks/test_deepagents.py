@@ -12,6 +12,7 @@ from langchain_tests.integration_tests import SandboxIntegrationTests
 from code_blocks import blocks
 from cwsandbox import Sandbox
 from cwsandbox.integrations.deepagents import CWSandboxBackend
+from frameworks import giving_up
 
 # langchain-tests 1.1.9 is older than deepagents 0.7.32, whose own BaseSandbox now answers otherwise.
 _OLDER = dict.fromkeys(
@@ -49,6 +50,22 @@ def test_a_command_over_its_time_shows_what_it_said(backend: CWSandboxBackend) -
     assert response.exit_code == 124
     assert response.output.startswith("begun\n")
     assert "timed out" in response.output
+
+
+def test_an_interrupt_ends_the_command(sandbox: Sandbox) -> None:
+    backend = CWSandboxBackend(sandbox)
+    giving_up.interrupt(sandbox, lambda: backend.execute(giving_up.COMMAND))
+    giving_up.assert_gone(sandbox)
+
+
+async def test_a_cancelled_task_ends_the_command(sandbox: Sandbox) -> None:
+    await giving_up.cancel(sandbox, CWSandboxBackend(sandbox).aexecute(giving_up.COMMAND))
+    giving_up.assert_gone(sandbox)
+
+
+def test_the_time_limit_ends_the_command(sandbox: Sandbox) -> None:
+    assert CWSandboxBackend(sandbox).execute(giving_up.COMMAND, timeout=3).exit_code == 124
+    giving_up.assert_gone(sandbox)
 
 
 async def test_a_long_output_is_marked(backend: CWSandboxBackend) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,10 @@ from sandbox_fusion import (
     run_concurrent,
 )
 from sandbox_fusion.models import CommandRunStatus
+
+from cwsandbox import Sandbox
+from cwsandbox.integrations import fusion
+from frameworks import giving_up
 
 
 @pytest.fixture
@@ -47,6 +52,31 @@ def test_a_compiler_and_a_time_limit(endpoint: str) -> None:
     slow = RunCodeRequest(code="sleep 60", language="bash", run_timeout=1)
     answer = run_code(slow, endpoint, max_attempts=1)
     assert answer.run_result.status is CommandRunStatus.TimeLimitExceeded
+
+
+class _One:
+    """A pool whose one sandbox outlives the request, so that it can be looked into."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    def acquire(self) -> AbstractContextManager[Sandbox]:
+        return nullcontext(self._sandbox)
+
+
+def _wait(sandbox: Sandbox, run_timeout: float) -> dict:
+    request = fusion.RunCode(giving_up.COMMAND, "bash", run_timeout=run_timeout)
+    return fusion.run_code(_One(sandbox), request)
+
+
+def test_an_interrupt_ends_the_command(sandbox: Sandbox) -> None:
+    giving_up.interrupt(sandbox, lambda: _wait(sandbox, 1000))
+    giving_up.assert_gone(sandbox)
+
+
+def test_the_time_limit_ends_the_command(sandbox: Sandbox) -> None:
+    assert _wait(sandbox, 3)["run_result"]["status"] == "TimeLimitExceeded"
+    giving_up.assert_gone(sandbox)
 
 
 async def test_from_coroutines(endpoint: str) -> None:

@@ -29,6 +29,7 @@ from inspect_ai.util._sandbox.self_check import *  # noqa: F403
 from code_blocks import blocks
 from cwsandbox import Sandbox
 from cwsandbox.integrations.inspect_ai import TAG, CWSandboxConfig, CWSandboxEnvironment
+from frameworks import giving_up
 
 _IS_ROOT = "the sandbox's user is root, who may write to a file without write permission"
 # For its own images, whose user is root, inspect_ai's runner excepts the same writes.
@@ -96,6 +97,19 @@ def test_a_task_finds_the_provider_and_leaves_nothing(
 async def test_output_over_the_limit_is_an_error(sandbox_env: CWSandboxEnvironment) -> None:
     with override_sandbox_output_limit(1 << 20, "exec"), pytest.raises(OutputLimitExceededError):
         await sandbox_env.exec(["head", "-c", "2000000", "/dev/zero"])
+
+
+async def test_a_cancelled_task_ends_the_command(sandbox_env: CWSandboxEnvironment) -> None:
+    await giving_up.cancel(
+        sandbox_env.sandbox, sandbox_env.exec(["/bin/sh", "-c", giving_up.COMMAND])
+    )
+    giving_up.assert_gone(sandbox_env.sandbox)
+
+
+async def test_the_time_limit_ends_the_command(sandbox_env: CWSandboxEnvironment) -> None:
+    with pytest.raises(TimeoutError):
+        await sandbox_env.exec(["/bin/sh", "-c", giving_up.COMMAND], timeout=3)
+    giving_up.assert_gone(sandbox_env.sandbox)
 
 
 async def test_a_command_of_a_sandbox_that_is_gone(sandbox_env: CWSandboxEnvironment) -> None:

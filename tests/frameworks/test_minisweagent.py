@@ -11,6 +11,7 @@ from minisweagent.models.test_models import DeterministicModel, make_output
 from code_blocks import blocks
 from cwsandbox.exceptions import SandboxNotRunningError
 from cwsandbox.integrations.minisweagent import CWSandboxEnvironment
+from frameworks import giving_up
 
 NAME = "cwsandbox.integrations.minisweagent.CWSandboxEnvironment"
 DONE = "COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
@@ -66,6 +67,17 @@ def test_the_model_sees_what_a_command_over_its_time_said(
     assert extra["submission"] == "after\n"
     assert "<exception>An error occurred while executing the command" in messages[3]["content"]
     assert "begun" in messages[3]["content"]
+
+
+def test_an_interrupt_ends_the_command(environment: CWSandboxEnvironment) -> None:
+    giving_up.interrupt(environment.sandbox, lambda: run(environment, giving_up.COMMAND))
+    giving_up.assert_gone(environment.sandbox)
+
+
+def test_the_time_limit_ends_the_command(environment: CWSandboxEnvironment) -> None:
+    environment.config.timeout = 3
+    run(environment, giving_up.COMMAND, f"echo {DONE}")
+    giving_up.assert_gone(environment.sandbox)
 
 
 def test_a_command_that_fails_does_not_submit(environment: CWSandboxEnvironment) -> None:

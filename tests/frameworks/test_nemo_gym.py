@@ -15,6 +15,7 @@ from nemo_gym.sandbox import (
 
 from code_blocks import blocks
 from cwsandbox import Sandbox
+from frameworks import giving_up
 
 PROVIDER = {"cwsandbox": {"tags": ["gym-test"]}}
 
@@ -49,6 +50,18 @@ async def test_a_command_over_its_time(sandbox: AsyncSandbox) -> None:
     result = await sandbox.exec("echo begun; sleep 60", timeout_s=1)
     assert (result.stdout, result.error_type) == ("begun\n", "timeout")
     assert result.return_code != 0
+
+
+async def test_a_cancelled_task_ends_the_command(sandbox: AsyncSandbox) -> None:
+    (found,) = await Sandbox.list(tags=["gym-test"])
+    await giving_up.cancel(found, sandbox.exec(giving_up.COMMAND))
+    giving_up.assert_gone(found)
+
+
+async def test_the_time_limit_ends_the_command(sandbox: AsyncSandbox) -> None:
+    (found,) = await Sandbox.list(tags=["gym-test"])
+    await sandbox.exec(giving_up.COMMAND, timeout_s=3)
+    giving_up.assert_gone(found)
 
 
 async def test_files(sandbox: AsyncSandbox, tmp_path: Path) -> None:

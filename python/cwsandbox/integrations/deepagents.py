@@ -78,12 +78,18 @@ class CWSandboxBackend(BaseSandbox):
             raise
 
     def upload_files(self, files: list[tuple[str, bytes]]) -> list[FileUploadResponse]:
-        writes = [(path, self._write(path, content)) for path, content in files]
-        return [FileUploadResponse(path, _outcome(write)[1]) for path, write in writes]
+        outcomes = _outcomes([self._write(path, content) for path, content in files])
+        return [
+            FileUploadResponse(path, error)
+            for (path, _), (_, error) in zip(files, outcomes, strict=True)
+        ]
 
     def download_files(self, paths: list[str]) -> list[FileDownloadResponse]:
-        reads = [(path, self._read(path)) for path in paths]
-        return [FileDownloadResponse(path, *_outcome(read)) for path, read in reads]
+        outcomes = _outcomes([self._read(path) for path in paths])
+        return [
+            FileDownloadResponse(path, *outcome)
+            for path, outcome in zip(paths, outcomes, strict=True)
+        ]
 
     def _start(self, command: str, timeout: int | None) -> Process:
         # The outer shell joins the streams, in the order in which they are written.
@@ -116,6 +122,17 @@ def _timed_out(error: SandboxTimeoutError) -> ExecuteResponse:
         exit_code=_TIMED_OUT,
         truncated=result is not None and result.stdout_omitted_bytes > 0,
     )
+
+
+def _outcomes(
+    operations: Sequence[OperationRef[_T] | None],
+) -> list[tuple[_T | None, str | None]]:
+    try:
+        return [_outcome(operation) for operation in operations]
+    finally:
+        for operation in operations:
+            if operation is not None:
+                operation.cancel()  # one that has ended stays as it is
 
 
 def _outcome(operation: OperationRef[_T] | None) -> tuple[_T | None, str | None]:

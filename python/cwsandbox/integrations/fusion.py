@@ -176,21 +176,22 @@ def _command(
         timeout_seconds=timeout,
         max_output_bytes=_OUTPUT_MAX,
     )
-    status, code = "Finished", None
+    status = "Finished"
     try:
         if process.stdin is not None:
             process.stdin.write(stdin.encode())
             process.stdin.close()
         result = process.result()
-        code = result.returncode
     except SandboxTimeoutError as error:
         if error.exec_result is None:
             raise  # it was not the command that took so long
         status, result = "TimeLimitExceeded", error.exec_result
+    finally:
+        process.cancel()  # one that has ended stays as it is
     return {
         "status": status,
         "execution_time": time.monotonic() - begun,
-        "return_code": code,
+        "return_code": result.returncode if status == "Finished" else None,
         "stdout": result.stdout,
         "stderr": result.stderr,
     }

@@ -58,14 +58,15 @@ class CWSandboxEnvironment:
         """The command's output, both streams in one. Raises ``Submitted`` when it says that the task is done."""
         # The outer shell joins the streams, in the order in which they are written.
         command = [*self.config.interpreter, action.get("command", "")]
+        process = self.sandbox.exec(
+            ["/bin/sh", "-c", 'exec "$@" 2>&1', "sh", *command],
+            cwd=cwd or self.config.cwd,
+            env=self._variables(),
+            timeout_seconds=timeout or self.config.timeout,
+            max_output_bytes=self.config.max_output_bytes,
+        )
         try:
-            result = self.sandbox.exec(
-                ["/bin/sh", "-c", 'exec "$@" 2>&1', "sh", *command],
-                cwd=cwd or self.config.cwd,
-                env=self._variables(),
-                timeout_seconds=timeout or self.config.timeout,
-                max_output_bytes=self.config.max_output_bytes,
-            ).result()
+            result = process.result()
         except SandboxTimeoutError as error:
             # The model learns of it. All else is no fault of the command, and ends the run.
             return {
@@ -74,6 +75,8 @@ class CWSandboxEnvironment:
                 "exception_info": f"An error occurred while executing the command: {error}",
                 "extra": {"exception_type": type(error).__name__, "exception": str(error)},
             }
+        finally:
+            process.cancel()  # one that has ended stays as it is
         first, _, rest = result.stdout.lstrip().partition("\n")
         if result.returncode == 0 and first.strip() == _SUBMIT:
             extra = {"exit_status": "Submitted", "submission": rest}
