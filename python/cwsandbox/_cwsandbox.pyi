@@ -416,7 +416,9 @@ class Ended:
     def take(self) -> tuple[Any, str, int, int, str | None, str | None, int, int] | None:
         """The first: its owner; how it has ended ("exited", "done", "failed", "cancelled", or a ``kind`` of
         ``RpcError``); the exit code; the gRPC status; what that says; the code of an error in the stream or the name of
-        an exception; when it was sent (0: never) and ended, in nanoseconds of the time of day."""
+        an exception; when it was sent (0: never) and ended, in nanoseconds of the time of day. ``done()`` must follow."""
+    def done(self) -> None:
+        """What ``take()`` gave has its span ended: who asks for an outcome needs not wait for it."""
     def __aiter__(self) -> Ended: ...
     def __anext__(self) -> Awaitable[None]: ...
 

@@ -194,6 +194,34 @@ def test_the_span_ends_when_the_command_does(grpc_peer: GrpcPeer, seen: Seen) ->
         assert span.status.status_code is StatusCode.UNSET
 
 
+class Slow(SpanProcessor):
+    """Lets the test see that a span is about to end, and keeps it there for a while."""
+
+    def __init__(self) -> None:
+        self.is_entered = threading.Event()
+        self.may_leave = threading.Event()
+        self.has_left = False
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if span.name == "long":
+            self.is_entered.set()
+            self.has_left = self.may_leave.wait(20)
+
+
+def test_who_asks_waits_for_another_thread_to_end_the_span(grpc_peer: GrpcPeer, seen: Seen) -> None:
+    slow = Slow()
+    seen.tracers.add_span_processor(slow)
+    begun, go = long_command(grpc_peer)
+    with Sandbox.run() as sandbox:
+        process = sandbox.exec(["long"])
+        grpc_peer.wait(begun)
+        grpc_peer.set(go)
+        assert slow.is_entered.wait(20)
+        threading.Timer(0.2, slow.may_leave.set).start()
+        process.result()
+        assert slow.has_left
+
+
 async def test_from_tasks(grpc_peer: GrpcPeer, seen: Seen) -> None:
     """Each command belongs to the span of the task that starts it."""
     tracer = seen.tracers.get_tracer("test")

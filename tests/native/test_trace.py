@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +20,14 @@ from conformance.grpc_peer import Call, GrpcPeer
 from native.conftest import Run
 
 GET = "SandboxService/GetSandbox"
+
+
+def take(ended: Any) -> Any:
+    """The first that has ended, if any."""
+    taken = ended.take()
+    if taken is not None:
+        ended.done()
+    return taken
 
 
 class Tracer:
@@ -37,13 +47,13 @@ class Tracer:
         self.calls += 1
 
     def take(self) -> Any:
-        return self._queue.take()
+        return take(self._queue)
 
     async def next(self) -> Any:
         """Waits for one to end."""
         async with asyncio.timeout(20):
             async for _ in self._queue:
-                if (taken := self._queue.take()) is not None:
+                if (taken := take(self._queue)) is not None:
                     return taken
         raise AssertionError("the queue has no end")
 
@@ -225,7 +235,7 @@ def test_a_tracer_that_is_wrong_harms_no_operation(
     finally:
         core.trace(None, None)
     assert [type(error) for error in unraisable] in ([ZeroDivisionError], [TypeError])
-    assert core.Ended().take() is None
+    assert take(core.Ended()) is None
 
 
 @pytest.mark.parametrize(
@@ -241,6 +251,53 @@ def test_a_field_that_cannot_be_sent_is_left_out(
     assert (seen["before"], seen["after"]) == ("1", "2")
     assert len(unraisable) == 1
     assert tracer.take()[1] == "done"
+
+
+def test_who_asks_for_what_python_completed(
+    core: ModuleType, sandbox: Any, peer: GrpcPeer, tracer: Tracer, run: Run
+) -> None:
+    """Its span is ended before the outcome is there, as everybody's."""
+
+    async def refuse(request: Any, context: Any) -> None:
+        await peer.fail(
+            context, grpc.StatusCode.INTERNAL, "CWSANDBOX_FILE_TOO_LARGE", size_bytes="5"
+        )
+
+    async def main() -> None:
+        operations = [sandbox.read_file(f"/{number}") for number in range(3)]
+        unfinished = core.UnfinishedFiles()
+        first, second, third = [await anext(unfinished) for _ in operations]
+        first._set_result(b"x")
+        second._set_exception(KeyError("two"))
+        third._cancel()
+        for number, operation in enumerate((first, second, third), 1):
+            with contextlib.suppress(KeyError, CancelledError):
+                operation.result()
+            assert tracer.calls == number
+
+    peer.overrides["ReadFile"] = refuse
+    try:
+        run(main())
+    finally:
+        del peer.overrides["ReadFile"]
+    assert [tracer.take()[1] for _ in range(3)] == ["done", "failed", "cancelled"]
+
+
+def test_who_asks_waits_for_a_span_that_is_about_to_end(
+    core: ModuleType, channel: Any, tracer: Tracer
+) -> None:
+    call = channel.unary(GET, {})
+    call.result()
+    ended = core.Ended()
+    assert ended.take()[0] == 1
+    for count in (2, 3):
+        call.result()
+        assert tracer.calls == count
+    ended.done()
+    call.result()
+    assert tracer.calls == 3
+    with pytest.raises(RuntimeError, match=r"without a take"):
+        ended.done()
 
 
 def test_more_fields_than_a_call_may_have(
@@ -298,7 +355,7 @@ def test_ctrl_c_in_what_ends_is_raised(
             assert ask(begun) in ("x", 3)
         finally:
             core.trace(None, None)
-        assert core.Ended().take()[0] == 1
+        assert take(core.Ended())[0] == 1
 
 
 def test_what_ended_raises_is_reported(
@@ -310,7 +367,7 @@ def test_what_ended_raises_is_reported(
     finally:
         core.trace(None, None)
     assert [type(error) for error in unraisable] == [ZeroDivisionError]
-    assert core.Ended().take()[1] == "done"
+    assert take(core.Ended())[1] == "done"
 
 
 def test_owners_are_let_go(channel: Any, core: ModuleType) -> None:
@@ -330,7 +387,7 @@ def test_owners_are_let_go(channel: Any, core: ModuleType) -> None:
     finally:
         core.trace(None, None)
     assert owners[0]() is not None
-    core.Ended().take()
+    take(core.Ended())
     gc.collect()
     assert owners[0]() is None
 

@@ -56,15 +56,18 @@ def log_failure() -> None:
 
 def empty() -> None:
     """End the spans of all operations that have ended."""
-    if _ended is None:
+    ended = _ended
+    if ended is None:
         return
     with _lock:
-        while (taken := _ended.take()) is not None:
+        while (taken := ended.take()) is not None:
             owner = taken[0]
             try:
                 owner.end(End(*taken[1:]))
             except Exception:
                 log_failure()
+            finally:
+                ended.done()
 
 
 def serve() -> None:

@@ -117,11 +117,12 @@ static bool complete(struct py_file *file, PyObject *value, PyObject *error)
         Py_XDECREF(error);
         return false;
     }
+    bool is_cancelled = !value && !error;
+    if (core_of(file)->trace)
+        end_trace(core_of(file)->trace, error, is_cancelled);
     op->value = value;
     op->error = error;
-    op->cancelled = !value && !error;
-    if (core_of(file)->trace)
-        end_trace(core_of(file)->trace, error, op->cancelled);
+    op->cancelled = is_cancelled;
     cws_file_finish(op->core);
     release_content(file);
     return true;

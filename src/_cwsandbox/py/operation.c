@@ -122,16 +122,21 @@ static void leave_making(struct py_operation *op)
     PyThread_release_lock(op->making);
 }
 
-int py_operation_settle(struct py_operation *op)
+static int make_outcome(struct py_operation *op)
 {
-    if (is_settled(op))
-        return 0;
     if (enter_making(op) < 0)
         return -1;
     int rc = is_settled(op) ? 0 : op->source->take(op);
     assert(rc < 0 || is_settled(op));
     leave_making(op);
-    return rc < 0 ? rc : py_trace_settle(op->state);
+    return rc;
+}
+
+int py_operation_settle(struct py_operation *op)
+{
+    if (!is_settled(op) && make_outcome(op) < 0)
+        return -1;
+    return py_trace_settle(op->state);
 }
 
 enum py_poll py_operation_poll_done(struct py_operation *op, struct cws_observer *observer,

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "io/loop.h"
 #include "py/compat.h"
 
@@ -62,6 +64,7 @@ struct py_state {
 
     PyObject *trace_begin, *trace_ended; /* trace(); NULL: nobody traces */
     struct cws_queue *traces;            /* used by trace.c; NULL before the first */
+    atomic_size_t traces_taken;          /* from `traces`, and not ended yet */
 
     struct cws_queue *unfinished_files; /* used by file.c; NULL before the first */
     struct cws_queue *refusals;         /* used by sandbox_direct.c; likewise */

@@ -165,7 +165,20 @@ static PyObject *ended_take(PyObject *object, PyObject *Py_UNUSED(ignored))
     Py_XDECREF(text);
     Py_XDECREF(owner);
     cws_trace_unref(trace);
+    if (taken)
+        self->state->traces_taken++;
     return taken;
+}
+
+static PyObject *ended_done(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct py_queue *self = (struct py_queue *)object;
+    if (self->state->traces_taken == 0) {
+        PyErr_SetString(PyExc_RuntimeError, "done() without a take()");
+        return NULL;
+    }
+    self->state->traces_taken--;
+    Py_RETURN_NONE;
 }
 
 static enum py_poll poll_ended(PyObject *subject, struct cws_observer *observer,
@@ -195,7 +208,10 @@ static PyObject *ended_anext(PyObject *object)
 static PyMethodDef ended_methods[] = {
     {"take", ended_take, METH_NOARGS,
      PyDoc_STR("take($self)\n--\n\nThe owner of the first, and how it has ended; None if there is "
-               "none.")},
+               "none. done() must follow.")},
+    {"done", ended_done, METH_NOARGS,
+     PyDoc_STR("done($self)\n--\n\nWhat take() gave has its span ended: who asks for an outcome "
+               "needs not wait for it.")},
     {NULL},
 };
 

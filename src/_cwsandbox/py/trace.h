@@ -44,11 +44,12 @@ void py_trace_drop(struct cws_trace *trace);
 /* Calls ended(). As py_trace_settle. */
 int py_trace_call_ended(struct py_state *state);
 
-/* Somebody asks for an outcome: calls ended() if any trace has ended. 0, or -1 with an exception
- * that is no Exception, such as Ctrl-C's. */
+/* Somebody asks for an outcome: calls ended() if any trace has ended, also if another thread is
+ * about to end its span: ended() waits for that. 0, or -1 with an exception that is no Exception,
+ * such as Ctrl-C's. */
 static inline int py_trace_settle(struct py_state *state)
 {
-    bool is_due = state->traces && cws_queue_has_any(state->traces);
+    bool is_due = state->traces && (cws_queue_has_any(state->traces) || state->traces_taken != 0);
     return is_due ? py_trace_call_ended(state) : 0;
 }
 
