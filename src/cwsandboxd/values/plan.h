@@ -14,7 +14,8 @@ enum cwsd_need { CWSD_NEED_STARTED, CWSD_NEED_HEALTHY, CWSD_NEED_SUCCESS, CWSD_N
 
 struct cwsd_plan_row {
     uint32_t needs[CWSD_NEEDS]; /* bit i: container i */
-    char **check;               /* the command that says so; NULL: it is healthy as it is */
+    char **check;               /* the command that says so, with a NULL behind it; NULL:
+                                 * it is healthy as it is */
     size_t check_count;
     uint64_t interval_ns, timeout_ns, start_period_ns;
     unsigned retries;

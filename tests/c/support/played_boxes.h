@@ -3,6 +3,7 @@
 
 #include "box/box.h"
 #include "box/exec.h"
+#include "store/record.h"
 #include "support/unit.h"
 #include "values/bounds.h"
 

@@ -1,176 +1,15 @@
 /* cwsandboxd/pool, container, tenant: a sandbox of several containers over boxes that the test
  * plays itself. */
-#include "support/daemon_help.h"
+#include "support/played_containers.h"
 
 #include "sandboxes/command.h"
 #include "sandboxes/tenant.h"
-#include "support/peer.h"
-#include "support/played_boxes.h"
-
-#define CONTAINERS 3
-#define PRIMARY    1
-
-/* In place of box/room.c. */
-struct cwsd_room {
-    unsigned boxes;
-};
-
-static unsigned rooms;
-static struct cws_error room_refusal;
-
-enum cws_status cwsd_room_new(const struct cwsd_host *host, unsigned boxes_in,
-                              struct cwsd_room **out_room, struct cws_error *err)
-{
-    (void)host;
-    if (room_refusal.status != CWS_OK) {
-        *err = room_refusal;
-        return err->status;
-    }
-    struct cwsd_room *room = cws_calloc(1, sizeof(*room));
-    if (!room)
-        return cws_error_set(err, CWS_NO_MEMORY, "out of memory");
-    room->boxes = boxes_in;
-    rooms++;
-    *out_room = room;
-    return CWS_OK;
-}
-
-void cwsd_room_free(struct cwsd_room *room)
-{
-    rooms -= room != NULL;
-    cws_free(room);
-}
-
-/* ---- one pool per test ---------------------------------------------------------------------- */
-
-struct world {
-    size_t live;
-    struct cws_loop *loop;
-    struct cwsd_pool *pool;
-    struct cwsd_fault fault;
-    cwsd_pb_spec spec;
-    cwsd_pb_container containers[CONTAINERS];
-    cwsd_pb_container *list[CONTAINERS];
-};
-
-static int set_up(void **state)
-{
-    static const char *const names[CONTAINERS] = {"cache", "web", "db"};
-    struct world *w = test_calloc(1, sizeof(*w));
-    w->live = cws_alloc_live();
-    w->loop = loop_open();
-    const struct cwsd_pool_options options = {.loop = w->loop,
-                                              .runner_id = "local-here",
-                                              .max_sandboxes = 3,
-                                              .log_dir = "/tmp",
-                                              .log_bytes = 1 << 20};
-    assert_int_equal(cwsd_pool_new(&options, &w->pool, NULL), CWS_OK);
-    cws_list_init(&boxes);
-    memset(&refusal, 0, sizeof(refusal));
-    memset(&room_refusal, 0, sizeof(room_refusal));
-    freed_boxes = freed_execs = boxes_until_refusal = 0;
-    plain_spec(&w->spec, &w->containers[0], w->list);
-    for (size_t i = 0; i < CONTAINERS; i++) {
-        coreweave__sandbox__v1__container__init(&w->containers[i]);
-        w->containers[i].name = (char *)names[i];
-        w->containers[i].command = (char *)names[i];
-        w->list[i] = &w->containers[i];
-    }
-    w->containers[PRIMARY]._primary_case = COREWEAVE__SANDBOX__V1__CONTAINER___PRIMARY_PRIMARY;
-    w->containers[PRIMARY].primary = true;
-    w->spec.n_containers = CONTAINERS;
-    *state = w;
-    return 0;
-}
-
-static struct cwsd_box *box_at(size_t at)
-{
-    struct cws_list *node = boxes.next;
-    while (at--)
-        node = node->next;
-    return cws_list_entry(node, struct cwsd_box, node);
-}
-
-static void runs(size_t at)
-{
-    box_at(at)->events->on_running(box_at(at)->ctx);
-}
-
-static void exits(size_t at, int code)
-{
-    box_at(at)->events->on_exited(box_at(at)->ctx, code);
-}
-
-/* The box is freed with the sandbox only. */
-static void goes(struct world *w, size_t at, const char *broken)
-{
-    struct cws_error err;
-    if (broken)
-        cws_error_set(&err, CWS_SYSTEM, "%s", broken);
-    box_at(at)->events->on_gone(box_at(at)->ctx, broken ? &err : NULL);
-    box_at(at)->gone = true;
-    settle(w->loop);
-}
-
-static void all_go(struct world *w)
-{
-    while (!cws_list_is_empty(&boxes)) {
-        size_t at = 0;
-        while (box_at(at)->gone)
-            at++;
-        goes(w, at, NULL);
-    }
-}
-
-static int tear_down(void **state)
-{
-    struct world *w = *state;
-    cws_alloc_fail_at(0);
-    all_go(w);
-    assert_int_equal(rooms, 0);
-    cwsd_pool_free(w->pool);
-    loop_close(w->loop);
-    size_t before = w->live;
-    test_free(w);
-    return before == cws_alloc_live() ? 0 : -1;
-}
-
-#define POOL_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-
-static struct cwsd_sandbox *create(struct world *w)
-{
-    cwsd_pb_create_request request = COREWEAVE__SANDBOX__V1__CREATE_SANDBOX_REQUEST__INIT;
-    cwsd_pb_sandbox sandbox = COREWEAVE__SANDBOX__V1__SANDBOX__INIT;
-    sandbox.spec = &w->spec;
-    request.sandbox = &sandbox;
-    w->fault = (struct cwsd_fault){.code = CWS_GRPC_OK};
-    cwsd_pb_create_request *copy = copy_of(&request);
-    struct cwsd_sandbox *made = cwsd_pool_create(w->pool, copy, &w->fault);
-    cwsd_wire_free(copy);
-    assert_int_equal(made != NULL, w->fault.code == CWS_GRPC_OK);
-    return made;
-}
-
-static struct cwsd_sandbox *create_running(struct world *w)
-{
-    struct cwsd_sandbox *sandbox = create(w);
-    assert_non_null(sandbox);
-    for (size_t i = 0; i < CONTAINERS; i++)
-        runs(i);
-    assert_int_equal(sandbox->record.state, CWSD_STATE(RUNNING));
-    return sandbox;
-}
-
-static int state_of(const struct cwsd_sandbox *sandbox, size_t at)
-{
-    return sandbox->record.rows[at].state;
-}
 
 /* ---- to run --------------------------------------------------------------------------------- */
 
 static void it_runs_when_all_do(void **state)
 {
-    struct world *w = *state;
+    struct played_world *w = *state;
     struct cwsd_sandbox *sandbox = create(w);
     static const size_t order[] = {2, 1, 0};
     for (size_t i = 0; i < CONTAINERS; i++) {
@@ -190,7 +29,7 @@ static void it_runs_when_all_do(void **state)
 /* A job that is done before the others have come up. */
 static void one_that_ends_early(void **state)
 {
-    struct world *w = *state;
+    struct played_world *w = *state;
     struct cwsd_sandbox *sandbox = create(w);
     runs(0);
     exits(0, 0);
@@ -204,7 +43,7 @@ static void one_that_ends_early(void **state)
 
 static void one_that_never_runs(void **state)
 {
-    struct world *w = *state;
+    struct played_world *w = *state;
     struct cwsd_sandbox *sandbox = create(w);
     runs(PRIMARY);
     goes(w, 2, "the main command \"db\": No such file or directory");
@@ -225,7 +64,7 @@ static void one_that_never_runs(void **state)
 
 static void one_that_cannot_be_started(void **state)
 {
-    struct world *w = *state;
+    struct played_world *w = *state;
     cws_error_set(&refusal, CWS_SYSTEM, "no processes left");
     assert_null(create(w)); /* nothing at all was */
     assert_int_equal(w->fault.code, CWS_GRPC_UNAVAILABLE);
@@ -247,19 +86,10 @@ static void one_that_cannot_be_started(void **state)
 
 static void create_without_memory(void **state)
 {
-    struct world *w = *state;
-    cwsd_pb_create_request request = COREWEAVE__SANDBOX__V1__CREATE_SANDBOX_REQUEST__INIT;
-    cwsd_pb_sandbox sandbox = COREWEAVE__SANDBOX__V1__SANDBOX__INIT;
+    struct played_world *w = *state;
     bool whole = false;
-    sandbox.spec = &w->spec;
-    request.sandbox = &sandbox;
     for (size_t n = 1; !whole; n++) {
-        cwsd_pb_create_request *copy = copy_of(&request);
-        w->fault.code = CWS_GRPC_OK;
-        cws_alloc_fail_at(n);
-        struct cwsd_sandbox *made = cwsd_pool_create(w->pool, copy, &w->fault);
-        cws_alloc_fail_at(0);
-        cwsd_wire_free(copy);
+        struct cwsd_sandbox *made = create_failing(w, n);
         whole = made && !made->broken;
         if (made && made->broken)
             all_go(w);
@@ -271,7 +101,7 @@ static void create_without_memory(void **state)
 
 static void a_sidecar_ends_alone(void **state)
 {
-    struct world *w = *state;
+    struct played_world *w = *state;
     struct cwsd_sandbox *sandbox = create_running(w);
     exits(0, 0);
     goes(w, 0, NULL);
@@ -291,7 +121,7 @@ static void a_sidecar_ends_alone(void **state)
 
 static void a_sidecar_breaks_alone(void **state)
 {
-    struct world *w = *state;
+    struct played_world *w = *state;
     struct cwsd_sandbox *sandbox = create_running(w);
     goes(w, 0, "its init broke");
     assert_int_equal(sandbox->record.state, CWSD_STATE(RUNNING));
@@ -301,7 +131,7 @@ static void a_sidecar_breaks_alone(void **state)
 
 static void the_primary_ends_all(void **state)
 {
-    struct world *w = *state;
+    struct played_world *w = *state;
     struct cwsd_sandbox *sandbox = create_running(w);
     exits(PRIMARY, 4);
     assert_int_equal(sandbox->record.state, CWSD_STATE(TERMINATING));
@@ -323,7 +153,7 @@ static void the_primary_ends_all(void **state)
 
 static void the_primary_breaks(void **state)
 {
-    struct world *w = *state;
+    struct played_world *w = *state;
     struct cwsd_sandbox *sandbox = create_running(w);
     goes(w, PRIMARY, "its init broke");
     assert_int_equal(box_at(0)->stops, 1);
@@ -337,7 +167,7 @@ static void the_primary_breaks(void **state)
 /* All have the grace period that was asked for, whoever ends first. */
 static void stopping(void **state)
 {
-    struct world *w = *state;
+    struct played_world *w = *state;
     struct cwsd_sandbox *sandbox = create_running(w);
     cwsd_pool_stop(sandbox, CWSD_CAUSE_DELETE, 60000);
     exits(PRIMARY, 0);
@@ -356,7 +186,7 @@ static void stopping(void **state)
 
 static void containers_by_name(void **state)
 {
-    struct world *w = *state;
+    struct played_world *w = *state;
     struct cwsd_sandbox *sandbox = create_running(w);
     const char *id = sandbox->record.id;
     assert_ptr_equal(cwsd_tenant_find(w->pool, id, "", &w->fault), &sandbox->containers[PRIMARY]);
@@ -381,7 +211,7 @@ static bool began(struct cwsd_tenant *tenant, struct cwsd_box *box, struct cwsd_
 
 static void nothing_begins_in_one_that_has_ended(void **state)
 {
-    struct world *w = *state;
+    struct played_world *w = *state;
     struct cwsd_sandbox *sandbox = create_running(w);
     struct cwsd_tenant tenant = {.begin = began};
     assert_true(cwsd_tenant_enter(&tenant, &sandbox->containers[0], &w->fault));
@@ -400,7 +230,7 @@ static void complete(struct cwsd_usage_look *look)
 
 static void usage_is_of_all(void **state)
 {
-    struct world *w = *state;
+    struct played_world *w = *state;
     struct cwsd_sandbox *sandbox = create_running(w);
     struct cwsd_usage_look look = {.complete = complete};
     struct cwsd_usage_reader reader;
