@@ -67,12 +67,27 @@ def kept(sandbox: Sandbox) -> None:
     sandbox.exec(["env"], env={"A": 1})  # type: ignore[dict-item]
 
 
-def stdin(process: Process) -> None:
-    assert_type(process.stdin, StreamWriter | None)
+def stdin(sandbox: Sandbox) -> None:
+    process = sandbox.exec(["cat"], stdin=True)
+    written: OperationRef[None] = process.stdin.write(b"data")
+    written.result()
+    process.stdin.writeline("text").result()
+    process.stdin.close().result()
+    process.stdin.write(5)  # type: ignore[arg-type]
+    process.stdin.send(b"data")  # type: ignore[union-attr]
+    process = sandbox.exec(["true"])
+    processes: list[Process] = [process, sandbox.exec(["cat"], stdin=True)]
+    assert_type(processes[0].stdin, StreamWriter | Any)
+
+
+def stdin_that_may_be_missing(process: Process) -> StreamWriter:
+    writer: StreamWriter | None = process.stdin
+    if writer is None:
+        raise ValueError("start it with stdin=True")
+    assert_type(writer, StreamWriter)
     assert process.stdin is not None
-    assert_type(process.stdin.write(b"data"), OperationRef[None])
-    assert_type(process.stdin.writeline("text").result(), None)
-    assert_type(process.stdin.close(), OperationRef[None])
+    process.stdin.close().result()
+    return process.stdin
 
 
 async def asynchronous() -> None:
@@ -83,6 +98,7 @@ async def asynchronous() -> None:
             assert_type(line, str)
         async for text in process.stdout.chunks():
             assert_type(text, str)
+        await process.stdin.write(b"data")
         assert_type(await process, ProcessResult)
     assert_type(await Sandbox(), Sandbox)
     assert_type(await Sandbox.list(), list[Sandbox])
