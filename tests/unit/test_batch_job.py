@@ -67,6 +67,8 @@ def test_a_description_tells_jobs_apart_and_no_secrets() -> None:
         ({"max_output_bytes": 0}, ["max_output_bytes", "0"]),
         ({"pool": 3}, ["pool", "3"]),
         ({"imag": "x"}, ["imag", "container_image"]),
+        ({"stor": "x"}, ["stor", "Did you mean 'store'?"]),
+        ({"concurency": 5}, ["Did you mean 'concurrency'?"]),
         ({"container_image": 7}, ["container_image", "7"]),
         ({"store": 7}, ["store", "7"]),
     ],

@@ -299,7 +299,9 @@ CREDENTIALS = {"registry": "r", "store": "s", "name": "n"}
         (TEXT, {"runner_ids": ["r"], "placement_mode": "serverless"}, ValueError, "runner_ids"),
         (TEXT, {"template_id": "t"}, TypeError, "template_id: CreateSandboxFromFile"),
         (TEXT, {"services": []}, TypeError, "services: CreateSandboxFromFile"),
-        (TEXT, {"nonsense": 1}, TypeError, "unexpected keyword argument: nonsense"),
+        (TEXT, {"nonsense": 1}, TypeError, "unexpected keyword argument 'nonsense'$"),
+        (TEXT, {"file_typ": 1}, TypeError, "argument 'file_typ'. Did you mean 'file_type'?"),
+        (TEXT, {"ports": [80]}, TypeError, "'ports' is no longer supported: use services"),
         (TEXT, {"request_id": 5}, TypeError, "request_id"),
     ],
 )

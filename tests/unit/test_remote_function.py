@@ -85,8 +85,8 @@ def test_wrong_options() -> None:
         session.function(network=5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="network must be"):
         RemoteFunction(plain, session=session, network=5)  # type: ignore[arg-type]
-    decorator = session.function(tags=["a"], profile_ids=["b"])
-    with pytest.raises(TypeError, match=r"profile_ids, tags; .* profile_names"):
+    decorator = session.function(profile_ids=["b"])
+    with pytest.raises(TypeError, match="'profile_ids' is no longer supported: use runner_ids"):
         decorator(plain)
     bad = session.function(data_plane_mode="sideways")(plain).remote(1)
     with pytest.raises(ValueError, match="sideways"):

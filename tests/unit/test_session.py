@@ -94,19 +94,57 @@ def test_pins_are_cleared_by_an_empty_list() -> None:
         assert workload(session.sandbox(runner_ids=["r-2"])).placement.runner_ids == ("r-2",)
 
 
+UNEXPECTED = "() got an unexpected keyword argument "
+ELSEWHERE = ": set it in the session's defaults"
+
+
 @pytest.mark.parametrize(
-    "name",
+    ("name", "text"),
     [
-        *("profile_ids", "profile_names", "s3_mount", "ports", "max_timeout_seconds"),
-        *("max_lifetime_seconds", "base_url", "create_retry_budget_seconds"),
-        *("poll_retry_budget_seconds", "poll_rpc_timeout_seconds", "imagee"),
+        ("profile_ids", "'profile_ids' is no longer supported: use runner_ids"),
+        ("profile_names", "'profile_names' is no longer supported: use runner_ids"),
+        ("s3_mount", "'s3_mount' is no longer supported: use object_storage_access"),
+        ("ports", "'ports' is no longer supported: use services"),
+        (
+            "max_timeout_seconds",
+            "'max_timeout_seconds' is no longer supported: use request_timeout_seconds",
+        ),
+        ("base_url", f"{{method}}() does not take 'base_url'{ELSEWHERE}"),
+        (
+            "max_lifetime_seconds",
+            f"{{method}}() does not take 'max_lifetime_seconds'{ELSEWHERE}",
+        ),
+        (
+            "poll_retry_budget_seconds",
+            f"{{method}}() does not take 'poll_retry_budget_seconds'{ELSEWHERE}",
+        ),
+        (
+            "contaner_image",
+            f"{{method}}{UNEXPECTED}'contaner_image'. Did you mean 'container_image'?",
+        ),
+        ("resource", f"{{method}}{UNEXPECTED}'resource'. Did you mean 'resources'?"),
+        ("zzz", f"{{method}}{UNEXPECTED}'zzz'"),
     ],
 )
-def test_unknown_names_are_refused(name: str) -> None:
+def test_unknown_names_are_refused(name: str, text: str) -> None:
     with Session(NOWHERE) as session:
-        with pytest.raises(TypeError, match=f"unexpected keyword argument: {name}, zzz"):
-            session.sandbox(**{"zzz": 1, name: 1})
+        with pytest.raises(TypeError) as caught:
+            session.sandbox(**{name: 1})
+        assert str(caught.value) == text.format(method="Session.sandbox")
+        with pytest.raises(TypeError) as caught:
+            session.function(**{name: 1})(len)
+        assert str(caught.value) == text.format(method="Session.function")
         assert session.sandbox_count == 0
+
+
+def test_what_a_function_has_from_the_defaults_only() -> None:
+    with Session(NOWHERE) as session:
+        with pytest.raises(
+            TypeError, match="does not take 'tags': set it in the session's defaults"
+        ):
+            session.function(tags=["a"])(len)
+        with pytest.raises(TypeError, match=r"Did you mean 'serialization'\?"):
+            session.function(serialisation="json")(len)
 
 
 def test_values_are_checked_at_once() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cwsandbox._batch.limits import Limits
@@ -62,7 +62,8 @@ class SandboxPool:
         limits = _checked_limits(limits)
         if limits.alive is not None and limits.alive < size:
             raise ValueError(f"size={size} is more than limits.alive={limits.alive} allows")
-        check_options(sandbox, "SandboxPool()")
+        own = ("size", "max_uses", "max_age_seconds", "setup", "limits")
+        check_options(sandbox, "SandboxPool()", own)
         from cwsandbox._batch.shelf import Shelf
 
         self._shelf = Shelf(size, max_uses, max_age_seconds, setup, limits, sandbox)
@@ -84,7 +85,7 @@ class SandboxPool:
                 print(sandbox.exec(["python", "--version"]).result().stdout)
         """
         limit = None if timeout is None else check.patience(timeout, "timeout")
-        check_options(sandbox, "acquire()")
+        check_options(sandbox, "acquire()", ("timeout",))
         return Lease(self._shelf, sandbox, limit)
 
     @property
@@ -193,9 +194,9 @@ def _checked_limits(limits: Limits | None) -> Limits:
     return limits
 
 
-def check_options(given: Mapping[str, Any], what: str) -> None:
-    """Refuses what is no option of a sandbox, and what such an option cannot be."""
-    check.keys(given, (*_options.SANDBOX, "defaults"), f"{what} got unknown options", TypeError)
+def check_options(given: Mapping[str, Any], what: str, own: Iterable[str]) -> None:
+    """Refuses what is no option of a sandbox, and what such an option cannot be. ``own`` are the method's others."""
+    _options.refuse_unknown(what, given, (*_options.SANDBOX, "defaults", *own))
     if given:
         from cwsandbox._sandbox.sandbox import Sandbox
 

@@ -16,19 +16,28 @@ from cwsandbox._types.secret import ImagePullCredentials
 
 CONTENTS_MAX = 262_144
 
+# The keyword arguments of Sandbox.run_from_file() beside options.FROM_FILE.
+OF_FILE = (
+    "primary_service",
+    "file_type",
+    "control",
+    "image_pull_credentials",
+    "image_overrides",
+    "default_resources",
+    "defaults",
+)
+
 
 def refuse_unknown(given: Mapping[str, Any]) -> None:
     """``TypeError`` for options that there are not, and for those that the file has a place for."""
     if not given:
         return
-    known = sorted(set(given) & {*options.SANDBOX, "template_id"})
+    known = sorted(set(given) & set(options.SANDBOX) - set(options.REMOVED))
     if known:
         raise TypeError(
             f"Sandbox.run_from_file() does not take {', '.join(known)}: CreateSandboxFromFile has no such field"
         )
-    raise TypeError(
-        f"Sandbox.run_from_file() got an unexpected keyword argument: {', '.join(sorted(given))}"
-    )
+    options.refuse_unknown("Sandbox.run_from_file()", given, (*options.FROM_FILE, *OF_FILE))
 
 
 def sandbox_file(

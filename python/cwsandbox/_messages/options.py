@@ -94,6 +94,38 @@ def pick(names: Iterable[str], values: Mapping[str, Any]) -> dict[str, Any]:
 
 def refuse_removed(given: Mapping[str, Any]) -> None:
     """``TypeError`` for parameters that are gone, whatever their value but None."""
-    for name, instead in REMOVED.items():
+    for name in REMOVED:
         if given.get(name) is not None:
-            raise TypeError(f"{name!r} is no longer supported: use {instead}")
+            raise _removed(name)
+
+
+def refuse_unknown(
+    method: str, given: Iterable[str], known: Iterable[str], of_defaults: Iterable[str] = ()
+) -> None:
+    """``TypeError`` for the first name that is not ``known``, as Python's own, with what was probably meant.
+
+    ``of_defaults`` are names that the method does not take, but the defaults it goes by.
+    """
+    known, of_defaults = tuple(known), tuple(of_defaults)
+    for name in given:
+        if name in known:
+            continue
+        if name in REMOVED:
+            raise _removed(name)
+        if name in of_defaults:
+            raise TypeError(f"{method} does not take {name!r}: set it in the session's defaults")
+        near = _nearest(name, [one for one in known if one not in REMOVED])
+        hint = f". Did you mean {near!r}?" if near else ""
+        raise TypeError(f"{method} got an unexpected keyword argument {name!r}{hint}")
+
+
+def _nearest(name: str, known: list[str]) -> str | None:
+    """The one that is written nearly so, else the shortest that it is a part of, as "image" is."""
+    from difflib import get_close_matches  # for who has made a mistake
+
+    wholes = sorted((one for one in known if len(name) > 2 and name in one), key=len)
+    return next(iter(get_close_matches(name, known, 1) or wholes), None)
+
+
+def _removed(name: str) -> TypeError:
+    return TypeError(f"{name!r} is no longer supported: use {REMOVED[name]}")

@@ -193,12 +193,7 @@ class Session:
         raised here, too; ``SandboxError`` when the session is closed.
         """
         self._check_open("create a sandbox")
-        if kwargs:
-            raise TypeError(
-                f"Session.sandbox() got an unexpected keyword argument: {', '.join(sorted(kwargs))}; "
-                "profile_ids, profile_names, s3_mount, ports and max_timeout_seconds were removed, "
-                "max_lifetime_seconds, base_url and what is about polling belong in the defaults"
-            )
+        _refuse_unknown("Session.sandbox()", kwargs, options.SESSION)
         given = options.pick(options.SESSION, locals())
         sandbox = self._new_sandbox(given)
         self._take(sandbox)
@@ -274,12 +269,8 @@ class Session:
         def decorate(function: Callable[P, R]) -> RemoteFunction[P, R]:
             from cwsandbox._session.function import RemoteFunction
 
-            if kwargs:
-                raise TypeError(
-                    "Session.function() got an unexpected keyword argument: "
-                    f"{', '.join(sorted(kwargs))}; it takes the options of one sandbox, and profile_ids, "
-                    "profile_names, s3_mount, ports and max_timeout_seconds were removed"
-                )
+            known = (*given, "temp_dir", "serialization")
+            _refuse_unknown("Session.function()", kwargs, known)
             return RemoteFunction(
                 function,
                 session=self,
@@ -542,3 +533,7 @@ class Session:
 
     def _flush(self) -> None:
         self.log_metrics()
+
+
+def _refuse_unknown(method: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    options.refuse_unknown(method, given, known, vars(SandboxDefaults)["__dataclass_fields__"])
