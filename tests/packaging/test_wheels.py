@@ -147,7 +147,7 @@ def cc(*arguments: str | Path) -> None:
 def faults(wheels: Wheels, tree: Path) -> list[str]:
     machine = subprocess.run(["uname", "-m"], capture_output=True, text=True, check=True)
     for target in wheels.targets.TARGETS:
-        if target.machine == machine.stdout.strip():
+        if target.machine == machine.stdout.strip() and target.root != "musl":
             return list(wheels.check.faults_of_programs(target, tree))
     pytest.skip(f"there are no wheels for {machine.stdout}")
 
@@ -169,6 +169,24 @@ def test_a_library_of_the_machine_is_a_fault(wheels: Wheels, built: Path) -> Non
     assert faults(wheels, built) == [
         "cwsandboxd needs ['libother.so.1'] of the machine it is installed on",
         "cwsandboxd has a path of its own to look for libraries",
+    ]
+
+
+def test_what_the_oldest_libc_does_not_have_is_a_fault(wheels: Wheels, built: Path) -> None:
+    (built.parent / "oldest.c").write_text("void known(void) {}\n")
+    (built.parent / "user.c").write_text(
+        "void known(void);\nvoid later(void);\nvoid Py_Known(void);\n"
+        "__attribute__((weak)) void without(void);\n"
+        "void user(void) { known(); later(); Py_Known(); if (without) without(); }\n"
+    )
+    libc = built.parent / "libc.so"
+    nothing = ("-shared", "-fPIC", "-nostdlib")
+    cc(*nothing, built.parent / "oldest.c", "-o", libc)
+    for program in ("cwsandboxd", "cwsandbox-init", "cwsandbox-archive", "cwsandbox-egress"):
+        cc(*nothing, built.parent / "oldest.c", "-o", built / "bin" / program)
+    cc(*nothing, built.parent / "user.c", "-o", built / "_cwsandbox.abi3.so")
+    assert list(wheels.check.faults_of_symbols(built, libc)) == [
+        "_cwsandbox.abi3.so needs ['later'], which the oldest libc does not have"
     ]
 
 

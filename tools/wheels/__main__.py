@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import check, libraries, roots, targets, wheel
+from . import audit, check, libraries, musl_root, roots, targets, wheel
 from .targets import Target
 
 
@@ -17,15 +17,21 @@ def make(target: Target, sdist: Path, folder: Path, dist: Path) -> Path:
     prefixes = libraries.build_all(target, folder)
     raw = wheel.build(target, sdist, prefixes, folder)
     wheel.add_documents(target, raw, prefixes)
-    return wheel.repair(target, raw, dist)
+    return audit.repair(target, raw, dist)
 
 
-def inspect(target: Target, finished: Path) -> None:
+def inspect(target: Target, finished: Path, folder: Path) -> None:
     for compressed, plain, name in wheel.sizes(finished)[:6]:
         print(f"  {compressed:9,} of {plain:9,}  {name}")
     print(f"  {finished.stat().st_size:9,} in all", flush=True)
-    if faults := check.faults(target, finished):
+    oldest = musl_root.oldest_libc(folder) if target.root == "musl" else None
+    if faults := check.faults(target, finished, oldest):
         raise SystemExit("\n".join(f"{finished.name}: {fault}" for fault in faults))
+
+
+def prove(target: Target, finished: Path, folder: Path) -> None:
+    make = {"debian": roots.make_debian, "musl": musl_root.make}[target.root]
+    roots.prove(finished, make(folder), folder)
 
 
 def main(arguments: list[str]) -> None:
@@ -37,8 +43,8 @@ def main(arguments: list[str]) -> None:
     sdist = wheel.build_sdist(dist)
     for target in wanted:
         finished = make(target, sdist, folder, dist)
-        inspect(target, finished)
-        roots.prove(finished, roots.make_debian(folder), folder)
+        inspect(target, finished, folder)
+        prove(target, finished, folder)
         print(f"{finished.name}: good", flush=True)
 
 

@@ -16,7 +16,6 @@ from .targets import Target
 
 MOST_BYTES = 3_500_000
 EXPORTED = {"PyInit__cwsandbox"}
-LIBC = {"libc.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libm.so.6", "libresolv.so.2"}
 MACHINES = {"x86_64": "Advanced Micro Devices X86-64", "aarch64": "AArch64"}
 
 
@@ -39,6 +38,16 @@ def needed(path: Path) -> set[str]:
     return {line.partition("[")[2].rstrip("]") for line in lines if "(NEEDED)" in line}
 
 
+def undefined(path: Path) -> set[str]:
+    """What it must find in other files; weak references do without."""
+    lines = (line.split() for line in readelf(path, "--dyn-syms").splitlines())
+    return {
+        fields[7].partition("@")[0]
+        for fields in lines
+        if len(fields) >= 8 and fields[4] == "GLOBAL" and fields[6] == "UND"
+    }
+
+
 def programs(tree: Path) -> list[Path]:
     return [path for path in sorted(tree.rglob("*")) if path.is_file() and is_elf(path)]
 
@@ -57,12 +66,21 @@ def faults_of_programs(target: Target, tree: Path) -> Iterator[str]:
     for path in found:
         if MACHINES[target.machine] not in readelf(path, "--file-header"):
             yield f"{path.name} is not for {target.machine}"
-        if others := needed(path) - LIBC - {target.loader}:
+        if others := needed(path) - target.libraries:
             yield f"{path.name} needs {sorted(others)} of the machine it is installed on"
         if "RPATH" in (dynamic := readelf(path, "--dynamic")) or "RUNPATH" in dynamic:
             yield f"{path.name} has a path of its own to look for libraries"
         if path.suffix == ".so" and exported(path) != EXPORTED:
             yield f"{path.name} exports {len(exported(path))} symbols, not {EXPORTED} alone"
+
+
+def faults_of_symbols(tree: Path, libc: Path) -> Iterator[str]:
+    """musl has no versions of symbols: what a newer one has is in a file or is not."""
+    known = exported(libc)
+    for path in programs(tree):
+        missing = {name for name in undefined(path) if not name.startswith(("Py", "_Py"))} - known
+        if missing:
+            yield f"{path.name} needs {sorted(missing)}, which the oldest libc does not have"
 
 
 def faults_of_documents(info: Path) -> Iterator[str]:
@@ -91,8 +109,8 @@ def faults_of_tools(wheel: Path) -> Iterator[str]:
         yield f"abi3audit refuses it:\n{audit.stdout}{audit.stderr}"
 
 
-def faults(target: Target, wheel: Path) -> list[str]:
-    """What is wrong with the wheel, a line each."""
+def faults(target: Target, wheel: Path, oldest_libc: Path | None) -> list[str]:
+    """What is wrong with the wheel, a line each. `oldest_libc` tells what a libc without versions of symbols has."""
     size = wheel.stat().st_size
     found = [] if size <= MOST_BYTES else [f"it has {size:,} bytes, more than {MOST_BYTES:,}"]
     if target.platform not in wheel.name:
@@ -102,6 +120,8 @@ def faults(target: Target, wheel: Path) -> list[str]:
         (info,) = Path(folder).glob("*.dist-info")
         found += faults_of_programs(target, Path(folder))
         found += faults_of_documents(info)
+        if oldest_libc:
+            found += faults_of_symbols(Path(folder), oldest_libc)
     if "abi3" in wheel.name:
         found += faults_of_tools(wheel)
     return found

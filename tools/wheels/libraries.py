@@ -226,13 +226,17 @@ RECIPES: dict[str, Callable[[Build], None]] = {
 }
 
 
+def requirements() -> list[str]:
+    return Path(__file__).with_name("requirements.txt").read_text().splitlines()
+
+
 def key(target: Target, source: Source) -> str:
     """Differs where what is built would differ: the pin, the recipe, the compiler."""
     parts = [target.triple, repr(source), inspect.getsource(RECIPES[source.name])]
     parts += [SMALL, FAST, *OPENSSL_OPTIONS, *SQLITE_OPTIONS, *LIBARCHIVE_WITHOUT]
     code = (Build, leave_out, targets.write_compiler)
     parts += [inspect.getsource(part) for part in code]
-    parts += [Path(__file__).with_name("requirements.txt").read_text()]
+    parts += [line for line in requirements() if line.startswith(("ziglang", "cmake"))]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 

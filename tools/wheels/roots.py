@@ -11,7 +11,8 @@ from . import sources
 from .wheel import ROOT, run
 
 SUITE = "bookworm"
-PACKAGES = "python3-venv,bubblewrap,ca-certificates,openssl"
+PACKAGES = "python3-venv,bubblewrap,ca-certificates"
+CERTIFICATE = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj /CN=test"
 # A root of its own: bubblewrap cannot work in a chroot.
 ENTER = """
 set -e
@@ -33,8 +34,9 @@ def unavailable() -> str | None:
     """Why there can be no bare root here."""
     if os.geteuid() != 0:
         return "only root can make and enter one"
-    if not shutil.which("debootstrap"):
-        return "debootstrap is not installed"
+    for program in ("debootstrap", "openssl"):
+        if not shutil.which(program):
+            return f"{program} is not installed"
     return None
 
 
@@ -76,6 +78,12 @@ def enter(root: Path, *command: str, **env: str) -> None:
     run(*unshare, *command, env=ENVIRONMENT | env)
 
 
+def make_certificate(folder: Path) -> None:
+    """A server's, for trust.py: cert.pem and key.pem."""
+    more = ("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", "key.pem", "-out", "cert.pem")
+    run("openssl", *CERTIFICATE.split(), *more, cwd=folder)
+
+
 def prove(wheel: Path, bare: Path, folder: Path) -> None:
     """Installs the wheel into a copy of the bare root and lets it work there."""
     root = folder / "root-in-use"
@@ -84,6 +92,7 @@ def prove(wheel: Path, bare: Path, folder: Path) -> None:
     shutil.copy(wheel, root / "srv")
     shutil.copytree(ROOT / "examples", root / "srv/examples")
     shutil.copy(Path(__file__).with_name("trust.py"), root / "srv")
+    make_certificate(root / "srv")
     enter(root, "python3", "-m", "venv", "/srv/venv")
     pip = ("/srv/venv/bin/pip", "install", "--quiet", "--no-index", "--disable-pip-version-check")
     enter(root, *pip, f"/srv/{wheel.name}")

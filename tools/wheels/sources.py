@@ -1,4 +1,4 @@
-"""The pinned libraries: what sources.toml says of each, and its archive, downloaded and verified."""
+"""What is pinned: what sources.toml says of each library, and its archive, downloaded and verified."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PINS = Path(__file__).with_name("sources.toml")
 APT_HELPER = "/usr/lib/apt/apt-helper"
@@ -19,40 +20,50 @@ TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
-class Source:
-    """One library."""
+class Archive:
+    """One file, and the places that have it."""
 
     name: str
     version: str
     sha256: str
     urls: tuple[str, ...]
     debian: str
+
+
+@dataclass(frozen=True)
+class Source(Archive):
+    """One library in the wheels."""
+
     licence: str
     licence_files: tuple[str, ...]
-
-    @property
-    def archive_name(self) -> str:
-        return f"{self.name}-{self.version}.tar{Path(self.debian).suffix}"
 
 
 class SourceError(Exception):
     """An archive that cannot be had, or is not the one that was pinned."""
 
 
-def load(path: Path = PINS) -> list[Source]:
+def read(path: Path) -> dict[str, Any]:
+    """The pins, with their versions filled in."""
     with path.open("rb") as file:
         pins = tomllib.load(file)
+    for pin in pins.values():
+        pin["urls"] = tuple(url.format(version=pin["version"]) for url in pin["urls"])
+        pin["debian"] = pin["debian"].format(version=pin["version"])
+    return pins
+
+
+def load() -> list[Source]:
     return [
         Source(
             name=name,
             version=pin["version"],
             sha256=pin["sha256"],
-            urls=tuple(url.format(version=pin["version"]) for url in pin["urls"]),
-            debian=pin["debian"].format(version=pin["version"]),
+            urls=pin["urls"],
+            debian=pin["debian"],
             licence=pin["licence"],
             licence_files=tuple(pin["licence-files"]),
         )
-        for name, pin in pins.items()
+        for name, pin in read(PINS).items()
     ]
 
 
@@ -86,7 +97,7 @@ def download_apt(url: str, into: Path) -> None:
         raise OSError(lines[0] if lines else f"apt-helper ended with {done.returncode}")
 
 
-def attempts(source: Source, into: Path) -> Iterator[str]:
+def attempts(source: Archive, into: Path) -> Iterator[str]:
     """Tries one place after the other, and yields what was wrong with each; ends where one has the archive."""
     places = [(url, download_url) for url in source.urls]
     places += [(mirror + source.debian, download_apt) for mirror in debian_mirrors()]
@@ -105,10 +116,10 @@ def attempts(source: Source, into: Path) -> Iterator[str]:
     raise SourceError(f"{source.name} {source.version} cannot be had from any place")
 
 
-def fetch(source: Source, folder: Path) -> Path:
+def fetch(source: Archive, folder: Path) -> Path:
     """The verified archive in `folder`, from there if it has been downloaded before."""
     folder.mkdir(parents=True, exist_ok=True)
-    archive = folder / source.archive_name
+    archive = folder / Path(source.debian).name
     if archive.exists() and digest(archive) == source.sha256:
         return archive
     partial = archive.with_name(archive.name + ".partial")

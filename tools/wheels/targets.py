@@ -17,7 +17,8 @@ class Target:
     platform: str  # the tag that the finished wheel has
     machine: str
     triple: str  # zig's name for it, with the oldest libc that the wheel must run on
-    loader: str  # of that libc
+    libraries: frozenset[str]  # what it may need of the machine: that libc
+    root: str  # the kind of bare root it is proved in
 
     @property
     def build_platform(self) -> str:
@@ -25,12 +26,26 @@ class Target:
         return f"linux-{self.machine}"
 
 
+GLIBC = frozenset(
+    {"libc.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libm.so.6", "libresolv.so.2"}
+)
+# Whatever file it is in, musl takes itself for a library of this name.
+MUSL = frozenset({"libc.so"})
+
 TARGETS = (
     Target(
-        "manylinux_2_28_x86_64",
-        "x86_64",
-        "x86_64-linux-gnu.2.28",
-        "ld-linux-x86-64.so.2",
+        platform="manylinux_2_28_x86_64",
+        machine="x86_64",
+        triple="x86_64-linux-gnu.2.28",
+        libraries=GLIBC | {"ld-linux-x86-64.so.2"},
+        root="debian",
+    ),
+    Target(
+        platform="musllinux_1_2_x86_64",
+        machine="x86_64",
+        triple="x86_64-linux-musl",
+        libraries=MUSL,
+        root="musl",
     ),
 )
 
@@ -51,8 +66,10 @@ def zig() -> Path:
 
 def write_compiler(target: Target, folder: Path) -> Path:
     """Puts programs `cc`, `ar` and `ranlib` for the target into `folder`; returns it."""
+    # zig links musl statically unless told otherwise, and a wheel must not have a libc of its own.
+    dynamic = " -dynamic" if target.triple.endswith("musl") else ""
     programs = {
-        "cc": f"cc -target {target.triple}",
+        "cc": f"cc -target {target.triple}{dynamic}",
         "ar": "ar",
         "ranlib": "ranlib",
     }

@@ -26,14 +26,6 @@ with Sandbox.run() as sandbox:
 """
 
 
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj /CN=test"
-    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
-    subprocess.run([*command.split(), *more], check=True, capture_output=True)
-    return cert, key
-
-
 def start_daemon(folder: Path, cert: Path, key: Path) -> tuple[subprocess.Popen[bytes], str]:
     program = Path(cwsandbox.__file__).parent / "bin/cwsandboxd"
     reader, writer = os.pipe()
@@ -80,9 +72,9 @@ def check(url: str, token: str, cert: Path) -> None:
 
 
 def main() -> None:
+    cert, key = (Path(__file__).with_name(name) for name in ("cert.pem", "key.pem"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        cert, key = make_certificate(folder)
         daemon, url = start_daemon(folder, cert, key)
         try:
             check(url, (folder / "token").read_text().strip(), cert)

