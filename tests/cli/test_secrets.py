@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import resource
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from cli.program import Program, assert_one_line_error
+from cli.program import PATH, SECONDS, Program, assert_one_line_error
 
 VALUE = "s3cr3t-value"
 
@@ -61,3 +63,25 @@ def test_failures_are_one_line(program: Program) -> None:
     assert_one_line_error(failed, "no name for a store")
     failed = program.run("secrets", "set", "team", "K", stdin=b"\xff")
     assert_one_line_error(failed, "not UTF-8")
+
+
+def test_a_full_disk_leaves_the_old_secrets(program: Program, tmp_path: Path) -> None:
+    """A limit on the size of files acts like a full disk, but for the program alone."""
+    program.run("secrets", "set", "team", "KEY", stdin=VALUE.encode())
+    store = tmp_path / "stores" / "team.json"
+    before = store.read_bytes()
+    done = subprocess.run(
+        [PATH, "secrets", "set", "team", "KEY"],
+        input=b"other",
+        capture_output=True,
+        preexec_fn=limit_files,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert_one_line_error(done, "File too large", str(store))
+    assert store.read_bytes() == before
+    assert list(store.parent.iterdir()) == [store]
+
+
+def limit_files() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1))

@@ -14,6 +14,7 @@ from conformance.direct_peer import KEY, Authority, DirectPeer, serve
 from conformance.file_peer import Shell
 from conformance.grpc_peer import GrpcPeer
 from conformance.h2_peer import H2Peer, Script
+from conformance.small_disk import mounted
 from cwsandbox import Sandbox, SandboxUnavailableError
 from cwsandbox._lifecycle import data_plane
 from cwsandbox._service import direct as service
@@ -194,3 +195,10 @@ def short_folder() -> Iterator[Path]:
     """A temporary folder whose path leaves room for a Unix socket's name."""
     with tempfile.TemporaryDirectory(prefix="cws-") as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def small_disk(short_folder: Path) -> Iterator[Path]:
+    """A folder on a file system of 2 MiB."""
+    with mounted(short_folder / "disk", "2M") as folder:
+        yield folder

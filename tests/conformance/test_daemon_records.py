@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import socket
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from conformance import protos
+from conformance.small_disk import fill
 from integration.env import Daemon, eventually
 
 pb = protos.messages()
@@ -143,27 +142,6 @@ def test_contents_of_files_are_not_kept(daemon: Daemon) -> None:
 
 
 # ---- full disks ------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def small_disk(short_folder: Path) -> Iterator[Path]:
-    """A folder on a file system of 1 MiB."""
-    folder = short_folder / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1M,mode=700", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("file systems cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Leaves no byte; what is returned is to be removed."""
-    stopper = folder / "stopper"
-    with contextlib.suppress(OSError), stopper.open("wb", buffering=0) as file:
-        while True:
-            file.write(b"x" * 4096)
-    return stopper
 
 
 def refusal_of_create(stub: Any) -> Any:

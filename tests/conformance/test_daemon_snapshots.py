@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -390,18 +388,6 @@ def test_a_damaged_archive_is_noticed(private: tuple[Service, Path]) -> None:
     assert refusal(
         lambda: service.create(scratch(restore_from_snapshot_id=snapshot.file_system_snapshot_id))
     ) == (grpc.StatusCode.FAILED_PRECONDITION, "FSS_RESTORE_FAILED")
-
-
-@pytest.fixture
-def small_disk(short_folder: Path) -> Iterator[Path]:
-    """A folder on a file system of 2 MiB."""
-    folder = short_folder / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2M,mode=700", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("file systems cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk(short_folder: Path, small_disk: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,14 +59,20 @@ def test_a_change_that_fails_changes_nothing(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stores.set("team", "KEY", "value")
+    stores.set("team", "OTHER", "value")
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        stores.set("team", "KEY", "other")
-    assert stores.read("team") == {"KEY": "value"}
+    for change in (
+        partial(stores.set, "team", "KEY", "other"),
+        partial(stores.delete, "team", "KEY"),
+    ):
+        with pytest.raises(OSError, match="No space") as failed:
+            change()
+        assert failed.value.filename == str(stores.directory / "team.json")
+    assert stores.read("team") == {"KEY": "value", "OTHER": "value"}
     assert [path.name for path in stores.directory.iterdir()] == ["team.json"]
 
 

@@ -124,8 +124,10 @@ class Stores:
                 file.flush()
                 os.fsync(fd)
             os.replace(temporary, path)
-        except BaseException:
+        except BaseException as error:
             os.unlink(temporary)
+            if isinstance(error, OSError):
+                error.filename = str(path)
             raise
 
 

@@ -12,7 +12,8 @@ struct cwsd_data_dir {
 };
 
 /* Opens the directory and locks it; makes it, with its missing parents, if there is none.
- * CWS_INVALID: it is not this user's, others may look into it, or another daemon has it.
+ * CWS_INVALID: it is not this user's, others may look into it, or another daemon has it (and does
+ * not end within two seconds).
  * CWS_SYSTEM, CWS_NO_MEMORY. After a failure there is nothing to close. */
 enum cws_status cwsd_data_dir_open(const char *path, struct cwsd_data_dir *out_dir,
                                    struct cws_error *err) CWS_MUST_CHECK;

@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 
 #include "base/alloc.h"
+#include "store/reserve.h"
 
 #define FILE_NAME "cwsandboxd.db"
 /* In the file's header ("cwsd"), so that nobody else's database is taken for one of these. */
@@ -17,6 +18,7 @@ struct cwsd_database {
     char *dir;  /* NULL: in memory */
     bool syncs; /* in a transaction that waits for the disk */
     bool full;  /* the last failure was one for want of room */
+    struct cwsd_reserve reserve;
 };
 
 /* ---- failures ------------------------------------------------------------------------------- */
@@ -181,10 +183,13 @@ enum cws_status cwsd_database_open(const char *dir, const struct cwsd_schema *sc
         cwsd_database_close(database);
         return cws_error_set(err, status, "out of memory");
     }
+    database->reserve.fd = -1;
     snprintf(path, sizeof(path), dir ? "%s/" FILE_NAME : ":memory:", dir);
     int rc = sqlite3_open_v2(path, &database->handle, flags, NULL);
     status = rc == SQLITE_OK ? prepare_file(database, schema, err) : set_error(database, rc, err);
     if (status == CWS_OK) {
+        if (dir)
+            cwsd_reserve_open(&database->reserve, dir);
         *out_database = database;
         return CWS_OK;
     }
@@ -200,6 +205,8 @@ void cwsd_database_close(struct cwsd_database *database)
     int rc = sqlite3_close(database->handle);
     assert(rc == SQLITE_OK); /* else a statement is not done */
     (void)rc;
+    if (database->dir)
+        cwsd_reserve_close(&database->reserve);
     cws_free(database->dir);
     cws_free(database);
 }
@@ -328,6 +335,57 @@ enum cws_status cwsd_statement_step(struct cwsd_statement *statement, bool *out_
     }
     if (rc != SQLITE_DONE)
         status = set_error(statement->database, rc, err);
+    cwsd_statement_reset(statement);
+    return status;
+}
+
+/* Once, and whole or not at all. The values stay. */
+static enum cws_status attempt(struct cwsd_statement *statement, struct cws_error *err)
+{
+    struct cwsd_database *database = statement->database;
+    if (cwsd_database_begin(database, CWSD_DURABLE, err) != CWS_OK)
+        return err->status;
+    int rc = statement->failed;
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(statement->handle);
+    assert(rc != SQLITE_ROW);
+    if (rc != SQLITE_DONE)
+        set_error(database, rc, err);
+    sqlite3_reset(statement->handle);
+    if (rc == SQLITE_DONE)
+        return cwsd_database_commit(database, err);
+    cwsd_database_rollback(database);
+    return err->status;
+}
+
+/* After the reserve has helped: copies the write-ahead log into the file, which may have to grow,
+ * so that the log is written from its beginning again and needs no more of the disk. */
+static void reuse_log(struct cwsd_database *database)
+{
+    int rc;
+    do {
+        struct cws_error err;
+        rc = sqlite3_wal_checkpoint_v2(database->handle, "main", SQLITE_CHECKPOINT_PASSIVE, NULL,
+                                       NULL);
+        if (rc != SQLITE_OK)
+            set_error(database, rc, &err);
+    } while (rc != SQLITE_OK && database->full && cwsd_reserve_release(&database->reserve));
+}
+
+enum cws_status cwsd_statement_run_durably(struct cwsd_statement *statement, enum cwsd_space space,
+                                           struct cws_error *err)
+{
+    struct cwsd_database *database = statement->database;
+    bool helped = false;
+    enum cws_status status = attempt(statement, err);
+    while (status != CWS_OK && database->full && space == CWSD_RESERVED_SPACE &&
+           cwsd_reserve_release(&database->reserve)) {
+        status = attempt(statement, err);
+        helped = status == CWS_OK;
+    }
+    if (helped)
+        reuse_log(database);
+    cwsd_reserve_refill(&database->reserve);
     cwsd_statement_reset(statement);
     return status;
 }

@@ -94,6 +94,16 @@ void cwsd_statement_set_null(struct cwsd_statement *statement, int parameter);
 /* Runs a statement that gives no rows, and readies it for the next time. */
 enum cws_status cwsd_statement_run(struct cwsd_statement *statement,
                                    struct cws_error *err) CWS_MUST_CHECK;
+
+/* Which space a statement may use on the disk. */
+enum cwsd_space {
+    CWSD_FREE_SPACE,
+    CWSD_RESERVED_SPACE, /* on a full disk also that of the reserve: for what makes room */
+};
+
+/* The same as a durable transaction of its own. */
+enum cws_status cwsd_statement_run_durably(struct cwsd_statement *statement, enum cwsd_space space,
+                                           struct cws_error *err) CWS_MUST_CHECK;
 /* Goes to the next row; *out_row false: there is none, and the statement is ready for the next
  * time. */
 enum cws_status cwsd_statement_step(struct cwsd_statement *statement, bool *out_row,

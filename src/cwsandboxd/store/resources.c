@@ -155,18 +155,6 @@ bool cwsd_resource_count(struct cwsd_database *database, enum cwsd_resource_kind
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
-/* Runs one statement in a transaction that waits for the disk. */
-static enum cws_status run_durably(struct cwsd_database *database, struct cwsd_statement *statement,
-                                   struct cws_error *err)
-{
-    if (cwsd_database_begin(database, CWSD_DURABLE, err) != CWS_OK)
-        return err->status;
-    if (cwsd_statement_run(statement, err) == CWS_OK)
-        return cwsd_database_commit(database, err);
-    cwsd_database_rollback(database);
-    return err->status;
-}
-
 static void set_changing(struct cwsd_statement *statement, const struct cwsd_resource *resource,
                          const uint8_t *message, size_t len)
 {
@@ -196,7 +184,9 @@ static bool write_message(struct cwsd_database *database, const char *sql,
         } else {
             cwsd_statement_set_int(&statement, 8, resource->number);
         }
-        done = run_durably(database, &statement, &err) == CWS_OK;
+        /* What is marked as deleted makes room: its name and its place are free again. */
+        enum cwsd_space space = resource->deleted ? CWSD_RESERVED_SPACE : CWSD_FREE_SPACE;
+        done = cwsd_statement_run_durably(&statement, space, &err) == CWS_OK;
     }
     cwsd_statement_done(&statement);
     cws_free(packed);
@@ -218,9 +208,9 @@ bool cwsd_resource_save(struct cwsd_database *database, const struct cwsd_resour
     return write_message(database, save_sql, resource, false, fault);
 }
 
-/* A statement of one number, or of two; second -1: of one. */
-static bool run_numbers(struct cwsd_database *database, const char *sql, int64_t first,
-                        int64_t second, struct cwsd_fault *fault)
+/* A statement that removes by one number, or by two; second -1: by one. */
+static bool remove_by(struct cwsd_database *database, const char *sql, int64_t first,
+                      int64_t second, struct cwsd_fault *fault)
 {
     struct cwsd_statement statement;
     struct cws_error err;
@@ -229,7 +219,7 @@ static bool run_numbers(struct cwsd_database *database, const char *sql, int64_t
         cwsd_statement_set_int(&statement, 1, first);
         if (second >= 0)
             cwsd_statement_set_int(&statement, 2, second);
-        status = run_durably(database, &statement, &err);
+        status = cwsd_statement_run_durably(&statement, CWSD_RESERVED_SPACE, &err);
     }
     cwsd_statement_done(&statement);
     return status == CWS_OK || cwsd_database_fault(database, &err, fault);
@@ -238,11 +228,11 @@ static bool run_numbers(struct cwsd_database *database, const char *sql, int64_t
 bool cwsd_resource_remove(struct cwsd_database *database, const struct cwsd_resource *resource,
                           struct cwsd_fault *fault)
 {
-    return run_numbers(database, remove_sql, resource->number, -1, fault);
+    return remove_by(database, remove_sql, resource->number, -1, fault);
 }
 
 bool cwsd_resource_prune(struct cwsd_database *database, enum cwsd_resource_kind kind, size_t keep,
                          struct cwsd_fault *fault)
 {
-    return run_numbers(database, prune_sql, kind, (int64_t)keep, fault);
+    return remove_by(database, prune_sql, kind, (int64_t)keep, fault);
 }

@@ -96,18 +96,6 @@ void cwsd_snapshot_init(struct cwsd_snapshot *snapshot, int64_t now_ns)
 
 /* ---- changes -------------------------------------------------------------------------------- */
 
-/* In a transaction that waits for the disk. */
-static enum cws_status run_durably(struct cwsd_statement *statement, struct cws_error *err)
-{
-    struct cwsd_database *database = statement->database;
-    if (cwsd_database_begin(database, CWSD_DURABLE, err) != CWS_OK)
-        return err->status;
-    if (cwsd_statement_run(statement, err) == CWS_OK)
-        return cwsd_database_commit(database, err);
-    cwsd_database_rollback(database);
-    return err->status;
-}
-
 enum cws_status cwsd_snapshots_add(struct cwsd_snapshots *snapshots, struct cwsd_snapshot *snapshot,
                                    struct cws_error *err)
 {
@@ -144,14 +132,14 @@ enum cws_status cwsd_snapshots_update(struct cwsd_snapshots *snapshots,
     cwsd_statement_set_int(update, 5, snapshot->completed_ns);
     cwsd_statement_set_int(update, 6, snapshot->updated_ns);
     cwsd_statement_set_text(update, 7, snapshot->id);
-    return run_durably(update, err);
+    return cwsd_statement_run_durably(update, CWSD_FREE_SPACE, err);
 }
 
 enum cws_status cwsd_snapshots_remove(struct cwsd_snapshots *snapshots, const char *id,
                                       struct cws_error *err)
 {
     cwsd_statement_set_text(&snapshots->remove, 1, id);
-    return run_durably(&snapshots->remove, err);
+    return cwsd_statement_run_durably(&snapshots->remove, CWSD_RESERVED_SPACE, err);
 }
 
 enum cws_status cwsd_snapshots_fail_unfinished(struct cwsd_snapshots *snapshots, const char *reason,
@@ -162,7 +150,8 @@ enum cws_status cwsd_snapshots_fail_unfinished(struct cwsd_snapshots *snapshots,
     cwsd_statement_set_text(unfinished, 2, reason);
     cwsd_statement_set_int(unfinished, 3, now_ns);
     cwsd_statement_set_int(unfinished, 4, CWSD_SNAPSHOT_STATE(CREATING));
-    return cwsd_statement_run(unfinished, err);
+    /* A daemon must be able to start on a full disk. */
+    return cwsd_statement_run_durably(unfinished, CWSD_RESERVED_SPACE, err);
 }
 
 /* ---- look-ups ------------------------------------------------------------------------------- */

@@ -62,6 +62,34 @@ static void one_at_a_time(void **state)
     cwsd_data_dir_close(&second);
 }
 
+/* A daemon that is ending is waited for. */
+static void the_last_one_is_ending(void **state)
+{
+    (void)state;
+    struct cwsd_data_dir dir;
+    struct cws_error err;
+    int held[2], begun[2], status;
+    char byte;
+    assert_int_equal(pipe(held), 0);
+    assert_int_equal(pipe(begun), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        bool open = cwsd_data_dir_open(in_root("data"), &dir, &err) == CWS_OK;
+        bool told = open && write(held[1], "x", 1) == 1 && read(begun[0], &byte, 1) == 1;
+        _exit(!told);
+    }
+    assert_int_equal(read(held[0], &byte, 1), 1);
+    assert_int_equal(write(begun[1], "x", 1), 1);
+    assert_int_equal(cwsd_data_dir_open(in_root("data"), &dir, &err), CWS_OK);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    cwsd_data_dir_close(&dir);
+    for (int i = 0; i < 2; i++) {
+        close(held[i]);
+        close(begun[i]);
+    }
+}
+
 /* The kernel releases the lock of a daemon that was killed. */
 static void after_a_kill(void **state)
 {
@@ -122,8 +150,8 @@ static void no_directory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DATA_TEST(made_and_kept),  DATA_TEST(one_at_a_time), DATA_TEST(after_a_kill),
-        DATA_TEST(not_for_others), DATA_TEST(no_directory),
+        DATA_TEST(made_and_kept), DATA_TEST(one_at_a_time),  DATA_TEST(the_last_one_is_ending),
+        DATA_TEST(after_a_kill),  DATA_TEST(not_for_others), DATA_TEST(no_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
