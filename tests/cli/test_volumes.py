@@ -39,10 +39,32 @@ def volumes() -> Iterator[MagicMock]:
 def test_the_table(invoke: Invoke, volumes: MagicMock) -> None:
     lines = invoke("volumes", "list").output.splitlines()
     assert [" ".join(line.split()) for line in lines[2:]] == [
-        "vol-1 ready r-1 team/claim 10Gi 2 2026-01-02 03:04:05 UTC",
+        "vol-1 ready r-1 team/claim 10.0 GiB 2 2026-01-02 03:04:05 UTC",
         "vol-2 unspecified - - - 0 -",
     ]
     assert invoke("volumes", "get", "vol-1").output.splitlines() == lines[:3]
+
+
+@pytest.mark.parametrize(
+    ("capacity", "cell"),
+    [
+        ("105087164416", "97.9 GiB"),
+        ("1500M", "1.4 GiB"),
+        ("512Ki", "512.0 KiB"),
+        ("20Ti", "20.0 TiB"),
+        ("0", "0 B"),
+        ("plenty", "plenty"),
+    ],
+)
+def test_capacity_is_told_as_everywhere(
+    invoke: Invoke, volumes: MagicMock, capacity: str, cell: str
+) -> None:
+    volumes.get.return_value.result.return_value = Volume(volume_id="vol-1", capacity=capacity)
+    head, _, row = invoke("volumes", "get", "vol-1").output.splitlines()
+    assert f"vol-1 unspecified - - {cell} 0 -" == " ".join(row.split())
+    assert row.index(cell) + len(cell) == head.index("CAPACITY") + len("CAPACITY")
+    told = json.loads(invoke("volumes", "get", "vol-1", "-o", "json").output)
+    assert told["capacity"] == capacity
 
 
 def test_filters(invoke: Invoke, volumes: MagicMock) -> None:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cwsandbox")
 
-OPERATION = "Create sandbox"
 FILE_MODES = "file_modes"
 
 _SPILL_CODES = (Code.RESOURCE_EXHAUSTED, Code.FAILED_PRECONDITION, Code.UNAVAILABLE)
@@ -98,6 +97,10 @@ class Creator:
         self._spilled = False
         self.placement = workload.placement
         self.request_id = workload.request_id or str(uuid.uuid4())
+        template = workload.template_id
+        self._operation = (
+            f"Create sandbox from template {template!r}" if template else "Create sandbox"
+        )
 
     async def create(self) -> Message:
         """The Sandbox message of the accepted sandbox."""
@@ -105,7 +108,7 @@ class Creator:
             return await self._attempt()
         except RpcFailure as failure:
             if self._spilled or not self._other_mode() or not may_spill(failure):
-                raise to_exception(failure, operation=OPERATION) from failure
+                raise to_exception(failure, operation=self._operation) from failure
             first = failure
         return await self._spill(first)
 
@@ -168,9 +171,9 @@ class Creator:
         except RpcFailure as second:
             if is_definite(second):
                 (self.placement, self.request_id), self._spilled = before, False
-            error = to_exception(second, operation=OPERATION)
+            error = to_exception(second, operation=self._operation)
             error.add_note(f"Before that, placement mode {before[0].mode} failed: {first}")
-            raise error from to_exception(first, operation=OPERATION)
+            raise error from to_exception(first, operation=self._operation)
 
     # ---- the share token, which only a create's answer has ----
 
@@ -199,7 +202,7 @@ class Creator:
             try:
                 message = await self._replay(min(left, TOKEN_CALL_TIMEOUT))
             except RpcFailure as failure:
-                if not isinstance(to_exception(failure, operation=OPERATION), _TRANSIENT):
+                if not isinstance(to_exception(failure, operation=self._operation), _TRANSIENT):
                     return None
                 delay = hint_of(failure) or delay
                 continue

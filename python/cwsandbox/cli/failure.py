@@ -21,6 +21,8 @@ from cwsandbox.exceptions import (
 
 # A hint must not keep anyone waiting.
 _LOOK_UP_SECONDS = 2.0
+# The error is of the same class as for a sandbox.
+_NO_TEMPLATE = "CWSANDBOX_TEMPLATE_NOT_FOUND"
 
 
 class Failure(click.ClickException):
@@ -54,6 +56,8 @@ def _hint(error: Exception, said: str) -> str:
         if endpoint.base_url(None) == endpoint.LOCAL:
             why = "CWSANDBOX_BASE_URL is 'local': this command had a daemon of its own"
             return f"{why}; `cwsandbox local -- COMMAND` has one for several"
+        if error.reason == _NO_TEMPLATE:
+            return "`cwsandbox templates list` shows those there are"
         return _nearest(error.sandbox_id)
     if isinstance(error, CWSandboxAuthenticationError):
         if "CWSANDBOX_API_KEY" in said or "WANDB" in said:

@@ -20,7 +20,10 @@ from cwsandbox.cli.streamed import Sandbox
 @_command.env_option
 @_command.cwd_option
 @_command.run_timeout_option
-@click.option("--image", help="The container image. Default: the library's.")
+@click.option("--image", help="The container image. Default: the library's, or the template's.")
+@click.option(
+    "--template", help="A template of the service to make the sandbox from: its id or name."
+)
 @click.option("--keep", is_flag=True, help="Leave the sandbox running; its id goes to stderr.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run_command(
@@ -31,6 +34,7 @@ def run_command(
     cwd: str | None,
     timeout: float | None,
     image: str | None,
+    template: str | None,
     keep: bool,
 ) -> None:
     """Run a command in a sandbox of its own; exit with its code.
@@ -45,7 +49,9 @@ def run_command(
             "`cwsandbox daemon` runs one."
         )
     _command.require_terminal(tty=tty, interactive=interactive)
-    sandbox = Sandbox(container_image=image, environment_variables=variables)
+    # A template's container has the variables that it has, unless --image replaces it. The command can have more.
+    own, more = (None, variables) if template is not None and image is None else (variables, None)
+    sandbox = Sandbox(container_image=image, environment_variables=own, template_id=template)
     try:
         with ended_by_signals(), ExitStack() as stopping:
             stopping.enter_context(sandbox)
@@ -59,6 +65,7 @@ def run_command(
                 tty=tty,
                 interactive=interactive,
                 cwd=cwd,
+                env=more,
                 timeout_seconds=limit,
             )
     except Ended as end:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -73,9 +74,12 @@ def create(
 @timeout_option(LIMIT)
 @output_option
 def get(template: str, timeout: float | None, output_format: str) -> None:
-    """Show one template, by its id or name."""
+    """Show one template, by its id or name: its main process, and the names of its variables."""
     found = _ask(timeout, lambda call, env, limit: templates.get(call, template, limit))
-    _print([found], output_format, one=True)
+    if output_format == "json":
+        click.echo(json.dumps(_keys(found), indent=2))
+    else:
+        _print_all_of(found)
 
 
 @all_templates.command("list")
@@ -134,10 +138,44 @@ def _keys(message: dict[str, Any]) -> dict[str, Any]:
                 "command": row["command"],
                 "args": [*row["args"]],
                 "environment_variables": sorted(row["environment_variables"]),
+                "resources": _resources(row),
             }
             for row in rows
         ],
     }
+
+
+def _resources(row: dict[str, Any]) -> dict[str, str]:
+    """CPU and memory that a container is given; empty where the service decides."""
+    asked = row.get("resource_requirements", {})
+    return {**asked.get("limits", {}), **asked.get("requests", {})}
+
+
+def _print_all_of(message: dict[str, Any]) -> None:
+    keys = _keys(message)
+    lifetime = keys["max_lifetime_seconds"]
+    lines = {
+        "TEMPLATE ID": keys["sandbox_template_id"],
+        "NAME": keys["display_name"] or None,
+        "REVISION": keys["revision"],
+        "CREATED AT": utc(message.get("create_time")),
+        "UPDATED AT": utc(message.get("update_time")),
+        "TAGS": ", ".join(keys["tags"]) or None,
+        "MAX LIFETIME": None if lifetime is None else f"{lifetime} s",
+    }
+    for label, value in lines.items():
+        click.echo(f"{label:<12}  {shown(value)}")
+    for one in keys["containers"]:
+        resources = (f"{name} {amount}" for name, amount in one["resources"].items())
+        lines = {
+            "IMAGE": one["image"] or None,
+            "COMMAND": shlex.join(filter(None, (one["command"], *one["args"]))) or None,
+            "RESOURCES": ", ".join(resources) or None,
+            "VARIABLES": ", ".join(one["environment_variables"]) or None,
+        }
+        click.echo(f"\nCONTAINER {one['name'] or '-'}")
+        for label, value in lines.items():
+            click.echo(f"  {label:<10}  {shown(value)}")
 
 
 def _print(found: list[dict[str, Any]], output_format: str, *, one: bool = False) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from cwsandbox import PvcVolumeSource, Volume, VolumeState
+from cwsandbox import PvcVolumeSource, Volume, VolumeState, format_bytes
+from cwsandbox._types.resources import parse_quantity
 from cwsandbox.cli.values import (
     SECONDS,
     json_value,
@@ -155,6 +156,16 @@ def _keys(one: Volume) -> dict[str, Any]:
     return {name: json_value(value) for name, value in told.items()} | {"pvc": pvc}
 
 
+def _capacity(one: Volume) -> str:
+    """In the units of all other tables, where it can be read."""
+    if not one.capacity:
+        return shown(None)
+    try:
+        return format_bytes(int(parse_quantity(one.capacity)))
+    except ValueError:
+        return one.capacity
+
+
 def _print(found: list[Volume], output_format: str, *, one: bool = False) -> None:
     if output_format == "json":
         rows = [_keys(volume) for volume in found]
@@ -164,14 +175,14 @@ def _print(found: list[Volume], output_format: str, *, one: bool = False) -> Non
         click.echo("No volumes found.")
         return
     click.echo(
-        f"{'VOLUME ID':<32} {'STATE':<11} {'RUNNER':<24} {'CLAIM':<32} {'CAPACITY':>9} {'SANDBOXES':>9} CREATED AT"
+        f"{'VOLUME ID':<32} {'STATE':<11} {'RUNNER':<24} {'CLAIM':<32} {'CAPACITY':>10} {'SANDBOXES':>9} CREATED AT"
     )
-    click.echo(" ".join("-" * width for width in (32, 11, 24, 32, 9, 9, 24)))
+    click.echo(" ".join("-" * width for width in (32, 11, 24, 32, 10, 9, 24)))
     for volume in found:
         pvc = volume.pvc
         claim = "-" if pvc is None else f"{pvc.namespace}/{pvc.claim_name}"
         click.echo(
             f"{volume.volume_id:<32} {volume.state.value:<11} {'-' if pvc is None else pvc.runner_id:<24} "
-            f"{claim:<32} {volume.capacity or '-':>9} {volume.attached_sandbox_count:>9} "
+            f"{claim:<32} {_capacity(volume):>10} {volume.attached_sandbox_count:>9} "
             f"{shown(volume.created_at)}"
         )

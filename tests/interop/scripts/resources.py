@@ -9,6 +9,7 @@ from common import RUNNER, raised
 from cwsandbox import (
     PvcVolumeSource,
     Sandbox,
+    SandboxNotFoundError,
     SandboxSnapshotError,
     Volume,
     VolumeError,
@@ -24,6 +25,7 @@ def template() -> None:
     with Sandbox.run_from_template("greeter") as sandbox:
         assert sandbox.wait().status == "running"
     error = raised(lambda: Sandbox.run_from_template("nowhere").wait())
+    assert isinstance(error, SandboxNotFoundError)
     assert "nowhere" in str(error)
 
 
