@@ -38,8 +38,9 @@ make_environment() { # NAME
         return 0
     fi
     "$python" -m venv "$venv"
-    # Without dependencies: they are pinned, too, and what a framework does not need here is left out.
-    if timeout 240 "$venv/bin/python" -m pip --quiet --disable-pip-version-check install --no-deps \
+    # Without dependencies: they are pinned, too, and what a framework does not need here is left out. Most of what is
+    # installed is never imported, so nothing is compiled in advance.
+    if timeout 240 "$venv/bin/python" -m pip --quiet --disable-pip-version-check install --no-deps --no-compile \
         -r "$requirements"; then
         touch "$venv/complete"
     else

@@ -114,10 +114,17 @@ def test_refused(
     assert says in details
 
 
-def test_more_than_the_host_gives(create: Callable[..., Any]) -> None:
-    code, details = refusal(lambda: create([scratch("data", size="1Ei")], []))
-    assert code == grpc.StatusCode.INVALID_ARGUMENT
-    assert "--max-written" in details
+def test_more_than_the_host_gives(stub: Any, create: Callable[..., Any]) -> None:
+    """A size is a limit. One beyond what there is room for is lowered, and the answers say to what."""
+    volumes = [scratch("data", size="1Ei"), scratch("small", size="1Mi"), scratch("rest")]
+    mounts = [{"volume": "data", "mount_path": "/data"}, {"volume": "rest", "mount_path": "/rest"}]
+    sandbox = create(volumes, mounts)
+    got = stub.GetSandbox(pb.GetSandboxRequest(sandbox_id=sandbox.sandbox_id))
+    assert got.spec.volumes == sandbox.spec.volumes
+    large, small, rest = (one.scratch.size for one in sandbox.spec.volumes)
+    assert (large[-2:], small, rest) == ("Ki", "1Mi", "")
+    _, sizes = sh(stub, sandbox, "df -k --output=size /data /rest | tail -n 2")
+    assert [f"{size}Ki" for size in sizes.split()] == [large, large]
 
 
 def test_a_path_that_is_no_folder(stub: Any, create: Callable[..., Any]) -> None:

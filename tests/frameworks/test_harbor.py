@@ -58,6 +58,8 @@ def run(command: str, folder: Path) -> dict:
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOME": str(folder),
+            # Or it imports LiteLLM, which looks for prices in the Internet, and tells its makers of the run.
+            "HARBOR_TELEMETRY": "0",
         },
         capture_output=True,
         text=True,

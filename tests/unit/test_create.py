@@ -41,6 +41,28 @@ def test_create() -> None:
     assert [sent.timeout for sent in service.sent] == [7.0]
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("1024Ki", "sandbox sb-1: the volume data has a size of 1024Ki; 10Gi is more than"),
+        ("10240Mi", None),  # the same in other words
+        ("12Gi", None),
+        ("much", None),
+        ("", None),
+    ],
+)
+def test_a_volume_smaller_than_asked_for_is_told(
+    given: str, says: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = sandbox("creating")
+    answer["spec"] = {"volumes": [{"name": "data", "scratch": {"size": given}}]}
+    volumes = [cw.ScratchVolumeOptions(name="data", size="10Gi"), {"name": "other"}]
+    run(creator(Service(CreateSandbox=[answer]), volumes=volumes).create())
+    told = [record.message for record in caplog.records if record.name == "cwsandbox"]
+    assert len(told) == (says is not None)
+    assert says is None or says in told[0]
+
+
 @pytest.mark.parametrize("refusal", [LOST, FULL, failure(Code.INVALID_ARGUMENT)])
 def test_tried_once_by_default(refusal: RpcFailure) -> None:
     service = Service(CreateSandbox=[refusal])

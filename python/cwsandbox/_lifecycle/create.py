@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cwsandbox._lifecycle.lifecycle import Phase, Source, State, observed
 from cwsandbox._messages import echo
 from cwsandbox._messages.config import Placement
+from cwsandbox._messages.parts import part
 from cwsandbox._messages.wire import create_call, has_file_modes, spec
 from cwsandbox._service.errors import to_exception
 from cwsandbox._service.retry import Burst, hint_of, is_capacity_failure
@@ -104,6 +105,19 @@ class Creator:
 
     async def create(self) -> Message:
         """The Sandbox message of the accepted sandbox."""
+        message = await self._with_spill()
+        asked = spec(self._workload, self.placement)
+        for name, wanted, has in echo.smaller_volumes(asked, part(message, "spec")):
+            _log.warning(
+                "sandbox %s: the volume %s has a size of %s; %s is more than the service gives",
+                message.get("sandbox_id"),
+                name,
+                has,
+                wanted,
+            )
+        return message
+
+    async def _with_spill(self) -> Message:
         try:
             return await self._attempt()
         except RpcFailure as failure:

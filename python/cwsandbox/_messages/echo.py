@@ -20,7 +20,7 @@ from cwsandbox._types.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
     from typing import Any
 
@@ -182,6 +182,24 @@ def _scratch_volumes(spec: Message) -> tuple[str, ...]:
     """A volume without a source is a scratch volume, too."""
     volumes = spec.get("volumes", ())
     return tuple(volume["name"] for volume in volumes if "volume_id" not in volume)
+
+
+def smaller_volumes(asked: Message, given: Message) -> Iterator[tuple[str, str, str]]:
+    """(name, size asked for, its size) of those scratch volumes of a spec that are smaller than was asked for."""
+    sizes = {one["name"]: part(one, "scratch").get("size") for one in given.get("volumes", ())}
+    for volume in asked.get("volumes", ()):
+        wanted, has = part(volume, "scratch").get("size"), sizes.get(volume["name"])
+        if wanted and has and wanted != has and _is_less(has, wanted):
+            yield volume["name"], wanted, has
+
+
+def _is_less(size: str, other: str) -> bool:
+    from cwsandbox._types.resources import parse_quantity
+
+    try:
+        return parse_quantity(size) < parse_quantity(other)
+    except ValueError:
+        return False  # a service may take what is none here
 
 
 # ---- resources ----

@@ -75,7 +75,7 @@ static enum cws_status make_setup(struct cwsd_box *box, const struct cwsd_box_op
     }
     struct cwsd_script own, part;
     unsigned parts = box->room ? box->room->boxes : 1;
-    if (cwsd_volumes_init(box, options, box->host->limits.written_bytes, err) != CWS_OK)
+    if (cwsd_volumes_init(box, options, cwsd_host_volume_bytes(box->host), err) != CWS_OK)
         return err->status;
     cwsd_script_init(&own);
     cwsd_script_init(&part);

@@ -278,6 +278,11 @@ const char *cwsd_host_describe(const struct cwsd_host *host)
     return host->description;
 }
 
+uint64_t cwsd_host_volume_bytes(const struct cwsd_host *host)
+{
+    return host->limits.written_bytes;
+}
+
 const char *cwsd_host_init_path(const struct cwsd_host *host)
 {
     return host->init_path;

@@ -23,5 +23,7 @@ void cwsd_host_free(struct cwsd_host *host);
 enum cwsd_isolation cwsd_host_isolation(const struct cwsd_host *host);
 /* One line for a person: which isolation, and what it includes. The host owns the text. */
 const char *cwsd_host_describe(const struct cwsd_host *host);
+/* How many bytes the scratch volumes of a sandbox may have together. */
+uint64_t cwsd_host_volume_bytes(const struct cwsd_host *host);
 /* The path of cwsandbox-init. The host owns it. */
 const char *cwsd_host_init_path(const struct cwsd_host *host);

@@ -4,11 +4,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "box/host.h"
 #include "sandboxes/pool_private.h"
 #include "values/bounds.h"
 #include "values/spec.h"
 #include "values/spec_containers.h"
 #include "values/spec_network.h"
+#include "values/spec_volumes.h"
 #include "values/text.h"
 #include "values/wire.h"
 
@@ -470,7 +472,7 @@ struct cwsd_sandbox *cwsd_pool_find_repeated(struct cwsd_pool *pool, const char 
 /* Moves what the record keeps out of the request; file contents are needed until the box has
  * them. */
 static enum cws_status fill_record(struct cwsd_record *record, cwsd_pb_create_request *request,
-                                   const struct cwsd_origin *origin)
+                                   const struct cwsd_origin *origin, const struct cwsd_host *host)
 {
     record->digest = origin->digest;
     record->source_template_revision = origin->template_revision;
@@ -488,7 +490,8 @@ static enum cws_status fill_record(struct cwsd_record *record, cwsd_pb_create_re
         return CWS_NO_MEMORY;
     for (size_t i = 0; i < record->spec->n_containers; i++)
         cwsd_row_init(&record->rows[i]);
-    return cwsd_spec_complete(record->spec);
+    enum cws_status status = cwsd_spec_fit_volumes(record->spec, cwsd_host_volume_bytes(host));
+    return status == CWS_OK ? cwsd_spec_complete(record->spec) : status;
 }
 
 static void drop_files(struct cwsd_record *record)
@@ -525,7 +528,7 @@ static struct cwsd_sandbox *make_sandbox(struct cwsd_pool *pool, cwsd_pb_create_
         sandbox->plan = *origin->plan;
         *origin->plan = NULL;
     }
-    if (fill_record(&sandbox->record, request, origin) != CWS_OK ||
+    if (fill_record(&sandbox->record, request, origin, pool->options.host) != CWS_OK ||
         cwsd_pool_add_containers(sandbox, &container_events) != CWS_OK ||
         register_new(pool, sandbox) != CWS_OK) {
         cwsd_fault_set_memory(fault);

@@ -223,3 +223,78 @@ uint64_t cwsd_spec_volume_bytes(const cwsd_pb_volume *volume)
         cwsd_quantity_to_bytes(volume->scratch->size, &bytes);
     return bytes;
 }
+
+/* ---- what there is room for ----------------------------------------------------------------- */
+
+#define PAGE 4096
+
+/* In whole pages, as the kernel counts; UINT64_MAX for a volume that takes what is left. */
+static uint64_t wanted_bytes(const cwsd_pb_volume *volume)
+{
+    uint64_t bytes = cwsd_spec_volume_bytes(volume);
+    return bytes == 0 || bytes > UINT64_MAX - PAGE ? UINT64_MAX : (bytes + PAGE - 1) / PAGE * PAGE;
+}
+
+/* The share of each scratch volume that wants more than `level`, when the others get all they want.
+ * UINT64_MAX: there is none that wants more. */
+static uint64_t share_above(const cwsd_pb_spec *spec, uint64_t room, uint64_t level)
+{
+    uint64_t left = room;
+    size_t count = 0;
+    for (size_t i = 0; i < spec->n_volumes; i++) {
+        if (!cwsd_spec_is_scratch(spec->volumes[i]))
+            continue;
+        uint64_t bytes = wanted_bytes(spec->volumes[i]);
+        if (bytes > level)
+            count++;
+        else
+            left -= bytes;
+    }
+    return count ? left / count / PAGE * PAGE : UINT64_MAX;
+}
+
+/* Whether all that have a size can have it, and those without one a page each. */
+static bool all_fit(const cwsd_pb_spec *spec, uint64_t room)
+{
+    uint64_t left = room;
+    for (size_t i = 0; i < spec->n_volumes; i++) {
+        if (!cwsd_spec_is_scratch(spec->volumes[i]))
+            continue;
+        bool sized = cwsd_spec_volume_bytes(spec->volumes[i]) > 0;
+        uint64_t bytes = sized ? wanted_bytes(spec->volumes[i]) : PAGE;
+        if (bytes > left)
+            return false;
+        left -= bytes;
+    }
+    return true;
+}
+
+static enum cws_status set_size(cwsd_pb_scratch *scratch, uint64_t bytes)
+{
+    char text[32];
+    snprintf(text, sizeof(text), "%lluKi", (unsigned long long)(bytes / 1024));
+    char *size = cws_strdup(text);
+    if (!size)
+        return CWS_NO_MEMORY;
+    cws_free(scratch->size);
+    scratch->size = size;
+    return CWS_OK;
+}
+
+enum cws_status cwsd_spec_fit_volumes(cwsd_pb_spec *spec, uint64_t room)
+{
+    uint64_t level = 0, share;
+    if (all_fit(spec, room))
+        return CWS_OK;
+    /* Those that want less than a share leave more for the others. The share only grows. */
+    while ((share = share_above(spec, room, level)) > level)
+        level = share;
+    enum cws_status status = CWS_OK;
+    for (size_t i = 0; status == CWS_OK && level && i < spec->n_volumes; i++) {
+        cwsd_pb_volume *volume = spec->volumes[i];
+        if (cwsd_spec_is_scratch(volume) && volume->scratch->size[0] &&
+            wanted_bytes(volume) > level)
+            status = set_size(volume->scratch, level);
+    }
+    return status;
+}

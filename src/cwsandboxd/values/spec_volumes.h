@@ -32,3 +32,8 @@ bool cwsd_spec_restores(const cwsd_pb_spec *spec);
 
 /* The size of a scratch volume in bytes; 0: it has none of its own. */
 uint64_t cwsd_spec_volume_bytes(const cwsd_pb_volume *volume);
+
+/* Lowers the sizes of scratch volumes that together want more than `room` bytes, or leave nothing
+ * for those without a size: each gets what it wants, or as much as any other that gets less.
+ * Returns CWS_OK or CWS_NO_MEMORY. */
+enum cws_status cwsd_spec_fit_volumes(cwsd_pb_spec *spec, uint64_t room);

@@ -1,6 +1,7 @@
 /* Which volumes and mounts a spec may have, and what is made of them. */
 #include "support/daemon_help.h"
 
+#include "base/alloc.h"
 #include "values/bounds.h"
 #include "values/spec_volumes.h"
 
@@ -205,6 +206,57 @@ static void sub_paths_stay_inside(void **state)
     test_free(part);
 }
 
+/* Volumes of these sizes in 1 MiB, and what becomes of the sizes; NULL: it has none of its own. */
+static void expect_sizes(size_t count, const char *const *asked, const char *const *given)
+{
+    cwsd_pb_spec spec;
+    cwsd_pb_volume volumes[4], *rows[4];
+    cwsd_pb_scratch scratches[4];
+    coreweave__sandbox__v1__sandbox_spec__init(&spec);
+    for (size_t i = 0; i < count; i++) {
+        coreweave__sandbox__v1__sandbox_volume__init(&volumes[i]);
+        coreweave__sandbox__v1__scratch_volume__init(&scratches[i]);
+        volumes[i].source_case = COREWEAVE__SANDBOX__V1__SANDBOX_VOLUME__SOURCE_SCRATCH;
+        volumes[i].scratch = &scratches[i];
+        if (asked[i])
+            scratches[i].size = cws_strdup(asked[i]);
+        rows[i] = &volumes[i];
+    }
+    spec.volumes = rows;
+    spec.n_volumes = count;
+    assert_int_equal(cwsd_spec_fit_volumes(&spec, 1 << 20), CWS_OK);
+    for (size_t i = 0; i < count; i++) {
+        assert_string_equal(scratches[i].size, given[i] ? given[i] : "");
+        if (asked[i])
+            cws_free(scratches[i].size);
+    }
+}
+
+#define TEXTS(...) ((const char *const[]){__VA_ARGS__})
+
+static void what_fits_stays(void **state)
+{
+    (void)state;
+    expect_sizes(1, TEXTS("1Mi"), TEXTS("1Mi"));
+    expect_sizes(2, TEXTS("0.5Mi", "524288"), TEXTS("0.5Mi", "524288"));
+    expect_sizes(3, TEXTS("1", NULL, "100Ki"), TEXTS("1", NULL, "100Ki"));
+}
+
+static void what_does_not_fit_is_shared(void **state)
+{
+    (void)state;
+    expect_sizes(1, TEXTS("10Gi"), TEXTS("1024Ki"));
+    expect_sizes(1, TEXTS("1048577"), TEXTS("1024Ki"));
+    expect_sizes(1, TEXTS("8E"), TEXTS("1024Ki"));
+    expect_sizes(2, TEXTS("10Gi", "20Gi"), TEXTS("512Ki", "512Ki"));
+    expect_sizes(2, TEXTS("1Ki", "1Gi"), TEXTS("1Ki", "1020Ki"));
+    expect_sizes(4, TEXTS("100Ki", "200Ki", "1Gi", "800Ki"),
+                 TEXTS("100Ki", "200Ki", "360Ki", "360Ki"));
+    expect_sizes(3, TEXTS("300Ki", "400Ki", "800Ki"), TEXTS("300Ki", "360Ki", "360Ki"));
+    expect_sizes(2, TEXTS("1Mi", NULL), TEXTS("512Ki", NULL));
+    expect_sizes(3, TEXTS("1Gi", NULL, "24Ki"), TEXTS("500Ki", NULL, "24Ki"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +268,8 @@ int main(void)
         CWSD_TEST(mounts_are_of_volumes),
         CWSD_TEST(where_nothing_can_be_mounted),
         CWSD_TEST(sub_paths_stay_inside),
+        CWSD_TEST(what_fits_stays),
+        CWSD_TEST(what_does_not_fit_is_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
