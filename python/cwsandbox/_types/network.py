@@ -23,16 +23,19 @@ class CidrBlock:
 
     - ``cidr``: in CIDR notation, such as "10.0.0.0/8".
     - ``except_cidrs``: ranges that are taken out of it.
+
+    What is no range of addresses is a ``ValueError`` here; which ranges are allowed is for the service to say.
     """
 
     cidr: str
     except_cidrs: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        check.text(self.cidr, "CidrBlock.cidr")
-        object.__setattr__(
-            self, "except_cidrs", check.strings(self.except_cidrs, "CidrBlock.except_cidrs")
-        )
+        _check_range(check.text(self.cidr, "CidrBlock.cidr"), "CidrBlock.cidr")
+        exceptions = check.strings(self.except_cidrs, "CidrBlock.except_cidrs")
+        for one in exceptions:
+            _check_range(one, "CidrBlock.except_cidrs")
+        object.__setattr__(self, "except_cidrs", exceptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +176,17 @@ def _rules(values: Any, rule: type[EgressRule] | type[IngressRule], what: str) -
             f"{what} must be a sequence of rules, not a string or one rule: {check.shown(values)}"
         )
     return tuple(instance(value, rule, what) for value in values)
+
+
+def _check_range(value: str, what: str) -> None:
+    from ipaddress import ip_network  # who has no rule for addresses does not load it
+
+    try:
+        ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError(
+            f"{what} must be a range of addresses such as '10.1.0.0/16', got {check.shown(value)}"
+        ) from None
 
 
 def _check_port(value: Any, what: str) -> None:
