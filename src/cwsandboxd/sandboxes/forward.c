@@ -32,7 +32,9 @@ struct forward {
     bool admitted;          /* through the gate, if there is one */
     enum speech speech;
     bool answered;    /* something was sent to the client */
-    bool upgraded;    /* by the first answer: what follows is no HTTP */
+    bool beginning;   /* an answer has not shown yet whether it is an upgrade */
+    size_t alike;     /* how much of it is like one */
+    bool upgraded;    /* by an answer: what follows is no HTTP */
     bool half_closed; /* the client sends nothing more */
     bool ending;      /* once everything has been sent */
 };
@@ -102,6 +104,9 @@ static bool set_limit(struct forward *forward, uint32_t seconds)
 static bool expect_answer(struct forward *forward)
 {
     const struct cwsd_gate *gate = forward->owner->gate;
+    if (!forward->beginning)
+        forward->alike = 0;
+    forward->beginning = true;
     return !gate || forward->upgraded || set_limit(forward, gate->limit_s);
 }
 
@@ -157,11 +162,15 @@ static void on_started(void *ctx)
     (void)ctx;
 }
 
+/* An answer comes in whatever pieces the program writes. */
 static void note_answer(struct forward *forward, const uint8_t *data, size_t len)
 {
     static const char upgrade[] = "HTTP/1.1 101";
-    if (!forward->answered && len >= strlen(upgrade))
-        forward->upgraded = memcmp(data, upgrade, strlen(upgrade)) == 0;
+    for (size_t i = 0; i < len && forward->beginning; i++) {
+        forward->alike = data[i] == upgrade[forward->alike] ? forward->alike + 1 : 0;
+        forward->beginning = forward->alike > 0 && forward->alike < strlen(upgrade);
+        forward->upgraded = forward->upgraded || forward->alike == strlen(upgrade);
+    }
     forward->answered = true;
     cws_timer_cancel(forward->owner->loop, &forward->limit);
 }

@@ -273,29 +273,88 @@ static void a_request_that_does_not_come(void **state)
     assert_int_equal(world->len, 0);
 }
 
-/* Its program speaks when it likes: the limit holds for requests. */
-static void no_limit_after_an_upgrade(void **state)
+/* A program that has taken the first request of a client through the gate. */
+static void take_request(struct world *world, int *out_client, int *out_inside, int *out_server)
 {
-    struct world *world = *state;
     uint16_t port;
-    int inside = listen_inside(&port);
+    *out_inside = listen_inside(&port);
     use_gate(world, 1, 1);
     open_endpoint(world, port, true);
-    int client = dial(world);
-    send_text(client, "GET / HTTP/1.1\r\nUpgrade: x\r\n\r\n");
-    struct pollfd knock = {.fd = inside, .events = POLLIN};
+    *out_client = dial(world);
+    send_text(*out_client, "GET / HTTP/1.1\r\nUpgrade: x\r\n\r\n");
+    struct pollfd knock = {.fd = *out_inside, .events = POLLIN};
     PUMP_UNTIL(world, poll(&knock, 1, 0) == 1);
-    int server = accept(inside, NULL, NULL);
-    send_text(server, "HTTP/1.1 101 Switching Protocols\r\n\r\n");
-    PUMP_UNTIL(world, receive(world, client) || world->len > 0);
+    *out_server = accept(*out_inside, NULL, NULL);
+}
+
+static void say(struct world *world, int client, int server, const char *text)
+{
+    world->len = 0;
+    send_text(server, text);
+    PUMP_UNTIL(world, receive(world, client) || world->len == strlen(text));
+    assert_string_equal(world->received, text);
+}
+
+/* Its program speaks when it likes: the limit holds for requests. */
+static void assert_no_limit(struct world *world, int client, int inside, int server)
+{
     send_text(client, "a message");
     uint64_t until_ns = cws_clock_now_ns() + 1500 * CWS_NS_PER_MS;
     PUMP_UNTIL(world, receive(world, client) || cws_clock_now_ns() > until_ns);
     assert_false(world->closed);
-    send_text(server, "good bye");
+    say(world, client, server, "good bye");
     close(server);
+    close(client);
+    close(inside);
+}
+
+static void no_limit_after_an_upgrade(void **state)
+{
+    int client, inside, server;
+    take_request(*state, &client, &inside, &server);
+    say(*state, client, server, "HTTP/1.1 101 Switching Protocols\r\n\r\n");
+    assert_no_limit(*state, client, inside, server);
+}
+
+/* Some programs write their status lines word by word. */
+static void no_limit_after_an_upgrade_in_pieces(void **state)
+{
+    int client, inside, server;
+    take_request(*state, &client, &inside, &server);
+    say(*state, client, server, "HTTP/1.1 ");
+    say(*state, client, server, "10");
+    say(*state, client, server, "1 Switching Protocols\r\n\r\n");
+    assert_no_limit(*state, client, inside, server);
+}
+
+/* Clients keep connections, and use them again for a WebSocket. */
+static void no_limit_after_an_upgrade_that_is_a_later_answer(void **state)
+{
+    struct world *world = *state;
+    int client, inside, server;
+    char request[256];
+    take_request(world, &client, &inside, &server);
+    say(world, client, server, "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n");
+    say(world, client, server, "HTTP/1.1 101"); /* which is no answer */
+    assert_true(recv(server, request, sizeof(request), 0) > 0);
+    send_text(client, "GET /again HTTP/1.1\r\nUpgrade: x\r\n\r\n");
+    struct pollfd knock = {.fd = server, .events = POLLIN};
+    PUMP_UNTIL(world, poll(&knock, 1, 0) == 1);
+    say(world, client, server, "HTTP/1.1 101 Switching Protocols\r\n\r\n");
+    assert_no_limit(world, client, inside, server);
+}
+
+/* What only looks like one in the middle of an answer takes no limit away. */
+static void the_limit_stays_without_an_upgrade(void **state)
+{
+    struct world *world = *state;
+    int client, inside, server;
+    take_request(world, &client, &inside, &server);
+    say(world, client, server, "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n");
+    say(world, client, server, "HTTP/1.1 101");
+    send_text(client, "GET /again HTTP/1.1\r\n\r\n");
     PUMP_UNTIL(world, receive(world, client));
-    assert_non_null(strstr(world->received, "good bye"));
+    close(server);
     close(client);
     close(inside);
 }
@@ -385,6 +444,9 @@ int main(void)
         TEST(an_answer_that_does_not_come),
         TEST(a_request_that_does_not_come),
         TEST(no_limit_after_an_upgrade),
+        TEST(no_limit_after_an_upgrade_in_pieces),
+        TEST(no_limit_after_an_upgrade_that_is_a_later_answer),
+        TEST(the_limit_stays_without_an_upgrade),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
