@@ -3,19 +3,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "host/dir.h"
+#include "host/lock.h"
 
 #define LOCK_NAME "lock"
 
-/* A daemon that was killed may have the lock until its last process is gone. */
-#define LOCK_TRIES  100
-#define LOCK_NAP_NS (20 * CWS_NS_PER_MS)
+/* For a daemon that is ending. */
+#define PATIENCE_NS (2 * CWS_NS_PER_S)
 
 static enum cws_status check(int fd, const char *path, struct cws_error *err)
 {
@@ -30,38 +28,16 @@ static enum cws_status check(int fd, const char *path, struct cws_error *err)
                          path, (unsigned long)info.st_uid, (unsigned)(info.st_mode & 07777));
 }
 
-/* 0 or an errno; EWOULDBLOCK: another daemon has it, and does not let go. */
-static int take_lock(int fd)
-{
-    const struct timespec nap = {.tv_nsec = LOCK_NAP_NS};
-    int error = 0;
-    for (int i = 0; i < LOCK_TRIES; i++) {
-        error = flock(fd, LOCK_EX | LOCK_NB) < 0 ? errno : 0;
-        if (error != EWOULDBLOCK)
-            break;
-        nanosleep(&nap, NULL);
-    }
-    return error;
-}
-
 /* The lock is on a file, since the directory itself may be opened by anybody's `ls`. */
 static enum cws_status lock(int dir_fd, const char *path, int *out_fd, struct cws_error *err)
 {
-    int fd = openat(dir_fd, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot open %s/" LOCK_NAME, path);
-    int error = take_lock(fd);
-    if (error == 0) {
-        *out_fd = fd;
+    *out_fd = cwsd_lock_take(dir_fd, LOCK_NAME, PATIENCE_NS);
+    if (*out_fd >= 0)
         return CWS_OK;
-    }
-    if (error == EWOULDBLOCK)
-        cws_error_set(err, CWS_INVALID, "the data directory %s is in use by another cwsandboxd",
-                      path);
-    else
-        cws_error_set_errno(err, CWS_SYSTEM, error, "cannot lock %s/" LOCK_NAME, path);
-    close(fd);
-    return err->status;
+    if (errno == EWOULDBLOCK)
+        return cws_error_set(err, CWS_INVALID,
+                             "the data directory %s is in use by another cwsandboxd", path);
+    return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot lock %s/" LOCK_NAME, path);
 }
 
 enum cws_status cwsd_data_dir_open(const char *path, struct cwsd_data_dir *out_dir,

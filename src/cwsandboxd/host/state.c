@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "host/lock.h"
 
 #define OWN_PREFIX "d"
 #define LOCK_NAME  "lock"
@@ -70,12 +71,7 @@ static int take_lock(int base_fd, const char *name)
     char path[300];
     if (snprintf(path, sizeof(path), "%s/" LOCK_NAME, name) >= (int)sizeof(path))
         return -1;
-    int fd = openat(base_fd, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        close(fd);
-        return -1;
-    }
-    return fd;
+    return cwsd_lock_take(base_fd, path, 0);
 }
 
 static void remove_leftovers(int base_fd)

@@ -1,5 +1,5 @@
 /* host/data_dir: made for its user alone, had by one daemon at a time. */
-#include "support/daemon_help.h"
+#include "support/other_daemon.h"
 
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -47,19 +47,28 @@ static void made_and_kept(void **state)
     cwsd_data_dir_close(&dir); /* harmless */
 }
 
+static bool take(const char *path)
+{
+    struct cwsd_data_dir dir;
+    struct cws_error err;
+    return cwsd_data_dir_open(path, &dir, &err) == CWS_OK;
+}
+
+/* The kernel releases the lock of a daemon that was killed. */
 static void one_at_a_time(void **state)
 {
     (void)state;
-    struct cwsd_data_dir first, second;
+    struct cwsd_data_dir dir;
     struct cws_error err;
-    assert_int_equal(cwsd_data_dir_open(in_root("data"), &first, &err), CWS_OK);
-    assert_int_equal(cwsd_data_dir_open(in_root("data"), &second, &err), CWS_INVALID);
+    struct other_daemon other;
+    other_daemon_start(&other, take, in_root("data"), false);
+    assert_int_equal(cwsd_data_dir_open(in_root("data"), &dir, &err), CWS_INVALID);
     assert_non_null(strstr(err.text, "in use by another cwsandboxd"));
     assert_non_null(strstr(err.text, in_root("data")));
-    cwsd_data_dir_close(&second);
-    cwsd_data_dir_close(&first);
-    assert_int_equal(cwsd_data_dir_open(in_root("data"), &second, &err), CWS_OK);
-    cwsd_data_dir_close(&second);
+    cwsd_data_dir_close(&dir);
+    other_daemon_kill(&other);
+    assert_int_equal(cwsd_data_dir_open(in_root("data"), &dir, &err), CWS_OK);
+    cwsd_data_dir_close(&dir);
 }
 
 /* A daemon that is ending is waited for. */
@@ -90,29 +99,16 @@ static void the_last_one_is_ending(void **state)
     }
 }
 
-/* The kernel releases the lock of a daemon that was killed. */
-static void after_a_kill(void **state)
+static void killed_while_it_starts_a_program(void **state)
 {
     (void)state;
     struct cwsd_data_dir dir;
     struct cws_error err;
-    int held[2], status;
-    char byte;
-    assert_int_equal(pipe(held), 0);
-    pid_t child = fork();
-    if (child == 0) {
-        bool open = cwsd_data_dir_open(in_root("data"), &dir, &err) == CWS_OK;
-        if (!open || write(held[1], "x", 1) != 1)
-            _exit(1);
-        pause();
-    }
-    close(held[1]);
-    assert_int_equal(read(held[0], &byte, 1), 1);
-    assert_int_equal(cwsd_data_dir_open(in_root("data"), &dir, &err), CWS_INVALID);
-    assert_int_equal(kill(child, SIGKILL), 0);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    close(held[0]);
-    assert_int_equal(cwsd_data_dir_open(in_root("data"), &dir, &err), CWS_OK);
+    struct other_daemon other;
+    other_daemon_start(&other, take, in_root("data"), true);
+    other_daemon_kill(&other);
+    if (cwsd_data_dir_open(in_root("data"), &dir, &err) != CWS_OK)
+        fail_msg("%s", err.text);
     cwsd_data_dir_close(&dir);
 }
 
@@ -150,8 +146,9 @@ static void no_directory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DATA_TEST(made_and_kept), DATA_TEST(one_at_a_time),  DATA_TEST(the_last_one_is_ending),
-        DATA_TEST(after_a_kill),  DATA_TEST(not_for_others), DATA_TEST(no_directory),
+        DATA_TEST(made_and_kept),          DATA_TEST(one_at_a_time),
+        DATA_TEST(the_last_one_is_ending), DATA_TEST(killed_while_it_starts_a_program),
+        DATA_TEST(not_for_others),         DATA_TEST(no_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* cwsandboxd/dir, state, token: what the daemon keeps in files. */
-#include "support/daemon_help.h"
+#include "support/other_daemon.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -8,7 +8,6 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "config/token.h"
 #include "host/state.h"
@@ -134,28 +133,49 @@ static void parents_that_others_may_change(void **state)
 
 /* ---- state ---------------------------------------------------------------------------------- */
 
+static bool take(const char *base)
+{
+    struct cwsd_state own;
+    struct cws_error err;
+    return cwsd_state_open(base, &own, &err) == CWS_OK;
+}
+
 static void states_side_by_side(void **state)
 {
     (void)state;
-    struct cwsd_state one, two, three;
+    struct cwsd_state own, next;
     struct cws_error err;
+    struct other_daemon other;
     char base[200];
     strcpy(base, in_root("run/state"));
-    assert_int_equal(cwsd_state_open(base, &one, &err), CWS_OK);
-    assert_int_equal(cwsd_state_open(base, &two, &err), CWS_OK);
-    assert_string_equal(strrchr(one.path, '/'), "/d0");
-    assert_string_equal(strrchr(two.path, '/'), "/d1");
-    assert_int_equal(mode_of(one.path), 0700);
+    other_daemon_start(&other, take, base, false);
+    assert_int_equal(cwsd_state_open(base, &own, &err), CWS_OK);
+    assert_string_equal(strrchr(own.path, '/'), "/d1");
+    assert_int_equal(mode_of(own.path), 0700);
     assert_int_equal(mode_of(base), 0700);
-    cwsd_state_close(&one);
-    assert_false(exists("run/state/d0"));
-    assert_true(exists("run/state/d1"));
-    assert_int_equal(cwsd_state_open(base, &three, &err), CWS_OK);
-    assert_string_equal(strrchr(three.path, '/'), "/d0");
-    cwsd_state_close(&three);
-    cwsd_state_close(&two);
-    assert_true(exists("run/state")); /* who made it found it in use */
-    cwsd_state_close(&two);
+    cwsd_state_close(&own);
+    assert_true(exists("run/state/d0"));
+    assert_false(exists("run/state/d1"));
+    assert_true(exists("run/state")); /* who is not the last leaves it */
+    other_daemon_kill(&other);
+    assert_int_equal(cwsd_state_open(base, &next, &err), CWS_OK);
+    assert_string_equal(strrchr(next.path, '/'), "/d0");
+    cwsd_state_close(&next);
+    cwsd_state_close(&next); /* harmless */
+}
+
+static void killed_while_it_starts_a_program(void **state)
+{
+    (void)state;
+    struct cwsd_state own;
+    struct cws_error err;
+    struct other_daemon other;
+    other_daemon_start(&other, take, in_root("state"), true);
+    other_daemon_kill(&other);
+    assert_int_equal(cwsd_state_open(in_root("state"), &own, &err), CWS_OK);
+    assert_string_equal(strrchr(own.path, '/'), "/d0");
+    assert_false(exists("state/d1"));
+    cwsd_state_close(&own);
 }
 
 static void the_last_one_leaves_nothing(void **state)
@@ -198,13 +218,14 @@ static void leave_behind(const char *base)
 static void leftovers_are_removed(void **state)
 {
     (void)state;
-    struct cwsd_state living, own;
+    struct other_daemon living;
+    struct cwsd_state own;
     struct cws_error err;
     char base[200];
     strcpy(base, in_root("state"));
     leave_behind(base);
     assert_true(exists("state/d0/upper/closed"));
-    assert_int_equal(cwsd_state_open(base, &living, &err), CWS_OK);
+    other_daemon_start(&living, take, base, false);
     assert_false(exists("state/d0/upper"));
     leave_behind(base);
     write_file("state/notes", "mine", 4, 0600); /* not the daemon's */
@@ -216,7 +237,7 @@ static void leftovers_are_removed(void **state)
     assert_true(exists("state/notes"));
     assert_true(exists("")); /* what a symbolic link pointed at */
     cwsd_state_close(&own);
-    cwsd_state_close(&living);
+    other_daemon_kill(&living);
 }
 
 static void bases_that_will_not_do(void **state)
@@ -407,6 +428,7 @@ int main(void)
         STATE_TEST(dirs_that_cannot_be),
         STATE_TEST(parents_that_others_may_change),
         STATE_TEST(states_side_by_side),
+        STATE_TEST(killed_while_it_starts_a_program),
         STATE_TEST(the_last_one_leaves_nothing),
         STATE_TEST(leftovers_are_removed),
         STATE_TEST(bases_that_will_not_do),
