@@ -312,13 +312,23 @@ def test_files_that_cannot_be_used_are_left_alone(daemon: Daemon, short_folder: 
     with contextlib.closing(sqlite3.connect(file)) as database:
         database.execute("PRAGMA user_version = 1000")
     newer = file.read_bytes()
-    for bad, why in ((newer, "newer cwsandboxd"), (good[:5000], ""), (b"no database" * 99, "")):
+    for bad, why in (
+        (newer, "newer cwsandboxd"),
+        (good[:5000], "cut off"),
+        (good[:-1], "cut off"),
+        (good[:1], "no database is that short"),
+        (b"", "it is empty"),
+        (b"no database" * 99, ""),
+    ):
         file.write_bytes(bad)
         said = refusal(daemon)
         assert why in said
         assert str(file) in said
         assert "left as it is" in said
         assert file.read_bytes() == bad
+    file.unlink()
+    assert "it is missing" in refusal(daemon)
+    assert not file.exists()
     file.write_bytes(good)
     with stub_of(daemon.start()) as stub:
         assert len(all_of(stub)) == 1

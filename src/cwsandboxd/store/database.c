@@ -7,9 +7,9 @@
 #include <sqlite3.h>
 
 #include "base/alloc.h"
+#include "store/database_file.h"
 #include "store/reserve.h"
 
-#define FILE_NAME "cwsandboxd.db"
 /* In the file's header ("cwsd"), so that nobody else's database is taken for one of these. */
 #define APPLICATION_ID 0x63777364
 
@@ -166,7 +166,7 @@ static enum cws_status prepare_file(struct cwsd_database *database,
 /* Adds which file it is, and that it is left alone. */
 static enum cws_status explain(sqlite3 *handle, const char *path, struct cws_error *err)
 {
-    int rc = handle ? sqlite3_errcode(handle) & 0xff : SQLITE_NOMEM;
+    int rc = handle ? sqlite3_errcode(handle) & 0xff : SQLITE_OK;
     if (err->status == CWS_SYSTEM && (rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB))
         err->status = CWS_INVALID;
     return cws_error_wrap(err, "the database %s cannot be used and is left as it is", path);
@@ -177,16 +177,20 @@ enum cws_status cwsd_database_open(const char *dir, const struct cwsd_schema *sc
 {
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     struct cwsd_database *database = cws_calloc(1, sizeof(*database));
-    char path[4096 + sizeof(FILE_NAME)];
+    char path[4096 + sizeof(CWSD_DATABASE_FILE)];
     enum cws_status status = CWS_NO_MEMORY;
     if (!database || (dir && !(database->dir = cws_strdup(dir)))) {
         cwsd_database_close(database);
         return cws_error_set(err, status, "out of memory");
     }
     database->reserve.fd = -1;
-    snprintf(path, sizeof(path), dir ? "%s/" FILE_NAME : ":memory:", dir);
-    int rc = sqlite3_open_v2(path, &database->handle, flags, NULL);
-    status = rc == SQLITE_OK ? prepare_file(database, schema, err) : set_error(database, rc, err);
+    snprintf(path, sizeof(path), dir ? "%s/" CWSD_DATABASE_FILE : ":memory:", dir);
+    status = dir ? cwsd_database_file_check(dir, err) : CWS_OK;
+    if (status == CWS_OK) {
+        int rc = sqlite3_open_v2(path, &database->handle, flags, NULL);
+        status =
+            rc == SQLITE_OK ? prepare_file(database, schema, err) : set_error(database, rc, err);
+    }
     if (status == CWS_OK) {
         if (dir)
             cwsd_reserve_open(&database->reserve, dir);

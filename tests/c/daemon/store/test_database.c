@@ -258,6 +258,108 @@ static void damaged(void **state)
     assert_int_equal(size_of_file(), 5000);
 }
 
+/* Makes a database of a few pages; `killed`: its log has not been copied into it. */
+static off_t make_database(bool killed)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        struct cwsd_database *database = open_at(dir, 1);
+        struct cws_error err;
+        char name[20];
+        for (int i = 0; i < 3; i++) {
+            snprintf(name, sizeof(name), "thing %d", i);
+            if (try_add(database, name, 9000, &err) != CWS_OK)
+                _exit(1);
+        }
+        if (!killed)
+            cwsd_database_close(database);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    return size_of_file();
+}
+
+enum outcome { WHOLE, REFUSED, WRONG };
+
+/* In a child, which leaves the log as it is. */
+static enum outcome try_to_open(void)
+{
+    const struct cwsd_schema schema = {steps, 1};
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        struct cwsd_database *database;
+        struct cws_error err;
+        enum cws_status opened = cwsd_database_open(dir, &schema, &database, &err);
+        if (opened == CWS_OK)
+            _exit(strcmp(names(database), "thing 0 thing 1 thing 2 ") == 0 ? WHOLE : WRONG);
+        _exit(opened == CWS_INVALID && strstr(err.text, file()) ? REFUSED : WRONG);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return (enum outcome)WEXITSTATUS(status);
+}
+
+/* Whatever the length, it is refused, and neither it nor its log is touched. Only where the log has
+ * everything nothing is missing. */
+static void cut_off(bool killed)
+{
+    off_t whole = make_database(killed);
+    char log[110], *content = test_calloc(1, (size_t)whole);
+    struct stat before = {0}, after = {0};
+    int fd = open(file(), O_RDWR);
+    assert_int_equal(pread(fd, content, (size_t)whole, 0), whole);
+    snprintf(log, sizeof(log), "%s-wal", file());
+    assert_int_equal(stat(log, &before), killed ? 0 : -1);
+    for (off_t length = 0; length < whole; length += length < 110 ? 10 : 509) {
+        assert_int_equal(ftruncate(fd, length), 0);
+        assert_int_equal(pwrite(fd, content, (size_t)length, 0), length);
+        assert_int_equal(try_to_open(), killed && length >= 100 ? WHOLE : REFUSED);
+        assert_int_equal(size_of_file(), length);
+        assert_int_equal(stat(log, &after), killed ? 0 : -1);
+        assert_int_equal(after.st_size, before.st_size);
+    }
+    close(fd);
+    test_free(content);
+}
+
+static void cut_off_after_a_stop(void **state)
+{
+    (void)state;
+    cut_off(false);
+}
+
+static void cut_off_after_a_kill(void **state)
+{
+    (void)state;
+    cut_off(true);
+}
+
+/* What belongs to a database that is gone must not be taken for nobody's. */
+static void missing(void **state)
+{
+    (void)state;
+    static const char *const signs[] = {"reserve", "snapshots", "logs", "cwsandboxd.db-wal"};
+    struct cws_error err;
+    char path[200];
+    for (size_t i = 0; i < CWS_ARRAY_LEN(signs); i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, signs[i]);
+        assert_int_equal(mkdir(path, 0700), 0);
+        assert_int_equal(cannot_open(1, &err), CWS_INVALID);
+        assert_non_null(strstr(err.text, path));
+        assert_int_equal(access(file(), F_OK), -1);
+        write_file("", 0);
+        assert_int_equal(cannot_open(1, &err), CWS_INVALID);
+        assert_int_equal(size_of_file(), 0);
+        assert_int_equal(unlink(file()), 0);
+        assert_int_equal(rmdir(path), 0);
+    }
+    write_file("", 0); /* a daemon that was killed before it began */
+    cwsd_database_close(open_at(dir, 1));
+}
+
 /* ---- transactions --------------------------------------------------------------------------- */
 
 static void whole_or_not_at_all(void **state)
@@ -363,6 +465,9 @@ int main(void)
         DATABASE_TEST(another_file),
         DATABASE_TEST(another_program),
         DATABASE_TEST(damaged),
+        DATABASE_TEST(cut_off_after_a_stop),
+        DATABASE_TEST(cut_off_after_a_kill),
+        DATABASE_TEST(missing),
         DATABASE_TEST(whole_or_not_at_all),
         DATABASE_TEST(survives_a_kill),
         DATABASE_TEST(no_room),
