@@ -33,13 +33,20 @@ bool cwsd_text_is_utf8(const uint8_t *bytes, size_t len)
     return true;
 }
 
+/* Of one byte or two: terminals obey U+0080 to U+009F, too. */
+static bool is_control(const uint8_t *character)
+{
+    return character[0] < 0x20 || character[0] == 0x7f ||
+           (character[0] == 0xc2 && character[1] < 0xa0);
+}
+
 void cwsd_text_clean(char *text)
 {
     uint8_t *bytes = (uint8_t *)text;
     size_t len = strlen(text);
     for (size_t at = 0; at < len;) {
         size_t step = cwsd_text_char(bytes + at, len - at);
-        if (step == 0 || bytes[at] < 0x20 || bytes[at] == 0x7f) {
+        if (step == 0 || is_control(bytes + at)) {
             bytes[at] = '?';
             step = 1;
         }

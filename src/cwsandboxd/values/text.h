@@ -9,8 +9,8 @@ size_t cwsd_text_char(const uint8_t *bytes, size_t len);
 
 bool cwsd_text_is_utf8(const uint8_t *bytes, size_t len);
 
-/* Replaces, in place, every control character and whatever is not UTF-8 (such as a character cut
- * off at the end) by '?'. */
+/* Replaces, in place, each byte of control characters and of what is not UTF-8 (such as a character
+ * cut off at the end) by '?'. */
 void cwsd_text_clean(char *text);
 
 /* Whether the `len` bytes are this secret. Takes as long whatever is wrong with them. */
