@@ -166,7 +166,7 @@ $(OUT)/tests/%: $(OUT)/obj/tests/c/%.o $(OUT)/libtested.a
 # With libFuzzer's main(), or else with one that replays the corpus.
 egress_parsers := $(call objects,$(addprefix src/cwsandbox-egress/,hello.c names.c question.c))
 $(OUT)/fuzz/fuzz_client_hello $(OUT)/fuzz/fuzz_dns_question: $(egress_parsers)
-$(OUT)/fuzz/fuzz_yaml $(OUT)/fuzz/fuzz_http_head $(OUT)/fuzz/fuzz_ring: $(OUT)/libtested.a
+$(OUT)/fuzz/fuzz_yaml $(OUT)/fuzz/fuzz_http_head $(OUT)/fuzz/fuzz_ring $(OUT)/fuzz/fuzz_egress_rules: $(OUT)/libtested.a
 fuzz_main := $(if $(filter fuzz,$(FLAVOUR)),,$(OUT)/obj/tests/fuzz/replay.o)
 $(OUT)/fuzz/%: $(OUT)/obj/tests/fuzz/%.o $(fuzz_main) $(OUT)/libcws.a
 	@mkdir -p $(@D)
@@ -354,7 +354,7 @@ site: venv
 	@$(VENV)/bin/python tools/check_site.py $(BUILD)/docs/html
 
 tidy:
-	clang-tidy --quiet $(filter-out %.pb-c.c,$(core_src)) $(daemon_src) -- \
+	clang-tidy --quiet $(filter-out %.pb-c.c,$(core_src)) $(daemon_src) $(archive_src) $(egress_src) -- \
 		-std=gnu11 -D_GNU_SOURCE -I src/_cwsandbox $(daemon_include) $(package_cflags)
 
 proto:

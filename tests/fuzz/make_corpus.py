@@ -262,6 +262,39 @@ def dns_questions() -> dict[str, bytes]:
     }
 
 
+def egress_rules() -> dict[str, bytes]:
+    from conformance import protos
+
+    pb = protos.messages()
+
+    def rules(*egress: dict[str, object], offered: int = 2, **options: object) -> bytes:
+        network = pb.NetworkOptions(egress=[pb.EgressRule(**rule) for rule in egress], **options)
+        return bytes([offered]) + network.SerializeToString()
+
+    def within(cidr: str, *holes: str) -> dict[str, object]:
+        return {"cidr": {"cidr": cidr, "except": holes}}
+
+    https = {"protocol": "TCP", "port": 443}
+    names = [{"https_hostname": name} for name in ("example.org", "*.example.org", "a-1.b2")]
+    return {
+        "any": rules({"any": True}),
+        "open": rules(deny_egress=False),
+        "ranges": rules(within("192.0.2.0/24", "192.0.2.7", "192.0.2.128/25"), within("10.0.0.1")),
+        "ports": rules(
+            {"any": True, "ports": [https, {"protocol": "udp", "port": 1, "end_port": 9}]}
+        ),
+        "names": rules(*names, {**within("10.0.0.0/8"), "ports": [https]}),
+        "name-and-port": rules({"https_hostname": "example.org", "ports": [https]}),
+        "octal": rules(within("10.0.0.0/010")),
+        "ipv6": rules(within("2001:db8::/32")),
+        "internal": rules(within("169.254.0.0/16")),
+        "number": rules({"https_hostname": "10.0.0.1"}, {"https_hostname": "0x7f.1"}),
+        "not-sctp": rules({"any": True, "ports": [{"protocol": "sctp", "port": 5}]}, offered=1),
+        "none-offered": rules({"any": True}, offered=0),
+        "denied": rules({"any": True}, deny_egress=True),
+    }
+
+
 def yaml_documents() -> dict[str, bytes]:
     return {
         "compose": b'services:\n  web: &w\n    image: a\n    ports: ["80:80"]\n  other: *w\n',
@@ -329,6 +362,7 @@ if __name__ == "__main__":
     write("fuzz_grpc_server", requests())
     write("fuzz_client_hello", client_hellos())
     write("fuzz_dns_question", dns_questions())
+    write("fuzz_egress_rules", egress_rules())
     write("fuzz_yaml", yaml_documents())
     write("fuzz_http_head", http_heads())
     write("fuzz_ring", rings())

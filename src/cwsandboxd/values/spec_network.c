@@ -49,6 +49,8 @@ static bool parse_range(const char *text, struct range *out)
     address[len] = '\0';
     if (slash && (slash[1] < '0' || slash[1] > '9'))
         return false;
+    if (slash && slash[1] == '0' && slash[2]) /* nft takes "010" for 8 */
+        return false;
     if (slash)
         bits = strtoul(slash + 1, &end, 10);
     if (bits > 32 || (end && *end) || inet_pton(AF_INET, address, &number) != 1)
