@@ -126,9 +126,8 @@ static void refuse(struct connection *connection, enum alert why)
     uv_stream_t *inner = (uv_stream_t *)&connection->relay.inner.tcp;
     connection->refused = true;
     if (why == ALERT_NONE || uv_try_write(inner, &buf, 1) != sizeof(record) ||
-        uv_shutdown(&connection->relay.inner.shutdown, inner, on_reason_sent))
-        end(connection, true);
-    else if (!uv_is_active((uv_handle_t *)inner) && uv_read_start(inner, on_alloc, on_read))
+        uv_shutdown(&connection->relay.inner.shutdown, inner, on_reason_sent) ||
+        (!uv_is_active((uv_handle_t *)inner) && uv_read_start(inner, on_alloc, on_read)))
         end(connection, true);
     else
         uv_timer_start(&connection->timer, on_timer, LAST_MS, 0);

@@ -72,12 +72,10 @@ static bool pass(struct cwse_side *side, const uint8_t *data, size_t len)
 static void on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
 {
     struct cwse_side *side = stream->data;
-    if (len > 0 && !pass(side->other, (const uint8_t *)buf->base, (size_t)len)) {
-        end(side->relay, true);
-    } else if (len == UV_EOF) {
+    if (len == UV_EOF) {
         uv_read_stop(stream);
         tell(side->other);
-    } else if (len < 0) {
+    } else if (len < 0 || !pass(side->other, (const uint8_t *)buf->base, (size_t)len)) {
         end(side->relay, true);
     }
 }

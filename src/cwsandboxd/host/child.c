@@ -73,14 +73,15 @@ static bool lift(struct given *given, int *fd, int none)
     return true;
 }
 
-static bool lift_all(struct given *given, const struct cwsd_spawn_options *options)
+static int lift_all(struct given *given, const struct cwsd_spawn_options *options)
 {
     *given = (struct given){.options = *options};
     struct cwsd_spawn_options *own = &given->options;
-    return lift(given, &own->stdin_fd, 0) && lift(given, &own->stdout_fd, 0) &&
-           lift(given, &own->stderr_fd, -1) && lift(given, &own->socket_fd, -1) &&
-           lift(given, &own->program_fd, -1) && lift(given, &own->network_fd, 0) &&
-           lift(given, &own->egress_fd, 0);
+    bool lifted = lift(given, &own->stdin_fd, 0) && lift(given, &own->stdout_fd, 0) &&
+                  lift(given, &own->stderr_fd, -1) && lift(given, &own->socket_fd, -1) &&
+                  lift(given, &own->program_fd, -1) && lift(given, &own->network_fd, 0) &&
+                  lift(given, &own->egress_fd, 0);
+    return lifted ? 0 : errno;
 }
 
 static void close_copies(const struct given *given)
@@ -155,7 +156,9 @@ enum cws_status cwsd_child_spawn(struct cws_loop *loop, struct cwsd_child *child
     pid_t pid;
     struct given given;
     assert(options->stderr_fd > 0 && options->socket_fd > 0);
-    int rc = lift_all(&given, options) ? start(&given.options, &pid) : errno;
+    int rc = lift_all(&given, options);
+    if (rc == 0)
+        rc = start(&given.options, &pid);
     close_copies(&given);
     if (rc)
         return cws_error_set_errno(err, CWS_SYSTEM, rc, "%s cannot be started", options->argv[0]);
