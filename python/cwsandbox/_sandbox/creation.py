@@ -359,6 +359,8 @@ class SandboxCreation(SandboxProperties):
         handle: Handle | None = getattr(self, "_handle", None)
         if handle is None or self._generation != life.generation():
             return
+        if self._workload is None:
+            return  # it was found: nothing says that who looks is the one to stop it
         if handle.state.phase in (Phase.STARTING, Phase.RUNNING, Phase.STOPPING):
             warnings.warn(
                 f"Sandbox {handle.sandbox_id} was not stopped: call `sandbox.stop().result()`, "
