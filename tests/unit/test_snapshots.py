@@ -17,7 +17,7 @@ from cwsandbox._lifecycle.lifecycle import Phase
 from cwsandbox._messages import snapshots as _messages
 from cwsandbox._service.rpc import Code
 from unit.life import Life, after, live
-from unit.service import Service, environment, failure, now, received, run, sandbox
+from unit.service import Service, environment, failure, received, run, sandbox
 
 CREATING, READY, FAILED, DELETING = 1, 2, 3, 4
 GET, CREATE = "GetFileSystemSnapshot", "CreateFileSystemSnapshot"
@@ -311,26 +311,6 @@ def test_final_failures_are_not_repeated(fault: Any, kind: type[Exception]) -> N
 
     life = live(steps, sandbox("running"), CreateFileSystemSnapshot=[fault])
     assert len(life.service.of(CREATE)) == 1
-
-
-def test_looks_that_fail_for_long_repeat_the_whole() -> None:
-    async def steps(life: Life) -> None:
-        assert await take(life) == "fss-1"
-
-    async def away_for_long(request: Any) -> Any:
-        if now() < 31.0:
-            raise BUSY
-        return saved(READY)
-
-    life = live(
-        steps,
-        sandbox("running"),
-        CreateFileSystemSnapshot=[saved(CREATING)],
-        GetFileSystemSnapshot=[away_for_long],
-    )
-    sent = life.service.of(CREATE)
-    assert len(sent) == 2
-    assert sent[0].request == sent[1].request
 
 
 def test_a_sandbox_that_does_not_run_has_none() -> None:

@@ -45,7 +45,8 @@ class SandboxSnapshots(SandboxCreation):
           failed. Default: True.
         - ``request_id``: a key by which the service knows a repeated request, and answers it with the same snapshot.
           Default: a new one.
-        - ``retry_budget_seconds``: how long to repeat a request that fails in a way that may pass. Default: 30.
+        - ``retry_budget_seconds``: how long to repeat a request that fails in a way that may pass. Default: 30. A
+          service that is lost while the snapshot is waited for has 30 s before that.
 
         A sandbox with several scratch volumes has ``SandboxSnapshotError``: ``stop(snapshot_on_stop=True)`` saves
         them all. Other failures are ``SandboxTerminatedError`` and ``SandboxNotRunningError`` for one that does not
