@@ -374,10 +374,8 @@ def test_a_bad_url_comes_out_of_the_operation(url: str) -> None:
 
 @pytest.mark.parametrize("state", ["creating", "running", "terminating"])
 def test_a_dropped_live_handle_warns_who_has_made_the_sandbox(state: str) -> None:
-    sandbox = Sandbox(base_url=NOWHERE)
-    sandbox._driving()
-    status = {"state": SandboxStatus(state).to_proto()}
-    sandbox._handle.discover(received("Sandbox", {"sandbox_id": "sb-1", "status": status}))
+    sandbox = discovered(state)
+    sandbox._workload = Sandbox(base_url=NOWHERE)._workload
     with pytest.warns(ResourceWarning, match="sb-1 was not stopped: .* `with`"):
         del sandbox
 
