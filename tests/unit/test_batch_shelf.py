@@ -53,7 +53,7 @@ def test_one_that_comes_for_somebody_who_has_gone_goes_back() -> None:
     shelf.give_back(member, is_reusable=True)
     assert second.result(10) is member
     assert here.member is member
-    assert first._done()
+    eventually(first._done, "the first has ended")
     assert member.uses == 1  # of which the one who had gone is none
     shelf.abandon(here)
     assert list(shelf.idle) == [member]

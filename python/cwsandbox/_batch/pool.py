@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from cwsandbox._batch.limits import Limits
 from cwsandbox._messages import options as _options
-from cwsandbox._runtime import life, loop
+from cwsandbox._runtime import life
 from cwsandbox._types import check
 from cwsandbox._types.annotations import on_demand
-from cwsandbox.exceptions import SandboxTimeoutError
 
 if TYPE_CHECKING:
-    from cwsandbox._batch.shelf import Member, Shelf, Ticket
+    from cwsandbox._batch.shelf import Member, Shelf
     from cwsandbox._cwsandbox import OperationRef
     from cwsandbox._sandbox.sandbox import Sandbox
 
@@ -142,16 +141,9 @@ class Lease:
         self._member: Member | None = None
 
     def __enter__(self) -> Sandbox:
-        from cwsandbox._batch.shelf import Ticket
+        from cwsandbox._batch import taking
 
-        self._shelf.claim()
-        ticket = Ticket()
-        taking = loop.submit(lambda: self._take(ticket))
-        try:
-            self._member = taking.result()
-        except BaseException:
-            self._shelf.abandon(ticket)
-            raise
+        self._member = taking.take(self._shelf, self._options, self._timeout)
         return self._member.sandbox
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
@@ -159,31 +151,13 @@ class Lease:
             self._shelf.give_back(self._member, is_reusable=kind is None)
 
     async def __aenter__(self) -> Sandbox:
-        from cwsandbox._batch.shelf import Ticket
+        from cwsandbox._batch import taking
 
-        self._shelf.claim()
-        ticket = Ticket()
-        taking = loop.submit(lambda: self._take(ticket))
-        try:
-            self._member = await taking
-        except BaseException:
-            self._shelf.abandon(ticket)
-            raise
+        self._member = await taking.take_async(self._shelf, self._options, self._timeout)
         return self._member.sandbox
 
     async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self.__exit__(kind)
-
-    async def _take(self, ticket: Ticket) -> Member:
-        import asyncio
-
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await self._shelf.take(self._options, ticket)
-        except TimeoutError:
-            raise SandboxTimeoutError(
-                f"no sandbox of the pool was free within {self._timeout} seconds"
-            ) from None
 
 
 def _checked_limits(limits: Limits | None) -> Limits:

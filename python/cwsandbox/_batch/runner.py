@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
@@ -15,10 +14,11 @@ from cwsandbox._batch.attempt import Attempts, Ended, failed
 from cwsandbox._batch.job import Job
 from cwsandbox._batch.outcome import Outcome, Tally
 from cwsandbox._batch.settings import Rerun, Settings
-from cwsandbox._batch.shelf import Member, Shelf, Ticket
+from cwsandbox._batch.shelf import Member, Shelf
 from cwsandbox._batch.source import Source
+from cwsandbox._batch.taking import take_async
 from cwsandbox._batch.verdict import Verdict
-from cwsandbox._runtime import loop, tracing
+from cwsandbox._runtime import tracing
 from cwsandbox.exceptions import CWSandboxAuthenticationError, SandboxError
 
 if TYPE_CHECKING:
@@ -193,15 +193,7 @@ class Runner:
         member = self._shelf.take_idle(options)
         if member is not None:
             return member
-        ticket = Ticket()
-        taking = loop.submit(lambda: self._shelf.take(options, ticket))
-        try:
-            return await taking
-        except BaseException:
-            self._shelf.abandon(ticket)
-            with suppress(Exception):
-                taking._cancel()
-            raise
+        return await take_async(self._shelf, options)
 
 
 def _is_rerun(verdict: Verdict, rerun: Rerun) -> bool:

@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -46,10 +47,12 @@ class Member:
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """What someone holds who waits for a sandbox, so that one that comes too late finds its way back."""
+    """What someone holds who waits for a sandbox, so that one that comes too late finds its way back (``taking``)."""
 
     member: Member | None = None
     is_abandoned: bool = False
+    task: asyncio.Task[Any] | None = None
+    """That of ``take()``, while it runs."""
 
 
 @dataclass(eq=False)
@@ -79,6 +82,7 @@ class Shelf:
         self._gate: Gate | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._warming = 0
+        self._promised = 0  # places of sandboxes that end for somebody who waits
         self._is_open = False
         self._is_closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -145,8 +149,12 @@ class Shelf:
         with self._lock:
             ticket.is_abandoned = True
             member, ticket.member = ticket.member, None
+            task = ticket.task
         if member is not None:
             self._put_back(member)
+        elif task is not None:
+            with suppress(RuntimeError):  # the loop has ended, and with it the task
+                loop.policy().call(task.cancel)
 
     def close(self) -> OperationRef[None]:
         """Stop all of them."""
@@ -159,7 +167,14 @@ class Shelf:
     async def take(self, options: Mapping[str, Any], ticket: Ticket) -> Member:
         """One that runs: a ready one, or a new one. Raises what starting one fails with."""
         self._check()
-        member = await self._take(options)
+        with self._lock:
+            if ticket.is_abandoned:
+                raise asyncio.CancelledError
+            ticket.task = asyncio.current_task()
+        try:
+            member = await self._take(options)
+        finally:
+            ticket.task = None
         with self._lock:
             if not ticket.is_abandoned:
                 ticket.member = member
@@ -184,12 +199,12 @@ class Shelf:
                     raise
                 if runs:
                     return member
-                await self._end(member.sandbox)
+                await self._make_room(member.sandbox)
             elif self._may_start():
                 return await self._start(options)
             elif (victim := self._spare()) is not None:
                 # It was made for something else, and takes the place of this one.
-                await self._end(victim.sandbox)
+                await self._make_room(victim.sandbox)
             else:
                 await self._change(is_first)
                 is_first = False
@@ -285,7 +300,7 @@ class Shelf:
             self._spawn(self._warm())
 
     def _lacks(self) -> bool:
-        if not self._is_open or self.is_closed or self._waiting:
+        if not self._is_open or self.is_closed or self._waiting or self._promised:
             return False
         ready = sum(1 for member in list(self.idle) if not member.options)
         return ready + self._warming < self.size and self._may_start()
@@ -326,9 +341,11 @@ class Shelf:
 
     def _wake(self) -> None:
         with self._lock:
-            first = self._waiting.popleft() if self._waiting else None
-        if first is not None and not first.done():
-            first.set_result(None)
+            while self._waiting:
+                first = self._waiting.popleft()
+                if not first.done():  # else it was cancelled, and its task has not seen it yet
+                    first.set_result(None)
+                    return
 
     async def _close(self) -> None:
         for task in list(self._tasks):
@@ -341,10 +358,22 @@ class Shelf:
             sandbox.stop(graceful_shutdown_seconds=0, missing_ok=True)
         await self._session.close()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _make_room(self, sandbox: Sandbox) -> None:
+        """End it, so that the caller can take its place. The end goes on if the caller goes away."""
+        self._promised += 1
+        try:
+            await asyncio.wait([self._spawn(self._end(sandbox))])
+        except BaseException:
+            self._promised -= 1
+            self._refill()
+            raise
+        self._promised -= 1
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     @property
     def is_closed(self) -> bool:
