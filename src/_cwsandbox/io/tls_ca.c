@@ -14,16 +14,24 @@
 #include "io/tls_error.h"
 #include "io/tls_key.h"
 
-/* Certificates are valid from so long before now: the other host's clock may be behind. */
-#define LEEWAY_S 300
-/* Longer than anybody will need them. */
-#define AUTHORITY_S (10 * 365 * 86400L)
+/* Clients' certificates are valid from so long before now: the other host's clock may be behind. */
+#define LEEWAY_S    300
 #define SERIAL_BITS 159 /* 20 octets at most, and positive (RFC 5280) */
 
 struct cws_tls_ca {
     EVP_PKEY *key;
     X509 *cert;
 };
+
+/* In seconds since 1970. */
+struct validity {
+    int64_t from_s, until_s;
+};
+
+/* Of an authority and its servers: until 31 December 9999, which says that there is no end (RFC
+ * 5280, 4.1.2.5). Clocks are set, by years where a machine has started without one, and neither the
+ * connections of today nor an authority that is kept may be lost by that. */
+static const struct validity always = {.until_s = 253402300799};
 
 /* One extension: what it is, and its value as OpenSSL's configuration writes it. */
 struct extension {
@@ -57,23 +65,24 @@ static bool set_name(X509 *cert, const char *name)
                                       (const unsigned char *)name, -1, -1, 0) == 1;
 }
 
-static bool set_times(X509 *cert, int64_t expires_s)
+static bool set_times(X509 *cert, const struct validity *validity)
 {
-    return ASN1_TIME_set(X509_getm_notBefore(cert), time(NULL) - LEEWAY_S) &&
-           ASN1_TIME_set(X509_getm_notAfter(cert), (time_t)expires_s);
+    return ASN1_TIME_set(X509_getm_notBefore(cert), (time_t)validity->from_s) &&
+           ASN1_TIME_set(X509_getm_notAfter(cert), (time_t)validity->until_s);
 }
 
 /* A certificate of `ca` for the key; with ca->cert NULL, that of the authority itself. NULL with
  * OpenSSL's errors queued. */
-static X509 *issue(const struct cws_tls_ca *ca, EVP_PKEY *key, const char *name, int64_t expires_s,
-                   const struct extension *extensions, size_t count)
+static X509 *issue(const struct cws_tls_ca *ca, EVP_PKEY *key, const char *name,
+                   const struct validity *validity, const struct extension *extensions,
+                   size_t count)
 {
     X509 *cert = X509_new();
     if (!cert)
         return NULL;
     X509 *issuer = ca->cert ? ca->cert : cert;
     bool made = X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) &&
-                set_times(cert, expires_s) && (!name || set_name(cert, name)) &&
+                set_times(cert, validity) && (!name || set_name(cert, name)) &&
                 X509_set_issuer_name(cert, X509_get_subject_name(issuer)) == 1 &&
                 X509_set_pubkey(cert, key) == 1;
     for (size_t i = 0; made && i < count; i++)
@@ -99,8 +108,7 @@ enum cws_status cws_tls_ca_new(const char *name, struct cws_tls_ca **out_ca, str
         return cws_error_set(err, CWS_NO_MEMORY, "out of memory for a certificate authority");
     ca->key = cws_tls_key_new();
     if (ca->key)
-        ca->cert = issue(ca, ca->key, name, time(NULL) + AUTHORITY_S, extensions,
-                         CWS_ARRAY_LEN(extensions));
+        ca->cert = issue(ca, ca->key, name, &always, extensions, CWS_ARRAY_LEN(extensions));
     if (ca->cert) {
         *out_ca = ca;
         return CWS_OK;
@@ -194,9 +202,8 @@ enum cws_status cws_tls_ca_issue_server(struct cws_tls_ca *ca, const char *host,
     ERR_clear_error();
     snprintf(san, sizeof(san), "IP:%s", host);
     EVP_PKEY *key = cws_tls_key_new();
-    X509 *cert = key ? issue(ca, key, "cwsandboxd", time(NULL) + AUTHORITY_S, extensions,
-                             CWS_ARRAY_LEN(extensions))
-                     : NULL;
+    X509 *cert =
+        key ? issue(ca, key, "cwsandboxd", &always, extensions, CWS_ARRAY_LEN(extensions)) : NULL;
     enum cws_status status = cert ? cws_tls_cert_write(cert, cert_pem) : CWS_TLS;
     if (status == CWS_OK)
         status = cws_tls_key_write(key, key_pem);
@@ -234,6 +241,7 @@ enum cws_status cws_tls_ca_sign_client(struct cws_tls_ca *ca, const uint8_t *csr
                                        struct cws_buf *cert_pem, struct cws_error *err)
 {
     char san[256];
+    const struct validity validity = {.from_s = time(NULL) - LEEWAY_S, .until_s = expires_s};
     const struct extension extensions[] = {
         {NID_basic_constraints, "critical,CA:FALSE"},
         {NID_key_usage, "critical,digitalSignature"},
@@ -246,7 +254,7 @@ enum cws_status cws_tls_ca_sign_client(struct cws_tls_ca *ca, const uint8_t *csr
     EVP_PKEY *key = proven_key(csr_der, len, err);
     if (!key)
         return CWS_INVALID;
-    X509 *cert = issue(ca, key, NULL, expires_s, extensions, CWS_ARRAY_LEN(extensions));
+    X509 *cert = issue(ca, key, NULL, &validity, extensions, CWS_ARRAY_LEN(extensions));
     enum cws_status status = cert ? cws_tls_cert_write(cert, cert_pem) : CWS_TLS;
     X509_free(cert);
     EVP_PKEY_free(key);

@@ -1,6 +1,7 @@
 /* io/tls_request, io/tls_ca, io/tls_identity: a key, its certificate, and whom that names. */
 #include "support/tls_pair.h"
 
+#include <openssl/pem.h>
 #include <openssl/x509.h>
 
 #include "io/tls_ca.h"
@@ -87,6 +88,46 @@ static void test_both_ends_know_each_other(void **state)
     assert_string_equal(identity->uri, IDENTITY);
     assert_int_equal(identity->expires_s, expires_s);
     assert_null(cws_transport_identity(f->client.peer.transport)); /* of clients only */
+    authority_done(&a);
+}
+
+static X509 *read_certificate(const struct cws_buf *pem)
+{
+    BIO *bio = BIO_new_mem_buf(cws_buf_bytes(pem), (int)pem->len);
+    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    assert_non_null(cert);
+    return cert;
+}
+
+static int verify_at(X509 *root, X509 *cert, time_t now)
+{
+    X509_STORE *store = X509_STORE_new();
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    assert_int_equal(X509_STORE_add_cert(store, root), 1);
+    assert_int_equal(X509_STORE_CTX_init(ctx, store, cert, NULL), 1);
+    X509_STORE_CTX_set_time(ctx, 0, now);
+    (void)X509_verify_cert(ctx);
+    int error = X509_STORE_CTX_get_error(ctx);
+    X509_STORE_CTX_free(ctx);
+    X509_STORE_free(store);
+    return error;
+}
+
+/* Before they were made, too: clocks are set back, and some machines start without one. */
+static void test_servers_are_trusted_whatever_the_clock_says(void **state)
+{
+    static const time_t clocks[] = {1, 946684800, 4102444800, 32503680000};
+    struct authority a;
+    struct cws_error err = {0};
+    (void)state;
+    authority_open(&a);
+    assert_int_equal(cws_tls_ca_issue_server(a.ca, "127.0.0.1", &a.cert, &a.key, &err), CWS_OK);
+    X509 *root = read_certificate(&a.pem), *cert = read_certificate(&a.cert);
+    for (size_t i = 0; i < CWS_ARRAY_LEN(clocks); i++)
+        assert_string_equal(X509_verify_cert_error_string(verify_at(root, cert, clocks[i])), "ok");
+    X509_free(root);
+    X509_free(cert);
     authority_done(&a);
 }
 
@@ -240,10 +281,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-        TEST(test_both_ends_know_each_other),   TEST(test_who_shows_nothing_has_no_identity),
-        TEST(test_clients_that_are_not_let_in), TEST(test_servers_that_are_not_trusted),
-        TEST(test_a_request_names_nobody),      TEST(test_requests_that_are_not_signed),
-        TEST(test_an_authority_can_be_kept),    TEST(test_a_key_of_another_certificate),
+        TEST(test_both_ends_know_each_other),
+        TEST(test_servers_are_trusted_whatever_the_clock_says),
+        TEST(test_who_shows_nothing_has_no_identity),
+        TEST(test_clients_that_are_not_let_in),
+        TEST(test_servers_that_are_not_trusted),
+        TEST(test_a_request_names_nobody),
+        TEST(test_requests_that_are_not_signed),
+        TEST(test_an_authority_can_be_kept),
+        TEST(test_a_key_of_another_certificate),
     };
     return cmocka_run_group_tests(tests, make_certificates, drop_certificates);
 }
