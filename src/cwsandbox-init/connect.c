@@ -3,8 +3,9 @@
  * go to the port, and what comes from there goes to the pipe on stdout. The socket never leaves the
  * sandbox, and no socket of the host's comes in: whoever held one could connect it elsewhere.
  *
- * It ends with 0 when the port's side has ended the connection and everything it sent was passed
- * on, and with an errno if there was no connection.
+ * Each direction ends for itself: the end of one pipe or of the port's sending is passed on as
+ * such. It ends with 0 when both have, or the connection is broken, and with an errno if there was
+ * none. The pipe on stdin is closed first then: what ends alone is the output.
  */
 #include <linux/fcntl.h>
 #include <linux/in.h>
@@ -58,13 +59,17 @@ static long connect_port(uint16_t port)
     return second >= 0 ? second : fd;
 }
 
-/* False when no more can be read. */
-static bool fill(struct flow *flow, int fd)
+enum more { MORE, ENDED, BROKEN };
+
+/* What can still be read. */
+static enum more fill(struct flow *flow, int fd)
 {
     long got = SYS3(read, fd, flow->data, sizeof(flow->data));
     flow->at = 0;
     flow->len = got > 0 ? (uint32_t)got : 0;
-    return got > 0 || got == -EAGAIN || got == -EINTR;
+    if (got > 0 || got == -EAGAIN || got == -EINTR)
+        return MORE;
+    return got == 0 ? ENDED : BROKEN;
 }
 
 /* False when nobody takes more. */
@@ -86,29 +91,36 @@ static struct pollfd watch(int fd, bool wanted, short events)
 
 static void pass_on(void)
 {
-    bool in_open = true, takes = true, gives = true;
-    while (gives || from_port.len) {
+    bool in_open = true, takes = true, gives = true, out_open = true;
+    while (gives || from_port.len || takes) {
         bool write_port = takes && to_port.len;
         struct pollfd polled[] = {
             watch(FD_IN, in_open && takes && !to_port.len, POLLIN),
             watch(FD_OUT, from_port.len, POLLOUT),
             watch(FD_PORT, write_port, POLLOUT),
-            watch(FD_PORT, gives && !from_port.len, POLLIN),
+            watch(FD_PORT, gives ? !from_port.len : takes, gives ? POLLIN : 0),
         };
         if (SYS5(ppoll, polled, sizeof(polled) / sizeof(polled[0]), NULL, NULL, 0) < 0)
             continue;
         if (polled[0].revents)
-            in_open = fill(&to_port, FD_IN);
+            in_open = fill(&to_port, FD_IN) == MORE;
         if (polled[2].revents)
             takes = flush(&to_port, FD_PORT);
         if (takes && !in_open && !to_port.len) {
             SYS2(shutdown, FD_PORT, SHUT_WRITING);
             takes = false;
         }
-        if (polled[3].revents)
-            gives = fill(&from_port, FD_PORT);
+        if (polled[3].revents) { /* without POLLIN it is broken */
+            enum more more = gives ? fill(&from_port, FD_PORT) : BROKEN;
+            gives = more == MORE;
+            takes = takes && more != BROKEN;
+        }
         if (polled[1].revents && !flush(&from_port, FD_OUT))
             return; /* nobody is there any more */
+        if (out_open && !gives && !from_port.len && takes) {
+            SYS1(close, FD_OUT);
+            out_open = false;
+        }
     }
 }
 
@@ -121,13 +133,16 @@ static long run(int in, int out, uint16_t port)
     SYS3(dup3, moved_out, FD_OUT, 0);
     SYS3(close_range, FD_PORT, ~0u, 0);
     long fd = connect_port(port);
-    if (fd < 0)
+    if (fd < 0) {
+        SYS1(close, FD_IN);
         return -fd;
+    }
     if (fd != FD_PORT)
         SYS3(dup3, fd, FD_PORT, 0);
     SYS3(fcntl, FD_OUT, F_SETFL, O_NONBLOCK);
     SYS3(fcntl, FD_PORT, F_SETFL, O_NONBLOCK);
     pass_on();
+    SYS1(close, FD_IN);
     return 0;
 }
 

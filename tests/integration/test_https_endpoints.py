@@ -13,7 +13,7 @@ from websockets.sync.client import connect as open_websocket
 
 from cwsandbox import EndpointAuth, Sandbox, Service
 from integration.env import Daemon
-from integration.test_services import SHOUT, WEB, WEBSOCKET
+from integration.test_services import SHOUT, WEB, WEBSOCKET, take
 
 # Says how many bytes it has got, when it has got all.
 AFTER_THE_END = """\
@@ -26,6 +26,20 @@ while data := peer.recv(65536):
     count += len(data)
 peer.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n%d" % count)
 peer.close()
+"""
+
+# Answers, ends its sending, and prints how much came with and after the request.
+LISTENER = """\
+import socket
+server = socket.create_server(("127.0.0.1", 8000))
+print("ready", flush=True)
+peer, _ = server.accept()
+total = len(peer.recv(4096))
+peer.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\nover to you")
+peer.shutdown(socket.SHUT_WR)
+while data := peer.recv(65536):
+    total += len(data)
+print(total, flush=True)
 """
 
 pytestmark = pytest.mark.usefixtures("base_url")
@@ -106,6 +120,25 @@ def test_a_client_that_says_it_sends_no_more_gets_the_answer(trusted: ssl.SSLCon
         with contextlib.suppress(ssl.SSLWantReadError):
             tls.unwrap()
         assert until_done(lambda: tls.read(100)) == b"HTTP/1.1 200 OK\r\n\r\n18"
+
+
+def test_a_program_that_sends_no_more_gets_what_is_sent(trusted: ssl.SSLContext) -> None:
+    """Its end comes as close_notify, while the other direction goes on."""
+    request, more = b"POST / HTTP/1.1\r\n\r\n", bytes(3_000_000)
+    with Sandbox.run(services=[endpoint("open")]) as sandbox:
+        lines = iter(sandbox.exec(["python3", "-c", LISTENER]).stdout)
+        assert next(lines) == "ready\n"
+        with (
+            socket.create_connection(("127.0.0.1", port_of(sandbox)), timeout=20) as plain,
+            trusted.wrap_socket(
+                plain, server_hostname="127.0.0.1", suppress_ragged_eofs=False
+            ) as peer,
+        ):
+            peer.sendall(request)
+            assert take(peer, 1 << 20) == b"HTTP/1.1 200 OK\r\n\r\nover to you"
+            peer.sendall(more)
+            peer.unwrap()
+            assert next(lines) == f"{len(request) + len(more)}\n"
 
 
 def test_who_does_not_trust_the_authority_connects_to_nobody() -> None:

@@ -84,6 +84,21 @@ peer.recv(4096)
 """
 
 
+# Says what it has to say, ends its sending, and prints what still comes.
+LISTENER = """\
+import socket
+server = socket.create_server(("127.0.0.1", 8000))
+print("ready", flush=True)
+peer, _ = server.accept()
+peer.sendall(b"over to you")
+peer.shutdown(socket.SHUT_WR)
+total = 0
+while data := peer.recv(65536):
+    total += len(data)
+print(total, flush=True)
+"""
+
+
 @contextlib.contextmanager
 def serving(script: str, *services: Service) -> Iterator[Sandbox]:
     """A sandbox in which this program listens."""
@@ -151,6 +166,20 @@ def test_any_protocol_may_speak_first() -> None:
         assert take(peer, 6) == b"hello "
         peer.sendall(b"abc")
         assert take(peer, 3) == b"ABC"
+
+
+def test_a_program_that_sends_no_more_gets_what_is_sent() -> None:
+    """Its end comes as one, while the other direction goes on."""
+    size = 3_000_000
+    with Sandbox.run(services=[PUBLIC]) as sandbox:
+        process = sandbox.exec(["python3", "-c", LISTENER])
+        lines = iter(process.stdout)
+        assert next(lines) == "ready\n"
+        with socket.create_connection(address_of(sandbox), timeout=20) as peer:
+            assert take(peer, 1 << 20) == b"over to you"
+            peer.sendall(bytes(size))
+            peer.shutdown(socket.SHUT_WR)
+            assert next(lines) == f"{size}\n"
 
 
 def test_many_connections_at_once() -> None:

@@ -35,6 +35,7 @@ struct cws_sock {
     bool reading;
     bool paused;
     bool half_closed; /* the peer sends nothing more; on_half_closed was called */
+    bool finishing;   /* nothing more is written: the stream ends after what is pending */
     bool broken;      /* sending failed, on_closed is due */
     bool ended;       /* on_closed was called */
     bool closing;     /* the owner has let go */
@@ -185,6 +186,14 @@ static void drop_pending(struct cws_sock *sock)
     cws_buf_done(&sock->queued);
 }
 
+/* A connection that is broken shows in the reading. */
+static void finish_stream(struct cws_sock *sock)
+{
+    uv_os_fd_t fd;
+    if (uv_fileno(&sock->uv.handle, &fd) == 0)
+        (void)shutdown(fd, SHUT_WR);
+}
+
 static void on_written(uv_write_t *write, int status);
 
 /* Sends `flying`. */
@@ -216,9 +225,12 @@ static void on_written(uv_write_t *write, int status)
         sock->flying = sock->queued;
         cws_buf_init(&sock->queued, PENDING_CEILING);
         fly(sock);
-    } else if (sock->events && !sock->ended) {
-        sock->events->on_drained(sock->ctx);
+        return;
     }
+    if (sock->finishing)
+        finish_stream(sock);
+    if (sock->events && !sock->ended)
+        sock->events->on_drained(sock->ctx);
 }
 
 /* Keeps what the kernel did not take, and sends it when it can. */
@@ -240,7 +252,7 @@ static enum cws_status keep_rest(struct cws_sock *sock, const uint8_t *data, siz
 static enum cws_status sock_write(struct cws_transport *t, const uint8_t *data, size_t len)
 {
     struct cws_sock *sock = sock_of(t);
-    if (sock->broken || sock->ended || sock->closing)
+    if (sock->broken || sock->ended || sock->closing || sock->finishing)
         return CWS_CLOSED;
     if (len == 0)
         return CWS_OK;
@@ -290,6 +302,16 @@ static void sock_pause(struct cws_transport *t, bool paused)
     update_reading(sock);
 }
 
+static void sock_finish(struct cws_transport *t)
+{
+    struct cws_sock *sock = sock_of(t);
+    if (sock->finishing)
+        return;
+    sock->finishing = true;
+    if (sock_pending(t) == 0 && !sock->broken && !sock->ended)
+        finish_stream(sock);
+}
+
 static void on_handle_closed(uv_handle_t *handle)
 {
     struct cws_sock *sock = handle->data;
@@ -313,6 +335,7 @@ static const struct cws_transport_ops sock_ops = {
     .pending = sock_pending,
     .pause = sock_pause,
     .close = sock_close,
+    .finish = sock_finish,
 };
 
 struct cws_sock *cws_sock_new(struct cws_loop *loop, int family)

@@ -55,6 +55,7 @@ struct tls {
     bool report_due;  /* `error` was not told yet */
     bool half_closed; /* the peer sends nothing more, and may still read */
     bool half_told;   /* on_half_closed was called */
+    bool finished;    /* close_notify was sent */
     bool paused;
     bool below_paused;
     bool failed;    /* OpenSSL must not be called any more, not even to say goodbye */
@@ -365,7 +366,7 @@ static void on_later(struct cws_deferred *later)
 static enum cws_status tls_write(struct cws_transport *t, const uint8_t *data, size_t len)
 {
     struct tls *tls = tls_of(t);
-    if (tls->state == TLS_ENDED || tls->bio.out_status != CWS_OK)
+    if (tls->state == TLS_ENDED || tls->finished || tls->bio.out_status != CWS_OK)
         return CWS_CLOSED;
     while (len > 0) {
         size_t slice = len < SLICE ? len : SLICE, written = 0;
@@ -409,16 +410,24 @@ static void tls_pause(struct cws_transport *t, bool paused)
         update_below(tls);
 }
 
+/* The stream below goes on: its end would be that of the peer's sending, too. */
+static void tls_finish(struct cws_transport *t)
+{
+    struct tls *tls = tls_of(t);
+    if (tls->finished || tls->failed || tls->bio.out_status != CWS_OK)
+        return;
+    tls->finished = true;
+    ERR_clear_error();
+    SSL_shutdown(tls->ssl); /* close_notify, behind what is pending */
+    (void)!cws_tls_bio_flush(&tls->bio);
+    ERR_clear_error();
+}
+
 static void tls_close(struct cws_transport *t)
 {
     struct tls *tls = tls_of(t);
     assert(!tls->closing && cws_loop_is_current(tls->loop));
-    if (!tls->failed && tls->bio.out_status == CWS_OK) {
-        ERR_clear_error();
-        SSL_shutdown(tls->ssl); /* close_notify, if it can be sent at once */
-        (void)!cws_tls_bio_flush(&tls->bio);
-        ERR_clear_error();
-    }
+    tls_finish(t);
     release(tls);
 }
 
@@ -433,6 +442,7 @@ static const struct cws_transport_ops tls_ops = {
     .pending = tls_pending,
     .pause = tls_pause,
     .close = tls_close,
+    .finish = tls_finish,
     .identity = tls_identity,
 };
 

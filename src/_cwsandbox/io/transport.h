@@ -42,6 +42,7 @@ struct cws_transport_ops {
     size_t (*pending)(const struct cws_transport *t);
     void (*pause)(struct cws_transport *t, bool paused);
     void (*close)(struct cws_transport *t);
+    void (*finish)(struct cws_transport *t);
     /* NULL: such a transport never knows. */
     const struct cws_identity *(*identity)(const struct cws_transport *t);
 };
@@ -77,6 +78,13 @@ static inline size_t cws_transport_pending(const struct cws_transport *t)
 static inline void cws_transport_pause(struct cws_transport *t, bool paused)
 {
     t->ops->pause(t, paused);
+}
+
+/* Ends the sending in good order, after what was written: the end of a plain socket's stream, or
+ * TLS close_notify. Reading goes on. No write may follow. Harmless if repeated. */
+static inline void cws_transport_finish(struct cws_transport *t)
+{
+    t->ops->finish(t);
 }
 
 static inline void cws_transport_close(struct cws_transport *t)

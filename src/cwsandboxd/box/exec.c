@@ -245,6 +245,13 @@ static const struct cwsd_occupant_events occupant_events = {
 
 /* ---- output --------------------------------------------------------------------------------- */
 
+/* A connection that was never made, or is over, has closed its stdin before its output. */
+static bool still_reads(const struct cwsd_exec *exec)
+{
+    struct pollfd input = {.fd = exec->stdin_watch.fd};
+    return exec->is_connection && !exec->exited && input.fd >= 0 && poll(&input, 1, 0) == 0;
+}
+
 static void on_readable(struct cwsd_watch *watch, int events)
 {
     struct output *output = cws_container_of(watch, struct output, watch);
@@ -256,6 +263,8 @@ static void on_readable(struct cwsd_watch *watch, int events)
         return;
     if (len <= 0) {
         cwsd_watch_close(watch, on_output_closed);
+        if (still_reads(exec) && exec->events->on_output_ended)
+            exec->events->on_output_ended(exec->ctx);
     } else {
         if (exec->exited) /* before that it counts nothing, and would overflow after 2 GiB */
             output->last_bytes -= (int)len;

@@ -21,9 +21,9 @@ struct cwsd_exec_options {
     const char *working_dir;               /* NULL: the box's */
     uint16_t port;                         /* not 0: no command, but a connection to this port in
                                             * the box: stdin is what goes there, stdout what comes
-                                            * from there. It ends with 0 when the other side has
-                                            * ended it, with an errno if there was none. Nothing
-                                            * else above counts */
+                                            * from there. It ends with 0 when both directions
+                                            * have, with an errno if there was none. Nothing else
+                                            * above counts */
     bool with_stdin;                       /* false: stdin is /dev/null */
     const struct cwsd_exec_size *terminal; /* NULL: none. Else the command's stdin, stdout and
                                             * stderr are a terminal of this size, all output comes
@@ -52,6 +52,9 @@ struct cwsd_exec_events {
      * CWS_TOO_LARGE: the command never started, because the kernel would not pass its pipes on, or
      * because the sandbox has no more terminals. */
     void (*on_failed)(void *ctx, const struct cws_error *err);
+    /* Of connections; may be NULL. The other side sends nothing more, and still takes what is
+     * written. */
+    void (*on_output_ended)(void *ctx);
 };
 
 /* After CWS_OK events follow, never from inside this call. CWS_CLOSED: the box does not run.

@@ -63,7 +63,7 @@ static void on_failed(void *ctx, const struct cws_error *err)
 }
 
 static const struct cwsd_exec_events exec_events = {on_started, on_output, on_stdin_drained,
-                                                    on_exited, on_failed};
+                                                    on_exited,  on_failed, NULL};
 
 /* ---- starting it ---------------------------------------------------------------------------- */
 

@@ -31,12 +31,13 @@ struct forward {
     struct cws_buf head;    /* what came before the gate let it pass */
     bool admitted;          /* through the gate, if there is one */
     enum speech speech;
-    bool answered;    /* something was sent to the client */
-    bool beginning;   /* an answer has not shown yet whether it is an upgrade */
-    size_t alike;     /* how much of it is like one */
-    bool upgraded;    /* by an answer: what follows is no HTTP */
-    bool half_closed; /* the client sends nothing more */
-    bool ending;      /* once everything has been sent */
+    bool answered;     /* something was sent to the client */
+    bool beginning;    /* an answer has not shown yet whether it is an upgrade */
+    size_t alike;      /* how much of it is like one */
+    bool upgraded;     /* by an answer: what follows is no HTTP */
+    bool half_closed;  /* the client sends nothing more */
+    bool output_ended; /* the program sends nothing more */
+    bool ending;       /* once everything has been sent */
 };
 
 static void end(struct forward *forward)
@@ -107,13 +108,14 @@ static bool expect_answer(struct forward *forward)
     if (!forward->beginning)
         forward->alike = 0;
     forward->beginning = true;
-    return !gate || forward->upgraded || set_limit(forward, gate->limit_s);
+    return !gate || forward->upgraded || forward->output_ended || set_limit(forward, gate->limit_s);
 }
 
 /* A program may be silent as long as it likes with clients that do not speak HTTP, or no more. */
 static bool may_be_idle(const struct forward *forward)
 {
-    return !forward->half_closed && (!forward->owner->gate || forward->upgraded);
+    return !forward->half_closed && !forward->output_ended &&
+           (!forward->owner->gate || forward->upgraded);
 }
 
 /* False if the forward has ended. */
@@ -136,7 +138,9 @@ static void on_watch(struct cws_timer *timer)
     forward->waited = waits;
     uint64_t quiet_ns = now_ns - forward->moved_ns;
     bool stalled = waits && quiet_ns >= forward->owner->stall_ns;
-    if (stalled || (quiet_ns >= forward->owner->idle_ns && !may_be_idle(forward)))
+    uint64_t patience_ns =
+        forward->output_ended ? forward->owner->linger_ns : forward->owner->idle_ns;
+    if (stalled || (quiet_ns >= patience_ns && !may_be_idle(forward)))
         end(forward);
     else
         (void)go_on_watching(forward);
@@ -187,6 +191,16 @@ static void on_output(void *ctx, bool is_stderr, const uint8_t *data, size_t len
         cwsd_exec_pause(forward->exec, true);
 }
 
+/* The program may go on reading. */
+static void on_output_ended(void *ctx)
+{
+    struct forward *forward = ctx;
+    forward->output_ended = true;
+    forward->moved_ns = cws_clock_now_ns();
+    cws_timer_cancel(forward->owner->loop, &forward->limit);
+    cws_transport_finish(forward->transport);
+}
+
 static void on_input_taken(void *ctx)
 {
     struct forward *forward = ctx;
@@ -218,7 +232,7 @@ static void on_failed(void *ctx, const struct cws_error *err)
 }
 
 static const struct cwsd_exec_events exec_events = {on_started, on_output, on_input_taken,
-                                                    on_exited, on_failed};
+                                                    on_exited,  on_failed, on_output_ended};
 
 /* False if nothing can be passed on; the forward may be gone then. */
 static bool enter_box(struct forward *forward)
@@ -325,6 +339,7 @@ void cwsd_forwards_init(struct cwsd_forwards *forwards, struct cws_loop *loop,
     *forwards = (struct cwsd_forwards){.loop = loop, .box = box, .port = port, .gate = gate};
     forwards->stall_ns = CWSD_FORWARD_STALL_S * CWS_NS_PER_S;
     forwards->idle_ns = CWSD_FORWARD_IDLE_S * CWS_NS_PER_S;
+    forwards->linger_ns = CWSD_FORWARD_LINGER_S * CWS_NS_PER_S;
     cws_list_init(&forwards->all);
 }
 

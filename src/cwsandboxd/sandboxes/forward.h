@@ -3,7 +3,8 @@
  * pace of the other. Loop thread only.
  *
  * An HTTP client of a port that nobody listens on gets the answer 502; others see the connection
- * end. A client that ends its own sending still gets what the program sends, until that ends, too.
+ * end. Each side may end its sending alone: a client that does still gets what the program sends,
+ * and a program that does what the client sends, until that ends, too.
  * A client that takes nothing, and one with which nothing moves, is not waited for without end.
  *
  * A gate lets only HTTP pass, and looks at a connection's first request: the token is for the
@@ -28,7 +29,7 @@ struct cwsd_forwards {
     const struct cwsd_gate *gate; /* NULL: any bytes pass */
     struct cws_list all;
     size_t count;
-    uint64_t stall_ns, idle_ns; /* CWSD_FORWARD_STALL_S and _IDLE_S */
+    uint64_t stall_ns, idle_ns, linger_ns; /* CWSD_FORWARD_STALL_S, _IDLE_S and _LINGER_S */
 };
 
 /* What `box` and `gate` point to must outlive the forwards. */

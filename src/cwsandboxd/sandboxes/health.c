@@ -72,8 +72,8 @@ static void ignore_output(void *ctx, bool is_stderr, const uint8_t *data, size_t
     (void)ctx, (void)is_stderr, (void)data, (void)len;
 }
 
-static const struct cwsd_exec_events events = {ignore_start, ignore_output, ignore_start, on_exited,
-                                               on_failed};
+static const struct cwsd_exec_events events = {ignore_start, ignore_output, ignore_start,
+                                               on_exited,    on_failed,     NULL};
 
 static void check(struct cwsd_health *health)
 {

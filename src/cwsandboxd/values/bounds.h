@@ -47,6 +47,8 @@
 /* and when nothing has moved for so long, if the client has ended its side, or speaks HTTP with an
  * endpoint. */
 #define CWSD_FORWARD_IDLE_S 600
+/* The same once the program has ended its side: most have ended the other with it. */
+#define CWSD_FORWARD_LINGER_S 60
 
 /* How long a create waits for its sandbox to run before it is answered anyway. */
 #define CWSD_CREATE_PATIENCE_MS 2000

@@ -430,6 +430,38 @@ static void test_no_memory_for_what_the_kernel_does_not_take(void **state)
     test_free(bytes);
 }
 
+/* After everything that was written; what comes is still read. */
+static void test_the_end_of_sending_alone(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t *bytes = test_calloc(1, BIG), *out = test_malloc(BIG);
+    char end;
+    assert_int_equal(peer_write(&f->a, bytes, BIG), CWS_OK);
+    assert_int_equal(peer_write(&f->a, bytes, 1), CWS_OK);
+    cws_transport_finish(f->a.transport);
+    cws_transport_finish(f->a.transport);
+    assert_int_equal(peer_write(&f->a, bytes, 1), CWS_CLOSED);
+    drain_fd(f, out, BIG);
+    drain_fd(f, out, 1);
+    PUMP_UNTIL(f->loop, recv(f->fd, &end, 1, MSG_DONTWAIT) == 0);
+    assert_int_equal(f->a.closed, 0);
+    send_text(f, "still here");
+    PUMP_UNTIL(f->loop, peer_has(&f->a, "still here"));
+    test_free(out);
+    test_free(bytes);
+}
+
+static void test_the_end_of_sending_with_nothing_sent(void **state)
+{
+    struct fixture *f = *state;
+    char end;
+    cws_transport_finish(f->a.transport);
+    assert_int_equal(recv(f->fd, &end, 1, MSG_DONTWAIT), 0);
+    hang_up(f);
+    PUMP_UNTIL(f->loop, f->a.closed);
+    assert_int_equal(f->a.err.status, CWS_OK);
+}
+
 static void test_no_memory_for_what_comes_behind_it(void **state)
 {
     struct fixture *f = *state;
@@ -481,6 +513,8 @@ int main(void)
         TEST(test_no_memory_for_a_sock),
         ONE(test_no_memory_for_what_the_kernel_does_not_take),
         ONE(test_no_memory_for_what_comes_behind_it),
+        ONE(test_the_end_of_sending_alone),
+        ONE(test_the_end_of_sending_with_nothing_sent),
         ONE(test_no_memory_to_read_into),
     };
     signal(SIGPIPE, SIG_DFL); /* whatever the runner passed on */

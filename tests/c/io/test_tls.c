@@ -221,6 +221,30 @@ static void test_close_notify_is_half_a_close(void **state)
     close(a[1]);
 }
 
+/* What comes after the own close_notify is still read. */
+static void test_the_end_of_sending_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *peer = &f->server.peer;
+    struct cws_transport_events events = peer_events;
+    events.on_half_closed = on_half_closed;
+    f->server.lazy = true;
+    connected(f);
+    assert_int_equal(peer_write(&f->client.peer, "last words", 10), CWS_OK);
+    cws_transport_finish(f->client.peer.transport);
+    cws_transport_finish(f->client.peer.transport);
+    assert_int_equal(peer_write(&f->client.peer, "x", 1), CWS_CLOSED);
+    peer_init(peer);
+    peer->transport = f->server.idle;
+    f->server.idle = NULL;
+    cws_transport_start(peer->transport, &events, peer);
+    PUMP_UNTIL(f->loop, peer_has(&f->client.peer, "answer"));
+    assert_int_equal(f->client.peer.closed, 0);
+    peer_close(peer);
+    PUMP_UNTIL(f->loop, f->client.peer.closed);
+    assert_int_equal(f->client.peer.err.status, CWS_OK);
+}
+
 static void test_cut_connection_is_an_error(void **state)
 {
     struct fixture *f = *state;
@@ -505,6 +529,7 @@ int main(void)
         TEST(test_data_waits_for_the_start),
         TEST(test_close_sends_close_notify),
         TEST(test_close_notify_is_half_a_close),
+        TEST(test_the_end_of_sending_alone),
         TEST(test_cut_connection_is_an_error),
         TEST(test_write_to_gone_peer),
         TEST(test_close_inside_events),

@@ -256,7 +256,7 @@ static inline int run_script(struct box_world *world, const char *script)
 struct exec_world {
     struct box_world *world;
     struct cwsd_exec *exec;
-    bool started, exited, failed;
+    bool started, exited, failed, output_ended;
     bool free_on_output, free_on_exit, pause_on_output;
     int exit_code;
     unsigned drained;
@@ -316,8 +316,16 @@ static inline void exec_on_failed(void *ctx, const struct cws_error *err)
     exec_last(run);
 }
 
-static const struct cwsd_exec_events exec_world_events = {
-    exec_on_started, exec_on_output, exec_on_drained, exec_on_exited, exec_on_failed};
+static inline void exec_on_output_ended(void *ctx)
+{
+    struct exec_world *run = ctx;
+    assert_false(run->output_ended);
+    run->output_ended = true;
+}
+
+static const struct cwsd_exec_events exec_world_events = {exec_on_started, exec_on_output,
+                                                          exec_on_drained, exec_on_exited,
+                                                          exec_on_failed,  exec_on_output_ended};
 
 static inline void exec_open(struct exec_world *run, struct box_world *world,
                              const struct cwsd_exec_options *options)

@@ -79,6 +79,13 @@ static bool receive(struct world *world, int fd)
     return world->closed;
 }
 
+static int accept_inside(struct world *world, int inside)
+{
+    struct pollfd knock = {.fd = inside, .events = POLLIN};
+    PUMP_UNTIL(world, poll(&knock, 1, 0) == 1);
+    return accept4(inside, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
 static void open_endpoint(struct world *world, uint16_t port, bool runs)
 {
     coreweave__sandbox__v1__sandbox_spec__init(&world->spec);
@@ -166,6 +173,34 @@ static void assert_bad_gateway(struct world *world)
     const char *body = strstr(world->received, "\r\n\r\n") + 4;
     const char *length = strstr(world->received, "Content-Length: ") + 16;
     assert_int_equal(atoi(length), strlen(body));
+}
+
+/* The client sees the end of what the program sends, and can still send. */
+static void a_program_that_sends_no_more_gets_the_rest(void **state)
+{
+    struct world *world = *state;
+    uint16_t port;
+    char heard[16];
+    int inside = listen_inside(&port);
+    open_endpoint(world, port, true);
+    int client = dial(world), server = accept_inside(world, inside);
+    send_text(server, "over to you");
+    shutdown(server, SHUT_WR);
+    PUMP_UNTIL(world, receive(world, client));
+    assert_string_equal(world->received, "over to you");
+    send_text(client, "thank you");
+    shutdown(client, SHUT_WR);
+    size_t got = 0;
+    ssize_t len = 1;
+    while (len != 0) {
+        PUMP_UNTIL(world, (len = recv(server, heard + got, sizeof(heard) - got, 0)) >= 0);
+        got += (size_t)len;
+    }
+    assert_memory_equal(heard, "thank you", 9);
+    assert_int_equal(got, 9);
+    close(server);
+    close(client);
+    close(inside);
 }
 
 static void nobody_listens(void **state)
@@ -367,19 +402,12 @@ static int forward_here(struct world *world, struct cwsd_forwards *forwards, uin
     world->box = world->base.sandbox->primary->box;
     cwsd_forwards_init(forwards, world->base.loop, &world->box, port, NULL);
     forwards->stall_ns = 50 * CWS_NS_PER_MS;
-    forwards->idle_ns = 200 * CWS_NS_PER_MS;
+    forwards->idle_ns = forwards->linger_ns = 200 * CWS_NS_PER_MS;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     struct cws_sock *sock = cws_sock_new(world->base.loop, AF_UNIX);
     assert_int_equal(uv_pipe_open((uv_pipe_t *)cws_sock_stream(sock), ends[0]), 0);
     cwsd_forward_start(forwards, cws_sock_transport(sock));
     return ends[1];
-}
-
-static int accept_inside(struct world *world, int inside)
-{
-    struct pollfd knock = {.fd = inside, .events = POLLIN};
-    PUMP_UNTIL(world, poll(&knock, 1, 0) == 1);
-    return accept4(inside, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
 static void a_client_that_takes_nothing_is_let_go(void **state)
@@ -415,6 +443,22 @@ static void a_client_that_sends_no_more_is_not_held_for_ever(void **state)
     close(inside);
 }
 
+/* A program that has ended its sending has mostly ended. */
+static void a_program_that_sends_no_more_is_not_held_for_ever(void **state)
+{
+    struct world *world = *state;
+    struct cwsd_forwards forwards;
+    uint16_t port;
+    int inside = listen_inside(&port);
+    int client = forward_here(world, &forwards, port), server = accept_inside(world, inside);
+    forwards.idle_ns = UINT64_MAX;
+    shutdown(server, SHUT_WR);
+    PUMP_UNTIL(world, forwards.count == 0);
+    close(server);
+    close(client);
+    close(inside);
+}
+
 static int set_up(void **state)
 {
     return pool_set_up(state, sizeof(struct world));
@@ -434,6 +478,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(bytes_go_both_ways),
         TEST(a_client_that_sends_no_more_gets_the_answer),
+        TEST(a_program_that_sends_no_more_gets_the_rest),
+        TEST(a_program_that_sends_no_more_is_not_held_for_ever),
         TEST(a_client_that_takes_nothing_is_let_go),
         TEST(a_client_that_sends_no_more_is_not_held_for_ever),
         TEST(nobody_listens),
