@@ -27,7 +27,7 @@ JOBS: list[dict[str, Any]] = [
         "files": {"/in/one": "text\n", "/in/two": {"path": "two.txt"}},
         "artifacts": ["/tmp/art", "/tmp/none"],
     },
-    {"key": "late", "command": ["sh", "-c", "echo half; sleep 60"], "timeout_seconds": 0.5},
+    {"key": "late", "command": ["sh", "-c", "echo half; sleep 60"], "timeout_seconds": 4},
     {"key": "invalid", "command": ["true"], "files": {"/x": {"path": "missing"}}},
 ]
 

@@ -60,7 +60,7 @@ def test_output_is_kept_and_bounded_whatever_the_verdict(own_daemon: str, tmp_pa
     jobs = [
         Job("ok", ["sh", "-c", script]),
         Job("failed", ["sh", "-c", script + "exit 9"]),
-        Job("timeout", ["sh", "-c", script + "sleep 60"], timeout_seconds=1.0),
+        Job("timeout", ["sh", "-c", script + "sleep 60"], timeout_seconds=4),
         Job("killed", ["sh", "-c", script + "kill -9 $$"]),
         Job("no-such", ["/no/such/program"]),
     ]

@@ -77,9 +77,9 @@ def test_deadline_kills_the_process_group(sandbox: Sandbox) -> None:
 def test_a_timeout_has_the_output_until_then(sandbox: Sandbox) -> None:
     command = ["sh", "-c", "echo so far; echo bad >&2; sleep 60"]
     with pytest.raises(SandboxTimeoutError) as caught:
-        sandbox.exec(command, timeout_seconds=1.5).result()
+        sandbox.exec(command, timeout_seconds=4).result()
     error = caught.value
-    assert (error.cmd, error.timeout) == (command, 1.5)
+    assert (error.cmd, error.timeout) == (command, 4)
     assert (error.output, error.stdout, error.stderr) == ("so far\n", "so far\n", "bad\n")
 
 
@@ -158,7 +158,8 @@ def test_whatever_ends_the_sandbox_its_commands_raise_one_class(
     with Sandbox.run("sh", "-c", WAITS_FOR_ITS_END, max_lifetime_seconds=lifetime) as sandbox:
         running = [sandbox.exec(["sleep", "300"]) for _ in range(150)]
         begun = sandbox.exec(["sh", "-c", "echo begun; sleep 300"])
-        assert next(begun.stdout) == "begun\n"
+        if end is not outlive:  # that one waits for nobody
+            assert next(begun.stdout) == "begun\n"
         late = [sandbox.exec(["sleep", "300"]) for _ in range(150)]  # some are on their way
         end(sandbox)
         for process in [*running, begun, *late]:

@@ -14,7 +14,7 @@ PRINTED = [
     "step 1\nstep 2\nstep 3\n",
     "apple\npear\n",
     "test in /tmp\n",
-    "3 half done\n0.5 waiting\n",
+    "3 half done\n3.0 waiting\n",
     "[0, 1, 4, 9, 16]\n",
 ]
 
