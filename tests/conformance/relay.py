@@ -45,6 +45,7 @@ class Relay:
         make_way: Callable[[asyncio.StreamWriter, asyncio.StreamWriter], Way] = Way,
     ) -> None:
         self._make_way = make_way
+        self.upstream = upstream
         self._port = int(upstream.rpartition(":")[2])
         self.ways: list[Way] = []
         self._thread = LoopThread("relay")

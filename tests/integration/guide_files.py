@@ -13,8 +13,11 @@ LONG_SCRIPT = """\
 for step in range(3):
     print(f"step {step}", flush=True)
 """
+# Runs until it is told to end.
 SERVER_SCRIPT = """\
-import sys
+import os, sys, time
+while not os.path.exists("/tmp/end"):
+    time.sleep(0.02)
 sys.exit(7)
 """
 TASK_SCRIPT = "print('task done')\n"

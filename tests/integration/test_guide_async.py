@@ -163,6 +163,7 @@ async def test_process_control(box: Sandbox) -> None:
     await put(box, "server.py", guide_files.SERVER_SCRIPT)
     process = box.exec(["python", "server.py"])
     assert process.poll() is None
+    await box.exec(["touch", "/tmp/end"], check=True)
     result = await process
     assert result.returncode == 7
     assert process.poll() == 7

@@ -247,6 +247,7 @@ def test_process_control(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -
     # Check if running (non-blocking)
     if process.poll() is None:
         print("Still running")
+    sandbox.exec(["touch", "/tmp/end"], check=True).result()
 
     # Wait for completion
     exit_code = process.wait()

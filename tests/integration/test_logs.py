@@ -168,19 +168,26 @@ def relay(short_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Relay
 
 
 def test_nothing_twice_and_nothing_lost(relay: Relay) -> None:
-    script = "for i in $(seq 100); do seq $((i * 300 - 299)) $((i * 300)); sleep 0.01; done"
-    with running(script) as sandbox:
+    """Each part begins when the connection was cut within the one before: there is always something yet to come."""
+    parts, half = 6, 2500
+    script = (
+        f"for part in $(seq 0 {parts - 1}); do {waits_for('/tmp/go-$part')}; "
+        f"seq $((part * {2 * half} + 1)) $(((part + 1) * {2 * half})); done"
+    )
+    with Sandbox.run("/bin/sh", "-c", script, data_plane_mode="gateway") as sandbox:
+        past_the_relay = Sandbox.from_id(
+            str(sandbox.sandbox_id), base_url=relay.upstream, data_plane_mode="gateway"
+        ).result()
         reader = sandbox.stream_logs(follow=True)
-        lines = []
-        for count in itertools.count(1):
-            line = next(reader, None)
-            if line is None:
-                break
-            lines.append(int(line))
-            if count % 5000 == 0:
-                relay.cut()
-        assert lines == list(range(1, 30_001))
-        assert len(relay.ways) > 4  # it was cut now and then
+        lines: list[str] = []
+        for part in range(parts):
+            touch(past_the_relay, f"/tmp/go-{part}")
+            lines += itertools.islice(reader, half)
+            relay.cut()
+            lines += itertools.islice(reader, half)
+        assert [int(line) for line in lines] == list(range(1, 2 * half * parts + 1))
+        assert list(reader) == []
+        assert len(relay.ways) >= parts
 
 
 def test_a_connection_that_breaks_while_nobody_reads(relay: Relay) -> None:
