@@ -48,8 +48,8 @@ def test_deletion_leaves_nothing_behind(own_daemon: Daemon) -> None:
         eventually(lambda: not mark.pids(), "no process is left")
         eventually(lambda: not host.children(own_daemon.pid), "no child is left, not even dead")
         eventually(lambda: host.files(own_daemon.state_dir) <= before_files, "no file is left")
-        assert host.mounts() <= before_mounts
-        assert host.cgroups() <= before_cgroups
+        eventually(lambda: host.mounts() <= before_mounts, "no mount is left")
+        eventually(lambda: host.cgroups() <= before_cgroups, "no cgroup is left")
 
 
 def test_an_idle_sandbox_is_one_small_process(own_daemon: Daemon) -> None:
@@ -73,8 +73,8 @@ def test_end_of_the_daemon_ends_its_sandboxes(own_daemon: Daemon) -> None:
     eventually(lambda: bool(mark.pids()), "the process in the background runs")
     assert own_daemon.stop() == 0
     eventually(lambda: not mark.pids(), "no process is left")
-    assert not any(host.is_alive(pid) for pid in below)
-    assert host.mounts() <= before
+    eventually(lambda: not any(host.is_alive(pid) for pid in below), "no init is left")
+    eventually(lambda: host.mounts() <= before, "no mount is left")
     assert not (own_daemon.folder / "socket").exists()
     with pytest.raises(SandboxError):
         sandbox.exec(["true"], timeout_seconds=10).result()
@@ -96,8 +96,8 @@ def test_crash_and_restart(own_daemon: Daemon) -> None:
         eventually(lambda: not any(host.is_alive(pid) for pid in below), "no init is left")
         eventually(lambda: not mark.pids(), "no process is left")
         eventually(lambda: host.files(own_daemon.state_dir) <= before_files, "no file is left")
-        assert host.mounts() <= before_mounts
-        assert host.cgroups() <= before_cgroups
+        eventually(lambda: host.mounts() <= before_mounts, "no mount is left")
+        eventually(lambda: host.cgroups() <= before_cgroups, "no cgroup is left")
         with Sandbox.run() as fresh:
             assert fresh.exec(["echo", "again"]).result().stdout == "again\n"
 

@@ -261,7 +261,8 @@ def test_what_progress_raises_ends_the_transfer(sandbox: Sandbox, tmp_path: Path
             sandbox.upload(tmp_path / "f", "/tmp/up/f", progress=raising).result()
         else:
             sandbox.download("/tmp/f", tmp_path / "down" / "f", progress=raising).result()
-    assert said(sandbox, "ls -A /tmp/up 2>/dev/null; true") == ""
+    listing = "ls -A /tmp/up 2>/dev/null; true"
+    eventually(lambda: said(sandbox, listing) == "", "nothing is left of the file there")
     assert not list(tmp_path.glob("down/*"))
 
 
@@ -417,7 +418,7 @@ def test_a_file_that_shrinks(sandbox: Sandbox, tmp_path: Path, name: str) -> Non
     with pytest.raises(SandboxTransferError, match="'f' shrank while it was read, from 4000000"):
         sandbox.upload(top, "/tmp/x/t", progress=shrinking).result()
     if name == "f":
-        assert said(sandbox, "ls -A /tmp/x") == ""
+        eventually(lambda: said(sandbox, "ls -A /tmp/x") == "", "nothing is left of the file")
     assert sandbox.exec(["true"]).result().returncode == 0
 
 
