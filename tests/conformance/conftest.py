@@ -14,6 +14,7 @@ from conformance.direct_peer import KEY, Authority, DirectPeer, serve
 from conformance.file_peer import Shell
 from conformance.grpc_peer import GrpcPeer
 from conformance.h2_peer import H2Peer, Script
+from conformance.running import running
 from conformance.small_disk import mounted
 from cwsandbox import Sandbox, SandboxUnavailableError
 from cwsandbox._lifecycle import data_plane
@@ -144,7 +145,7 @@ def sandbox_id(stub: Any) -> Iterator[str]:
     pb = protos.messages()
     wanted = pb.Sandbox(spec=pb.SandboxSpec(containers=[pb.Container(name="main", image="any")]))
     made = stub.CreateSandbox(pb.CreateSandboxRequest(sandbox=wanted))
-    assert made.status.state == pb.STATE_RUNNING
+    running(stub, made.sandbox_id)
     yield made.sandbox_id
     stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=made.sandbox_id, allow_missing=True))
 

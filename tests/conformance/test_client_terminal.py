@@ -68,7 +68,7 @@ def everything(session: TerminalSession) -> bytes:
 def test_the_defaults(
     grpc_peer: GrpcPeer, seen: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((132, 43)))
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda *_, **__: os.terminal_size((132, 43)))
     with Sandbox.run() as sandbox:
         session = sandbox.shell()
         assert session.command == ["/bin/bash"]

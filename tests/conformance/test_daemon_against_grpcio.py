@@ -15,6 +15,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from conformance import protos
+from conformance.running import running
 from integration.env import Certs, Daemon, eventually
 
 pb = protos.messages()
@@ -55,20 +56,6 @@ def stub(unix_daemon: Daemon) -> Iterator[Any]:
 def spec(**fields: Any) -> Any:
     container = pb.Container(name="main", image="python:3.11", **fields)
     return pb.SandboxSpec(containers=[container])
-
-
-def running(stub: Any, sandbox_id: str, metadata: Any = None) -> Any:
-    """The sandbox once it runs."""
-    request = pb.GetSandboxRequest(sandbox_id=sandbox_id)
-
-    def state() -> int:
-        value: int = stub.GetSandbox(request, metadata=metadata).status.state
-        return value
-
-    eventually(lambda: state() == pb.STATE_RUNNING or state() in TERMINAL, "the sandbox runs")
-    sandbox = stub.GetSandbox(request, metadata=metadata)
-    assert sandbox.status.state == pb.STATE_RUNNING, sandbox
-    return sandbox
 
 
 @pytest.fixture
@@ -131,7 +118,7 @@ def test_create_answers_when_the_sandbox_runs_or_after_two_seconds() -> None:
         slow = folder / "slow"
         bwrap = folder / "bwrap"
         bwrap.write_text(
-            f'#!/bin/sh\n[ -e {slow} ] && sleep 3\nexec {shutil.which("bwrap")} "$@"\n'
+            f'#!/bin/sh\nwhile [ -e {slow} ]; do sleep 0.1; done\nexec {shutil.which("bwrap")} "$@"\n'
         )
         bwrap.chmod(0o755)
         request = pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=spec()))
@@ -148,6 +135,7 @@ def test_create_answers_when_the_sandbox_runs_or_after_two_seconds() -> None:
             late = stub.CreateSandbox(request)
             assert late.status.state == pb.STATE_CREATING
             assert time.monotonic() - began > 1.9
+            slow.unlink()
             running(stub, late.sandbox_id)
 
 
@@ -385,7 +373,7 @@ def create_and_exec(channel: grpc.Channel) -> bytes:
     metadata = WITH_TOKEN
     request = pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=spec()))
     sandbox_id = stub.CreateSandbox(request, metadata=metadata).sandbox_id
-    running(stub, sandbox_id, metadata)
+    running(stub, sandbox_id, metadata=metadata)
     execute = pb.ExecRequest(sandbox_id=sandbox_id, command=["echo", "hi"])
     reply = stub.Exec(execute, metadata=metadata)
     delete = pb.DeleteSandboxRequest(sandbox_id=sandbox_id)

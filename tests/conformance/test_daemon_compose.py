@@ -11,6 +11,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from conformance import protos
+from conformance.running import running
 from integration.env import eventually
 
 pb = protos.messages()
@@ -61,8 +62,7 @@ def test_services_are_containers(stub: Any) -> None:
         request(tags=["t"], annotations={"b": "2", "a": "1"}, max_lifetime_seconds=60), timeout=30
     )
     try:
-        assert made.status.state == pb.STATE_RUNNING
-        got = stub.GetSandbox(pb.GetSandboxRequest(sandbox_id=made.sandbox_id))
+        got = running(stub, made.sandbox_id)
         assert [(one.name, one.primary) for one in got.spec.containers] == [
             ("cache", False),
             ("web", True),

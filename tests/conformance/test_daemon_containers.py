@@ -11,6 +11,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from conformance import protos
+from conformance.running import running
 from integration.env import eventually
 
 pb = protos.messages()
@@ -35,6 +36,7 @@ def two(stub: Any) -> Iterator[str]:
         row("db", command="sh", args=["-c", script], environment_variables={"WHO": "db"}),
         row("web", primary=True),
     )
+    running(stub, made.sandbox_id)
     yield made.sandbox_id
     stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=made.sandbox_id, allow_missing=True))
 
@@ -162,7 +164,7 @@ def test_a_volume_in_several_containers(stub: Any) -> None:
     volumes = [pb.SandboxVolume(name="data"), pb.SandboxVolume(name="more")]
     spec = pb.SandboxSpec(containers=rows, volumes=volumes)
     made = stub.CreateSandbox(pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=spec)))
-    assert made.status.state == pb.STATE_RUNNING, made.status
+    running(stub, made.sandbox_id)
 
     def sh(name: str, script: str) -> str:
         request = pb.ExecRequest(

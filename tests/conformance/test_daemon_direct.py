@@ -18,6 +18,7 @@ from grpc_status import rpc_status
 
 from conformance import protos
 from conformance.direct_client import ALL, Direct, key_pem, request, stub
+from conformance.running import running
 from integration.env import Certs, Daemon, eventually
 
 TOKEN = "a-token-0123456789"
@@ -62,8 +63,8 @@ def make(gateway: Any) -> Iterator[Callable[[], str]]:
         def create() -> str:
             spec = pb.SandboxSpec(containers=[pb.Container(name="main", image="any")])
             made = gateway.CreateSandbox(pb.CreateSandboxRequest(sandbox=pb.Sandbox(spec=spec)))
-            assert made.status.state == pb.STATE_RUNNING
             stack.callback(stop, gateway, made.sandbox_id)
+            running(gateway, made.sandbox_id)
             return str(made.sandbox_id)
 
         yield create

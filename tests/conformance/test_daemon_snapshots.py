@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from conformance import protos
+from conformance.running import running
 from integration.env import Daemon, eventually
 
 pb = protos.messages()
@@ -201,7 +202,7 @@ def test_of_a_volume_that_containers_share(service: Service) -> None:
     wanted = pb.Sandbox(spec=pb.SandboxSpec(containers=rows, volumes=[volume]))
     restored = service.stub.CreateSandbox(pb.CreateSandboxRequest(sandbox=wanted))
     service.sandboxes.append(restored.sandbox_id)
-    assert restored.status.state == pb.STATE_RUNNING, restored.status
+    running(service.stub, restored.sandbox_id)
     script = ["sh", "-c", "cat /here/file; echo more > /here/more"]
     request = pb.ExecRequest(sandbox_id=restored.sandbox_id, container="second", command=script)
     assert service.stub.Exec(request).stdout == b"text\n"
