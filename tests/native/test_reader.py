@@ -241,7 +241,7 @@ def test_cancelled_read_loses_nothing(steps: Steps, run: Run) -> None:
 
 
 def test_interrupted_read_loses_nothing(steps: Steps) -> None:
-    with signal_soon(handler_raises=True), pytest.raises(InterruptedByTest):
+    with pytest.raises(InterruptedByTest), signal_soon(handler_raises=True):
         next(steps.process.stdout)
     steps.send(b"line\n")
     assert next(steps.process.stdout) == "line\n"

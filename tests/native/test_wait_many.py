@@ -69,7 +69,7 @@ def test_wrapped_futures(core: ModuleType) -> None:
 
 def test_interrupted(core: ModuleType) -> None:
     promise = core.Promise()
-    with signal_soon(handler_raises=True), pytest.raises(InterruptedByTest):
+    with pytest.raises(InterruptedByTest), signal_soon(handler_raises=True):
         core.wait_many([promise], 1, None)
     gone = weakref.ref(promise)
     del promise
