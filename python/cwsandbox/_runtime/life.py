@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from itertools import chain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def _exit() -> None:
         global _ending
         _ending = True
 
-    hooks = iter([*_before_end, end, *_at_exit])
+    # Hooks that come meanwhile count: another thread may be in its first operation.
+    hooks = chain(_before_end, [end], _at_exit)
 
     def run_rest() -> None:
         for hook in hooks:

@@ -123,9 +123,14 @@ _unreachable: list[_Daemon] = []
 
 
 def target() -> str:
-    """The daemon's address, started if needed. Blocks; ``SandboxUnavailableError`` when it cannot be started."""
+    """The daemon's address, started if needed. Blocks; ``SandboxUnavailableError`` when it cannot be started.
+
+    ``RuntimeError`` when the process is ending: nothing would end a daemon that is started then.
+    """
     global _daemon
     with _lock:
+        if life.is_ending():
+            raise RuntimeError(life.ENDING)
         if _daemon is not None and not _daemon.runs():
             _daemon.end()
             _daemon = None
