@@ -122,8 +122,9 @@ def test_a_sandbox_asks_one_provider_once(grpc_peer: GrpcPeer, release: threadin
         release.wait(20)
 
     provider: Any = Provider(act)
-    sandbox = Sandbox(auth=provider, request_timeout_seconds=0.2)
-    for _ in range(3):
+    # Twice too short for the provider, and then long enough for the service.
+    sandbox = Sandbox(auth=provider, request_timeout_seconds=2)
+    for _ in range(2):
         with pytest.raises(SandboxError):
             sandbox.start().result(20)
     release.set()
@@ -143,7 +144,7 @@ def test_a_failure_that_comes_too_late_is_not_kept(
             raise OSError("late")
 
     provider: Any = Provider(act)
-    sandbox = Sandbox(auth=provider, request_timeout_seconds=1)
+    sandbox = Sandbox(auth=provider, request_timeout_seconds=3)
     with pytest.raises(SandboxRequestTimeoutError):
         sandbox.start().result(20)
     release.set()

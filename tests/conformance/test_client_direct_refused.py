@@ -257,9 +257,9 @@ def test_its_time_limit_goes_on_while_it_waits(
 ) -> None:
     refusing(direct, UNAVAILABLE, RETIRING)
     withheld = Withheld(gateway)
-    process = strict.exec(["where"], timeout_seconds=1.0)
+    process = strict.exec(["where"], timeout_seconds=3.0)
     withheld.until_asked()
-    read = strict.read_file("/where", timeout_seconds=0.5)
+    read = strict.read_file("/where", timeout_seconds=2.0)
     for operation in (process, read):
         with pytest.raises(SandboxTimeoutError):
             operation.result()
