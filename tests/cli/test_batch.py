@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import signal
 import subprocess
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 
 from cli.program import PATH, Program, assert_one_line_error
 from cli.typist import Typist
+from cwsandbox import Sandbox, SandboxError
 from cwsandbox._batch.reader import Reader
 from integration.env.wait import eventually
 
@@ -176,11 +179,11 @@ def test_signals(
     code: int,
     verdicts: list[str],
 ) -> None:
-    """The first job tells that it runs by its row; the second one runs until the first Ctrl-C was seen."""
-    jobs = [{"key": "0", "command": ["true"]}]
-    jobs += [
-        {"key": str(n), "command": ["sleep", "2" if len(verdicts) == 2 else "60"]} for n in (1, 2)
-    ]
+    """The first job has its row, and the second one is at work until the signals were seen."""
+    tag = uuid.uuid4().hex
+    waiting = ["sh", "-c", "touch /tmp/begun; until [ -e /tmp/go ]; do sleep 0.05; done"]
+    jobs: list[dict[str, Any]] = [{"key": "0", "command": ["true"], "sandbox": {"tags": [tag]}}]
+    jobs += [{**jobs[0], "key": str(n), "command": waiting} for n in (1, 2)]
     write(tmp_path / "run.jsonl", jobs)
     store = tmp_path / "run.db"
     running = program.start(
@@ -194,11 +197,15 @@ def test_signals(
         stderr=subprocess.PIPE,
     )
     wait_for_rows(store, 1)
+    eventually(lambda: at_work(tag), "the second job is at work")
     assert running.stderr is not None
     for at, number in enumerate(signals, 1):
         running.send_signal(number)
-        if at < len(signals):  # two at once would be one
+        if number == signal.SIGINT and at == 1:  # two at once would be one
             assert running.stderr.readline().startswith(b"Waiting for the jobs that run.")
+    if len(verdicts) == 2:
+        (sandbox,) = at_work(tag)
+        sandbox.write_file("/tmp/go", b"").result()
     out, err = running.communicate(timeout=40)
     assert running.returncode == code, err
     assert b"Traceback" not in err
@@ -206,6 +213,16 @@ def test_signals(
     reader = Reader(store)
     assert [one["verdict"] for one in reader.outcomes()] == verdicts
     reader.close()
+
+
+def at_work(tag: str) -> list[Sandbox]:
+    """The sandboxes of this tag in which a command waits."""
+    found = []
+    for one in Sandbox.list(tags=[tag], status="running").result():
+        with contextlib.suppress(SandboxError):  # it has just ended
+            if one.exec(["test", "-e", "/tmp/begun"]).result().returncode == 0:
+                found.append(one)
+    return found
 
 
 def wait_for_rows(store: Path, count: int) -> None:
