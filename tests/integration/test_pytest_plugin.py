@@ -13,6 +13,8 @@ from cwsandbox import Sandbox
 
 pytest_plugins = "pytester"
 
+GUIDE = blocks("docs/guide/pytest.md", count=6)
+
 STRICT = ("-p", "no:cacheprovider", "--strict-markers", "--strict-config", "-W", "error")
 # Without it pytest-asyncio warns, whatever the tests are.
 ASYNCIO = ("-o", "asyncio_default_fixture_loop_scope=function")
@@ -31,9 +33,9 @@ def run(pytester: pytest.Pytester, own_daemon: str):
     return run_tests
 
 
-def test_the_guides_examples(run) -> None:
-    for block in blocks("docs/guide/pytest.md", count=6):
-        run(block).assert_outcomes(passed=1)
+@pytest.mark.parametrize("block", GUIDE, ids=range(len(GUIDE)))
+def test_the_guides_examples(run, block: str) -> None:
+    run(block).assert_outcomes(passed=1)
 
 
 def test_the_cookbooks_tests(run) -> None:
