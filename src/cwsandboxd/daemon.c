@@ -14,6 +14,7 @@
 #include "box/probe.h"
 #include "config/authority.h"
 #include "config/pem.h"
+#include "config/private.h"
 #include "config/token.h"
 #include "data_plane.h"
 #include "host/data_dir.h"
@@ -247,8 +248,11 @@ static enum cws_status open_logs(struct daemon *daemon, struct cws_error *err)
     snprintf(daemon->log_dir, sizeof(daemon->log_dir), "%.*s%s", PATH_MAX - 20,
              daemon->data_dir.path ? daemon->data_dir.path : daemon->state.path,
              daemon->data_dir.path ? "/logs" : "");
-    if (daemon->data_dir.path && mkdir(daemon->log_dir, 0700) < 0 && errno != EEXIST)
-        return cws_error_set_errno(err, CWS_SYSTEM, errno, "%s", daemon->log_dir);
+    int fd = -1;
+    if (daemon->data_dir.path && cwsd_private_open(daemon->log_dir, &fd, err) != CWS_OK)
+        return err->status;
+    if (fd >= 0)
+        close(fd);
     return CWS_OK;
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import socket
 import sqlite3
@@ -301,6 +302,25 @@ def test_the_directory_is_one_daemons(daemon: Daemon, short_folder: Path) -> Non
     daemon.start()
     other = Daemon(short_folder / "other", arguments=("--data-dir", str(short_folder / "data")))
     assert "in use by another cwsandboxd" in refusal(other)
+
+
+@pytest.mark.parametrize("name", ["snapshots", "logs"])
+def test_folders_that_others_may_enter_are_refused(
+    daemon: Daemon, short_folder: Path, name: str
+) -> None:
+    daemon.start()
+    daemon.stop()
+    folder = short_folder / "data" / name
+    folder.chmod(0o750)
+    said = refusal(daemon)
+    assert str(folder) in said
+    assert "mode 0700, not 0750" in said
+    folder.chmod(0o700)
+    if os.geteuid() == 0:
+        os.chown(folder, 12345, 12345)
+        assert str(folder) in refusal(daemon)
+        os.chown(folder, 0, 0)
+    daemon.start()
 
 
 def test_files_that_cannot_be_used_are_left_alone(daemon: Daemon, short_folder: Path) -> None:

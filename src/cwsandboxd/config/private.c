@@ -1,6 +1,7 @@
 #include "config/private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 bool cwsd_private(const struct stat *info)
@@ -22,4 +23,19 @@ enum cws_status cwsd_private_check(int fd, mode_t kind, const char *path, struct
                              "%s must be this user's and for nobody else (mode %s, not 0%o)", path,
                              folder ? "0700" : "0600", (unsigned)(info.st_mode & 07777));
     return CWS_OK;
+}
+
+enum cws_status cwsd_private_open(const char *path, int *out_fd, struct cws_error *err)
+{
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "%s", path);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return cws_error_set_errno(err, CWS_SYSTEM, errno, "a folder at %s (no link)", path);
+    enum cws_status status = cwsd_private_check(fd, S_IFDIR, path, err);
+    if (status == CWS_OK)
+        *out_fd = fd;
+    else
+        close(fd);
+    return status;
 }

@@ -13,3 +13,8 @@ bool cwsd_private(const struct stat *info);
  * at. */
 enum cws_status cwsd_private_check(int fd, mode_t kind, const char *path,
                                    struct cws_error *err) CWS_MUST_CHECK;
+
+/* Opens a directory that is the daemon's alone, and makes it if it is missing. The caller closes
+ * *out_fd. CWS_INVALID: it is not. CWS_SYSTEM: also if it is a link. */
+enum cws_status cwsd_private_open(const char *path, int *out_fd,
+                                  struct cws_error *err) CWS_MUST_CHECK;

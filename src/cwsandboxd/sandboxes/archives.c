@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "config/private.h"
 #include "values/bounds.h"
 #include "values/text.h"
 
@@ -446,17 +447,6 @@ static char *find_program(const char *given)
     return cws_strdup(path);
 }
 
-static enum cws_status open_folder(struct cwsd_archives *archives, const char *path,
-                                   struct cws_error *err)
-{
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
-        return cws_error_set_errno(err, CWS_SYSTEM, errno, "%s", path);
-    archives->folder_fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return archives->folder_fd >= 0
-               ? CWS_OK
-               : cws_error_set_errno(err, CWS_SYSTEM, errno, "a folder at %s (no link)", path);
-}
-
 static void release(struct cwsd_archives *archives)
 {
     cwsd_snapshots_done(&archives->records);
@@ -480,7 +470,7 @@ enum cws_status cwsd_archives_open(const struct cwsd_archives_options *options,
     if (status == CWS_OK && !archives->program)
         status = cws_error_set(err, CWS_NO_MEMORY, "out of memory");
     if (status == CWS_OK)
-        status = open_folder(archives, options->folder, err);
+        status = cwsd_private_open(options->folder, &archives->folder_fd, err);
     if (status == CWS_OK)
         status = cwsd_snapshots_fail_unfinished(
             &archives->records, "the daemon ended while it was being made", wall_clock_ns(), err);

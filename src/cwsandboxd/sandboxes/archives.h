@@ -23,7 +23,7 @@ struct cwsd_archives_options {
 };
 
 /* Opens the folder, removes what is left over, and settles the records of a daemon that ended in
- * the middle. CWS_SYSTEM, CWS_NO_MEMORY. */
+ * the middle. CWS_INVALID: the folder is not the daemon's alone. CWS_SYSTEM, CWS_NO_MEMORY. */
 enum cws_status cwsd_archives_open(const struct cwsd_archives_options *options,
                                    struct cwsd_archives **out_archives,
                                    struct cws_error *err) CWS_MUST_CHECK;
