@@ -132,7 +132,7 @@ def _outcomes(
     finally:
         for operation in operations:
             if operation is not None:
-                operation.cancel()  # one that has ended stays as it is
+                operation._cancel()  # one that has ended stays as it is
 
 
 def _outcome(operation: OperationRef[_T] | None) -> tuple[_T | None, str | None]:
