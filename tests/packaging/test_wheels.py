@@ -26,15 +26,16 @@ class Wheels(NamedTuple):
     check: ModuleType
     sbom: ModuleType
     libraries: ModuleType
+    cpio: ModuleType
 
 
 @pytest.fixture
 def wheels(monkeypatch: pytest.MonkeyPatch) -> Iterator[Wheels]:
     monkeypatch.syspath_prepend(str(TOOLS))
-    from wheels import check, libraries, sbom, sources, targets
+    from wheels import check, cpio, libraries, sbom, sources, targets
 
     monkeypatch.setattr(sources, "debian_mirrors", list)
-    yield Wheels(sources, targets, check, sbom, libraries)
+    yield Wheels(sources, targets, check, sbom, libraries, cpio)
     for name in [name for name in sys.modules if name.partition(".")[0] == "wheels"]:
         del sys.modules[name]
 
@@ -202,3 +203,25 @@ def test_a_program_for_another_processor_is_a_fault(wheels: Wheels, built: Path)
     content[18] = 0xF3  # e_machine: RISC-V
     program.write_bytes(content)
     assert [fault for fault in faults(wheels, built) if "cwsandboxd is not for " in fault]
+
+
+def test_a_first_file_system_holds_the_tree(wheels: Wheels, tmp_path: Path) -> None:
+    if not shutil.which("busybox"):
+        pytest.skip("busybox, which has a cpio, is not installed")
+    tree = tmp_path / "tree"
+    (tree / "bin").mkdir(parents=True)
+    (tree / "bin/program").write_bytes(b"\0\1\2\3\4")
+    (tree / "bin/program").chmod(0o755)
+    (tree / "naïve").write_text("text")
+    (tree / "link").symlink_to("bin/program")
+    wheels.cpio.pack(tree, tmp_path / "archive")
+    (tmp_path / "out").mkdir()
+    with (tmp_path / "archive").open("rb") as archive:
+        subprocess.run(["busybox", "cpio", "-i"], cwd=tmp_path / "out", stdin=archive, check=True)
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == sorted(
+        path.name for path in tree.rglob("*")
+    )
+    assert (tmp_path / "out/bin/program").read_bytes() == b"\0\1\2\3\4"
+    assert (tmp_path / "out/bin/program").stat().st_mode == (tree / "bin/program").stat().st_mode
+    assert (tmp_path / "out/naïve").read_text() == "text"
+    assert (tmp_path / "out/link").readlink() == Path("bin/program")

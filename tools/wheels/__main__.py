@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import audit, check, libraries, musl_root, roots, targets, wheel
+from . import audit, check, emulated, libraries, musl_root, roots, targets, wheel
 from .targets import Target
 
 
@@ -30,13 +30,17 @@ def inspect(target: Target, finished: Path, folder: Path) -> None:
 
 
 def prove(target: Target, finished: Path, folder: Path) -> None:
-    make = {"debian": roots.make_debian, "musl": musl_root.make}[target.root]
-    roots.prove(finished, make(folder), folder)
+    if target.root == "emulated":
+        emulated.prove(finished, folder)
+    else:
+        make = {"debian": roots.make_debian, "musl": musl_root.make}[target.root]
+        roots.prove(finished, make(folder), folder)
 
 
 def main(arguments: list[str]) -> None:
     wanted = [targets.by_platform(name) for name in arguments] or list(targets.TARGETS)
-    if reason := roots.unavailable():
+    emulators = (emulated.PROGRAM for target in wanted if target.root == "emulated")
+    if reason := roots.unavailable(*emulators):
         raise SystemExit(f"the wheels cannot be proved in bare roots: {reason}")
     folder = Path(os.environ.get("BUILD", "build"), "wheels").resolve()
     dist = Path("dist").resolve()

@@ -27,17 +27,27 @@ cd "$root"
 pivot_root . old
 exec chroot . /bin/sh -c 'umount -l /old && exec "$@"' sh "$@"
 """
+Command = tuple[tuple[str, ...], dict[str, str]]  # words, and variables for it
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
 
 
-def unavailable() -> str | None:
-    """Why there can be no bare root here."""
+def unavailable(*programs: str) -> str | None:
+    """Why there can be no bare root here; `programs` are what it needs beside the usual."""
     if os.geteuid() != 0:
         return "only root can make and enter one"
-    for program in ("debootstrap", "openssl"):
+    for program in ("debootstrap", "openssl", *programs):
         if not shutil.which(program):
             return f"{program} is not installed"
     return None
+
+
+def debootstrap(into: Path, log: Path, *options: str) -> None:
+    mirror = [m for m in sources.debian_mirrors() if "security" not in m][:1]
+    command = ["debootstrap", *options, SUITE, str(into), *mirror]
+    with log.open("w") as out:
+        done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"debootstrap failed: see {log}")
 
 
 def make_debian(folder: Path) -> Path:
@@ -46,17 +56,8 @@ def make_debian(folder: Path) -> Path:
     if not (kept / "complete").exists():
         shutil.rmtree(kept, ignore_errors=True)
         print(f"debootstrap {SUITE}", flush=True)
-        mirror = [m for m in sources.debian_mirrors() if "security" not in m][:1]
-        log = folder / "debootstrap.log"
-        with log.open("w") as out:
-            done = subprocess.run(
-                ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, kept, *mirror],
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                check=False,
-            )
-        if done.returncode != 0:
-            raise SystemExit(f"debootstrap failed: see {log}")
+        how = ("--variant=minbase", f"--include={PACKAGES}")
+        debootstrap(kept, folder / "debootstrap.log", *how)
         (kept / "complete").touch()
     return kept
 
@@ -84,20 +85,34 @@ def make_certificate(folder: Path) -> None:
     run("openssl", *CERTIFICATE.split(), *more, cwd=folder)
 
 
-def prove(wheel: Path, bare: Path, folder: Path) -> None:
-    """Installs the wheel into a copy of the bare root and lets it work there."""
-    root = folder / "root-in-use"
-    shutil.rmtree(root, ignore_errors=True)
-    run("cp", "-a", "--reflink=auto", bare, root)
+def equip(root: Path, wheel: Path) -> None:
+    """Puts the wheel and what it shall do into the root's /srv."""
     shutil.copy(wheel, root / "srv")
     shutil.copytree(ROOT / "examples", root / "srv/examples")
     shutil.copy(Path(__file__).with_name("trust.py"), root / "srv")
     make_certificate(root / "srv")
-    enter(root, "python3", "-m", "venv", "/srv/venv")
+
+
+def commands(wheel: Path) -> list[Command]:
+    """Installs the wheel and lets it work, in a root that is equipped with it."""
     pip = ("/srv/venv/bin/pip", "install", "--quiet", "--no-index", "--disable-pip-version-check")
-    enter(root, *pip, f"/srv/{wheel.name}")
     python = "/srv/venv/bin/python"
-    for example in ("quickstart.py", "snapshots.py"):
-        enter(root, python, f"/srv/examples/{example}", CWSANDBOX_BASE_URL="local")
-    enter(root, python, "/srv/trust.py")
+    local = {"CWSANDBOX_BASE_URL": "local"}
+    return [
+        (("python3", "-m", "venv", "/srv/venv"), {}),
+        ((*pip, f"/srv/{wheel.name}"), {}),
+        ((python, "/srv/examples/quickstart.py"), local),
+        ((python, "/srv/examples/snapshots.py"), local),
+        ((python, "/srv/trust.py"), {}),
+    ]
+
+
+def prove(wheel: Path, bare: Path, folder: Path) -> None:
+    """All that in a copy of the bare root."""
+    root = folder / "root-in-use"
+    shutil.rmtree(root, ignore_errors=True)
+    run("cp", "-a", "--reflink=auto", bare, root)
+    equip(root, wheel)
+    for command, env in commands(wheel):
+        enter(root, *command, **env)
     shutil.rmtree(root)

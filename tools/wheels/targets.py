@@ -47,6 +47,13 @@ TARGETS = (
         libraries=MUSL,
         root="musl",
     ),
+    Target(
+        platform="manylinux_2_28_aarch64",
+        machine="aarch64",
+        triple="aarch64-linux-gnu.2.28",
+        libraries=GLIBC | {"ld-linux-aarch64.so.1"},
+        root="emulated",
+    ),
 )
 
 
