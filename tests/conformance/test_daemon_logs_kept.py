@@ -63,7 +63,12 @@ def test_every_request_is_answered_as_before(daemon: Daemon) -> None:
     with stub_of(daemon.start()) as stub:
         ended = create(stub, "seq 5000; printf 'no end'; exit 3")
         silent = create(stub, "exit 0")
-        both = several(stub, "echo first; sleep 0.2", "echo second")
+        until = "until test -e /tmp/end; do sleep 0.02; done"
+        both = several(stub, f"echo first; {until}", "echo second")
+        second = open_log(stub, both, container="c1", follow=True)
+        assert read_until(second, b"second\n") == b"second\n"
+        with contextlib.suppress(grpc.RpcError):  # it may end with the sandbox
+            run(stub, both, "touch /tmp/end")
         for sandbox_id in (ended, silent, both):
             wait_end(stub, sandbox_id)
         stamped = log(stub, ended, timestamps=True)

@@ -81,8 +81,10 @@ def test_records_outlive_a_kill(daemon: Daemon) -> None:
     with stub_of(daemon.start()) as stub:
         ended = create(stub, "sh", "-c", "exit 3", tags=["ended"], request_id="one")
         lives = create(stub, "sh", *KEEP_ALIVE, tags=["lives"], request_id="two")
+        lives = await_state(stub, lives.sandbox_id, pb.STATE_RUNNING)
         stopping = create(stub, "sh", "-c", "trap '' TERM; sleep 300", request_id="three")
         deleted = create(stub)
+        await_state(stub, deleted.sandbox_id, pb.STATE_RUNNING)
         before = await_state(stub, ended.sandbox_id, pb.STATE_FAILED)
         delete(stub, deleted.sandbox_id)
         await_state(stub, deleted.sandbox_id, pb.STATE_COMPLETED)

@@ -78,7 +78,7 @@ def test_a_log_outlives_its_sandbox_in_auto() -> None:
         for _ in range(3):
             sandbox.wait()
             list(sandbox.stream_logs())
-        sandbox.write_file("/tmp/end", b"").result()
+        sandbox.write_file("/tmp/end", b"")  # whose answer the end of the sandbox may overtake
         sandbox.wait_until_complete().result()
         assert list(sandbox.stream_logs()) == ["ready\n"]
         assert list(sandbox.stream_logs(follow=True)) == ["ready\n"]
