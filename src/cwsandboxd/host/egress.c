@@ -37,8 +37,22 @@ static bool is_device_of(const char *name, unsigned slot)
     return strncmp(name, prefix, (size_t)len) == 0;
 }
 
-/* Whether the host has a route of its own into the slot's range. */
-static bool is_routed(unsigned slot)
+/* A route of the host, such as "10.0.0.0/8 by eth0". */
+struct route {
+    char text[INET_ADDRSTRLEN + sizeof("/32 by ") + IF_NAMESIZE];
+};
+
+/* The mask is in the order of the network, as the destination. */
+static void describe(struct route *route, unsigned destination, unsigned mask, const char *device)
+{
+    char address[INET_ADDRSTRLEN];
+    inet_ntop(AF_INET, &(struct in_addr){destination}, address, sizeof(address));
+    snprintf(route->text, sizeof(route->text), "%s/%d by %.*s", address, __builtin_popcount(mask),
+             IF_NAMESIZE, device);
+}
+
+/* Whether the host has a route of its own into the slot's range, and which. */
+static bool is_routed(unsigned slot, struct route *out_route)
 {
     char line[256], name[32];
     unsigned destination, mask;
@@ -51,6 +65,8 @@ static bool is_routed(unsigned slot)
         found = mask && !is_device_of(name, slot) &&
                 (ntohl(destination) & common) == (slot_range(slot) & common);
     }
+    if (found)
+        describe(out_route, destination, mask, name);
     if (routes)
         fclose(routes);
     return found;
@@ -71,18 +87,36 @@ static int claim(unsigned slot)
     return -1;
 }
 
+/* The answer when each slot is a route's or a daemon's. */
+static enum cws_status no_slot(unsigned routed, const struct route *route, struct cws_error *err)
+{
+    if (routed == 0)
+        return cws_error_set(err, CWS_SYSTEM,
+                             "each of the ranges 10.%d.0.0/16 to 10.%d.0.0/16 is another daemon's",
+                             FIRST_B, FIRST_B + SLOTS - 1);
+    return cws_error_set(err, CWS_SYSTEM,
+                         "sandboxes need one of the ranges 10.%d.0.0/16 to 10.%d.0.0/16. Routes of "
+                         "this host, such as %s, lead into %u of them%s; make room with a narrower "
+                         "route",
+                         FIRST_B, FIRST_B + SLOTS - 1, route->text, routed,
+                         routed < SLOTS ? ", the others are daemons'" : "");
+}
+
 static enum cws_status take_slot(struct cwsd_egress *egress, struct cws_error *err)
 {
+    struct route route;
+    unsigned routed = 0;
     for (unsigned slot = 0; slot < SLOTS; slot++) {
-        if (is_routed(slot) || (egress->slot_fd = claim(slot)) < 0)
+        if (is_routed(slot, &route)) {
+            routed++;
+            continue;
+        }
+        if ((egress->slot_fd = claim(slot)) < 0)
             continue;
         egress->slot = slot;
         return CWS_OK;
     }
-    return cws_error_set(err, CWS_SYSTEM,
-                         "each of the ranges 10.%d.0.0/16 to 10.%d.0.0/16 is another's: of a route "
-                         "of this host, or of a daemon",
-                         FIRST_B, FIRST_B + SLOTS - 1);
+    return no_slot(routed, &route, err);
 }
 
 /* ---- the host's share ----------------------------------------------------------------------- */
