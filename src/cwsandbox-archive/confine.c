@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -58,7 +59,16 @@ static bool keep_capabilities(void)
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_capset, &header, data) == 0;
 }
 
-bool confine(uid_t user, int root, struct complaint *complaint)
+/* Another user's process, or one with other capabilities, has lost the setting. */
+static bool end_with(pid_t parent)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent)
+        return true;
+    errno = ESRCH;
+    return false;
+}
+
+bool confine(uid_t user, pid_t parent, int root, struct complaint *complaint)
 {
     const char *what = "becoming the sandbox's user";
     /* Rather this process than the daemon. No matter if it fails. */
@@ -79,6 +89,10 @@ bool confine(uid_t user, int root, struct complaint *complaint)
     }
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     umask(0);
+    if (done) {
+        what = "looking after the first process";
+        done = end_with(parent);
+    }
     if (done) {
         what = "filtering system calls";
         done = rights_limit(RLIMIT_MEMLOCK, 0) && filter_calls();

@@ -91,7 +91,7 @@ __attribute__((noreturn)) static void run_child(const struct transfer *transfer,
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent || !arrange(transfer, notes))
         _exit(1);
-    bool done = confine(transfer->user, root, transfer->complaint) &&
+    bool done = confine(transfer->user, parent, root, transfer->complaint) &&
                 (transfer->saves ? pack(transfer->complaint) : unpack(transfer->complaint));
     _exit(done ? 0 : 1);
 }

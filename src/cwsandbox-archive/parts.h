@@ -21,9 +21,9 @@ void complaint_set(struct complaint *complaint, int error, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* confine.c: makes this process the sandbox's user, with the rights that the sandbox has over its
- * files and no others, and the directory `root` all that it can reach. Keeps descriptors 0 to 2
- * open and no others. */
-bool confine(uid_t user, int root, struct complaint *complaint);
+ * files and no others, and the directory `root` all that it can reach. It ends with `parent`. Keeps
+ * descriptors 0 to 2 open and no others. */
+bool confine(uid_t user, pid_t parent, int root, struct complaint *complaint);
 
 /* filter.c: from now on any system call that packing and unpacking have no use for ends the process
  * (SIGSYS), and no memory can be executed that could not before. Needs no_new_privs. False with

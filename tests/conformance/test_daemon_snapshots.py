@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -413,6 +415,52 @@ def test_a_full_disk(short_folder: Path, small_disk: Path) -> None:
         service.ready(service.snapshot(sandbox).file_system_snapshot_id)
         volume = scratch(restore_from_snapshot_id=small.file_system_snapshot_id)
         assert service.sh(service.create(volume), "cat /data/file") == "text\n"
+
+
+def status_of(process: int) -> dict[str, str]:
+    """What the kernel tells of a process; nothing once it is gone."""
+    try:
+        text = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return {}
+    fields = dict(line.split(":\t", 1) for line in text.splitlines())
+    return {} if fields["State"].startswith("Z") else fields
+
+
+def children_of(parent: int) -> list[int]:
+    processes = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [one for one in processes if status_of(one).get("PPid") == str(parent)]
+
+
+def test_nothing_goes_on_after_a_kill(short_folder: Path) -> None:
+    """Also what does not notice by itself that nobody waits for it."""
+    with (
+        Daemon(short_folder / "d") as running,
+        grpc.insecure_channel(running.base_url) as channel,
+    ):
+        service = Service(protos.stubs().SandboxServiceStub(channel))
+        sandbox = service.create(scratch())
+        service.sh(sandbox, "truncate -s 2E /data/endless")
+        service.snapshot(sandbox)
+
+        def confined() -> list[int]:
+            return [
+                child
+                for process in children_of(running.pid)
+                if status_of(process).get("Name") == "cwsandbox-archi"
+                for child in children_of(process)
+                if status_of(child).get("Seccomp") == "2"
+            ]
+
+        eventually(confined, "the archive is in the making")
+        (child,) = confined()
+        os.kill(child, signal.SIGSTOP)
+        running.kill()
+        try:
+            eventually(lambda: not status_of(child), "its last process is gone")
+        except AssertionError:
+            os.kill(child, signal.SIGKILL)
+            raise
 
 
 def test_after_a_restart(short_folder: Path) -> None:
