@@ -1,4 +1,4 @@
-"""The pytest plugin: ``cwsandbox_daemon``, ``sandbox``, ``sandbox_factory`` and the marker ``sandbox``.
+"""The pytest plugin: its fixtures, which docs/guide/pytest.md lists, and the marker ``sandbox``.
 
 pytest loads this file in every project of an environment that has the package, also where no test uses it. So nothing
 but pytest is imported before a fixture is asked for.

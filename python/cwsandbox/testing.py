@@ -8,16 +8,20 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from cwsandbox import _cwsandbox
-from cwsandbox._relay.calls import Calls, Status
-from cwsandbox._relay.hpack import Malformed
+from cwsandbox._relay.frames import Malformed
+from cwsandbox._relay.plain import Plain
 from cwsandbox._service import local
 from cwsandbox._service.rpc import TRUSTED_DOMAIN, Code
 from cwsandbox._types import check
+
+if TYPE_CHECKING:
+    from cwsandbox._relay.calls import Calls, Status
 
 __all__ = ["Faults"]
 
@@ -30,6 +34,9 @@ class Faults:
     What the program meets are real faults of a connection, and answers as a service gives them. Only in a ``with``
     block. ``upstream`` is the service's address: ``unix:///path`` or ``http://host:port``. All methods may be called
     from any thread, and what they ask for is in force when they return.
+
+    Faults of single calls, which are ``refuse(code)`` and ``cut(after_messages=...)``, need the package ``hpack``
+    (``pip install 'cwsandbox[testing]'``), and raise ``ImportError`` without it.
 
     ::
 
@@ -53,6 +60,8 @@ class Faults:
         self._late = 0.0
         self._left: int | None = None
         self._refuses = False
+        # A connection's calls are understood from its beginning or not at all, so this is known before there are any.
+        self._sees_calls = find_spec("hpack") is not None
         # How calls of a method end, None: of any other; and how many messages come before the cut, and whose.
         self._answers: dict[str | None, Status] = {}
         self._messages_left: int | None = None
@@ -83,6 +92,8 @@ class Faults:
         if methods is not None and after_messages is None:
             raise ValueError("cut() takes methods only with after_messages")
         counted = None if methods is None else frozenset(check.strings(methods, "methods"))
+        if after_messages is not None:
+            self._check_sees_calls("cut(after_messages=...)")
 
         def do() -> None:
             self._left = after_bytes
@@ -135,6 +146,7 @@ class Faults:
         if type(message) is not str:
             raise TypeError(f"message must be a str, got {message!r}")
         names = [None] if methods is None else list(check.strings(methods, "methods"))
+        self._check_sees_calls("refuse(code)")
         status = _status(Code[code], message, reason)
         self._call(lambda: self._answers.update(dict.fromkeys(names, status)))
 
@@ -181,6 +193,20 @@ class Faults:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
+    def _check_sees_calls(self, what: str) -> None:
+        if not self._sees_calls:
+            raise ImportError(
+                f"{what} needs the package hpack: pip install 'cwsandbox[testing]'", name="hpack"
+            )
+
+    def _calls(self) -> Calls | Plain:
+        """For one connection."""
+        if not self._sees_calls:
+            return Plain()
+        from cwsandbox._relay.calls import Calls
+
+        return Calls(self._refusal, self._count)
+
     def _refuse_connections(self) -> None:
         self._refuses = True
         self._break()
@@ -212,7 +238,7 @@ class Faults:
                 far_reader, far = await self._dial()
                 ends.append(far)
                 self._ways.update(ends)
-                calls = Calls(self._refusal, self._count)
+                calls = self._calls()
                 await asyncio.gather(
                     self._forward(reader, far, calls, writer),
                     self._back(far_reader, writer, calls),
@@ -234,7 +260,7 @@ class Faults:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        calls: Calls,
+        calls: Calls | Plain,
         client: asyncio.StreamWriter,
     ) -> None:
         with contextlib.suppress(ConnectionError):
@@ -245,7 +271,7 @@ class Faults:
         writer.close()
 
     async def _back(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, calls: Calls
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, calls: Calls | Plain
     ) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(_PIECE):
@@ -290,6 +316,8 @@ class Faults:
 
 
 def _status(code: Code, message: str, reason: str | None) -> Status:
+    from cwsandbox._relay.calls import Status
+
     if reason is None:
         return Status(code, message, None)
     info = _cwsandbox._message_pack(

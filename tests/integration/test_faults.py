@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -235,6 +236,59 @@ def test_only_the_named_methods_count(faults: Faults, sandbox: Sandbox) -> None:
     with pytest.raises(SandboxError):
         long.result()
     assert works(sandbox)
+
+
+# ---- without the extra ----
+
+
+@pytest.fixture
+def plain(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
+    monkeypatch.setitem(sys.modules, "hpack", None)  # as if it were not installed
+    monkeypatch.delitem(sys.modules, "cwsandbox._relay.headers", raising=False)
+    monkeypatch.delitem(sys.modules, "cwsandbox._relay.calls", raising=False)
+    with Faults(daemon.base_url) as running:
+        monkeypatch.setenv("CWSANDBOX_BASE_URL", running.url)
+        yield running
+
+
+def test_faults_of_connections_need_no_hpack(plain: Faults) -> None:
+    with Sandbox.run() as sandbox:
+        assert works(sandbox)
+        process = sandbox.exec(["sh", "-c", "echo begun; exec sleep 50"])
+        assert next(process.stdout) == "begun\n"
+        plain.cut()
+        with pytest.raises(SandboxUnavailableError):
+            process.result()
+        assert works(sandbox)
+        plain.cut(after_bytes=500_000)
+        with pytest.raises(SandboxError):
+            sandbox.exec(["head", "-c", "3000000", "/dev/zero"]).result()
+        assert works(sandbox)
+        plain.delay(1000)
+        late = sandbox.exec(["echo", "late"])
+        plain.heal()
+        assert late.result().stdout == "late\n"
+        plain.refuse()
+        with pytest.raises(SandboxError):
+            sandbox.exec(["true"], timeout_seconds=2).result()
+        plain.heal()
+        assert works(sandbox)
+
+
+@pytest.mark.parametrize(
+    ("method", "args", "options"),
+    [
+        ("refuse", ("UNAVAILABLE",), {"reason": "CWSANDBOX_FILE_NOT_FOUND"}),
+        ("cut", (), {"after_messages": 1}),
+    ],
+)
+def test_faults_of_calls_say_that_they_need_hpack(
+    plain: Faults, method: str, args: tuple[str, ...], options: dict[str, object]
+) -> None:
+    with pytest.raises(ImportError, match=r"hpack: pip install 'cwsandbox\[testing\]'"):
+        getattr(plain, method)(*args, **options)
+    with Sandbox.run() as sandbox:
+        assert works(sandbox)
 
 
 WRONG = [

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import quote
 
-from cwsandbox._relay import frames, hpack
-from cwsandbox._relay.frames import Frame, Frames
+from cwsandbox._relay import frames, headers
+from cwsandbox._relay.frames import Frame, Frames, Malformed
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _PREFIX = 5
@@ -41,7 +41,7 @@ class Calls:
         self._preface = bytearray()
         self._from_client = Frames()
         self._from_service = Frames()
-        self._decoder = hpack.Decoder()
+        self._decoder = headers.Decoder()
         self._block: tuple[Frame, bytes] | None = None
         # The method of each call that the service has, how much of a message has come, and what was answered here.
         self._methods: dict[int, str] = {}
@@ -52,13 +52,13 @@ class Calls:
         self.is_over = False
 
     def to_service(self, data: bytes) -> bytes:
-        """What goes on of what the client has sent. Raises ``hpack.Malformed``."""
+        """What goes on of what the client has sent. Raises ``Malformed``."""
         passed = b""
         if len(self._preface) < len(PREFACE):
             taken = data[: len(PREFACE) - len(self._preface)]
             self._preface += taken
             if not PREFACE.startswith(self._preface):
-                raise hpack.Malformed("the client does not speak HTTP/2")
+                raise Malformed("the client does not speak HTTP/2")
             passed, data = taken, data[len(taken) :]
         for frame in self._from_client.cut(data):
             if self._block is not None or frame.kind == frames.HEADERS:
@@ -109,7 +109,7 @@ class Calls:
             return b""
         if path:
             self._methods[first.stream] = method
-        return frames.header_frames(first.stream, hpack.encode(fields), first.flags)
+        return frames.header_frames(first.stream, headers.encode(fields), first.flags)
 
     def _answer(self, stream: int, status: Status) -> None:
         self._refused.add(stream)
@@ -122,7 +122,7 @@ class Calls:
         if status.details is not None:
             details = base64.b64encode(status.details).rstrip(b"=")
             fields.append((b"grpc-status-details-bin", details))
-        self._to_client += frames.header_frames(stream, hpack.encode(fields), frames.END_STREAM)
+        self._to_client += frames.header_frames(stream, headers.encode(fields), frames.END_STREAM)
 
     def _drop(self, frame: Frame) -> None:
         """What belongs to a call that was answered here. The client's window gets back what it took."""

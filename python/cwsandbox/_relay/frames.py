@@ -12,6 +12,10 @@ SIZE_MAX = 16384
 _HEAD = 9
 
 
+class Malformed(Exception):
+    """What has come is not HTTP/2."""
+
+
 class Frame(NamedTuple):
     kind: int
     flags: int
