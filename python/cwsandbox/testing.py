@@ -7,10 +7,10 @@ import contextlib
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from cwsandbox import _cwsandbox
@@ -239,7 +239,7 @@ class Faults:
                 ends.append(far)
                 self._ways.update(ends)
                 calls = self._calls()
-                await asyncio.gather(
+                await _both(
                     self._forward(reader, far, calls, writer),
                     self._back(far_reader, writer, calls),
                 )
@@ -313,6 +313,17 @@ class Faults:
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
         self._break()
+
+
+async def _both(*works: Coroutine[Any, Any, None]) -> None:
+    """Run them at the same time. When one has failed, the others are cancelled and have ended, too."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _status(code: Code, message: str, reason: str | None) -> Status:

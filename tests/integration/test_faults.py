@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import sys
 from collections.abc import Iterator
 
@@ -16,8 +17,11 @@ from cwsandbox import (
     SandboxNotFoundError,
     SandboxUnavailableError,
 )
+from cwsandbox._relay.calls import PREFACE
+from cwsandbox._relay.frames import Frame, header_frames
 from cwsandbox.testing import Faults
 from integration.env import Daemon
+from integration.env.wait import eventually
 
 
 @pytest.fixture
@@ -212,15 +216,29 @@ def test_cut_after_so_many_messages(faults: Faults, sandbox: Sandbox, number: in
 
 def test_cut_before_the_exit_code(faults: Faults, sandbox: Sandbox) -> None:
     """All of the output has come, and the end has not."""
+    script = "echo begun; read line; echo all; exit 3"
+    process = sandbox.exec(["sh", "-c", script], stdin=True)
+    assert next(process.stdout) == "begun\n"
+    faults.cut(after_messages=1, methods=["StreamExec"])
+    process.stdin.write(b"\n")
+    with pytest.raises(SandboxUnavailableError) as caught:
+        process.result()
+    assert caught.value.exec_result.stdout == "begun\nall\n"
     assert works(sandbox)
-    faults.cut(after_messages=2, methods=["StreamExec"])  # that it is ready, and its output
-    with pytest.raises(SandboxError) as caught:
-        sandbox.exec(["echo", "all"]).result()
-    assert caught.value.exec_result.stdout in (
-        "",
-        "all\n",
-    )  # a service may say first that it is ready
-    assert works(sandbox)
+
+
+def test_a_client_that_cannot_be_understood_leaves_nothing_behind(faults: Faults) -> None:
+    """Its connection ends in both directions, also what is held back for it."""
+    faults.delay(1000)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(faults.url.removeprefix("unix://"))
+        client.sendall(PREFACE + Frame(0x4, 0, 0, b"").packed())  # SETTINGS
+        eventually(lambda: faults._held, "the service's first bytes are held back")
+        client.sendall(header_frames(1, b"\x80", 0))  # there is no field 0
+        client.settimeout(30)
+        with contextlib.suppress(ConnectionError):
+            assert client.recv(1) == b""
+    eventually(lambda: not faults._held, "nothing is held back")
 
 
 def test_only_the_named_methods_count(faults: Faults, sandbox: Sandbox) -> None:
