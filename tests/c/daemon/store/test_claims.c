@@ -1,25 +1,7 @@
 /* store/claims: a directory for each claim, whatever clients call it and sandboxes leave in it. */
-#include "support/daemon_help.h"
+#include "support/claims_world.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-
-#include "store/claims.h"
-
-static char folder[] = "/tmp/cws-claims-XXXXXX";
-static struct cwsd_claims claims = {.dir = -1};
-
-static int open_claim(const char *namespace, const char *name, const char *sub_path,
-                      struct cwsd_fault *fault)
-{
-    cwsd_pb_claim claim = COREWEAVE__SANDBOX__V1__PVC_VOLUME_SOURCE__INIT;
-    claim.namespace_ = (char *)namespace;
-    claim.claim_name = (char *)name;
-    claim.sub_path = (char *)sub_path;
-    memset(fault, 0, sizeof(*fault));
-    return cwsd_claims_folder(&claims, &claim, fault);
-}
 
 static ino_t inode_of(int fd)
 {
@@ -86,24 +68,6 @@ static void test_a_directory_of_another_claim_is_left_alone(void **state)
     assert_string_equal(fault.reason, CWSD_REASON_VOLUME_BACKEND);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    if (!mkdtemp(folder))
-        return -1;
-    claims.dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return claims.dir < 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[64];
-    cwsd_claims_close(&claims);
-    snprintf(command, sizeof(command), "rm -r %s", folder);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -112,5 +76,5 @@ int main(void)
         cmocka_unit_test(test_no_link_and_no_file_is_followed),
         cmocka_unit_test(test_a_directory_of_another_claim_is_left_alone),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, claims_set_up, claims_tear_down);
 }

@@ -1,19 +1,12 @@
 /* store/claims: what a sandbox puts in the place of a directory while a sub-path is being opened.
  * Each moment between two system calls is tried. */
-#include "support/daemon_help.h"
+#include "support/claims_world.h"
 
 #include <dirent.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "store/claims.h"
-
 #define SUB_PATH "a/b/c"
-
-static char folder[] = "/tmp/cws-moved-XXXXXX";
-static struct cwsd_claims claims = {.dir = -1};
 
 /* The hostile sandbox: `this` and `that` in the volume change places before the calls with these
  * two numbers. */
@@ -51,14 +44,10 @@ int mkdirat(int dir, const char *name, mode_t mode)
     return (int)syscall(SYS_mkdirat, dir, name, mode);
 }
 
-static int open_claim(const char *sub_path)
+static int open_mine(const char *sub_path)
 {
-    cwsd_pb_claim claim = COREWEAVE__SANDBOX__V1__PVC_VOLUME_SOURCE__INIT;
-    struct cwsd_fault fault = {.code = CWS_GRPC_OK};
-    claim.namespace_ = (char *)"a";
-    claim.claim_name = (char *)"mine";
-    claim.sub_path = (char *)sub_path;
-    int fd = cwsd_claims_folder(&claims, &claim, &fault);
+    struct cwsd_fault fault;
+    int fd = open_claim("a", "mine", sub_path, &fault);
     assert_int_equal(fd < 0, fault.code == CWS_GRPC_FAILED_PRECONDITION);
     return fd;
 }
@@ -81,7 +70,7 @@ static unsigned open_while_swapping(int volume, const char *this, const char *th
             hostile.calls = 0;
             hostile.first = first;
             hostile.second = second;
-            int fd = open_claim(SUB_PATH);
+            int fd = open_mine(SUB_PATH);
             unsigned swaps = (hostile.calls > first) + (second > first && hostile.calls > second);
             last = hostile.calls > last ? hostile.calls : last;
             hostile.volume = -1;
@@ -103,7 +92,7 @@ static unsigned open_while_swapping(int volume, const char *this, const char *th
 static void make_outside(char path[96])
 {
     char name[128];
-    snprintf(path, 96, "%s/outside", folder);
+    snprintf(path, 96, "%s/outside", claims_folder);
     assert_int_equal(mkdir(path, 0700), 0);
     for (const char *part = "/b\0/b/c\0/c\0"; *part; part += strlen(part) + 1) {
         snprintf(name, sizeof(name), "%s%s", path, part);
@@ -143,8 +132,8 @@ static void test_a_link_in_the_place_of_each_part(void **state)
     } places[] = {{"a", "link"}, {"a/b", "link"}, {"a/b/c", "link"}, {"a/b", "a/link"}};
     char outside[96];
     make_outside(outside);
-    int volume = open_claim("");
-    int inside = open_claim(SUB_PATH);
+    int volume = open_mine("");
+    int inside = open_mine(SUB_PATH);
     assert_true(volume >= 0 && inside >= 0);
     assert_int_equal(mknodat(inside, "inside", S_IFREG | 0600, 0), 0);
     assert_int_equal(symlinkat(outside, volume, "link"), 0);
@@ -162,8 +151,8 @@ static void test_a_link_in_the_place_of_each_part(void **state)
 static void test_a_directory_in_the_place_of_another(void **state)
 {
     (void)state;
-    int volume = open_claim("");
-    int inside = open_claim(SUB_PATH), other = open_claim("other/b/c");
+    int volume = open_mine("");
+    int inside = open_mine(SUB_PATH), other = open_mine("other/b/c");
     assert_true(volume >= 0 && inside >= 0 && other >= 0);
     if (!is_there(inside, "inside"))
         assert_int_equal(mknodat(inside, "inside", S_IFREG | 0600, 0), 0);
@@ -175,29 +164,11 @@ static void test_a_directory_in_the_place_of_another(void **state)
     close(volume);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    if (!mkdtemp(folder))
-        return -1;
-    claims.dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return claims.dir < 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    char command[64];
-    cwsd_claims_close(&claims);
-    snprintf(command, sizeof(command), "rm -r %s", folder);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_link_in_the_place_of_each_part),
         cmocka_unit_test(test_a_directory_in_the_place_of_another),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, claims_set_up, claims_tear_down);
 }

@@ -1,32 +1,12 @@
 /* store/resource_page: pages end by number and by size, and hold what the filter lets through. */
-#include "support/daemon_help.h"
+#include "support/memory_database.h"
 
 #include "base/alloc.h"
 #include "store/resource_page.h"
-#include "store/schema.h"
 #include "support/failing.h"
 #include "values/bounds.h"
 
 #define KIND CWSD_RESOURCE_TEMPLATE
-
-static struct cwsd_database *database;
-
-static int set_up(void **state)
-{
-    struct cws_error err;
-    int result = live_before(state);
-    if (cwsd_database_open(NULL, &cwsd_schema, &database, &err) != CWS_OK)
-        fail_msg("%s", err.text);
-    return result;
-}
-
-static int tear_down(void **state)
-{
-    cwsd_database_close(database);
-    return nothing_leaked(state);
-}
-
-#define PAGE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 static void add(const char *id, bool deleted, const char *text)
 {
@@ -135,7 +115,7 @@ static void out_of_memory(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {PAGE_TEST(by_number), PAGE_TEST(by_size),
-                                       PAGE_TEST(out_of_memory)};
+    const struct CMUnitTest tests[] = {DATABASE_TEST(by_number), DATABASE_TEST(by_size),
+                                       DATABASE_TEST(out_of_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

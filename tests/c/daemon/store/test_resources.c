@@ -1,30 +1,10 @@
 /* store/resources: found by each key, changed, deleted, pruned. */
-#include "support/daemon_help.h"
+#include "support/memory_database.h"
 
 #include "store/resources.h"
-#include "store/schema.h"
 #include "support/failing.h"
 
 #define KIND CWSD_RESOURCE_TEMPLATE
-
-static struct cwsd_database *database;
-
-static int set_up(void **state)
-{
-    struct cws_error err;
-    int result = live_before(state);
-    if (cwsd_database_open(NULL, &cwsd_schema, &database, &err) != CWS_OK)
-        fail_msg("%s", err.text);
-    return result;
-}
-
-static int tear_down(void **state)
-{
-    cwsd_database_close(database);
-    return nothing_leaked(state);
-}
-
-#define RESOURCE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 static bool try_add(const char *id, const char *name, const char *request_id,
                     struct cwsd_fault *fault)
@@ -133,8 +113,8 @@ static void out_of_memory(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {RESOURCE_TEST(by_each_key),
-                                       RESOURCE_TEST(deleted_and_pruned),
-                                       RESOURCE_TEST(out_of_memory)};
+    const struct CMUnitTest tests[] = {DATABASE_TEST(by_each_key),
+                                       DATABASE_TEST(deleted_and_pruned),
+                                       DATABASE_TEST(out_of_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
