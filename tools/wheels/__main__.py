@@ -17,7 +17,9 @@ def make(target: Target, sdist: Path, folder: Path, dist: Path) -> Path:
     prefixes = libraries.build_all(target, folder)
     raw = wheel.build(target, sdist, prefixes, folder)
     wheel.add_documents(target, raw, prefixes)
-    return audit.repair(target, raw, dist)
+    finished = audit.repair(target, raw, dist)
+    wheel.compress(finished)
+    return finished
 
 
 def inspect(target: Target, finished: Path, folder: Path) -> None:

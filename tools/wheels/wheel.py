@@ -11,6 +11,8 @@ from email.message import Message
 from email.parser import Parser
 from pathlib import Path
 
+import zopfli
+
 from . import sbom, sources, targets
 from .sources import Source
 from .targets import Target
@@ -101,6 +103,15 @@ def add_documents(target: Target, wheel: Path, prefixes: dict[str, Path]) -> Non
     (info / "sboms" / sbom.NAME).write_text(text)
     run(sys.executable, "-m", "wheel", "pack", "--dest-dir", wheel.parent, tree)
     shutil.rmtree(unpacked)
+
+
+def compress(wheel: Path) -> None:
+    """As far as deflate can: it takes a while here, and nothing from those who unpack it."""
+    small = wheel.with_suffix(".small")
+    with zipfile.ZipFile(wheel) as old, zopfli.ZipFile(small, "w", zipfile.ZIP_DEFLATED) as new:
+        for info in old.infolist():
+            new.writestr(info, old.read(info))
+    small.rename(wheel)
 
 
 def sizes(wheel: Path) -> list[tuple[int, int, str]]:
