@@ -169,7 +169,7 @@ def settled(stub: Any, contents: bytes, **fields: Any) -> Any:
 def test_services_wait_for_each_other(stub: Any) -> None:
     made = settled(stub, CHAIN.replace(b"CODE", b"0"))
     assert made.status.state == pb.STATE_RUNNING, made.status.state_reason
-    # It runs only since everything before has passed: half a second, or else the same hundredth at the soonest.
+    # It runs only since everything before has passed. The clock has hundredths: both may begin in the same.
     assert began(stub, made.sandbox_id, "web") >= began(stub, made.sandbox_id, "db")
     states = {one.name: one.state for one in made.status.container_statuses}
     assert states == {
