@@ -10,6 +10,10 @@
 #include "confine/filter.h"
 #include "parts.h"
 
+/* The same everywhere, but not in all headers. glibc 2.39 and musl 1.2.5 call it for what must not
+ * follow a link. */
+#define FCHMODAT2 452
+
 static const uint32_t allowed[] = {
     /* content */
     __NR_read,
@@ -42,6 +46,7 @@ static const uint32_t allowed[] = {
     /* what is known of them */
     __NR_fchmod,
     __NR_fchmodat,
+    FCHMODAT2,
     __NR_fchown,
     __NR_fchownat,
     __NR_utimensat,

@@ -77,6 +77,7 @@ static void test_what_does_not(void **state)
     const struct call calls[] = {
         {SYS_openat, {AT_FDCWD, (long)"/", O_RDONLY | O_DIRECTORY}},
         {SYS_mkdirat, {AT_FDCWD, (long)"", 0}},
+        {452 /* fchmodat2 */, {AT_FDCWD, (long)"", 0, AT_SYMLINK_NOFOLLOW}},
         {SYS_mmap, {0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0}},
         {SYS_read, {-1}},
     };
