@@ -171,7 +171,7 @@ static void note_answer(struct forward *forward, const uint8_t *data, size_t len
 {
     static const char upgrade[] = "HTTP/1.1 101";
     for (size_t i = 0; i < len && forward->beginning; i++) {
-        forward->alike = data[i] == upgrade[forward->alike] ? forward->alike + 1 : 0;
+        forward->alike = (char)data[i] == upgrade[forward->alike] ? forward->alike + 1 : 0;
         forward->beginning = forward->alike > 0 && forward->alike < strlen(upgrade);
         forward->upgraded = forward->upgraded || forward->alike == strlen(upgrade);
     }
