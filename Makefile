@@ -290,7 +290,7 @@ test-py-interpreters:
 	@BUILD='$(BUILD)' VENV='$(VENV)' tools/test_interpreters.sh
 
 .PHONY: test-frameworks
-test-frameworks: venv
+test-frameworks: install-dev
 	@BUILD='$(BUILD)' VENV='$(VENV)' tools/test_frameworks.sh
 
 # Longer than as a part of test-py, and another storm each time; a failure names its seed.

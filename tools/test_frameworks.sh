@@ -6,12 +6,14 @@
 # A framework has the tests test_NAME.py and requirements/NAME.txt, which begins with "# Python X.Y" and pins everything
 # that is installed there. Each has a virtual environment of its own, since they ask for different versions of the same
 # packages; it is made anew when its requirements change. A framework that the registry does not give, or whose Python
-# is missing, is skipped by name. Tests that fail or hang are a failure.
+# is missing, is skipped by name. mypy, which is not among what a framework needs, checks each adapter with the types of
+# its framework. What it finds, and tests that fail or hang, are a failure.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 build=$(mkdir -p "${BUILD:-build}" && cd "${BUILD:-build}" && pwd)
 home=$root/tests/frameworks
+tools=$(cd "${VENV:-$root/.venv}" && pwd)
 pyenv=$({ command -v pyenv >/dev/null && pyenv root; } 2>/dev/null || echo /nonexistent)
 
 # The newest installed interpreter of that version: first on PATH, then pyenv's.
@@ -48,6 +50,14 @@ make_environment() { # NAME
     fi
 }
 
+# The adapter against the framework's own types.
+check_types() { # NAME
+    local adapter=python/cwsandbox/integrations/$1.py
+    [ -e "$root/$adapter" ] || return 0
+    (cd "$root" && timeout --kill-after 10 180 "$tools/bin/python" -m mypy --follow-imports=silent \
+        --follow-untyped-imports --python-executable "$venv/bin/python" --cache-dir "$venv/mypy" "$adapter")
+}
+
 run_tests() { # NAME
     "$venv/bin/python" -m pip --quiet --disable-pip-version-check install --force-reinstall --no-deps \
         "$build"/frameworks/wheel/*.whl
@@ -59,7 +69,7 @@ run_tests() { # NAME
 [ $# -gt 0 ] || set -- $(cd "$home/requirements" && ls -- *.txt | sed 's/\.txt$//')
 mkdir -p "$build/empty"
 rm -rf "$build/frameworks/wheel"
-"${VENV:-$root/.venv}/bin/python" -m pip --quiet --disable-pip-version-check wheel --no-deps \
+"$tools/bin/python" -m pip --quiet --disable-pip-version-check wheel --no-deps \
     -w "$build/frameworks/wheel" "$root"
 
 tested=()
@@ -71,7 +81,7 @@ for name; do
     if [ -n "$skipped" ]; then
         echo "test_frameworks.sh: SKIPPED: $name: $skipped"
         missing+=("$name")
-    elif run_tests "$name"; then
+    elif check_types "$name" && run_tests "$name"; then
         tested+=("$name")
     else
         failed+=("$name")

@@ -120,7 +120,8 @@ class CWSandboxProvider:
 
 
 def _options_of(spec: SandboxSpec) -> dict[str, Any]:
-    options = {
+    assert isinstance(spec.resources, SandboxResources)  # of a mapping the spec has made them
+    options: dict[str, Any] = {
         "container_image": spec.image,
         "max_lifetime_seconds": spec.ttl_s,
         "environment_variables": dict(spec.env),
