@@ -87,6 +87,8 @@ async def test_those_that_hang_take_no_more_threads_and_the_others_give_up(
 ) -> None:
     ran: list[int] = []
     hanging = [Call(hang) for _ in range(THREADS_MAX)]
+    for _ in hanging:  # one that had not begun would be withdrawn, and leave its thread to the next
+        assert hang.begun.acquire(timeout=20)  # type: ignore[attr-defined]
     with pytest.raises(TimeoutError):
         await hanging[0].result(0)
     waiting = Call(lambda: ran.append(1))
@@ -148,11 +150,12 @@ def no_threads_yet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def hang() -> Callable[[], None]:
-    """Hangs until its event ``release`` is set."""
-    release = threading.Event()
+    """Hangs until its event ``release`` is set. ``begun`` counts those that do."""
+    release, begun = threading.Event(), threading.Semaphore(0)
 
     def hang() -> None:
+        begun.release()
         assert release.wait(20)
 
-    hang.release = release  # type: ignore[attr-defined]
+    hang.release, hang.begun = release, begun  # type: ignore[attr-defined]
     return hang
