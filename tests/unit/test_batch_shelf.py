@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from cwsandbox import Limits, SandboxPool
+from cwsandbox._batch import shelf as module
 from cwsandbox._batch.shelf import Member, Shelf, Ticket
 from cwsandbox._runtime import loop
+from cwsandbox.exceptions import CWSandboxValidationError, SandboxError
 from integration.env.wait import eventually
 
 
@@ -99,3 +101,44 @@ def test_one_that_is_too_old_is_not_lent_out(monkeypatch: pytest.MonkeyPatch) ->
     assert shelf.take_idle({}) is None
     assert loop.submit(lambda: shelf.take({}, Ticket())).result(10) is not member
     assert ended == [member.sandbox]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        SandboxError("no room"),
+        CWSandboxValidationError("no such image"),
+        ValueError("of a setup"),
+        SystemExit(3),
+        KeyboardInterrupt(),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_whatever_keeps_one_from_being_ready_the_next_is_waited_with(
+    monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    shelf = SandboxPool(1)._shelf
+    starts, pauses = [], []
+
+    def pause(tries: int, hint: float | None) -> float:
+        pauses.append(tries)
+        return 0.0
+
+    async def end(sandbox: Any) -> None:
+        shelf._ended()
+
+    async def start(options: Any) -> Member:
+        starts.append(options)
+        member = lent_out(shelf)
+        if len(starts) <= 3:
+            shelf._spawn(shelf._end(member.sandbox))  # as a sandbox that could not be used
+            raise failure
+        return member
+
+    monkeypatch.setattr(module, "_PATIENCE", SimpleNamespace(_delay=pause))
+    monkeypatch.setattr(shelf, "_end", end)
+    monkeypatch.setattr(shelf, "_start", start)
+    shelf.open()
+    eventually(lambda: len(shelf.idle) == 1 and not shelf._tasks, "one is ready")
+    assert (len(starts), pauses) == (4, [1, 2, 3])
+    assert shelf._warming == 0

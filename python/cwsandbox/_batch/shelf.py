@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from cwsandbox._batch import verdict
 from cwsandbox._batch.gate import Gate
 from cwsandbox._batch.limits import Limits
 from cwsandbox._batch.retry import Retry, hint_of
@@ -311,10 +310,10 @@ class Shelf:
             while not self.is_closed and self._may_start():
                 try:
                     member = await self._start({})
-                except CWSandboxError as error:
+                except (Exception, SystemExit, KeyboardInterrupt) as error:
+                    # A setup raises what it likes. Whoever asks for a sandbox meets the same failure and is told.
+                    # The place stays taken until the pause is over, so the end of this one starts no other.
                     tries += 1
-                    if not verdict.of_start(error).is_infra:
-                        return  # whoever asks for a sandbox is told
                     await asyncio.sleep(_PATIENCE._delay(tries, hint_of(error)))
                 else:
                     self._put_back(member)
