@@ -1,5 +1,5 @@
 /* config/authority: the files of the endpoints' certificate authority. */
-#include "support/daemon_help.h"
+#include "support/own_folder.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -7,12 +7,10 @@
 
 #include "config/authority.h"
 
-static char folder[64];
-
 static char *path_of(const char *name)
 {
     static char path[128];
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    snprintf(path, sizeof(path), "%s/%s", own_folder, name);
     return path;
 }
 
@@ -26,19 +24,6 @@ static size_t read_file(const char *path, char *into, size_t cap)
     return (size_t)len;
 }
 
-static int set_up(void **state)
-{
-    strcpy(folder, "/tmp/cws-authority-XXXXXX");
-    return mkdtemp(folder) ? live_before(state) : -1;
-}
-
-static int tear_down(void **state)
-{
-    char command[128];
-    snprintf(command, sizeof(command), "rm -r %s", folder);
-    return system(command) == 0 ? nothing_leaked(state) : -1;
-}
-
 static void the_next_daemon_has_the_same(void **state)
 {
     (void)state;
@@ -46,14 +31,14 @@ static void the_next_daemon_has_the_same(void **state)
     struct cws_error err;
     struct stat info;
     char first[8192], second[8192];
-    assert_int_equal(cwsd_authority_open(folder, &authority, &err), CWS_OK);
+    assert_int_equal(cwsd_authority_open(own_folder, &authority, &err), CWS_OK);
     assert_string_equal(authority.cert_path, path_of("endpoints-ca.pem"));
     size_t len = read_file(authority.cert_path, first, sizeof(first));
     cwsd_authority_close(&authority);
     assert_int_equal(stat(path_of("endpoints-ca.key"), &info), 0);
     assert_int_equal(info.st_mode & 07777, 0600);
     assert_int_equal(unlink(path_of("endpoints-ca.pem")), 0);
-    assert_int_equal(cwsd_authority_open(folder, &authority, &err), CWS_OK);
+    assert_int_equal(cwsd_authority_open(own_folder, &authority, &err), CWS_OK);
     assert_int_equal(read_file(authority.cert_path, second, sizeof(second)), len);
     assert_memory_equal(first, second, len);
     cwsd_authority_close(&authority);
@@ -64,14 +49,14 @@ static void keys_that_cannot_be_used(void **state)
     (void)state;
     struct cwsd_authority authority;
     struct cws_error err;
-    assert_int_equal(cwsd_authority_open(folder, &authority, &err), CWS_OK);
+    assert_int_equal(cwsd_authority_open(own_folder, &authority, &err), CWS_OK);
     cwsd_authority_close(&authority);
     assert_int_equal(chmod(path_of("endpoints-ca.key"), 0640), 0);
-    assert_int_equal(cwsd_authority_open(folder, &authority, &err), CWS_INVALID);
+    assert_int_equal(cwsd_authority_open(own_folder, &authority, &err), CWS_INVALID);
     assert_non_null(strstr(err.text, "endpoints-ca.key must be this user's"));
     assert_int_equal(chmod(path_of("endpoints-ca.key"), 0600), 0);
     assert_int_equal(truncate(path_of("endpoints-ca.key"), 100), 0);
-    assert_int_equal(cwsd_authority_open(folder, &authority, &err), CWS_INVALID);
+    assert_int_equal(cwsd_authority_open(own_folder, &authority, &err), CWS_INVALID);
     assert_non_null(strstr(err.text, "is not a private key with its certificate"));
     assert_int_equal(cwsd_authority_open("/no/such", &authority, &err), CWS_SYSTEM);
 }
@@ -79,8 +64,8 @@ static void keys_that_cannot_be_used(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_next_daemon_has_the_same, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(keys_that_cannot_be_used, set_up, tear_down),
+        FOLDER_TEST(the_next_daemon_has_the_same),
+        FOLDER_TEST(keys_that_cannot_be_used),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

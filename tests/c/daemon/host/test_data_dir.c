@@ -1,34 +1,16 @@
 /* host/data_dir: made for its user alone, had by one daemon at a time. */
 #include "support/other_daemon.h"
+#include "support/own_folder.h"
 
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "host/data_dir.h"
 
-static char root[64]; /* of each test */
-
-static int set_up(void **state)
-{
-    strcpy(root, "/tmp/cwsd-data-XXXXXX");
-    assert_non_null(mkdtemp(root));
-    return live_before(state);
-}
-
-static int tear_down(void **state)
-{
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf %s", root);
-    assert_int_equal(system(command), 0);
-    return nothing_leaked(state);
-}
-
-#define DATA_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-
 static const char *in_root(const char *name)
 {
     static char path[200];
-    snprintf(path, sizeof(path), "%s/%s", root, name);
+    snprintf(path, sizeof(path), "%s/%s", own_folder, name);
     return path;
 }
 
@@ -146,9 +128,9 @@ static void no_directory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DATA_TEST(made_and_kept),          DATA_TEST(one_at_a_time),
-        DATA_TEST(the_last_one_is_ending), DATA_TEST(killed_while_it_starts_a_program),
-        DATA_TEST(not_for_others),         DATA_TEST(no_directory),
+        FOLDER_TEST(made_and_kept),          FOLDER_TEST(one_at_a_time),
+        FOLDER_TEST(the_last_one_is_ending), FOLDER_TEST(killed_while_it_starts_a_program),
+        FOLDER_TEST(not_for_others),         FOLDER_TEST(no_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

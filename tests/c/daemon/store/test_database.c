@@ -1,5 +1,5 @@
 /* store/database: steps, refusals, transactions, kills and full disks. */
-#include "support/daemon_help.h"
+#include "support/own_folder.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -9,25 +9,6 @@
 
 #include "store/database.h"
 #include "store/schema.h"
-
-static char dir[64]; /* of each test */
-
-static int set_up(void **state)
-{
-    strcpy(dir, "/tmp/cwsd-database-XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    return live_before(state);
-}
-
-static int tear_down(void **state)
-{
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf %s", dir);
-    assert_int_equal(system(command), 0);
-    return nothing_leaked(state);
-}
-
-#define DATABASE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 static const char *const steps[] = {
     "CREATE TABLE things (name TEXT PRIMARY KEY, bytes BLOB)",
@@ -49,7 +30,7 @@ static enum cws_status cannot_open(size_t step_count, struct cws_error *err)
 {
     const struct cwsd_schema schema = {steps, step_count};
     struct cwsd_database *database = NULL;
-    enum cws_status status = cwsd_database_open(dir, &schema, &database, err);
+    enum cws_status status = cwsd_database_open(own_folder, &schema, &database, err);
     assert_int_not_equal(status, CWS_OK);
     assert_int_equal(err->status, status);
     assert_null(database);
@@ -100,7 +81,7 @@ static const char *names(struct cwsd_database *database)
 static const char *file(void)
 {
     static char path[100];
-    snprintf(path, sizeof(path), "%s/cwsandboxd.db", dir);
+    snprintf(path, sizeof(path), "%s/cwsandboxd.db", own_folder);
     return path;
 }
 
@@ -153,32 +134,32 @@ static void steps_are_taken_once(void **state)
 {
     (void)state;
     struct cws_error err;
-    struct cwsd_database *database = open_at(dir, 1);
-    assert_string_equal(cwsd_database_dir(database), dir);
+    struct cwsd_database *database = open_at(own_folder, 1);
+    assert_string_equal(cwsd_database_dir(database), own_folder);
     add(database, "first");
     cwsd_database_close(database);
-    database = open_at(dir, 1);
+    database = open_at(own_folder, 1);
     add(database, "second");
     cwsd_database_close(database);
-    database = open_at(dir, 2); /* a newer daemon */
+    database = open_at(own_folder, 2); /* a newer daemon */
     assert_string_equal(names(database), "first second ");
     cwsd_database_close(database);
     assert_int_equal(cannot_open(1, &err), CWS_INVALID);
     assert_non_null(strstr(err.text, "newer cwsandboxd"));
     assert_non_null(strstr(err.text, file()));
-    cwsd_database_close(open_at(dir, 2)); /* and it is as it was */
+    cwsd_database_close(open_at(own_folder, 2)); /* and it is as it was */
 }
 
 static void a_step_that_fails_changes_nothing(void **state)
 {
     (void)state;
     struct cws_error err;
-    struct cwsd_database *database = open_at(dir, 2);
+    struct cwsd_database *database = open_at(own_folder, 2);
     add(database, "kept");
     cwsd_database_close(database);
     assert_int_equal(cannot_open(3, &err), CWS_SYSTEM);
     assert_non_null(strstr(err.text, "step 3"));
-    database = open_at(dir, 2);
+    database = open_at(own_folder, 2);
     assert_string_equal(names(database), "kept ");
     cwsd_database_close(database);
 }
@@ -189,7 +170,7 @@ static void the_real_steps(void **state)
     struct cwsd_database *database;
     struct cws_error err;
     for (int turn = 0; turn < 2; turn++) {
-        if (cwsd_database_open(dir, &cwsd_schema, &database, &err) != CWS_OK)
+        if (cwsd_database_open(own_folder, &cwsd_schema, &database, &err) != CWS_OK)
             fail_msg("%s", err.text);
         cwsd_database_close(database);
     }
@@ -229,7 +210,7 @@ static void another_program(void **state)
 {
     (void)state;
     struct cws_error err;
-    struct cwsd_database *database = open_at(dir, 1);
+    struct cwsd_database *database = open_at(own_folder, 1);
     cwsd_database_close(database);
     write_file("abcd", 68); /* the application's id */
     assert_int_equal(cannot_open(1, &err), CWS_INVALID);
@@ -240,7 +221,7 @@ static void damaged(void **state)
 {
     (void)state;
     struct cws_error err;
-    struct cwsd_database *database = open_at(dir, 1);
+    struct cwsd_database *database = open_at(own_folder, 1);
     char name[20];
     for (int i = 0; i < 500; i++) {
         snprintf(name, sizeof(name), "thing %d", i);
@@ -264,7 +245,7 @@ static off_t make_database(bool killed)
     int status;
     pid_t child = fork();
     if (child == 0) {
-        struct cwsd_database *database = open_at(dir, 1);
+        struct cwsd_database *database = open_at(own_folder, 1);
         struct cws_error err;
         char name[20];
         for (int i = 0; i < 3; i++) {
@@ -292,7 +273,7 @@ static enum outcome try_to_open(void)
     if (child == 0) {
         struct cwsd_database *database;
         struct cws_error err;
-        enum cws_status opened = cwsd_database_open(dir, &schema, &database, &err);
+        enum cws_status opened = cwsd_database_open(own_folder, &schema, &database, &err);
         if (opened == CWS_OK)
             _exit(strcmp(names(database), "thing 0 thing 1 thing 2 ") == 0 ? WHOLE : WRONG);
         _exit(opened == CWS_INVALID && strstr(err.text, file()) ? REFUSED : WRONG);
@@ -345,7 +326,7 @@ static void missing(void **state)
     struct cws_error err;
     char path[200];
     for (size_t i = 0; i < CWS_ARRAY_LEN(signs); i++) {
-        snprintf(path, sizeof(path), "%s/%s", dir, signs[i]);
+        snprintf(path, sizeof(path), "%s/%s", own_folder, signs[i]);
         assert_int_equal(mkdir(path, 0700), 0);
         assert_int_equal(cannot_open(1, &err), CWS_INVALID);
         assert_non_null(strstr(err.text, path));
@@ -357,7 +338,7 @@ static void missing(void **state)
         assert_int_equal(rmdir(path), 0);
     }
     write_file("", 0); /* a daemon that was killed before it began */
-    cwsd_database_close(open_at(dir, 1));
+    cwsd_database_close(open_at(own_folder, 1));
 }
 
 /* ---- transactions --------------------------------------------------------------------------- */
@@ -365,7 +346,7 @@ static void missing(void **state)
 static void whole_or_not_at_all(void **state)
 {
     (void)state;
-    struct cwsd_database *database = open_at(dir, 1);
+    struct cwsd_database *database = open_at(own_folder, 1);
     struct cws_error err;
     for (int durability = CWSD_KEPT; durability <= CWSD_DURABLE; durability++) {
         assert_int_equal(cwsd_database_begin(database, durability, &err), CWS_OK);
@@ -392,7 +373,7 @@ static void survives_a_kill(void **state)
     int status;
     pid_t child = fork();
     if (child == 0) {
-        struct cwsd_database *database = open_at(dir, 1);
+        struct cwsd_database *database = open_at(own_folder, 1);
         add(database, "committed");
         if (cwsd_database_begin(database, CWSD_KEPT, &err) != CWS_OK)
             _exit(1);
@@ -401,7 +382,7 @@ static void survives_a_kill(void **state)
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status));
-    struct cwsd_database *database = open_at(dir, 1);
+    struct cwsd_database *database = open_at(own_folder, 1);
     assert_string_equal(names(database), "committed ");
     cwsd_database_close(database);
 }
@@ -410,7 +391,7 @@ static void survives_a_kill(void **state)
 static void no_room(void **state)
 {
     (void)state;
-    struct cwsd_database *database = open_at(dir, 1);
+    struct cwsd_database *database = open_at(own_folder, 1);
     struct cws_error err;
     struct cwsd_fault fault = {.code = CWS_GRPC_OK};
     struct rlimit usual, small;
@@ -437,7 +418,7 @@ static void no_room(void **state)
     assert_false(cwsd_database_fault(database, &err, &fault));
     assert_int_equal(fault.code, CWS_GRPC_UNAVAILABLE);
     cwsd_database_close(database);
-    database = open_at(dir, 1);
+    database = open_at(own_folder, 1);
     assert_string_equal(names(database), "before large ");
     cwsd_database_close(database);
 }
@@ -450,7 +431,7 @@ static void out_of_memory(void **state)
     struct cws_error err;
     for (size_t n = 1; n <= 2; n++) {
         cws_alloc_fail_at(n);
-        assert_int_equal(cwsd_database_open(dir, &schema, &database, &err), CWS_NO_MEMORY);
+        assert_int_equal(cwsd_database_open(own_folder, &schema, &database, &err), CWS_NO_MEMORY);
     }
     cws_alloc_fail_at(0);
 }
@@ -458,20 +439,20 @@ static void out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DATABASE_TEST(values),
-        DATABASE_TEST(steps_are_taken_once),
-        DATABASE_TEST(a_step_that_fails_changes_nothing),
-        DATABASE_TEST(the_real_steps),
-        DATABASE_TEST(another_file),
-        DATABASE_TEST(another_program),
-        DATABASE_TEST(damaged),
-        DATABASE_TEST(cut_off_after_a_stop),
-        DATABASE_TEST(cut_off_after_a_kill),
-        DATABASE_TEST(missing),
-        DATABASE_TEST(whole_or_not_at_all),
-        DATABASE_TEST(survives_a_kill),
-        DATABASE_TEST(no_room),
-        DATABASE_TEST(out_of_memory),
+        FOLDER_TEST(values),
+        FOLDER_TEST(steps_are_taken_once),
+        FOLDER_TEST(a_step_that_fails_changes_nothing),
+        FOLDER_TEST(the_real_steps),
+        FOLDER_TEST(another_file),
+        FOLDER_TEST(another_program),
+        FOLDER_TEST(damaged),
+        FOLDER_TEST(cut_off_after_a_stop),
+        FOLDER_TEST(cut_off_after_a_kill),
+        FOLDER_TEST(missing),
+        FOLDER_TEST(whole_or_not_at_all),
+        FOLDER_TEST(survives_a_kill),
+        FOLDER_TEST(no_room),
+        FOLDER_TEST(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,33 +1,14 @@
 /* store/reserve: what is kept of the disk, given back and taken again. */
-#include "support/daemon_help.h"
+#include "support/own_folder.h"
 
 #include <sys/stat.h>
 
 #include "store/reserve.h"
 
-static char dir[64]; /* of each test */
-
-static int set_up(void **state)
-{
-    strcpy(dir, "/tmp/cwsd-reserve-XXXXXX");
-    assert_non_null(mkdtemp(dir));
-    return live_before(state);
-}
-
-static int tear_down(void **state)
-{
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf %s", dir);
-    assert_int_equal(system(command), 0);
-    return nothing_leaked(state);
-}
-
-#define RESERVE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-
 static const char *file(void)
 {
     static char path[100];
-    snprintf(path, sizeof(path), "%s/reserve", dir);
+    snprintf(path, sizeof(path), "%s/reserve", own_folder);
     return path;
 }
 
@@ -42,7 +23,7 @@ static void given_back_and_taken_again(void **state)
 {
     (void)state;
     struct cwsd_reserve reserve;
-    cwsd_reserve_open(&reserve, dir);
+    cwsd_reserve_open(&reserve, own_folder);
     uint64_t whole = reserve.size;
     assert_int_equal(size_of_file(), whole);
     assert_int_equal(whole, reserve.wanted);
@@ -56,7 +37,7 @@ static void given_back_and_taken_again(void **state)
     assert_int_equal(size_of_file(), whole);
     cwsd_reserve_close(&reserve);
     assert_false(cwsd_reserve_release(&reserve));
-    cwsd_reserve_open(&reserve, dir); /* the next daemon */
+    cwsd_reserve_open(&reserve, own_folder); /* the next daemon */
     assert_int_equal(reserve.size, whole);
     cwsd_reserve_close(&reserve);
 }
@@ -67,11 +48,11 @@ static void what_is_no_file_is_no_reserve(void **state)
     (void)state;
     struct cwsd_reserve reserve;
     assert_int_equal(symlink("elsewhere", file()), 0);
-    cwsd_reserve_open(&reserve, dir);
+    cwsd_reserve_open(&reserve, own_folder);
     assert_int_equal(reserve.fd, -1);
     assert_int_equal(unlink(file()), 0);
     assert_int_equal(mkfifo(file(), 0600), 0);
-    cwsd_reserve_open(&reserve, dir);
+    cwsd_reserve_open(&reserve, own_folder);
     assert_int_equal(reserve.fd, -1);
     assert_false(cwsd_reserve_release(&reserve));
     cwsd_reserve_refill(&reserve);
@@ -81,8 +62,8 @@ static void what_is_no_file_is_no_reserve(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        RESERVE_TEST(given_back_and_taken_again),
-        RESERVE_TEST(what_is_no_file_is_no_reserve),
+        FOLDER_TEST(given_back_and_taken_again),
+        FOLDER_TEST(what_is_no_file_is_no_reserve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
