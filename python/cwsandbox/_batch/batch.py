@@ -47,19 +47,6 @@ DEFAULT_CONCURRENCY = 16
 MAX_OUTPUT_BYTES = 1 << 20
 MAX_ARTIFACT_BYTES = 64 << 20
 
-# The keyword arguments of batch() that are no option of a sandbox.
-_OWN = (
-    "store",
-    "rerun",
-    "pool",
-    "jobs_per_sandbox",
-    "concurrency",
-    "limits",
-    "retry",
-    "max_output_bytes",
-    "max_artifact_bytes",
-)
-
 
 @on_demand
 def batch(
@@ -116,7 +103,7 @@ def batch(
     ):
         if not 1 <= check.integer(value, name) <= sys.maxsize:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    check_options(sandbox, "batch()", _OWN)
+    check_options(sandbox, "batch()", batch.__kwdefaults__ or ())
     from cwsandbox._batch.source import Source
 
     source = Source(jobs)

@@ -106,6 +106,11 @@ class Creator:
     async def create(self) -> Message:
         """The Sandbox message of the accepted sandbox."""
         message = await self._with_spill()
+        if self._workload.volumes:
+            self._tell_smaller_volumes(message)
+        return message
+
+    def _tell_smaller_volumes(self, message: Message) -> None:
         asked = spec(self._workload, self.placement)
         for name, wanted, has in echo.smaller_volumes(asked, part(message, "spec")):
             _log.warning(
@@ -115,7 +120,6 @@ class Creator:
                 has,
                 wanted,
             )
-        return message
 
     async def _with_spill(self) -> Message:
         try:
