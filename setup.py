@@ -15,12 +15,16 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import setuptools
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 BINARIES = ("cwsandboxd", "cwsandbox-init", "cwsandbox-archive", "cwsandbox-egress")
+OLDEST_SETUPTOOLS = (
+    77  # the first that takes `license = "MIT"`; pip without build isolation does not look
+)
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
@@ -92,9 +96,16 @@ def missing_requirements() -> list[str]:
         for tool, package in tools.items()
         if not shutil.which(tool)
     ]
+    if not missing and not compiles("#include <stdio.h>\nint main(void) { return 0; }\n"):
+        missing.append(f"{' '.join(compiler())} cannot build a program: install build-essential")
     if missing:
-        return missing
-    missing += [line for library in LIBRARIES if (line := missing_library(library))]
+        # apt-get passes over those that are there.
+        missing += [
+            f"{library.module} not looked for, which takes the above: install {library.package}"
+            for library in LIBRARIES
+        ]
+    else:
+        missing += [line for library in LIBRARIES if (line := missing_library(library))]
     headers = os.environ.get("PYTHON_INCLUDE", sysconfig.get_path("include"))
     if not Path(headers, "Python.h").exists():
         missing.append(f"{headers}/Python.h not found: install python3-dev")
@@ -165,6 +176,10 @@ class BuildNative(build_ext):
         return []
 
 
+if int(setuptools.__version__.partition(".")[0]) < OLDEST_SETUPTOOLS:
+    sys.exit(
+        f"cwsandbox needs setuptools {OLDEST_SETUPTOOLS} to be built, here is {setuptools.__version__}"
+    )
 setup(
     ext_modules=[Extension("cwsandbox._cwsandbox", sources=[], py_limited_api=not FREE_THREADED)],
     cmdclass={"build_py": BuildPython, "build_ext": BuildNative},

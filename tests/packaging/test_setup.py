@@ -60,6 +60,23 @@ def test_missing_tools_are_named(programs: Path) -> None:
     assert "pkg-config not found: install pkg-config" in result.stderr
 
 
+def test_where_tools_are_missing_the_libraries_are_named_with_them(programs: Path) -> None:
+    (programs / "pkg-config").unlink()
+    (programs / "cc").unlink()
+    command = build(programs, PYTHON_INCLUDE="/nonexistent").stderr.rpartition("apt-get install ")[
+        2
+    ]
+    libraries = set(re.findall(r'Library\(.*"([a-z0-9-]+)"\)', (ROOT / "setup.py").read_text()))
+    assert set(command.split()) == libraries | {"build-essential", "pkg-config", "python3-dev"}
+
+
+def test_a_compiler_that_cannot_build_a_program_is_named(programs: Path) -> None:
+    replace(programs / "cc", "exit 1")
+    result = build(programs)
+    assert "cc cannot build a program: install build-essential" in result.stderr
+    assert "uv.h not found" not in result.stderr
+
+
 def test_missing_libraries_are_named_together(programs: Path) -> None:
     real = (programs / "pkg-config").resolve()
     hidden = 'case "$2" in libuv | libnghttp2) exit 1 ;; esac'
@@ -90,6 +107,16 @@ def test_with_everything_there_make_is_called_and_its_failure_is_said(programs: 
     assert " ext daemon" in result.stdout
     assert "failed, its messages are above" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_setuptools_that_is_too_old_is_named() -> None:
+    older = (
+        "import runpy, setuptools; setuptools.__version__ = '66.1.1'; runpy.run_path('setup.py')"
+    )
+    command = [sys.executable, "-c", older]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.stderr == "cwsandbox needs setuptools 77 to be built, here is 66.1.1\n"
+    assert '"setuptools>=77"' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_the_setup_script_installs_whatever_the_build_may_name() -> None:

@@ -1,6 +1,6 @@
 """`make wheels`: builds the source distribution and the wheels into dist/ and checks each; the first fault ends it.
 
-usage: python -m wheels [PLATFORM…]
+usage: python -m wheels [sdist] [PLATFORM…]
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ import os
 import sys
 from pathlib import Path
 
-from . import audit, check, emulated, libraries, musl_root, roots, targets, wheel
+from . import audit, build_root, check, emulated, libraries, musl_root, roots, targets, wheel
 from .targets import Target
+
+SDIST = "sdist"  # for the name of a platform: the proof of the source distribution
 
 
 def make(target: Target, sdist: Path, folder: Path, dist: Path) -> Path:
@@ -40,13 +42,17 @@ def prove(target: Target, finished: Path, folder: Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    wanted = [targets.by_platform(name) for name in arguments] or list(targets.TARGETS)
+    names = arguments or [SDIST, *(target.platform for target in targets.TARGETS)]
+    wanted = [targets.by_platform(name) for name in names if name != SDIST]
     emulators = (emulated.PROGRAM for target in wanted if target.root == "emulated")
     if reason := roots.unavailable(*emulators):
         raise SystemExit(f"the wheels cannot be proved in bare roots: {reason}")
     folder = Path(os.environ.get("BUILD", "build"), "wheels").resolve()
     dist = Path("dist").resolve()
     sdist = wheel.build_sdist(dist)
+    if SDIST in names:
+        build_root.prove(sdist, folder)
+        print(f"{sdist.name}: good", flush=True)
     for target in wanted:
         finished = make(target, sdist, folder, dist)
         inspect(target, finished, folder)

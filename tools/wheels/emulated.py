@@ -135,9 +135,7 @@ def boot(kernel: Path, archive: Path) -> str:
 def prove(wheel: Path, folder: Path) -> None:
     """Installs the wheel on the machine and lets it work there."""
     kept = make(folder)
-    root = folder / "root-in-use"
-    shutil.rmtree(root, ignore_errors=True)
-    run("cp", "-a", "--reflink=auto", kept / "root", root)
+    root = roots.copy(kept / "root", folder)
     roots.equip(root, wheel)
     write_scripts(root, roots.commands(wheel))
     archive = folder / "root-in-use.cpio"

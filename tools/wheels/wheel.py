@@ -33,7 +33,17 @@ def build_sdist(into: Path) -> Path:
     into.mkdir(parents=True, exist_ok=True)
     for old in into.glob("cwsandbox-*.tar.gz"):
         old.unlink()
-    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", into, ROOT)
+    run(
+        sys.executable,
+        "-m",
+        "build",
+        "--quiet",
+        "--sdist",
+        "--no-isolation",
+        "--outdir",
+        into,
+        ROOT,
+    )
     (sdist,) = into.glob("cwsandbox-*.tar.gz")
     return sdist
 
