@@ -6,12 +6,15 @@ import asyncio
 import subprocess
 import sys
 
+import pytest
+
 from cwsandbox import Limits
 from cwsandbox._batch.gate import Gate
+from unit.service import run
 
 
 def test_starts_keep_their_distance_and_an_order_to_wait() -> None:
-    async def run() -> tuple[float, float]:
+    async def main() -> tuple[float, float]:
         gate = Gate(Limits(per_second=100))
         now = asyncio.get_running_loop().time
 
@@ -27,13 +30,13 @@ def test_starts_keep_their_distance_and_an_order_to_wait() -> None:
         await start()
         return paced, now() - begun
 
-    paced, held = asyncio.run(run())
+    paced, held = run(main())
     assert paced >= 0.099  # the first one waits for none
     assert held >= 0.199
 
 
 def test_an_order_to_wait_holds_those_that_wait_for_their_turn() -> None:
-    async def run() -> list[float]:
+    async def main() -> list[float]:
         gate = Gate(Limits(per_second=50))
         now = asyncio.get_running_loop().time
         begun: list[float] = []
@@ -50,15 +53,34 @@ def test_an_order_to_wait_holds_those_that_wait_for_their_turn() -> None:
         await asyncio.gather(*starts)
         return [at - ordered for at in begun[1:]]
 
-    first, *later = asyncio.run(run())
+    first, *later = run(main())
     assert first >= 0.299
     # They come one by one after it, too.
     assert later[0] >= 0.319
     assert later[1] >= 0.339
 
 
+def test_whoever_gives_up_leaves_its_turn_to_the_next() -> None:
+    async def main() -> float:
+        gate = Gate(Limits(per_second=1))
+
+        async def start() -> None:
+            async with gate.start():
+                pass
+
+        await start()
+        starts = [asyncio.ensure_future(start()) for _ in range(20)]
+        await asyncio.sleep(0.5)
+        for gone in starts[:-1]:
+            gone.cancel()
+        await starts[-1]
+        return asyncio.get_running_loop().time()
+
+    assert run(main()) == pytest.approx(1.0)
+
+
 def test_one_that_fails_makes_room_for_others() -> None:
-    async def run() -> None:
+    async def main() -> None:
         gate = Gate(Limits(starting=1))
         for _ in range(3):
             try:
@@ -67,7 +89,7 @@ def test_one_that_fails_makes_room_for_others() -> None:
             except KeyError:
                 continue
 
-    asyncio.run(run())
+    run(main())
 
 
 def test_a_batch_without_a_store_loads_no_database_and_no_screen() -> None:

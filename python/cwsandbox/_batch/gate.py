@@ -15,8 +15,9 @@ class Gate:
     def __init__(self, limits: Limits) -> None:
         self._starting = asyncio.Semaphore(limits.starting) if limits.starting else None
         self._interval = 1.0 / limits.per_second if limits.per_second else 0.0
+        # Whoever holds it is the next to start.
+        self._turn = asyncio.Lock()
         self._next = 0.0
-        self._held_until = 0.0
 
     @asynccontextmanager
     async def start(self) -> AsyncIterator[None]:
@@ -24,24 +25,21 @@ class Gate:
         if self._starting is not None:
             await self._starting.acquire()
         try:
-            await self._turn()
+            await self._wait()
             yield
         finally:
             if self._starting is not None:
                 self._starting.release()
 
-    async def _turn(self) -> None:
+    async def _wait(self) -> None:
         now = asyncio.get_running_loop().time
-        while True:
-            at = max(now(), self._next)
-            self._next = at + self._interval
-            if (wait := at - now()) > 0:
+        async with self._turn:
+            begun = now()
+            # A pause may be asked for meanwhile.
+            while (wait := self._next - now()) > 0:
                 await asyncio.sleep(wait)
-            # A pause that was asked for meanwhile takes this turn, so there has to be another one.
-            if at >= self._held_until:
-                return
+            self._next = max(self._next, begun) + self._interval
 
     def hold(self, seconds: float) -> None:
         """The service asks for a pause: nothing is asked for meanwhile, by those that wait for their turn either."""
-        self._held_until = max(self._held_until, asyncio.get_running_loop().time() + seconds)
-        self._next = max(self._next, self._held_until)
+        self._next = max(self._next, asyncio.get_running_loop().time() + seconds)
