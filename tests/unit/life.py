@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 from cwsandbox import SandboxDefaults
@@ -12,11 +13,20 @@ from cwsandbox._lifecycle.handle import Handle
 from cwsandbox._messages import config as _config
 from cwsandbox._service.connection import connection as connection_of
 from cwsandbox._service.rpc import Code
+from cwsandbox._types.enums import SandboxStatus
 from unit.service import Core, Service, deleted, environment, failure, run, sandbox
 
 NOT_FOUND = failure(Code.NOT_FOUND)
 GONE = failure(Code.INTERNAL, reason="CWSANDBOX_SANDBOX_NOT_FOUND")
 LOST = failure(Code.UNAVAILABLE)
+
+
+def running_handle() -> Any:
+    """What the handle of a sandbox says of one that runs, and has not failed so far."""
+    return SimpleNamespace(
+        state=SimpleNamespace(takes_commands=True, status=SandboxStatus.RUNNING),
+        core=SimpleNamespace(is_open=True, stats=lambda: (0, 0, 0, 0)),
+    )
 
 
 class Life:

@@ -11,17 +11,17 @@ import pytest
 
 from cwsandbox import Limits, SandboxPool
 from cwsandbox._batch import shelf as module
-from cwsandbox._batch.shelf import Member, Shelf, Ticket
+from cwsandbox._batch.member import Member
+from cwsandbox._batch.shelf import Shelf, Ticket
 from cwsandbox._runtime import loop
 from cwsandbox.exceptions import CWSandboxValidationError, SandboxError
 from integration.env.wait import eventually
+from unit.life import running_handle
 
 
 def lent_out(shelf: Shelf) -> Member:
     """The only one that there may be; it stands for a sandbox that runs."""
-    sandbox: Any = SimpleNamespace(
-        sandbox_id="sb-1", _handle=SimpleNamespace(state=SimpleNamespace(takes_commands=True))
-    )
+    sandbox: Any = SimpleNamespace(sandbox_id="sb-1", _handle=running_handle())
     shelf.alive = 1
     return Member(sandbox, {}, 0.0, 0.0)
 
@@ -111,6 +111,9 @@ def test_one_that_is_too_old_is_not_lent_out(monkeypatch: pytest.MonkeyPatch) ->
         ValueError("of a setup"),
         SystemExit(3),
         KeyboardInterrupt(),
+        GeneratorExit(),
+        asyncio.CancelledError(),
+        BaseException("of a setup"),
     ],
     ids=lambda failure: type(failure).__name__,
 )

@@ -8,18 +8,20 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from types import FrameType, SimpleNamespace
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from cwsandbox import Limits, SandboxPool
 from cwsandbox._batch import taking
-from cwsandbox._batch.shelf import Member, Shelf, Ticket
+from cwsandbox._batch.member import Member
+from cwsandbox._batch.shelf import Shelf, Ticket
 from cwsandbox._runtime import loop
 from cwsandbox._types.enums import SandboxStatus
 from cwsandbox.exceptions import SandboxTimeoutError
 from integration.env.wait import eventually
+from unit.life import running_handle
 
 # No way to a sandbox waits so often.
 STEPS = 40
@@ -34,7 +36,7 @@ class FakeSandbox:
     def __init__(self, **_: Any) -> None:
         self.has_ended = False
         self.sandbox_id = "sb-1"
-        self._handle = SimpleNamespace(state=SimpleNamespace(takes_commands=True))
+        self._handle = running_handle()
         FakeSandbox.made.append(self)
 
     async def start(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cwsandbox._batch.limits import Limits
@@ -12,7 +14,8 @@ from cwsandbox._types import check
 from cwsandbox._types.annotations import on_demand
 
 if TYPE_CHECKING:
-    from cwsandbox._batch.shelf import Member, Shelf
+    from cwsandbox._batch.member import Member
+    from cwsandbox._batch.shelf import Shelf
     from cwsandbox._cwsandbox import OperationRef
     from cwsandbox._sandbox.sandbox import Sandbox
 
@@ -74,9 +77,9 @@ class SandboxPool:
         - ``sandbox``: all other names: options of ``Sandbox(...)`` that this one is to have instead of the pool's. Such
           sandboxes are not kept ready, and are lent out again only for equal options.
 
-        A sandbox that has not been used for a second is looked at first, and replaced if it does not run. If there is
-        no sandbox yet, the block begins with the failure to make one. If the block raises, its sandbox is not lent
-        out again.
+        A sandbox that has not been used for a second, or in which something failed, is looked at first, and replaced
+        if it does not run. If there is no sandbox yet, the block begins with the failure to make one. If the block
+        raises, its sandbox is not lent out again. What this returns is for one block at a time.
 
         ::
 
@@ -100,7 +103,7 @@ class SandboxPool:
     def close(self) -> OperationRef[None]:
         """Stop all its sandboxes, those that are lent out, too. Done when they have ended.
 
-        Callers that wait in ``acquire()`` get ``SandboxError``.
+        Callers that wait for a sandbox get ``SandboxError`` at once, whatever they wait for.
         """
         return self._shelf.close()
 
@@ -132,32 +135,50 @@ class SandboxPool:
 
 
 class Lease:
-    """One sandbox for one block."""
+    """One sandbox for one block at a time."""
 
     def __init__(self, shelf: Shelf, options: Mapping[str, Any], timeout: float | None) -> None:
         self._shelf = shelf
         self._options = options
         self._timeout = timeout
         self._member: Member | None = None
+        # Held from the beginning of a block to its end.
+        self._block = threading.Lock()
 
     def __enter__(self) -> Sandbox:
         from cwsandbox._batch import taking
 
-        self._member = taking.take(self._shelf, self._options, self._timeout)
+        with self._entering():
+            self._member = taking.take(self._shelf, self._options, self._timeout)
         return self._member.sandbox
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if self._member is not None:
-            self._shelf.give_back(self._member, is_reusable=kind is None)
+        member, self._member = self._member, None
+        if member is not None:
+            self._block.release()
+            self._shelf.give_back(member, is_reusable=kind is None)
 
     async def __aenter__(self) -> Sandbox:
         from cwsandbox._batch import taking
 
-        self._member = await taking.take_async(self._shelf, self._options, self._timeout)
+        with self._entering():
+            self._member = await taking.take_async(self._shelf, self._options, self._timeout)
         return self._member.sandbox
 
     async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self.__exit__(kind)
+
+    @contextmanager
+    def _entering(self) -> Iterator[None]:
+        if not self._block.acquire(blocking=False):
+            raise RuntimeError(
+                "this lease is in use by another block: call acquire() for each sandbox"
+            )
+        try:
+            yield
+        except BaseException:
+            self._block.release()
+            raise
 
 
 def _checked_limits(limits: Limits | None) -> Limits:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from cwsandbox._batch import verdict as _verdict
 from cwsandbox._batch.attempt import Attempts, Ended, failed
 from cwsandbox._batch.job import Job
+from cwsandbox._batch.member import Member
 from cwsandbox._batch.outcome import Outcome, Tally
 from cwsandbox._batch.settings import Rerun, Settings
-from cwsandbox._batch.shelf import Member, Shelf
+from cwsandbox._batch.shelf import Shelf
 from cwsandbox._batch.source import Source
 from cwsandbox._batch.taking import take_async
 from cwsandbox._batch.verdict import Verdict

@@ -9,19 +9,19 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from cwsandbox._batch.gate import Gate
 from cwsandbox._batch.limits import Limits
+from cwsandbox._batch.member import Member
 from cwsandbox._batch.retry import Retry, hint_of
 from cwsandbox._runtime import life, loop
 from cwsandbox._runtime.threads import Call, Group
-from cwsandbox._types.enums import SandboxStatus
-from cwsandbox.exceptions import CWSandboxError, SandboxError
+from cwsandbox.exceptions import CWSandboxError, SandboxError, SandboxNotRunningError
 
 if TYPE_CHECKING:
     from cwsandbox._cwsandbox import OperationRef
@@ -31,17 +31,6 @@ if TYPE_CHECKING:
 _TRUSTED_SECONDS = 1.0
 # How long to wait when a sandbox that is to be ready cannot be made.
 _PATIENCE = Retry(backoff=0.5, max_backoff=30.0)
-
-
-@dataclass(eq=False, slots=True)
-class Member:
-    """A sandbox of a pool."""
-
-    sandbox: Sandbox
-    options: Mapping[str, Any]
-    born: float
-    idle_since: float
-    uses: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -78,6 +67,7 @@ class Shelf:
         self._lock = threading.Lock()
         self._generation: int | None = None
         self._session = Session(report_to=[])  # which stops them when the program ends
+        self._session._when_ending = self._end_with_program
         self._gate: Gate | None = None
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._warming = 0
@@ -85,6 +75,8 @@ class Shelf:
         self._is_open = False
         self._is_closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
+        # Those that get sandboxes, at whatever stage: for somebody who waits, or to have them ready.
+        self._getting: set[asyncio.Task[Any] | None] = set()
 
     def claim(self) -> None:
         """It is used from now on, by this process. ``RuntimeError`` in a process forked from the one that used it."""
@@ -112,7 +104,7 @@ class Shelf:
         self.claim()
         with self._lock:
             member = self._find(options)
-            if member is None or not self._is_trusted(member):
+            if member is None or self.is_closed or not self._is_trusted(member):
                 return None
             self.idle.remove(member)
         # Waking the policy loop costs more than all the rest.
@@ -171,14 +163,20 @@ class Shelf:
                 raise asyncio.CancelledError
             ticket.task = asyncio.current_task()
         try:
-            member = await self._take(options)
+            with self._got():
+                member = await self._take(options)
+        except (asyncio.CancelledError, CWSandboxError) as error:
+            if not ticket.is_abandoned:
+                self._check(error)
+            raise
         finally:
             ticket.task = None
         with self._lock:
-            if not ticket.is_abandoned:
+            if not ticket.is_abandoned and not self.is_closed:
                 ticket.member = member
                 return member
         self._put_back(member)
+        self._check()
         raise asyncio.CancelledError
 
     async def _take(self, options: Mapping[str, Any]) -> Member:
@@ -235,13 +233,18 @@ class Shelf:
                 await sandbox
             if self.setup is not None:
                 await Call(lambda: self._set_up(sandbox), Group.SETUPS).result(None)
+            now = monotonic()
+            member = Member(sandbox, options, now, now)
+            if not member.is_sound() and not await member.runs():
+                raise SandboxNotRunningError(
+                    f"Sandbox {sandbox.sandbox_id!r} has ended before it could be lent out"
+                )
         except BaseException as error:
             if (pause := hint_of(error)) is not None:
                 gate.hold(pause)
             self._spawn(self._end(sandbox))
             raise
-        now = monotonic()
-        return Member(sandbox, options, now, now)
+        return member
 
     def _tagged(self, options: dict[str, Any]) -> dict[str, Any]:
         if self.tag is None:
@@ -260,15 +263,14 @@ class Shelf:
         """Whether it can be lent out."""
         if self._is_trusted(member):
             return True
-        if self._is_old(member):
-            return False
-        try:
-            return await member.sandbox._driving().get_status() is SandboxStatus.RUNNING
-        except CWSandboxError:
-            return False
+        return not self._is_old(member) and await member.runs()
 
     def _is_trusted(self, member: Member) -> bool:
-        return monotonic() - member.idle_since <= _TRUSTED_SECONDS and not self._is_old(member)
+        return (
+            monotonic() - member.idle_since <= _TRUSTED_SECONDS
+            and not self._is_old(member)
+            and member.is_sound()
+        )
 
     def _is_old(self, member: Member) -> bool:
         return self.max_age is not None and monotonic() - member.born >= self.max_age
@@ -306,18 +308,22 @@ class Shelf:
 
     async def _warm(self) -> None:
         tries = 0
+        task = asyncio.current_task()
         try:
-            while not self.is_closed and self._may_start():
-                try:
-                    member = await self._start({})
-                except (Exception, SystemExit, KeyboardInterrupt) as error:
-                    # A setup raises what it likes. Whoever asks for a sandbox meets the same failure and is told.
-                    # The place stays taken until the pause is over, so the end of this one starts no other.
-                    tries += 1
-                    await asyncio.sleep(_PATIENCE._delay(tries, hint_of(error)))
-                else:
-                    self._put_back(member)
-                    return
+            with self._got():
+                while not self.is_closed and self._may_start():
+                    try:
+                        member = await self._start({})
+                    except BaseException as error:
+                        if task is None or task.cancelling():
+                            raise
+                        # A setup raises what it likes. Whoever asks for a sandbox meets the same failure and is told.
+                        # The place stays taken until the pause is over, so the end of this one starts no other.
+                        tries += 1
+                        await asyncio.sleep(_PATIENCE._delay(tries, hint_of(error)))
+                    else:
+                        self._put_back(member)
+                        return
         finally:
             self._warming -= 1
 
@@ -347,15 +353,35 @@ class Shelf:
                     return
 
     async def _close(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        while self._waiting:
-            self._wake()
+        self._dismiss()
         with self._lock:
+            count = len(self.idle)
             self.idle.clear()
         for sandbox in list(self._session._sandboxes.values()):
             sandbox.stop(graceful_shutdown_seconds=0, missing_ok=True)
         await self._session.close()
+        self.alive -= count
+
+    @contextmanager
+    def _got(self) -> Iterator[None]:
+        """In the block a sandbox is got: the end of the pool breaks it off."""
+        task = asyncio.current_task()
+        self._getting.add(task)
+        try:
+            yield
+        finally:
+            self._getting.discard(task)
+
+    def _dismiss(self) -> None:
+        """Nobody waits for a sandbox any more."""
+        for task in self._getting:
+            if task is not None:
+                task.cancel()
+
+    def _end_with_program(self) -> None:
+        """The program ends, and the session stops the sandboxes. It may be a signal handler that calls this."""
+        if loop.has_begun():
+            loop.policy().call(self._dismiss)
 
     async def _make_room(self, sandbox: Sandbox) -> None:
         """End it, so that the caller can take its place. The end goes on if the caller goes away."""
@@ -379,9 +405,11 @@ class Shelf:
         """Its sandboxes are being stopped: somebody has closed it, or a signal ends the program."""
         return self._is_closed or self._session._closed
 
-    def _check(self) -> None:
+    def _check(self, failure: BaseException | None = None) -> None:
+        """``failure`` is what the end of the pool has led to."""
         if self.is_closed:
-            raise SandboxError("the pool is closed")
+            cause = failure if isinstance(failure, CWSandboxError) else None
+            raise SandboxError("the pool is closed") from cause
 
 
 async def _awaited(outcome: Awaitable[object]) -> None:

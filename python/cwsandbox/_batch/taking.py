@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from cwsandbox._batch.shelf import Member, Shelf, Ticket
+from cwsandbox._batch.member import Member
+from cwsandbox._batch.shelf import Shelf, Ticket
 from cwsandbox._runtime import loop
 from cwsandbox.exceptions import SandboxTimeoutError
 

@@ -88,6 +88,8 @@ class Session:
         # By identity: two handles on one sandbox are two.
         self._sandboxes: dict[int, Sandbox] = {}
         self._closed = False
+        # Called when the program ends, or a signal ends it.
+        self._when_ending: Callable[[], object] | None = None
         # What ends with its block.
         self._block = ExitStack()
         cleanup.know(self)
@@ -404,6 +406,8 @@ class Session:
 
     def _close_down(self) -> None:
         self._closed = True
+        if self._when_ending is not None:
+            self._when_ending()
 
     def _begin_stops(self) -> builtins.list[OperationRef[Any]]:
         # One that was never begun has nothing to be stopped.
