@@ -207,8 +207,27 @@ def test_a_read_too_large_for_a_message(
     assert sandbox.exec_stats["exec_count"] == 0  # it is no command of the user's
 
 
-@pytest.mark.parametrize("size", [None, "", "much", "-1", str(256 * MIB + 1), "9" * 40])
-def test_a_read_too_large_for_all_ways(
+def test_a_read_too_large_for_all_ways(grpc_peer: GrpcPeer, sandbox: Sandbox, shell: Shell) -> None:
+    size = str(256 * MIB + 1)
+    answer(
+        grpc_peer,
+        "ReadFile",
+        Status.RESOURCE_EXHAUSTED,
+        TOO_LARGE,
+        size_bytes=size,
+        max_size_bytes="5",
+    )
+    with pytest.raises(
+        SandboxFileError, match=f"it has {size} bytes, and the limit is 268435456; use read_file_s"
+    ) as caught:
+        sandbox.read_file("/x").result()
+    assert (caught.value.reason, caught.value.filepath) == (TOO_LARGE, "/x")
+    assert caught.value.metadata["max_size_bytes"] == "268435456"
+    assert not shell.calls
+
+
+@pytest.mark.parametrize("size", [None, "", "much", "-1", "9" * 40])
+def test_a_read_too_large_by_nobody_knows_how_much(
     grpc_peer: GrpcPeer, sandbox: Sandbox, shell: Shell, size: str | None
 ) -> None:
     metadata = {} if size is None else {"size_bytes": size}

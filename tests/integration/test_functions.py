@@ -240,15 +240,60 @@ def test_closing_the_session_ends_the_calls(base_url: str, request: pytest.Fixtu
     assert those_of(request) == []
 
 
-def test_what_the_function_leaves_running_does_not_hold_up_its_result(session: Session) -> None:
+@pytest.mark.parametrize("what", ["quiet process", "process", "thread", "worker"])
+def test_what_the_function_leaves_running_does_not_hold_up_its_result(
+    session: Session, what: str
+) -> None:
+    assert session.function()(leave_running).remote(what).result() == what
+
+
+def leave_running(what: str) -> str:
+    import multiprocessing
+    import subprocess
+    import threading
+    import time
+
+    if what == "thread":
+        threading.Thread(target=time.sleep, args=(1000,)).start()
+    elif what == "worker":
+        context = multiprocessing.get_context("fork")
+        context.Process(target=time.sleep, args=(1000,)).start()
+    else:
+        kept = None if what == "process" else subprocess.DEVNULL
+        subprocess.Popen(["sleep", "1000"], stdout=kept, stderr=kept)
+    return what
+
+
+def test_a_value_that_is_there_at_the_time_limit(session: Session) -> None:
+    @session.function(request_timeout_seconds=6)
+    def block_at_the_end(how: str) -> str:
+        import atexit
+        import time
+
+        atexit.register(time.sleep, 1000)
+        if how == "raise":
+            raise ValueError(how)
+        return how
+
+    returned, raised = block_at_the_end.map([("return",), ("raise",)])
+    assert returned.result() == "return"
+    with pytest.raises(SandboxExecutionError, match="ValueError: raise") as caught:
+        raised.result()
+    assert caught.value.exec_result is not None
+    assert "ValueError: raise" in caught.value.exec_result.stderr
+
+
+def test_a_function_that_forks(session: Session) -> None:
     @session.function()
-    def leave_behind() -> int:
-        import subprocess
+    def fork() -> str:
+        import os
 
-        subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return 1
+        pid = os.fork()
+        if pid:
+            os.waitpid(pid, 0)
+        return "parent" if pid else "child"
 
-    assert leave_behind.remote().result() == 1
+    assert fork.remote().result() == "parent"
 
 
 def test_a_script_run_as_a_program(base_url: str, tmp_path: Path) -> None:

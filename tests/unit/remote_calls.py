@@ -20,11 +20,13 @@ def plain(value: Any) -> Any:
     return value._fn if isinstance(value, RemoteFunction) else value
 
 
-def ran(payload: bytes, mode: Serialization, folder: str) -> tuple[ProcessResult, bytes | None]:
-    """How the process ended, and its result if it has left one."""
+def ran(
+    payload: bytes, mode: Serialization, folder: str, text: str | None = None
+) -> tuple[ProcessResult, bytes | None]:
+    """How the process ended, and its result if it has left one. ``text``: what runs there, if it is another one."""
     sent, result = Path(folder, "payload"), Path(folder, "result")
     sent.write_bytes(payload)
-    command = [sys.executable, "-I", "-c", script(), str(sent), str(result), str(mode)]
+    command = [sys.executable, "-I", "-c", text or script(), str(sent), str(result), str(mode)]
     done = subprocess.run(command, capture_output=True, timeout=30, cwd=folder)
     ended = ProcessResult(
         stdout=done.stdout.decode(),

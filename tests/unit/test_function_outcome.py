@@ -313,6 +313,91 @@ def test_a_pickle_of_a_class_that_is_not_there(tmp_path: Path) -> None:
     assert caught.value.exception_type == "ModuleNotFoundError"
 
 
+class Unmakeable:
+    """What raises when it is unpickled."""
+
+    def __init__(self, failure: BaseException) -> None:
+        self.failure = failure
+
+    def __setstate__(self, state: Any) -> None:
+        raise state["failure"]
+
+
+FAILURES = [
+    ValueError("no"),
+    SystemExit(7),
+    KeyboardInterrupt(),
+    Fault("f"),
+    Textless(),
+    GeneratorExit(),
+]
+
+
+@pytest.mark.parametrize("raised", FAILURES, ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize("is_ok", [True, False])
+def test_what_unpickling_raises_is_never_the_callers(raised: BaseException, is_ok: bool) -> None:
+    head = json.dumps({"ok": is_ok, "type": "E", "message": "m", "python": "3"}).encode()
+    with pytest.raises(SandboxExecutionError) as caught:
+        outcome.value_of(head + b"\n" + pickle.dumps(Unmakeable(raised)), "f", PICKLE, ENDED)
+    if is_ok:
+        assert "cannot be unpickled here (Python 3 there" in str(caught.value)
+        assert f": {type(raised).__name__}: " in str(caught.value)
+        assert type(caught.value.__cause__) is type(raised)
+    else:
+        assert told(caught.value) == ("E", "m")
+        assert caught.value.__cause__ is None
+
+
+class Rude(Exception):
+    """Raises what would end a program wherever it can."""
+
+    def __init__(self, failure: BaseException) -> None:
+        self.failure = failure
+
+    def __str__(self) -> str:
+        raise self.failure
+
+    def __reduce__(self) -> Any:
+        raise self.failure
+
+
+ENDINGS = [SystemExit(3), KeyboardInterrupt(), GeneratorExit()]
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda one: type(one).__name__)
+def test_what_ends_programs_does_not_hide_how_the_call_ended(ending: BaseException) -> None:
+    kind = type(ending).__name__
+    error = failure(raises, Rude, ending, mode=PICKLE)
+    assert told(error) == ("Rude", f"(its text cannot be had: {kind})")
+    error = failure(same, Unmakeable(ending), mode=PICKLE)
+    assert error.exception_type == kind
+    assert "the arguments cannot be unpickled in the sandbox" in str(error)
+    error = failure(make_rude, ending, mode=PICKLE)
+    assert error.exception_type == kind
+    assert "return value is not picklable: " in str(error)
+
+
+def same(value: Any) -> Any:
+    return value
+
+
+def make_rude(failure: BaseException) -> Any:
+    return Rude(failure)
+
+
+def nest_groups(depth: int) -> None:
+    group: Any = ValueError("deep")
+    for _ in range(depth):
+        group = ExceptionGroup("g", [group])
+    raise group
+
+
+@pytest.mark.parametrize("mode", [JSON, PICKLE])
+def test_exceptions_that_cannot_be_shown(mode: Any) -> None:
+    error = failure(nest_groups, 5000, mode=mode)
+    assert told(error) == ("ExceptionGroup", "g (1 sub-exception)")
+
+
 def test_a_python_that_is_too_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote_script, "OLDEST", (99, 1))
     monkeypatch.setattr(sys, "argv", ["-c"])

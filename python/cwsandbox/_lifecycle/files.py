@@ -134,8 +134,11 @@ async def _read(operation: FileOperation[Any]) -> bytes:
     if failure.trusted_reason == _TOO_LARGE:
         _note_limit(operation._sandbox, failure)
         size = wire.size_in(failure.info.metadata, "size_bytes")
-        if size is None or size > wire.FILE_MAX:
+        if size is None:
             raise _exception(operation, failure)
+        if size > wire.FILE_MAX:
+            # The service's limit is one for messages, which does not count here.
+            raise too_large(operation._path, size, wire.FILE_MAX, "read_file")
         return await _read_by_command(operation, size)
     if failure.code == Code.RESOURCE_EXHAUSTED:
         return await _read_by_command(operation, None)

@@ -12,7 +12,7 @@ from uuid import uuid4
 from cwsandbox._runtime import cleanup, life
 from cwsandbox._session import outcome
 from cwsandbox._types.record import Record
-from cwsandbox.exceptions import SandboxFileError
+from cwsandbox.exceptions import SandboxError, SandboxFileError, SandboxTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from cwsandbox._types.serialization import Serialization
 
 _NOT_FOUND = "CWSANDBOX_FILE_NOT_FOUND"
+# For a result that may be there although the time is up.
+_LATE_READ_S = 30.0
 
 
 class Call(Record):
@@ -65,16 +67,25 @@ async def _value(call: Call) -> Any:
     payload = posixpath.join(call.temp_dir, f"sandbox_payload_{stem}.{call.mode}")
     result = posixpath.join(call.temp_dir, f"sandbox_result_{stem}.{call.mode}")
     await sandbox.write_file(payload, call.payload)
-    ended = await sandbox.exec(
-        ["python3", "-c", script(), payload, result, str(call.mode)],
-        max_output_bytes=outcome.OUTPUT_MAX,
-    )
+    late: SandboxTimeoutError | None = None
     try:
-        data = await sandbox.read_file(result)
-    except SandboxFileError as error:
-        if error.reason != _NOT_FOUND:
+        ended = await sandbox.exec(
+            ["python3", "-c", script(), payload, result, str(call.mode)],
+            max_output_bytes=outcome.OUTPUT_MAX,
+        )
+    except SandboxTimeoutError as error:
+        if error.exec_result is None:
             raise
-        raise outcome.without_result(call.name, ended) from None
+        # The function may have returned, and only Python not have ended.
+        late, ended = error, error.exec_result
+    try:
+        data = await sandbox.read_file(result, timeout_seconds=_LATE_READ_S if late else None)
+    except SandboxError as error:
+        if late is not None:
+            raise late from None
+        if isinstance(error, SandboxFileError) and error.reason == _NOT_FOUND:
+            raise outcome.without_result(call.name, ended) from None
+        raise
     return outcome.value_of(data, call.name, call.mode, ended)
 
 

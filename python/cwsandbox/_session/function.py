@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
 
+from cwsandbox._messages.files import FILE_MAX
 from cwsandbox._runtime import loop
 from cwsandbox._session import call, capture, source
 from cwsandbox._types import check
@@ -192,6 +193,11 @@ class RemoteFunction(Generic[P, R]):
 
     def _prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> call.Call:
         payload = capture.payload(self._fn, args, kwargs, self._serialization, _plain)
+        if len(payload) > FILE_MAX:
+            raise ValueError(
+                f"function {self.__name__!r}, its arguments and what it refers to have {len(payload)} bytes as "
+                f"{self._serialization}, and the limit is {FILE_MAX}: write them to a file, on a volume for example"
+            )
         return call.Call(
             name=self.__name__,
             payload=payload,

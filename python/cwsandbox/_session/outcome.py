@@ -8,6 +8,7 @@ import signal
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cwsandbox._session import values
+from cwsandbox._session.remote_script import text_of
 from cwsandbox._types.serialization import Serialization
 from cwsandbox.exceptions import SandboxExecutionError
 
@@ -33,10 +34,12 @@ def value_of(data: bytes, name: str, mode: Serialization, process: ProcessResult
         _fail(head, body, name, mode, process)
     try:
         return values.load(body, mode)
-    except Exception as error:
+    except (
+        BaseException
+    ) as error:  # what is unpickled may raise SystemExit, which is not the caller's
         verb = "unpickled" if mode is Serialization.PICKLE else "decoded"
         what = f"its result cannot be {verb} here ({_versions(head)})"
-        raise _error(name, f"{what}: {type(error).__name__}: {error}", process) from error
+        raise _error(name, f"{what}: {type(error).__name__}: {text_of(error)}", process) from error
 
 
 def without_result(name: str, process: ProcessResult) -> SandboxExecutionError:
@@ -62,6 +65,9 @@ def _fail(
     elif head.get("stage") == "result":
         text = f"return value is not {_adjective(mode)}: {text}"
         told = f"{kind}: {text}"
+    elif head.get("stage") == "save":
+        text = f"return value cannot be sent: {text}"
+        told = f"{kind}: {text}"
     elif kind == "SystemExit":
         told = f"it called sys.exit({text})"
     hint = _text(head.get("hint"))
@@ -80,7 +86,7 @@ def _cause(body: memoryview, mode: Serialization) -> BaseException | None:
         return None
     try:
         cause = values.load(body, mode)
-    except Exception:
+    except BaseException:
         return None
     return cause if isinstance(cause, BaseException) else None
 

@@ -3,11 +3,13 @@
 It is sent as text and needs nothing but the standard library of Python 3.11. The payload tells how to make the function
 and what it refers to (``capture`` writes it). The result is one line of JSON that tells how the call ended, and after
 it, if there is one, the value: in mode "json" as JSON, in mode "pickle" as a pickle. What the function prints goes
-where a program's output goes.
+where a program's output goes. Once the result is there, Python ends as always, but waits for nothing that the function
+has left running.
 """
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import contextlib
 import importlib
@@ -16,6 +18,7 @@ import linecache
 import os
 import pickle
 import platform
+import signal
 import sys
 import traceback
 import types
@@ -25,6 +28,12 @@ from typing import Any
 SCOPE = "_cws_make.<locals>."
 PICKLE_PROTOCOL = 5
 OLDEST = (3, 11)
+# A result that is larger could not be fetched.
+RESULT_MAX = 256 << 20
+# Characters of an exception that is too large for a result.
+SHOWN_MAX = 10_000
+# For all that Python does at its end: handlers of atexit, destructors.
+END_LIMIT_S = 60
 
 
 class Unavailable(Exception):
@@ -137,7 +146,7 @@ class Workshop:
             return sent
         try:
             return pickle.loads(sent)
-        except Exception as error:
+        except BaseException as error:
             here = platform.python_version()
             raise Unavailable(
                 f"{what} cannot be unpickled in the sandbox, which has Python {here} (the sender: "
@@ -178,8 +187,15 @@ def renamed(code: types.CodeType) -> types.CodeType:
 def text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as failure:
+    except BaseException as failure:
         return f"(its text cannot be had: {type(failure).__name__})"
+
+
+def trace_of(error: BaseException, trace: types.TracebackType | None) -> str:
+    try:
+        return "".join(traceback.format_exception(type(error), error, trace))
+    except BaseException as failure:  # groups in groups without end
+        return f"(its traceback cannot be had: {type(failure).__name__})\n"
 
 
 def report(stage: str, error: BaseException, workshop: Workshop) -> dict[str, Any]:
@@ -191,32 +207,55 @@ def report(stage: str, error: BaseException, workshop: Workshop) -> dict[str, An
     kind = type(error.__cause__ if is_named else error)
     known = {"builtins", "__main__"} | workshop.modules
     prefix = "" if kind.__module__ in known else f"{kind.__module__}."
-    name = getattr(error, "name", None)
+    name = error.name if isinstance(error, NameError) else None
     return {
         "ok": False,
         "stage": stage,
         "type": prefix + kind.__qualname__,
         "message": text_of(error),
-        "traceback": "".join(
-            traceback.format_exception(type(error), error, trace or error.__traceback__)
-        ),
-        "hint": workshop.missing.get(name) if isinstance(error, NameError) and name else None,
+        "traceback": trace_of(error, trace or error.__traceback__),
+        "hint": workshop.missing.get(name) if name else None,
         "python": platform.python_version(),
     }
 
 
 def save(path: str, head: dict[str, Any], body: bytes) -> None:
-    """Write the result: whole, or not at all."""
+    """Write the result: whole, or not at all. ``ValueError`` when it is too large, ``OSError`` as from writing."""
+    line = json.dumps(head).encode() + b"\n"
+    size = len(line) + len(body)
+    if size > RESULT_MAX:
+        raise ValueError(
+            f"it has {size} bytes, and the limit is {RESULT_MAX}: write it to a file, on a volume for example"
+        )
     os.makedirs(os.path.dirname(path), exist_ok=True)
     part = path + ".part"
-    with open(part, "wb") as file:
-        file.write(json.dumps(head).encode() + b"\n")
-        file.write(body)
-    os.replace(part, path)
+    try:
+        with open(part, "wb") as file:
+            file.write(line)
+            file.write(body)
+        os.replace(part, path)
+    except OSError:
+        # Its room is needed to tell that.
+        with contextlib.suppress(OSError):
+            os.remove(part)
+        raise
 
 
 def encoded(value: Any, is_pickle: bool) -> bytes:
     return pickle.dumps(value, PICKLE_PROTOCOL) if is_pickle else json.dumps(value).encode()
+
+
+def save_failure(path: str, head: dict[str, Any], error: BaseException, is_pickle: bool) -> None:
+    """Write how the call failed, with the exception itself if that can travel."""
+    if is_pickle:
+        with contextlib.suppress(BaseException):
+            save(path, head, pickle.dumps(error, PICKLE_PROTOCOL))
+            return
+    try:
+        save(path, head, b"")
+    except ValueError:
+        shown = {name: f"{head[name][:SHOWN_MAX]}…" for name in ("message", "traceback")}
+        save(path, head | shown, b"")
 
 
 def main(payload_path: str, result_path: str, mode: str) -> int:
@@ -224,6 +263,7 @@ def main(payload_path: str, result_path: str, mode: str) -> int:
     result_path = os.path.abspath(result_path)
     is_pickle = mode == "pickle"
     workshop = Workshop(is_pickle, "unknown")
+    called = os.getpid()
     stage = "setup"
     try:
         if sys.version_info < OLDEST:
@@ -237,15 +277,16 @@ def main(payload_path: str, result_path: str, mode: str) -> int:
         del payload
         stage = "call"
         value = function(*args, **kwargs)
-        stage = "result"
-        body = encoded(value, is_pickle)
-        save(result_path, {"ok": True, "python": platform.python_version()}, body)
+        # A child that the function has forked may return, too. It does not answer for the call.
+        if os.getpid() == called:
+            stage = "result"
+            body = encoded(value, is_pickle)
+            stage = "save"
+            save(result_path, {"ok": True, "python": platform.python_version()}, body)
     except BaseException as error:
-        head, body = report(stage, error, workshop), b""
-        if is_pickle:
-            with contextlib.suppress(Exception):
-                body = pickle.dumps(error, PICKLE_PROTOCOL)
-        save(result_path, head, body)
+        head = report(stage, error, workshop)
+        if os.getpid() == called:
+            save_failure(result_path, head, error, is_pickle)
         if isinstance(error, SystemExit):
             raise
         # The function may have closed it.
@@ -255,5 +296,23 @@ def main(payload_path: str, result_path: str, mode: str) -> int:
     return 0
 
 
+def wait_for_nothing() -> None:
+    """Have Python end without waiting for the threads and processes that the function has left running."""
+    threads = sys.modules.get("threading")
+    if threads is not None:
+        threads._shutdown = lambda: None  # type: ignore[attr-defined]
+    processes = sys.modules.get("multiprocessing.util")
+    if processes is not None:
+        atexit.unregister(processes._exit_function)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+    signal.alarm(END_LIMIT_S)
+
+
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    here = os.getpid()
+    try:
+        sys.exit(main(*sys.argv[1:]))
+    finally:
+        if os.getpid() == here:
+            wait_for_nothing()
