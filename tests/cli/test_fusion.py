@@ -97,7 +97,17 @@ def test_files_go_in_and_come_out(ask: Ask) -> None:
     code = "mkdir -p out; tac data/in > out/made"
     files = {"data/in": given, "none": None}
     answer = ask(code, "bash", files=files, fetch_files=["out/made", "not-made"])
-    assert answer["files"] == {"out/made": given}
+    assert (answer["files"], answer["message"]) == ({"out/made": given}, "")
+
+
+def test_a_file_that_cannot_come_out_is_named(ask: Ask) -> None:
+    code = "truncate -s 1T huge; mkdir folder; echo small > small"
+    answer = ask(code, "bash", fetch_files=["huge", "folder", "small"])
+    assert list(answer["files"]) == ["small"]
+    assert answer["status"] == "Success"
+    huge, folder = answer["message"].splitlines()
+    assert "huge" in huge
+    assert "folder" in folder
 
 
 def test_memory_has_a_limit(ask: Ask) -> None:

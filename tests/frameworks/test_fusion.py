@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,8 @@ from sandbox_fusion import (
 from sandbox_fusion.models import CommandRunStatus
 
 from cwsandbox import Sandbox
-from cwsandbox.integrations import fusion
+from cwsandbox.integrations.fusion_request import RunCode
+from cwsandbox.integrations.fusion_request import run_code as run_code_here
 from frameworks import giving_up
 
 
@@ -60,22 +61,23 @@ class _One:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
 
-    def acquire(self) -> AbstractContextManager[Sandbox]:
+    def acquire(self) -> AbstractAsyncContextManager[Sandbox]:
         return nullcontext(self._sandbox)
 
 
-def _wait(sandbox: Sandbox, run_timeout: float) -> dict:
-    request = fusion.RunCode(giving_up.COMMAND, "bash", run_timeout=run_timeout)
-    return fusion.run_code(_One(sandbox), request)
+async def _wait(sandbox: Sandbox, run_timeout: float) -> dict:
+    request = RunCode(giving_up.COMMAND, "bash", run_timeout=run_timeout)
+    return await run_code_here(_One(sandbox), request)
 
 
-def test_an_interrupt_ends_the_command(sandbox: Sandbox) -> None:
-    giving_up.interrupt(sandbox, lambda: _wait(sandbox, 1000))
+async def test_a_cancelled_task_ends_the_command(sandbox: Sandbox) -> None:
+    await giving_up.cancel(sandbox, _wait(sandbox, 1000))
     giving_up.assert_gone(sandbox)
 
 
-def test_the_time_limit_ends_the_command(sandbox: Sandbox) -> None:
-    assert _wait(sandbox, 3)["run_result"]["status"] == "TimeLimitExceeded"
+async def test_the_time_limit_ends_the_command(sandbox: Sandbox) -> None:
+    answer = await _wait(sandbox, 3)
+    assert answer["run_result"]["status"] == "TimeLimitExceeded"
     giving_up.assert_gone(sandbox)
 
 

@@ -8,242 +8,239 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
+import asyncio
 import json
-import posixpath
-import time
-from dataclasses import dataclass
+import resource
+import select
+import socket
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NamedTuple
+from time import monotonic
+from typing import Any
 
-from cwsandbox import Sandbox, SandboxPool
-from cwsandbox.exceptions import CWSandboxError, SandboxFileError, SandboxTimeoutError
+from cwsandbox import SandboxPool
+from cwsandbox.integrations.fusion_request import RunCode, run_code
 
-_FOLDER = "/tmp/run_code"
-# So much of each stream is kept, as SandboxFusion does.
-_OUTPUT_MAX = 1 << 20
 _BODY_MAX = 256 << 20
 _IDLE_SECONDS = 300
+# How long a client that is refused may go on sending before it reads why.
+_LINGER_SECONDS = 30
+# How long clients have to take their last answers when the server is closed.
+_GRACE_SECONDS = 5
+# Each connection has a thread and a descriptor. The connections to the sandboxes need descriptors, too.
+_CONNECTIONS_MAX = 4096
+_OTHER_DESCRIPTORS = 64
 
-
-class _Language(NamedTuple):
-    file: str
-    run: str
-    compile: str | None = None
-
-
-LANGUAGES = {
-    "python": _Language("main.py", "python3 main.py"),
-    "pytest": _Language("test_main.py", 'python3 -m pytest test_main.py "$@"'),
-    "bash": _Language("main.sh", "bash main.sh"),
-    "nodejs": _Language("main.js", "node main.js"),
-    "typescript": _Language("main.ts", "tsx main.ts"),
-    "cpp": _Language("main.cpp", "./main", "g++ -std=c++17 main.cpp -o main -lpthread"),
-    "go": _Language("main.go", "./main", "go build -o main main.go"),
-    "java": _Language("Main.java", "java -cp . -ea Main", "javac Main.java"),
-    "rust": _Language("main.rs", "./main", "rustc main.rs -o main"),
-    "php": _Language("main.php", "php -f main.php"),
-    "ruby": _Language("main.rb", "ruby main.rb"),
-    "perl": _Language("main.pl", "perl main.pl"),
-    "lua": _Language("main.lua", "lua main.lua"),
-    "R": _Language("main.R", "Rscript main.R"),
-    "julia": _Language("main.jl", "julia main.jl"),
-}
-
-
-@dataclass(frozen=True)
-class RunCode:
-    """A request. Raises ValueError for what the interface does not take; names it does not have are left out."""
-
-    code: str
-    language: str
-    stdin: str = ""
-    compile_timeout: float = 10
-    run_timeout: float = 10
-    memory_limit_MB: int = -1
-    files: tuple[tuple[str, bytes], ...] = ()
-    fetch_files: tuple[str, ...] = ()
-    args: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, body: bytes) -> RunCode:
-        request = json.loads(body)
-        if not isinstance(request, dict):
-            raise ValueError("the request must be a JSON object")
-        language = _field(request, "language", str)
-        if language not in LANGUAGES:
-            raise ValueError(f"language must be one of {', '.join(LANGUAGES)}, got {language!r}")
-        files = _field(request, "files", dict, {})
-        return cls(
-            code=_field(request, "code", str),
-            language=language,
-            stdin=_field(request, "stdin", str, ""),
-            compile_timeout=_seconds(request, "compile_timeout"),
-            run_timeout=_seconds(request, "run_timeout"),
-            memory_limit_MB=_field(request, "memory_limit_MB", int, -1),
-            files=tuple(
-                (name, _decoded(name, text)) for name, text in files.items() if text is not None
-            ),
-            fetch_files=_texts(request, "fetch_files"),
-            args=_texts(request, "args"),
-        )
-
-
-def _field(request: dict[str, Any], name: str, kind: Any, default: Any = None) -> Any:
-    value = request.get(name)
-    if value is None:
-        value = default
-    if not isinstance(value, kind) or isinstance(value, bool):
-        what = "/".join(one.__name__ for one in kind) if isinstance(kind, tuple) else kind.__name__
-        raise ValueError(f"{name} must be {what}, got {value!r}")
-    return value
-
-
-def _seconds(request: dict[str, Any], name: str) -> float:
-    value = float(_field(request, name, (int, float), 10))
-    if not 0 < value < 1e6:
-        raise ValueError(f"{name} must be a number of seconds above 0, got {value}")
-    return value
-
-
-def _texts(request: dict[str, Any], name: str) -> tuple[str, ...]:
-    value = _field(request, name, list, [])
-    if not all(isinstance(one, str) for one in value):
-        raise ValueError(f"{name} must be a list of strings, got {value!r}")
-    return tuple(value)
-
-
-def _decoded(name: str, text: object) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)  # type: ignore[arg-type]
-    except (binascii.Error, TypeError, ValueError) as error:
-        raise ValueError(f"files: {name!r} must be base64: {error}") from error
-
-
-def run_code(pool: SandboxPool, request: RunCode) -> dict[str, Any]:
-    """What is answered to a request. A fault of the infrastructure is an answer, too."""
-    answer: dict[str, Any] = {"status": "Success", "message": "", "executor_pod_name": None}
-    answer |= {"compile_result": None, "run_result": None, "files": {}}
-    try:
-        with pool.acquire() as sandbox:
-            answer |= _run(sandbox, request)
-    except CWSandboxError as error:
-        return answer | {"status": "SandboxError", "message": str(error)}
-    ran = [answer[name] for name in ("compile_result", "run_result") if answer[name] is not None]
-    if any(one["return_code"] != 0 for one in ran):
-        answer["status"] = "Failed"
-    return answer
-
-
-def _run(sandbox: Sandbox, request: RunCode) -> dict[str, Any]:
-    language = LANGUAGES[request.language]
-    contents = [(language.file, request.code.encode()), *request.files]
-    for writing in [
-        sandbox.write_file(posixpath.join(_FOLDER, name), data) for name, data in contents
-    ]:
-        writing.result()
-    answer: dict[str, Any] = {}
-    if language.compile is not None:
-        compiled = _command(sandbox, language.compile, request, request.compile_timeout, "")
-        answer["compile_result"] = compiled
-        if compiled["return_code"] != 0:
-            return answer
-    answer["run_result"] = _command(
-        sandbox, language.run, request, request.run_timeout, request.stdin
-    )
-    files = {}
-    for name in request.fetch_files:
-        try:
-            content = sandbox.read_file(posixpath.join(_FOLDER, name)).result()
-        except SandboxFileError:
-            continue  # it was not made
-        files[name] = base64.b64encode(content).decode()
-    return answer | {"files": files}
-
-
-def _command(
-    sandbox: Sandbox, text: str, request: RunCode, timeout: float, stdin: str
-) -> dict[str, Any]:
-    if request.memory_limit_MB > 0:
-        text = f"ulimit -v {request.memory_limit_MB * 1024} && {text}"
-    begun = time.monotonic()
-    process = sandbox.exec(
-        ["/bin/sh", "-c", text, "sh", *request.args],
-        cwd=_FOLDER,
-        stdin=bool(stdin),
-        timeout_seconds=timeout,
-        max_output_bytes=_OUTPUT_MAX,
-    )
-    status = "Finished"
-    try:
-        if process.stdin is not None:
-            process.stdin.write(stdin.encode())
-            process.stdin.close()
-        result = process.result()
-    except SandboxTimeoutError as error:
-        if error.exec_result is None:
-            raise  # it was not the command that took so long
-        status, result = "TimeLimitExceeded", error.exec_result
-    finally:
-        process.cancel()  # one that has ended stays as it is
-    return {
-        "status": status,
-        "execution_time": time.monotonic() - begun,
-        "return_code": result.returncode if status == "Finished" else None,
-        "stdout": result.stdout,
-        "stderr": result.stderr,
-    }
+_Answer = dict[str, Any]
 
 
 class FusionServer(ThreadingHTTPServer):
-    """Serves ``run_code`` with sandboxes of a pool; each connection has a thread."""
+    """Serves ``run_code`` with sandboxes of a pool. Each connection has a thread.
+
+    What runs for a client ends when the client hangs up. Closing the server, as the end of its block does, ends all
+    requests, which are answered with 503.
+    """
 
     daemon_threads = True
     request_queue_size = 1024
 
     def __init__(self, address: tuple[str, int], pool: SandboxPool) -> None:
         self.pool = pool
+        self._changed = threading.Condition()
+        self._connections: set[socket.socket] = set()
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._connections_max = max(1, min(_CONNECTIONS_MAX, descriptors - _OTHER_DESCRIPTORS))
+        self._running = _Running()
         super().__init__(address, _Handler)
+
+    def run(self, request: RunCode, connection: socket.socket) -> _Answer:
+        """What is answered. ``CancelledError`` if the client hangs up before that, or the server is closed."""
+        return self._running.run(lambda: run_code(self.pool, request), connection)
+
+    @property
+    def is_closed(self) -> bool:
+        return self._running.is_closed
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        # Further connections wait to be accepted, so that none is refused for want of descriptors.
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._connections) < self._connections_max)
+            self._connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._changed:
+            self._connections.discard(request)
+            self._changed.notify_all()
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+    def server_close(self) -> None:
+        super().server_close()
+        self._running.close()
+        self._shut_down(socket.SHUT_RD)  # which wakes those who wait for a request
+        with self._changed:
+            self._changed.wait_for(lambda: not self._connections, _GRACE_SECONDS)
+        self._shut_down(socket.SHUT_RDWR)
+
+    def _shut_down(self, how: int) -> None:
+        with self._changed:
+            for connection in self._connections:
+                with suppress(OSError):  # the client has gone already
+                    connection.shutdown(how)
+
+
+class _Running:
+    """Runs coroutines for clients, on an event loop of its own. Each is cancelled when its client has hung up."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+        self._lock = threading.Lock()
+        self._tasks: dict[int, asyncio.Task[Any]] = {}
+        # It tells that a client has hung up even if something else that the client sent is still unread.
+        self._hangups = select.epoll()
+        self._loop = asyncio.new_event_loop()
+        self._loop.add_reader(self._hangups, self._cancel_gone)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def run(
+        self, work: Callable[[], Coroutine[Any, Any, _Answer]], connection: socket.socket
+    ) -> _Answer:
+        with self._lock:
+            if self.is_closed:
+                raise CancelledError
+            watched = self._watched(work, connection.fileno())
+            future = asyncio.run_coroutine_threadsafe(watched, self._loop)
+        return future.result()
+
+    def close(self) -> None:
+        """Cancel all of them, and wait until they have ended."""
+        with self._lock:
+            if self.is_closed:
+                return
+            self.is_closed = True
+        asyncio.run_coroutine_threadsafe(self._cancel_all(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._hangups.close()
+
+    # ---- on the event loop ----
+
+    async def _watched(
+        self, work: Callable[[], Coroutine[Any, Any, _Answer]], descriptor: int
+    ) -> _Answer:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks[descriptor] = task
+        self._hangups.register(descriptor, select.EPOLLRDHUP | select.EPOLLONESHOT)
+        try:
+            return await work()
+        finally:
+            self._hangups.unregister(descriptor)
+            del self._tasks[descriptor]
+
+    def _cancel_gone(self) -> None:
+        for descriptor, _ in self._hangups.poll(0):
+            self._tasks[descriptor].cancel()
+
+    async def _cancel_all(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: FusionServer
     protocol_version = "HTTP/1.1"
+    # Of a request that cannot be read; that of 0.9 would be answered without a head.
+    default_request_version = "HTTP/1.0"
     timeout = _IDLE_SECONDS
+    # Head and body of an answer are written one after the other.
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
+        if self._body() is None:
+            return
         if self.path == "/v1/ping":
             self._answer(HTTPStatus.OK, "pong")
         else:
             self._answer(HTTPStatus.NOT_FOUND, {"detail": f"no such path: GET {self.path}"})
 
     def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > _BODY_MAX:
-            self.close_connection = True  # what follows is not read
-            text = f"Content-Length must be a number of at most {_BODY_MAX}, got {length!r}"
-            self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"detail": text})
+        body = self._body()
+        if body is None:
             return
-        body = self.rfile.read(int(length))
         if self.path != "/run_code":
             self._answer(HTTPStatus.NOT_FOUND, {"detail": f"no such path: POST {self.path}"})
             return
         try:
-            answer = run_code(self.server.pool, RunCode.of(body))
+            answer = self.server.run(RunCode.of(body), self.connection)
         except ValueError as error:
             self._answer(HTTPStatus.UNPROCESSABLE_ENTITY, {"detail": str(error)})
-            return
-        self._answer(HTTPStatus.OK, answer)
+        except CancelledError:
+            self._give_up()
+        else:
+            self._answer(HTTPStatus.OK, answer)
+
+    def _body(self) -> bytes | None:
+        """None if the request was refused, or the client has hung up."""
+        lengths = self.headers.get_all("Content-Length", ["0"] if self.command == "GET" else [])
+        if "Transfer-Encoding" in self.headers or not lengths:
+            self._refuse(HTTPStatus.LENGTH_REQUIRED, "the request must have a Content-Length")
+        elif not (lengths[0].isascii() and lengths[0].isdecimal() and len(set(lengths)) == 1):
+            text = f"Content-Length must be a number, got {', '.join(lengths)}"
+            self._refuse(HTTPStatus.BAD_REQUEST, text)
+        elif len(lengths[0]) > 18 or int(lengths[0]) > _BODY_MAX:
+            text = f"Content-Length must be at most {_BODY_MAX}, got {lengths[0]}"
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
+        else:
+            body = self.rfile.read(int(lengths[0]))
+            if len(body) == int(lengths[0]):
+                return body
+            self._give_up()
+        return None
+
+    def _give_up(self) -> None:
+        """The client has hung up, or the server is closed."""
+        self.close_connection = True
+        if self.server.is_closed:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "")
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        self._refuse(HTTPStatus(code), message or HTTPStatus(code).phrase)
+
+    def _refuse(self, status: HTTPStatus, text: str) -> None:
+        """Answers, and reads on: a client that was hung up on while it sends might never see the answer."""
+        if self.server.is_closed:  # which cuts off what is still to come, and is the reason then
+            status, text = HTTPStatus.SERVICE_UNAVAILABLE, "the service ends"
+        self.close_connection = True
+        self._answer(status, {"detail": text})
+        self.connection.shutdown(socket.SHUT_WR)
+        self.connection.settimeout(_GRACE_SECONDS)
+        end = monotonic() + _LINGER_SECONDS
+        while monotonic() < end and self.rfile.read1(1 << 16):
+            pass
 
     def _answer(self, status: HTTPStatus, answer: object) -> None:
         body = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 
-    def log_request(self, *_: object) -> None:
-        """Nothing: there are thousands."""
+    def log_message(self, *_: object) -> None:
+        """Nothing: whoever is meant is told."""
