@@ -34,7 +34,7 @@ enum cws_status {
 
 struct cws_error {
     enum cws_status status;
-    char text[240]; /* one line, no newline, always terminated */
+    char text[240]; /* one line, no newline, always terminated; too long, it lacks its middle */
 };
 
 /* The status in words, such as "out of memory". Never NULL. */

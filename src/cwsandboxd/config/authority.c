@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #include "config/private.h"
+#include "config/whole_file.h"
 #include "io/tls.h"
 
-#define NAME     "cwsandboxd endpoints"
-#define KEY_MODE 0600
+#define NAME      "cwsandboxd endpoints"
+#define KEY_MODE  0600
+#define CERT_MODE 0644
 
 /* Room for the directory's path and a file's name. */
 struct file_path {
@@ -27,25 +29,14 @@ static enum cws_status make_path(const char *dir, const char *name, struct file_
     return CWS_OK;
 }
 
-/* Makes a file with this content, which nobody sees before it is whole. */
+/* What another daemon has just made stays. */
 static enum cws_status write_file(const char *path, mode_t mode, const struct cws_buf *content,
                                   struct cws_error *err)
 {
-    struct file_path temporary;
-    enum cws_status status = CWS_OK;
-    int len = snprintf(temporary.text, sizeof(temporary.text), "%s-%ld", path, (long)getpid());
-    int fd = len < (int)sizeof(temporary.text)
-                 ? open(temporary.text, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
-                 : -1;
-    bool written = fd >= 0 && fchmod(fd, mode) == 0 &&
-                   write(fd, cws_buf_bytes(content), content->len) == (ssize_t)content->len;
-    if (fd >= 0)
-        written = close(fd) == 0 && written;
-    /* Not rename: the authority that another daemon has just made stays. */
-    if (!written || (link(temporary.text, path) < 0 && errno != EEXIST))
-        status = cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot write %s", path);
-    unlink(temporary.text);
-    return status;
+    int error = cwsd_whole_file_make(AT_FDCWD, path, mode, cws_buf_bytes(content), content->len);
+    if (error == 0 || error == EEXIST)
+        return CWS_OK;
+    return cws_error_set_errno(err, CWS_SYSTEM, error, "cannot write %s", path);
 }
 
 static enum cws_status make(const char *key_path, struct cws_error *err)
@@ -84,17 +75,29 @@ static enum cws_status load(const char *path, struct cws_tls_ca **out_ca, struct
     return status == CWS_OK ? status : cws_error_wrap(err, "%s", path);
 }
 
+static bool is_written(const char *path, const struct cws_buf *content)
+{
+    char found[8192];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    ssize_t len = fd >= 0 ? read(fd, found, sizeof(found)) : -1;
+    if (fd >= 0)
+        close(fd);
+    return len == (ssize_t)content->len && memcmp(found, cws_buf_bytes(content), content->len) == 0;
+}
+
+/* The file that is there may be of an authority whose key was removed. */
 static enum cws_status write_cert(const struct cwsd_authority *authority, struct cws_error *err)
 {
+    const char *path = authority->cert_path;
     struct cws_buf pem;
     cws_buf_init(&pem, CWS_TLS_PEM_MAX);
     enum cws_status status = cws_tls_ca_write(authority->ca, &pem, err);
-    /* It may be that of an authority whose key was removed. */
-    if (status == CWS_OK && unlink(authority->cert_path) < 0 && errno != ENOENT)
-        status =
-            cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot write %s", authority->cert_path);
-    if (status == CWS_OK)
-        status = write_file(authority->cert_path, 0644, &pem, err);
+    if (status == CWS_OK && !is_written(path, &pem)) {
+        if (unlink(path) < 0 && errno != ENOENT)
+            status = cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot write %s", path);
+        else
+            status = write_file(path, CERT_MODE, &pem, err);
+    }
     cws_buf_done(&pem);
     return status;
 }

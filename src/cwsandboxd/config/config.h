@@ -8,7 +8,7 @@
 #include "values/limits.h"
 
 #define CWSD_MAX_LISTENERS 8
-#define CWSD_MAX_DATA_DIR  3072 /* leaves room in PATH_MAX for what is in it */
+#define CWSD_MAX_DATA_DIR  490 /* with the database's longest name what SQLite opens: 512 */
 
 enum cwsd_action {
     CWSD_ACTION_SERVE,

@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 #include "config/private.h"
+#include "config/whole_file.h"
 
 #define RANDOM_BYTES   32
 #define SHORTEST_TOKEN 16
 
-static enum cws_status make(int fd, const char *path, char *out_token, struct cws_error *err)
+/* CWS_CLOSED: there is a file by now. */
+static enum cws_status make(const char *path, char *out_token, struct cws_error *err)
 {
     uint8_t random[RANDOM_BYTES];
     char line[2 * RANDOM_BYTES + 2];
@@ -21,12 +23,11 @@ static enum cws_status make(int fd, const char *path, char *out_token, struct cw
     for (size_t i = 0; i < RANDOM_BYTES; i++)
         snprintf(out_token + 2 * i, 3, "%02x", random[i]);
     snprintf(line, sizeof(line), "%s\n", out_token);
-    if (write(fd, line, strlen(line)) != (ssize_t)strlen(line)) {
-        enum cws_status status =
-            cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot write the token file %s", path);
-        unlink(path); /* a later start must not take a half token for a token */
-        return status;
-    }
+    int error = cwsd_whole_file_make(AT_FDCWD, path, 0600, line, strlen(line));
+    if (error == EEXIST)
+        return CWS_CLOSED;
+    if (error)
+        return cws_error_set_errno(err, CWS_SYSTEM, error, "cannot make the token file %s", path);
     return CWS_OK;
 }
 
@@ -69,14 +70,18 @@ static enum cws_status read_token(int fd, const char *path, char *out_token, str
 enum cws_status cwsd_token_load(const char *path, char out_token[CWSD_TOKEN_SIZE], bool *out_made,
                                 struct cws_error *err)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    enum cws_status status;
-    *out_made = fd >= 0;
-    if (fd < 0 && errno == EEXIST)
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    *out_made = false;
+    if (fd < 0 && errno == ENOENT) {
+        enum cws_status made = make(path, out_token, err);
+        *out_made = made == CWS_OK;
+        if (made != CWS_CLOSED)
+            return made;
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    }
     if (fd < 0)
         return cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot open the token file %s", path);
-    status = *out_made ? make(fd, path, out_token, err) : read_token(fd, path, out_token, err);
+    enum cws_status status = read_token(fd, path, out_token, err);
     close(fd);
     return status;
 }

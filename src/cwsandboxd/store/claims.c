@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "box/box.h"
+#include "config/whole_file.h"
 #include "store/digest.h"
 #include "store/resources.h"
 #include "values/bounds.h"
@@ -106,27 +107,29 @@ static int open_sub_path(int data, const char *path, uid_t owner)
     return fd;
 }
 
-/* Whole, or not there. */
-static bool write_claim(int folder, const char *text, size_t len)
+/* The file that says whose the directory is: the claim's own, if there is none yet. */
+static int open_name(int folder, const char *text, size_t len)
 {
-    int fd =
-        openat(folder, "claim.new", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return false;
-    bool good = write(fd, text, len) == (ssize_t)len;
-    close(fd);
-    return good && renameat(folder, "claim.new", folder, "claim") == 0;
+    const int flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(folder, "claim", flags);
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    int error = cwsd_whole_file_make(folder, "claim", 0600, text, len);
+    if (error == 0 || error == EEXIST)
+        return openat(folder, "claim", flags);
+    errno = error;
+    return -1;
 }
 
-/* Whether the directory is that of the claim, or a new one, which it becomes. Digests may be the
- * same for two claims whose names were made for that. */
+/* Whether the directory is that of the claim. Digests may be the same for two claims whose names
+ * were made for that. */
 static bool is_of_claim(int folder, const cwsd_pb_claim *claim)
 {
     char wanted[CLAIM_BYTES], is[CLAIM_BYTES];
     int len = snprintf(wanted, sizeof(wanted), "%s/%s\n", claim->namespace_, claim->claim_name);
-    int fd = openat(folder, "claim", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = open_name(folder, wanted, (size_t)len);
     if (fd < 0)
-        return errno == ENOENT && write_claim(folder, wanted, (size_t)len);
+        return false;
     ssize_t got = read(fd, is, sizeof(is));
     close(fd);
     errno = EEXIST;

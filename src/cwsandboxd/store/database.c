@@ -62,6 +62,22 @@ bool cwsd_database_fault(const struct cwsd_database *database, const struct cws_
         "the daemon cannot write to its database: %s", err->text);
 }
 
+/* SQLite goes on writing to a file that has been removed or put elsewhere, where the next daemon
+ * does not find what was acknowledged. */
+static enum cws_status check_place(struct cwsd_database *database, struct cws_error *err)
+{
+    int moved = 0;
+    if (database->dir)
+        sqlite3_file_control(database->handle, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    if (!moved)
+        return CWS_OK;
+    database->full = false;
+    return cws_error_set(err, CWS_SYSTEM,
+                         "%s/" CWSD_DATABASE_FILE
+                         " was removed or moved while the daemon was running",
+                         database->dir);
+}
+
 /* ---- plain SQL ------------------------------------------------------------------------------ */
 
 static enum cws_status run_sql(struct cwsd_database *database, const char *sql,
@@ -235,6 +251,8 @@ static void stop_syncing(struct cwsd_database *database)
 enum cws_status cwsd_database_begin(struct cwsd_database *database, enum cwsd_durability durability,
                                     struct cws_error *err)
 {
+    if (check_place(database, err) != CWS_OK)
+        return err->status;
     database->syncs = durability == CWSD_DURABLE;
     if ((database->syncs && run_sql(database, "PRAGMA synchronous = FULL", err) != CWS_OK) ||
         run_sql(database, "BEGIN IMMEDIATE", err) != CWS_OK) {
@@ -331,6 +349,11 @@ enum cws_status cwsd_statement_step(struct cwsd_statement *statement, bool *out_
     int rc = statement->failed;
     enum cws_status status = CWS_OK;
     *out_row = false;
+    if (!sqlite3_stmt_readonly(statement->handle) &&
+        (status = check_place(statement->database, err)) != CWS_OK) {
+        cwsd_statement_reset(statement);
+        return status;
+    }
     if (rc == SQLITE_OK)
         rc = sqlite3_step(statement->handle);
     if (rc == SQLITE_ROW) {

@@ -8,6 +8,9 @@
  * without those before them, and the file is whole. A durable commit waits for the disk, and the
  * daemon with it: it is for what people make by hand. Sandboxes end with the power anyway.
  *
+ * A file that is no longer at its place, since somebody has removed or moved it, takes no changes:
+ * the next daemon would not find them. It can be read.
+ *
  * A file that cannot be used is never repaired, emptied or deleted: opening fails and says why.
  *
  * To keep records of a new kind: put the SQL that makes its tables into a file of its own under

@@ -78,12 +78,44 @@ static void test_long_texts_are_cut(void **state)
     assert_int_equal(s.behind, '!');
 }
 
+static void assert_ends(const char *text, const char *end)
+{
+    size_t len = strlen(text), size = strlen(end);
+    if (len < size || strcmp(text + len - size, end) != 0)
+        fail_msg("\"%s\" does not end \"%s\"", text, end);
+}
+
+/* A path may be long: what is wrong with it comes after it. Two bytes a character, so that half of
+ * the places where a text can be cut are inside one. */
+static void test_what_is_wrong_is_told_of_long_names(void **state)
+{
+    (void)state;
+    struct cws_error err;
+    char path[1001] = "";
+    for (size_t len = 0; len + 2 < sizeof(path); len += 2)
+        memcpy(path + len, "\xc3\xa9", 3);
+    for (size_t skip = 0; skip < 4; skip++) {
+        const char *name = path + 2 * skip;
+        const char *lead = skip % 2 ? "x" : "";
+        cws_error_set(&err, CWS_INVALID, "the path %s%s must be absolute", lead, name);
+        assert_ends(err.text, "\xc3\xa9 must be absolute");
+        assert_memory_equal(err.text, "the path ", 9);
+        assert_non_null(strstr(err.text, "\xa9...\xc3"));
+        cws_error_set_errno(&err, CWS_SYSTEM, EROFS, "cannot open %s%s", lead, name);
+        assert_ends(err.text, "\xc3\xa9: Read-only file system");
+        cws_error_set(&err, CWS_INVALID, "it is cut off");
+        cws_error_wrap(&err, "the database %s%s", lead, name);
+        assert_ends(err.text, "\xc3\xa9: it is cut off");
+    }
+}
+
 static const struct CMUnitTest tests[] = {
     UNIT_TEST(test_each_status_has_a_text_of_its_own),
     UNIT_TEST(test_set_fills_and_returns),
     UNIT_TEST(test_set_errno_appends_the_reason),
     UNIT_TEST(test_wrap_puts_context_in_front),
     UNIT_TEST(test_long_texts_are_cut),
+    UNIT_TEST(test_what_is_wrong_is_told_of_long_names),
 };
 
 UNIT_MAIN(tests)

@@ -423,6 +423,61 @@ static void no_room(void **state)
     cwsd_database_close(database);
 }
 
+/* ---- a file that is elsewhere --------------------------------------------------------------- */
+
+static void assert_takes_no_changes(struct cwsd_database *database)
+{
+    struct cwsd_statement insert;
+    struct cws_error err;
+    struct cwsd_fault fault = {.code = CWS_GRPC_OK};
+    assert_int_equal(try_add(database, "one more", 3, &err), CWS_SYSTEM);
+    assert_non_null(strstr(err.text, file()));
+    assert_non_null(strstr(err.text, "was removed or moved"));
+    assert_false(cwsd_database_fault(database, &err, &fault));
+    assert_int_equal(fault.code, CWS_GRPC_UNAVAILABLE);
+    assert_int_equal(cwsd_database_begin(database, CWSD_KEPT, &err), CWS_SYSTEM);
+    assert_int_equal(cwsd_database_begin(database, CWSD_DURABLE, &err), CWS_SYSTEM);
+    assert_int_equal(cwsd_statement_init(&insert, database,
+                                         "INSERT INTO things (name) VALUES ('by hand')", &err),
+                     CWS_OK);
+    assert_int_equal(cwsd_statement_run_durably(&insert, CWSD_RESERVED_SPACE, &err), CWS_SYSTEM);
+    assert_non_null(strstr(err.text, "was removed or moved"));
+    cwsd_statement_done(&insert);
+}
+
+static void moved(void **state)
+{
+    (void)state;
+    char away[120];
+    struct cwsd_database *database = open_at(own_folder, 1);
+    snprintf(away, sizeof(away), "%s/away", own_folder);
+    add(database, "a");
+    assert_int_equal(rename(file(), away), 0);
+    assert_takes_no_changes(database);
+    assert_string_equal(names(database), "a ");
+    assert_int_equal(rename(away, file()), 0);
+    add(database, "b");
+    assert_string_equal(names(database), "a b ");
+    cwsd_database_close(database);
+    database = open_at(own_folder, 1);
+    assert_string_equal(names(database), "a b ");
+    cwsd_database_close(database);
+}
+
+/* Another file in its place is not the same. */
+static void removed(void **state)
+{
+    (void)state;
+    struct cwsd_database *database = open_at(own_folder, 1);
+    add(database, "a");
+    assert_int_equal(unlink(file()), 0);
+    assert_takes_no_changes(database);
+    write_file("another", 0);
+    assert_takes_no_changes(database);
+    assert_string_equal(names(database), "a ");
+    cwsd_database_close(database);
+}
+
 static void out_of_memory(void **state)
 {
     (void)state;
@@ -452,6 +507,8 @@ int main(void)
         FOLDER_TEST(whole_or_not_at_all),
         FOLDER_TEST(survives_a_kill),
         FOLDER_TEST(no_room),
+        FOLDER_TEST(moved),
+        FOLDER_TEST(removed),
         FOLDER_TEST(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
