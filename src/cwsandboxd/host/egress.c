@@ -347,13 +347,23 @@ void cwsd_egress_close(struct cwsd_egress *egress)
     cws_free(egress);
 }
 
-void cwsd_egress_next_device(struct cwsd_egress *egress, struct cwsd_egress_device *out_device)
+/* The kernel is asked, not a table: a device may outlive its sandbox, or be of a killed daemon. */
+enum cws_status cwsd_egress_next_device(struct cwsd_egress *egress,
+                                        struct cwsd_egress_device *out_device,
+                                        struct cws_error *err)
 {
-    uint32_t outside = slot_range(egress->slot) + 2 * egress->next;
-    snprintf(out_device->name, sizeof(out_device->name), "cws%u-%u", egress->slot, egress->next);
-    out_device->outside.s_addr = htonl(outside);
-    out_device->inside.s_addr = htonl(outside + 1);
-    egress->next = (egress->next + 1) % DEVICES;
+    for (unsigned tried = 0; tried < DEVICES; tried++) {
+        uint32_t outside = slot_range(egress->slot) + 2 * egress->next;
+        snprintf(out_device->name, sizeof(out_device->name), "cws%u-%u", egress->slot,
+                 egress->next);
+        out_device->outside.s_addr = htonl(outside);
+        out_device->inside.s_addr = htonl(outside + 1);
+        egress->next = (egress->next + 1) % DEVICES;
+        if (if_nametoindex(out_device->name) == 0)
+            return CWS_OK;
+    }
+    return cws_error_set(err, CWS_SYSTEM, "each of the devices cws%u-0 to cws%u-%u exists",
+                         egress->slot, egress->slot, DEVICES - 1);
 }
 
 void cwsd_egress_watch(struct cwsd_egress *egress, struct cwsd_egress_watcher *watcher)

@@ -20,7 +20,7 @@ struct cwsd_egress {
     char *nft, *ip, *slirp4netns; /* paths; NULL: not needed for this way */
     int slot_fd;                  /* holds the slot; -1: none */
     unsigned slot;
-    unsigned next;            /* the number of the next sandbox's device */
+    unsigned next;            /* the number of the next sandbox's device, if it is free */
     struct cwsd_watch own;    /* of the host's addresses; fd -1: nobody needs to know */
     struct cws_list watchers; /* of cwsd_egress_watcher.node */
 };
@@ -42,13 +42,16 @@ void cwsd_egress_leave(struct cwsd_egress *egress);
  * allowed. */
 void cwsd_egress_close(struct cwsd_egress *egress);
 
-/* The two ends of the next sandbox's device, and its name on the host. */
+/* The two ends of the next sandbox's device, and its name on the host. No device of that name is
+ * there now. CWS_SYSTEM: the host has as many devices as there are names. */
 #define CWSD_EGRESS_NAME_SIZE 16
 struct cwsd_egress_device {
     char name[CWSD_EGRESS_NAME_SIZE];
     struct in_addr outside, inside;
 };
-void cwsd_egress_next_device(struct cwsd_egress *egress, struct cwsd_egress_device *out_device);
+enum cws_status cwsd_egress_next_device(struct cwsd_egress *egress,
+                                        struct cwsd_egress_device *out_device,
+                                        struct cws_error *err) CWS_MUST_CHECK;
 
 /* Where the host refuses what is for its own addresses, nobody is told of them: by way of
  * SLIRP4NETNS only. */

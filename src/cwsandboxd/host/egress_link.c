@@ -191,7 +191,8 @@ static enum cws_status make_pair(struct cwsd_egress_link *link, struct cws_error
     char input[400], outside[INET_ADDRSTRLEN];
     const struct cwsd_egress *egress = link->options.egress;
     char *const argv[] = {egress->ip, (char *)"-batch", (char *)"-", NULL};
-    cwsd_egress_next_device(link->options.egress, &link->device);
+    if (cwsd_egress_next_device(link->options.egress, &link->device, err) != CWS_OK)
+        return err->status;
     inet_ntop(AF_INET, &link->device.outside, outside, sizeof(outside));
     snprintf(input, sizeof(input),
              "link add %s mtu " MTU " type veth peer name eth0 mtu " MTU " netns /proc/self/fd/%d\n"

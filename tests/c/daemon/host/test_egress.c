@@ -2,6 +2,8 @@
  * the test's own. */
 #include "support/own_network.h"
 
+#include <arpa/inet.h>
+
 #include "host/egress.h"
 #include "host/program.h"
 
@@ -69,7 +71,46 @@ static void a_route_into_all_of_them(void **state)
         fail_msg("%s", err.text);
 }
 
+static void expect_device(struct cwsd_egress *egress, const char *name, const char *inside)
+{
+    struct cwsd_egress_device device;
+    struct cws_error err;
+    char text[INET_ADDRSTRLEN];
+    assert_int_equal(cwsd_egress_next_device(egress, &device, &err), CWS_OK);
+    assert_string_equal(device.name, name);
+    assert_string_equal(inet_ntop(AF_INET, &device.inside, text, sizeof(text)), inside);
+}
+
+/* Numbers begin again after the last one. A sandbox may live longer than that takes. */
+static void a_device_of_the_living_is_nobody_elses(void **state)
+{
+    struct cws_error err;
+    (void)state;
+    need_programs();
+    struct cwsd_egress *egress = open_egress(&err);
+    if (!egress) {
+        print_message("this host takes no rules: %s\n", err.text);
+        skip();
+    }
+    assert_int_equal(egress->slot, 0);
+    expect_device(egress, "cws0-0", "10.192.0.1");
+    ip("link add cws0-1 type veth peer name inside1");
+    ip("link add cws0-32767 type veth peer name inside2");
+    ip("link add cws0-0 type veth peer name inside3");
+    expect_device(egress, "cws0-2", "10.192.0.5");
+    egress->next = 32766;
+    expect_device(egress, "cws0-32766", "10.192.255.253");
+    expect_device(egress, "cws0-2", "10.192.0.5");
+    ip("link delete cws0-32767");
+    ip("link delete cws0-1");
+    egress->next = 32767;
+    expect_device(egress, "cws0-32767", "10.192.255.255");
+    expect_device(egress, "cws0-1", "10.192.0.3");
+    cwsd_egress_close(egress);
+}
+
 static const struct CMUnitTest tests[] = {
+    UNIT_TEST(a_device_of_the_living_is_nobody_elses),
     UNIT_TEST(the_first_that_no_route_leads_into),
     UNIT_TEST(a_route_into_all_of_them),
 };
