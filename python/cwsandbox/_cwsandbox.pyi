@@ -215,6 +215,9 @@ class SandboxCore:
     def fail(self, failure: BaseException) -> None:
         """The sandbox is not, or no longer, known to run: waiting operations fail with ``failure``; later ones wait
         again."""
+    def evict_refused(self) -> None:
+        """The sandbox has ended: operations that its endpoint has refused, and that wait for another way, end as those of
+        a stopped sandbox."""
     def close(self, failure: BaseException) -> None:
         """The sandbox was stopped: waiting and running operations end with ``failure`` (running ones keep their partial
         output); later ones fail at once."""
@@ -228,8 +231,8 @@ class SandboxCore:
     ) -> None:
         """From now on operations go over ``channel`` to the sandbox's own endpoint, for so many seconds and if the bits
         of ``permissions`` allow it. None: they do not. With ``strict`` they go no other way: after the seconds those
-        that begin wait until ``open()`` is called again. Those that the endpoint refuses, because it has moved, wait
-        once for another ``set_direct()``; they fail with the refusal at ``open()`` without one, and at ``fail()``."""
+        that begin wait until ``open()`` is called again. Those that the endpoint refuses, because it has moved, or
+        that have lost the connection to it before they were sent, wait once for another ``set_direct()``; they fail with the refusal at ``open()`` without one, and at ``fail()``."""
     @property
     def sandbox_id(self) -> str | None:
         """The id it was opened with; None before."""

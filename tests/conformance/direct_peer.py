@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from conformance import protos
 from conformance.grpc_peer import Call, GrpcPeer
 from cwsandbox import Sandbox
+from integration.env import eventually
 
 DATA = ("StreamExec", "StreamLogs", "ReadFile", "WriteFile")
 PERMISSIONS = (2, 3, 4, 5)
@@ -88,6 +90,20 @@ def refusing(peer: DirectPeer, code: grpc.StatusCode, reason: str | None) -> lis
     peer.overrides |= {"ReadFile": refuse, "WriteFile": refuse}
     peer.logs = [refuse]
     return begun
+
+
+def end_and_see(peer: DirectPeer) -> None:
+    """End it, and wait until this process has closed its connections to it."""
+    port = int(peer.base_url.rpartition(":")[2])
+    remote = f"0100007F:{port:04X}"
+    peer.end()
+
+    def is_connected() -> bool:
+        lines = Path("/proc/self/net/tcp").read_text().splitlines()[1:]
+        pairs = [(line.split()[2], line.split()[3]) for line in lines]
+        return any(pair in ((remote, "01"), (remote, "08")) for pair in pairs)  # or closed there
+
+    eventually(lambda: not is_connected(), "the connections are closed")
 
 
 class Authority:

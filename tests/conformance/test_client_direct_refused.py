@@ -17,6 +17,7 @@ from conformance.direct_peer import (
     DirectPeer,
     asked,
     data_calls,
+    end_and_see,
     refusing,
     where,
 )
@@ -114,6 +115,25 @@ def test_it_is_sent_again_once_there_is_another_connection(
     for name, attempt in attempts(strict).items():
         assert attempt() == SERVED[name]
     assert (len(begun), asked(gateway), data_calls(gateway)) == (1, 2, 0)
+
+
+@pytest.mark.parametrize("kind", SERVED)
+def test_one_that_finds_no_connection_any_more_goes_with_another(
+    strict: Sandbox, gateway: GrpcPeer, direct: DirectPeer, moved: DirectPeer, kind: str
+) -> None:
+    end_and_see(direct)
+    assert attempts(strict)[kind]() == SERVED[kind]
+    assert (moved.calls(), asked(gateway), data_calls(gateway)) == (1, 2, 0)
+
+
+@pytest.mark.parametrize("kind", SERVED)
+def test_one_that_finds_no_connection_and_gets_no_other(
+    strict: Sandbox, gateway: GrpcPeer, direct: DirectPeer, kind: str
+) -> None:
+    end_and_see(direct)
+    with pytest.raises(SandboxUnavailableError, match="refused"):
+        attempts(strict)[kind]()
+    assert data_calls(gateway) == 0
 
 
 def test_large_content_goes_with_it(

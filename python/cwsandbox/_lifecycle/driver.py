@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import suppress
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +28,14 @@ from cwsandbox.exceptions import (
     SandboxSnapshotError,
     SandboxTerminalStateUnavailableError,
     SandboxTimeoutError,
+    SandboxUnavailableError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cwsandbox._cwsandbox import SandboxCore
+    from cwsandbox._lifecycle.data_plane import DataPlane
     from cwsandbox._lifecycle.handle import Handle, OnStop
     from cwsandbox._messages.config import Workload
     from cwsandbox._runtime.environment import Call, Environment, Knows
@@ -235,10 +238,20 @@ class Driver:
             raise
         except BaseException as failure:
             # Also one that ends a thread: whoever waits for a command is the one to have it.
-            core.fail(failure)
+            self._fail_commands(failure)
             return
         if not core.is_open:
-            core.fail(lifecycle.stopped_error(self._handle.sandbox_id))
+            self._fail_commands(lifecycle.stopped_error(self._handle.sandbox_id))
+
+    def _fail_commands(self, failure: BaseException) -> None:
+        handle = self._handle
+        if not handle.state.takes_commands:
+            # Their endpoint has refused them because of that.
+            handle.core.evict_refused()
+            if self._stopping is not None and self._stopping.runs:
+                # The end has been seen before the stop was answered.
+                failure = lifecycle.stopped_error(handle.sandbox_id)
+        handle.core.fail(failure)
 
     async def bring_up(self) -> None:
         """Wait until it runs, and until commands can go the way that they must."""
@@ -249,10 +262,24 @@ class Driver:
         if handle.plane is None or handle.core.is_closed:
             return
         if handle.plane.is_strict and handle.state.phase is Phase.RUNNING:
-            assert handle.sandbox_id is not None
-            await handle.plane.require(handle.sandbox_id)
-            if not handle.core.is_closed:
+            await self._require_direct(handle.plane)
+            if handle.state.takes_commands and not handle.core.is_closed:
                 self._open(handle.core, self.serve_commands)
+
+    async def _require_direct(self, plane: DataPlane) -> None:
+        """Have a direct way made. Without one, and without a failure, the sandbox is ending."""
+        assert self._handle.sandbox_id is not None
+        try:
+            await plane.require(self._handle.sandbox_id)
+        except SandboxUnavailableError:
+            # The end of a sandbox closes this way, too.
+            with suppress(CWSandboxError):
+                await self._watcher.once()
+            if self._handle.state.takes_commands:
+                raise
+            failure = lifecycle.startup_failure(self._handle.state, self._handle.sandbox_id)
+            if failure is not None:
+                raise failure from None
 
     def _open(self, core: SandboxCore, serve: Callable[[], None]) -> None:
         """``serve`` is called when operations of ``core`` can go no other way than one that refuses them."""

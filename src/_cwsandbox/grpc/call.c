@@ -119,13 +119,15 @@ void cws_call_suspect(struct cws_call *call)
 
 void cws_call_fail_unavailable(struct cws_call *call, const struct cws_error *err)
 {
-    if (call->otherwise && call->attempts == 0) {
+    if (call->otherwise) {
         cws_call_go_otherwise(call);
         return;
     }
-    call->busy++;
-    conclude_local(call, CWS_GRPC_UNAVAILABLE, err->text);
-    leave(call);
+    cws_grpc_status_set(&call->status, CWS_GRPC_UNAVAILABLE, "%s", err->text);
+    if (call->refused && err->status != CWS_NO_MEMORY)
+        cws_call_set_aside(call);
+    else
+        cws_call_end(call);
 }
 
 void cws_call_cancel(struct cws_call *call)
@@ -513,6 +515,7 @@ struct cws_call *cws_call_start(struct cws_channel *channel, const struct cws_ca
     call->otherwise_path = options->otherwise_path;
     call->is_refusal = options->is_refusal;
     call->refused = options->refused;
+    call->owner = options->owner;
     call->metadata = options->metadata;
     call->deadline_ns = options->deadline_ns;
     call->holds_back = options->holds_back;

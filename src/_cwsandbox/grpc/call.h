@@ -33,8 +33,8 @@ struct cws_call_events {
     void (*on_status)(void *ctx, struct cws_grpc_status *status);
 };
 
-/* Where refused calls wait for another channel, as they were when they were refused. Their time
- * limits go on, and they can be cancelled. */
+/* Where calls wait for another channel that were refused, or that their own has no connection for,
+ * as they were then. Their time limits go on, and they can be cancelled. */
 struct cws_refused_calls {
     struct cws_list calls; /* cws_call_of_refused */
     /* One has come. It may leave again inside of this. */
@@ -55,8 +55,10 @@ struct cws_call_options {
      * says yes to: one that proves that nothing was done. NULL: none does. Also without another
      * channel, its own is marked then (cws_channel_is_refused). */
     bool (*is_refusal)(const struct cws_grpc_status *status);
-    /* Where it waits, once, if it is refused so and has no other channel. NULL: it ends. */
+    /* Where it waits, once, if it is refused so, or its channel gets no connection for it, and it
+     * has no other channel. NULL: it ends. */
     struct cws_refused_calls *refused;
+    void *owner; /* whose call it is, for those who find it there */
     /* Sent with this call alone, after the channel's own; the peer is told to remember none of it.
      * At most CWS_CALL_MAX_FIELDS fields. Borrowed until the call has ended. NULL: none. */
     const struct cws_metadata *metadata;
@@ -91,6 +93,8 @@ const char *cws_call_path(const struct cws_call *call);
 
 /* The call of a node in `refused->calls`. */
 struct cws_call *cws_call_of_refused(struct cws_list *node);
+/* As in its options. */
+void *cws_call_owner(const struct cws_call *call);
 /* For a call that waits in `options->refused`, and leaves that: it is sent over this channel, which
  * must have the same loop. */
 void cws_call_send_elsewhere(struct cws_call *call, struct cws_channel *channel);

@@ -75,8 +75,9 @@ struct cws_call {
     struct cws_channel *otherwise; /* a reference; NULL: none, or the call has gone there */
     const char *otherwise_path;
     bool (*is_refusal)(const struct cws_grpc_status *status);
-    struct cws_refused_calls *refused;   /* NULL: none, or the call has been there */
-    bool is_set_aside;                   /* it waits there, and `status` is the refusal */
+    struct cws_refused_calls *refused; /* NULL: none, or the call has been there */
+    bool is_set_aside;                 /* it waits there, and `status` says why */
+    void *owner;
     const struct cws_metadata *metadata; /* its own, beyond the channel's; NULL: none */
     uint64_t deadline_ns;
     struct cws_timer deadline;
@@ -128,6 +129,9 @@ void cws_call_end(struct cws_call *call);
 void cws_call_requeue_first(struct cws_call *call);
 /* To the other channel, before anything of it was sent. */
 void cws_call_go_otherwise(struct cws_call *call);
+/* For a call with `refused` and without a stream, whose status says why: it waits there. It stays
+ * counted at its channel, which is marked. */
+void cws_call_set_aside(struct cws_call *call);
 /* The last block of the answer has come. True if that refuses the call, and the call is elsewhere
  * now, or has ended. */
 bool cws_call_was_refused(struct cws_call *call);

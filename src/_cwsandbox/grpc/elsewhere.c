@@ -41,10 +41,10 @@ static void leave_stream(struct cws_call *call)
     cws_call_requeue_first(call);
 }
 
-/* Until somebody has another channel for it. It stays counted at its own. */
-static void set_aside(struct cws_call *call)
+void cws_call_set_aside(struct cws_call *call)
 {
     struct cws_refused_calls *refused = call->refused;
+    atomic_store(&call->channel->is_refused, true);
     call->refused = NULL;
     call->is_set_aside = true;
     cws_list_push_back(&refused->calls, &call->node);
@@ -69,7 +69,7 @@ bool cws_call_was_refused(struct cws_call *call)
         cws_grpc_status_done(&call->status);
         cws_call_go_otherwise(call);
     } else {
-        set_aside(call);
+        cws_call_set_aside(call);
     }
     return true;
 }
@@ -77,6 +77,11 @@ bool cws_call_was_refused(struct cws_call *call)
 struct cws_call *cws_call_of_refused(struct cws_list *node)
 {
     return cws_list_entry(node, struct cws_call, node);
+}
+
+void *cws_call_owner(const struct cws_call *call)
+{
+    return call->owner;
 }
 
 void cws_call_send_elsewhere(struct cws_call *call, struct cws_channel *channel)

@@ -151,6 +151,16 @@ static PyObject *sandbox_fail(PyObject *object, PyObject *failure)
     Py_RETURN_NONE;
 }
 
+static PyObject *sandbox_evict_refused(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    struct cws_sandbox *core = py_sandbox_core((struct py_sandbox *)object);
+    if (!core)
+        return NULL;
+    if (cws_sandbox_evict_refused(core) != CWS_OK)
+        return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
 static PyObject *sandbox_close(PyObject *object, PyObject *failure)
 {
     struct py_sandbox *self = (struct py_sandbox *)object;
@@ -458,6 +468,10 @@ static PyMethodDef sandbox_methods[] = {
      PyDoc_STR("fail($self, failure)\n--\n\n"
                "Not known to run, or not any more: operations that wait fail with `failure`; "
                "later ones wait again.")},
+    {"evict_refused", sandbox_evict_refused, METH_NOARGS,
+     PyDoc_STR("evict_refused($self)\n--\n\n"
+               "Ended: operations that its endpoint has refused, and that wait for another way, "
+               "end as those of\na stopped sandbox.")},
     {"close", sandbox_close, METH_O,
      PyDoc_STR(
          "close($self, failure)\n--\n\n"

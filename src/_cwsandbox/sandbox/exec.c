@@ -313,7 +313,8 @@ static void send_tenant(struct cws_tenant *tenant)
         .holds_back = exec->out.kept == CWS_OUTPUT_UNREAD,
         .metadata = cws_trace_metadata(exec->trace),
     };
-    struct cws_channel *channel = cws_sandbox_route(sandbox, CWS_DATA_STREAM_EXEC, &options);
+    struct cws_channel *channel =
+        cws_sandbox_route(sandbox, tenant, CWS_DATA_STREAM_EXEC, &options);
     if (!channel) {
         fail_locally(exec, CWS_GRPC_UNAVAILABLE, CWS_ROUTE_NOT_PERMITTED);
         return;

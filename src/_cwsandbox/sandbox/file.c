@@ -222,7 +222,7 @@ static void send_tenant(struct cws_tenant *tenant)
     };
     cws_timer_cancel(sandbox->loop, &file->loop_only.timer);
     struct cws_channel *channel = cws_sandbox_route(
-        sandbox, file->is_write ? CWS_DATA_WRITE_FILE : CWS_DATA_READ_FILE, &options);
+        sandbox, tenant, file->is_write ? CWS_DATA_WRITE_FILE : CWS_DATA_READ_FILE, &options);
     if (!channel) {
         fail_locally(file, CWS_GRPC_UNAVAILABLE, CWS_ROUTE_NOT_PERMITTED);
         return;

@@ -261,7 +261,8 @@ void cws_log_ask(struct cws_log *log)
         .offset = log->loop_only.offset,
     };
     log->loop_only.state = CWS_LOG_ASKING;
-    struct cws_channel *channel = cws_sandbox_route(sandbox, CWS_DATA_STREAM_LOGS, &options);
+    struct cws_channel *channel =
+        cws_sandbox_route(sandbox, &log->loop_only.tenant, CWS_DATA_STREAM_LOGS, &options);
     if (!channel) {
         cws_log_fail(log, CWS_GRPC_UNAVAILABLE, CWS_ROUTE_NOT_PERMITTED);
         return;

@@ -119,16 +119,18 @@ void cws_sandbox_admit(struct cws_sandbox *sandbox, struct cws_tenant *tenant)
     }
 }
 
-struct cws_channel *cws_sandbox_route(struct cws_sandbox *sandbox, enum cws_data_method method,
-                                      struct cws_call_options *options)
+struct cws_channel *cws_sandbox_route(struct cws_sandbox *sandbox, struct cws_tenant *tenant,
+                                      enum cws_data_method method, struct cws_call_options *options)
 {
     bool missed;
     struct cws_channel *channel =
         cws_route(&sandbox->loop_only.direct, sandbox->loop_only.channel, method, options, &missed);
     if (missed)
         atomic_store(&sandbox->direct_missed, true);
-    if (sandbox->loop_only.direct.strict && sandbox->refusals)
+    if (sandbox->loop_only.direct.strict && sandbox->refusals) {
         options->refused = &sandbox->loop_only.refused;
+        options->owner = tenant;
+    }
     return channel;
 }
 
@@ -229,6 +231,19 @@ static void apply_end_refused(struct change *change)
     cws_call_end_all_refused(&change->sandbox->loop_only.refused);
 }
 
+static void apply_evict_refused(struct change *change)
+{
+    struct cws_list *calls = &change->sandbox->loop_only.refused.calls;
+    while (!cws_list_is_empty(calls)) {
+        struct cws_list *node = calls->next;
+        struct cws_tenant *tenant = cws_call_owner(cws_call_of_refused(node));
+        cws_tenant_leave(tenant);
+        tenant->kind->end(tenant, CWS_EVICTION_CLOSED);
+        if (calls->next == node) /* of a log, which would go on for a moment */
+            cws_call_end_refused(cws_call_of_refused(node));
+    }
+}
+
 static void apply_hold(struct change *change)
 {
     if (change->sandbox->loop_only.state == CWS_SANDBOX_OPEN)
@@ -281,4 +296,9 @@ enum cws_status cws_sandbox_hold(struct cws_sandbox *sandbox)
 enum cws_status cws_sandbox_end_refused(struct cws_sandbox *sandbox)
 {
     return post_change(sandbox, apply_end_refused, &(struct change){0});
+}
+
+enum cws_status cws_sandbox_evict_refused(struct cws_sandbox *sandbox)
+{
+    return post_change(sandbox, apply_evict_refused, &(struct change){0});
 }

@@ -74,9 +74,13 @@ struct cws_sandbox *cws_sandbox_pop_refusal(struct cws_queue *refusals,
                                             struct cws_observer *observer);
 /* Nobody makes another way for refused calls: they end as they were refused. */
 enum cws_status cws_sandbox_end_refused(struct cws_sandbox *sandbox) CWS_MUST_CHECK;
+/* The sandbox has ended, so that nobody can make one: the tenants of refused calls end with
+ * CWS_EVICTION_CLOSED, others are left alone. */
+enum cws_status cws_sandbox_evict_refused(struct cws_sandbox *sandbox) CWS_MUST_CHECK;
 
 /* Loop thread, for a tenant that is sent: the channel for its call, as cws_route. */
-struct cws_channel *cws_sandbox_route(struct cws_sandbox *sandbox, enum cws_data_method method,
+struct cws_channel *cws_sandbox_route(struct cws_sandbox *sandbox, struct cws_tenant *tenant,
+                                      enum cws_data_method method,
                                       struct cws_call_options *options);
 
 /* Loop thread: makes the tenant wait, sends it or ends it, depending on the sandbox's state. The

@@ -216,6 +216,61 @@ static void test_the_end_of_the_sandbox(void **state)
     bed_close(bed);
 }
 
+/* As its policy code has seen it: what runs elsewhere still has its end to come. */
+static void test_the_sandbox_has_ended_by_itself(void **state)
+{
+    struct bed *bed = *state;
+    bed_open(bed);
+    struct cws_exec *running = exec_start(&bed->exec, false, -1);
+    struct remote *remote = wait_remote(&bed->exec, 0);
+    struct cws_exec *first = start_refused(bed, 1, -1), *second = start_refused(bed, 2, -1);
+    assert_int_equal(cws_sandbox_evict_refused(bed->exec.sandbox), CWS_OK);
+    exec_wait(&bed->exec, first);
+    exec_wait(&bed->exec, second);
+    assert_int_equal(first->end, CWS_EXEC_CLOSED);
+    assert_int_equal(second->end, CWS_EXEC_CLOSED);
+    assert_int_equal(running->end, CWS_EXEC_RUNNING);
+    assert_false(waits(bed));
+    remote_end(remote, 0);
+    exec_wait(&bed->exec, running);
+    assert_int_equal(running->end, CWS_EXEC_EXITED);
+    cws_exec_unref(first);
+    cws_exec_unref(second);
+    cws_exec_unref(running);
+    assert_told(bed);
+    bed_close(bed);
+}
+
+/* An endpoint that nobody can connect to has done nothing. */
+static void test_there_is_no_connection(void **state)
+{
+    struct bed *bed = *state;
+    const struct cws_channel_options options = {.url = "http://127.0.0.1:1"};
+    for (int i = 0; i < 2; i++) {
+        struct cws_channel *nowhere = NULL;
+        struct cws_error err = {0};
+        bed_open(bed);
+        assert_int_equal(cws_channel_new(loop_of(bed), &options, &nowhere, &err), CWS_OK);
+        set_direct(bed, nowhere, ALL);
+        struct cws_exec *exec = exec_start(&bed->exec, false, -1);
+        WAIT_FOR(loop_of(bed), waits(bed));
+        assert_true(cws_channel_is_refused(nowhere));
+        assert_told(bed);
+        if (i == 0) {
+            set_direct(bed, bed->second, ALL);
+            assert_exits(bed, 0, exec);
+        } else {
+            assert_int_equal(cws_sandbox_end_refused(bed->exec.sandbox), CWS_OK);
+            exec_wait(&bed->exec, exec);
+            assert_int_equal(exec->status.code, CWS_GRPC_UNAVAILABLE);
+            assert_non_null(strstr(exec->status.message, "127.0.0.1:1"));
+            cws_exec_unref(exec);
+        }
+        cws_channel_unref(nowhere);
+        bed_close(bed);
+    }
+}
+
 static void test_cancelled_and_too_late(void **state)
 {
     struct bed *bed = *state;
@@ -323,6 +378,8 @@ int main(void)
         TEST(test_there_is_no_other_way),
         TEST(test_refused_there_too),
         TEST(test_the_end_of_the_sandbox),
+        TEST(test_the_sandbox_has_ended_by_itself),
+        TEST(test_there_is_no_connection),
         TEST(test_cancelled_and_too_late),
         TEST(test_taken_by_another_thread),
         TEST(test_who_waits_is_notified),
