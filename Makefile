@@ -48,7 +48,7 @@ tested_src := $(core_src) $(filter-out src/cwsandboxd/main.c,$(daemon_src)) \
 	$(filter-out src/cwsandbox-egress/main.c,$(egress_src)) src/cwsandbox-archive/filter.c
 test_src := $(wildcard tests/c/*/test_*.c tests/c/daemon/*/test_*.c)
 # TSan's own thread keeps a child from making namespaces. Of the daemon, only logs have several threads.
-tsan_src := $(filter-out tests/c/daemon/%,$(test_src))
+tsan_src := $(filter-out tests/c/daemon/% tests/c/init/%,$(test_src))
 tsan_src += tests/c/daemon/store/test_ring_threads.c tests/c/daemon/sandboxes/test_log.c
 tsan_programs := $(tsan_src:tests/c/%.c=%)
 test_programs = $(if $(filter tsan,$(FLAVOUR)),$(tsan_programs),$(test_src:tests/c/%.c=%))
@@ -162,6 +162,19 @@ $(OUT)/tests/%: $(OUT)/obj/tests/c/%.o $(OUT)/libtested.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ldflags) -o $@ $^ $(package_libs) $(daemon_libs) -lresolv -lcmocka -lm
+
+# The init's functions as those of an ordinary program, with sanitizers. start.c is where the kernel enters it.
+$(OUT)/obj/hosted/%.o: src/cwsandbox-init/%.c Makefile
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(cflags) -iquote src -MMD -MP -c -o $@ $<
+
+$(OUT)/libinit.a: $(patsubst src/cwsandbox-init/%.c,$(OUT)/obj/hosted/%.o,$(filter-out %/start.c,$(init_src)))
+	$(call say,AR,$@)
+	$(Q)rm -f $@
+	$(Q)ar rcs $@ $^
+
+$(filter $(OUT)/tests/init/%,$(test_src:tests/c/%.c=$(OUT)/tests/%)): $(OUT)/libinit.a
 
 # With libFuzzer's main(), or else with one that replays the corpus.
 egress_parsers := $(call objects,$(addprefix src/cwsandbox-egress/,hello.c names.c question.c))

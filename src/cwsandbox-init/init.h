@@ -62,14 +62,13 @@ int write_all(long fd, const char *data, uint64_t len);
 /* volume.c: the steps VOLUME, AWAIT, MOUNT_VOLUME, LEND and TAKE. */
 int volume_make(char *path, const char *options);
 int volume_await(void);
-int volume_mount(char *path, char *source, bool read_only);
+int volume_mount(const char *path, char *source, bool read_only);
 int volume_lend(char *source, bool read_only);
-int volume_take(char *path);
+int volume_take(const char *path);
 /* A descriptor of the directory or file at `path`, to mount something on: `mode` says what it is,
  * and which mode it gets if it is missing. Inside of a volume no link is followed (ELOOP). EPERM:
- * the init depends on that directory; ENOTDIR: it is of the other kind. May modify `path`
- * meanwhile. */
-long volume_open_place(char *path, uint32_t mode);
+ * the init depends on that directory; ENOTDIR: it is of the other kind. */
+long volume_open_place(const char *path, uint32_t mode);
 /* A mount, at no place yet, of what the descriptor is of; and puts it there. */
 long volume_clone(long fd, bool read_only);
 int volume_attach(long tree, long place);

@@ -45,45 +45,47 @@ int volume_make(char *path, const char *options)
     return rc;
 }
 
-/* Opens what has that name in the directory; `mode`: as what it is made if it is missing. */
-typedef long open_part(long dir, const char *name, uint32_t mode);
-
-/* Opens a path part by part, and makes what is missing: the last part with `mode`, the others as
- * directories. Modifies the path while it goes. */
-static long walk(char *path, open_part *open_next, uint32_t mode)
+static long open_root(void)
 {
-    long fd = SYS4(openat, AT_FDCWD, "/", FOLDER_FLAGS, 0);
+    return SYS4(openat, AT_FDCWD, "/", FOLDER_FLAGS, 0);
+}
+
+static char *end_of_part(char *part)
+{
+    while (*part && *part != '/')
+        part++;
+    return part;
+}
+
+/* Opens what has that name in the directory, be it a link. What is missing is made, of this kind
+ * and with this mode, by us or by another sandbox. */
+static long open_part(long dir, const char *name, long flags, uint32_t mode)
+{
+    long fd = SYS4(openat, dir, name, flags, 0);
+    if (fd != -ENOENT)
+        return fd;
+    long rc = (mode & S_IFMT) == S_IFDIR ? SYS3(mkdirat, dir, name, mode & 07777)
+                                         : SYS4(mknodat, dir, name, mode, 0);
+    return rc < 0 && rc != -EEXIST ? rc : SYS4(openat, dir, name, flags, 0);
+}
+
+/* Opens a directory of a volume, and makes what is missing. Modifies the path while it goes. */
+static long open_source(char *path)
+{
+    long fd = open_root();
     while (fd >= 0 && *path) {
-        char *end = ++path;
-        while (*end && *end != '/')
-            end++;
+        char *end = end_of_part(++path);
         char last = *end;
         *end = '\0';
-        long next = open_next(fd, path, last ? S_IFDIR | 0755 : mode);
+        long next =
+            *path ? open_part(fd, path, FOLDER_FLAGS | O_NOFOLLOW, S_IFDIR | VOLUME_DIRECTORY_MODE)
+                  : -EINVAL;
         *end = last;
         SYS1(close, fd);
         fd = next;
         path = end;
     }
     return fd;
-}
-
-/* Every directory of a volume that is made has the same mode. */
-static long open_source_part(long dir, const char *name, uint32_t mode)
-{
-    (void)mode;
-    if (!*name)
-        return -EINVAL;
-    long fd = SYS4(openat, dir, name, FOLDER_FLAGS | O_NOFOLLOW, 0);
-    if (fd != -ENOENT)
-        return fd;
-    long rc = SYS3(mkdirat, dir, name, VOLUME_DIRECTORY_MODE);
-    return rc < 0 ? rc : SYS4(openat, dir, name, FOLDER_FLAGS | O_NOFOLLOW, 0);
-}
-
-static long open_source(char *path)
-{
-    return walk(path, open_source_part, S_IFDIR | VOLUME_DIRECTORY_MODE);
 }
 
 static void descriptor_path(char path[32], long fd)
@@ -138,30 +140,55 @@ static bool is_in_volume(long fd)
     return false;
 }
 
-/* What has that name in the directory, behind a link unless that is in a volume. */
-static long open_name(long dir, const char *name)
+/* As many as the kernel follows. */
+#define MAX_LINKS 40
+
+/* Puts where the link leads in front of what is left of the path. */
+static long follow(long link, char path[PATH_MAX], const char *rest)
 {
-    uint64_t mount;
-    unsigned type;
-    long fd = SYS4(openat, dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
-    if (fd < 0)
-        return fd;
-    look_at(fd, &mount, &type);
-    if (type != S_IFLNK)
-        return fd;
-    SYS1(close, fd);
-    return is_in_volume(dir) ? -ELOOP : SYS4(openat, dir, name, O_PATH | O_CLOEXEC, 0);
+    char whole[PATH_MAX];
+    long len = SYS4(readlinkat, link, "", whole, sizeof(whole));
+    if (len < 0)
+        return len;
+    if (len + text_len(rest) >= sizeof(whole))
+        return -ENAMETOOLONG;
+    whole[len] = '\0';
+    text_append(whole, sizeof(whole), rest);
+    memcpy(path, whole, len + text_len(rest) + 1);
+    return 0;
 }
 
-static long open_place_part(long dir, const char *part, uint32_t mode)
+/* Opens what the path leads to, which is changed on the way. Links are followed here rather than by
+ * the kernel: what they name may lead through a volume, too. */
+static long open_way(char path[PATH_MAX], uint32_t mode)
 {
-    const char *name = *part ? part : ".";
-    long fd = open_name(dir, name);
-    if (fd != -ENOENT)
-        return fd;
-    long rc = (mode & S_IFMT) == S_IFDIR ? SYS3(mkdirat, dir, name, mode & 07777)
-                                         : SYS4(mknodat, dir, name, mode, 0);
-    return rc < 0 ? rc : open_name(dir, name);
+    uint64_t mount;
+    unsigned type, links = 0;
+    char *at = path;
+    long dir = open_root();
+    while (dir >= 0 && *at) {
+        at += *at == '/';
+        char *end = end_of_part(at);
+        char last = *end;
+        *end = '\0';
+        long next = open_part(dir, *at ? at : ".", O_PATH | O_NOFOLLOW | O_CLOEXEC,
+                              last ? S_IFDIR | 0755 : mode);
+        *end = last;
+        at = end;
+        look_at(next, &mount, &type);
+        if (type == S_IFLNK) {
+            long link = next;
+            next = is_in_volume(dir) || links++ == MAX_LINKS ? -ELOOP : follow(link, path, end);
+            SYS1(close, link);
+            at = path;
+            if (next == 0 && *path != '/')
+                continue;
+            next = next < 0 ? next : open_root();
+        }
+        SYS1(close, dir);
+        dir = next;
+    }
+    return dir;
 }
 
 /* Whether the init depends on what is there, or it cannot be told. */
@@ -175,11 +202,15 @@ static bool is_taken(long fd)
     return is_kept_free(real);
 }
 
-long volume_open_place(char *path, uint32_t mode)
+long volume_open_place(const char *path, uint32_t mode)
 {
+    char way[PATH_MAX] = "";
     uint64_t mount;
     unsigned type;
-    long fd = walk(path, open_place_part, mode);
+    if (text_len(path) >= sizeof(way))
+        return -ENAMETOOLONG;
+    text_append(way, sizeof(way), path);
+    long fd = open_way(way, mode);
     if (fd < 0)
         return fd;
     look_at(fd, &mount, &type);
@@ -215,7 +246,7 @@ int volume_attach(long tree, long place)
 }
 
 /* Closes the tree, which is a volume's. */
-static int attach_volume(long tree, char *path)
+static int attach_volume(long tree, const char *path)
 {
     uint64_t mount;
     unsigned type;
@@ -232,7 +263,7 @@ static int attach_volume(long tree, char *path)
     return (int)rc;
 }
 
-int volume_mount(char *path, char *source, bool read_only)
+int volume_mount(const char *path, char *source, bool read_only)
 {
     long folder = open_source(source);
     if (folder < 0)
@@ -286,7 +317,7 @@ static long receive_tree(void)
     return control.fds[0];
 }
 
-int volume_take(char *path)
+int volume_take(const char *path)
 {
     long tree = receive_tree();
     return tree < 0 ? (int)tree : attach_volume(tree, path);
