@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,13 +13,13 @@ import grpc
 import pytest
 
 import cwsandbox
+from conformance.batch_commands import count_runs, run
 from conformance.grpc_peer import Call, GrpcPeer
 from cwsandbox import (
     BatchError,
     CWSandboxAuthenticationError,
     Job,
     Limits,
-    Outcome,
     Retry,
     SandboxPool,
     Verdict,
@@ -34,27 +33,7 @@ FAST = Retry(backoff=0.0)
 
 @pytest.fixture
 def runs(grpc_peer: GrpcPeer) -> Counter[str]:
-    """How often each command was run, by its second word. ``ok`` and ``no`` end by themselves."""
-    counted: Counter[str] = Counter()
-
-    @grpc_peer.command("ok")
-    async def ok(call: Call) -> None:
-        counted[call.argv[1]] += 1
-        await call.ready()
-        await call.out(call.argv[1].encode())
-        await call.exit(0)
-
-    @grpc_peer.command("no")
-    async def no(call: Call) -> None:
-        counted[call.argv[1]] += 1
-        await call.ready()
-        await call.exit(1)
-
-    return counted
-
-
-def run(*jobs: Job, **options: Any) -> dict[str, Outcome]:
-    return {outcome.job.key: outcome for outcome in cwsandbox.batch(jobs, **options)}
+    return count_runs(grpc_peer)
 
 
 def test_a_lost_command_is_run_again_in_another_sandbox(
@@ -244,137 +223,6 @@ def test_jobs_share_sandboxes_only_with_their_like(grpc_peer: GrpcPeer, runs: Co
     assert sorted(grpc_peer.deleted) == sorted(images)
 
 
-async def test_asynchronous_jobs_and_their_fault(
-    grpc_peer: GrpcPeer, runs: Counter[str], tmp_path: Path
-) -> None:
-    async def jobs() -> Any:
-        for n in range(20):
-            yield Job(str(n), ["ok", str(n)])
-        yield Job("7", ["ok", "again"])
-
-    seen: list[str] = []
-    running = cwsandbox.batch(jobs(), store=tmp_path / "run.db", concurrency=4)
-    with pytest.raises(ValueError, match="two jobs have the key '7'"):
-        async for outcome in running:
-            seen.append(outcome.job.key)
-    # What ran had nothing to do with it.
-    assert sorted(seen, key=int) == [str(n) for n in range(20)]
-    assert len(grpc_peer.created) == len(grpc_peer.deleted)
-
-
-@pytest.mark.parametrize("given", [None, "a", ["true"]])
-def test_what_is_no_job_is_named_and_ends_it(
-    grpc_peer: GrpcPeer, runs: Counter[str], given: Any
-) -> None:
-    seen = []
-    with pytest.raises(TypeError, match="jobs must give Job, got "):
-        for outcome in cwsandbox.batch([Job("a", ["ok", "a"]), given, Job("b", ["ok", "b"])]):
-            seen.append(outcome.job.key)
-    assert seen == ["a"]
-
-
-def test_tries_are_counted_on_where_a_run_was_given_up_between_them(
-    grpc_peer: GrpcPeer, runs: Counter[str], tmp_path: Path
-) -> None:
-    lost = grpc_peer.event()
-
-    @grpc_peer.command("lost")
-    async def lose(call: Call) -> None:
-        runs["a"] += 1
-        lost.set()
-        await call.context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
-
-    store = tmp_path / "run.db"
-    running = cwsandbox.batch(
-        [Job("a", ["lost"])], store=store, retry=Retry(backoff=60.0, max_backoff=60.0)
-    )
-    threading.Thread(target=lambda: (grpc_peer.wait(lost), running.finish())).start()
-    assert list(running) == []  # it has no verdict yet
-    assert runs["a"] == 1
-    outcome = run(Job("a", ["lost"]), store=store, retry=Retry(times=0))["a"]
-    assert outcome.attempts == 2
-
-
-@pytest.mark.parametrize("way", ["break", "with", "cancel"])
-def test_giving_up_stops_all_and_keeps_what_is_done(
-    grpc_peer: GrpcPeer, runs: Counter[str], tmp_path: Path, way: str
-) -> None:
-    @grpc_peer.command("wait")
-    async def wait(call: Call) -> None:
-        await call.ready()
-        await asyncio.sleep(60)
-
-    jobs = [Job("a", ["ok", "a"]), *(Job(str(n), ["wait"]) for n in range(3))]
-    store = tmp_path / "run.db"
-    if way == "break":
-        for _ in cwsandbox.batch(jobs, store=store):
-            break
-    elif way == "with":
-        with cwsandbox.batch(jobs, store=store) as running:
-            iteration = iter(running)
-            next(iteration)
-    else:
-        running = cwsandbox.batch(jobs, store=store)
-        seen = []
-        for outcome in running:
-            seen.append(outcome.job.key)
-            running.cancel()
-        assert seen == ["a"]
-    assert sorted(grpc_peer.deleted) == [f"sb-{n + 1}" for n in range(len(grpc_peer.created))]
-    found = run(Job("a", ["ok", "a"]), store=store)
-    assert (found["a"].is_stored, runs["a"]) == (True, 1)
-
-
-def test_finishing_lets_what_runs_end(
-    grpc_peer: GrpcPeer, runs: Counter[str], tmp_path: Path
-) -> None:
-    release = grpc_peer.event()
-
-    @grpc_peer.command("held")
-    async def held(call: Call) -> None:
-        runs["held"] += 1
-        await call.ready()
-        await release.wait()
-        await call.exit(0)
-
-    jobs = [Job("first", ["ok", "first"]), Job("held", ["held"])]
-    jobs += [Job(str(n), ["held"]) for n in range(50)]
-    running = cwsandbox.batch(jobs, concurrency=2, store=tmp_path / "run.db")
-    seen = []
-    for outcome in running:
-        seen.append(outcome.job.key)
-        running.finish()
-        grpc_peer.set(release)
-    assert seen[0] == "first"
-    assert 2 <= len(seen) <= 3  # one more may have begun when the first had ended
-    assert running.summary().verdicts == {Verdict.OK: len(seen)}
-
-
-async def test_cancelling_the_task_that_iterates_leaves_nothing(
-    grpc_peer: GrpcPeer, runs: Counter[str]
-) -> None:
-    begun = asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    @grpc_peer.command("wait")
-    async def wait(call: Call) -> None:
-        await call.ready()
-        loop.call_soon_threadsafe(begun.set)
-        await asyncio.sleep(60)
-
-    async def iterate() -> None:
-        async for _ in cwsandbox.batch([Job(str(n), ["wait"]) for n in range(8)], concurrency=4):
-            pass
-
-    task = asyncio.create_task(iterate())
-    await begun.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    await asyncio.sleep(0)
-    assert len(grpc_peer.deleted) == len(grpc_peer.created)
-
-
 def test_a_pool_outlives_its_batches(grpc_peer: GrpcPeer, runs: Counter[str]) -> None:
     with SandboxPool(2, max_uses=None, limits=Limits(alive=2)) as pool:
         for name in ("a", "b"):
@@ -382,33 +230,6 @@ def test_a_pool_outlives_its_batches(grpc_peer: GrpcPeer, runs: Counter[str]) ->
         assert len(grpc_peer.created) == 2
         assert not grpc_peer.deleted
     assert sorted(grpc_peer.deleted) == ["sb-1", "sb-2"]
-
-
-@pytest.mark.parametrize("steps", range(0, 60, 3))
-async def test_cancelled_at_any_moment_it_leaves_nothing(
-    grpc_peer: GrpcPeer, runs: Counter[str], tmp_path: Path, steps: int
-) -> None:
-    jobs = [Job(str(n), ["ok", str(n)], files={"/x": b"x"}) for n in range(12)]
-    store = tmp_path / "run.db"
-
-    async def iterate() -> None:
-        async with cwsandbox.batch(jobs, store=store, concurrency=3) as running:
-            async for _ in running:
-                await asyncio.sleep(0)
-
-    task = asyncio.create_task(iterate())
-    for _ in range(steps):
-        await asyncio.sleep(0.0005)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert len(grpc_peer.deleted) == len(grpc_peer.created)
-    before = Counter(runs)
-    found = [outcome async for outcome in cwsandbox.batch(jobs, store=store)]
-    assert len(found) == 12
-    for outcome in found:
-        assert outcome.verdict is Verdict.OK
-        if outcome.is_stored:
-            assert runs[outcome.job.key] == before[outcome.job.key]
 
 
 def test_a_full_disk_ends_it_and_costs_nothing_that_is_done(

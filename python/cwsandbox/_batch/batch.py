@@ -214,7 +214,10 @@ class Batch:
     # ---- its end ----
 
     def finish(self) -> None:
-        """Begin no further jobs: the iteration ends when those that run have ended. From any thread."""
+        """Begin no further jobs: the iteration ends when those that run have ended. From any thread.
+
+        Those that still wait for a sandbox, or for another try, are given up.
+        """
         self._check_process()
         self._is_finishing = True
         self._tell(lambda: self._runner.finish() if self._runner is not None else None)

@@ -40,9 +40,12 @@ class Runner:
         self._settings = settings
         self._emit = emit
         self._attempts = Attempts(settings.max_output_bytes, settings.max_artifact_bytes)
+        # Whether jobs are still begun, those included that were taken already.
         self._is_finishing = False
-        self._fault: Exception | None = None
+        self._fault: BaseException | None = None
         self._pauses: set[asyncio.Future[None]] = set()
+        # The workers that wait for a sandbox.
+        self._waiting: set[asyncio.Task[Any] | None] = set()
         self.tally = Tally()
         self.running = 0
         self._knows_none = store is None or store.is_new
@@ -66,24 +69,36 @@ class Runner:
             raise self._fault
 
     def finish(self) -> None:
-        """Begin no further jobs."""
+        """Begin no further jobs, and give up those that wait for a sandbox or for another try."""
         self._is_finishing = True
         self._source.close()
         for pause in self._pauses:
             if not pause.done():
                 pause.set_result(None)
+        for worker in self._waiting:
+            if worker is not None:
+                worker.cancel()
+
+    async def _next(self) -> Job | None:
+        try:
+            return await self._source.next()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            worker = asyncio.current_task()
+            if worker is None or worker.cancelling():
+                raise
+            if isinstance(error, asyncio.CancelledError):
+                # Raised as it is, it would say that the batch was cancelled.
+                error, cause = RuntimeError(f"jobs raised {error!r}"), error
+                error.__cause__ = cause
+            # Those that were taken before have nothing to do with it, and are run.
+            self._fault = self._fault or error
+            self._source.close()
+            return None
 
     async def _work(self) -> None:
-        while not self._is_finishing:
-            try:
-                job = await self._source.next()
-            except Exception as error:
-                # What runs has nothing to do with it, and is not given up.
-                self._fault = self._fault or error
-                self.finish()
-                return
-            if job is None:
-                return
+        while (job := await self._next()) is not None:
             outcome = self._known(job)
             if outcome is None:
                 self.running += 1
@@ -117,7 +132,10 @@ class Runner:
         tries = 0
         while True:
             tries += 1
-            outcome, hint = await self._try(job, before + tries)
+            try:
+                outcome, hint = await self._try(job, before + tries)
+            except _NotBegun:
+                return None
             if outcome.is_infra and self._shelf.is_closed:
                 # That is no end of the job, but of all: it is given up.
                 raise SandboxError("the pool of the batch was closed")
@@ -191,10 +209,26 @@ class Runner:
             self._shelf.give_back(member, is_reusable=is_clean)
 
     async def _member(self, options: dict[str, Any]) -> Member:
+        if self._is_finishing:
+            raise _NotBegun
         member = self._shelf.take_idle(options)
         if member is not None:
             return member
-        return await take_async(self._shelf, options)
+        worker = asyncio.current_task()
+        self._waiting.add(worker)
+        try:
+            return await take_async(self._shelf, options)
+        except asyncio.CancelledError:
+            # By finish() alone, or by what gives up all?
+            if worker is None or not self._is_finishing or worker.uncancel():
+                raise
+            raise _NotBegun from None
+        finally:
+            self._waiting.discard(worker)
+
+
+class _NotBegun(asyncio.CancelledError):
+    """The batch ends before the job has a sandbox."""
 
 
 def _is_rerun(verdict: Verdict, rerun: Rerun) -> bool:
