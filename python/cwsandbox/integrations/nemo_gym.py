@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import posixpath
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nemo_gym.sandbox.providers.base import (
     SandboxCreateError,
@@ -25,14 +27,30 @@ from cwsandbox.exceptions import (
     SandboxTimeoutError,
 )
 
+if TYPE_CHECKING:
+    from nemo_gym.sandbox.providers.base import SandboxEndpoint  # from 0.5 on
+
 _STATUS = {
+    Status.PENDING: SandboxStatus.STARTING,
+    Status.CREATING: SandboxStatus.STARTING,
+    Status.PREPARING: SandboxStatus.STARTING,
     Status.RUNNING: SandboxStatus.RUNNING,
+    Status.TERMINATING: SandboxStatus.STOPPED,
     Status.COMPLETED: SandboxStatus.STOPPED,
     Status.TERMINATED: SandboxStatus.STOPPED,
     Status.FAILED: SandboxStatus.ERROR,
 }
 # NeMo Gym's own providers give it, too.
 _NO_CODE = 125
+# Of the provider's options, those that a sandbox of another process is found by.
+_FINDING = ("base_url", "auth")
+
+
+class _Made(NamedTuple):
+    """What a handle has."""
+
+    sandbox: Sandbox
+    workdir: str | None
 
 
 class CWSandboxProvider:
@@ -45,8 +63,11 @@ class CWSandboxProvider:
         self._options = options
 
     async def create(self, spec: SandboxSpec) -> SandboxHandle:
-        """A sandbox that runs. ``spec.provider_options`` are further arguments of ``Sandbox()``."""
-        sandbox = Sandbox(**{**self._options, **_options_of(spec), **spec.provider_options})
+        """A sandbox that runs. ``spec.provider_options`` are further arguments of ``Sandbox()``.
+
+        ``spec.files`` are not its task: NeMo Gym gives each to ``upload_file``.
+        """
+        sandbox = Sandbox(**_merged(self._options, _options_of(spec), spec.provider_options))
         try:
             async with asyncio.timeout(spec.ready_timeout_s):
                 await sandbox
@@ -58,7 +79,7 @@ class CWSandboxProvider:
                 text = str(error) or f"it did not run within {spec.ready_timeout_s} s"
                 raise SandboxCreateError(f"cannot create a sandbox: {text}") from error
             raise
-        return SandboxHandle(str(sandbox.sandbox_id), self.name, sandbox)
+        return self._handle(sandbox, spec.workdir)
 
     async def exec(
         self,
@@ -73,10 +94,10 @@ class CWSandboxProvider:
         """Run a shell's text. What ends without an exit code has the ``error_type`` "timeout" or "sandbox"."""
         if user not in (None, 0, "0", "root"):
             raise ValueError(f"commands run as the sandbox's root, not {user!r}")
-        sandbox: Sandbox = handle.raw
-        process = sandbox.exec(
+        made: _Made = handle.raw
+        process = made.sandbox.exec(
             ["/bin/sh", "-c", command],
-            cwd=cwd,
+            cwd=made.workdir if cwd is None else _path(made, cwd),
             env=env,
             timeout_seconds=math.inf if timeout_s is None else timeout_s,
         )
@@ -98,25 +119,72 @@ class CWSandboxProvider:
         return SandboxExecResult(result.stdout, result.stderr, result.returncode)
 
     async def upload_file(self, handle: SandboxHandle, source_path: Path, target_path: str) -> None:
-        await handle.raw.upload(source_path, target_path)
+        """A relative target is one of the working directory, as a command's is."""
+        made: _Made = handle.raw
+        await made.sandbox.upload(source_path, _path(made, target_path))
 
     async def download_file(
         self, handle: SandboxHandle, source_path: str, target_path: Path
     ) -> None:
-        await handle.raw.download(source_path, target_path)
+        made: _Made = handle.raw
+        await made.sandbox.download(_path(made, source_path), target_path)
 
     async def status(self, handle: SandboxHandle) -> SandboxStatus:
+        made: _Made = handle.raw
         try:
-            found = await Sandbox.from_id(handle.sandbox_id)
+            status = await asyncio.to_thread(made.sandbox.get_status)
         except SandboxNotFoundError:
             return SandboxStatus.STOPPED
-        return _STATUS.get(found.status or Status.UNSPECIFIED, SandboxStatus.UNKNOWN)
+        return _STATUS.get(status, SandboxStatus.UNKNOWN)
 
     async def close(self, handle: SandboxHandle) -> None:
-        await handle.raw.stop(graceful_shutdown_seconds=0, missing_ok=True)
+        made: _Made = handle.raw
+        await made.sandbox.stop(graceful_shutdown_seconds=0, missing_ok=True)
 
     async def aclose(self) -> None:
         """Nothing: the connection is the process's."""
+
+    # ---- from NeMo Gym 0.5 on: SupportsSandboxEndpoint and ConnectableProvider ----
+
+    async def endpoint(self, handle: SandboxHandle, port: int) -> SandboxEndpoint:
+        """Where one of ``spec.ports`` is reached."""
+        from nemo_gym.sandbox.providers.base import SandboxEndpoint
+
+        sandbox = handle.raw.sandbox
+        for service_port, _, url in sandbox.service_urls or ():
+            if service_port == port:
+                token = sandbox.endpoint_share_token
+                return SandboxEndpoint(url, {} if token is None else token.as_headers())
+        raise ValueError(f"port {port} of sandbox {handle.sandbox_id} has no URL")
+
+    async def serialize_handle(
+        self, handle: SandboxHandle, *, scope: str | None = None
+    ) -> dict[str, Any]:
+        """What ``connect`` needs. There are no leases, so there is no scope."""
+        return {"sandbox_id": handle.sandbox_id, "workdir": handle.raw.workdir}
+
+    async def connect(self, descriptor: Mapping[str, Any]) -> SandboxHandle:
+        options = {name: self._options[name] for name in _FINDING if name in self._options}
+        sandbox = await Sandbox.from_id(descriptor["sandbox_id"], **options)
+        return self._handle(sandbox, descriptor.get("workdir"))
+
+    def _handle(self, sandbox: Sandbox, workdir: str | None) -> SandboxHandle:
+        return SandboxHandle(str(sandbox.sandbox_id), self.name, _Made(sandbox, workdir))
+
+
+def _path(made: _Made, path: str) -> str:
+    return path if made.workdir is None else posixpath.join(made.workdir, path)
+
+
+def _merged(*options: Mapping[str, Any]) -> dict[str, Any]:
+    """What comes later wins, of variables and annotations each by its name."""
+    merged: dict[str, Any] = {}
+    for some in options:
+        for name, value in some.items():
+            if name in ("environment_variables", "annotations") and isinstance(value, Mapping):
+                value = {**(merged.get(name) or {}), **value}
+            merged[name] = value
+    return merged
 
 
 def _options_of(spec: SandboxSpec) -> dict[str, Any]:
@@ -127,10 +195,14 @@ def _options_of(spec: SandboxSpec) -> dict[str, Any]:
         "environment_variables": dict(spec.env),
         "annotations": dict(spec.metadata),
         "resources": _resources_of(spec.resources),
+        "services": [
+            {"port": port, "name": f"port-{port}", "visibility": "public"}
+            for port in getattr(spec, "ports", ())
+        ],
     }
     if spec.entrypoint:
         options["command"], *options["args"] = spec.entrypoint
-    return {name: value for name, value in options.items() if value not in (None, {})}
+    return {name: value for name, value in options.items() if value not in (None, {}, [])}
 
 
 def _resources_of(asked: SandboxResources) -> dict[str, Any]:
