@@ -60,6 +60,9 @@ _OTHER_MODE = {
 }
 _TRANSIENT = (SandboxUnavailableError, SandboxRequestTimeoutError, SandboxResourceExhaustedError)
 
+# For the repetition of a create that was not answered.
+FIND_TIMEOUT = 10.0
+
 TOKEN_ATTEMPTS = 3
 TOKEN_BUDGET = 15.0
 TOKEN_CALL_TIMEOUT = 5.0
@@ -96,6 +99,8 @@ class Creator:
         self._call = call
         self._env = env
         self._spilled = False
+        # The last create was not answered: there may be a sandbox that nobody knows the id of.
+        self.is_in_doubt = False
         self.placement = workload.placement
         self.request_id = workload.request_id or str(uuid.uuid4())
         template = workload.template_id
@@ -142,7 +147,13 @@ class Creator:
         if has_file_modes(spec(self._workload, self.placement)):
             await self._check_file_modes(timeout)
         method, request = create_call(self._workload, self.placement, self.request_id)
-        return await self._call(method, request, timeout)
+        try:
+            message = await self._call(method, request, timeout)
+        except RpcFailure as failure:
+            self.is_in_doubt = failure.is_unanswered
+            raise
+        self.is_in_doubt = False
+        return message
 
     async def _check_file_modes(self, timeout: float) -> None:
         """A service that does not know them would leave them out without a word. Each answer says what it knows."""
@@ -192,6 +203,21 @@ class Creator:
             error = to_exception(second, operation=self._operation)
             error.add_note(f"Before that, placement mode {before[0].mode} failed: {first}")
             raise error from to_exception(first, operation=self._operation)
+
+    async def find(self) -> Message | None:
+        """The sandbox of a create that was not answered. None if there is none, or still no answer.
+
+        Only a repeated create tells, which answers with the same sandbox. So one may be made here that is to be
+        deleted at once.
+        """
+        try:
+            return await self._send(FIND_TIMEOUT)
+        except (RpcFailure, CWSandboxError) as failure:
+            # Who does not reach a service now has most likely not reached it before.
+            is_away = isinstance(failure, RpcFailure) and failure.code == Code.UNAVAILABLE
+            if self.is_in_doubt and not is_away:
+                _log.warning("a sandbox may be left behind: %s", failure)
+            return None
 
     # ---- the share token, which only a create's answer has ----
 

@@ -96,6 +96,15 @@ class Driver:
         if self._wants_token():
             await self._recovering.join()
 
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the service may have a sandbox that only ``stop()`` would find."""
+        return (
+            self._handle.sandbox_id is None
+            and self._creator is not None
+            and self._creator.is_in_doubt
+        )
+
     async def _create(self) -> None:
         assert self._creator is not None
         self._handle.asked_at = self._env.clock()
@@ -402,6 +411,8 @@ class Driver:
         if self._creating.task is not None:
             # Broken off, it could leave a sandbox behind that nobody knows of.
             await asyncio.wait([self._creating.task])
+        if self.is_in_doubt:
+            await self._find_created()
         handle = self._handle
         if snapshot is not None:
             snapshot_stop.refuse_late(handle)
@@ -431,6 +442,12 @@ class Driver:
                 self._close_logs()
         if failure is not None:
             raise failure
+
+    async def _find_created(self) -> None:
+        assert self._creator is not None
+        message = await self._creator.find()
+        if message is not None:
+            self._handle.accept(message, self._env.clock())
 
     async def _delete(
         self, sandbox_id: str, seconds: int, missing_ok: bool, snapshot: OnStop | None

@@ -460,8 +460,9 @@ class SandboxCreation(SandboxProperties):
 class Creating:
     """The block in which a sandbox is created. If an exception leaves it, nobody has a handle to stop the sandbox with.
 
-    So the sandbox is stopped here, unless it is the service that has refused to create it. The exception says little
-    about that: the create goes on whatever a signal handler raises.
+    So the sandbox is stopped here, unless it is certain that there is none: the service has refused to create it. The
+    exception says little about that: the create goes on whatever a signal handler raises, and one that was not answered
+    may have made a sandbox.
     """
 
     def __init__(self, sandbox: SandboxCreation) -> None:
@@ -491,9 +492,11 @@ class Creating:
 
     def _was_refused(self, exc_type: type[BaseException]) -> bool:
         # An operation that was cancelled is done as well, while its create goes on.
+        driver = self._sandbox._driver
         return (
             issubclass(exc_type, Exception)
             and self._operation is not None
             and self._operation._done()
             and self._sandbox.sandbox_id is None
+            and not (driver is not None and driver.is_in_doubt)
         )

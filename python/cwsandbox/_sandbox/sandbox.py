@@ -338,9 +338,9 @@ class Sandbox(
 
         The main process is asked to end and killed after ``graceful_shutdown_seconds`` (default: 10; 0: at once).
         Commands that still run end with ``SandboxNotRunningError``; logs that are read go on to their end. A create
-        that is under way is waited for, so that nothing is left behind. One that was never started cannot be started
-        any more. With ``missing_ok`` a sandbox that is gone is no error. ``SandboxTerminalStateUnavailableError``
-        when no final state is seen within the grace time and 10 s.
+        that is under way is waited for, and one that was not answered is asked about, so that nothing is left behind.
+        One that was never started cannot be started any more. With ``missing_ok`` a sandbox that is gone is no error.
+        ``SandboxTerminalStateUnavailableError`` when no final state is seen within the grace time and 10 s.
 
         With ``snapshot_on_stop`` (default: False) all its scratch volumes are saved, and ``file_system_snapshot_id`` is
         set. With ``wait_for_ready`` (default: True) that is waited for, too, 600 s at most for each; then the operation

@@ -317,7 +317,14 @@ def details_of(error: RpcError, unpack: Unpack) -> ErrorInfo:
 
 def failure_of(error: RpcError, unpack: Unpack) -> RpcFailure:
     """The native layer's error as the policy code sees it."""
-    return RpcFailure(error.code, error.code_name, error.message, details_of(error, unpack))
+    return RpcFailure(
+        error.code,
+        error.code_name,
+        error.message,
+        details_of(error, unpack),
+        # A service that is late itself does not know what becomes of it, either.
+        is_unanswered=error.local or error.code == Code.DEADLINE_EXCEEDED,
+    )
 
 
 class Hooks:

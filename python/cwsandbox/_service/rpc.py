@@ -53,10 +53,22 @@ NO_INFO = ErrorInfo()
 
 
 class RpcFailure(Exception):
-    """A call that ended with a status other than OK, received or made locally."""
+    """A call that ended with a status other than OK, received or made locally.
 
-    def __init__(self, code: int, code_name: str, message: str, info: ErrorInfo = NO_INFO) -> None:
+    ``is_unanswered``: the service may have done what was asked for, and nobody has said whether it did.
+    """
+
+    def __init__(
+        self,
+        code: int,
+        code_name: str,
+        message: str,
+        info: ErrorInfo = NO_INFO,
+        *,
+        is_unanswered: bool = False,
+    ) -> None:
         super().__init__(f"{code_name}: {message}" if message else code_name)
+        self.is_unanswered = is_unanswered
         self.code = code
         self.code_name = code_name
         self.message = message
