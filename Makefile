@@ -334,8 +334,8 @@ fuzz:
 	+@$(MAKE) FLAVOUR=fuzz CC=clang fuzz-programs
 	@tools/run_fuzz.sh $(BUILD)/fuzz/fuzz $(FUZZ_SECONDS)
 
-lint: lint-own lint-proto lint-c-format lint-ruff lint-types lint-stubs
-.PHONY: lint-own lint-proto lint-c-format lint-ruff lint-types lint-stubs
+lint: lint-own lint-proto lint-c-format lint-bench lint-ruff lint-types lint-stubs
+.PHONY: lint-own lint-proto lint-c-format lint-bench lint-ruff lint-types lint-stubs
 lint-own:
 	$(VENV)/bin/python tools/check_layers.py
 	$(VENV)/bin/python tools/check_sizes.py
@@ -346,6 +346,9 @@ lint-proto:
 c_files = $(filter-out %.pb-c.c %.pb-c.h,$(shell find src tests benchmarks -name '*.[ch]'))
 lint-c-format:
 	@$(VENV)/bin/clang-format --dry-run --Werror $(c_files)
+# Nothing else builds them but `make bench`, which is not run for each change.
+lint-bench:
+	@$(CC) $(cflags) $(daemon_include) -fsyntax-only $(wildcard benchmarks/c/*.c)
 lint-ruff:
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .

@@ -103,8 +103,11 @@ static void exec_failed(void *ctx, const struct cws_error *err)
     exit(1);
 }
 
-static const struct cwsd_exec_events exec_events = {exec_started, exec_output, exec_started,
-                                                    exec_exited, exec_failed};
+static const struct cwsd_exec_events exec_events = {.on_started = exec_started,
+                                                    .on_output = exec_output,
+                                                    .on_stdin_drained = exec_started,
+                                                    .on_exited = exec_exited,
+                                                    .on_failed = exec_failed};
 
 static void create(struct bench *bench)
 {
