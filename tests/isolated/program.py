@@ -91,6 +91,12 @@ class Program:
         ended = (self._process.returncode, printed, complained)
         assert ended == (code, says, complains), ended
 
+    def ends_saying(self, code: int) -> str:
+        """It ends with this code, and complains of nothing; what else it says."""
+        printed, complained = self._process.communicate()
+        assert (self._process.returncode, complained) == (code, ""), complained
+        return printed
+
     def ends_complaining(self, code: int) -> str:
         _, complained = self._process.communicate()
         assert self._process.returncode == code, complained

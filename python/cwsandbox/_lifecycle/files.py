@@ -18,6 +18,7 @@ from cwsandbox import _cwsandbox
 from cwsandbox._lifecycle.file_sources import ITEM_COST, pieces_of
 from cwsandbox._messages import files as wire
 from cwsandbox._runtime import life, loop
+from cwsandbox._runtime.policy import given_up
 from cwsandbox._service import errors, retry
 from cwsandbox._service.file_errors import Reading, Writing, call_exception, too_large
 from cwsandbox._service.rpc import Code
@@ -86,6 +87,9 @@ async def _complete(operation: FileOperation[Any]) -> None:
     try:
         value = await (_write if operation._is_write else _read)(operation)
     except asyncio.CancelledError:
+        ending = given_up()
+        if ending is not None:
+            operation._set_exception(ending)
         operation._cancel()
         raise
     except BaseException as error:

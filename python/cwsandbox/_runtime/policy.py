@@ -12,7 +12,8 @@ import threading
 from time import CLOCK_MONOTONIC, clock_gettime
 
 from cwsandbox._cwsandbox import Promise
-from cwsandbox._runtime.life import ENDING, is_hurried
+from cwsandbox._runtime.life import ENDING, is_ending, is_hurried
+from cwsandbox.exceptions import SandboxNotRunningError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +28,13 @@ THREAD_NAME = "cwsandbox-policy"
 # How long the end of the process waits for sandboxes that are being stopped.
 EXIT_PATIENCE = 5.0
 _JOIN_TIMEOUT = 5.0
+
+
+def given_up() -> SandboxNotRunningError | None:
+    """At the end of the process: what those are told who wait for an operation that is cancelled then."""
+    if not is_ending():
+        return None
+    return SandboxNotRunningError("the program is ending, and gives up what is not done yet")
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -145,9 +153,10 @@ class _Job:
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._policy._forget(self)
-        if task.cancelled():
-            self.promise._cancel()
-        elif (error := task.exception()) is not None:
+        error = given_up() if task.cancelled() else task.exception()
+        if error is not None:
             self.promise.set_exception(error)
+        elif task.cancelled():
+            self.promise._cancel()
         else:
             self.promise.set_result(task.result())
