@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
@@ -147,16 +148,40 @@ def test_a_certificate_says_what_was_granted(gateway: Any, make: Callable[[], st
 def test_what_the_request_says_of_itself_does_not_count(
     gateway: Any, make: Callable[[], str]
 ) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    reply = connect(gateway, make(), request(key, "another-sandbox"))
+    sandbox_id, key = make(), ec.generate_private_key(ec.SECP256R1())
+    other = x509.UniformResourceIdentifier("cwsandbox:sb-other?permissions=12345")
+    forged = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sb-other")]))
+        .add_extension(x509.SubjectAlternativeName([other]), critical=True)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+        .public_bytes(serialization.Encoding.DER)
+    )
+    reply = connect(gateway, sandbox_id, forged, (READ_FILE,))
     certificate = x509.load_pem_x509_certificate(reply.client_certificate_chain_pem)
     assert list(certificate.subject) == []
+    extensions = certificate.extensions
+    names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    uri = f"cwsandbox:{sandbox_id}?permissions=5"
+    assert list(names) == [x509.UniformResourceIdentifier(uri)]
+    assert not extensions.get_extension_for_class(x509.BasicConstraints).value.ca
 
 
 def _broken_signature() -> bytes:
     csr = bytearray(request(ec.generate_private_key(ec.SECP256R1())))
     csr[-1] ^= 1
     return bytes(csr)
+
+
+def _huge() -> bytes:
+    """As large as a message can be, and right in everything else: its signature is for all of it."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    ballast = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), bytes(3_000_000))
+    signed = builder.add_extension(ballast, False).sign(
+        ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()
+    )
+    return signed.public_bytes(serialization.Encoding.DER)
 
 
 @pytest.mark.parametrize(
@@ -168,8 +193,10 @@ def _broken_signature() -> bytes:
         _broken_signature(),
         request(ec.generate_private_key(ec.SECP384R1())),
         request(rsa.generate_private_key(65537, 2048)),
+        request(ec.generate_private_key(ec.SECP256K1())),
+        _huge(),
     ],
-    ids=["empty", "garbage", "trailing", "unproven", "p384", "rsa"],
+    ids=["empty", "garbage", "trailing", "unproven", "p384", "rsa", "secp256k1", "huge"],
 )
 def test_a_request_without_a_proven_p256_key_is_refused(
     gateway: Any, make: Callable[[], str], csr: bytes

@@ -217,7 +217,12 @@ static EVP_PKEY *proven_key(const uint8_t *der, size_t len, struct cws_error *er
 {
     char group[32] = "";
     const unsigned char *at = der;
-    X509_REQ *request = len <= INT32_MAX ? d2i_X509_REQ(NULL, &at, (long)len) : NULL;
+    if (len > CWS_TLS_REQUEST_MAX) {
+        cws_error_set(err, CWS_INVALID, "has %zu bytes; at most %zu are allowed", len,
+                      CWS_TLS_REQUEST_MAX);
+        return NULL;
+    }
+    X509_REQ *request = d2i_X509_REQ(NULL, &at, (long)len);
     EVP_PKEY *key = request && at == der + len ? X509_REQ_get_pubkey(request) : NULL;
     bool is_p256 = key && EVP_PKEY_get_group_name(key, group, sizeof(group), NULL) == 1 &&
                    strcmp(group, "prime256v1") == 0;

@@ -8,6 +8,10 @@
 
 struct cws_tls_ca;
 
+/* The largest certificate request that is looked at. One that says no more than it must has 200
+ * bytes. */
+#define CWS_TLS_REQUEST_MAX ((size_t)16 * 1024)
+
 /* CWS_TLS, CWS_NO_MEMORY. */
 enum cws_status cws_tls_ca_new(const char *name, struct cws_tls_ca **out_ca,
                                struct cws_error *err) CWS_MUST_CHECK;
@@ -35,8 +39,8 @@ enum cws_status cws_tls_ca_issue_server(struct cws_tls_ca *ca, const char *host,
  * Appends the PEM of a client's certificate for the key in a request (PKCS#10, DER). All else that
  * the request says is ignored. The certificate says `identity`, a URI without a comma, and is valid
  * until `expires_s` (seconds since 1970).
- * CWS_INVALID: it is not a request, its key is not of P-256, or it is not signed with that key; the
- * text says which. CWS_TLS, CWS_NO_MEMORY.
+ * CWS_INVALID: it is too large or not a request, its key is not of P-256, or it is not signed with
+ * that key; the text says which. CWS_TLS, CWS_NO_MEMORY.
  */
 enum cws_status cws_tls_ca_sign_client(struct cws_tls_ca *ca, const uint8_t *csr_der, size_t len,
                                        const char *identity, int64_t expires_s,

@@ -6,12 +6,16 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "box/exec.h"
+#include "io/scratch.h"
 #include "io/timer.h"
 #include "values/bounds.h"
 #include "values/http_head.h"
 
 /* Without a gate: how long a client of a dead port may take to show whether it speaks HTTP. */
 #define SHOW_S 1
+
+/* A head, and what comes of its body at the same time. */
+#define MAX_HELD (CWSD_MAX_HTTP_HEAD + CWS_SCRATCH_SIZE)
 
 enum speech {
     SPEECH_UNKNOWN, /* the client has said nothing yet */
@@ -263,9 +267,12 @@ static void pass(struct forward *forward, const uint8_t *data, size_t len)
 
 static void admit(struct forward *forward)
 {
+    struct cws_buf head = forward->head; /* the forward may be gone after each step */
+    cws_buf_init(&forward->head, 0);
     forward->speech = SPEECH_HTTP;
     if (expect_answer(forward) && enter_box(forward))
-        pass(forward, cws_buf_bytes(&forward->head), forward->head.len);
+        pass(forward, cws_buf_bytes(&head), head.len);
+    cws_buf_done(&head);
 }
 
 static void wait_at_gate(struct forward *forward, const uint8_t *data, size_t len)
@@ -273,12 +280,14 @@ static void wait_at_gate(struct forward *forward, const uint8_t *data, size_t le
     const char *token = forward->owner->gate->token;
     struct cws_buf *head = &forward->head;
     if (cws_buf_append(head, data, len) != CWS_OK) {
-        answer(forward, "431 Request Header Fields Too Large", "The request's head is too long");
+        end(forward);
         return;
     }
     size_t head_len = cwsd_http_head_len(cws_buf_bytes(head), head->len);
     if (!cwsd_http_head_is_plausible(cws_buf_bytes(head), head->len))
         answer(forward, "400 Bad Request", "This is no HTTP/1 request");
+    else if ((head_len ? head_len : head->len) > CWSD_MAX_HTTP_HEAD)
+        answer(forward, "431 Request Header Fields Too Large", "The request's head is too long");
     else if (head_len == 0)
         return;
     else if (token && !cwsd_http_head_has_token(cws_buf_bytes(head), head_len, token))
@@ -343,9 +352,23 @@ void cwsd_forwards_init(struct cwsd_forwards *forwards, struct cws_loop *loop,
     cws_list_init(&forwards->all);
 }
 
+/* Who has shown nothing yet does not keep others out: the oldest of them ends. */
+static void make_room(struct cwsd_forwards *forwards)
+{
+    for (struct cws_list *node = forwards->all.next; node != &forwards->all; node = node->next) {
+        struct forward *forward = cws_list_entry(node, struct forward, node);
+        if (!forward->admitted) {
+            end(forward);
+            return;
+        }
+    }
+}
+
 void cwsd_forward_start(struct cwsd_forwards *forwards, struct cws_transport *transport)
 {
     struct forward *forward = NULL;
+    if (forwards->count == CWSD_MAX_FORWARDS)
+        make_room(forwards);
     if (forwards->count < CWSD_MAX_FORWARDS)
         forward = cws_calloc(1, sizeof(*forward));
     if (!forward) {
@@ -354,7 +377,7 @@ void cwsd_forward_start(struct cwsd_forwards *forwards, struct cws_transport *tr
     }
     forward->owner = forwards;
     forward->transport = transport;
-    cws_buf_init(&forward->head, CWSD_MAX_HTTP_HEAD);
+    cws_buf_init(&forward->head, MAX_HELD);
     cws_timer_init(&forward->limit, on_limit);
     cws_timer_init(&forward->watch, on_watch);
     forward->moved_ns = cws_clock_now_ns();

@@ -220,6 +220,13 @@ static void test_requests_that_are_not_signed(void **state)
             cws_tls_ca_sign_client(a.ca, der, cut, IDENTITY, time(NULL) + 9, &a.cert, &err),
             CWS_INVALID);
     assert_string_equal(err.text, "is not one certificate request (PKCS#10) in DER");
+    uint8_t *large = calloc(1, CWS_TLS_REQUEST_MAX + 1);
+    memcpy(large, der, len);
+    assert_int_equal(cws_tls_ca_sign_client(a.ca, large, CWS_TLS_REQUEST_MAX + 1, IDENTITY,
+                                            time(NULL) + 9, &a.cert, &err),
+                     CWS_INVALID);
+    assert_string_equal(err.text, "has 16385 bytes; at most 16384 are allowed");
+    free(large);
     der[len - 1] ^= 1;
     assert_int_equal(
         cws_tls_ca_sign_client(a.ca, der, len, IDENTITY, time(NULL) + 9, &a.cert, &err),

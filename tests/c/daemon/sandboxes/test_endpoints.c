@@ -9,6 +9,8 @@
 #include "io/sock.h"
 #include "sandboxes/endpoints.h"
 #include "sandboxes/forward.h"
+#include "values/bounds.h"
+#include "values/http_head.h"
 
 /* What this thread's own sockets do is no event of the loop. */
 #define PUMP_UNTIL(world, condition) \
@@ -286,6 +288,81 @@ static void the_gate_asks_for_the_token(void **state)
     assert_answer(world, request, "HTTP/1.1 502 ");
 }
 
+/* A request with the endpoint's token. */
+static size_t write_request(const struct world *world, char *into, size_t size)
+{
+    return (size_t)snprintf(into, size, "POST / HTTP/1.1\r\nX-Sandbox-Share-Token: %s\r\n\r\n",
+                            cwsd_endpoints_token(world->endpoints));
+}
+
+/* However much of the body has come with the head. */
+static void a_body_that_comes_with_its_head(void **state)
+{
+    enum { BODY = 120000 };
+    static char request[BODY + 256], got[sizeof(request)];
+    struct world *world = *state;
+    uint16_t port;
+    size_t len = 0;
+    int inside = listen_inside(&port);
+    use_gate(world, TOKEN, 15);
+    open_endpoint(world, port, true);
+    size_t sent = write_request(world, request, 256) + BODY;
+    memset(request + sent - BODY, 'b', BODY);
+    int client = dial(world);
+    assert_int_equal(send(client, request, sent, MSG_NOSIGNAL), sent);
+    int program = accept_inside(world, inside);
+    while (len < sent) {
+        struct pollfd more = {.fd = program, .events = POLLIN};
+        PUMP_UNTIL(world, poll(&more, 1, 0) == 1);
+        ssize_t came = recv(program, got + len, sizeof(got) - len, 0);
+        assert_true(came > 0);
+        len += (size_t)came;
+    }
+    assert_int_equal(len, sent);
+    assert_memory_equal(got, request, sent);
+    close(client);
+    close(program);
+    close(inside);
+}
+
+static void a_head_that_is_too_long(void **state)
+{
+    static char request[CWSD_MAX_HTTP_HEAD + 100];
+    struct world *world = *state;
+    use_gate(world, TOKEN, 15);
+    open_endpoint(world, 80, false);
+    size_t len = write_request(world, request, sizeof(request)) - 2;
+    memset(request + len, 'a', sizeof(request) - 1 - len);
+    memcpy(request + sizeof(request) - 5, "\r\n\r\n", 4);
+    assert_answer(world, request, "HTTP/1.1 431 "); /* ended or not */
+    request[sizeof(request) - 5] = 'a';
+    assert_answer(world, request, "HTTP/1.1 431 ");
+}
+
+/* As many as a service takes, who have nothing to show. */
+static void strangers_keep_nobody_out(void **state)
+{
+    struct world *world = *state;
+    int strangers[CWSD_MAX_FORWARDS];
+    char request[256];
+    use_gate(world, TOKEN, 900);
+    open_endpoint(world, 80, false);
+    for (size_t i = 0; i < CWSD_MAX_FORWARDS; i++) {
+        strangers[i] = dial(world);
+        send_text(strangers[i], "GET / HTTP/1.1\r\n");
+    }
+    write_request(world, request, sizeof(request));
+    for (int i = 0; i < 2; i++)
+        assert_answer(world, request, "HTTP/1.1 502 ");
+    /* The oldest has made room. */
+    world->closed = false;
+    PUMP_UNTIL(world, receive(world, strangers[0]));
+    assert_int_equal(recv(strangers[1], request, 1, MSG_DONTWAIT), -1);
+    assert_int_equal(errno, EAGAIN);
+    for (size_t i = 0; i < CWSD_MAX_FORWARDS; i++)
+        close(strangers[i]);
+}
+
 /* The program takes the connection, and says nothing. */
 static void an_answer_that_does_not_come(void **state)
 {
@@ -490,6 +567,9 @@ int main(void)
         TEST(no_http_gets_no_http),
         TEST(closed_in_between),
         TEST(the_gate_asks_for_the_token),
+        TEST(a_body_that_comes_with_its_head),
+        TEST(a_head_that_is_too_long),
+        TEST(strangers_keep_nobody_out),
         TEST(an_answer_that_does_not_come),
         TEST(a_request_that_does_not_come),
         TEST(no_limit_after_an_upgrade),
