@@ -288,9 +288,9 @@ bool cwsd_archives_have_room(struct cwsd_archives *archives, size_t count, struc
 static struct job *new_job(struct cwsd_archives *archives, const struct cwsd_save *save)
 {
     struct job *job = cws_calloc(1, sizeof(*job));
-    struct cwsd_snapshot *snapshot = &job->snapshot;
     if (!job)
         return NULL;
+    struct cwsd_snapshot *snapshot = &job->snapshot;
     cws_list_init(&job->node);
     cws_timer_init(&job->retry, on_retry);
     job->archives = archives;
