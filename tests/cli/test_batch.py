@@ -124,6 +124,12 @@ def test_going_on_needs_the_option(program: Program, folder: Path) -> None:
     [
         ("{", ["not JSON"]),
         ("[1]", ["JSON object", "[1]"]),
+        ("[" * 100_000, ["nested too deeply"]),
+        ('{"key": "\\ud800", "command": ["true"]}', ["key", "lone surrogate", r"\ud800"]),
+        ('{"key": "b", "command": ["cat"], "stdin": "\\ud800"}', ["stdin", r"\ud800"]),
+        ('{"key": "b", "command": ["a"], "files": {"/a": "\\udcff"}}', ["files['/a']", "lone"]),
+        ('{"key": "b", "command": ["true"], "metadata": {"a": NaN}}', ["metadata", "JSON"]),
+        ('{"key": "b", "command": ["true"], "sandbox": {"tags": 5}}', ["tags", "5"]),
         ('{"key": "b"}', ["'command' is missing"]),
         ('{"command": ["true"]}', ["'key' is missing"]),
         ('{"key": "b", "command": "true"}', ["command", "'true'"]),
@@ -132,7 +138,7 @@ def test_going_on_needs_the_option(program: Program, folder: Path) -> None:
         ('{"key": "b", "command": ["true"], "timeout_seconds": -1}', ["timeout_seconds", "-1"]),
         ('{"key": "b", "command": ["true"], "stdin": 7}', ["stdin must be text", "7"]),
         ('{"key": "b", "command": ["true"], "sandbox": []}', ["sandbox", "object", "[]"]),
-        ('{"key": "a", "command": ["true"]}', ["key 'a'", "job 1"]),
+        ('{"key": "a", "command": ["true"]}', ["key 'a'", "line 1"]),
     ],
 )
 def test_a_bad_line_is_named_before_anything_runs(
@@ -141,8 +147,7 @@ def test_a_bad_line_is_named_before_anything_runs(
     (tmp_path / "run.jsonl").write_text('{"key": "a", "command": ["true"]}\n\n' + line + "\n")
     done = run(program, tmp_path)
     assert_one_line_error(done, "run.jsonl:", *parts)
-    if "job 1" not in parts:
-        assert_one_line_error(done, "run.jsonl:3: ")
+    assert_one_line_error(done, "run.jsonl:3: ")
     assert not (tmp_path / "run.db").exists()
 
 

@@ -154,6 +154,32 @@ def test_a_missing_local_file(grpc_peer: GrpcPeer, tmp_path: Path, runs: Counter
     assert "none" in outcome.error
 
 
+def test_one_job_does_not_end_the_others(
+    grpc_peer: GrpcPeer, runs: Counter[str], tmp_path: Path
+) -> None:
+    """Whatever its file is called, and whatever is raised for it."""
+
+    def prepare(sandbox: cwsandbox.Sandbox) -> None:
+        if sandbox.tags == ("odd",):
+            raise ValueError("what no file can have: \ud800")
+
+    jobs = [
+        Job("nul", ["ok", "nul"], files={"/x": Path("a\0b")}),
+        Job("folder", ["ok", "folder"], files={"/x": tmp_path}),
+        Job("setup", ["ok", "setup"], sandbox={"tags": ["odd"]}),
+        Job("options", ["ok", "options"], sandbox={"tags": 5}),
+        Job("good", ["ok", "good"]),
+    ]
+    with SandboxPool(setup=prepare) as pool:
+        for _ in range(2):  # as they come, and from the store
+            found = run(*jobs, pool=pool, store=tmp_path / "run.db", retry=FAST)
+            verdicts = {key: outcome.verdict.value for key, outcome in found.items()}
+            odd = dict.fromkeys(("nul", "folder", "setup", "options"), "invalid")
+            assert verdicts == {**odd, "good": "ok"}
+            assert found["setup"].error == r"ValueError: what no file can have: \ud800"
+            assert runs == {"good": 1}
+
+
 @pytest.mark.parametrize(
     ("events", "expected"),
     [

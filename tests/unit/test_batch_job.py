@@ -11,11 +11,28 @@ import cwsandbox
 from cwsandbox import Job, Limits, SandboxPool
 
 
+def nested(levels: int) -> dict[str, Any]:
+    inner: dict[str, Any] = {}
+    for _ in range(levels):
+        inner = {"a": inner}
+    return inner
+
+
 @pytest.mark.parametrize(
     ("fields", "parts"),
     [
         ({"key": ""}, ["key", "empty"]),
         ({"key": 7}, ["key", "7"]),
+        ({"key": "a\0"}, ["key", "NUL", r"a\x00"]),
+        ({"key": "\ud800"}, ["key", "lone surrogate", r"\ud800"]),
+        ({"command": ["a", "\ud800"]}, ["command[1]", "lone surrogate", r"\ud800"]),
+        ({"command": ["a\0"]}, ["command[0]", "NUL"]),
+        ({"image": "\ud800"}, ["image", "lone surrogate"]),
+        ({"cwd": "/\ud800"}, ["cwd", "lone surrogate"]),
+        ({"env": {"A": "\ud800"}}, ["env['A']", "lone surrogate"]),
+        ({"env": {"\ud800": "a"}}, [r"env['\ud800']", "lone surrogate"]),
+        ({"files": {"/\udcff": b""}}, ["path in files", "lone surrogate", r"/\udcff"]),
+        ({"artifacts": ["/\udcff"]}, ["artifacts", "lone surrogate", r"/\udcff"]),
         ({"command": "ls -l"}, ["command", "ls -l"]),
         ({"command": []}, ["empty"]),
         ({"command": ["ls", 1]}, ["command", "1"]),
@@ -34,6 +51,8 @@ from cwsandbox import Job, Limits, SandboxPool
         ({"sandbox": {"imag": "x"}}, ["imag", "container_image"]),
         ({"sandbox": {"container_image": "x"}, "image": "y"}, ["image", "container_image"]),
         ({"metadata": {"a": {1}}}, ["metadata", "JSON"]),
+        ({"metadata": {"a": float("nan")}}, ["metadata", "JSON"]),
+        ({"metadata": nested(10_000)}, ["metadata", "JSON", "recursion"]),
     ],
 )
 def test_faults_of_a_job_are_named(fields: dict[str, Any], parts: list[str]) -> None:

@@ -46,7 +46,16 @@ class Ended:
 def failed(verdict: Verdict, error: BaseException) -> Ended:
     """A try without an exit code."""
     result = error.exec_result if isinstance(error, CWSandboxError) else None
-    return Ended(verdict, result, f"{type(error).__name__}: {error}", hint_of(error))
+    return Ended(verdict, result, _named(error), hint_of(error))
+
+
+def _named(error: BaseException) -> str:
+    """An exception as text that a store can keep, whoever has raised it."""
+    return _kept(f"{type(error).__name__}: {error}")
+
+
+def _kept(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 class Attempts:
@@ -64,7 +73,7 @@ class Attempts:
                 await _write(sandbox, job)
             except CWSandboxAuthenticationError:
                 raise
-            except (CWSandboxError, OSError) as error:
+            except (CWSandboxError, OSError, TypeError, ValueError) as error:
                 return failed(_verdict.of_start(error), error)
         ended = await self._run(job, sandbox)
         if job.artifacts and not ended.verdict.is_infra and ended.verdict is not Verdict.INVALID:
@@ -119,12 +128,12 @@ class Attempts:
             try:
                 ended.artifacts[path] = await self._content(sandbox, path)
             except (SandboxFileError, _TooLarge) as error:
-                ended.missing[path] = str(error)
+                ended.missing[path] = _kept(str(error))
             except CWSandboxAuthenticationError:
                 raise
             except CWSandboxError as error:
                 ended.verdict = Verdict.SANDBOX_LOST
-                ended.error = f"the artifact {path} was lost: {type(error).__name__}: {error}"
+                ended.error = f"the artifact {path} was lost: {_named(error)}"
                 return
 
     async def _content(self, sandbox: Sandbox, path: str) -> bytes:

@@ -47,14 +47,15 @@ class Job:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check.text(self.key, "key")
-        check.strings(_command.words_of(self.command), "command")
+        check.carried(check.text(self.key, "key"), "key")
+        for number, word in enumerate(check.strings(_command.words_of(self.command), "command")):
+            check.carried(word, f"command[{number}]")
         if self.image is not None:
-            check.text(self.image, "image")
+            check.carried(check.text(self.image, "image"), "image")
         if self.cwd is not None:
-            _command.directory(self.cwd)
+            check.carried(_command.directory(self.cwd), "cwd")
         if self.env is not None:
-            _command.variables(self.env)
+            _check_variables(self.env)
         if self.stdin is not None and not isinstance(self.stdin, bytes):
             raise TypeError(f"stdin must be bytes, got {check.shown(self.stdin)}")
         if self.timeout_seconds is not None:
@@ -63,7 +64,7 @@ class Job:
             _check_files(self.files)
         if self.artifacts:
             for path in check.strings(self.artifacts, "artifacts"):
-                check.path(path, "artifacts")
+                check.carried(check.path(path, "artifacts"), "artifacts")
         if self.sandbox:
             _check_options(self.sandbox, self.image)
         if self.metadata:
@@ -96,13 +97,22 @@ class Job:
         return _encoded(said)
 
 
+def _check_variables(env: Mapping[str, str]) -> None:
+    for name, value in _command.variables(env).items():
+        if not (check.is_utf8(name) and check.is_utf8(value)):
+            # The value may be a secret.
+            raise ValueError(
+                f"env[{name!r}] must not contain a lone surrogate, which UTF-8 cannot carry"
+            )
+
+
 def _check_files(files: object) -> None:
     if not isinstance(files, Mapping):
         raise TypeError(
             f"files must be a mapping from paths to bytes or pathlib.Path, got {check.shown(files)}"
         )
     for path, content in files.items():
-        check.path(path, "a path in files")
+        check.carried(check.path(path, "a path in files"), "a path in files")
         if not isinstance(content, (bytes, Path)):
             raise TypeError(
                 f"files[{path!r}] must be bytes or a pathlib.Path, got {check.shown(content)}"
@@ -121,8 +131,8 @@ def _check_metadata(metadata: object) -> None:
     if not isinstance(metadata, Mapping):
         raise TypeError(f"metadata must be a mapping, got {check.shown(metadata)}")
     try:
-        json.dumps(dict(metadata))
-    except (TypeError, ValueError) as error:
+        json.dumps(dict(metadata), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"metadata must be what JSON has: {error}") from None
 
 

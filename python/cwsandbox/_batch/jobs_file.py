@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,32 +14,41 @@ from cwsandbox._types import check
 _FIELDS = tuple(one.name for one in fields(Job))
 
 
-def read(path: Path) -> Iterator[Job]:
+def read(path: Path, options: Mapping[str, Any]) -> Iterator[Job]:
     """The jobs of a file, one for each line that is not empty; ``ValueError`` names line and rule.
 
+    ``options`` are those of ``Sandbox(...)`` that all jobs have beside their own.
     A line is an object with the fields of ``Job``. ``stdin`` is text; content of ``files`` is text or
     ``{"path": …}``, a local file, named as seen from the folder of the jobs' file.
     """
+    return (job for _, job in _numbered(path, options))
+
+
+def count(path: Path, options: Mapping[str, Any]) -> int:
+    """How many jobs a file has, once all are known to be right and to have keys of their own."""
+    lines: dict[str, int] = {}
+    for number, job in _numbered(path, options):
+        if job.key in lines:
+            raise ValueError(
+                f"{path}:{number}: the key {job.key!r} is that of line {lines[job.key]}: each job needs its own"
+            )
+        lines[job.key] = number
+    return len(lines)
+
+
+def _numbered(path: Path, options: Mapping[str, Any]) -> Iterator[tuple[int, Job]]:
+    from cwsandbox._sandbox.sandbox import Sandbox
+
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:
                     job = _job(line, path.parent)
-                except (TypeError, ValueError) as error:
+                    if job.sandbox:
+                        Sandbox(**{**options, **job.options()})  # which sends nothing
+                except (TypeError, ValueError, RecursionError) as error:
                     raise ValueError(f"{path}:{number}: {_reason(error)}") from error
-                yield job
-
-
-def count(path: Path) -> int:
-    """How many jobs a file has, once all are known to be right and to have keys of their own."""
-    lines: dict[str, int] = {}
-    for number, job in enumerate(read(path), 1):
-        if job.key in lines:
-            raise ValueError(
-                f"{path}: job {number} has the key {job.key!r} of job {lines[job.key]}: each needs its own"
-            )
-        lines[job.key] = number
-    return len(lines)
+                yield number, job
 
 
 def _job(line: bytes, folder: Path) -> Job:
@@ -56,7 +65,7 @@ def _job(line: bytes, folder: Path) -> Job:
     if given.get("stdin") is not None:
         if not isinstance(given["stdin"], str):
             raise TypeError(f"stdin must be text, got {check.shown(given['stdin'])}")
-        given["stdin"] = given["stdin"].encode()
+        given["stdin"] = _encoded(given["stdin"], "stdin")
     if "files" in given:
         given["files"] = {
             name: _content(name, content, folder) for name, content in given["files"].items()
@@ -66,7 +75,7 @@ def _job(line: bytes, folder: Path) -> Job:
 
 def _content(name: str, content: Any, folder: Path) -> bytes | Path:
     if isinstance(content, str):
-        return content.encode()
+        return _encoded(content, f"files[{name!r}]")
     if isinstance(content, dict) and set(content) == {"path"} and isinstance(content["path"], str):
         return folder / content["path"]
     raise TypeError(
@@ -74,9 +83,19 @@ def _content(name: str, content: Any, folder: Path) -> bytes | Path:
     )
 
 
+def _encoded(text: str, what: str) -> bytes:
+    if not check.is_utf8(text):
+        raise ValueError(
+            f"{what} must not contain a lone surrogate, which UTF-8 cannot carry, got {check.shown(text)}"
+        )
+    return text.encode()
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"not JSON: {error.msg} (column {error.colno})"
     if isinstance(error, UnicodeDecodeError):
         return "not UTF-8 text"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
     return str(error)

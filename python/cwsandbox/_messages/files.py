@@ -104,16 +104,7 @@ def path_of(filepath: object) -> str:
         filepath = filepath.as_posix()
     if not filepath:
         raise ValueError("filepath must not be empty")
-    if "\0" in filepath:
-        raise ValueError(f"filepath must not contain a NUL character, got {check.shown(filepath)}")
-    try:
-        filepath.encode()
-    except UnicodeEncodeError:
-        raise ValueError(
-            "filepath must not contain a lone surrogate, which UTF-8 cannot carry, "
-            f"got {check.shown(filepath)}"
-        ) from None
-    return str(filepath)
+    return str(check.carried(filepath, "filepath"))
 
 
 def content_of(contents: object, name: str = "contents") -> memoryview:

@@ -60,6 +60,26 @@ def text(value: Any, what: str) -> str:
     return value
 
 
+def is_utf8(text: str) -> bool:
+    """Whether UTF-8 can carry it: it has no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def carried(text: str, what: str) -> str:
+    """Text that messages can carry, and commands and files can have."""
+    if "\0" in text:
+        raise ValueError(f"{what} must not contain a NUL character, got {shown(text)}")
+    if not is_utf8(text):
+        raise ValueError(
+            f"{what} must not contain a lone surrogate, which UTF-8 cannot carry, got {shown(text)}"
+        )
+    return text
+
+
 def path(value: Any, what: str) -> str:
     """A path as a str, given as that or as a path object."""
     given = value.__fspath__() if hasattr(type(value), "__fspath__") else value

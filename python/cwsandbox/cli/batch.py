@@ -91,6 +91,7 @@ def run(
     store: Path,
     resume: bool,
     rerun: str,
+    image: str | None,
     price_per_hour: float | None,
     quiet: bool,
     **options: Any,
@@ -104,12 +105,12 @@ def run(
     --resume runs again; 130, 143 or 129, a signal ended it; 1, an error did; 2, wrong options.
     """
     try:
-        total = jobs_file.count(file)
+        total = jobs_file.count(file, {"container_image": image})
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     if not resume and store.exists() and store.stat().st_size:
         raise click.UsageError(f"{store} exists: go on with it by --resume, or take another file.")
-    running = _begin(file, store, rerun, **options)
+    running = _begin(file, store, rerun, image=image, **options)
     asked: list[int] = []
     with _signals(running, asked), running, showing(running, total, is_shown=not quiet) as seen:
         for outcome in running:
@@ -134,7 +135,7 @@ def _begin(
     retries: int,
     timeout: float | None,
 ) -> Batch:
-    jobs = jobs_file.read(file)
+    jobs = jobs_file.read(file, {"container_image": image})
     if timeout is not None:
         jobs = (replace(job, timeout_seconds=job.timeout_seconds or timeout) for job in jobs)
     return batch(
