@@ -15,62 +15,15 @@ from typing import Any
 import grpc
 import pytest
 from opentelemetry import baggage, context, trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 
 import cwsandbox
 from conformance.grpc_peer import Call, GrpcPeer
+from conformance.telemetry import Seen, id_of, parent
 from cwsandbox import CWSandboxError, Job, Sandbox, SandboxDefaults, SandboxError, Session
 
 SERVICE = "coreweave.sandbox.v1.SandboxService/"
-
-
-class Seen:
-    """What the program's exporters have got."""
-
-    def __init__(self) -> None:
-        self.exporter = InMemorySpanExporter()
-        self.tracers = TracerProvider()
-        self.tracers.add_span_processor(SimpleSpanProcessor(self.exporter))
-        self.reader = InMemoryMetricReader()
-        self.meters = MeterProvider([self.reader])
-
-    def instrument(self, **options: Any) -> None:
-        cwsandbox.instrument(tracer_provider=self.tracers, meter_provider=self.meters, **options)
-
-    def spans(self, name: str) -> list[ReadableSpan]:
-        return [span for span in self.exporter.get_finished_spans() if span.name == name]
-
-    def span(self, name: str) -> ReadableSpan:
-        (found,) = self.spans(name)
-        return found
-
-    def come(self, name: str, count: int = 1) -> list[ReadableSpan]:
-        """Waits for spans of what nobody has asked the outcome of."""
-        ends = time.monotonic() + 20
-        while len(self.spans(name)) < count and time.monotonic() < ends:
-            time.sleep(0.01)
-        return self.spans(name)
-
-    def metric(self, name: str) -> dict[frozenset[tuple[str, Any]], Any]:
-        """The points of a metric, by their attributes."""
-        data = self.reader.get_metrics_data()
-        found = [
-            metric
-            for resource in (data.resource_metrics if data else ())
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-            if metric.name == name
-        ]
-        return {
-            frozenset(point.attributes.items()): point
-            for metric in found
-            for point in metric.data.data_points
-        }
 
 
 @pytest.fixture
@@ -98,15 +51,6 @@ def root(seen: Seen) -> Iterator[trace.Span]:
     """The program's own span."""
     with seen.tracers.get_tracer("test").start_as_current_span("root") as span:
         yield span
-
-
-def id_of(span: Any) -> int:
-    value: int = span.get_span_context().span_id
-    return value
-
-
-def parent(span: ReadableSpan) -> int | None:
-    return None if span.parent is None else span.parent.span_id
 
 
 def traceparent(span: Any) -> str:

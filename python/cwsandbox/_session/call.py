@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from cwsandbox._runtime import cleanup, life
+from cwsandbox._runtime import cleanup, life, tracing
 from cwsandbox._session import outcome
 from cwsandbox._types.record import Record
 from cwsandbox.exceptions import SandboxError, SandboxFileError, SandboxTimeoutError
@@ -29,6 +29,8 @@ class Call(Record):
     """What is to be called, and where."""
 
     name: str
+    # Also says what it belongs to: module, class, function around it.
+    full_name: str
     payload: bytes
     mode: Serialization
     temp_dir: str
@@ -39,6 +41,12 @@ class Call(Record):
 
 async def run(call: Call) -> Any:
     """The function's value. The sandbox is stopped then, or is being stopped if this was cancelled."""
+    with tracing.span("function", call.sandbox) as span:
+        span.set("code.function.name", call.full_name)
+        return await _run(call)
+
+
+async def _run(call: Call) -> Any:
     sandbox = call.sandbox
     # Not before: a call that is cancelled at once never comes here.
     call.own(sandbox)

@@ -200,6 +200,7 @@ class RemoteFunction(Generic[P, R]):
             )
         return call.Call(
             name=self.__name__,
+            full_name=f"{self.__module__}.{self.__qualname__}",
             payload=payload,
             mode=self._serialization,
             temp_dir=self._temp_dir,
