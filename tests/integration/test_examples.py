@@ -14,9 +14,12 @@ PAGE = EXAMPLES.parent / "docs" / "examples.md"
 PRINTED = {
     "bounded_output": "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n99998\n99999\n100000\n\n(588855 bytes omitted)\n",
     "compose": "['tests', 'web']\nweb answers: 127.0.0.1\nin web\n",
+    "compose_async": "store: ready\ntests: hello from the store\n",
+    "containers_async": "part 1\npart 2\npart 3\nexit codes 0 0\n",
     "containers": (
         "ready\n42\nasked\nmain []\nserver ['note']\n{'main': 'running', 'server': 'running'}\n"
     ),
+    "credentials_async": "['hello, Ada', 'hello, Grace']\nasked: True\n",
     "credentials": (
         "let in\nrunners: 1\nauth header 'Authorization' must be printable ASCII text; "
         "a line break at the end of the key is a usual cause\n"
@@ -25,6 +28,9 @@ PRINTED = {
     "discovery": (
         "runners with room: 1\narchitecture known: True\nplaced as asked: True\n"
         "sandboxes run there: True\n"
+    ),
+    "egress_async": (
+        "none: ()\none host: not on this service (cwsandboxd does with --egress)\nnot denied: ()\n"
     ),
     "egress": (
         "no sandbox of this service reaches other networks (cwsandboxd does with --egress)\n"
@@ -50,6 +56,10 @@ PRINTED = {
     "logs": ("step 1\nstep 2\nstep 3\nno such input\nexit code 3\nlast line: no such input\n"),
     "logs_async": "".join(f"{n} 1\n{n} 2\n{n} 3\n" for n in ("one", "two", "three")),
     "opentelemetry_spans": "true: exit code 0, UNSET\nsh: exit code 3, ERROR\n",
+    "quickstart_async": (
+        "Hello from a sandbox!\n1 + 1 = 2\n20 + 20 = 40\n300 + 300 = 600\nexit code 0\n"
+        "sum of squares: 328350\ntoo slow\n"
+    ),
     "remote_functions": (
         '["red", "6 points"]\n'
         '[\'["blue", "4 points"]\', \'["green", "11 points"]\']\n'
@@ -76,13 +86,16 @@ PRINTED = {
     "snapshots": "[1000, 1000]\non_delete\n0 left\n",
     "snapshots_async": "[1000, 1000]\n",
     "terminal_async": "Ada has 24 80\nGrace has 43 132\n",
+    "service_async": "['ONE', 'TWO']\n",
     "service": "8000 web hello from inside\n",
     "prompt": "name? Ada\ncolour? green\nAda likes green\n",
 }
 ELSEWHERE = {
     "quickstart",  # compared with the picture: test_readme.py
-    "secrets",  # needs a store: test_secrets.py
-    "cleanup",  # ends its process: test_guide_sessions.py
+    "secrets",  # need a store: test_secrets.py
+    "secrets_async",
+    "cleanup",  # are sent a signal: test_guide_sessions.py
+    "cleanup_async",
     "template",  # need what the command line makes: tests/cli/test_templates.py
     "template_async",
     "volumes",  # need a daemon with a directory for volumes: test_registered_volumes.py

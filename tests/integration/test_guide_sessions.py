@@ -48,3 +48,9 @@ def test_the_example_of_the_end(own_daemon: str) -> None:
     """It ends its process, so it has one."""
     program = (ROOT / "examples" / "cleanup.py").read_text()
     check(program, own_daemon, "at work\nSIGTERM: 0 sandboxes are left\n")
+
+
+def test_the_example_of_an_end_in_its_own_way(own_daemon: str) -> None:
+    program = (ROOT / "examples" / "cleanup_async.py").read_text()
+    done = "job 1 is whole\njob 2 is whole\n2 jobs done, 0 sandboxes are left\n"
+    check(program, own_daemon, done)

@@ -121,13 +121,16 @@ def test_a_private_daemon_has_this_users_stores(
     local._end()
 
 
-def test_the_example_and_the_guide(
+def test_the_examples_and_the_guide(
     daemon_with_stores: Daemon, stores: Stores, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stores.set("team", "API_KEY", "0123456789")
     stores.set("team", "db", "p", field="password")
     runpy.run_path(str(PROJECT / "examples" / "secrets.py"))
     assert capsys.readouterr().out == "10 characters\n"
+    stores.set("team", "DEPLOY_KEY", "abcdef")
+    runpy.run_path(str(PROJECT / "examples" / "secrets_async.py"))
+    assert capsys.readouterr().out == "['API_KEY']\n['API_KEY', 'TOKEN']\n[]\n"
     (example,) = blocks("docs/guide/secrets.md", count=1)
     exec(compile(example, "secrets.md", "exec"), {})
     assert capsys.readouterr().out == "10\n"

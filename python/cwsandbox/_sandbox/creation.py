@@ -78,8 +78,7 @@ class SandboxCreation(SandboxProperties):
         placement_mode: PlacementMode | str | None = None,
         placement_spillover: PlacementSpillover | str | None = None,
         services: list[Service] | tuple[Service, ...] | None = None,
-        volumes: list[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any]]
-        | tuple[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any], ...]
+        volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any]]
         | None = None,
         template_id: str | None = None,
         image_pull_credentials: ImagePullCredentials | dict[str, Any] | None = None,
@@ -213,8 +212,7 @@ class SandboxCreation(SandboxProperties):
         placement_mode: PlacementMode | str | None = None,
         placement_spillover: PlacementSpillover | str | None = None,
         services: list[Service] | tuple[Service, ...] | None = None,
-        volumes: list[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any]]
-        | tuple[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any], ...]
+        volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any]]
         | None = None,
         template_id: str | None = None,
         image_pull_credentials: ImagePullCredentials | dict[str, Any] | None = None,

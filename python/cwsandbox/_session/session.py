@@ -117,8 +117,7 @@ class Session:
         mounted_files: builtins.list[dict[str, Any]] | None = None,
         network: NetworkOptions | dict[str, Any] | None = None,
         services: builtins.list[Service] | tuple[Service, ...] | None = None,
-        volumes: builtins.list[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any]]
-        | tuple[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any], ...]
+        volumes: Sequence[ScratchVolumeOptions | RegisteredVolumeOptions | dict[str, Any]]
         | None = None,
         file_system_snapshot: FileSystemSnapshotOptions | dict[str, Any] | None = None,
         placement_mode: PlacementMode | str | None = None,
