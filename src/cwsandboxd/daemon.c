@@ -146,6 +146,16 @@ static void on_lifeline_lost(struct cwsd_lifeline *lifeline)
 
 /* ---- the beginning -------------------------------------------------------------------------- */
 
+/* For this thread, and those that are started meanwhile. */
+static void block_stop_signals(sigset_t *out_before)
+{
+    sigset_t blocked;
+    sigemptyset(&blocked);
+    for (size_t i = 0; i < CWS_ARRAY_LEN(stop_signals); i++)
+        sigaddset(&blocked, stop_signals[i]);
+    pthread_sigmask(SIG_BLOCK, &blocked, out_before);
+}
+
 /* Whoever started the daemon may have signals blocked or ignored; ignored children could not be
  * waited for. */
 static void reset_signals(void)
@@ -212,12 +222,16 @@ static void on_nothing(uv_work_t *work, int status)
 }
 
 /* libuv starts the threads that write logs with the first work for them, and aborts the process if
- * it cannot. Later, when this user may have too many processes, that would end all sandboxes. */
+ * it cannot. Later, when this user may have too many processes, that would end all sandboxes. They
+ * take no signals that end the daemon. */
 static void start_threads(struct daemon *daemon)
 {
+    sigset_t before;
+    block_stop_signals(&before);
     int rc = uv_queue_work(cws_loop_uv(daemon->loop), &daemon->first_work, run_nothing, on_nothing);
     assert(rc == 0);
     (void)rc;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     cws_loop_hold(daemon->loop);
 }
 
@@ -494,8 +508,11 @@ enum cwsd_exit cwsd_daemon_run(const struct cwsd_config *config)
     struct daemon daemon = {.config = config, .lifeline.watch.fd = -1, .claims.dir = -1};
     prepare_process();
     enum cwsd_exit result = open_all(&daemon);
-    if (result == CWSD_EXIT_OK)
+    if (result == CWSD_EXIT_OK) {
+        sigset_t before;
         cws_loop_run(daemon.loop);
+        block_stop_signals(&before); /* with the loop their handlers go, but not the clean-up */
+    }
     if (daemon.abandoned)
         return CWSD_EXIT_FAILED; /* they still hold on to the rest: the next start cleans up */
     close_all(&daemon);

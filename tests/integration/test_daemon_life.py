@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -192,6 +194,20 @@ def test_signals_end_it_cleanly(short_folder: Path, signal_number: signal.Signal
     os.kill(daemon.pid, signal_number)
     eventually(lambda: not host.is_alive(daemon.pid), "the daemon has ended")
     assert daemon.stop() == 0
+
+
+def test_signals_do_not_interrupt_its_end(short_folder: Path) -> None:
+    """However many come, up to its last moment, it cleans up and says how it ended."""
+    daemon = Daemon(short_folder / "d", arguments=("--data-dir", str(short_folder / "data")))
+    daemon.start()
+    with contextlib.suppress(ProcessLookupError):
+        for number in itertools.cycle((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)):
+            if not host.is_alive(daemon.pid):
+                break
+            os.kill(daemon.pid, number)
+    assert daemon.stop() == 0
+    assert not daemon.state_dir.exists()
+    assert not (short_folder / "d" / "socket").exists()
 
 
 class Line:

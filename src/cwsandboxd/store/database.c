@@ -74,7 +74,8 @@ static enum cws_status check_place(struct cwsd_database *database, struct cws_er
     database->full = false;
     return cws_error_set(err, CWS_SYSTEM,
                          "%s/" CWSD_DATABASE_FILE
-                         " was removed or moved while the daemon was running",
+                         " was removed or moved, or its directory closed, while the "
+                         "daemon was running",
                          database->dir);
 }
 
