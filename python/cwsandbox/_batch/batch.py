@@ -31,6 +31,7 @@ from cwsandbox._batch.settings import Rerun, Settings
 from cwsandbox._runtime import life
 from cwsandbox._types import check
 from cwsandbox._types.annotations import on_demand
+from cwsandbox._types.single import Single
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
@@ -149,7 +150,7 @@ def _open(store: str | PathLike[str]) -> Store:
 
 
 @on_demand
-class Batch:
+class Batch(Single):
     """A batch that is run as it is iterated, once: with ``for``, or with ``async for`` in any event loop.
 
     Leaving the iteration early gives up what runs; so does the end of a ``with`` or ``async with`` block around it.
@@ -158,6 +159,8 @@ class Batch:
 
     After ``fork()`` it is still the parent's: in the child its methods raise ``RuntimeError``.
     """
+
+    _instead = "it runs once; batch() makes another, and its store may be the same"
 
     def __init__(self) -> None:
         """Refused: ``batch()`` makes them."""

@@ -12,6 +12,7 @@ from cwsandbox._messages import options as _options
 from cwsandbox._runtime import life
 from cwsandbox._types import check
 from cwsandbox._types.annotations import on_demand
+from cwsandbox._types.single import Single
 
 if TYPE_CHECKING:
     from cwsandbox._batch.member import Member
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @on_demand
-class SandboxPool:
+class SandboxPool(Single):
     """Sandboxes to be borrowed: some are kept ready, and what was used up is replaced in the background.
 
     As a context manager (``with`` and ``async with``) it is closed at the end of the block, which stops all its
@@ -30,6 +31,8 @@ class SandboxPool:
     After ``fork()`` a pool that was used is still the parent's: in the child its methods raise ``RuntimeError``, and
     the end of its block does nothing.
     """
+
+    _instead = "it has sandboxes to stop; make another one"
 
     def __init__(
         self,
@@ -134,8 +137,10 @@ class SandboxPool:
             await closing
 
 
-class Lease:
+class Lease(Single):
     """One sandbox for one block at a time."""
+
+    _instead = "call acquire() for each sandbox"
 
     def __init__(self, shelf: Shelf, options: Mapping[str, Any], timeout: float | None) -> None:
         self._shelf = shelf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 from itertools import chain
 
@@ -15,6 +16,7 @@ ENDING = "the interpreter is ending: no operation on a sandbox can begin any mor
 
 _generation = 0
 _installed = False
+_exited = False
 _ending = False
 _hurried = False
 # A signal handler may come to need it on the thread that holds it.
@@ -65,15 +67,20 @@ def when_exiting(hook: Callable[[], object]) -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _generation, _lock, _hurried
+    global _generation, _lock, _hurried, _exited, _ending
     _generation += 1
     _lock = threading.RLock()
-    _hurried = False
+    _hurried = _exited = _ending = False
     for hook in _at_fork:
         hook()
 
 
 def _exit() -> None:
+    global _exited
+    if _exited:
+        return
+    _exited = True
+
     def end() -> None:
         global _ending
         _ending = True
@@ -103,3 +110,21 @@ def install() -> None:
         os.register_at_fork(after_in_child=_after_fork_in_child)
         atexit.register(_exit)
         _installed = True
+
+
+def is_worker() -> bool:
+    """Whether this is a process of ``multiprocessing``."""
+    # Such a process has loaded it.
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
+
+
+def install_here() -> None:
+    """Have the end of this process looked after, if it is one of ``multiprocessing``, which may end without atexit.
+
+    Call it in each process in which operations begin: what is registered there does not outlive a ``fork()``.
+    """
+    if is_worker():
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _exit, exitpriority=0)

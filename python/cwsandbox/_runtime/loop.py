@@ -33,6 +33,7 @@ def policy() -> PolicyLoop:
     with life.lock():
         if _policy is None:
             _policy = PolicyLoop()
+            life.install_here()
         return _policy
 
 

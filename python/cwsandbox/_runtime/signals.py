@@ -19,6 +19,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _is_installed = False
 _is_disabled = False
 _is_cleaning = False
+_was_told = False
 # The handlers that ours took the place of.
 _before: dict[int, Any] = {}
 
@@ -72,8 +73,12 @@ def install() -> None:
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
-    global _is_cleaning
+    global _is_cleaning, _was_told
     if cleanup.is_exiting():
+        if life.is_worker() and not _was_told:
+            # A pool that is terminated tells its workers to end, and sends them this, too.
+            _was_told = True
+            return
         _die(number)
     if _is_cleaning or life.is_hurried():
         life.hurry()
@@ -105,12 +110,12 @@ def _die(number: int) -> None:
 
 def _forget() -> None:
     """In a child nothing is there to be stopped: it dies of a signal as it would have without us."""
-    global _is_installed, _is_cleaning
+    global _is_installed, _is_cleaning, _was_told
     for number, before in _before.items():
         if signal.getsignal(number) is _handle:
             signal.signal(number, before)
     _before.clear()
-    _is_installed = _is_cleaning = False
+    _is_installed = _is_cleaning = _was_told = False
 
 
 life.when_forked(_forget)

@@ -14,11 +14,12 @@ from cwsandbox._sandbox.properties import SandboxProperties
 from cwsandbox._service.connection import connection as connection_of
 from cwsandbox._types.annotations import on_demand
 from cwsandbox._types.enums import DataPlaneMode
+from cwsandbox._types.single import Single
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
-    from typing import Any, NoReturn, Self, TypeVar
+    from typing import Any, Self, TypeVar
 
     from cwsandbox._cwsandbox import OperationRef, SandboxCore
     from cwsandbox._lifecycle.data_plane import DataPlane
@@ -47,8 +48,10 @@ if TYPE_CHECKING:
 
 @part_of_sandbox
 @on_demand
-class SandboxCreation(SandboxProperties):
+class SandboxCreation(SandboxProperties, Single):
     """What every ``Sandbox`` begins with."""
+
+    _instead = "it is one handle on one sandbox; Sandbox.from_id() makes another"
 
     def __init__(
         self,
@@ -346,12 +349,6 @@ class SandboxCreation(SandboxProperties):
         status = self._handle.state.status
         word = self._handle.state.phase.value if status is None else status.value
         return f"<Sandbox id={self.sandbox_id} status={word}>"
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError(
-            f"{self!r} cannot be copied or pickled: it is one handle on one sandbox; "
-            "Sandbox.from_id() makes another"
-        )
 
     def __del__(self) -> None:
         handle: Handle | None = getattr(self, "_handle", None)

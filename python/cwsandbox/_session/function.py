@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from cwsandbox._messages.files import FILE_MAX
 from cwsandbox._runtime import loop
@@ -12,6 +12,7 @@ from cwsandbox._types import check
 from cwsandbox._types.annotations import on_demand
 from cwsandbox._types.coerce import instance
 from cwsandbox._types.serialization import Serialization
+from cwsandbox._types.single import Single
 from cwsandbox.exceptions import AsyncFunctionError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ _OF_SANDBOX = (
 
 
 @on_demand
-class RemoteFunction(Generic[P, R]):
+class RemoteFunction(Single, Generic[P, R]):
     """A function whose calls each run in a fresh sandbox. ``Session.function`` makes it of a plain one.
 
     ::
@@ -71,6 +72,8 @@ class RemoteFunction(Generic[P, R]):
     The sandbox needs ``python3`` of version 3.11 or later, and nothing of this package. The function's source is sent,
     with what it refers to: variables, functions and classes of the program. Modules are imported there.
     """
+
+    _instead = "pass the plain function instead"
 
     def __init__(
         self,
@@ -187,9 +190,6 @@ class RemoteFunction(Generic[P, R]):
 
     def __repr__(self) -> str:
         return f"<RemoteFunction {self.__module__}.{self.__qualname__}>"
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError(f"{self!r} cannot be copied or pickled: pass the plain function instead")
 
     def _prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> call.Call:
         payload = capture.payload(self._fn, args, kwargs, self._serialization, _plain)

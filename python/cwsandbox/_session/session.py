@@ -16,6 +16,7 @@ from cwsandbox._types import check
 from cwsandbox._types.annotations import on_demand
 from cwsandbox._types.defaults import SandboxDefaults
 from cwsandbox._types.settings import settings
+from cwsandbox._types.single import Single
 from cwsandbox.exceptions import SandboxError
 
 TYPE_CHECKING = False
@@ -45,7 +46,7 @@ R = TypeVar("R")
 
 
 @on_demand
-class Session:
+class Session(Single):
     """Sandboxes that share settings and are stopped together.
 
     As a context manager (``with`` and ``async with``) it is closed at the end of the block: its sandboxes are stopped,
@@ -60,6 +61,8 @@ class Session:
             for result in cwsandbox.results(processes):
                 print(result.stdout)
     """
+
+    _instead = "it has sandboxes to stop; make another one"
 
     def __init__(
         self,
