@@ -47,6 +47,12 @@ def started(process):
     return process
 """
 
+OPEN_SANDBOX = """
+channel = core.Channel(sys.argv[1])
+sandbox = core.SandboxCore()
+sandbox.open(channel, "sb-1")
+"""
+
 
 def run_script(body: str, *arguments: str, returncode: int = 0, seconds: float = 40) -> str:
     """stdout of the script, which must exit with ``returncode`` and say nothing on stderr. A hang is a failure."""

@@ -7,13 +7,8 @@ import asyncio
 import pytest
 
 from conformance.grpc_peer import Call, GrpcPeer
-from native.scripts import run_script
-
-SETUP = """
-channel = core.Channel(sys.argv[1])
-sandbox = core.SandboxCore()
-sandbox.open(channel, "sb-1")
-"""
+from native.commands import greet, hang
+from native.scripts import OPEN_SANDBOX, run_script
 
 STAGES = {
     "nothing": "",
@@ -22,34 +17,34 @@ STAGES = {
 sandbox = core.SandboxCore()
 process = sandbox.exec(["hang"])
 """,
-    "call just made": SETUP
+    "call just made": OPEN_SANDBOX
     + "call = channel.unary('SandboxService/GetSandbox', {'sandbox_id': 'a'})",
-    "call done, not asked for": SETUP
+    "call done, not asked for": OPEN_SANDBOX
     + """
 call = channel.unary("SandboxService/GetSandbox", {"sandbox_id": "a"})
 assert core.wait_many([call], 1, None) == [True]
 """,
-    "exec just made": SETUP + "process = sandbox.exec(['hang'])",
-    "exec running": SETUP + "process = started(sandbox.exec(['hang']))",
-    "exec cancelled": SETUP
+    "exec just made": OPEN_SANDBOX + "process = sandbox.exec(['hang'])",
+    "exec running": OPEN_SANDBOX + "process = started(sandbox.exec(['hang']))",
+    "exec cancelled": OPEN_SANDBOX
     + """
 process = started(sandbox.exec(["hang"]))
 process.cancel()
 """,
-    "exec done": SETUP + "process = sandbox.exec(['greet']); assert process.wait() == 0",
-    "writes under way": SETUP
+    "exec done": OPEN_SANDBOX + "process = sandbox.exec(['greet']); assert process.wait() == 0",
+    "writes under way": OPEN_SANDBOX
     + """
 process = started(sandbox.exec(["stubborn"], stdin=True))
 writes = [process.stdin.write(bytes(1 << 20)) for _ in range(32)]
 """,
-    "thread that waits": SETUP
+    "thread that waits": OPEN_SANDBOX
     + """
 process = started(sandbox.exec(["hang"]))
 threading.excepthook = lambda args: None  # one that starts to wait after the shutdown is told so
 for wait in (process.result, lambda: next(process.stdout), lambda: core.wait_many([process], 1, None)):
     threading.Thread(target=wait, daemon=True).start()
 """,
-    "loop in a thread": SETUP
+    "loop in a thread": OPEN_SANDBOX
     + """
 process = started(sandbox.exec(["hang"]))
 waiting = threading.Event()
@@ -59,7 +54,7 @@ async def wait():
 threading.Thread(target=asyncio.run, args=(wait(),), daemon=True).start()
 waiting.wait()
 """,
-    "loop left open": SETUP
+    "loop left open": OPEN_SANDBOX
     + """
 process = started(sandbox.exec(["hang"]))
 async def wait():
@@ -72,20 +67,20 @@ loop.run_until_complete(asyncio.sleep(0))
 import warnings
 warnings.simplefilter("ignore", ResourceWarning)
 """,
-    "session open": SETUP
+    "session open": OPEN_SANDBOX
     + """
 session = sandbox.shell(["hang"], 80, 24)
 assert next(session.output)
 session.resize(1, 1)
 output, stdin = session.output, session.stdin
 """,
-    "in a session's block": SETUP
+    "in a session's block": OPEN_SANDBOX
     + """
 with sandbox.shell(["hang"], 80, 24) as session:
     assert next(session.output)
     sys.exit(0)
 """,
-    "session left after the shutdown": SETUP
+    "session left after the shutdown": OPEN_SANDBOX
     + """
 with sandbox.shell(["hang"], 80, 24) as session:
     assert next(session.output)
@@ -105,7 +100,7 @@ promise = core.Promise()
 promise.set_result([core, promise])
 core.keep = promise
 """,
-    "used in atexit": SETUP
+    "used in atexit": OPEN_SANDBOX
     + """
 import atexit
 process = started(sandbox.exec(["hang"]))
@@ -116,7 +111,7 @@ def at_exit():
     print("cleaned up")
 atexit.register(at_exit)
 """,
-    "used after the shutdown": SETUP
+    "used after the shutdown": OPEN_SANDBOX
     + """
 import atexit
 process = started(sandbox.exec(["hang"]))
@@ -138,20 +133,13 @@ del process, later, sandbox, channel
 
 @pytest.fixture(scope="module", autouse=True)
 def commands(peer: GrpcPeer) -> None:
-    @peer.command("greet")
-    async def greet(call: Call) -> None:
-        await call.out(b"hello\n")
-        await call.exit(0)
+    peer.command("greet")(greet)
+    peer.command("hang")(hang)
 
     @peer.command("stubborn")
     async def stubborn(call: Call) -> None:
         await call.ready()
         await call.out(b"ready\n")
-        await asyncio.Event().wait()
-
-    @peer.command("hang")
-    async def hang(call: Call) -> None:
-        await call.out(b"started\n")
         await asyncio.Event().wait()
 
 
@@ -162,7 +150,7 @@ def test_exit_at(peer: GrpcPeer, stage: str) -> None:
 
 
 def test_exit_code_is_the_programs(peer: GrpcPeer) -> None:
-    body = SETUP + "process = started(sandbox.exec(['hang'])); sys.exit(3)"
+    body = OPEN_SANDBOX + "process = started(sandbox.exec(['hang'])); sys.exit(3)"
     assert run_script(body, peer.base_url, returncode=3) == ""
 
 

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from conformance.grpc_peer import Call, GrpcPeer
-from native.scripts import run_script
-
-OPEN_SANDBOX = """
-channel = core.Channel(sys.argv[1])
-sandbox = core.SandboxCore()
-sandbox.open(channel, "sb-1")
-"""
+from native.commands import greet, hang
+from native.scripts import OPEN_SANDBOX, run_script
 
 
 @pytest.fixture(scope="module", autouse=True)
 def commands(peer: GrpcPeer) -> None:
-    @peer.command("greet")
-    async def greet(call: Call) -> None:
-        await call.out(b"hello\n")
-        await call.exit(0)
+    peer.command("greet")(greet)
+    peer.command("hang")(hang)
 
     @peer.command("cat")
     async def cat(call: Call) -> None:
@@ -30,11 +21,6 @@ def commands(peer: GrpcPeer) -> None:
         async for data in call.stdin():
             await call.out(data)
         await call.exit(0)
-
-    @peer.command("hang")
-    async def hang(call: Call) -> None:
-        await call.out(b"started\n")
-        await asyncio.Event().wait()
 
 
 def test_old_objects_raise_in_the_child(peer: GrpcPeer) -> None:

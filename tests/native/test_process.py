@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from conformance.grpc_peer import Call, GrpcPeer
+from native.commands import hang
 from native.conftest import Run
 from native.instance import CheckError, ExecError, Result, load
 
@@ -21,6 +22,8 @@ Sandbox = Any
 
 @pytest.fixture(scope="module", autouse=True)
 def commands(peer: GrpcPeer) -> None:
+    peer.command("hang")(hang)
+
     @peer.command("greet")
     async def greet(call: Call) -> None:
         await call.out(b"hello\n")
@@ -40,11 +43,6 @@ def commands(peer: GrpcPeer) -> None:
     @peer.command("no-exit")
     async def no_exit(call: Call) -> None:
         await call.out(b"partial\n")
-
-    @peer.command("hang")
-    async def hang(call: Call) -> None:
-        await call.out(b"started\n")
-        await asyncio.Event().wait()
 
     @peer.command("status")
     async def status(call: Call) -> None:

@@ -1,11 +1,10 @@
 /* cwsandboxd/host/tree: a directory as a mount that is nowhere yet, also of a user who may not
  * mount, and what a sandbox puts in its place meanwhile. */
-#include "support/daemon_help.h"
+#include "support/own_folder.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -15,7 +14,6 @@
 
 #define ORDINARY ((uid_t)65534)
 
-static char folder[] = "/tmp/cws-tree-XXXXXX";
 static void (*before_reading)(void); /* what the hostile sandbox does before the path is known */
 static void (*after_reading)(void);  /* and after that */
 
@@ -32,7 +30,7 @@ ssize_t readlink(const char *path, char *out, size_t size)
 
 static void in(const char *name, char path[96])
 {
-    snprintf(path, 96, "%s/%s", folder, name);
+    snprintf(path, 96, "%s/%s", own_folder, name);
 }
 
 static void make_folder(const char *name, uid_t owner)
@@ -240,8 +238,7 @@ static int set_up(void **state)
 {
     char path[96];
     uid_t user = geteuid() ? geteuid() : ORDINARY;
-    (void)state;
-    if (!mkdtemp(folder) || chown(folder, user, user))
+    if (own_folder_make(state) || chown(own_folder, user, user))
         return -1;
     static const char *const names[] = {"plain", "top",        "top/plain", "top/other",
                                         "else",  "else/plain", "gone"};
@@ -255,20 +252,14 @@ static int set_up(void **state)
     return symlink("else", path);
 }
 
-static int tear_down(void **state)
-{
-    char command[64];
-    (void)state;
-    snprintf(command, sizeof(command), "rm -r %s", folder);
-    return system(command);
-}
+#define TREE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, own_folder_remove)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(by_whoever_may_mount), cmocka_unit_test(as_another_user),
-        cmocka_unit_test(by_an_ordinary_user),  cmocka_unit_test(another_thing_in_its_place),
-        cmocka_unit_test(removed_meanwhile),
+        TREE_TEST(by_whoever_may_mount), TREE_TEST(as_another_user),
+        TREE_TEST(by_an_ordinary_user),  TREE_TEST(another_thing_in_its_place),
+        TREE_TEST(removed_meanwhile),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

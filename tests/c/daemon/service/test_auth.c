@@ -1,5 +1,5 @@
 /* cwsandboxd/auth: which calls carry the token. The call is played. */
-#include "support/daemon_help.h"
+#include "support/unanswered_call.h"
 
 #include "service/auth.h"
 
@@ -11,20 +11,6 @@ const char *cws_server_call_header(const struct cws_server_call *call, const cha
 {
     (void)call;
     return header_name && strcmp(name, header_name) == 0 ? header_value : NULL;
-}
-
-void cws_server_call_finish(struct cws_server_call *call, enum cws_grpc_code code,
-                            const char *message, const uint8_t *details, size_t details_len)
-{
-    (void)call, (void)code, (void)message, (void)details, (void)details_len;
-    fail();
-}
-
-struct cws_block *cws_server_message_new(size_t len)
-{
-    (void)len;
-    fail();
-    return NULL;
 }
 
 static bool admitted(const char *name, const char *value)

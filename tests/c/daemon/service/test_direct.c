@@ -1,6 +1,6 @@
 /* cwsandboxd/direct: which calls a certificate admits, also on a connection that is open already.
  * The call is played. */
-#include "support/daemon_help.h"
+#include "support/unanswered_call.h"
 
 #include <time.h>
 
@@ -20,20 +20,6 @@ const struct cws_identity *cws_server_call_identity(const struct cws_server_call
 {
     (void)call;
     return shown;
-}
-
-void cws_server_call_finish(struct cws_server_call *call, enum cws_grpc_code code,
-                            const char *message, const uint8_t *details, size_t details_len)
-{
-    (void)call, (void)code, (void)message, (void)details, (void)details_len;
-    fail();
-}
-
-struct cws_block *cws_server_message_new(size_t len)
-{
-    (void)len;
-    fail();
-    return NULL;
 }
 
 static enum cws_grpc_code verdict(const char *uri, int64_t expires_s, const char *method)

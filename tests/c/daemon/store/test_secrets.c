@@ -1,19 +1,17 @@
 /* store/secrets: what is taken out of a store's file, and what is not. */
-#include "support/daemon_help.h"
+#include "support/own_folder.h"
 
 #include <fcntl.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "store/secrets.h"
 
-static char folder[] = "/tmp/cws-secrets-XXXXXX";
 static const char hidden[] = "s3cr3t-value";
 
 static const char *path_of(const char *name)
 {
     static char path[4096];
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    snprintf(path, sizeof(path), "%s/%s", own_folder, name);
     return path;
 }
 
@@ -58,7 +56,7 @@ static void assert_resolved(const struct asked *asked, const char *expected)
 {
     struct cwsd_string_list list;
     struct cwsd_fault fault;
-    if (!resolve(folder, asked, &list, &fault))
+    if (!resolve(own_folder, asked, &list, &fault))
         fail_msg("%s", fault.message);
     assert_int_equal(list.count, 1);
     assert_string_equal(list.items[0], expected);
@@ -96,13 +94,14 @@ static void what_is_not_there(void **state)
                 0600);
     const char *store = CWSD_REASON_NO_SECRET_STORE;
     const char *secret = CWSD_REASON_PRECONDITION_FAILED;
-    assert_refused(folder, &(struct asked){"other", "key", 0, 0}, store, "is not here");
+    assert_refused(own_folder, &(struct asked){"other", "key", 0, 0}, store, "is not here");
     assert_refused(NULL, &(struct asked){"team", "key", 0, 0}, store, "is not here");
-    assert_refused(folder, &(struct asked){"team", "none", 0, 0}, secret, "does not exist");
-    assert_refused(folder, &(struct asked){"team", "db", "none", 0}, secret, "in that field");
-    assert_refused(folder, &(struct asked){"team", "key", "f", 0}, secret, "in that field");
-    assert_refused(folder, &(struct asked){"team", "db", 0, 0}, secret, "name one of its fields");
-    assert_refused(folder, &(struct asked){"team", "n", 0, 0}, secret, "is no text");
+    assert_refused(own_folder, &(struct asked){"team", "none", 0, 0}, secret, "does not exist");
+    assert_refused(own_folder, &(struct asked){"team", "db", "none", 0}, secret, "in that field");
+    assert_refused(own_folder, &(struct asked){"team", "key", "f", 0}, secret, "in that field");
+    assert_refused(own_folder, &(struct asked){"team", "db", 0, 0}, secret,
+                   "name one of its fields");
+    assert_refused(own_folder, &(struct asked){"team", "n", 0, 0}, secret, "is no text");
 }
 
 static void files_that_are_no_stores(void **state)
@@ -110,19 +109,20 @@ static void files_that_are_no_stores(void **state)
     (void)state;
     const char *reason = CWSD_REASON_NO_SECRET_STORE;
     write_store("open.json", "{\"key\": \"s3cr3t-value\"}", 0640);
-    assert_refused(folder, &(struct asked){"open", "key", 0, 0}, reason, "(mode 0600)");
+    assert_refused(own_folder, &(struct asked){"open", "key", 0, 0}, reason, "(mode 0600)");
     write_store("broken.json", "{\"key\": \"s3cr3t-value\"", 0600);
-    assert_refused(folder, &(struct asked){"broken", "key", 0, 0}, reason, "no JSON object");
+    assert_refused(own_folder, &(struct asked){"broken", "key", 0, 0}, reason, "no JSON object");
     write_store("twice.json", "{\"key\": \"s3cr3t-value\", \"key\": \"\"}", 0600);
-    assert_refused(folder, &(struct asked){"twice", "key", 0, 0}, reason, "no JSON object");
+    assert_refused(own_folder, &(struct asked){"twice", "key", 0, 0}, reason, "no JSON object");
     write_store("list.json", "[\"s3cr3t-value\"]", 0600);
-    assert_refused(folder, &(struct asked){"list", "key", 0, 0}, reason, "no JSON object");
+    assert_refused(own_folder, &(struct asked){"list", "key", 0, 0}, reason, "no JSON object");
     assert_int_equal(mkdir(path_of("dir.json"), 0700), 0);
-    assert_refused(folder, &(struct asked){"dir", "key", 0, 0}, reason, "no regular file");
+    assert_refused(own_folder, &(struct asked){"dir", "key", 0, 0}, reason, "no regular file");
     assert_int_equal(mkfifo(path_of("pipe.json"), 0600), 0);
-    assert_refused(folder, &(struct asked){"pipe", "key", 0, 0}, reason, "no regular file");
+    assert_refused(own_folder, &(struct asked){"pipe", "key", 0, 0}, reason, "no regular file");
+    write_store("team.json", "{\"key\": \"s3cr3t-value\"}", 0600);
     assert_int_equal(symlink("team.json", path_of("link.json")), 0);
-    assert_refused(folder, &(struct asked){"link", "key", 0, 0}, reason, "is not here");
+    assert_refused(own_folder, &(struct asked){"link", "key", 0, 0}, reason, "is not here");
 }
 
 static void too_large(void **state)
@@ -133,11 +133,11 @@ static void too_large(void **state)
     snprintf(text, size, "{\"key\": \"%0*d\"}", (int)CWSD_MAX_SECRET_BYTES + 1, 0);
     write_store("long.json", text, 0600);
     test_free(text);
-    assert_refused(folder, &(struct asked){"long", "key", 0, 0}, CWSD_REASON_PRECONDITION_FAILED,
-                   "too long");
+    assert_refused(own_folder, &(struct asked){"long", "key", 0, 0},
+                   CWSD_REASON_PRECONDITION_FAILED, "too long");
     write_store("huge.json", "{}", 0600);
     assert_int_equal(truncate(path_of("huge.json"), CWSD_MAX_SECRET_STORE_BYTES + 1), 0);
-    assert_refused(folder, &(struct asked){"huge", "key", 0, 0}, CWSD_REASON_NO_SECRET_STORE,
+    assert_refused(own_folder, &(struct asked){"huge", "key", 0, 0}, CWSD_REASON_NO_SECRET_STORE,
                    "too large");
 }
 
@@ -145,35 +145,21 @@ static void a_directory_for_nobody_else(void **state)
 {
     (void)state;
     struct cws_error err;
-    assert_int_equal(cwsd_secrets_check(folder, &err), CWS_OK);
-    assert_int_equal(chmod(folder, 0750), 0);
-    assert_int_equal(cwsd_secrets_check(folder, &err), CWS_INVALID);
-    assert_int_equal(chmod(folder, 0700), 0);
+    assert_int_equal(cwsd_secrets_check(own_folder, &err), CWS_OK);
+    assert_int_equal(chmod(own_folder, 0750), 0);
+    assert_int_equal(cwsd_secrets_check(own_folder, &err), CWS_INVALID);
+    assert_int_equal(chmod(own_folder, 0700), 0);
     write_store("file", "", 0600);
     assert_int_equal(cwsd_secrets_check(path_of("file"), &err), CWS_INVALID);
     assert_int_equal(cwsd_secrets_check(path_of("nothing"), &err), CWS_SYSTEM);
 }
 
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    char command[64];
-    (void)state;
-    snprintf(command, sizeof(command), "rm -r %s", folder);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CWSD_TEST(values_and_fields),           CWSD_TEST(what_is_not_there),
-        CWSD_TEST(files_that_are_no_stores),    CWSD_TEST(too_large),
-        CWSD_TEST(a_directory_for_nobody_else),
+        FOLDER_TEST(values_and_fields),           FOLDER_TEST(what_is_not_there),
+        FOLDER_TEST(files_that_are_no_stores),    FOLDER_TEST(too_large),
+        FOLDER_TEST(a_directory_for_nobody_else),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
