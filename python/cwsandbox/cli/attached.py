@@ -1,4 +1,4 @@
-"""A terminal session, shown in the terminal that this program runs in."""
+"""Shows a terminal session in the terminal that this program runs in."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from cwsandbox.cli.screen import Screen
 from cwsandbox.cli.values import NO_CODE, exit_code
 
 _KEYS = 1024
-# So much may wait for a session that takes nothing. Until then it can be left.
+# This many bytes may wait for a session that reads nothing. With more, typing stops, and so does leaving.
 _WAITING_MAX = 1024 * 1024
 _END_SECONDS = 5.0
 
 
 def require_terminal(what: str) -> None:
-    """Fail if nobody can type here, or see what is shown."""
+    """Fail unless stdin and stdout are a terminal, where somebody can type and read."""
     if not terminal.is_terminal():
         raise Failure(f"{what} requires a TTY: stdin and stdout must be a terminal")
 
 
 def run(session: TerminalSession, interactive: bool) -> int:
-    """Show a session until it ends; its exit code. If ``interactive``, what is typed here is typed into it."""
+    """Show a session until it ends, and type into it if ``interactive``; returns its exit code."""
     return attach(session) if interactive else show(session)
 
 
 def attach(session: TerminalSession) -> int:
-    """Show a session and type into it until it ends or is left; its exit code.
+    """Show a session and type into it until it ends or the user leaves it; returns its exit code.
 
-    Raises what the session fails with. The terminal is then as it was before.
+    Raises the session's failure. In every case the terminal is restored.
     """
     shown = _Shown()
     keyboard = _Keyboard(session)
 
     def resize() -> None:
         window = terminal.new_size()
-        with suppress(CWSandboxError):  # it has ended meanwhile
+        with suppress(CWSandboxError):  # the session may have ended
             session.resize(window.columns, window.lines)
 
     with terminal.raw_keys(shown.undo, resize), keyboard.reading():
@@ -59,7 +59,7 @@ def attach(session: TerminalSession) -> int:
 
 
 def show(session: TerminalSession) -> int:
-    """Show a session that nobody types into until it ends; its exit code. Raises what it fails with."""
+    """Show a session until it ends, without input; returns its exit code. Raises the session's failure."""
     shown = _Shown()
     session.stdin.close()
     try:
@@ -74,7 +74,7 @@ def _exit_code(session: TerminalSession) -> int:
 
 
 class _Shown:
-    """Shows output, and can undo what that has done to the terminal."""
+    """Shows output, and can undo what the output has done to the terminal."""
 
     def __init__(self) -> None:
         self._screen = Screen()
@@ -88,20 +88,20 @@ class _Shown:
                 sys.stdout.buffer.flush()
                 self._is_at_line_start = data.endswith(b"\n")
         except CWSandboxError:
-            if not self._is_at_line_start:  # so that the message has a line of its own
+            if not self._is_at_line_start:  # the error message starts on a new line
                 sys.stdout.buffer.write(b"\r\n")
                 sys.stdout.buffer.flush()
             raise
 
     def undo(self) -> None:
-        # Not by the buffer: this may be a signal's handler, in the middle of a write. Nor does that wait for a terminal
-        # that takes no more output.
+        # Without the buffer: this may run in a signal handler, in the middle of a write. A terminal that takes no
+        # output is not waited for.
         if (undoing := self._screen.undo()) and select.select([], [sys.stdout], [], 0)[1]:
             os.write(sys.stdout.fileno(), undoing)
 
 
 class _Keyboard:
-    """Types into a session what is typed here, in a thread of its own."""
+    """Passes what is typed here on to a session, in a thread of its own."""
 
     def __init__(self, session: TerminalSession) -> None:
         self.has_left = False
@@ -111,14 +111,14 @@ class _Keyboard:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Until the end of the block. What is typed later is left for whoever reads then."""
+        """Pass on what is typed until the end of the block, and read nothing after that."""
         ended, end = os.pipe()
         thread = threading.Thread(target=self._type, args=(sys.stdin.fileno(), ended), daemon=True)
         thread.start()
         try:
             yield
         except BaseException:
-            self._session.output.close()  # whatever the thread waits for ends, too
+            self._session.output.close()  # ends what the thread may be waiting for
             raise
         finally:
             os.close(end)
@@ -126,7 +126,7 @@ class _Keyboard:
             os.close(ended)
 
     def _type(self, keys: int, ended: int) -> None:
-        with suppress(CWSandboxError):  # it has ended: its result says how
+        with suppress(CWSandboxError):  # the session has ended, and its result says how
             while typed := _next_keys(keys, ended):
                 passed, wishes = self._escapes.take(typed)
                 self._write(passed)
@@ -137,7 +137,7 @@ class _Keyboard:
                 self._session.stdin.close()
 
     def _grant(self, wishes: list[Wish]) -> bool:
-        """Do what was asked for. False: that was to leave."""
+        """Do what was asked for. False: the user leaves."""
         for wish in wishes:
             if wish is Wish.LEAVE:
                 self.has_left = True
@@ -147,7 +147,7 @@ class _Keyboard:
         return True
 
     def _write(self, data: bytes) -> None:
-        """Queue it. Only a session that takes nothing for long is waited for."""
+        """Queue the data. Blocks only while more than ``_WAITING_MAX`` bytes wait for the session."""
         if not data:
             return
         self._waiting.append((self._session.stdin.write(data), len(data)))
@@ -158,7 +158,7 @@ class _Keyboard:
 
 
 def _next_keys(keys: int, ended: int) -> bytes | None:
-    """What is typed next: nothing at the end of the input, None when ``ended`` is closed at its other end."""
+    """What is typed next; b"" at the end of the input, None once the other end of ``ended`` is closed."""
     ready: list[Any] = select.select([keys, ended], [], [])[0]
     if ended in ready:
         return None

@@ -34,8 +34,8 @@ static bool details_name(const struct cws_grpc_status *status, const char *text)
     return status->details_len && memmem(status->details, status->details_len, text, strlen(text));
 }
 
-/* Whether the failure may be one that more than this call can do something about. Who takes it from
- * the queue looks closely. */
+/* Whether more than this call may help against the failure. Whoever takes the operation from the
+ * queue looks closely. */
 static bool may_need_more(const struct cws_file *file)
 {
     const struct cws_grpc_status *status = &file->status;
@@ -91,7 +91,7 @@ static void end_trace(struct cws_file *file)
                                });
 }
 
-/* Nothing happens when it has ended. */
+/* Does nothing if the operation has ended. */
 static void end_file(struct cws_file *file, enum cws_file_end end)
 {
     if (cws_future_is_done(&file->future))
@@ -151,7 +151,7 @@ static void on_message(void *ctx, const uint8_t *data, size_t len)
     const uint8_t *content = NULL;
     size_t content_len = 0;
     void *unpacked = NULL;
-    if (file->loop_only.replies++) /* against the protocol: on_status tells */
+    if (file->loop_only.replies++) /* against the protocol; on_status reports it */
         return;
     enum cws_status status =
         file->is_write ? cws_file_wire_check_written(data, len)
@@ -163,8 +163,7 @@ static void on_message(void *ctx, const uint8_t *data, size_t len)
     cws_proto_free(unpacked);
 }
 
-/* Content is stored as it arrives, not only once its message is whole. So it is not copied twice.
- */
+/* Content is stored as it arrives, before its message is whole, so that it is copied only once. */
 static bool on_begun(void *ctx, const uint8_t *data, size_t len, size_t message_len)
 {
     struct cws_file *file = ctx;

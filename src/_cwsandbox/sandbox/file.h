@@ -3,9 +3,9 @@
  *
  *   waiting (for its sandbox to run) → sent → done | unfinished
  *
- * Most operations end with that call. A few need more, such as a stream for a file that is too
- * large for one message, or a second try where the service asks for it. These are left unfinished:
- * they are put into a queue, and whoever takes them from there does the rest (cws_file_finish).
+ * Most operations end with that call. A few need more: a stream for a file that is too large for
+ * one message, or a second try if the service asks for it. Those go into a queue as unfinished, and
+ * whoever takes one from there does the rest (cws_file_finish).
  *
  * Started and cancelled on any thread, driven by the loop thread.
  */
@@ -20,8 +20,7 @@
 #include "sandbox/sandbox.h"
 #include "sandbox/trace.h"
 
-/* Content up to this size is copied when the operation starts; of larger content the rest is
- * borrowed. */
+/* This many bytes of the content are copied when the operation starts; the rest is borrowed. */
 #define CWS_FILE_COPIED_MAX ((size_t)64 * 1024)
 
 enum cws_file_end {
@@ -37,7 +36,7 @@ struct cws_file {
     struct cws_ref ref;
     struct cws_future future;
     struct cws_task start_task, cancel_task;
-    struct cws_list place; /* in the queue of what is unfinished */
+    struct cws_list place; /* in the queue of unfinished operations */
     bool is_unfinished;    /* its call was not enough; guarded by the queue's lock */
     void *owner;           /* the starter's own */
 
@@ -48,7 +47,7 @@ struct cws_file {
     bool is_write;
     double timeout_s; /* negative: none */
 
-    /* Valid once the future is done, or once it was taken from the queue: */
+    /* Valid once the future is done or the operation was taken from the queue: */
     enum cws_file_end end;
     struct cws_grpc_status status;
     struct cws_output content;
@@ -95,16 +94,17 @@ void cws_file_unref(struct cws_file *file); /* NULL is allowed */
  * one. False: it had ended already. Not after it was taken from the queue. */
 bool cws_file_cancel(struct cws_file *file);
 
-/* Any thread: nobody follows the operation any more. It goes on, and is put into its queue, for
- * somebody there to keep what it has borrowed. */
+/* Any thread: nobody waits for the operation any more. It goes on, and is put into its queue, where
+ * whoever takes it keeps what it has borrowed. */
 void cws_file_leave(struct cws_file *file);
 
-/* Any thread: the first operation in the queue, with the queue's reference. *out_unfinished: its
- * call was not enough, and the caller is to do the rest. Otherwise it was left, and its call may be
- * under way still. NULL if there is none; `observer` as for cws_queue_pop. */
+/* Any thread: takes the first operation out of the queue, with the queue's reference. If
+ * *out_unfinished, its call was not enough, and the caller has to do the rest. Otherwise the
+ * operation was left, and its call may still be under way. NULL if there is none; `observer` as for
+ * cws_queue_pop. */
 struct cws_file *cws_file_pop(struct cws_queue *queue, bool *out_unfinished,
                               struct cws_observer *observer);
 
-/* Any thread, once, for who has taken it from the queue unfinished: the rest is done. The loop
- * thread completes the future. */
+/* Any thread, once, after the operation was taken from the queue as unfinished: the rest is done.
+ * The loop thread completes the future. */
 void cws_file_finish(struct cws_file *file);

@@ -66,7 +66,7 @@ void cws_log_end(struct cws_log *log, enum cws_log_end end)
     if (log->trace)
         end_trace(log);
     cws_future_complete(&log->future);
-    /* After the future: who sees the end of the output can ask how the log ended. */
+    /* After the future, so that whoever sees the output end can ask how the log ended. */
     cws_output_end(&log->output);
     cws_log_unref(log); /* the loop's */
 }
@@ -89,14 +89,14 @@ static void fail_for_memory(struct cws_log *log)
     cws_log_fail(log, CWS_GRPC_RESOURCE_EXHAUSTED, "out of memory for the log");
 }
 
-/* ---- how far the reader is ------------------------------------------------------------------ */
+/* ---- flow control --------------------------------------------------------------------------- */
 
-/* What no reader has taken is not returned to the service's flow-control window. */
+/* Unread bytes are not returned to the service's flow-control window. */
 static void hold_back(struct cws_log *log)
 {
     bool is_waited_for = cws_output_is_waited_for(&log->output), before;
     size_t held;
-    do { /* a reader that begins to wait meanwhile has seen the old number */
+    do { /* a reader that began to wait in between has seen the old number */
         before = is_waited_for;
         held = cws_output_held(&log->output);
         atomic_store(&log->shared.held, held);
@@ -119,7 +119,7 @@ static void run_flow(struct cws_task *task)
     cws_log_unref(log); /* the task's */
 }
 
-/* As long as little is held, the window has room. */
+/* While little is held the window has room, and there is nothing to tell the loop. */
 static void on_taken(struct cws_output *output)
 {
     struct cws_log *log = cws_container_of(output, struct cws_log, output);
@@ -235,7 +235,7 @@ static const struct cws_call_events call_events = {
 
 /* ---- asking --------------------------------------------------------------------------------- */
 
-/* A service that cannot be reached is not waited for any longer than one that refuses. */
+/* A service that cannot be reached gets no more time than one that refuses. */
 static bool limit_opening(struct cws_log *log)
 {
     return log->loop_only.failures == 0 ||
@@ -303,7 +303,7 @@ static void linger(struct cws_log *log)
         cws_log_end(log, CWS_LOG_CLOSED);
 }
 
-/* Bytes that came, or that the reader has not taken, say that there may be more. */
+/* There may be more if bytes have arrived, or if unread ones keep the service from sending. */
 static bool still_comes(struct cws_log *log)
 {
     return cws_output_received(&log->output) != log->loop_only.size_before ||
@@ -330,7 +330,7 @@ static void end_tenant(struct cws_tenant *tenant, enum cws_eviction why)
         cws_log_end(log, CWS_LOG_NOT_OPEN);
     } else if (!log->loop_only.call) {
         cws_log_end(log, CWS_LOG_CLOSED);
-    } else { /* the service knows of the end, too, and may have more to send */
+    } else { /* the service ends the stream itself, and may have more to send before that */
         log->loop_only.is_closing = true;
         linger(log);
     }

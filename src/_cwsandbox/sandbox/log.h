@@ -1,11 +1,11 @@
 /*
- * The log of a sandbox's main command: StreamLogs calls as one operation, whose output is the log.
- * With `follow` it asks again when a call is lost, and goes on where that stopped; see
- * docs/logs.md.
+ * The log of a sandbox's main command: one operation made of StreamLogs calls, whose output is the
+ * log. With `follow` a lost call is followed by another one, which continues where the first
+ * stopped (docs/logs.md).
  *
  *   waiting (for its sandbox to run) → asking → ended
  *                                        ↕
- *                     pausing (until it asks again) · parked (until its reader has caught up)
+ *                     pausing (before the next call) · parked (until the reader catches up)
  *
  * Started and cancelled on any thread, driven by the loop thread.
  */
@@ -22,13 +22,12 @@
 
 /* The longest line that is handed out whole; longer ones come in pieces. */
 #define CWS_LOG_LINE_MAX ((size_t)1024 * 1024)
-/* While this much is unread, it does not ask again. */
+/* No new call is made while this much is unread. */
 #define CWS_LOG_UNREAD_MAX ((size_t)256 * 1024)
-/* It asks again for so long after the first of several failures without data between them. A call
- * that was open for so long is no failure of that kind. */
+/* How long new calls are tried after the first of several failures in a row. Data ends the row, and
+ * so does a call that stayed open this long. */
 #define CWS_LOG_PATIENCE_NS (30 * CWS_NS_PER_S)
-/* Once the sandbox is closed, the service has so long to send what is left, and then again after
- * each piece. */
+/* Once the sandbox is closed, the service has this long to send the next piece of what is left. */
 #define CWS_LOG_LINGER_NS (5 * CWS_NS_PER_S)
 
 enum cws_log_end {
@@ -36,10 +35,9 @@ enum cws_log_end {
     CWS_LOG_COMPLETE,  /* the service said that this is all */
     CWS_LOG_STATUS,    /* the call failed; see status */
     CWS_LOG_FRAME,     /* the service sent an error; see status.message and frame_code */
-    CWS_LOG_LOST,      /* it asked again in vain; status and frame_code are of the last failure */
+    CWS_LOG_LOST,      /* new calls failed, too; status and frame_code are of the last one */
     CWS_LOG_NOT_OPEN,  /* the sandbox could not be started (cws_sandbox_fail) */
-    CWS_LOG_CLOSED,    /* the sandbox was stopped (cws_sandbox_close), and the log did not end by
-                          itself */
+    CWS_LOG_CLOSED,    /* the sandbox was stopped (cws_sandbox_close) before the log ended */
     CWS_LOG_CANCELLED, /* cws_log_cancel */
 };
 
@@ -77,10 +75,10 @@ struct cws_log {
         struct cws_tenant tenant;
         enum cws_log_state state;
         struct cws_call *call;
-        struct cws_timer timer; /* PAUSING: asks again. ASKING: gives up a call that does not open
-                                   or, once the sandbox is closed, one that does not end */
-        bool is_closing;        /* the sandbox was closed, and the call may still end by itself */
-        size_t size_before;     /* of the output, when the timer for that was set */
+        struct cws_timer timer; /* PAUSING: makes the next call. ASKING: gives up on a call that
+                                   does not open or, once the sandbox is closed, does not end */
+        bool is_closing;        /* the sandbox was closed, and the call may still complete */
+        size_t size_before;     /* bytes of output when the timer for that was set */
         struct cws_log_window window; /* for the next request without a session */
         char *session;                /* NULL: none */
         uint64_t offset;
@@ -114,31 +112,31 @@ bool cws_log_cancel(struct cws_log *log);
 
 /* ---- between log.c and log_retry.c, on the loop thread -------------------------------------- */
 
-/* Asks for the log, or for the rest of it. */
+/* Makes a call for the log, or for the rest of it. */
 void cws_log_ask(struct cws_log *log);
-/* Ends it, unless it has ended. */
+/* Ends the operation. Does nothing if it has ended. */
 void cws_log_end(struct cws_log *log, enum cws_log_end end);
-/* Ends it with a status made here. */
+/* Ends the operation with a status of our own. */
 void cws_log_fail(struct cws_log *log, int code, const char *text);
 
-/* Where the next call is to go on. */
+/* Where the next call continues. */
 enum cws_log_from {
     CWS_LOG_FROM_PLACE,      /* in the same session, if one is known */
-    CWS_LOG_FROM_FAILURE,    /* in a new one, with what comes from the failure on */
-    CWS_LOG_FROM_LAST_ENTRY, /* likewise, but from the time of the last entry on: the service has
-                                nothing any more that was in it */
+    CWS_LOG_FROM_FAILURE,    /* in a new session, from the time of the failure */
+    CWS_LOG_FROM_LAST_ENTRY, /* in a new session, from the time of the last entry: the service no
+                                longer has what the old one was to send */
 };
 
-/* Whether a call of a followed log that failed like this is worth another one, and where to go on
- * then. *out_wish_ns is how long the service asks to wait; 0: it does not. */
+/* Whether a followed log makes another call after this failure, and where that continues.
+ * *out_wish_ns is how long the service asks to wait; 0: it does not. */
 bool cws_log_may_ask_again(const struct cws_grpc_status *status, enum cws_log_from *out_from,
                            uint64_t *out_wish_ns);
-/* Likewise for an error that the service sent, and where to go on then. */
+/* Likewise for an error that came in the stream. */
 bool cws_log_may_ask_again_after(const char *code, enum cws_log_from *out_from);
-/* Its call is over, and `status` says why: asks again in a while, `wish_ns` if that is not 0, or
- * gives up. */
+/* The call is over, and `status` says why. Makes another one after a pause, which is `wish_ns` if
+ * that is not 0, or gives up. */
 void cws_log_ask_again(struct cws_log *log, enum cws_log_from from, uint64_t wish_ns);
 /* Data has come. */
 void cws_log_has_recovered(struct cws_log *log);
-/* Parked, and the reader has caught up. */
+/* The log was parked, and the reader has caught up. */
 void cws_log_unpark(struct cws_log *log);

@@ -1,4 +1,4 @@
-/* When a followed log asks again, and what for. */
+/* When a followed log makes another call, and for which part of the log. */
 #include <string.h>
 #include <time.h>
 
@@ -8,7 +8,7 @@
 /* The pause before the second call; it doubles with each failure in a row. */
 static const uint64_t PAUSE_NS = CWS_NS_PER_S / 10;
 static const uint64_t PAUSE_MAX_NS = 4 * CWS_NS_PER_S;
-/* The longest that the service can ask to wait. */
+/* The service cannot make us wait longer than this. */
 static const uint64_t WISH_MAX_NS = 10 * CWS_NS_PER_S;
 
 bool cws_log_may_ask_again(const struct cws_grpc_status *status, enum cws_log_from *out_from,
@@ -41,7 +41,7 @@ bool cws_log_may_ask_again_after(const char *code, enum cws_log_from *out_from)
     return false;
 }
 
-/* What a new session must not repeat, nor leave out. */
+/* A new session must not repeat anything, nor leave anything out. */
 static void begin_window_now(struct cws_log *log)
 {
     struct timespec now;
@@ -85,7 +85,7 @@ void cws_log_ask_again(struct cws_log *log, enum cws_log_from from, uint64_t wis
     uint64_t now_ns = cws_clock_now_ns();
     if (from != CWS_LOG_FROM_PLACE)
         forget_session(log);
-    /* Without a session nobody knows whether what comes next continues the line. */
+    /* Without a session, what comes next may not continue the line. */
     if (!log->loop_only.session)
         cws_output_break_line(&log->output);
     note_failure(log, now_ns);
@@ -108,7 +108,7 @@ void cws_log_has_recovered(struct cws_log *log)
 
 void cws_log_unpark(struct cws_log *log)
 {
-    /* The time in which nobody read does not count. */
+    /* The time when nobody read does not count. */
     log->loop_only.failing_since_ns = cws_clock_now_ns();
     cws_log_ask(log);
 }

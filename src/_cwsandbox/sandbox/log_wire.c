@@ -62,9 +62,9 @@ static bool parse_time(const uint8_t *at, const uint8_t *end, struct cws_log_tim
 }
 
 /*
- * Entries come once a line at the worst. They are read in place, without the allocations and the
- * copy of a general decoder. False: it is not of the plain form, or not well-formed, and left to
- * the general one.
+ * There can be an entry for each line. So entries are read in place, without the allocations and
+ * the copy of a general decoder. False: the message does not have the plain form, or is malformed,
+ * and is left to the general decoder.
  */
 static bool parse_plain(const uint8_t *at, const uint8_t *end, struct cws_log_entry *entry)
 {
@@ -140,7 +140,7 @@ void cws_log_entry_done(struct cws_log_entry *entry)
 
 /* ---- the details of a status ---------------------------------------------------------------- */
 
-/* The service's own reasons that say that it will be there again. Any other is final. */
+/* Reasons of the service's that pass. All others are final. */
 static const char *const passing_reasons[] = {
     "CWSANDBOX_RUNNER_UNAVAILABLE",        "CWSANDBOX_BACKEND_UNAVAILABLE",
     "CWSANDBOX_RUNNER_SHARD_RETIRING",     "CWSANDBOX_RUNNER_OVERLOADED",
@@ -160,7 +160,7 @@ static bool is_final(const Google__Rpc__ErrorInfo *info)
 static uint64_t delay_of(const Google__Rpc__RetryInfo *info)
 {
     const Google__Protobuf__Duration *delay = info->retry_delay;
-    /* What is longer than a day is as good as a day. */
+    /* More than a day makes no difference. */
     const int64_t most_s = 24 * 60 * 60;
     if (!delay || delay->seconds < 0 || delay->nanos < 0)
         return 0;
@@ -168,7 +168,7 @@ static uint64_t delay_of(const Google__Rpc__RetryInfo *info)
     return seconds * CWS_NS_PER_S + (uint64_t)delay->nanos;
 }
 
-/* The message in `any` if it is one of this kind, to be freed; else NULL. */
+/* The message in `any` if it is of this kind; the caller frees it. Otherwise NULL. */
 static ProtobufCMessage *unpack_any(const Google__Protobuf__Any *any,
                                     const ProtobufCMessageDescriptor *desc)
 {

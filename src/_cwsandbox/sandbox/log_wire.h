@@ -27,7 +27,7 @@ struct cws_log_request {
     uint64_t offset;              /* … from here */
 };
 
-/* A block for cws_call_send. NULL when out of memory. */
+/* The request as a block for cws_call_send. NULL when out of memory. */
 struct cws_block *cws_log_wire_request(const struct cws_log_request *request);
 
 struct cws_log_entry {
@@ -43,19 +43,20 @@ struct cws_log_entry {
     void *unpacked;           /* the message that the pointers point into; NULL: it is `data` */
 };
 
-/* Parses a message. After CWS_OK call cws_log_entry_done; the entry may view `data`. An error
- * without a code is none. CWS_PROTOCOL: the bytes are not such a message. CWS_NO_MEMORY. */
+/* Parses a message. After CWS_OK call cws_log_entry_done; the entry may point into `data`. An error
+ * without a code does not count as one. CWS_PROTOCOL: the bytes are not such a message.
+ * CWS_NO_MEMORY. */
 enum cws_status cws_log_entry_parse(const uint8_t *data, size_t len,
                                     struct cws_log_entry *out_entry) CWS_MUST_CHECK;
 void cws_log_entry_done(struct cws_log_entry *entry);
 
 /* What the details of a failed call say about trying again. */
 struct cws_log_advice {
-    bool is_final;     /* it will fail again: the sandbox itself is the reason */
-    bool lost_session; /* the session that was to be resumed is another part of the service's */
-    bool is_elsewhere; /* nothing was done: this endpoint does not serve the sandbox any more */
-    uint64_t delay_ns; /* the service asks to wait so long; 0: it does not */
+    bool is_final;     /* another try would fail, too: the sandbox itself is the reason */
+    bool lost_session; /* the session belongs to another part of the service */
+    bool is_elsewhere; /* nothing was done: this endpoint no longer serves the sandbox */
+    uint64_t delay_ns; /* how long the service asks to wait; 0: it does not */
 };
 
-/* Details that cannot be read, or for which there is no memory, say nothing. */
+/* Ignores details that cannot be decoded, and those for which there is no memory. */
 struct cws_log_advice cws_log_wire_advice(const struct cws_grpc_status *status);
