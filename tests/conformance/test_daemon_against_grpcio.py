@@ -11,16 +11,14 @@ from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 
 from conformance import protos
+from conformance.daemon_client import TERMINAL, failure, spec
 from conformance.running import running
 from integration.env import Certs, Daemon, eventually
 
 pb = protos.messages()
 TOKEN = "a-token-0123456789"
-TERMINAL = {pb.STATE_COMPLETED, pb.STATE_FAILED, pb.STATE_TERMINATED}
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +51,6 @@ def stub(unix_daemon: Daemon) -> Iterator[Any]:
         yield protos.stubs().SandboxServiceStub(channel)
 
 
-def spec(**fields: Any) -> Any:
-    container = pb.Container(name="main", image="python:3.11", **fields)
-    return pb.SandboxSpec(containers=[container])
-
-
 @pytest.fixture
 def make_sandbox(stub: Any) -> Iterator[Callable[..., Any]]:
     made: list[str] = []
@@ -71,20 +64,6 @@ def make_sandbox(stub: Any) -> Iterator[Callable[..., Any]]:
     yield make
     for sandbox_id in made:
         stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=sandbox_id, allow_missing=True))
-
-
-def failure(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str, dict[str, Any]]:
-    """Status code, reason and field violations of a call that must fail."""
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    reason, extra = "", {}
-    status = rpc_status.from_call(caught.value)
-    for detail in status.details if status else ():
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info):
-            assert info.domain == "cwsandbox.com"
-            reason, extra = info.reason, dict(info.metadata)
-    return caught.value.code(), reason, extra
 
 
 def stream_exec(stub: Any, sandbox_id: str, *argv: str, stdin: list[bytes] | None = None) -> Any:

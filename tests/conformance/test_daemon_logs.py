@@ -16,13 +16,23 @@ import grpc
 import pytest
 
 from conformance import protos
-from conformance.test_daemon_against_grpcio import TERMINAL, failure, spec
+from conformance.daemon_client import (
+    SECONDS,
+    create,
+    delete,
+    failure,
+    get,
+    run,
+    spec,
+    stub_of,
+    wait_end,
+)
+from conformance.log_reading import entries, log, open_log, read_until
 from integration.env import Daemon, eventually
 
 pb = protos.messages()
 
 STAMPED = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) (.*\n?)")
-SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +56,6 @@ def small_daemon(folder: Path) -> Iterator[Daemon]:
         yield daemon
 
 
-def stub_of(daemon: Daemon) -> Any:
-    return protos.stubs().SandboxServiceStub(grpc.insecure_channel(daemon.base_url))
-
-
 @pytest.fixture(scope="module")
 def stub(daemon: Daemon) -> Any:
     return stub_of(daemon)
@@ -58,58 +64,6 @@ def stub(daemon: Daemon) -> Any:
 @pytest.fixture(scope="module")
 def small_stub(small_daemon: Daemon) -> Any:
     return stub_of(small_daemon)
-
-
-def create(stub: Any, script: str) -> str:
-    """The id of a new sandbox whose main command is this shell script."""
-    wanted = pb.Sandbox(spec=spec(command="/bin/sh", args=["-c", script]))
-    sandbox_id: str = stub.CreateSandbox(pb.CreateSandboxRequest(sandbox=wanted)).sandbox_id
-    return sandbox_id
-
-
-def get(stub: Any, sandbox_id: str) -> Any:
-    return stub.GetSandbox(pb.GetSandboxRequest(sandbox_id=sandbox_id)).status
-
-
-def wait_end(stub: Any, sandbox_id: str) -> Any:
-    eventually(lambda: get(stub, sandbox_id).state in TERMINAL, "the sandbox ends")
-    return get(stub, sandbox_id)
-
-
-def delete(stub: Any, sandbox_id: str) -> None:
-    stub.DeleteSandbox(pb.DeleteSandboxRequest(sandbox_id=sandbox_id, allow_missing=True))
-
-
-def open_log(stub: Any, sandbox_id: str, **fields: Any) -> Any:
-    return stub.StreamLogs(pb.StreamLogsRequest(sandbox_id=sandbox_id, **fields), timeout=SECONDS)
-
-
-def entries(stub: Any, sandbox_id: str, **fields: Any) -> list[Any]:
-    return list(open_log(stub, sandbox_id, **fields))
-
-
-def log(stub: Any, sandbox_id: str, **fields: Any) -> bytes:
-    """The data of all entries; none may be an error."""
-    got = entries(stub, sandbox_id, **fields)
-    assert not [entry.error for entry in got if entry.HasField("error")]
-    return b"".join(entry.data for entry in got)
-
-
-def read_until(stream: Any, text: bytes) -> bytes:
-    """Reads entries until their data ends with the text."""
-    data = b""
-    for entry in stream:
-        assert not entry.HasField("error"), entry
-        data += entry.data
-        if data.endswith(text):
-            return data
-    raise AssertionError(f"the log ended with {data[-100:]!r}")
-
-
-def run(stub: Any, sandbox_id: str, script: str) -> None:
-    command = ["/bin/sh", "-c", script]
-    result = stub.Exec(pb.ExecRequest(sandbox_id=sandbox_id, command=command), timeout=SECONDS)
-    assert result.exit_code == 0, result
 
 
 @pytest.fixture

@@ -12,16 +12,8 @@ import grpc
 import pytest
 
 from conformance import protos
-from conformance.test_daemon_logs import (
-    create,
-    entries,
-    get,
-    log,
-    open_log,
-    read_until,
-    run,
-    wait_end,
-)
+from conformance.daemon_client import create, get, run, wait_end
+from conformance.log_reading import entries, log, open_log, read_until
 from integration.env import Daemon, eventually
 
 pb = protos.messages()

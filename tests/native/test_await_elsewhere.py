@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import trio
 
-from conformance.grpc_peer import Call, GrpcPeer
-from native.test_await_fairness import MANY, finished
+from conformance.grpc_peer import GrpcPeer
+from native.commands import MANY, finished, numbers
 
 
 def drive(work: Callable[[], Awaitable[Any]]) -> None:
@@ -43,11 +43,7 @@ def test_lines_that_are_there(sandbox: Any, peer: GrpcPeer, run: Callable[..., A
     """Where reading them would have to let the loop go on."""
     import asyncio
 
-    @peer.command("numbers")
-    async def numbers(call: Call) -> None:
-        await call.out(b"1\n" * MANY)
-        await call.exit(0)
-
+    peer.command("numbers")(numbers)
     process = asyncio.run(finished(sandbox, MANY))
 
     async def main() -> None:

@@ -10,27 +10,14 @@ from typing import Any
 
 import pytest
 
-from conformance.grpc_peer import Call, GrpcPeer
+from conformance.grpc_peer import GrpcPeer
+from native.commands import MANY, finished, numbers
 from native.conftest import Run
-
-MANY = 300_000
 
 
 @pytest.fixture(scope="module", autouse=True)
 def commands(peer: GrpcPeer) -> None:
-    @peer.command("numbers")
-    async def numbers(call: Call) -> None:
-        lines = [b"%d\n" % n for n in range(int(call.argv[1]))]
-        for at in range(0, len(lines), 10_000):
-            await call.out(b"".join(lines[at : at + 10_000]))
-        await call.exit(0)
-
-
-async def finished(sandbox: Any, count: int) -> Any:
-    """A command all of whose lines are there: without a rule of its own, nothing in reading them suspends."""
-    process = sandbox.exec(["numbers", str(count)])
-    await process
-    return process
+    peer.command("numbers")(numbers)
 
 
 class Ticker:

@@ -13,7 +13,7 @@ import pytest
 from conformance.grpc_peer import GrpcPeer
 from native.conftest import Run
 from native.instance import ExecError
-from native.test_reader import Steps, collect
+from native.steps import Steps, collect
 
 TEXT = "prompt? gr\u00fc\u00df \N{SNOWMAN}\U0001f40d\nand on"
 

@@ -12,37 +12,14 @@ import sys
 import threading
 import traceback
 import weakref
-from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from types import GenericAlias, ModuleType
 from typing import Any
 
 import pytest
 
-
-class InterruptedByTest(Exception):
-    pass
-
-
-@contextmanager
-def signal_soon(*, handler_raises: bool) -> Iterator[list[int]]:
-    """SIGALRM arrives within the block, or before it on a machine that is slow; yields the list of signals handled."""
-    seen: list[int] = []
-
-    def handler(number: int, frame: object) -> None:
-        seen.append(number)
-        if handler_raises:
-            raise InterruptedByTest
-
-    before = signal.signal(signal.SIGALRM, handler)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
-        yield seen
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+from native.signals import InterruptedByTest, signal_soon
 
 
 def test_value_stays(core: ModuleType) -> None:

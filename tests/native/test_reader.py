@@ -16,7 +16,8 @@ import pytest
 from conformance.grpc_peer import Call, GrpcPeer
 from native.conftest import Run
 from native.instance import CheckError, ExecError
-from native.test_operation import InterruptedByTest, signal_soon
+from native.signals import InterruptedByTest, signal_soon
+from native.steps import Steps, collect
 
 LINES = [
     "plain\n",
@@ -27,31 +28,6 @@ LINES = [
     "no newline at the end \U0001f40d",
 ]
 TEXT = "".join(LINES)
-
-
-class Steps:
-    """A command that sends what the test tells it to, when it tells it to."""
-
-    def __init__(self, peer: GrpcPeer, sandbox: Any) -> None:
-        self.peer = peer
-        self.queue = queue = asyncio.Queue[bytes | None]()
-
-        @peer.command("steps")
-        async def steps(call: Call) -> None:
-            while (data := await queue.get()) is not None:
-                await call.out(data)
-            await call.exit(0)
-
-        self.process = sandbox.exec(["steps"])
-
-    def _put(self, item: bytes | None) -> None:
-        self.peer._thread.loop.call_soon_threadsafe(self.queue.put_nowait, item)
-
-    def send(self, data: bytes) -> None:
-        self._put(data)
-
-    def end(self) -> None:
-        self._put(None)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -92,10 +68,6 @@ def steps(peer: GrpcPeer, sandbox: Any) -> Iterator[Steps]:
 
 def start(sandbox: Any, *argv: str, **options: Any) -> Any:
     return sandbox.exec(list(argv), **options)
-
-
-async def collect(reader: Any) -> list[str]:
-    return [line async for line in reader]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 1000])

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from native.test_operation import InterruptedByTest, signal_soon
+from native.signals import InterruptedByTest, signal_soon
 
 
 def test_none(core: ModuleType) -> None:
