@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from cwsandbox import Sandbox, SandboxStatus
 from cwsandbox.cli.style import status_cell
+from cwsandbox.cli.table import Column, Table
 from cwsandbox.cli.values import output_option, row, shown
 
 STATES = [state.value for state in SandboxStatus if state is not SandboxStatus.UNSPECIFIED]
+_STATUS_WIDTH = 14
+
+
+def _cells(sandbox: Sandbox) -> list[str]:
+    keys = row(sandbox)
+    return [
+        shown(keys["sandbox_id"]),
+        status_cell(shown(keys["status"]), _STATUS_WIDTH),
+        shown(keys["runner_id"]),
+        shown(sandbox.started_at),
+    ]
+
+
+_SANDBOXES = Table(
+    kind="sandboxes",
+    columns=(
+        Column("SANDBOX ID", 40),
+        Column("STATUS", _STATUS_WIDTH),
+        Column("RUNNER", 20),
+        Column("STARTED AT", 24),
+    ),
+    cells=_cells,
+    keys=row,
+)
 
 
 @click.command("ls")
@@ -32,20 +55,4 @@ def list_sandboxes(
     found = Sandbox.list(
         tags=[*tags] or None, status=status, runner_ids=[*runner_ids] or None
     ).result()
-    if output_format == "json":
-        click.echo(json.dumps([row(sandbox) for sandbox in found], indent=2))
-    elif not found:
-        click.echo("No sandboxes found.")
-    else:
-        _print_table(found)
-
-
-def _print_table(found: list[Sandbox]) -> None:
-    click.echo(f"{'SANDBOX ID':<40} {'STATUS':<14} {'RUNNER':<20} STARTED AT")
-    click.echo(" ".join("-" * width for width in (40, 14, 20, 24)))
-    for sandbox in found:
-        keys = row(sandbox)
-        click.echo(
-            f"{shown(keys['sandbox_id']):<40} {status_cell(shown(keys['status']), 14)} "
-            f"{shown(keys['runner_id']):<20} {shown(sandbox.started_at)}"
-        )
+    _SANDBOXES.print_all(found, output_format)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cwsandbox import Runner, ServiceVisibility, format_bytes, format_cpu, get_runner, list_runners
+from cwsandbox.cli.table import Column, Table
 from cwsandbox.cli.values import output_option, shown
 
 VISIBILITIES = [one.value for one in ServiceVisibility if one is not ServiceVisibility.UNSPECIFIED]
@@ -33,12 +34,7 @@ def runners() -> None:
 def list_all(output_format: str, **filters: Any) -> None:
     """List runners, with what each has free."""
     found = list_runners(include_resources=True, **filters)
-    if output_format == "json":
-        click.echo(json.dumps([_keys(one) for one in found], indent=2))
-    elif not found:
-        click.echo("No runners found.")
-    else:
-        _print_table(found)
+    _RUNNERS.print_all(found, output_format)
 
 
 @runners.command("get")
@@ -104,20 +100,33 @@ def _line(name: str, value: Any) -> str:
     return f"{label:<31} {text}"
 
 
-def _print_table(found: list[Runner]) -> None:
-    click.echo(
-        f"{'RUNNER ID':<32} {'ORGANIZATION':<16} {'HEALTHY':<8} {'CPU FREE':<20} {'MEMORY FREE':<22} SANDBOXES"
-    )
-    click.echo(" ".join("-" * width for width in (32, 16, 8, 20, 22, 9)))
-    for one in found:
-        free = one.resources
-        cpu, memory, count = "-", "-", "-"
-        if free is not None:
-            cpu = format_cpu(free.available_cpu_millicores)
-            memory = format_bytes(free.available_memory_bytes)
-            count = str(free.running_sandboxes)
-        click.echo(
-            f"{one.runner_id:<32} {one.organization_id:<16} {'yes' if one.healthy else 'no':<8} "
-            f"{f'{cpu} of {format_cpu(one.max_cpu_millicores)}':<20} "
-            f"{f'{memory} of {format_bytes(one.max_memory_bytes)}':<22} {count}"
-        )
+def _cells(one: Runner) -> list[str]:
+    free = one.resources
+    cpu, memory, count = "-", "-", "-"
+    if free is not None:
+        cpu = format_cpu(free.available_cpu_millicores)
+        memory = format_bytes(free.available_memory_bytes)
+        count = str(free.running_sandboxes)
+    return [
+        one.runner_id,
+        one.organization_id,
+        "yes" if one.healthy else "no",
+        f"{cpu} of {format_cpu(one.max_cpu_millicores)}",
+        f"{memory} of {format_bytes(one.max_memory_bytes)}",
+        count,
+    ]
+
+
+_RUNNERS = Table(
+    kind="runners",
+    columns=(
+        Column("RUNNER ID", 32),
+        Column("ORGANIZATION", 16),
+        Column("HEALTHY", 8),
+        Column("CPU FREE", 20),
+        Column("MEMORY FREE", 22),
+        Column("SANDBOXES", 9),
+    ),
+    cells=_cells,
+    keys=_keys,
+)

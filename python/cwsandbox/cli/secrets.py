@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from cwsandbox._service.secret_files import Secrets, Stores, directory
 from cwsandbox.cli.failure import Failure
+from cwsandbox.cli.table import Column, Table
 from cwsandbox.cli.values import output_option, quiet_option
 
 
@@ -59,28 +60,26 @@ def list_secrets(stores: Stores, store: str | None, output_format: str) -> None:
     """List the stores, or one of them, with their secrets' names. Values are never shown."""
     found = {name: stores.read(name) for name in ([store] if store else stores.names())}
     rows = [row for name, content in found.items() for row in _rows(name, content)]
-    if output_format == "json":
-        click.echo(json.dumps(rows, indent=2))
-    elif not rows:
-        click.echo("No secrets found.")
-    else:
-        _print_table(rows)
+    _SECRETS.print_all(rows, output_format)
 
 
-def _rows(store: str, content: Secrets) -> list[dict[str, object]]:
+def _rows(store: str, content: Secrets) -> list[dict[str, Any]]:
     return [
         {"store": store, "name": name, "fields": sorted(value) if isinstance(value, dict) else []}
         for name, value in sorted(content.items())
     ]
 
 
-def _print_table(rows: list[dict[str, object]]) -> None:
-    click.echo(f"{'STORE':<24} {'SECRET':<32} FIELDS")
-    click.echo(" ".join("-" * width for width in (24, 32, 24)))
-    for row in rows:
-        fields = row["fields"]
-        shown = ", ".join(fields) if isinstance(fields, list) and fields else "-"
-        click.echo(f"{row['store']!s:<24} {row['name']!s:<32} {shown}")
+def _cells(row: dict[str, Any]) -> list[str]:
+    return [row["store"], row["name"], ", ".join(row["fields"]) or "-"]
+
+
+_SECRETS = Table(
+    kind="secrets",
+    columns=(Column("STORE", 24), Column("SECRET", 32), Column("FIELDS", 24)),
+    cells=_cells,
+    keys=dict,
+)
 
 
 @secrets.command("delete")

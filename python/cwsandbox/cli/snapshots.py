@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cwsandbox import FileSystemSnapshot, FileSystemSnapshotStatus, Sandbox
+from cwsandbox.cli.table import Column, Table
 from cwsandbox.cli.values import json_value, output_option, quiet_option, shown, timeout_option
 
 STATES = [one.value for one in FileSystemSnapshotStatus if one.value != "unspecified"]
@@ -52,10 +53,7 @@ def create(
 def get(file_system_snapshot_id: str, timeout: float | None, output_format: str) -> None:
     """Show one snapshot."""
     found = Sandbox.get_snapshot(file_system_snapshot_id, timeout_seconds=timeout).result()
-    if output_format == "json":
-        click.echo(json.dumps(_keys(found), indent=2))
-    else:
-        _print_table([found])
+    _SNAPSHOTS.print_one(found, output_format)
 
 
 @snapshots.command("list")
@@ -75,12 +73,7 @@ def list_all(
     found = Sandbox.list_snapshots(
         source_sandbox_id=source_sandbox_id, status=status, timeout_seconds=timeout
     ).result()
-    if output_format == "json":
-        click.echo(json.dumps([_keys(one) for one in found], indent=2))
-    elif not found:
-        click.echo("No snapshots found.")
-    else:
-        _print_table(found)
+    _SNAPSHOTS.print_all(found, output_format)
 
 
 @snapshots.command("delete")
@@ -104,14 +97,27 @@ def _keys(one: FileSystemSnapshot) -> dict[str, Any]:
     return {name: json_value(value) for name, value in vars(one).items()}
 
 
-def _print_table(found: list[FileSystemSnapshot]) -> None:
-    click.echo(
-        f"{'SNAPSHOT ID':<40} {'STATUS':<10} {'SOURCE SANDBOX':<40} {'TRIGGER':<10} {'SIZE':>12} CREATED AT"
-    )
-    click.echo(" ".join("-" * width for width in (40, 10, 40, 10, 12, 24)))
-    for one in found:
-        click.echo(
-            f"{one.file_system_snapshot_id or '-':<40} {one.status.value:<10} "
-            f"{one.source_sandbox_id or '-':<40} {one.trigger.value:<10} {one.size_bytes:>12} "
-            f"{shown(one.created_at)}"
-        )
+def _cells(one: FileSystemSnapshot) -> list[str]:
+    return [
+        one.file_system_snapshot_id or "-",
+        one.status.value,
+        one.source_sandbox_id or "-",
+        one.trigger.value,
+        str(one.size_bytes),
+        shown(one.created_at),
+    ]
+
+
+_SNAPSHOTS = Table(
+    kind="snapshots",
+    columns=(
+        Column("SNAPSHOT ID", 40),
+        Column("STATUS", 10),
+        Column("SOURCE SANDBOX", 40),
+        Column("TRIGGER", 10),
+        Column("SIZE", 12, is_number=True),
+        Column("CREATED AT", 24),
+    ),
+    cells=_cells,
+    keys=_keys,
+)

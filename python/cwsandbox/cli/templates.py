@@ -13,6 +13,7 @@ from cwsandbox._lifecycle import request, templates
 from cwsandbox._messages.echo import utc
 from cwsandbox._service.connection import connection_for_call
 from cwsandbox.cli.command import env_option
+from cwsandbox.cli.table import Column, Table
 from cwsandbox.cli.values import json_value, output_option, quiet_option, shown, timeout_option
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def create(
     }
     asked = templates.create_request(name, given)
     made = _ask(timeout, lambda call, env, limit: templates.create(call, asked, limit))
-    _print([made], output_format, one=True)
+    _TEMPLATES.print_one(made, output_format)
 
 
 @all_templates.command("get")
@@ -87,7 +88,7 @@ def get(template: str, timeout: float | None, output_format: str) -> None:
 @output_option
 def list_all(timeout: float | None, output_format: str) -> None:
     """List templates."""
-    _print(_ask(timeout, templates.find), output_format)
+    _TEMPLATES.print_all(_ask(timeout, templates.find), output_format)
 
 
 @all_templates.command("delete")
@@ -178,19 +179,25 @@ def _print_all_of(message: dict[str, Any]) -> None:
             click.echo(f"  {label:<10}  {shown(value)}")
 
 
-def _print(found: list[dict[str, Any]], output_format: str, *, one: bool = False) -> None:
-    if output_format == "json":
-        rows = [_keys(message) for message in found]
-        click.echo(json.dumps(rows[0] if one else rows, indent=2))
-        return
-    if not found:
-        click.echo("No templates found.")
-        return
-    click.echo(f"{'TEMPLATE ID':<40} {'NAME':<24} {'REVISION':>8} {'IMAGE':<32} CREATED AT")
-    click.echo(" ".join("-" * width for width in (40, 24, 8, 32, 24)))
-    for message in found:
-        click.echo(
-            f"{message['sandbox_template_id']:<40} {message['display_name'] or '-':<24} "
-            f"{message['revision']:>8} {shown(_image(message)):<32} "
-            f"{shown(utc(message.get('create_time')))}"
-        )
+def _cells(message: dict[str, Any]) -> list[str]:
+    return [
+        message["sandbox_template_id"],
+        message["display_name"] or "-",
+        str(message["revision"]),
+        shown(_image(message)),
+        shown(utc(message.get("create_time"))),
+    ]
+
+
+_TEMPLATES = Table(
+    kind="templates",
+    columns=(
+        Column("TEMPLATE ID", 40),
+        Column("NAME", 24),
+        Column("REVISION", 8, is_number=True),
+        Column("IMAGE", 32),
+        Column("CREATED AT", 24),
+    ),
+    cells=_cells,
+    keys=_keys,
+)

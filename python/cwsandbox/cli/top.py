@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -13,7 +12,7 @@ import click
 
 from cwsandbox import CWSandboxError, Sandbox
 from cwsandbox._messages.parts import part
-from cwsandbox.cli import style, values
+from cwsandbox.cli import style, table, values
 from cwsandbox.cli.failure import Failure, failure_of
 from cwsandbox.cli.signals import INTERRUPTED, Ended, ended_by_signals
 
@@ -51,14 +50,10 @@ def show_top(tags: tuple[str, ...], interval: float, output_format: str) -> None
 
 def _show(tags: tuple[str, ...], interval: float, output_format: str) -> None:
     found = _look(tags)
-    if output_format == "json":
-        click.echo(json.dumps([_keys(sandbox) for sandbox in found], indent=2))
-    elif _can_be_redrawn():
+    if output_format != "json" and _can_be_redrawn():
         _watch(found, tags, interval)
-    elif not found:
-        click.echo("No sandboxes found.")
     else:
-        _print(found)
+        _SANDBOXES.print_all(found, output_format)
 
 
 def _can_be_redrawn() -> bool:
@@ -110,11 +105,12 @@ def age(seconds: int) -> str:
     return f"{minutes}m{seconds % 60:02}s" if minutes else f"{seconds}s"
 
 
-def _print(found: list[Sandbox]) -> None:
-    widths = _COLUMNS.values()
-    for cells in (_COLUMNS, ["-" * width for width in widths], *map(_cells, found)):
-        padded = (f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
-        click.echo(" ".join(padded).rstrip())
+_SANDBOXES = table.Table(
+    kind="sandboxes",
+    columns=[table.Column(title, width) for title, width in _COLUMNS.items()],
+    cells=_cells,
+    keys=_keys,
+)
 
 
 def _watch(found: list[Sandbox], tags: tuple[str, ...], interval: float) -> None:
@@ -141,14 +137,14 @@ def _table(found: list[Sandbox], fault: str) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    redrawn = Table(box=None, pad_edge=False, header_style="bold")
     for heading in _COLUMNS:
         is_number = heading in ("AGE", "EXECS", "CPU", "MEMORY")
-        table.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
+        redrawn.add_column(heading, justify="right" if is_number else "left", no_wrap=True)
     for sandbox in found:
         cells = [Text(cell) for cell in _cells(sandbox)]
         cells[1].stylize(style.colour_of(cells[1].plain) or "")
-        table.add_row(*cells)
+        redrawn.add_row(*cells)
     number = "1 sandbox" if len(found) == 1 else f"{len(found)} sandboxes"
     head = f"{number}, {datetime.now():%H:%M:%S}. Ctrl-C ends this."
-    return Group(Text(head), Text(fault, style="red"), table)
+    return Group(Text(head), Text(fault, style="red"), redrawn)

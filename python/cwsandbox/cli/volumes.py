@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from cwsandbox import PvcVolumeSource, Volume, VolumeState, format_bytes
 from cwsandbox._types.resources import parse_quantity
+from cwsandbox.cli.table import Column, Table
 from cwsandbox.cli.values import (
     SECONDS,
     json_value,
@@ -73,7 +73,7 @@ def create(
     ).result()
     if wait:
         volume.wait_until_ready(wait_timeout, timeout_seconds=timeout).result()
-    _print([volume], output_format, one=True)
+    _VOLUMES.print_one(volume, output_format)
 
 
 @volumes.command("get")
@@ -82,7 +82,7 @@ def create(
 @output_option
 def get(volume_id: str, timeout: float | None, output_format: str) -> None:
     """Show one volume."""
-    _print([Volume.get(volume_id, timeout_seconds=timeout).result()], output_format, one=True)
+    _VOLUMES.print_one(Volume.get(volume_id, timeout_seconds=timeout).result(), output_format)
 
 
 @volumes.command("list")
@@ -109,7 +109,7 @@ def list_all(
     found = Volume.list(
         states=states or None, runner_ids=runner_ids or None, timeout_seconds=timeout
     ).result()
-    _print(found, output_format)
+    _VOLUMES.print_all(found, output_format)
 
 
 @volumes.command("update")
@@ -120,7 +120,7 @@ def list_all(
 def update(volume_id: str, description: str, timeout: float | None, output_format: str) -> None:
     """Change the description of a volume."""
     volume = Volume(volume_id=volume_id, timeout_seconds=timeout)
-    _print([volume.update(description=description).result()], output_format, one=True)
+    _VOLUMES.print_one(volume.update(description=description).result(), output_format)
 
 
 @volumes.command("validate")
@@ -130,7 +130,7 @@ def update(volume_id: str, description: str, timeout: float | None, output_forma
 def validate(volume_id: str, timeout: float | None, output_format: str) -> None:
     """Have the service look at a volume's claim again."""
     volume = Volume(volume_id=volume_id, timeout_seconds=timeout)
-    _print([volume.validate().result()], output_format, one=True)
+    _VOLUMES.print_one(volume.validate().result(), output_format)
 
 
 @volumes.command("delete")
@@ -166,23 +166,30 @@ def _capacity(one: Volume) -> str:
         return one.capacity
 
 
-def _print(found: list[Volume], output_format: str, *, one: bool = False) -> None:
-    if output_format == "json":
-        rows = [_keys(volume) for volume in found]
-        click.echo(json.dumps(rows[0] if one else rows, indent=2))
-        return
-    if not found:
-        click.echo("No volumes found.")
-        return
-    click.echo(
-        f"{'VOLUME ID':<32} {'STATE':<11} {'RUNNER':<24} {'CLAIM':<32} {'CAPACITY':>10} {'SANDBOXES':>9} CREATED AT"
-    )
-    click.echo(" ".join("-" * width for width in (32, 11, 24, 32, 10, 9, 24)))
-    for volume in found:
-        pvc = volume.pvc
-        claim = "-" if pvc is None else f"{pvc.namespace}/{pvc.claim_name}"
-        click.echo(
-            f"{volume.volume_id:<32} {volume.state.value:<11} {'-' if pvc is None else pvc.runner_id:<24} "
-            f"{claim:<32} {_capacity(volume):>10} {volume.attached_sandbox_count:>9} "
-            f"{shown(volume.created_at)}"
-        )
+def _cells(one: Volume) -> list[str]:
+    pvc = one.pvc
+    return [
+        one.volume_id,
+        one.state.value,
+        "-" if pvc is None else pvc.runner_id,
+        "-" if pvc is None else f"{pvc.namespace}/{pvc.claim_name}",
+        _capacity(one),
+        str(one.attached_sandbox_count),
+        shown(one.created_at),
+    ]
+
+
+_VOLUMES = Table(
+    kind="volumes",
+    columns=(
+        Column("VOLUME ID", 32),
+        Column("STATE", 11),
+        Column("RUNNER", 24),
+        Column("CLAIM", 32),
+        Column("CAPACITY", 10, is_number=True),
+        Column("SANDBOXES", 9, is_number=True),
+        Column("CREATED AT", 24),
+    ),
+    cells=_cells,
+    keys=_keys,
+)
