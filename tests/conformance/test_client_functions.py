@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
+import threading
 from typing import Any
 
 import grpc
@@ -14,6 +16,7 @@ from conformance.grpc_peer import Call, GrpcPeer
 from cwsandbox import (
     Container,
     RemoteFunction,
+    Sandbox,
     SandboxDefaults,
     SandboxError,
     SandboxExecutionError,
@@ -157,3 +160,64 @@ def test_map_begins_all_calls_at_once(grpc_peer: GrpcPeer, gives: dict[str, Any]
     with Session() as session:
         calls = function(session).map(() for _ in range(20))
         assert [call.result() for call in calls] == [[7]] * 20
+
+
+class Made:
+    """Unpickled, it is what a function gives there."""
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+
+    def __reduce__(self) -> Any:
+        return self._function, ()
+
+
+def thread_name() -> str:
+    return threading.current_thread().name
+
+
+def count_sandboxes() -> int:
+    return len(Sandbox.list().result(20))
+
+
+def test_unpickling_is_not_in_the_way_of_other_sandboxes(
+    grpc_peer: GrpcPeer, gives: dict[str, Any]
+) -> None:
+    """The program's code may run then, and call the package as it does elsewhere."""
+    remote = function(Session(), serialization="pickle")
+    for made, value in ((thread_name, "cwsandbox-result"), (count_sandboxes, 0)):
+        gives["result"] = VALUE.partition(b"\n")[0] + b"\n" + pickle.dumps(Made(made))
+        assert remote.remote().result() == value
+    # The exception of a function that fails, too.
+    gives["result"] = FAILED + pickle.dumps(Made(fault_of_thread))
+    with pytest.raises(SandboxExecutionError) as caught:
+        remote.remote().result()
+    assert str(caught.value.__cause__) == "cwsandbox-result"
+
+
+FAILED = b'{"ok": false, "stage": "call", "python": "3", "type": "E", "message": "m"}\n'
+
+
+def fault_of_thread() -> Exception:
+    return ValueError(thread_name())
+
+
+def test_large_values_are_read_beside_the_other_sandboxes(gives: dict[str, Any]) -> None:
+    gives["result"] = VALUE.partition(b"\n")[0] + b"\n" + json.dumps("x" * 1_000_000).encode()
+    assert function(Session()).remote().result() == "x" * 1_000_000
+
+
+def test_the_sandbox_is_stopped_before_unpickling(
+    grpc_peer: GrpcPeer, gives: dict[str, Any]
+) -> None:
+    global deleted
+    deleted = grpc_peer.deleted
+    gives["result"] = VALUE.partition(b"\n")[0] + b"\n" + pickle.dumps(Made(what_is_deleted))
+    assert function(Session(), serialization="pickle").remote().result() == ["sb-1"]
+
+
+deleted: list[str] = []
+
+
+def what_is_deleted() -> list[str]:
+    return list(deleted)

@@ -316,6 +316,28 @@ def test_a_script_run_as_a_program(base_url: str, tmp_path: Path) -> None:
     assert done.stdout == "Item(size=2)\n", done.stderr
 
 
+CALLING = """
+from cwsandbox import Session
+class Item:
+    size = 0
+def make(size):
+    item = Item()
+    item.size = size
+    return item
+with Session() as session:
+    size = session.function(serialization="pickle")(make).remote(2).result().size
+"""
+
+
+def test_a_call_while_its_module_is_imported(base_url: str, tmp_path: Path) -> None:
+    (tmp_path / "calling.py").write_text(CALLING)
+    (tmp_path / "program.py").write_text("import calling\nprint(calling.size)")
+    done = subprocess.run(
+        [sys.executable, tmp_path / "program.py"], capture_output=True, text=True, timeout=50
+    )
+    assert (done.stdout, done.stderr) == ("2\n", "")
+
+
 EXITING = """
 import sys
 from cwsandbox import Sandbox, SandboxDefaults, Session

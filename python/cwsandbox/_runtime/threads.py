@@ -1,4 +1,4 @@
-"""Calls that may block, on threads of their own beside the policy loop: code of the user, starting a daemon, transfers.
+"""Calls that may block, on threads of their own beside the policy loop: code of the user, a daemon's start, transfers.
 
 Each call has a thread, up to a number of them for each group of calls. Beyond it, or beyond what the system allows,
 calls wait in order. The threads are daemons, so that one that hangs does not hold up the end of the process, and they
@@ -29,6 +29,9 @@ TRANSFER_NAME = "cwsandbox-transfer"
 # What a program does with the new sandboxes of a pool waits for other calls, too, such as a provider of credentials.
 SETUPS_MAX = 64
 SETUP_NAME = "cwsandbox-setup"
+# Unpickling runs code of the program, which may wait for other calls, too. It mostly computes.
+RESULTS_MAX = 16
+RESULT_NAME = "cwsandbox-result"
 
 
 class Group(Enum):
@@ -37,6 +40,7 @@ class Group(Enum):
     CALLS = "calls"
     TRANSFERS = "transfers"
     SETUPS = "setups"
+    RESULTS = "results"
 
 
 class _Threads:
@@ -147,6 +151,7 @@ def _fresh() -> dict[Group, _Threads]:
         Group.CALLS: _Threads(THREAD_NAME, THREADS_MAX),
         Group.TRANSFERS: _Threads(TRANSFER_NAME, TRANSFERS_MAX),
         Group.SETUPS: _Threads(SETUP_NAME, SETUPS_MAX),
+        Group.RESULTS: _Threads(RESULT_NAME, RESULTS_MAX),
     }
 
 

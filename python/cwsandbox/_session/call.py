@@ -9,20 +9,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from cwsandbox._runtime import cleanup, life, tracing
+from cwsandbox._runtime import cleanup, life, threads, tracing
 from cwsandbox._session import outcome
 from cwsandbox._types.record import Record
+from cwsandbox._types.serialization import Serialization
 from cwsandbox.exceptions import SandboxError, SandboxFileError, SandboxTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cwsandbox._sandbox.sandbox import Sandbox
-    from cwsandbox._types.serialization import Serialization
+    from cwsandbox._types.result import ProcessResult
 
 _NOT_FOUND = "CWSANDBOX_FILE_NOT_FOUND"
 # For a result that may be there although the time is up.
 _LATE_READ_S = 30.0
+# Bytes of JSON. More would hold up the policy loop by milliseconds.
+_DECODED_AT_ONCE = 64 << 10
 
 
 class Call(Record):
@@ -57,9 +60,8 @@ async def _run(call: Call) -> Any:
         if cleanup.is_exiting():
             raise RuntimeError(life.ENDING)
         await sandbox
-        value = await _value(call)
+        result, ended = await _result(call)
         is_over = True
-        return value
     except Exception:
         is_over = True
         raise
@@ -68,9 +70,21 @@ async def _run(call: Call) -> Any:
             await _stop(call)
         else:
             sandbox._abandon()
+    return await _value(call, result, ended)
 
 
-async def _value(call: Call) -> Any:
+async def _value(call: Call, result: bytes, ended: ProcessResult) -> Any:
+    def decode() -> Any:
+        return outcome.value_of(result, call.name, call.mode, ended)
+
+    if call.mode is Serialization.JSON and len(result) <= _DECODED_AT_ONCE:
+        return decode()
+    # It may take long, and a pickle may run anything: other sandboxes must not wait for that.
+    return await threads.Call(decode, threads.Group.RESULTS).result(None)
+
+
+async def _result(call: Call) -> tuple[bytes, ProcessResult]:
+    """What the call has left in its sandbox, and how its process has ended."""
     sandbox, stem = call.sandbox, uuid4().hex
     payload = posixpath.join(call.temp_dir, f"sandbox_payload_{stem}.{call.mode}")
     result = posixpath.join(call.temp_dir, f"sandbox_result_{stem}.{call.mode}")
@@ -94,7 +108,7 @@ async def _value(call: Call) -> Any:
         if isinstance(error, SandboxFileError) and error.reason == _NOT_FOUND:
             raise outcome.without_result(call.name, ended) from None
         raise
-    return outcome.value_of(data, call.name, call.mode, ended)
+    return data, ended
 
 
 async def _stop(call: Call) -> None:

@@ -24,16 +24,16 @@ _STDERR_SHOWN = 2000
 def value_of(data: bytes, name: str, mode: Serialization, process: ProcessResult) -> Any:
     """The value in a result. ``SandboxExecutionError`` when there is none."""
     line, _, _ = data.partition(b"\n")
-    body = memoryview(data)[len(line) + 1 :]
+    body = len(line) + 1
     try:
         head = json.loads(line)
         is_ok = head["ok"] is True
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _error(name, f"its result cannot be read: {error!r}", process) from error
     if not is_ok:
-        _fail(head, body, name, mode, process)
+        _fail(head, data, body, name, mode, process)
     try:
-        return values.load(body, mode)
+        return values.load(data, body, mode)
     except (
         BaseException
     ) as error:  # what is unpickled may raise SystemExit, which is not the caller's
@@ -56,7 +56,12 @@ def without_result(name: str, process: ProcessResult) -> SandboxExecutionError:
 
 
 def _fail(
-    head: dict[str, Any], body: memoryview, name: str, mode: Serialization, process: ProcessResult
+    head: dict[str, Any],
+    data: bytes,
+    body: int,
+    name: str,
+    mode: Serialization,
+    process: ProcessResult,
 ) -> NoReturn:
     kind, text = _text(head.get("type")), _text(head.get("message")) or ""
     told = f"{kind}: {text}" if text else str(kind)
@@ -77,15 +82,15 @@ def _fail(
     trace = _text(head.get("traceback"))
     if trace:
         error.add_note(f"In the sandbox (Python {_text(head.get('python'))}):\n{trace.rstrip()}")
-    raise error from _cause(body, mode)
+    raise error from _cause(data, body, mode)
 
 
-def _cause(body: memoryview, mode: Serialization) -> BaseException | None:
+def _cause(data: bytes, body: int, mode: Serialization) -> BaseException | None:
     """The exception itself, where it could be pickled there and can be made here."""
-    if mode is not Serialization.PICKLE or not body:
+    if mode is not Serialization.PICKLE or body >= len(data):
         return None
     try:
-        cause = values.load(body, mode)
+        cause = values.load(data, body, mode)
     except BaseException:
         return None
     return cause if isinstance(cause, BaseException) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +41,14 @@ def dump(payload: Any, mode: Serialization) -> bytes:
     return json.dumps(payload).encode()
 
 
-def load(data: memoryview, mode: Serialization) -> Any:
-    """A value from the sandbox. Only with ``PICKLE`` it is unpickled, with all that this lets the sandbox do."""
+def load(data: bytes, start: int, mode: Serialization) -> Any:
+    """The value from ``start`` on. Only with ``PICKLE`` it is unpickled, with all that this lets the sandbox do."""
     if mode is Serialization.PICKLE:
-        return pickle.loads(data)
-    return json.loads(bytes(data))
+        # Of bytes, this makes no copy.
+        file = io.BytesIO(data)
+        file.seek(start)
+        return _Unpickler(file).load()
+    return json.loads(data[start:])
 
 
 def _check_json(value: Any, path: str) -> None:
@@ -68,6 +72,15 @@ def _check_json(value: Any, path: str) -> None:
             f"{path} is a {type(value).__name__}, which is not JSON-serializable: convert it, "
             'or use serialization="pickle"'
         )
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        # pickle's own waits until the module has been imported, which may be what waits for this value.
+        found: Any = sys.modules.get(module)
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        return super().find_class(module, name) if found is None else found
 
 
 class _Pickler(pickle.Pickler):
