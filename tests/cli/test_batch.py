@@ -169,6 +169,66 @@ def test_what_is_no_store(program: Program, folder: Path) -> None:
     assert_one_line_error(done, "no outcome with key 'nobody'")
 
 
+def test_an_export_does_not_overwrite_the_store(program: Program, folder: Path) -> None:
+    write(folder / "run.jsonl", [{"key": "a", "command": ["true"]}])
+    assert run(program, folder, "--quiet").returncode == 0
+    (folder / "link.db").symlink_to("run.db")
+    store = folder / "run.db"
+    before = store.read_bytes()
+    for name in ("run.db", "link.db", "run.db-wal", "run.db-lock"):
+        done = program.run("batch", "export", str(store), "--output", str(folder / name))
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert b"would overwrite the store" in done.stderr
+    assert store.read_bytes() == before
+    done = program.run("batch", "export", str(store), "--output", str(folder / "run.csv"))
+    assert done.returncode == 0
+
+
+def test_text_of_all_kinds(program: Program, folder: Path) -> None:
+    """Wide, combining and acting on terminals, in keys, output and artifacts, whatever the terminal's encoding."""
+    keys = ["漢字" * 40, "e\u0301" * 3, "😀", "\x1b[2J\nx", "k" * 400, "k" * 401, "..", "a/b"]
+    command = ["sh", "-c", "printf '\\377漢\\033[2J'; printf x > /tmp/art"]
+    write(
+        folder / "run.jsonl",
+        [{"key": key, "command": command, "artifacts": ["/tmp/art"]} for key in keys],
+    )
+    done = run(program, folder)
+    assert done.returncode == 0, done.stderr
+    poor = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    for form in ("--jsonl", "--csv"):
+        exported = program.run(
+            "batch",
+            "export",
+            str(folder / "run.db"),
+            form,
+            "--artifacts",
+            str(folder / "artifacts"),
+            PYTHONIOENCODING="latin-1",
+            **poor,
+        )
+        assert exported.returncode == 0, exported.stderr
+        text = exported.stdout.decode()
+        if form == "--csv":
+            found = list(csv.DictReader(io.StringIO(text, newline="")))
+        else:
+            found = [json.loads(line) for line in text.splitlines()]
+        assert sorted(one["key"] for one in found) == sorted(keys)
+        assert {one["stdout"] for one in found} == {"\ufffd漢\x1b[2J"}
+    files = [path for path in (folder / "artifacts").rglob("*") if path.is_file()]
+    assert len(files) == len(keys)
+    shown = program.run("batch", "show", str(folder / "run.db"))
+    lines = shown.stdout.decode().splitlines()
+    assert len(lines) == len(keys) + 2
+    assert "\x1b" not in shown.stdout.decode()
+    assert "😀" + " " * 30 + " ok" in shown.stdout.decode()
+    assert "e\u0301" * 3 + " " * 29 + " ok" in shown.stdout.decode()
+    one = program.run(
+        "batch", "show", str(folder / "run.db"), "😀", PYTHONIOENCODING="latin-1", **poor
+    )
+    assert one.returncode == 0, one.stderr
+    assert one.stdout.startswith(b"key: \\U0001f600\n")
+
+
 @pytest.mark.parametrize(
     ("signals", "code", "verdicts"),
     [

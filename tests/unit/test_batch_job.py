@@ -84,6 +84,8 @@ def test_a_description_tells_jobs_apart_and_no_secrets() -> None:
         ({"limits": 3}, ["limits", "3"]),
         ({"jobs_per_sandbox": 0}, ["jobs_per_sandbox", "0"]),
         ({"max_output_bytes": 0}, ["max_output_bytes", "0"]),
+        ({"max_output_bytes": 450_000_001, "store": "x"}, ["max_output_bytes", "450000000"]),
+        ({"max_artifact_bytes": 1 << 30, "store": "x"}, ["max_artifact_bytes", "900000000"]),
         ({"pool": 3}, ["pool", "3"]),
         ({"imag": "x"}, ["imag", "container_image"]),
         ({"stor": "x"}, ["stor", "Did you mean 'store'?"]),

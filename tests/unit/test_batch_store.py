@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from conformance.small_disk import mounted
 from cwsandbox import BatchError, Job, Outcome, ProcessResult, Verdict
+from cwsandbox._batch.reader import Reader
 from cwsandbox._batch.store import APPLICATION_ID, VERSION, Store
 
 JOB = Job("a", ["true"], artifacts=["/tmp/a", "/tmp/b"], metadata={"n": 1})
@@ -140,3 +144,117 @@ def test_a_full_store_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
     assert store.outcome(large.job) is None
     assert store.outcome(JOB) is not None
     store.close()
+
+
+OPEN = (
+    "import sys; from pathlib import Path; from cwsandbox._batch.store import Store\n"
+    "store = Store(Path(sys.argv[1]))\n"
+    "print(store.id, flush=True)\n"
+    "sys.stdin.readline()\n"
+)
+
+
+def test_one_program_at_a_time_by_whatever_name(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    (tmp_path / "link.db").symlink_to("run.db")
+    (tmp_path / "folder").symlink_to(".")
+    store = Store(path)
+    for name in ("link.db", "folder/run.db", "folder/link.db"):
+        with pytest.raises(BatchError, match="in use by another batch"):
+            Store(tmp_path / name)
+    store.close()
+    store = Store(tmp_path / "link.db")
+    with pytest.raises(BatchError, match="in use by another batch"):
+        Store(path)
+    store.close()
+    assert sorted(one.name for one in tmp_path.iterdir()) == [
+        "folder",
+        "link.db",
+        "run.db",
+        "run.db-lock",
+    ]
+
+
+def removed(path: Path) -> None:
+    path.unlink()
+
+
+def removed_with_all(path: Path) -> None:
+    for one in path.parent.glob("run.db*"):
+        one.unlink()
+
+
+def moved(path: Path) -> None:
+    path.rename(path.with_name("old.db"))
+
+
+def replaced(path: Path) -> None:
+    other = path.with_name("other.db")
+    Store(other).close()
+    other.rename(path)
+
+
+@pytest.mark.parametrize("lose", [removed, removed_with_all, moved, replaced])
+@pytest.mark.parametrize("job", [JOB, Job("plain", ["true"])], ids=["artifacts", "plain"])
+def test_outcomes_that_would_not_be_found_again_are_told(
+    tmp_path: Path, lose: Callable[[Path], None], job: Job
+) -> None:
+    path = tmp_path / "run.db"
+    store = Store(path)
+    store.add(ended(job), None)
+    lose(path)
+    with pytest.raises(BatchError, match=r"run\.db was removed or replaced while the batch ran"):
+        store.add(ended(job), None)
+    with pytest.raises(BatchError, match=r"run\.db was removed or replaced while the batch ran"):
+        store.add_failed_attempt(ended(job))
+    store.close()
+    Store(path).close()  # the next batch begins anew, or with what took its place
+
+
+def test_a_lock_whose_file_was_removed_is_taken_again(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    store = Store(path)
+    (tmp_path / "run.db-lock").unlink()
+    store.add(ended(), None)
+    with pytest.raises(BatchError, match="in use by another batch"):
+        Store(path)
+    store.close()
+    Store(path).close()
+
+
+def test_whoever_was_faster_then_has_the_store_alone(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    store = Store(path)
+    (tmp_path / "run.db-lock").unlink()
+    with subprocess.Popen(
+        [sys.executable, "-c", OPEN, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == f"{store.id}\n"
+        with pytest.raises(BatchError, match=rf"in use by another batch \(process {other.pid}\)"):
+            store.add(ended(), None)
+        store.close()
+        with pytest.raises(BatchError, match=rf"in use by another batch \(process {other.pid}\)"):
+            Store(path)
+        other.communicate("\n", timeout=30)
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_what_cannot_be_written_can_be_read(tmp_path: Path, is_killed: bool) -> None:
+    with mounted(tmp_path / "disk", "8m") as folder:
+        store = Store(folder / "run.db")
+        store.add(ended(), None)
+        if is_killed:
+            # As a program leaves it that is killed: with a log.
+            copy = folder / "copy.db"
+            for end in ("", "-wal", "-shm"):
+                shutil.copy(f"{store._place}{end}", f"{copy}{end}")
+        store.close()
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        path = folder / ("copy.db" if is_killed else "run.db")
+        reader = Reader(path)
+        assert [one["key"] for one in reader.outcomes()] == ["a"]
+        assert [path for path, *_ in reader.artifacts("a")] == ["/tmp/a", "/tmp/b"]
+        reader.close()
+        with pytest.raises(BatchError, match="Read-only file system"):
+            Store(path)

@@ -47,6 +47,9 @@ THREAD_NAME = "cwsandbox-batch"
 DEFAULT_CONCURRENCY = 16
 MAX_OUTPUT_BYTES = 1 << 20
 MAX_ARTIFACT_BYTES = 64 << 20
+# What SQLite takes is 1 GB for each row: two streams and what else there is, or an artifact and its path.
+_KEPT_OUTPUT_MAX = 450_000_000
+_KEPT_ARTIFACT_MAX = 900_000_000
 
 
 @on_demand
@@ -79,8 +82,8 @@ def batch(
     - ``limits``: how many sandboxes there may be, and how fast they may be asked for, as ``Limits``.
     - ``retry``: what is tried again, as ``Retry``. Default: infrastructure failures, twice.
     - ``max_output_bytes``: of each stream of a command the first and last half of so many bytes are kept. Default:
-      1 MiB.
-    - ``max_artifact_bytes``: a larger artifact is not taken. Default: 64 MiB.
+      1 MiB; at most 450 MB with a store.
+    - ``max_artifact_bytes``: a larger artifact is not taken. Default: 64 MiB; at most 900 MB with a store.
 
     ``sandbox`` is all other names: options of ``Sandbox(...)``, for each sandbox; a job's own take precedence.
 
@@ -98,12 +101,14 @@ def batch(
     retry = Retry() if retry is None else retry
     if not isinstance(retry, Retry):
         raise TypeError(f"retry must be a Retry, got {check.shown(retry)}")
-    for name, value in (
-        ("max_output_bytes", max_output_bytes),
-        ("max_artifact_bytes", max_artifact_bytes),
+    for name, value, kept_max in (
+        ("max_output_bytes", max_output_bytes, _KEPT_OUTPUT_MAX),
+        ("max_artifact_bytes", max_artifact_bytes, _KEPT_ARTIFACT_MAX),
     ):
         if not 1 <= check.integer(value, name) <= sys.maxsize:
             raise ValueError(f"{name} must be at least 1, got {value}")
+        if store is not None and value > kept_max:
+            raise ValueError(f"{name} must be at most {kept_max} with a store, got {value}")
     check_options(sandbox, "batch()", batch.__kwdefaults__ or ())
     from cwsandbox._batch.source import Source
 

@@ -6,18 +6,18 @@ transaction.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from cwsandbox._batch.columns import COLUMNS, checked
 from cwsandbox._batch.job import Job
+from cwsandbox._batch.lock import Lock
 from cwsandbox._batch.outcome import Outcome
 from cwsandbox._batch.verdict import Verdict
 from cwsandbox._runtime import life
@@ -65,7 +65,7 @@ CREATE TABLE failed_attempts (
 );
 """
 _INSERT = "INSERT OR REPLACE INTO outcomes VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-_SELECT = "SELECT * FROM outcomes"
+_SELECT = f"SELECT {','.join(COLUMNS)} FROM outcomes WHERE key = ?"
 
 _open: weakref.WeakSet[Store] = weakref.WeakSet()
 
@@ -76,14 +76,17 @@ class Store:
     def __init__(self, path: Path) -> None:
         """Open the store for writing, and make it if there is none. ``BatchError`` tells why it cannot be used."""
         self.path = path
-        self._lock = _locked(path)
+        # By whatever name two programs call it, it is one store.
+        self._place = os.path.realpath(path)
+        self._lock = Lock(self._place, path)
         try:
             with self._told("opened"):
                 self._database = sqlite3.connect(
-                    path, isolation_level=None, check_same_thread=False
+                    self._place, isolation_level=None, check_same_thread=False
                 )
                 try:
                     self._prepare()
+                    self._file = _identity(self._place)
                 except BaseException:
                     self._database.close()
                     raise
@@ -107,6 +110,8 @@ class Store:
                 database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 database.execute(f"PRAGMA user_version = {VERSION}")
         found = database.execute("SELECT id, is_running FROM batch").fetchone()
+        if found is None:
+            raise BatchError(f"{self.path} is damaged: the batch's id is missing")
         self.id = str(found[0])
         # The program was killed that had it last, and may have left sandboxes.
         self.was_left = bool(found[1])
@@ -119,15 +124,16 @@ class Store:
     def outcome(self, job: Job) -> Outcome | None:
         """What became of a job. ``BatchError`` if its key was another job's."""
         with self._told("read"):
-            row = self._database.execute(f"{_SELECT} WHERE key = ?", (job.key,)).fetchone()
+            row = self._database.execute(_SELECT, (job.key,)).fetchone()
             if row is None:
                 return None
-            if row[13] != job.description():
+            values = checked(row, self.path)
+            if values["job"] != job.description():
                 raise BatchError(
-                    f"{self.path}: the outcome with key {job.key!r} is another job's: {row[13]}; this one is "
+                    f"{self.path}: the outcome with key {job.key!r} is another job's: {values['job']}; this one is "
                     f"{job.description()}. Give it another key, or another store."
                 )
-            found = outcome_of(row, job)
+            found = _outcome_of(values, job)
             if not job.artifacts:
                 return found
             return _with_artifacts(found, self._database)
@@ -156,6 +162,7 @@ class Store:
                 self._database.executemany(
                     "INSERT INTO artifacts VALUES (?,?,?,?)", _artifact_rows(outcome)
                 )
+        self._check_place()
 
     def add_failed_attempt(self, outcome: Outcome) -> None:
         """Keep a try that another one follows."""
@@ -172,6 +179,15 @@ class Store:
                     outcome.run_seconds,
                 ),
             )
+        self._check_place()
+
+    def _check_place(self) -> None:
+        """What was written is where the next run looks for it, and no other program writes there."""
+        if _identity(self._place) != self._file:
+            raise BatchError(
+                f"{self.path} was removed or replaced while the batch ran: outcomes are not there any more"
+            )
+        self._lock.keep()
 
     def close(self) -> None:
         """Let another program have it."""
@@ -207,28 +223,6 @@ class Store:
             raise _failure(self.path, what, error) from error
 
 
-def _locked(path: Path) -> FileIO:
-    """A file that holds the store for this program until it is closed, or the program ends."""
-    try:
-        # A file beside it: SQLite has locks of its own on the database, which closing another descriptor would free.
-        lock = open(f"{path}-lock", "ab+", buffering=0)  # noqa: SIM115
-    except OSError as error:
-        raise BatchError(f"{path} cannot be opened: {error}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        lock.truncate(0)
-        lock.write(b"%d" % os.getpid())
-    except BlockingIOError:
-        lock.seek(0)
-        holder = lock.read(32).decode(errors="replace")
-        lock.close()
-        raise BatchError(f"{path} is in use by another batch (process {holder})") from None
-    except OSError as error:
-        lock.close()
-        raise BatchError(f"{path} cannot be locked: {error}") from error
-    return lock
-
-
 def _check(database: sqlite3.Connection, path: Path) -> bool:
     """Whether the database is still empty. ``BatchError`` if it is another program's, or a newer version's."""
     application = database.execute("PRAGMA application_id").fetchone()[0]
@@ -247,6 +241,15 @@ def _check(database: sqlite3.Connection, path: Path) -> bool:
     ):
         raise BatchError(f"{path} is a database of another program: take another store")
     return True
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Of the file that is there, if one is."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _failure(path: Path, what: str, error: sqlite3.Error) -> BatchError:
@@ -285,31 +288,31 @@ def _artifact_rows(outcome: Outcome) -> list[tuple[str, str, bytes | None, str |
     return [*taken, *((key, path, None, why) for path, why in outcome.missing_artifacts.items())]
 
 
-def outcome_of(row: Any, job: Job) -> Outcome:
+def _outcome_of(row: Mapping[str, Any], job: Job) -> Outcome:
     """The outcome that a row of ``outcomes`` tells of, without its artifacts."""
     result = None
-    if row[2] is not None:
-        stdout, stderr = row[9] or b"", row[10] or b""
+    if row["returncode"] is not None:
+        stdout, stderr = row["stdout"] or b"", row["stderr"] or b""
         result = ProcessResult(
             stdout.decode(errors="replace"),
             stderr.decode(errors="replace"),
-            row[2],
+            row["returncode"],
             stdout,
             stderr,
             list(job.command),
-            stdout_omitted_bytes=row[11] or 0,
-            stderr_omitted_bytes=row[12] or 0,
+            stdout_omitted_bytes=row["stdout_omitted_bytes"] or 0,
+            stderr_omitted_bytes=row["stderr_omitted_bytes"] or 0,
         )
     return Outcome(
         job,
-        Verdict(row[1]),
+        Verdict(row["verdict"]),
         result,
-        row[3],
-        row[4],
-        row[5],
-        row[6],
-        row[7],
-        row[8],
+        row["error"],
+        row["attempts"],
+        row["sandbox_id"],
+        row["started_at"],
+        row["wait_seconds"],
+        row["run_seconds"],
         is_stored=True,
     )
 

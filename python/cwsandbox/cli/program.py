@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import click
@@ -23,6 +24,9 @@ class Program(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         with _failures_told():
+            if isinstance(sys.stdout, TextIOWrapper):
+                # What the terminal's encoding does not have is no reason to say nothing.
+                sys.stdout.reconfigure(errors="backslashreplace")
             value = super().invoke(ctx)
             sys.stdout.flush()
             return value
