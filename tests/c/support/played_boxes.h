@@ -19,7 +19,8 @@ struct cwsd_box {
     uint64_t grace_ms;
     unsigned stops;
     unsigned asked; /* what it uses */
-    bool gone;      /* set by the test */
+    bool started;   /* set by the test, as is the next */
+    bool gone;
 };
 
 struct cwsd_exec {
