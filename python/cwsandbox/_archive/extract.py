@@ -1,4 +1,4 @@
-"""From the members of an archive to files: where each may go, and what is left out."""
+"""Turns the members of an archive into files: decides where each goes, and leaves out what is excluded."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cwsandbox._archive.tally import Tally, shown
 from cwsandbox._archive.target import Parts, Target
 from cwsandbox._archive.unpack import Reader, check_kind
 
-# As long as paths get on Linux. Longer ones would be of use to nobody, and a tree of that depth a nuisance.
+# PATH_MAX of Linux. Nobody could open a longer path, and a tree of that depth is hard to remove.
 _PATH_MAX = 4096
 
 
 def parts_of(member: Header, path: bytes) -> Parts:
-    """The path, taken apart. ArchiveFault naming the member where it leads out of the top."""
+    """The components of the path. Raises ArchiveFault, which names the member, if the path leads out of the tree."""
     if path.startswith(b"/"):
         raise ArchiveFault(f"has the absolute path {shown(path)!r} in the archive", member.shown)
     if len(path) > _PATH_MAX:
@@ -31,7 +31,7 @@ def parts_of(member: Header, path: bytes) -> Parts:
 
 
 class Extractor:
-    """Takes what a reader has below a target. The tally counts what is there."""
+    """Puts what a reader has below a target, and counts it in the tally."""
 
     def __init__(
         self, reader: Reader, target: Target, tally: Tally, excluded: Excludes | None
@@ -44,13 +44,13 @@ class Extractor:
         self._parent_is_excluded = False
 
     def file(self, member: Header, name: bytes) -> None:
-        """A file, under the name given."""
+        """Extract a file, under the given name."""
         self._tally.last = name
         self._target.file((name,), member.mode, member.mtime, self._counted())
         self._tally.files += 1
 
     def member(self, member: Header) -> None:
-        """Whatever it is, under its own name."""
+        """Extract a member of any kind, under its own name."""
         parts = parts_of(member, member.name)
         is_directory = member.kind == header.DIRECTORY
         if not parts:

@@ -1,7 +1,7 @@
-"""What the server's answers say about a sandbox beside its state.
+"""What the server's answers say about a sandbox, apart from its state.
 
-``Echo`` keeps the latest Sandbox message as a dict, and what later answers may leave out. The functions below read such
-a message; none of them fails on what they do not know.
+``Echo`` keeps the latest Sandbox message as a dict, and those values that later answers may leave out. The functions
+below read such a message. None of them fails on a value that it does not know.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ADDRESS_STATES = (SandboxStatus.CREATING, SandboxStatus.RUNNING)
 
 
 class Echo(Record):
-    """Everything known of a sandbox but its state. ``message`` is the latest Sandbox message, None before any."""
+    """Everything known about a sandbox except its state. ``message`` is the latest Sandbox message; None: none yet."""
 
     message: Message | None = None
     runner_id: str | None = None
@@ -44,7 +44,7 @@ class Echo(Record):
     exposed_ports: tuple[tuple[int, str], ...] | None = None
     service_addresses: tuple[TlsPassthroughEndpointStatus, ...] = ()
     share_token: EndpointShareToken | None = None
-    # The names of those volumes that can be saved; None until an answer had the spec.
+    # The names of the volumes that can be saved; None until an answer has had the spec.
     scratch_volumes: tuple[str, ...] | None = None
 
     @property
@@ -56,7 +56,7 @@ class Echo(Record):
         return part(self.message, "status")
 
     def updated(self, message: Message) -> Echo:
-        """With a newer message. What it leaves out but is known stays."""
+        """With a newer message. Values that it leaves out are kept."""
         status = part(message, "status")
         return Echo(
             message=message,
@@ -102,7 +102,7 @@ def utc(timestamp: Message | None) -> datetime | None:
 
 
 def service_urls(status: Message) -> tuple[tuple[int, str, str], ...]:
-    """(port, name, URL) of services that have one: the endpoint's for HTTPS, else the service's own."""
+    """(port, name, URL) of the services with a URL: the endpoint's for HTTPS, otherwise the service's own."""
     found = []
     for service, endpoint in services(status):
         source = service
@@ -185,7 +185,7 @@ def _scratch_volumes(spec: Message) -> tuple[str, ...]:
 
 
 def smaller_volumes(asked: Message, given: Message) -> Iterator[tuple[str, str, str]]:
-    """(name, size asked for, its size) of those scratch volumes of a spec that are smaller than was asked for."""
+    """(name, size asked for, actual size) of the scratch volumes that are smaller than asked for."""
     sizes = {one["name"]: part(one, "scratch").get("size") for one in given.get("volumes", ())}
     for volume in asked.get("volumes", ()):
         wanted, has = part(volume, "scratch").get("size"), sizes.get(volume["name"])
@@ -199,7 +199,7 @@ def _is_less(size: str, other: str) -> bool:
     try:
         return parse_quantity(size) < parse_quantity(other)
     except ValueError:
-        return False  # a service may take what is none here
+        return False  # a service may accept quantities that we cannot parse
 
 
 # ---- resources ----
@@ -222,7 +222,7 @@ def _dns_names(status: Message) -> tuple[str, ...]:
 
 
 def control(message: Message | None) -> SandboxControl | None:
-    """Who manages the containers; None before any answer."""
+    """Who manages the containers; None before the first answer."""
     if message is None:
         return None
     return member(SandboxControl, message.get("control", 0)) or SandboxControl.UNSPECIFIED

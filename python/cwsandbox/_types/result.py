@@ -22,9 +22,9 @@ class ProcessResult:
     ``stderr_bytes`` are as received. ``returncode`` is the exit code, or -1 in the result that an exception carries
     for a command whose exit code was never received. ``command`` is the argv that was run; default: an empty list.
 
-    ``stdout_omitted_bytes`` and ``stderr_omitted_bytes`` tell how much was received and is not here: what lay between
-    the two halves that ``max_output_bytes`` keeps, or all of it where ``output_captured`` is False: then the command
-    was started with ``capture_output=False``, and both streams are empty here.
+    ``stdout_omitted_bytes`` and ``stderr_omitted_bytes`` count the bytes that were received and are missing here:
+    those between the two halves that ``max_output_bytes`` keeps, or all of them if ``output_captured`` is False. In
+    that case the command was started with ``capture_output=False``, and both streams are empty.
     """
 
     stdout: str
@@ -48,7 +48,7 @@ class ProcessResult:
         return result
 
     def __getattr__(self, name: str) -> Any:
-        # Only what is not in __dict__ yet comes here. Two threads may both make a value: these are equal.
+        # Called only for what is not in __dict__ yet. Two threads may both make a value; the values are equal.
         if name in ("stdout", "stderr"):
             return self.__dict__.setdefault(name, self._text(name))
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -77,7 +77,7 @@ class ProcessResult:
         raw: bytes = getattr(self, f"{name}_bytes")
         if not getattr(self, f"{name}_omitted_bytes"):
             return decode(raw)
-        # Bytes on both sides of what is missing are no parts of one character.
+        # Bytes before and after the missing ones never belong to one character.
         before: int = self.__dict__.get(_before(name == "stderr"), len(raw))
         return decode(raw[:before]) + decode(raw[before:])
 
@@ -94,12 +94,12 @@ class ProcessResult:
 
 
 def _before(is_stderr: bool) -> str:
-    """Where a result has the number of bytes that are in front of those omitted."""
+    """The attribute with the number of bytes in front of the omitted ones."""
     return "_stderr_before" if is_stderr else "_stdout_before"
 
 
 class _Made:
-    """Stands on the class for a field's default, and on an object for the value that is made when it is asked for."""
+    """A descriptor: the field's default on the class, and on an object the value, which is made on first use."""
 
     def __init__(self, name: str, default: object) -> None:
         self._name = name

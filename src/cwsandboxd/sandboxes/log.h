@@ -1,10 +1,10 @@
 /*
- * The log of one sandbox: takes what its main command writes from the pipe, and stores it. Loop
- * thread only; the disk is waited for on other threads.
+ * The log of one sandbox: reads what the main command writes into the pipe, and stores it. Loop
+ * thread only; other threads wait for the disk.
  *
- * One read is under way to the disk at a time, and the pipe is not read meanwhile. So a command
- * that writes without end is held back by the disk alone, and takes one read of memory and one read
- * in each round of the loop.
+ * One record is written to the disk at a time, and the pipe is not read meanwhile. So only the disk
+ * slows down a command that writes without end. Such a command takes the memory of one read, and
+ * one read in each iteration of the loop.
  */
 #pragma once
 
@@ -19,22 +19,22 @@ struct cwsd_log {
     struct cwsd_watch pipe;
     uint64_t taken;    /* bytes read from the pipe */
     bool writers_gone; /* cwsd_log_end was called */
-    bool ended;        /* nothing will be appended any more */
+    bool ended;        /* nothing more will be appended */
     unsigned readers;
     struct cws_list listeners; /* of cwsd_log_listener.node */
 
     bool disk_fails; /* the last record could not be written */
 
-    /* Of an earlier daemon's log. */
+    /* For the log of an earlier daemon: */
     bool recovering;
-    bool forgets; /* what is being recovered is to be dropped then */
+    bool forgets; /* drop the content once it has been recovered */
     struct cws_error recovery;
 
-    uv_work_t work; /* an append, or what is done after the end */
+    uv_work_t work; /* an append, or the work after the end */
     bool working;
     struct cwsd_ring_record *record; /* being appended */
     uint64_t record_us;
-    bool appended; /* how that went; the other thread's until its work is done */
+    bool appended; /* the outcome; belongs to the other thread until its work is done */
 };
 
 /* Told whenever there is more to read, and once the log has ended. */
@@ -47,34 +47,35 @@ struct cwsd_log_listener {
  * NULL when out of memory. */
 struct cwsd_log *cwsd_log_new(struct cws_loop *loop, const char *path, uint64_t capacity);
 struct cwsd_log *cwsd_log_ref(struct cwsd_log *log);
-/* NULL is allowed. The last one removes the file, unless it is kept. */
+/* NULL is allowed. The last unref removes the file, unless it is kept. */
 void cwsd_log_unref(struct cwsd_log *log);
 
-/* The file stays, for later daemons. Before anything else. */
+/* The file stays, for later daemons. Call it before anything else. */
 void cwsd_log_keep(struct cwsd_log *log);
 /* The file is not kept after all. */
 void cwsd_log_discard(struct cwsd_log *log);
-/* Instead of cwsd_log_open: the log is what an earlier daemon kept in the file, and has ended. Not
- * yet known are its content and its key, while the ring is unread. */
+/* Instead of cwsd_log_open: the log is what an earlier daemon has kept in the file, and has ended.
+ * Its content and its key are unknown while the ring is unread. */
 void cwsd_log_take_over(struct cwsd_log *log);
-/* Reads what must be known of it. Listeners are told; if the ring is still unread then, `recovery`
- * says why. Harmless while that is under way. */
+/* Reads the file of such a log, and then tells the listeners. If the ring is still unread,
+ * `recovery` says why. Harmless while that is under way. */
 void cwsd_log_recover(struct cwsd_log *log);
 
-/* Makes the pipe, once. *out_fd, which is never 0, is where the command writes; it is the caller's.
- * CWS_SYSTEM. */
+/* Makes the pipe. Call it once. *out_fd, which is never 0, is the end for the command; the caller
+ * owns it. CWS_SYSTEM. */
 enum cws_status cwsd_log_open(struct cwsd_log *log, int *out_fd,
                               struct cws_error *err) CWS_MUST_CHECK;
-/* No process of the sandbox is left: the log ends with what is in the pipe, even if somebody still
- * holds its other end. Harmless if repeated. */
+/* The sandbox has no processes left: the log ends with what is in the pipe, even if somebody still
+ * holds the other end. Harmless if repeated. */
 void cwsd_log_end(struct cwsd_log *log);
 
-/* Drops the content of a log that has ended. Readers are told that it was overwritten. Once. */
+/* Drops the content of a log that has ended. Readers are told that it was overwritten. Call it
+ * once. */
 void cwsd_log_forget(struct cwsd_log *log);
 
 /* How many bytes have been written to the log so far, including what is still in the pipe. */
 uint64_t cwsd_log_written(const struct cwsd_log *log);
 
-/* A reader begins, who is told by way of the listener; holds a reference. */
+/* Adds a reader, which is told of news through the listener, and holds a reference. */
 void cwsd_log_join(struct cwsd_log *log, struct cwsd_log_listener *listener);
 void cwsd_log_leave(struct cwsd_log *log, struct cwsd_log_listener *listener);

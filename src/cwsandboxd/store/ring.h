@@ -2,16 +2,16 @@
  * The newest output of one main command, in a file of bounded size. Any thread: one may append
  * while others read. No function holds the lock while it waits for the disk.
  *
- * The file is a ring of records, each the bytes of one read of the command's pipe and the time of
- * their arrival. Once it is full, new records overwrite the oldest. In memory there are only marks,
- * a hundred or so: places where a search may begin.
+ * The file is a ring of records. Each has the bytes of one read of the command's pipe, and the time
+ * when they arrived. Once the file is full, new records overwrite the oldest. Only about a hundred
+ * marks are in memory: places where a search can begin.
  *
- * If the disk is full before the file has its full size, the ring goes on with the size that the
- * file has. What cannot be written even so is lost. It counts as overwritten, with all that was
- * kept before; the ring then begins anew.
+ * If the disk is full before the file has its full size, the ring stays as large as the file is. A
+ * record that cannot be written even then is lost. It counts as overwritten, together with all
+ * earlier ones, and the ring begins anew.
  *
- * The file says all that is needed to read it again, in its head and in front of each record, with
- * check values. So a later daemon can take it over, however this one ended (ring_recover.c).
+ * The head of the file and that of each record have all that is needed to read the file again, with
+ * checksums. So a later daemon can take it over, however this one ended (ring_recover.c).
  */
 #pragma once
 
@@ -24,11 +24,11 @@
  * when the disk is full. */
 #define CWSD_RING_LEAST ((uint64_t)64 * 1024)
 
-/* The file begins with so many bytes that are not part of the ring. */
+/* The file begins with this many bytes that are not part of the ring. */
 #define CWSD_RING_HEAD ((uint64_t)64)
 
-/* A record fits into the least ring. Records are aligned, so that one can be looked at where it was
- * read. */
+/* Every record fits into the smallest ring. Records are aligned, so that they can be used where
+ * they were read. */
 struct cwsd_ring_record {
     uint64_t time_us; /* since 1970; never less than that of the record before */
     uint32_t len;
@@ -40,7 +40,7 @@ struct cwsd_ring_record {
     uint32_t check; /* of all the fields above */
     uint8_t data[];
 };
-/* The memory for one with `len` bytes. */
+/* The size of a record with `len` bytes. */
 #define CWSD_RING_SIZE(len) ((sizeof(struct cwsd_ring_record) + (len) + 7) & ~(size_t)7)
 #define CWSD_RING_MAX_LEN   (CWSD_RING_LEAST - CWSD_RING_HEAD - sizeof(struct cwsd_ring_record))
 
@@ -67,15 +67,15 @@ struct cwsd_ring {
     uint64_t key;    /* random; of the check values */
     uint64_t wanted; /* the capacity as it was asked for */
     uint64_t capacity;
-    struct cwsd_ring_place base; /* what lies behind the head, if that is not overwritten yet */
+    struct cwsd_ring_place base; /* the first place behind the head, until that is overwritten */
     int fd;                      /* -1: not open */
     unsigned uses;               /* of fd at the moment */
     bool made;                   /* the file exists, with something in it */
-    bool emptied;                /* it exists without anything: what was kept is lost */
-    bool head_stale;             /* the file's head is to be written before the next record */
+    bool emptied;                /* it exists and is empty: what was kept is lost */
+    bool head_stale;             /* write the file's head before the next record */
     bool resting;                /* close fd after its last use */
     bool forgotten;
-    bool unread;                /* an earlier daemon's file, of which nothing is known yet */
+    bool unread;                /* an earlier daemon's file, which has not been read yet */
     uint64_t found_size;        /* of that file */
     struct cwsd_ring_place end; /* of what has been written */
     uint64_t valid_from;        /* bytes of records before it are overwritten, or being so */
@@ -85,28 +85,28 @@ struct cwsd_ring {
     size_t first_mark, mark_count;
 };
 
-/* Creates nothing yet. The file is `path`, which must not exist; `capacity`, the most that it may
- * take, is at least CWSD_RING_LEAST. The struct is the caller's memory. CWS_NO_MEMORY. */
+/* Does not create the file yet. `path` must not exist. `capacity` is the largest size of the file,
+ * at least CWSD_RING_LEAST. The caller owns the struct. CWS_NO_MEMORY. */
 enum cws_status cwsd_ring_init(struct cwsd_ring *ring, const char *path,
                                uint64_t capacity) CWS_MUST_CHECK;
 /* Removes the file, unless it is `kept`. */
 void cwsd_ring_done(struct cwsd_ring *ring);
 
-/* Appends the record, whose data and len the caller has set; len is 1 to CWSD_RING_MAX_LEN. One
- * thread at a time. The record has CWSD_RING_SIZE(len) bytes. False: the record is lost, because
- * the file cannot be written. */
+/* Appends a record of CWSD_RING_SIZE(len) bytes, whose data and len the caller has set; len is 1 to
+ * CWSD_RING_MAX_LEN. One thread at a time. False: the file cannot be written, and the record is
+ * lost. */
 bool cwsd_ring_append(struct cwsd_ring *ring, struct cwsd_ring_record *record, uint64_t now_us);
-/* Counts a record that could not even be held in memory as lost. Instead of an append. */
+/* Instead of an append: the record is lost because there is no memory for it. */
 void cwsd_ring_lose(struct cwsd_ring *ring, const uint8_t *data, size_t len);
 
-/* Drops the content, and removes the file; one that is kept is emptied, so that a later daemon
- * knows. Not while a record is being appended, and none may be appended any more. */
+/* Drops the content, and removes the file. A kept file is emptied instead, so that a later daemon
+ * knows. Must not be called during an append, and nothing may be appended afterwards. */
 void cwsd_ring_forget(struct cwsd_ring *ring);
 /* Closes the file until it is read again. */
 void cwsd_ring_rest(struct cwsd_ring *ring);
 
 struct cwsd_ring_place cwsd_ring_end(struct cwsd_ring *ring);
-/* How much of the disk it takes. */
+/* The bytes that the file takes on the disk. */
 uint64_t cwsd_ring_size(struct cwsd_ring *ring);
 
 /* The oldest mark. False if nothing is kept. */
@@ -117,22 +117,22 @@ bool cwsd_ring_find(struct cwsd_ring *ring,
                     bool (*before)(const struct cwsd_ring_mark *mark, const void *ctx),
                     const void *ctx, struct cwsd_ring_place *out_place);
 
-/* Reads records from `at`, where one begins: as many bytes as there are and `cap` allows. The last
- * record may be cut off; if `cap` is at least CWSD_RING_LEAST, the first is whole. *out_len is 0 at
- * the end. CWS_CLOSED: they are overwritten. CWS_SYSTEM: they cannot be read. */
+/* Reads records from `at`, where one must begin, up to `cap` bytes. The last record may be cut off;
+ * the first is whole if `cap` is at least CWSD_RING_LEAST. *out_len is 0 at the end. CWS_CLOSED:
+ * the records are overwritten. CWS_SYSTEM: they cannot be read. */
 enum cws_status cwsd_ring_read(struct cwsd_ring *ring, uint64_t at, void *into, size_t cap,
                                size_t *out_len, struct cws_error *err) CWS_MUST_CHECK;
-/* The first record of `len` bytes that were read, and its size; NULL: it is cut off. CWS_PROTOCOL
- * in *err: it is none; somebody has changed the file. */
+/* The first record in the `len` bytes that were read, and its size. NULL: it is cut off or, with
+ * CWS_PROTOCOL in *err, no record at all, because somebody has changed the file. */
 const struct cwsd_ring_record *cwsd_ring_parse(const struct cwsd_ring *ring, const uint8_t *bytes,
                                                size_t len, size_t *out_size, struct cws_error *err);
 
-/* A kept file of an earlier daemon, if there is one, is this ring's. Nothing may be appended. Until
- * it has been recovered it is `unread`: only its size is known. Before any other use. */
+/* Takes over the file that an earlier daemon has kept, if there is one. Call it before any other
+ * use. Nothing may be appended. Until the file has been recovered it is `unread`: only its size is
+ * known. */
 void cwsd_ring_take_over(struct cwsd_ring *ring);
 bool cwsd_ring_is_unread(struct cwsd_ring *ring);
-/* Reads an unread file, up to the last record that was written whole; where one before it is
- * damaged, from behind that on. A file of which nothing is left counts as lost. Waits for the disk;
- * one thread at a time. After a failure (CWS_NO_MEMORY, CWS_SYSTEM) it is still unread.
- * ring_recover.c. */
+/* Reads an unread file, up to the last record that was written completely, and from behind the last
+ * damaged one. If nothing is left, the content counts as lost. Waits for the disk; one thread at a
+ * time. After a failure (CWS_NO_MEMORY, CWS_SYSTEM) the file is still unread. ring_recover.c. */
 enum cws_status cwsd_ring_recover(struct cwsd_ring *ring, struct cws_error *err) CWS_MUST_CHECK;
