@@ -10,7 +10,8 @@ import builtins
 import os
 import platform
 import sys
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from copy import copy
+from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from cwsandbox._session import source, values
@@ -79,6 +80,8 @@ class Capture:
         self.modules: dict[str, None] = {}
         self._numbers: dict[int, int] = {}
         self._bound: set[tuple[str, str]] = set()
+        # Variables of closures. Functions may share one.
+        self._cells: dict[int, int] = {}
 
     def encode(self, value: Any, what: str) -> Any:
         return values.encode(value, what, self._mode, self._need)
@@ -92,16 +95,33 @@ class Capture:
         inner, definition = _definition(function, self._can_be_sent)
         module = inner.__globals__.get("__name__") or inner.__module__
         self.modules.setdefault(module)
-        given = [
-            (name, self._ref(_content(cell, name, inner), f"{name!r} of the closure"))
-            for name, cell in zip(definition.closure, inner.__closure__ or (), strict=True)
-        ]
-        given += [
-            (name, self._ref(value, f"the default of {name!r}"))
-            for name, value in definition.defaults
-        ]
-        self._define("function", number, module, inner.__globals__, definition, given)
+        cells = dict(zip(definition.closure, inner.__closure__ or (), strict=True))
+        new = {name: cell for name, cell in cells.items() if id(cell) not in self._cells}
+        for cell in new.values():
+            self._cells[id(cell)] = len(self._cells)
+        if definition.is_decorated:
+            # The decorator may be one of these.
+            self._fill(new, inner)
+        made = {
+            "do": "function",
+            "id": number,
+            "cells": {name: self._cells[id(cell)] for name, cell in cells.items()},
+            "defaults": [
+                (name, self._ref(value, f"the default of {name!r}"))
+                for name, value in definition.defaults
+            ],
+        }
+        self._define(made, module, inner.__globals__, definition)
+        if not definition.is_decorated:
+            # What they hold may refer to the function.
+            self._fill(new, inner)
         return number
+
+    def _fill(self, cells: Mapping[str, CellType], function: FunctionType) -> None:
+        for name, cell in cells.items():
+            ref = self._ref(_content(cell, name, function), f"{name!r} of the closure")
+            number = self._cells[id(cell)]
+            self.steps.append({"do": "cell", "id": number, "name": name, "ref": ref})
 
     def _class(self, cls: type) -> int:
         known = self._numbers.get(id(cls))
@@ -111,29 +131,25 @@ class Capture:
         self.modules.setdefault(cls.__module__)
         self._bound.add((cls.__module__, cls.__name__))
         names = vars(sys.modules[cls.__module__])
-        self._define("class", number, cls.__module__, names, source.of_class(cls), [])
+        self._define({"do": "class", "id": number}, cls.__module__, names, source.of_class(cls))
         return number
 
     def _define(
         self,
-        kind: str,
-        number: int,
+        made: dict[str, Any],
         module: str,
         names: Mapping[str, Any],
         definition: Definition,
-        given: list[tuple[str, Any]],
     ) -> None:
         # What the definition reads comes before it, what its use reads after it: they may refer to each other.
         self._bind(module, names, definition.read_now, definition.attributes)
         self.steps.append(
-            {
-                "do": kind,
-                "id": number,
+            made
+            | {
                 "module": module,
                 "name": definition.name,
                 "source": definition.source,
                 "future_annotations": definition.future_annotations,
-                "given": given,
             }
         )
         self._bind(module, names, definition.read_later, definition.attributes)
@@ -153,23 +169,30 @@ class Capture:
     def _ref_to_global(self, value: Any, name: str) -> dict[str, Any]:
         if not isinstance(value, type):
             return self._ref(value, f"the global {name!r}")
-        before = list(self.steps), dict(self.modules), dict(self._numbers), set(self._bound)
+        before = self._known()
         try:
             return self._ref(value, f"the global {name!r}")
         except (TypeError, ValueError, OSError) as error:
             # It may well not be used.
-            self.steps, self.modules, self._numbers, self._bound = before
+            self._know(*before)
             return {"missing": f"class {name!r} could not be sent: {error}"}
 
     def _can_be_sent(self, value: Any) -> bool:
-        before = list(self.steps), dict(self.modules), dict(self._numbers), set(self._bound)
+        before = self._known()
         try:
             self._ref(value, "a default")
         except (TypeError, ValueError, OSError):
             return False
         finally:
-            self.steps, self.modules, self._numbers, self._bound = before
+            self._know(*before)
         return True
+
+    def _known(self) -> tuple[Any, ...]:
+        """What ``_know`` returns to."""
+        return tuple(map(copy, (self.steps, self.modules, self._numbers, self._bound, self._cells)))
+
+    def _know(self, *before: Any) -> None:
+        self.steps, self.modules, self._numbers, self._bound, self._cells = before
 
     def _ref(self, value: Any, what: str) -> dict[str, Any]:
         """How the sandbox comes to a value."""
@@ -245,7 +268,7 @@ def _definition(
     return inner, definition
 
 
-def _content(cell: Any, name: str, function: FunctionType) -> Any:
+def _content(cell: CellType, name: str, function: FunctionType) -> Any:
     try:
         return cell.cell_contents
     except ValueError:

@@ -25,7 +25,7 @@ import types
 from typing import Any
 
 # The scope that closures are made in, as it shows in the names of what is made there.
-SCOPE = "_cws_make.<locals>."
+SCOPE = "_cws_cells.<locals>._cws_make.<locals>."
 PICKLE_PROTOCOL = 5
 OLDEST = (3, 11)
 # A result that is larger could not be fetched.
@@ -48,6 +48,7 @@ class Workshop:
         self._sender = sender
         self._namespaces: dict[str, dict[str, Any]] = {}
         self._made: dict[int, Any] = {}
+        self._cells: dict[int, types.CellType] = {}
         # What refers to something that is made after it.
         self._late: list[Any] = []
         # By name: why a global is not there.
@@ -79,24 +80,28 @@ class Workshop:
 
         self._now_or_late([ref], bind)
 
+    def _cell(self, step: dict[str, Any]) -> None:
+        cell, name, ref = self._cell_of(step["id"]), step["name"], step["ref"]
+
+        def fill() -> None:
+            cell.cell_contents = self._resolve(ref, name)
+
+        self._now_or_late([ref], fill)
+
+    def _cell_of(self, number: int) -> types.CellType:
+        return self._cells.setdefault(number, types.CellType())
+
     def _function(self, step: dict[str, Any]) -> None:
-        # Its text defines the scope and nothing else.
-        code = next(c for c in self._compile(step).co_consts if isinstance(c, types.CodeType))
-        make = types.FunctionType(renamed(code), self._namespaces[step["module"]])
-        given, late = [], []
-        for name, ref in step["given"]:
-            if self._is_made(ref):
-                given.append(self._resolve(ref, name))
-            else:
-                given.append(None)
-                late.append((name, ref))
-        function, fill = make(*given)
+        # Its text defines one function, which defines one that makes what is wanted.
+        code = code_in(code_in(self._compile(step)))
+        cells = tuple(self._cell_of(step["cells"][name]) for name in code.co_freevars)
+        home = self._namespaces[step["module"]]
+        make = types.FunctionType(renamed(code), home, None, None, cells)
+        function = make(*(self._resolve(ref, name) for name, ref in step["defaults"]))
         self._made[step["id"]] = function
         # Of a remote function that refers to another one, or to itself.
         with contextlib.suppress(AttributeError, TypeError):
             function.local = function
-        if late:
-            self._late.append(lambda: fill({name: self._resolve(ref, name) for name, ref in late}))
 
     def _class(self, step: dict[str, Any]) -> None:
         home = self._namespaces[step["module"]]
@@ -168,6 +173,10 @@ def namespace(name: str) -> dict[str, Any]:
         module.__path__ = []
     sys.modules[name] = module
     return module.__dict__
+
+
+def code_in(code: types.CodeType) -> types.CodeType:
+    return next(each for each in code.co_consts if isinstance(each, types.CodeType))
 
 
 def renamed(code: types.CodeType) -> types.CodeType:

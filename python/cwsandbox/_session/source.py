@@ -33,8 +33,9 @@ _READS_GLOBALS = {
 class Definition:
     """What defines a function or a class.
 
-    The source of a function defines a scope, ``_cws_make``, that takes values for the names in ``closure`` and then for
-    ``defaults``. It returns the function and another one that replaces values of the closure, by name.
+    The source of a function defines ``_cws_cells``, whose variables are the names in ``closure``, and in that
+    ``_cws_make``, which takes the values of ``defaults`` and returns the function. The receiver runs only the latter,
+    on cells of its own, so that functions may share them.
     """
 
     name: str
@@ -85,10 +86,9 @@ def of_function(
         _make_texts_of_annotations(node)
     defaults = _take_defaults(node, function, can_be_sent)
     closure = code.co_freevars
-    parameters = [*closure, *(f"_cws_default_{index}" for index in range(len(defaults)))]
     definition = Definition(node.name, "", is_future, closure=closure, defaults=defaults)
     definition.is_decorated = bool(node.decorator_list)
-    return _finished(definition, _scope(node, parameters, closure))
+    return _finished(definition, _scope(node, closure, len(defaults)))
 
 
 def of_class(cls: type) -> Definition:
@@ -208,16 +208,19 @@ def _is_literal(node: ast.expr) -> bool:
     return True
 
 
-def _scope(node: _Function, parameters: list[str], closure: tuple[str, ...]) -> ast.stmt:
-    lines = [f"def _cws_make({', '.join(parameters)}):"]
-    if closure:
-        lines += ["  def _cws_fill(_cws_values):", f"    nonlocal {', '.join(closure)}"]
-        lines += [f"    {name} = _cws_values.get({name!r}, {name})" for name in closure]
-    lines.append(f"  return {node.name}, {'_cws_fill' if closure else None}")
-    scope = ast.parse("\n".join(lines)).body[0]
-    assert isinstance(scope, ast.FunctionDef)
-    scope.body.insert(0, node)
-    return scope
+def _scope(node: _Function, closure: tuple[str, ...], defaults: int) -> ast.stmt:
+    parameters = ", ".join(f"_cws_default_{index}" for index in range(defaults))
+    text = f"""
+def _cws_cells({", ".join(closure)}):
+    def _cws_make({parameters}):
+        return {node.name}
+"""
+    cells = ast.parse(text).body[0]
+    assert isinstance(cells, ast.FunctionDef)
+    make = cells.body[0]
+    assert isinstance(make, ast.FunctionDef)
+    make.body.insert(0, node)
+    return cells
 
 
 def _finished(definition: Definition, node: ast.stmt) -> Definition:
@@ -295,4 +298,4 @@ def _scan(code: CodeType, definition: Definition, runs_now: bool) -> None:
 def _runs_at_once(code: CodeType) -> bool:
     is_body = not code.co_flags & inspect.CO_OPTIMIZED
     is_comprehension = code.co_name.startswith("<") and code.co_name != "<lambda>"
-    return is_body or is_comprehension or code.co_name == "_cws_make"
+    return is_body or is_comprehension or code.co_name in ("_cws_cells", "_cws_make")
