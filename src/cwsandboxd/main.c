@@ -1,8 +1,23 @@
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "daemon.h"
+
+/* Whoever started the daemon may have closed them. What it opened would get their numbers: texts
+ * would be written into it, and libuv aborts a process that closes such a number. */
+static bool open_standard_streams(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
 
 /* Goes on in a child of a process that ends: nobody's child, so that who started the daemon need
  * not wait for it and is not told of its end. False in that process; the child's is another
@@ -32,6 +47,8 @@ int main(int argc, char **argv)
     const struct cwsd_surroundings surroundings = {geteuid(), getenv("XDG_RUNTIME_DIR")};
     struct cwsd_config config;
     struct cws_error err;
+    if (!open_standard_streams())
+        return CWSD_EXIT_FAILED; /* and nowhere to say why */
     if (cwsd_config_parse(argc, argv, &surroundings, &config, &err) != CWS_OK) {
         fprintf(stderr, "cwsandboxd: %s\nTry cwsandboxd --help.\n", err.text);
         return CWSD_EXIT_USAGE;

@@ -210,6 +210,23 @@ def test_signals_do_not_interrupt_its_end(short_folder: Path) -> None:
     assert not (short_folder / "d" / "socket").exists()
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_may_be_closed(
+    closed: str, short_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it opens must not take their numbers: libuv ends a process that closes one of those."""
+    prefix = ("sh", "-c", f'exec "$@" {closed}', "sh")
+    arguments = ("--data-dir", str(short_folder / "data"))
+    daemon = Daemon(short_folder / "d", command_prefix=prefix, arguments=arguments).start()
+    monkeypatch.setenv("CWSANDBOX_BASE_URL", daemon.base_url)
+    numbers = [os.readlink(f"/proc/{daemon.pid}/fd/{number}") for number in range(3)]
+    assert numbers.count("/dev/null") == len({*closed.split()} | {"<&-"})
+    with Sandbox.run() as sandbox:
+        assert sandbox.exec(["echo", "hello"]).result().stdout == "hello\n"
+    assert daemon.stop() == 0
+    assert not daemon.state_dir.exists()
+
+
 class Line:
     """A daemon on a lifeline; what ``ours`` sends and that it is closed."""
 
