@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "host/archive.h"
 #include "sandboxes/archives.h"
+#include "support/descriptors.h"
 #include "support/memory_database.h"
 #include "support/own_folder.h"
 #include "support/peer.h"
@@ -200,14 +201,6 @@ static inline int archives_tear_down(void **state)
 }
 
 #define ARCHIVES_TEST(f) cmocka_unit_test_setup_teardown(f, archives_set_up, archives_tear_down)
-
-static inline unsigned count_descriptors(void)
-{
-    unsigned count = 0;
-    for (int fd = 0; fd < 1024; fd++)
-        count += fcntl(fd, F_GETFD) >= 0;
-    return count;
-}
 
 static inline bool has_file(const char *prefix, const char *id)
 {
