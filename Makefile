@@ -360,6 +360,7 @@ lint-stubs:
 
 .PHONY: docs site
 docs: setup-build install-dev site
+	@echo '$(BUILD)/docs/html/index.html'
 # Of the package as it is installed.
 site: venv
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt

@@ -93,6 +93,7 @@ def sandbox_factory(
     marker ``sandbox``.
     """
     from cwsandbox import Sandbox, Session
+    from cwsandbox._messages import options as known
 
     marked_args, marked = _marked(request)
     faults: Faults | None = None
@@ -107,10 +108,12 @@ def sandbox_factory(
             __tracebackhide__ = True
             words = args or marked_args
             try:
+                wanted = {**marked, **_spelled_out(options)}
+                known.refuse_unknown(
+                    "Sandbox.run()", wanted, ("image", "base_url", "defaults", *known.RUN)
+                )
                 sandbox = Sandbox(
-                    command=words[0] if words else None,
-                    args=list(words[1:]) or None,
-                    **{**marked, **_spelled_out(options)},
+                    command=words[0] if words else None, args=list(words[1:]) or None, **wanted
                 )
             except (TypeError, ValueError) as error:
                 if args or options:
@@ -149,7 +152,7 @@ def _marked(request: pytest.FixtureRequest) -> tuple[tuple[str, ...], dict[str, 
 
 def _refuse_marker(error: Exception) -> NoReturn:
     # Nothing in a traceback would lead to the marker.
-    pytest.fail(f"@pytest.mark.sandbox: {error}", pytrace=False)
+    raise pytest.fail.Exception(f"@pytest.mark.sandbox: {error}", pytrace=False) from None
 
 
 def _spelled_out(options: dict[str, Any]) -> dict[str, Any]:

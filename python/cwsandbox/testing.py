@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Iterable
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 from cwsandbox import _cwsandbox
 from cwsandbox._relay.frames import Malformed
+from cwsandbox._relay.methods import METHODS
 from cwsandbox._relay.plain import Plain
 from cwsandbox._service import local
 from cwsandbox._service.rpc import TRUSTED_DOMAIN, Code
@@ -91,7 +93,7 @@ class Faults:
                 raise ValueError(f"{name} must be an int of at least 1, got {number!r}")
         if methods is not None and after_messages is None:
             raise ValueError("cut() takes methods only with after_messages")
-        counted = None if methods is None else frozenset(check.strings(methods, "methods"))
+        counted = None if methods is None else frozenset(_checked(methods))
         if after_messages is not None:
             self._check_sees_calls("cut(after_messages=...)")
 
@@ -145,7 +147,7 @@ class Faults:
         check.optional_text(reason, "reason")
         if type(message) is not str:
             raise TypeError(f"message must be a str, got {message!r}")
-        names = [None] if methods is None else list(check.strings(methods, "methods"))
+        names = [None] if methods is None else _checked(methods)
         self._check_sees_calls("refuse(code)")
         status = _status(Code[code], message, reason)
         self._call(lambda: self._answers.update(dict.fromkeys(names, status)))
@@ -324,6 +326,16 @@ async def _both(*works: Coroutine[Any, Any, None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _checked(methods: Iterable[str]) -> list[str]:
+    names = list(check.strings(methods, "methods"))
+    for name in names:
+        if name not in METHODS:
+            near = get_close_matches(name, METHODS, 1)
+            hint = f". Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"methods has {name!r}, which the service does not have{hint}")
+    return names
 
 
 def _status(code: Code, message: str, reason: str | None) -> Status:

@@ -31,7 +31,7 @@ JOBS: list[dict[str, Any]] = [
         "artifacts": ["/tmp/art", "/tmp/none"],
     },
     {"key": "late", "command": ["sh", "-c", "echo half; sleep 60"], "timeout_seconds": 4},
-    {"key": "invalid", "command": ["true"], "files": {"/x": {"path": "missing"}}},
+    {"key": "invalid", "command": ["true"], "files": {"/proc/none/x": ""}},
 ]
 
 
@@ -57,6 +57,9 @@ def test_a_batch_and_what_became_of_it(program: Program, folder: Path) -> None:
     assert done.returncode == 3, done.stderr
     assert done.stdout.startswith(b"4 jobs: 1 ok, 1 failed, 1 timeout, 1 invalid; ")
     assert b"; cost " in done.stdout
+    hint = done.stdout.decode().splitlines()[-1]
+    bad = "--verdict failed --verdict timeout --verdict invalid"
+    assert hint == f"See: cwsandbox batch show {folder / 'run.db'} {bad}"
     assert done.stderr == b""
 
     exported = program.run("batch", "export", str(folder / "run.db"), "--jsonl")
@@ -71,7 +74,7 @@ def test_a_batch_and_what_became_of_it(program: Program, folder: Path) -> None:
     assert found["good"]["metadata"] == {"n": 1}
     assert (found["../bad"]["stdout"], found["../bad"]["returncode"]) == ("value\n", 3)
     assert found["late"]["stdout"] == "half\n"
-    assert "missing" in found["invalid"]["error"]
+    assert "/proc/none" in found["invalid"]["error"]
 
     target = folder / "artifacts"
     table = program.run(
@@ -135,6 +138,14 @@ def test_going_on_needs_the_option(program: Program, folder: Path) -> None:
         ('{"key": "b", "command": "true"}', ["command", "'true'"]),
         ('{"key": "b", "command": ["true"], "imag": 1}', ["imag", "valid keys"]),
         ('{"key": "b", "command": ["true"], "files": {"/a": 7}}', ["files['/a']", "7"]),
+        (
+            '{"key": "b", "command": ["true"], "files": {"/a": {"path": "none"}}}',
+            ["files['/a']", "there is no file ", "/none"],
+        ),
+        (
+            '{"key": "b", "command": ["true"], "files": {"/a": {"path": "."}}}',
+            ["files['/a']", "there is no file "],
+        ),
         ('{"key": "b", "command": ["true"], "timeout_seconds": -1}', ["timeout_seconds", "-1"]),
         ('{"key": "b", "command": ["true"], "stdin": 7}', ["stdin must be text", "7"]),
         ('{"key": "b", "command": ["true"], "sandbox": []}', ["sandbox", "object", "[]"]),
@@ -149,6 +160,17 @@ def test_a_bad_line_is_named_before_anything_runs(
     assert_one_line_error(done, "run.jsonl:", *parts)
     assert_one_line_error(done, "run.jsonl:3: ")
     assert not (tmp_path / "run.db").exists()
+
+
+def test_going_on_needs_no_files_of_what_is_done(program: Program, tmp_path: Path) -> None:
+    write(
+        tmp_path / "run.jsonl",
+        [{"key": "a", "command": ["true"], "files": {"/a": {"path": "once"}}}],
+    )
+    (tmp_path / "once").touch()
+    assert run(program, tmp_path).returncode == 0
+    (tmp_path / "once").unlink()
+    assert run(program, tmp_path, "--resume").returncode == 0
 
 
 def test_bytes_that_are_no_text(program: Program, tmp_path: Path) -> None:

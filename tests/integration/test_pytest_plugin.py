@@ -80,7 +80,8 @@ def test_the_closest_marker_wins(run) -> None:
 @pytest.mark.parametrize(
     ("marker", "told"),
     [
-        ("img='x'", "@pytest.mark.sandbox: *img*"),
+        ("imge='x'", "@pytest.mark.sandbox: Sandbox.run() *'imge'. Did you mean 'image'?"),
+        ("env={'A': 'x'}", "@pytest.mark.sandbox: *'env'*"),
         ("image='a', container_image='b'", "@pytest.mark.sandbox: a sandbox has one image*"),
         ("tags=3", "@pytest.mark.sandbox: *tags*3*"),
         ("max_lifetime_seconds=-1", "@pytest.mark.sandbox: *max_lifetime_seconds*-1*"),
@@ -97,6 +98,7 @@ def test_a_wrong_marker_is_told_at_the_test(run, marker: str, told: str) -> None
     done.assert_outcomes(errors=1)
     done.stdout.fnmatch_lines([told])
     done.stdout.no_fnmatch_line("*pytest_plugin.py*")
+    done.stdout.no_fnmatch_line("*another exception*")
 
 
 @pytest.mark.parametrize("options", ["img='x'", "image='a', container_image='b'"])

@@ -11,6 +11,8 @@ from cwsandbox._relay import frames
 from cwsandbox._relay.calls import PREFACE, Calls, Status
 from cwsandbox._relay.frames import Frame, Frames, Malformed, header_frames
 from cwsandbox._relay.headers import Decoder, encode
+from cwsandbox._relay.methods import METHODS
+from protos import descriptor_set
 
 NAMES = [b":path", b":status", b"content-type", b"x-long-name", b"traceparent", b"cookie"]
 
@@ -168,3 +170,8 @@ def test_another_protocol_is_refused() -> None:
     assert calls.to_service(PREFACE[:10]) == PREFACE[:10]
     with pytest.raises(Malformed, match="HTTP/2"):
         calls.to_service(b"GET / HTTP/1.1")
+
+
+def test_it_knows_all_methods_of_the_service() -> None:
+    services = (service for file in descriptor_set().file for service in file.service)
+    assert {method.name for service in services for method in service.method} == METHODS

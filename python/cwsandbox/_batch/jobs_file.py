@@ -24,10 +24,15 @@ def read(path: Path, options: Mapping[str, Any]) -> Iterator[Job]:
     return (job for _, job in _numbered(path, options))
 
 
-def count(path: Path, options: Mapping[str, Any]) -> int:
-    """How many jobs a file has, once all are known to be right and to have keys of their own."""
+def count(path: Path, options: Mapping[str, Any], *, needs_files: bool) -> int:
+    """How many jobs a file has, once all are known to be right and to have keys of their own.
+
+    With ``needs_files`` the local files must be there. Those of jobs that have an outcome may be gone.
+    """
     lines: dict[str, int] = {}
     for number, job in _numbered(path, options):
+        if needs_files:
+            _check_files(f"{path}:{number}", job)
         if job.key in lines:
             raise ValueError(
                 f"{path}:{number}: the key {job.key!r} is that of line {lines[job.key]}: each job needs its own"
@@ -49,6 +54,12 @@ def _numbered(path: Path, options: Mapping[str, Any]) -> Iterator[tuple[int, Job
                 except (TypeError, ValueError, RecursionError) as error:
                     raise ValueError(f"{path}:{number}: {_reason(error)}") from error
                 yield number, job
+
+
+def _check_files(place: str, job: Job) -> None:
+    for name, content in job.files.items():
+        if isinstance(content, Path) and not content.is_file():
+            raise ValueError(f"{place}: files[{name!r}]: there is no file {content}")
 
 
 def _job(line: bytes, folder: Path) -> Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -105,7 +106,7 @@ def run(
     --resume runs again; 130, 143 or 129, a signal ended it; 1, an error did; 2, wrong options.
     """
     try:
-        total = jobs_file.count(file, {"container_image": image})
+        total = jobs_file.count(file, {"container_image": image}, needs_files=not resume)
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     if not resume and store.exists() and store.stat().st_size:
@@ -118,7 +119,15 @@ def run(
     summary = running.summary()
     if not quiet:
         click.echo(told(summary, price_per_hour))
+        _tell_where(summary, store)
     raise click.exceptions.Exit(_code(summary, total, asked))
+
+
+def _tell_where(summary: Summary, store: Path) -> None:
+    bad = [verdict for verdict in summary.verdicts if verdict != "ok"]
+    if bad:
+        wanted = " ".join(f"--verdict {verdict}" for verdict in bad)
+        click.echo(f"See: cwsandbox batch show {shlex.quote(str(store))} {wanted}")
 
 
 def _begin(
