@@ -13,6 +13,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -120,6 +121,9 @@ class Internet:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.names: dict[str, list[str]] = {}
+        # What the name server does about a name instead: it is given the message, and how to send a reply, which may
+        # also be done later.
+        self.scripts: dict[str, Callable[[bytes, Callable[[bytes], object]], object]] = {}
         self.asked: list[str] = []
         self._stack = ExitStack()
         self.host = Network()
@@ -187,6 +191,9 @@ class Internet:
                 return
             name, kind, end = read_question(message)
             self.asked.append(name)
+            if name in self.scripts:
+                self.scripts[name](message, partial(_send, server, asker))
+                continue
             found = self.names.get(name)
             records = b"".join(
                 struct.pack(">HHHIH", 0xC00C, A, 1, 0, 4) + socket.inet_aton(address)
@@ -196,6 +203,27 @@ class Internet:
             flags = 0x8180 | (3 if found is None else 0)
             head = message[:2] + struct.pack(">HHHHH", flags, 1, len(records) // 16, 0, 0)
             server.sendto(head + message[12:end] + records, asker)
+
+    def serve_names_by_tcp(self, answer: Callable[[bytes], bytes]) -> None:
+        """What is asked again by TCP, since a reply was truncated."""
+        listener = self.others.socket(socket.SOCK_STREAM)
+        listener.bind((NAME_SERVER, 53))
+        listener.listen()
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection, suppress(OSError, struct.error):
+                        stream = connection.makefile("rb")
+                        while True:
+                            (size,) = struct.unpack(">H", stream.read(2))
+                            reply = answer(stream.read(size))
+                            connection.sendall(struct.pack(">H", len(reply)) + reply)
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        self._stack.callback(_stop, listener, thread)
 
     # ---- TLS servers
 
@@ -235,6 +263,10 @@ class Internet:
 
     def __exit__(self, *_: Any) -> None:
         self.close()
+
+
+def _send(server: socket.socket, asker: Any, reply: bytes) -> None:
+    server.sendto(reply, asker)
 
 
 def _stop(server: socket.socket, thread: threading.Thread) -> None:
