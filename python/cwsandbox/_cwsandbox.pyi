@@ -215,9 +215,9 @@ class SandboxCore:
     def fail(self, failure: BaseException) -> None:
         """The sandbox is not, or no longer, known to run: waiting operations fail with ``failure``; later ones wait
         again."""
-    def evict_refused(self) -> None:
-        """The sandbox has ended: operations that its endpoint has refused, and that wait for another way, end as those of
-        a stopped sandbox."""
+    def evict_refused(self, failure: BaseException) -> None:
+        """The sandbox has ended: operations that its endpoint has refused, and that wait for another way, end with
+        ``failure``. To be called before ``fail()``."""
     def close(self, failure: BaseException) -> None:
         """The sandbox was stopped: waiting and running operations end with ``failure`` (running ones keep their partial
         output); later ones fail at once."""

@@ -19,7 +19,7 @@ from cwsandbox._lifecycle.lifecycle import Phase, Source
 from cwsandbox._lifecycle.poll import NOT_FOUND_REASON, Watcher
 from cwsandbox._lifecycle.shared import Shared
 from cwsandbox._runtime import tracing
-from cwsandbox._service.errors import to_exception
+from cwsandbox._service.errors import says_not_running, to_exception
 from cwsandbox._service.rpc import RpcFailure
 from cwsandbox.exceptions import (
     CWSandboxError,
@@ -253,14 +253,16 @@ class Driver:
             self._fail_commands(lifecycle.stopped_error(self._handle.sandbox_id))
 
     def _fail_commands(self, failure: BaseException) -> None:
-        handle = self._handle
-        if not handle.state.takes_commands:
-            # Their endpoint has refused them because of that.
-            handle.core.evict_refused()
-            if self._stopping is not None and self._stopping.runs:
-                # The end has been seen before the stop was answered.
-                failure = lifecycle.stopped_error(handle.sandbox_id)
-        handle.core.fail(failure)
+        core, is_over = self._handle.core, not self._handle.state.takes_commands
+        if is_over and self._stopping is not None and self._stopping.runs:
+            # The end has been seen before the stop was answered.
+            failure = lifecycle.stopped_error(self._handle.sandbox_id)
+        if says_not_running(failure):
+            # That is why their endpoint has refused them.
+            core.evict_refused(failure)
+        elif is_over:
+            core.evict_refused(SandboxNotRunningError(str(failure)))
+        core.fail(failure)
 
     async def bring_up(self) -> None:
         """Wait until it runs, and until commands can go the way that they must."""
@@ -330,8 +332,12 @@ class Driver:
             self._open(handle.log_core, self.serve_logs)
 
     def _fail_logs(self, failure: BaseException) -> None:
-        if self._handle.log_core is not None:
-            self._handle.log_core.fail(failure)
+        core = self._handle.log_core
+        if core is None:
+            return
+        if says_not_running(failure):
+            core.evict_refused(failure)
+        core.fail(failure)
 
     # ---- snapshots ----
 

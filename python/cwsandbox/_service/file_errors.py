@@ -66,12 +66,8 @@ def call_exception(
     failure: RpcFailure, *, is_write: bool, path: str, timeout: float | None
 ) -> exc.CWSandboxError:
     """For a call that failed. ``timeout`` is its limit in seconds."""
-    operation = _name(is_write, path)
+    operation = f"{'Write' if is_write else 'Read'} file {path!r}"
     return _placed(errors.to_exception(failure, operation=operation, filepath=path), path, timeout)
-
-
-def _name(is_write: bool, path: str) -> str:
-    return f"{'Write' if is_write else 'Read'} file {path!r}"
 
 
 def _placed(raised: exc.CWSandboxError, path: str, timeout: float | None) -> exc.CWSandboxError:
@@ -91,10 +87,6 @@ class FileHooks:
     def make_error(self, operation: FileOperation[Any], error: RpcError) -> BaseException:
         if error.failure is not None:
             return errors.own_exception(error.failure)
-        if error.kind == "closed":
-            name = _name(operation._is_write, operation._path)
-            stopped = exc.SandboxNotRunningError(f"{name} failed: the sandbox has been stopped")
-            return _placed(stopped, operation._path, None)
         raised = call_exception(
             errors.failure_of(error, self._unpack),
             is_write=operation._is_write,

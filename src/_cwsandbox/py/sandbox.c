@@ -59,6 +59,7 @@ static int sandbox_traverse(PyObject *object, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->failures);
     Py_VISIT(self->closed_by);
+    Py_VISIT(self->refused_by);
     Py_VISIT(self->id);
     Py_VISIT(self->only_way);
     Py_VISIT(self->on_refused);
@@ -69,6 +70,7 @@ static int sandbox_clear(PyObject *object)
 {
     struct py_sandbox *self = (struct py_sandbox *)object;
     Py_CLEAR(self->closed_by);
+    Py_CLEAR(self->refused_by);
     Py_CLEAR(self->on_refused);
     return 0;
 }
@@ -151,11 +153,15 @@ static PyObject *sandbox_fail(PyObject *object, PyObject *failure)
     Py_RETURN_NONE;
 }
 
-static PyObject *sandbox_evict_refused(PyObject *object, PyObject *Py_UNUSED(ignored))
+static PyObject *sandbox_evict_refused(PyObject *object, PyObject *failure)
 {
-    struct cws_sandbox *core = py_sandbox_core((struct py_sandbox *)object);
-    if (!core)
+    struct py_sandbox *self = (struct py_sandbox *)object;
+    struct cws_sandbox *core = py_sandbox_core(self);
+    if (!core || check_failure(failure, "evict_refused") < 0)
         return NULL;
+    PyObject *before = self->refused_by;
+    self->refused_by = Py_NewRef(failure);
+    Py_XDECREF(before);
     if (cws_sandbox_evict_refused(core) != CWS_OK)
         return PyErr_NoMemory();
     Py_RETURN_NONE;
@@ -214,7 +220,8 @@ static PyObject *sandbox_stats(PyObject *object, PyObject *Py_UNUSED(ignored))
 /* As py_command_home.closed_by. */
 static PyObject *closed_by(PyObject *sandbox)
 {
-    return ((struct py_sandbox *)sandbox)->closed_by;
+    struct py_sandbox *self = (struct py_sandbox *)sandbox;
+    return self->closed_by ? self->closed_by : self->refused_by;
 }
 
 /* ---- exec ----------------------------------------------------------------------------------- */
@@ -468,10 +475,10 @@ static PyMethodDef sandbox_methods[] = {
      PyDoc_STR("fail($self, failure)\n--\n\n"
                "Not known to run, or not any more: operations that wait fail with `failure`; "
                "later ones wait again.")},
-    {"evict_refused", sandbox_evict_refused, METH_NOARGS,
-     PyDoc_STR("evict_refused($self)\n--\n\n"
+    {"evict_refused", sandbox_evict_refused, METH_O,
+     PyDoc_STR("evict_refused($self, failure)\n--\n\n"
                "Ended: operations that its endpoint has refused, and that wait for another way, "
-               "end as those of\na stopped sandbox.")},
+               "end with `failure`.")},
     {"close", sandbox_close, METH_O,
      PyDoc_STR(
          "close($self, failure)\n--\n\n"

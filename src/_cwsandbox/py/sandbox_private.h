@@ -12,6 +12,7 @@ struct py_sandbox {
     PyObject
         *failures; /* shared with the operations of now: fail() fills it and starts a new one */
     PyObject *closed_by;  /* close()'s exception: closed for good */
+    PyObject *refused_by; /* evict_refused()'s */
     Py_ssize_t write_max; /* Python's: content up to this size is sent in one message */
     PyObject *id;         /* open()'s; NULL before */
     bool is_open;

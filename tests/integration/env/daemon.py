@@ -59,6 +59,11 @@ class Daemon:
         return self._process.pid
 
     @property
+    def is_running(self) -> bool:
+        """Whether it was started, and not ended from here."""
+        return self._process is not None
+
+    @property
     def stderr(self) -> str:
         return self.stderr_path.read_text(errors="replace")
 
