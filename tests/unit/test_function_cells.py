@@ -163,3 +163,34 @@ def test_a_default_that_refers_back() -> None:
 
     assert call(first, 1) == ["second", "end"]
     assert call(second) == ["second", "end"]
+
+
+STATE: dict[str, Any] = {"count": 0}
+ALIAS = STATE
+
+
+def count_in(state: dict[str, Any] = STATE) -> None:
+    state["count"] += 1
+
+
+def count_by_all_names() -> Any:
+    held = STATE
+    count_in()
+    ALIAS["count"] += 1
+    return [STATE["count"], held is ALIAS]
+
+
+@pytest.mark.parametrize("mode", [JSON, PICKLE])
+def test_one_value_of_several_names(mode: Any) -> None:
+    assert call(count_by_all_names, mode=mode) == [2, True]
+    assert STATE == {"count": 0}
+
+
+def test_a_closure_and_a_global_with_one_value() -> None:
+    state = STATE
+
+    def run() -> Any:
+        state["count"] = 5
+        return STATE["count"]
+
+    assert call(run) == 5

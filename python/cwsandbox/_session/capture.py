@@ -208,7 +208,19 @@ class Capture:
             if self._is_sent(inner) or not _is_there(value):
                 return {"made": self.function(value)}
             return _imported(value)
-        return {"value": self.encode(value, what)}
+        if value is None or isinstance(value, (str, int, float)):
+            return {"value": self.encode(value, what)}
+        return {"made": self._value(value, what)}
+
+    def _value(self, value: Any, what: str) -> int:
+        """Have a value made once, since others may refer to it, too."""
+        known = self._numbers.get(id(value))
+        if known is not None:
+            return known
+        encoded = self.encode(value, what)
+        number = self._numbers[id(value)] = len(self._numbers)
+        self.steps.append({"do": "value", "id": number, "name": what, "value": encoded})
+        return number
 
     def _ref_to_class(self, cls: type) -> dict[str, Any]:
         if not self._is_sent(cls):

@@ -66,8 +66,15 @@ class Workshop:
             getattr(self, "_" + step["do"])(step)
         for finish in self._late:
             finish()
-        args, kwargs = (self._value(each, "the arguments") for each in payload["arguments"])
+        args, kwargs = (self._decoded(each, "the arguments") for each in payload["arguments"])
         return self._made[payload["function"]], args, kwargs
+
+    def _value(self, step: dict[str, Any]) -> None:
+        try:
+            self._made[step["id"]] = self._decoded(step["value"], step["name"])
+        except Unavailable as error:
+            # Whoever refers to it is told.
+            self._made[step["id"]] = error
 
     def _bind(self, step: dict[str, Any]) -> None:
         home, name, ref = self._namespaces[step["module"]], step["name"], step["ref"]
@@ -127,11 +134,14 @@ class Workshop:
 
     def _resolve(self, ref: dict[str, Any], name: str) -> Any:
         if "made" in ref:
-            return self._made[ref["made"]]
+            made = self._made[ref["made"]]
+            if isinstance(made, Unavailable):
+                raise made
+            return made
         if "missing" in ref:
             raise Unavailable(ref["missing"])
         if "value" in ref:
-            return self._value(ref["value"], repr(name))
+            return self._decoded(ref["value"], repr(name))
         try:
             found: Any = importlib.import_module(ref["module"])
             for part in ref.get("path", ()):
@@ -146,7 +156,7 @@ class Workshop:
                 importlib.import_module(submodule)
         return found
 
-    def _value(self, sent: Any, what: str) -> Any:
+    def _decoded(self, sent: Any, what: str) -> Any:
         if not self._is_pickle:
             return sent
         try:
