@@ -11,8 +11,8 @@ import os
 import platform
 import sys
 from copy import copy
-from types import BuiltinFunctionType, CellType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any
+from types import BuiltinFunctionType, CellType, FunctionType, MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any, NewType, ParamSpec, TypeVar, TypeVarTuple
 
 from cwsandbox._session import source, values
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from cwsandbox._types.serialization import Serialization
 
 _STANDARD_LIBRARY = os.path.dirname(os.__file__) + "/"
+
+# What pickles know by name only. What these stand for is for type checkers.
+_OF_TYPING = (TypeVar, ParamSpec, TypeVarTuple, NewType)
 
 # Each module has its own.
 _OF_EVERY_MODULE = {
@@ -115,7 +118,21 @@ class Capture:
         if not definition.is_decorated:
             # What they hold may refer to the function.
             self._fill(new, inner)
+        self._register(function, number, module)
         return number
+
+    def _register(self, function: Any, number: int, module: str) -> None:
+        """What other statements have registered with a function of ``functools.singledispatch``."""
+        registry = getattr(function, "registry", None)
+        if not isinstance(registry, MappingProxyType) or not hasattr(function, "dispatch"):
+            return
+        for cls, implementation in registry.items():
+            if cls is object:
+                continue
+            what = f"the implementation for {cls.__qualname__!r}"
+            step = {"do": "register", "function": number, "name": what}
+            refs = {"class": self._ref(cls, what), "ref": self._ref(implementation, what)}
+            self.steps.append(step | refs)
 
     def _fill(self, cells: Mapping[str, CellType], function: FunctionType) -> None:
         for name, cell in cells.items():
@@ -208,9 +225,20 @@ class Capture:
             if self._is_sent(inner) or not _is_there(value):
                 return {"made": self.function(value)}
             return _imported(value)
+        if isinstance(value, _OF_TYPING):
+            return {"made": self._of_typing(value)}
         if value is None or isinstance(value, (str, int, float)):
             return {"value": self.encode(value, what)}
         return {"made": self._value(value, what)}
+
+    def _of_typing(self, value: Any) -> int:
+        known = self._numbers.get(id(value))
+        if known is not None:
+            return known
+        number = self._numbers[id(value)] = len(self._numbers)
+        step = {"do": "typing", "id": number, "kind": type(value).__name__}
+        self.steps.append(step | {"module": value.__module__, "name": value.__name__})
+        return number
 
     def _value(self, value: Any, what: str) -> int:
         """Have a value made once, since others may refer to it, too."""

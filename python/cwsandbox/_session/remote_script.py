@@ -22,6 +22,7 @@ import signal
 import sys
 import traceback
 import types
+import typing
 from typing import Any
 
 # The scope that closures are made in, as it shows in the names of what is made there.
@@ -75,6 +76,23 @@ class Workshop:
         except Unavailable as error:
             # Whoever refers to it is told.
             self._made[step["id"]] = error
+
+    def _typing(self, step: dict[str, Any]) -> None:
+        supertype = (object,) if step["kind"] == "NewType" else ()
+        made = getattr(typing, step["kind"])(step["name"], *supertype)
+        made.__module__ = step["module"]
+        self._made[step["id"]] = made
+
+    def _register(self, step: dict[str, Any]) -> None:
+        refs = step["class"], step["ref"]
+
+        def register() -> None:
+            # Nothing can be of a class that is not there.
+            with contextlib.suppress(Unavailable):
+                cls, implementation = (self._resolve(ref, step["name"]) for ref in refs)
+                self._made[step["function"]].register(cls, implementation)
+
+        self._now_or_late([*refs, {"made": step["function"]}], register)
 
     def _bind(self, step: dict[str, Any]) -> None:
         home, name, ref = self._namespaces[step["module"]], step["name"], step["ref"]
