@@ -37,14 +37,22 @@ static bool leads_nowhere(int error)
     return error == -ENETUNREACH || error == -EHOSTUNREACH;
 }
 
+/* Whether the answer has a message of this type, as long as `size` says. */
+static bool has(const struct nlmsghdr *header, unsigned type, size_t size)
+{
+    return header->nlmsg_type == type && header->nlmsg_len >= NLMSG_LENGTH(size);
+}
+
 static bool read_answer(const struct nlmsghdr *header, size_t len)
 {
     if (!NLMSG_OK(header, len))
         return true;
-    if (header->nlmsg_type == NLMSG_ERROR)
+    if (has(header, NLMSG_ERROR, sizeof(struct nlmsgerr)))
         return !leads_nowhere(((const struct nlmsgerr *)NLMSG_DATA(header))->error);
+    if (!has(header, RTM_NEWROUTE, sizeof(struct rtmsg)))
+        return true;
     unsigned type = ((const struct rtmsg *)NLMSG_DATA(header))->rtm_type;
-    return header->nlmsg_type != RTM_NEWROUTE || (type != RTN_UNICAST && type != RTN_UNREACHABLE);
+    return type != RTN_UNICAST && type != RTN_UNREACHABLE;
 }
 
 bool cwse_route_is_local(const struct sockaddr *address)

@@ -334,10 +334,11 @@ static void begin(struct cwsd_egress_link *link)
         lose(link, err.text);
 }
 
-static void fail(struct cwsd_egress_link *link)
+static void fail(struct cwsd_egress_link *link, int wait_status)
 {
     char said[200], why[300];
     cwsd_program_said(link->said_fd, said, sizeof(said));
+    cwsd_program_ended(wait_status, said, sizeof(said));
     snprintf(why, sizeof(why), "%s: %s",
              link->step == STEP_DONE ? "its rules cannot follow the host's addresses"
                                      : "its way to other networks",
@@ -353,7 +354,7 @@ static void on_end(struct cwsd_child *child, int wait_status)
     } else if (link->step == STEP_LOST) {
         return;
     } else if (wait_status) {
-        fail(link);
+        fail(link, wait_status);
     } else {
         close_fd(&link->said_fd);
         link->step += link->step < STEP_DONE;

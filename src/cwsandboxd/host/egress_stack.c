@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "cwsandbox-init/protocol.h"
+#include "host/program.h"
 #include "values/text.h"
 
 /* What no rule leads to anyway, so that it is in nobody's way. Its own gateway is in there. */
@@ -76,8 +77,8 @@ static void on_end(struct cwsd_child *child, int wait_status)
 {
     struct cwsd_egress_stack *stack = cws_container_of(child, struct cwsd_egress_stack, child);
     char said[200];
-    (void)wait_status;
     read_said(stack, said, sizeof(said));
+    cwsd_program_ended(wait_status, said, sizeof(said));
     stack->ended = true;
     cwsd_watch_close(&stack->ready, on_ready_closed);
     if (!stack->stopped)

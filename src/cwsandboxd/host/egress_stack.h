@@ -14,7 +14,8 @@ struct cwsd_egress_stack_options {
     int user_namespace, network_namespace; /* of the sandbox's network; stay the caller's */
     /* The device is there, with an address and a route. */
     void (*on_ready)(void *ctx);
-    /* It has ended by itself, and nothing leads out (any more). `why` is what it has said. */
+    /* It has ended by itself, and nothing leads out (any more). `why` is what it has said, or
+     * else how it has ended. */
     void (*on_end)(void *ctx, const char *why);
     void *ctx;
 };

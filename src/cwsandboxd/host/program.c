@@ -9,11 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "values/text.h"
+
+static bool is_program(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode) && access(path, X_OK) == 0;
+}
 
 static char *find_in(const char *folders, const char *name)
 {
@@ -21,7 +28,7 @@ static char *find_in(const char *folders, const char *name)
     for (const char *folder = folders; folder;) {
         const char *end = strchrnul(folder, ':');
         int len = snprintf(path, sizeof(path), "%.*s/%s", (int)(end - folder), folder, name);
-        if (path[0] == '/' && len < (int)sizeof(path) && access(path, X_OK) == 0)
+        if (path[0] == '/' && len < (int)sizeof(path) && is_program(path))
             return cws_strdup(path);
         folder = *end ? end + 1 : NULL;
     }
@@ -67,6 +74,16 @@ void cwsd_program_said(int fd, char *text, size_t size)
     /* The first line says it; what nft adds shows where. */
     text[strcspn(text, "\n")] = '\0';
     cwsd_text_clean(text);
+}
+
+void cwsd_program_ended(int wait_status, char *text, size_t size)
+{
+    if (text[0])
+        return;
+    if (WIFSIGNALED(wait_status))
+        snprintf(text, size, "it was killed by signal %d", WTERMSIG(wait_status));
+    else
+        snprintf(text, size, "it ended with exit code %d", WEXITSTATUS(wait_status));
 }
 
 static int start(char *const argv[], int input, int said, pid_t *out_pid)
@@ -117,6 +134,7 @@ enum cws_status cwsd_program_run(char *const argv[], const char *input, struct c
         ;
     if (wait_status) {
         cwsd_program_said(said[0], text, sizeof(text));
+        cwsd_program_ended(wait_status, text, sizeof(text));
         status = cws_error_set(err, CWS_SYSTEM, "%s has failed: %s", argv[0], text);
     }
 done:

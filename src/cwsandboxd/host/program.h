@@ -11,8 +11,8 @@ char *cwsd_program_find(const char *name);
 char *cwsd_program_beside(const char *path, const char *name);
 
 /* Runs argv[0] with an empty environment and `input` (NULL: nothing) as its stdin, and waits until
- * it has ended. Not from inside the loop. CWS_SYSTEM with what it has said on stderr, unless it
- * ends with 0. */
+ * it has ended. Not from inside the loop. CWS_SYSTEM with what it has said on stderr, or else how
+ * it has ended, unless it ends with 0. */
 enum cws_status cwsd_program_run(char *const argv[], const char *input,
                                  struct cws_error *err) CWS_MUST_CHECK;
 
@@ -21,3 +21,5 @@ int cwsd_program_input(const char *text);
 /* The first line that a program has written to a pipe or to a descriptor made with
  * cwsd_program_input(""), into `text` of `size` bytes. A pipe must be non-blocking. */
 void cwsd_program_said(int fd, char *text, size_t size);
+/* Writes how a program has ended if `text` is empty: it has said nothing. */
+void cwsd_program_ended(int wait_status, char *text, size_t size);

@@ -204,6 +204,14 @@ static void a_device_that_is_refused(void **state)
     assert_int_equal(played_runs("ip"), 1);
 }
 
+static void a_program_that_says_nothing(void **state)
+{
+    (void)state;
+    played_says("nft", "");
+    begin();
+    expect_answer("its way to other networks: it ended with exit code 1");
+}
+
 static void sockets_that_are_refused(void **state)
 {
     (void)state;
@@ -427,6 +435,7 @@ int main(void)
         LINK_TEST(without_anybody_who_wants_the_sockets),
         LINK_TEST(rules_that_are_refused),
         LINK_TEST(a_device_that_is_refused),
+        LINK_TEST(a_program_that_says_nothing),
         LINK_TEST(sockets_that_are_refused),
         LINK_TEST(programs_that_are_missing),
         LINK_TEST(no_network),

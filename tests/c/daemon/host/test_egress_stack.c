@@ -113,7 +113,15 @@ static void it_ends_in_silence(void **state)
     (void)state;
     start("exit 3");
     PUMP_UNTIL(world.loop, world.ended);
-    assert_string_equal(world.why, "");
+    assert_string_equal(world.why, "it ended with exit code 3");
+}
+
+static void it_is_killed(void **state)
+{
+    (void)state;
+    start("printf 1 >&3; kill -9 $$");
+    PUMP_UNTIL(world.loop, world.ended);
+    assert_string_equal(world.why, "it was killed by signal 9");
 }
 
 /* What does not fit is lost; the program does not stand still for it. */
@@ -196,6 +204,7 @@ int main(void)
         STACK_TEST(it_ends_before_it_is_ready),
         STACK_TEST(it_ends_later),
         STACK_TEST(it_ends_in_silence),
+        STACK_TEST(it_is_killed),
         STACK_TEST(it_says_more_than_anybody_reads),
         STACK_TEST(it_goes_on_without_getting_ready),
         STACK_TEST(stopped_at_once),
