@@ -11,18 +11,16 @@ import contextlib
 import hashlib
 import os
 import random
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from chaos.storm import Storm
 from conformance.relay import Relay
 from cwsandbox import ProcessResult, Sandbox, SandboxTimeoutError, SandboxUnavailableError
-from integration.env import Daemon, eventually
+from integration.env import Daemon, eventually, temporary_daemon
 
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "30"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
@@ -131,10 +129,7 @@ async def work_after_storm(sandboxes: list[Sandbox], tally: Tally) -> None:
 @pytest.fixture
 def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
     monkeypatch.setenv("CWSANDBOX_API_KEY", TOKEN)
-    with (
-        tempfile.TemporaryDirectory(prefix="cwsd-") as folder,
-        Daemon(Path(folder), token=TOKEN) as running,
-    ):
+    with temporary_daemon(token=TOKEN) as running:
         yield running
 
 

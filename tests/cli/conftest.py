@@ -14,13 +14,13 @@ from cli.typist import Typist
 from conformance.grpc_peer import GrpcPeer
 from cwsandbox import Sandbox
 from cwsandbox.cli import cli
-from integration.env import Daemon
+from integration.env import Daemon, temporary_daemon
 
 
 @pytest.fixture(scope="session")
 def daemon() -> Iterator[Daemon]:
-    """One daemon for all tests that do not harm it. In a short path: a Unix socket's has 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="cwsd-") as folder, Daemon(Path(folder)) as running:
+    """One daemon for all tests that do not harm it."""
+    with temporary_daemon() as running:
         yield running
 
 

@@ -19,7 +19,7 @@ from conformance.small_disk import mounted
 from cwsandbox import Sandbox, SandboxUnavailableError
 from cwsandbox._lifecycle import data_plane
 from cwsandbox._service import direct as service
-from integration.env import Certs, Daemon
+from integration.env import Certs, Daemon, temporary_daemon
 
 FROM_ENVIRONMENT = (
     *("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
@@ -128,7 +128,7 @@ def shell(grpc_peer: GrpcPeer) -> Shell:
 @pytest.fixture(scope="module")
 def default_daemon() -> Iterator[Daemon]:
     """A daemon with default options."""
-    with tempfile.TemporaryDirectory(prefix="cwsd-") as folder, Daemon(Path(folder)) as running:
+    with temporary_daemon() as running:
         yield running
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import socket
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from pathlib import Path
 
 import pytest
 from h2.errors import ErrorCodes
@@ -22,14 +20,14 @@ from conformance import protos
 from conformance.h2_peer import frame as grpc_message
 from conformance.raw_client import SERVICE, Peer, RawFrame
 from cwsandbox import Sandbox
-from integration.env import Daemon
+from integration.env import Daemon, temporary_daemon
 
 MAX_STREAMS = 1000
 
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
-    with tempfile.TemporaryDirectory(prefix="cwsd-") as folder, Daemon(Path(folder)) as daemon:
+    with temporary_daemon() as daemon:
         yield daemon
 
 

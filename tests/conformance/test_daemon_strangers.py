@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import socket
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -21,7 +20,7 @@ import pytest
 from hyperframe.frame import ContinuationFrame, HeadersFrame, PingFrame, SettingsFrame
 
 from cwsandbox import Sandbox
-from integration.env import Daemon, eventually
+from integration.env import Daemon, eventually, temporary_daemon
 
 TOKEN = "a-token-0123456789"
 GET = "/coreweave.sandbox.v1.SandboxService/GetSandbox"
@@ -37,10 +36,7 @@ Fields = list[tuple[str, str]]
 def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
     """Has a token, and 256 descriptors."""
     limit = ("prlimit", "--nofile=256:256")
-    with (
-        tempfile.TemporaryDirectory(prefix="cwsd-") as folder,
-        Daemon(Path(folder), token=TOKEN, command_prefix=limit) as daemon,
-    ):
+    with temporary_daemon(token=TOKEN, command_prefix=limit) as daemon:
         monkeypatch.setenv("CWSANDBOX_BASE_URL", daemon.base_url)
         monkeypatch.setenv("CWSANDBOX_API_KEY", TOKEN)
         yield daemon

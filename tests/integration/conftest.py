@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from cwsandbox import Sandbox
-from integration.env import Certs, Daemon
+from integration.env import Certs, Daemon, temporary_daemon
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -19,8 +19,8 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 @pytest.fixture(scope="session")
 def daemon() -> Iterator[Daemon]:
-    """One daemon for all tests that do not harm it. In a short path: a Unix socket's has 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="cwsd-") as folder, Daemon(Path(folder)) as running:
+    """One daemon for all tests that do not harm it."""
+    with temporary_daemon() as running:
         yield running
 
 
@@ -38,7 +38,7 @@ def base_url(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="module")
 def module_daemon() -> Iterator[Daemon]:
-    with tempfile.TemporaryDirectory(prefix="cwsd-") as folder, Daemon(Path(folder)) as running:
+    with temporary_daemon() as running:
         yield running
 
 

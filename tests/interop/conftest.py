@@ -4,13 +4,12 @@ import functools
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from integration.env import Daemon
+from integration.env import Daemon, temporary_daemon
 
 SCRIPTS = Path(__file__).parent / "scripts"
 TOKEN = "a-token-0123456789"
@@ -27,10 +26,7 @@ def published() -> Path:
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
-    with (
-        tempfile.TemporaryDirectory(prefix="cwsd-") as folder,
-        Daemon(Path(folder), token=TOKEN, arguments=("--max-written", "400M")) as daemon,
-    ):
+    with temporary_daemon(token=TOKEN, arguments=("--max-written", "400M")) as daemon:
         yield daemon
 
 

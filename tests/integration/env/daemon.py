@@ -8,8 +8,11 @@ import os
 import select
 import signal
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from .certs import Certs
 
@@ -163,3 +166,13 @@ class Daemon:
     ) -> None:
         if self._process is not None:
             self.stop()
+
+
+@contextlib.contextmanager
+def temporary_daemon(**options: Any) -> Iterator[Daemon]:
+    """A daemon in a folder of its own. The path is short, since that of a Unix socket has at most 107 bytes."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cwsd-") as folder,
+        Daemon(Path(folder), **options) as daemon,
+    ):
+        yield daemon
