@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from cwsandbox._runtime import cleanup, life, threads, tracing
+from cwsandbox._runtime import cleanup, life, tracing
 from cwsandbox._session import outcome
 from cwsandbox._types.record import Record
 from cwsandbox._types.serialization import Serialization
@@ -80,6 +80,9 @@ async def _value(call: Call, result: bytes, ended: ProcessResult) -> Any:
     if call.mode is Serialization.JSON and len(result) <= _DECODED_AT_ONCE:
         return decode()
     # It may take long, and a pickle may run anything: other sandboxes must not wait for that.
+    # Loads asyncio, which the import of cwsandbox must not.
+    from cwsandbox._runtime import threads
+
     return await threads.Call(decode, threads.Group.RESULTS).result(None)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from cwsandbox._types.annotations import on_demand
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
 
+@on_demand
 class Single:
     """Can be neither copied nor pickled: a second object would end, or count, the same thing again."""
 
