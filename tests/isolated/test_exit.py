@@ -49,6 +49,12 @@ STAGES = {
         "threading.Thread(target=list, args=(p.stdout,), daemon=True).start()"
     ),
     "after stop": "from cwsandbox import Sandbox\ns = Sandbox.run()\ns.stop().result()",
+    "with a stop in the last finalizer": (
+        "import sys\nfrom cwsandbox import Sandbox\nclass Last:\n"
+        "    def __init__(self):\n        self.s = Sandbox.run()\n        self.s.stop().result()\n"
+        "    def __del__(self):\n        self.s.stop().result()\n"
+        "sys.modules['last'] = Last()"
+    ),
     "with stop not awaited": "from cwsandbox import Sandbox\ns = Sandbox.run()\ns.stop()",
     "in a reference cycle": (
         "from cwsandbox import Sandbox\ns = Sandbox.run()\np = s.exec(['sleep', '300'])\n"

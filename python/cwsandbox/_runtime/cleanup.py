@@ -1,6 +1,8 @@
 """What ends with the program: the sandboxes of sessions, and those that nobody has got a handle of.
 
-They are stopped at the end of the interpreter and when a signal ends the program (``signals``).
+They are stopped at the end of the interpreter and when a signal ends the program (``signals``). So are, at the end of
+the interpreter, the sandboxes of ``with`` blocks that nobody ends: those of daemon threads, and of generators and
+coroutines that were left.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from time import monotonic
 from weakref import WeakValueDictionary
 
 from cwsandbox._runtime import life, loop
+from cwsandbox._types.standard import DEFAULT_GRACEFUL_SHUTDOWN_SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +41,11 @@ if TYPE_CHECKING:
         def _forget_all(self) -> None:
             """After ``fork()``: the sandboxes are the parent's."""
 
+    class Held(Protocol):
+        """A sandbox."""
+
+        def _stop(self, grace: float, missing_ok: bool) -> OperationRef[None]: ...
+
 
 # A stop takes at most 40 s: a grace time of 10 s, as long again for the calls, and that for the final state to be seen.
 PATIENCE = 60.0
@@ -48,6 +56,8 @@ UNCLAIMED_PATIENCE = 20.0
 _owners: dict[int, Owner] = {}
 _known: WeakValueDictionary[int, Owner] = WeakValueDictionary()
 _unclaimed: list[OperationRef[Any]] = []
+# Weak: a block refers to its sandbox itself, and one that is gone has nobody left to end it.
+_held: WeakValueDictionary[int, Held] = WeakValueDictionary()
 _is_exiting = False
 
 
@@ -69,6 +79,16 @@ def add(owner: Owner) -> None:
 def remove(owner: Owner) -> None:
     """It has nothing any more that would have to be stopped."""
     _owners.pop(id(owner), None)
+
+
+def hold(sandbox: Held) -> None:
+    """It is being created, or a block for it has begun."""
+    _held[id(sandbox)] = sandbox
+
+
+def release(sandbox: Held) -> None:
+    """That has ended."""
+    _held.pop(id(sandbox), None)
 
 
 def finish(operation: OperationRef[Any]) -> None:
@@ -123,9 +143,18 @@ def _before_ending() -> None:
     _is_exiting = True
     if life.is_hurried():
         return
+    begun = monotonic()
+    blocks = _stop_blocks()
     stop_all()
+    _wait(blocks, begun + PATIENCE)
     for owner in _alive():
         owner._finish_end()
+
+
+def _stop_blocks() -> list[OperationRef[Any]]:
+    # Not values(): another thread may begin or end one meanwhile.
+    held = [sandbox for ref in _held.valuerefs() if (sandbox := ref()) is not None]
+    return [sandbox._stop(DEFAULT_GRACEFUL_SHUTDOWN_SECONDS, True) for sandbox in held]
 
 
 def _forget() -> None:
@@ -135,6 +164,7 @@ def _forget() -> None:
         owner._forget_all()
     _owners.clear()
     _unclaimed.clear()
+    _held.clear()
 
 
 life.when_forked(_forget)

@@ -11,28 +11,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any, TypeVar
 
-    from cwsandbox._cwsandbox import OperationRef
+    from cwsandbox._cwsandbox import OperationRef, Promise
     from cwsandbox._runtime.policy import PolicyLoop
 
     _T = TypeVar("_T")
 
 _policy: PolicyLoop | None = None
+# Kept from the first operation on: in the last finalizers of a program nothing can be imported any more.
+_promise: type[Promise[Any]] | None = None
 # The parents' loops in a child. Closing one would unregister the parent's descriptors from the epoll set both share.
 _lost: list[PolicyLoop] = []
 
 
 def policy() -> PolicyLoop:
     """The policy loop, started if needed. RuntimeError as from ``check``."""
-    global _policy
+    global _policy, _promise
     if _policy is not None:
         return _policy
     check()
+    from cwsandbox._cwsandbox import Promise
     from cwsandbox._runtime.policy import PolicyLoop
 
     life.install()
     with life.lock():
         if _policy is None:
-            _policy = PolicyLoop()
+            _policy, _promise = PolicyLoop(), Promise
             life.install_here()
         return _policy
 
@@ -68,9 +71,12 @@ def submit(
 
 def done(value: _T) -> OperationRef[_T]:
     """An operation that is over."""
-    from cwsandbox._cwsandbox import Promise
+    global _promise
+    if _promise is None:
+        from cwsandbox._cwsandbox import Promise
 
-    promise: Promise[_T] = Promise()
+        _promise = Promise
+    promise: Promise[_T] = _promise()
     promise.set_result(value)
     return promise
 

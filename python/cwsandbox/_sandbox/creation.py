@@ -8,7 +8,7 @@ from cwsandbox._lifecycle import lifecycle
 from cwsandbox._lifecycle.handle import Handle, OnStop
 from cwsandbox._lifecycle.lifecycle import Phase
 from cwsandbox._messages import config, options
-from cwsandbox._runtime import life, loop, tracing
+from cwsandbox._runtime import cleanup, life, loop, tracing
 from cwsandbox._sandbox.naming import part_of_sandbox
 from cwsandbox._sandbox.properties import SandboxProperties
 from cwsandbox._service.connection import connection as connection_of
@@ -321,8 +321,6 @@ class SandboxCreation(SandboxProperties, Single):
 
     def _abandon(self) -> None:
         """Stop it in the background, since nobody else will."""
-        from cwsandbox._runtime import cleanup
-
         cleanup.finish(self._stop(0.0, True))
 
     def _stop(
@@ -460,20 +458,27 @@ class Creating:
     may have made a sandbox.
     """
 
-    def __init__(self, sandbox: SandboxCreation) -> None:
+    def __init__(self, sandbox: SandboxCreation, *, begins_block: bool = False) -> None:
         self._sandbox = sandbox
+        self._begins_block = begins_block
         self._operation: OperationRef[None] | None = None
 
     def start(self) -> OperationRef[None]:
+        """``RuntimeError`` at the end of the program: who is still there then will not end a block any more."""
+        if cleanup.is_exiting():
+            raise RuntimeError(life.ENDING)
         self._operation = self._sandbox.start()
         return self._operation
 
     def __enter__(self) -> Creating:
+        cleanup.hold(self._sandbox)
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_val: object, exc_tb: object
     ) -> None:
+        if exc_type is not None or not self._begins_block:
+            cleanup.release(self._sandbox)
         if exc_type is None or self._was_refused(exc_type):
             return
         # An exception from a signal handler may have cut the import of asyncio short, which then fails for good.

@@ -14,7 +14,7 @@ from cwsandbox._messages.command import (
     wants_stdin,
     words_of,
 )
-from cwsandbox._runtime import life, loop
+from cwsandbox._runtime import cleanup, life, loop
 from cwsandbox._sandbox.creation import Creating
 from cwsandbox._sandbox.files import SandboxFiles
 from cwsandbox._sandbox.logs import SandboxLogs
@@ -445,19 +445,19 @@ class Sandbox(
     def __enter__(self) -> Sandbox:
         """Create the sandbox if it is not; does not wait for it to run."""
         if self.sandbox_id is None:
-            with Creating(self) as creating:
+            with Creating(self, begins_block=True) as creating:
                 creating.start().result()
+        else:
+            cleanup.hold(self)
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: Any
     ) -> None:
         """Stop the sandbox, unless it is gone. A failure to stop is raised, or only logged if the block raised."""
-        if not self._is_to_be_stopped():
-            return
         try:
-            stop = self.stop(missing_ok=True)
-            if not life.is_hurried():
+            stop = self._begin_end_of_block()
+            if stop is not None and not life.is_hurried():
                 stop.result()
         except Exception as error:
             if exc_val is None:
@@ -467,24 +467,29 @@ class Sandbox(
     async def __aenter__(self) -> Sandbox:
         """As ``__enter__``, without blocking the event loop."""
         if self.sandbox_id is None:
-            with Creating(self) as creating:
+            with Creating(self, begins_block=True) as creating:
                 await creating.start()
+        else:
+            cleanup.hold(self)
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc_val: BaseException | None, exc_tb: Any
     ) -> None:
         """As ``__exit__``, without blocking the event loop."""
-        if not self._is_to_be_stopped():
-            return
         try:
-            stop = self.stop(missing_ok=True)
-            if not life.is_hurried():
+            stop = self._begin_end_of_block()
+            if stop is not None and not life.is_hurried():
                 await stop
         except Exception as error:
             if exc_val is None:
                 raise
             self._log_failed_stop(error)
+
+    def _begin_end_of_block(self) -> OperationRef[None] | None:
+        stop = self.stop(missing_ok=True) if self._is_to_be_stopped() else None
+        cleanup.release(self)
+        return stop
 
     def _is_to_be_stopped(self) -> bool:
         # After fork() the sandbox is still the parent's: the child leaves its block without stopping it.
