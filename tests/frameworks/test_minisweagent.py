@@ -101,7 +101,7 @@ def test_the_guide(cwsandbox_daemon: str) -> None:
     (example,) = blocks("docs/guide/mini-swe-agent.md", "yaml", count=1)
     made = get_environment(yaml.safe_load(example)["environment"])
     try:
-        assert made.config.cwd == "/work"
+        assert made.execute({"command": "pwd"})["output"] == "/work\n"
         assert made.sandbox.tags == ("mini",)
     finally:
         made.cleanup()

@@ -29,6 +29,7 @@ class CWSandboxEnvironmentConfig(BaseModel):
 
     image: str | None = None
     cwd: str = "/"
+    """Where commands begin. It is made if it is not there."""
     env: dict[str, str] = {}
     forward_env: list[str] = []
     """Variables of this process that commands see, too. ``env`` takes precedence."""
@@ -51,6 +52,9 @@ class CWSandboxEnvironment:
             options["container_image"] = self.config.image.removeprefix("docker://")
         self.sandbox = Sandbox(**options)
         self.sandbox.start().result()
+        if self.config.cwd != "/":
+            # Container programs make it, too.
+            self.sandbox.exec(["mkdir", "-p", "--", self.config.cwd], check=True).result()
 
     def execute(
         self, action: dict[str, Any], cwd: str = "", *, timeout: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import posixpath
 from collections.abc import Mapping
@@ -61,12 +62,14 @@ class CWSandboxProvider:
     def __init__(self, **options: Any) -> None:
         Sandbox(**options)  # which checks them, and sends nothing
         self._options = options
+        self._has_warned = False
 
     async def create(self, spec: SandboxSpec) -> SandboxHandle:
         """A sandbox that runs. ``spec.provider_options`` are further arguments of ``Sandbox()``.
 
         ``spec.files`` are not its task: NeMo Gym gives each to ``upload_file``.
         """
+        self._warn_of_disk(spec)
         sandbox = Sandbox(**_merged(self._options, _options_of(spec), spec.provider_options))
         try:
             async with asyncio.timeout(spec.ready_timeout_s):
@@ -168,6 +171,16 @@ class CWSandboxProvider:
         sandbox = await Sandbox.from_id(descriptor["sandbox_id"], **options)
         return self._handle(sandbox, descriptor.get("workdir"))
 
+    def _warn_of_disk(self, spec: SandboxSpec) -> None:
+        disk = _resources(spec).disk_gib
+        if disk is not None and not self._has_warned:
+            self._has_warned = True
+            logging.getLogger("cwsandbox").warning(
+                "disk_gib=%s is not asked for: sandboxes have what the service gives each. For more, give "
+                "provider_options['volumes']",
+                disk,
+            )
+
     def _handle(self, sandbox: Sandbox, workdir: str | None) -> SandboxHandle:
         return SandboxHandle(str(sandbox.sandbox_id), self.name, _Made(sandbox, workdir))
 
@@ -187,14 +200,19 @@ def _merged(*options: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _options_of(spec: SandboxSpec) -> dict[str, Any]:
+def _resources(spec: SandboxSpec) -> SandboxResources:
     assert isinstance(spec.resources, SandboxResources)  # of a mapping the spec has made them
+    return spec.resources
+
+
+def _options_of(spec: SandboxSpec) -> dict[str, Any]:
     options: dict[str, Any] = {
-        "container_image": spec.image,
+        # The prefix is that of the images in NeMo Gym's data.
+        "container_image": spec.image and spec.image.removeprefix("docker://"),
         "max_lifetime_seconds": spec.ttl_s,
         "environment_variables": dict(spec.env),
         "annotations": dict(spec.metadata),
-        "resources": _resources_of(spec.resources),
+        "resources": _resources_of(_resources(spec)),
         "services": [
             {"port": port, "name": f"port-{port}", "visibility": "public"}
             for port in getattr(spec, "ports", ())
@@ -206,10 +224,6 @@ def _options_of(spec: SandboxSpec) -> dict[str, Any]:
 
 
 def _resources_of(asked: SandboxResources) -> dict[str, Any]:
-    if asked.disk_gib is not None:
-        raise SandboxCreateError(
-            f"disk_gib={asked.disk_gib} cannot be asked for; give provider_options['volumes']"
-        )
     resources: dict[str, Any] = {}
     if asked.cpu is not None:
         resources["cpu"] = f"{asked.cpu:g}"
