@@ -55,27 +55,41 @@ static const char *file_fault(int fd)
     return NULL;
 }
 
+/* -1 with *out_wrong set. The directory is looked at each time: it may have been opened to others
+ * since the daemon has started, who could put any file of this user's there. */
+static int open_file(const char *dir, const char *store, const char **out_wrong)
+{
+    char name[CWSD_MAX_PATH_BYTES];
+    struct stat info;
+    int len = snprintf(name, sizeof(name), "%s.json", store);
+    int folder = dir && len < (int)sizeof(name) ? open(dir, O_PATH | O_CLOEXEC) : -1;
+    int fd = -1;
+    *out_wrong = "is not here";
+    if (folder >= 0 && fstat(folder, &info) == 0 && !cwsd_private(&info))
+        *out_wrong = "is in a directory that is not only for the daemon's user (mode 0700)";
+    else if (folder >= 0)
+        fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    if (folder >= 0)
+        close(folder);
+    return fd;
+}
+
 /* The store's object, or NULL with *fault set. What is wrong in a file is not told: the parser's
  * messages quote it. */
 static json_t *open_store(const char *dir, const char *store, struct cwsd_fault *fault)
 {
-    char path[CWSD_MAX_PATH_BYTES];
-    int len = snprintf(path, sizeof(path), "%s/%s.json", dir ? dir : "", store);
-    int fd = dir && len < (int)sizeof(path)
-                 ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
-                 : -1;
-    if (fd < 0) {
-        refuse_store(fault, store, "is not here");
-        return NULL;
-    }
     json_t *secrets = NULL;
-    const char *wrong = file_fault(fd);
-    if (!wrong) {
-        secrets = json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
-        if (!json_is_object(secrets))
-            wrong = "has a file that is no JSON object";
+    const char *wrong;
+    int fd = open_file(dir, store, &wrong);
+    if (fd >= 0) {
+        wrong = file_fault(fd);
+        if (!wrong) {
+            secrets = json_loadfd(fd, JSON_REJECT_DUPLICATES, NULL);
+            if (!json_is_object(secrets))
+                wrong = "has a file that is no JSON object";
+        }
+        close(fd);
     }
-    close(fd);
     if (!wrong)
         return secrets;
     json_decref(secrets);

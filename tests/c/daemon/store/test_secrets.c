@@ -108,6 +108,11 @@ static void files_that_are_no_stores(void **state)
 {
     (void)state;
     const char *reason = CWSD_REASON_NO_SECRET_STORE;
+    write_store("closed.json", "{\"key\": \"s3cr3t-value\"}", 0600);
+    assert_int_equal(chmod(own_folder, 0770), 0);
+    assert_refused(own_folder, &(struct asked){"closed", "key", 0, 0}, reason, "(mode 0700)");
+    assert_int_equal(chmod(own_folder, 0700), 0);
+    assert_resolved(&(struct asked){"closed", "key", NULL, NULL}, "key=s3cr3t-value");
     write_store("open.json", "{\"key\": \"s3cr3t-value\"}", 0640);
     assert_refused(own_folder, &(struct asked){"open", "key", 0, 0}, reason, "(mode 0600)");
     write_store("broken.json", "{\"key\": \"s3cr3t-value\"", 0600);
