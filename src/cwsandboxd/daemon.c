@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -327,6 +328,35 @@ static enum cws_status load_token(struct daemon *daemon, struct cws_error *err)
     return CWS_OK;
 }
 
+static bool is_below(const char *path, const char *folder)
+{
+    char real_path[PATH_MAX], real_folder[PATH_MAX];
+    path = realpath(path, real_path) ? real_path : path; /* it may not be there yet */
+    folder = realpath(folder, real_folder) ? real_folder : folder;
+    size_t len = strlen(folder);
+    return strncmp(path, folder, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
+/* What is to outlive the daemon cannot lie in the directory that goes with it. */
+static enum cws_status check_places(const struct daemon *daemon, struct cws_error *err)
+{
+    const struct cwsd_config *config = daemon->config;
+    const struct {
+        const char *option, *path;
+    } kept[] = {
+        {"--data-dir", config->data_dir},
+        {"--volume-dir", config->volume_dir},
+        {"--secrets-dir", config->secrets_dir},
+        {"--token-file", config->token_file},
+    };
+    for (size_t i = 0; i < CWS_ARRAY_LEN(kept); i++)
+        if (kept[i].path && is_below(kept[i].path, daemon->state.path))
+            return cws_error_set(err, CWS_INVALID,
+                                 "%s must not lie in %s, which is removed when the daemon ends",
+                                 kept[i].option, daemon->state.path);
+    return CWS_OK;
+}
+
 static enum cws_status check_secrets(const struct cwsd_config *config, struct cws_error *err)
 {
     if (config->secrets_dir && cwsd_secrets_check(config->secrets_dir, err) != CWS_OK)
@@ -444,7 +474,8 @@ static enum cwsd_exit open_all(struct daemon *daemon)
     if (cws_loop_new(&daemon->loop, &err) != CWS_OK || open_lifeline(daemon, &err) != CWS_OK)
         goto failed;
     if (cwsd_state_open(config->state_dir, &daemon->state, &err) != CWS_OK ||
-        load_token(daemon, &err) != CWS_OK || check_secrets(config, &err) != CWS_OK)
+        check_places(daemon, &err) != CWS_OK || load_token(daemon, &err) != CWS_OK ||
+        check_secrets(config, &err) != CWS_OK)
         goto failed;
     if (open_database(daemon, &err) != CWS_OK)
         goto failed;

@@ -170,6 +170,30 @@ def test_a_directory_that_is_put_back_is_used_again(short_folder: Path) -> None:
             assert Stubs(channel).left()[1] == [template]
 
 
+@pytest.mark.parametrize("name", ["data", "d", "d7"])
+def test_below_the_state_directory(name: str, short_folder: Path) -> None:
+    """A daemon removes directories of dead daemons from there, and they have similar names."""
+    daemon = Daemon(short_folder / "d", arguments=("--data-dir", f"{short_folder}/d/state/{name}"))
+    with grpc.insecure_channel(daemon.start().base_url) as channel:
+        template = Stubs(channel).template("kept")
+    for end in (daemon.stop, daemon.kill):
+        if end == daemon.kill:
+            daemon.start()
+        end()
+        with grpc.insecure_channel(daemon.start().base_url) as channel:
+            assert Stubs(channel).left()[1] == [template]
+        daemon.stop()
+
+
+@pytest.mark.parametrize("option", ["data-dir", "volume-dir", "secrets-dir", "token-file"])
+def test_not_in_what_goes_with_the_daemon(option: str, short_folder: Path) -> None:
+    own = short_folder / "d" / "state" / "d0"
+    daemon = Daemon(short_folder / "d", arguments=(f"--{option}", str(own / "kept")))
+    with pytest.raises(AssertionError) as caught:
+        daemon.start()
+    assert f"--{option} must not lie in {own}" in str(caught.value)
+
+
 def test_the_longest_path(short_folder: Path) -> None:
     """One that is longer is refused with the rule. No error loses what is wrong to the length of a path."""
     longest = short_folder

@@ -12,12 +12,13 @@
 #include "base/alloc.h"
 #include "host/lock.h"
 
+/* Its name says whose the directory is: others may lie below the same base, with a "lock". */
 #define OWN_PREFIX "d"
-#define LOCK_NAME  "lock"
+#define LOCK_NAME  "state-lock"
 
 /* ---- removing a tree ------------------------------------------------------------------------ */
 
-static void remove_children(int dir_fd, dev_t device);
+static void remove_children(int dir_fd, dev_t device, const char *spared);
 
 /* Removes one name, with what is below it, on this file system only; what cannot be removed
  * stays. */
@@ -37,12 +38,12 @@ static void remove_name(int dir_fd, const char *name, dev_t device)
         return;
     int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd >= 0)
-        remove_children(fd, device);
+        remove_children(fd, device, NULL);
     unlinkat(dir_fd, name, AT_REMOVEDIR);
 }
 
-/* Takes the descriptor over. */
-static void remove_children(int dir_fd, dev_t device)
+/* Takes the descriptor over. `spared` may be NULL. */
+static void remove_children(int dir_fd, dev_t device, const char *spared)
 {
     DIR *dir = fdopendir(dir_fd);
     struct dirent *entry;
@@ -51,16 +52,35 @@ static void remove_children(int dir_fd, dev_t device)
         return;
     }
     while ((entry = readdir(dir)) != NULL)
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+            (!spared || strcmp(entry->d_name, spared) != 0))
             remove_name(dirfd(dir), entry->d_name, device);
     closedir(dir);
 }
 
-static void remove_tree(int base_fd, const char *name)
+/* Puts the path of a daemon's lock into `path`. False: the name is too long for a daemon's. */
+static bool lock_path(char *path, size_t size, const char *name)
 {
-    struct stat info;
-    if (fstat(base_fd, &info) == 0)
-        remove_name(base_fd, name, info.st_dev);
+    return snprintf(path, size, "%s/" LOCK_NAME, name) < (int)size;
+}
+
+/* Removes a daemon's directory. The lock goes last: what a kill leaves of the rest would be
+ * nobody's without it. */
+static void remove_own(int base_fd, const char *name)
+{
+    char path[300];
+    struct stat base, own;
+    int fd = openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (!lock_path(path, sizeof(path), name) || fstat(base_fd, &base) < 0 || fstat(fd, &own) < 0 ||
+        own.st_dev != base.st_dev) {
+        close(fd);
+        return;
+    }
+    remove_children(fd, own.st_dev, LOCK_NAME);
+    unlinkat(base_fd, path, 0);
+    unlinkat(base_fd, name, AT_REMOVEDIR);
 }
 
 /* ---- leftovers ------------------------------------------------------------------------------ */
@@ -69,9 +89,35 @@ static void remove_tree(int base_fd, const char *name)
 static int take_lock(int base_fd, const char *name)
 {
     char path[300];
-    if (snprintf(path, sizeof(path), "%s/" LOCK_NAME, name) >= (int)sizeof(path))
-        return -1;
-    return cwsd_lock_take(base_fd, path, 0);
+    return lock_path(path, sizeof(path), name) ? cwsd_lock_take(base_fd, path, 0) : -1;
+}
+
+/* Whether make_own gives such names. */
+static bool is_own_name(const char *name)
+{
+    size_t prefix = strlen(OWN_PREFIX), digits = strspn(name + prefix, "0123456789");
+    return strncmp(name, OWN_PREFIX, prefix) == 0 && digits > 0 && name[prefix + digits] == '\0';
+}
+
+/* Whether it is a directory that a daemon has made and locked. */
+static bool is_daemons(int base_fd, const char *name)
+{
+    struct stat own, lock;
+    char path[300];
+    return is_own_name(name) && lock_path(path, sizeof(path), name) &&
+           fstatat(base_fd, name, &own, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(own.st_mode) &&
+           fstatat(base_fd, path, &lock, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(lock.st_mode);
+}
+
+static void remove_leftover(int base_fd, const char *name)
+{
+    if (is_own_name(name) && unlinkat(base_fd, name, AT_REMOVEDIR) == 0)
+        return; /* it was empty: its daemon was killed before it had a lock */
+    int lock = is_daemons(base_fd, name) ? take_lock(base_fd, name) : -1;
+    if (lock < 0)
+        return;
+    remove_own(base_fd, name);
+    close(lock);
 }
 
 static void remove_leftovers(int base_fd)
@@ -84,15 +130,8 @@ static void remove_leftovers(int base_fd)
             close(fd);
         return;
     }
-    while ((entry = readdir(dir)) != NULL) {
-        if (strncmp(entry->d_name, OWN_PREFIX, strlen(OWN_PREFIX)) != 0)
-            continue;
-        int lock = take_lock(base_fd, entry->d_name);
-        if (lock < 0)
-            continue;
-        remove_tree(base_fd, entry->d_name);
-        close(lock);
-    }
+    while ((entry = readdir(dir)) != NULL)
+        remove_leftover(base_fd, entry->d_name);
     closedir(dir);
 }
 
@@ -149,7 +188,7 @@ static enum cws_status make_own(struct cwsd_state *state, struct cws_error *err)
         return CWS_OK;
     cws_error_set_errno(err, CWS_SYSTEM, errno, "cannot make the state directory %s", state->path);
     if (made == 0)
-        remove_tree(state->base_fd, strrchr(state->path, '/') + 1);
+        remove_own(state->base_fd, strrchr(state->path, '/') + 1);
     return err->status;
 }
 
@@ -196,7 +235,7 @@ void cwsd_state_close(struct cwsd_state *state)
     if (!state->path)
         return;
     flock(state->base_fd, LOCK_EX); /* nobody begins in a directory that is being removed */
-    remove_tree(state->base_fd, strrchr(state->path, '/') + 1);
+    remove_own(state->base_fd, strrchr(state->path, '/') + 1);
     cwsd_dir_remove(&state->base);
     release(state);
 }

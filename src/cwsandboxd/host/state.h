@@ -1,9 +1,11 @@
 /*
  * The daemon's private directory, below a base that all daemons of a user may share.
  *
- * <base>/d0/lock is held locked as long as the daemon lives; the next daemon has d1, and so on.
+ * <base>/d0/state-lock is held locked as long as the daemon lives; the next daemon has d1, and so
+ * on.
  *
- * A daemon that starts removes the directories of daemons that have ended, however they ended.
+ * A daemon that starts removes the directories of daemons that have ended, however they ended. What
+ * has no such name, or no such lock, is somebody else's and stays.
  */
 #pragma once
 

@@ -8,11 +8,25 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "config/token.h"
 #include "host/state.h"
 
 static char root[64]; /* of each test */
+
+static bool unlocked;           /* a daemon's lock was removed */
+static unsigned files_unlocked; /* files that were removed after it */
+
+/* In place of the C library's. */
+int unlinkat(int dir, const char *name, int flags)
+{
+    if (strstr(name, "/state-lock"))
+        unlocked = true;
+    else if (unlocked && !(flags & AT_REMOVEDIR))
+        files_unlocked++;
+    return (int)syscall(SYS_unlinkat, dir, name, flags);
+}
 
 static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *walk)
 {
@@ -230,14 +244,62 @@ static void leftovers_are_removed(void **state)
     leave_behind(base);
     write_file("state/notes", "mine", 4, 0600); /* not the daemon's */
     assert_true(exists("state/d1/upper"));
+    unlocked = false;
+    files_unlocked = 0;
     assert_int_equal(cwsd_state_open(base, &own, &err), CWS_OK);
+    assert_true(unlocked);
+    assert_int_equal(files_unlocked, 0); /* or a kill would leave what nobody removes */
     assert_string_equal(strrchr(own.path, '/'), "/d1");
     assert_false(exists("state/d1/upper"));
-    assert_true(exists("state/d0/lock"));
+    assert_true(exists("state/d0/state-lock"));
     assert_true(exists("state/notes"));
     assert_true(exists("")); /* what a symbolic link pointed at */
     cwsd_state_close(&own);
     other_daemon_kill(&living);
+}
+
+static void make_folder(const char *name)
+{
+    assert_int_equal(mkdir(in_root(name), 0700), 0);
+}
+
+/* Whoever puts a data directory, or anything else, below the same base keeps it, whatever its name
+ * and whether or not it has a lock of its own. */
+static void what_is_not_a_daemons_stays(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"data", "d", "d1x", "dx1", "d-1", "d+1", "d7", "other"};
+    struct cwsd_state own;
+    struct cws_error err;
+    char base[200], name[64];
+    make_folder("elsewhere");
+    write_file("elsewhere/state-lock", "", 0, 0600);
+    make_folder("state");
+    for (size_t i = 0; i < CWS_ARRAY_LEN(folders); i++) {
+        snprintf(name, sizeof(name), "state/%s", folders[i]);
+        make_folder(name);
+        snprintf(name, sizeof(name), "state/%s/lock", folders[i]);
+        write_file(name, "", 0, 0600);
+    }
+    write_file("state/data/state-lock", "", 0, 0600);
+    write_file("state/d8", "a file", 6, 0600);
+    make_folder("state/d9"); /* of a daemon that was killed before it had its lock */
+    strcpy(base, in_root("state/d10"));
+    assert_int_equal(symlink(in_root("elsewhere"), base), 0);
+    strcpy(base, in_root("state"));
+    assert_int_equal(cwsd_state_open(base, &own, &err), CWS_OK);
+    cwsd_state_close(&own);
+    for (size_t i = 0; i < CWS_ARRAY_LEN(folders); i++) {
+        snprintf(name, sizeof(name), "state/%s/lock", folders[i]);
+        if (!exists(name))
+            fail_msg("%s was removed", name);
+        snprintf(name, sizeof(name), "state/%s/state-lock", folders[i]);
+        assert_true(exists(name) == (strcmp(folders[i], "data") == 0));
+    }
+    assert_true(exists("state/d8"));
+    assert_false(exists("state/d9"));
+    assert_true(exists("state/d10"));
+    assert_true(exists("elsewhere/state-lock"));
 }
 
 static void bases_that_will_not_do(void **state)
@@ -431,6 +493,7 @@ int main(void)
         STATE_TEST(killed_while_it_starts_a_program),
         STATE_TEST(the_last_one_leaves_nothing),
         STATE_TEST(leftovers_are_removed),
+        STATE_TEST(what_is_not_a_daemons_stays),
         STATE_TEST(bases_that_will_not_do),
         STATE_TEST(state_without_memory),
         STATE_TEST(a_full_disk),
