@@ -128,6 +128,20 @@ def test_a_sandbox_that_fails(grpc_peer: GrpcPeer, gives: dict[str, Any]) -> Non
     assert grpc_peer.deleted == []
 
 
+def test_a_command_that_fails_is_told_as_the_function(grpc_peer: GrpcPeer) -> None:
+    """Nobody knows the command, and its text is long."""
+
+    @grpc_peer.command("python3")
+    async def python(call: Call) -> None:
+        await call.error("INTERNAL", "the pipes are gone")
+
+    with Session() as session, pytest.raises(SandboxExecutionError) as caught:
+        function(session).remote().result()
+    assert str(caught.value) == "Function 'seven' failed: the pipes are gone"
+    assert caught.value.exec_result is not None
+    assert caught.value.exec_result.command[0] == "python3"
+
+
 def test_a_stop_that_fails_does_not_cost_the_value(
     grpc_peer: GrpcPeer, gives: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:

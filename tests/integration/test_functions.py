@@ -174,8 +174,11 @@ def test_a_function_that_takes_too_long(session: Session, request: pytest.Fixtur
         while True:
             time.sleep(1000)
 
-    with pytest.raises(SandboxTimeoutError):
+    with pytest.raises(
+        SandboxTimeoutError, match=r"^Function 'forever' timed out after 2s$"
+    ) as caught:
         forever.remote().result()
+    assert caught.value.timeout == 2
     assert session.sandbox_count == 0
     assert those_of(request) == []
 
@@ -232,8 +235,9 @@ def test_closing_the_session_ends_the_calls(base_url: str, request: pytest.Fixtu
     call = forever.remote()
     eventually(lambda: [one for one in those_of(request) if one.status == "running"])
     session.close().result()
-    with pytest.raises(SandboxNotRunningError):
+    with pytest.raises(SandboxNotRunningError) as caught:
         call.result()
+    assert "python3" not in str(caught.value)
     assert those_of(request) == []
     # As with the published one, which leaves no sandbox behind either.
     assert session.function()(len_of).remote("abc").result() == 3

@@ -136,7 +136,17 @@ def test_what_cannot_be_sent_is_the_operations_failure() -> None:
     assert session.sandbox_count == 0
 
 
-@pytest.mark.parametrize(("wrong", "shown"), [("ab", "'ab'"), (b"ab", "b'ab'"), (5, "5")])
+@pytest.mark.parametrize(
+    ("wrong", "shown"),
+    [
+        ("ab", "'ab'"),
+        (b"ab", "b'ab'"),
+        (5, "5"),
+        ({"x": 1}, r"\{'x': 1\}"),
+        ({1}, r"\{1\}"),
+        (frozenset(), r"frozenset\(\)"),
+    ],
+)
 def test_items_that_are_no_arguments(wrong: Any, shown: str) -> None:
     session = Session(NOWHERE)
     taken = []

@@ -92,14 +92,13 @@ async def _result(call: Call) -> tuple[bytes, ProcessResult]:
     payload = posixpath.join(call.temp_dir, f"sandbox_payload_{stem}.{call.mode}")
     result = posixpath.join(call.temp_dir, f"sandbox_result_{stem}.{call.mode}")
     await sandbox.write_file(payload, call.payload)
+    command = ["python3", "-c", script(), payload, result, str(call.mode)]
     late: SandboxTimeoutError | None = None
     try:
-        ended = await sandbox.exec(
-            ["python3", "-c", script(), payload, result, str(call.mode)],
-            max_output_bytes=outcome.OUTPUT_MAX,
-        )
-    except SandboxTimeoutError as error:
-        if error.exec_result is None:
+        ended = await sandbox.exec(command, max_output_bytes=outcome.OUTPUT_MAX)
+    except SandboxError as error:
+        outcome.name_function(error, command, call.name)
+        if not isinstance(error, SandboxTimeoutError) or error.exec_result is None:
             raise
         # The function may have returned, and only Python not have ended.
         late, ended = error, error.exec_result

@@ -214,12 +214,10 @@ def _plain(value: Any) -> Any:
 
 
 def _arguments(item: Any, index: int) -> tuple[Any, ...]:
-    # The letters of a text are never meant.
-    if isinstance(item, (str, bytes)):
-        raise TypeError(
-            f"item {index} is {check.shown(item)}: each item is a tuple of arguments, such as (value,)"
-        )
     try:
+        # The letters of a text are never meant, nor are the keys of a dict, nor what has no order.
+        if isinstance(item, (str, bytes, dict, set, frozenset)):
+            raise TypeError
         return tuple(item)
     except TypeError:
         raise TypeError(

@@ -7,10 +7,11 @@ import platform
 import signal
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from cwsandbox._service.errors import shown_command
 from cwsandbox._session import values
 from cwsandbox._session.remote_script import text_of
 from cwsandbox._types.serialization import Serialization
-from cwsandbox.exceptions import SandboxExecutionError
+from cwsandbox.exceptions import SandboxError, SandboxExecutionError
 
 if TYPE_CHECKING:
     from cwsandbox._types.result import ProcessResult
@@ -40,6 +41,12 @@ def value_of(data: bytes, name: str, mode: Serialization, process: ProcessResult
         verb = "unpickled" if mode is Serialization.PICKLE else "decoded"
         what = f"its result cannot be {verb} here ({_versions(head)})"
         raise _error(name, f"{what}: {type(error).__name__}: {text_of(error)}", process) from error
+
+
+def name_function(error: SandboxError, command: list[str], name: str) -> None:
+    """Have a failure of the command speak of the function: nobody knows the command, which has a text of ours."""
+    text = str(error).replace(f"Command {shown_command(command)}", f"Function {name!r}", 1)
+    error.args = (text, *error.args[1:])
 
 
 def without_result(name: str, process: ProcessResult) -> SandboxExecutionError:
