@@ -25,7 +25,7 @@ class Lock:
 
     def keep(self) -> None:
         """Take it again if its file was removed. ``BatchError`` if another program was faster."""
-        if not is_at(self._path, self._file.fileno()):
+        if identity(self._path) != self._identity:
             lost, self._file = self._file, self._taken()
             lost.close()
 
@@ -41,7 +41,8 @@ class Lock:
                 raise BatchError(f"{self._name} cannot be opened: {error}") from error
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if is_at(self._path, file.fileno()):
+                self._identity = identity(file.fileno())
+                if self._identity == identity(self._path):
                     file.truncate(0)
                     file.write(b"%d" % os.getpid())
                     return file
@@ -58,9 +59,10 @@ class Lock:
                 raise BatchError(f"{self._name} cannot be locked: {error}") from error
 
 
-def is_at(path: str, file: int) -> bool:
-    """Whether an open file is the one that a path leads to."""
+def identity(file: str | int) -> tuple[int, int] | None:
+    """What tells a file from all others, by its path or its descriptor. None if there is none."""
     try:
-        return os.path.samestat(os.stat(path), os.fstat(file))
+        found = os.stat(file)
     except FileNotFoundError:
-        return False
+        return None
+    return found.st_dev, found.st_ino

@@ -17,7 +17,7 @@ from typing import Any
 
 from cwsandbox._batch.columns import COLUMNS, checked
 from cwsandbox._batch.job import Job
-from cwsandbox._batch.lock import Lock
+from cwsandbox._batch.lock import Lock, identity
 from cwsandbox._batch.outcome import Outcome
 from cwsandbox._batch.verdict import Verdict
 from cwsandbox._runtime import life
@@ -86,7 +86,7 @@ class Store:
                 )
                 try:
                     self._prepare()
-                    self._file = _identity(self._place)
+                    self._file = identity(self._place)
                 except BaseException:
                     self._database.close()
                     raise
@@ -183,7 +183,7 @@ class Store:
 
     def _check_place(self) -> None:
         """What was written is where the next run looks for it, and no other program writes there."""
-        if _identity(self._place) != self._file:
+        if identity(self._place) != self._file:
             raise BatchError(
                 f"{self.path} was removed or replaced while the batch ran: outcomes are not there any more"
             )
@@ -241,15 +241,6 @@ def _check(database: sqlite3.Connection, path: Path) -> bool:
     ):
         raise BatchError(f"{path} is a database of another program: take another store")
     return True
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    """Of the file that is there, if one is."""
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _failure(path: Path, what: str, error: sqlite3.Error) -> BatchError:
