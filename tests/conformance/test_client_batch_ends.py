@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -326,3 +329,50 @@ async def test_cancelled_at_any_moment_it_leaves_nothing(
         assert outcome.verdict is Verdict.OK
         if outcome.is_stored:
             assert runs[outcome.job.key] == before[outcome.job.key]
+
+
+PROGRAM = """
+import asyncio, sys
+import cwsandbox
+from cwsandbox import Job
+
+jobs = [Job(str(n), ["wait"]) for n in range(4)]
+
+async def iterate():
+    async for _ in cwsandbox.batch(jobs, concurrency=2, store=sys.argv[2]):
+        pass
+
+if sys.argv[1] == "async for":
+    asyncio.run(iterate())
+else:
+    list(cwsandbox.batch(jobs, concurrency=2, store=sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("way", ["for", "async for"])
+def test_a_second_interrupt_waits_for_no_service(
+    grpc_peer: GrpcPeer, tmp_path: Path, way: str
+) -> None:
+    works, hangs = grpc_peer.event(), grpc_peer.event()
+
+    @grpc_peer.command("wait")
+    async def wait(call: Call) -> None:
+        works.set()
+        await asyncio.sleep(3600)
+
+    async def hang(request: Any, context: Any) -> None:
+        hangs.set()
+        await asyncio.sleep(3600)
+
+    grpc_peer.overrides["DeleteSandbox"] = hang
+    words = ["env", "--default-signal=INT", sys.executable, "-c", PROGRAM, way, tmp_path / "run.db"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            grpc_peer.wait(works)
+            running.send_signal(signal.SIGINT)
+            grpc_peer.wait(hangs)
+            running.send_signal(signal.SIGINT)
+            _, err = running.communicate(timeout=20)
+        finally:
+            running.kill()
+    assert running.returncode in (130, -signal.SIGINT), err

@@ -290,7 +290,8 @@ class Batch(Single):
         finally:
             if self._is_ours():
                 self.cancel()
-                thread.join()
+                if not life.is_hurried():
+                    thread.join()
         if failures:
             raise failures[0]
 
@@ -318,7 +319,8 @@ class Batch(Single):
         finally:
             if self._is_ours():
                 self.cancel()
-                await asyncio.wait([running])
+                if not life.is_hurried():
+                    await asyncio.wait([running])
         running.result()
 
     def _keep(self, iteration: _Iteration) -> None:
@@ -352,7 +354,9 @@ class Batch(Single):
         finally:
             try:
                 if self._closes_pool:
-                    await self._pool.close()
+                    closing = self._pool.close()
+                    if not life.is_hurried():
+                        await closing
             finally:
                 self._seconds = monotonic() - self._begun
                 if self._store is not None:

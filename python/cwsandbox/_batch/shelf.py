@@ -282,8 +282,9 @@ class Shelf:
     async def _end(self, sandbox: Sandbox) -> None:
         try:
             await sandbox.stop(graceful_shutdown_seconds=0, missing_ok=True)
-        except CWSandboxError as error:
-            # It remains the session's, which tries again when the pool is closed.
+        except (CWSandboxError, RuntimeError) as error:
+            # It remains the session's, which tries again when the pool is closed. At the end of the interpreter, which
+            # gives the second one, that is too late.
             from logging import getLogger
 
             getLogger("cwsandbox").warning("a sandbox of a pool could not be stopped: %s", error)

@@ -16,6 +16,7 @@ import click
 
 from cwsandbox import Batch, Limits, Retry, Summary, batch
 from cwsandbox._batch import jobs_file
+from cwsandbox._runtime import life
 from cwsandbox.cli.batch_progress import showing
 from cwsandbox.cli.batch_store import export, show, told
 from cwsandbox.cli.values import SECONDS
@@ -100,7 +101,8 @@ def run(
     """Run the jobs of FILE, one JSON object a line, and keep their outcomes in STORE.
 
     The first Ctrl-C begins no further jobs and waits for those that run; the second one gives them up. So do SIGTERM
-    and SIGHUP at once. What has no outcome then is run with --resume.
+    and SIGHUP at once. One more ends the program without waiting for the sandboxes to stop. What has no outcome then is
+    run with --resume, which stops the sandboxes that were left.
 
     Exit codes: 0, all jobs are ok; 3, all have run, and some are not ok; 4, the infrastructure failed some, which
     --resume runs again; 130, 143 or 129, a signal ended it; 1, an error did; 2, wrong options.
@@ -109,6 +111,8 @@ def run(
         total = jobs_file.count(file, {"container_image": image}, needs_files=not resume)
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(128 + signal.SIGINT) from None
     if not resume and store.exists() and store.stat().st_size:
         raise click.UsageError(f"{store} exists: go on with it by --resume, or take another file.")
     running = _begin(file, store, rerun, image=image, **options)
@@ -169,16 +173,22 @@ def _code(summary: Summary, total: int, asked: list[int]) -> int:
 
 @contextmanager
 def _signals(running: Batch, asked: list[int]) -> Iterator[None]:
-    """Inside, a signal ends the batch in order."""
+    """Inside, a signal ends the batch in order, and with each further one sooner."""
+    is_given_up = False
 
     def end(number: int, _: FrameType | None) -> None:
-        is_first = not asked
+        nonlocal is_given_up
         asked.append(number)
-        if number == signal.SIGINT and is_first:
+        if is_given_up:
+            life.hurry()
+            raise SystemExit(128 + number)
+        if number == signal.SIGINT and len(asked) == 1:
             running.finish()
             print("Waiting for the jobs that run. Ctrl-C again gives them up.", file=sys.stderr)
         else:
+            is_given_up = True
             running.cancel()
+            print("Stopping the sandboxes. Ctrl-C again does not wait for that.", file=sys.stderr)
 
     before = {one: signal.getsignal(one) for one in _ENDING}
     ours = [one for one, handler in before.items() if handler is not signal.SIG_IGN]
