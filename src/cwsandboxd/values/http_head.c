@@ -59,8 +59,8 @@ static bool is_token(struct span value, const char *token)
 
 static bool query_has_token(struct span target, const char *token)
 {
-    cut(&target, "?");
     struct span query = cut(&target, "#");
+    cut(&query, "?");
     while (query.len) {
         struct span parameter = cut(&query, "&");
         if (parameter.len < strlen(PARAMETER) ||

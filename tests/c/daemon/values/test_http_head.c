@@ -63,6 +63,7 @@ static void token_in_the_query(void **state)
     assert_true(has_token("GET /?share_token=1&share_token=" TOKEN " HTTP/1.1\r\n\r\n"));
     assert_false(has_token("GET /share_token=" TOKEN " HTTP/1.1\r\n\r\n"));
     assert_false(has_token("GET /?x#?share_token=" TOKEN " HTTP/1.1\r\n\r\n"));
+    assert_false(has_token("GET /#?share_token=" TOKEN " HTTP/1.1\r\n\r\n"));
     assert_false(has_token("GET /?a_share_token=" TOKEN " HTTP/1.1\r\n\r\n"));
     assert_false(has_token("GET /?share_token=" TOKEN "x HTTP/1.1\r\n\r\n"));
     assert_false(has_token("GET / ?share_token=" TOKEN "\r\n\r\n"));
