@@ -126,6 +126,7 @@ class Core:
     def __init__(self) -> None:
         self.log: list[str] = []
         self.failures: list[BaseException] = []
+        self.evictions: list[BaseException] = []
         self.is_open = False
         self.is_closed = False
 
@@ -136,6 +137,9 @@ class Core:
     def fail(self, failure: BaseException) -> None:
         self.failures.append(failure)
         self.log.append("fail")
+
+    def evict_refused(self, failure: BaseException) -> None:
+        self.evictions.append(failure)
 
     def close(self, failure: BaseException) -> None:
         self.failures.append(failure)

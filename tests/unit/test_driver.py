@@ -462,6 +462,7 @@ def test_commands_fail_with_the_create() -> None:
 def test_commands_fail_with_the_sandbox() -> None:
     life = live(served, GetSandbox=[sandbox("failed", state_reason="no image")])
     assert "no image" in str(life.core.failures[0])
+    assert isinstance(life.core.evictions[0], exceptions.SandboxNotRunningError)
 
 
 @pytest.mark.parametrize("status", ["completed", "terminating"])
