@@ -161,7 +161,10 @@ def test_the_token_of_another_sandbox(guarded: Guarded) -> None:
 def addresses(daemon: Daemon, port: int) -> list[str]:
     """Those at which the daemon listens at this port, as the kernel writes them."""
     folder = Path(f"/proc/{daemon.pid}")
-    links = {os.readlink(link) for link in (folder / "fd").iterdir()}
+    links = set()
+    for link in (folder / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # of one that is closed meanwhile
+            links.add(os.readlink(link))
     rows = [
         line.split()
         for name in ("tcp", "tcp6")
