@@ -102,7 +102,7 @@ static void make_sandbox(struct world *w)
     cwsd_pb_sandbox sandbox = COREWEAVE__SANDBOX__V1__SANDBOX__INIT;
     cwsd_pb_container container, *containers[1];
     cwsd_pb_spec spec;
-    struct cwsd_fault fault;
+    struct cwsd_fault fault = {.code = CWS_GRPC_OK};
     plain_spec(&spec, &container, containers);
     sandbox.spec = &spec;
     request.sandbox = &sandbox;
