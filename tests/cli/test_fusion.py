@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -167,6 +168,21 @@ def test_its_sandboxes_end_with_it(base_url: str, program: Program) -> None:
         server.send_signal(signal.SIGINT)
         assert server.wait(40) == 0
     assert Sandbox.list().result() == []
+
+
+def test_an_address_of_ipv6(base_url: str) -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this host has no IPv6")
+    words = [PATH, "serve-fusion", "--host", "::1", "--port", "0", "--ready", "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            url = server.stdout.readline().strip()
+            assert url.startswith("http://[::1]:")
+            status, answer = post(url, b'{"code": "echo six", "language": "bash"}')
+        finally:
+            server.send_signal(signal.SIGTERM)
+    assert (status, answer["run_result"]["stdout"]) == (200, "six\n")
 
 
 def test_a_port_that_is_taken(url: str, program: Program) -> None:

@@ -54,6 +54,7 @@ def serve_fusion(host: str, port: int, ready: int, alive: int, image: str | None
     signal.signal(signal.SIGINT, end)
     signal.signal(signal.SIGTERM, end)
     with pool, server:
-        click.echo(f"http://{host}:{server.server_port}/run_code")
+        named = f"[{host}]" if ":" in host else host
+        click.echo(f"http://{named}:{server.server_port}/run_code")
         sys.stdout.flush()
         server.serve_forever()

@@ -8,23 +8,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import resource
-import select
 import socket
 import sys
 import threading
-from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from time import monotonic
 from typing import Any
 
 from cwsandbox import SandboxPool
 from cwsandbox.integrations.fusion_request import RunCode, run_code
+from cwsandbox.integrations.fusion_running import Answer, Running
 
 _BODY_MAX = 256 << 20
 _IDLE_SECONDS = 300
@@ -35,8 +34,6 @@ _GRACE_SECONDS = 5
 # Each connection has a thread and a descriptor. The connections to the sandboxes need descriptors, too.
 _CONNECTIONS_MAX = 4096
 _OTHER_DESCRIPTORS = 64
-
-_Answer = dict[str, Any]
 
 
 class FusionServer(ThreadingHTTPServer):
@@ -55,10 +52,17 @@ class FusionServer(ThreadingHTTPServer):
         self._connections: set[socket.socket] = set()
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._connections_max = max(1, min(_CONNECTIONS_MAX, descriptors - _OTHER_DESCRIPTORS))
-        self._running = _Running()
+        self._running = Running()
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
 
-    def run(self, request: RunCode, connection: socket.socket) -> _Answer:
+    def server_bind(self) -> None:
+        # Not HTTPServer's own, which asks for the host's name, and waits for a name server that does not answer.
+        TCPServer.server_bind(self)
+        self.server_port = self.server_address[1]
+
+    def run(self, request: RunCode, connection: socket.socket) -> Answer:
         """What is answered. ``CancelledError`` if the client hangs up before that, or the server is closed."""
         return self._running.run(lambda: run_code(self.pool, request), connection)
 
@@ -96,68 +100,6 @@ class FusionServer(ThreadingHTTPServer):
             for connection in self._connections:
                 with suppress(OSError):  # the client has gone already
                     connection.shutdown(how)
-
-
-class _Running:
-    """Runs coroutines for clients, on an event loop of its own. Each is cancelled when its client has hung up."""
-
-    def __init__(self) -> None:
-        self.is_closed = False
-        self._lock = threading.Lock()
-        self._tasks: dict[int, asyncio.Task[Any]] = {}
-        # It tells that a client has hung up even if something else that the client sent is still unread.
-        self._hangups = select.epoll()
-        self._loop = asyncio.new_event_loop()
-        self._loop.add_reader(self._hangups, self._cancel_gone)
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-
-    def run(
-        self, work: Callable[[], Coroutine[Any, Any, _Answer]], connection: socket.socket
-    ) -> _Answer:
-        with self._lock:
-            if self.is_closed:
-                raise CancelledError
-            watched = self._watched(work, connection.fileno())
-            future = asyncio.run_coroutine_threadsafe(watched, self._loop)
-        return future.result()
-
-    def close(self) -> None:
-        """Cancel all of them, and wait until they have ended."""
-        with self._lock:
-            if self.is_closed:
-                return
-            self.is_closed = True
-        asyncio.run_coroutine_threadsafe(self._cancel_all(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-        self._hangups.close()
-
-    # ---- on the event loop ----
-
-    async def _watched(
-        self, work: Callable[[], Coroutine[Any, Any, _Answer]], descriptor: int
-    ) -> _Answer:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks[descriptor] = task
-        self._hangups.register(descriptor, select.EPOLLRDHUP | select.EPOLLONESHOT)
-        try:
-            return await work()
-        finally:
-            self._hangups.unregister(descriptor)
-            del self._tasks[descriptor]
-
-    def _cancel_gone(self) -> None:
-        for descriptor, _ in self._hangups.poll(0):
-            self._tasks[descriptor].cancel()
-
-    async def _cancel_all(self) -> None:
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Handler(BaseHTTPRequestHandler):
