@@ -1,5 +1,6 @@
-"""Fails for a function of more than 60 lines or a file of more than 600, an adapter of more than 249; generated files do
-not count.
+"""Fails for a function of more than 60 lines, a file of more than 600 or an adapter of more than 249.
+
+Generated files do not count.
 
 A C function is what lies between a `{` and a `}` that both stand in the first column (as our style puts them), a
 Python function what comes after its signature and docstring.
