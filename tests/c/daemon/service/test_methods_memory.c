@@ -9,6 +9,9 @@
 #include "support/own_folder.h"
 #include "support/played_operations.h"
 
+/* A macro in musl, a field of messages here. */
+#undef stdin
+
 #define MOST_TURNS 2000 /* of the loop, until a call has ended */
 
 struct world {
@@ -27,6 +30,7 @@ struct method {
     const void *request;
     void (*play)(struct world *w); /* what happens meanwhile; NULL: nothing */
     const char *code;              /* that its status may have instead of 0 */
+    const void *const *more;       /* further messages of a stream, up to NULL; NULL: none */
 };
 
 static void on_empty(void *ctx)
@@ -223,6 +227,8 @@ static bool try_call(struct world *w, const struct method *method, size_t n)
     reconnect(w);
     struct h2_record *client = bed_request(&w->bed, method->path, NULL, NULL);
     send_packed(client, method->request);
+    for (const void *const *more = method->more; more && *more; more++)
+        send_packed(client, *more);
     cws_h2_stream_finish(client->stream);
     cws_alloc_fail_at(n);
     settle(w->bed.loop);
@@ -285,7 +291,7 @@ static void creating(void **state)
     spec.n_tags = 2;
     sandbox.spec = &spec;
     request.sandbox = &sandbox;
-    const struct method method = {CWSD_SANDBOX_SERVICE "CreateSandbox", &request, start_boxes,
+    const struct method method = {CWSD_SANDBOX_SERVICE "CreateSandbox", &request, start_boxes, NULL,
                                   NULL};
     sweep(w, &method);
 }
@@ -302,7 +308,7 @@ static void from_a_file(void **state)
     request.contents = (ProtobufCBinaryData){sizeof(text) - 1, (uint8_t *)text};
     request.primary_service = (char *)"web";
     const struct method method = {CWSD_SANDBOX_SERVICE "CreateSandboxFromFile", &request,
-                                  start_boxes, NULL};
+                                  start_boxes, NULL, NULL};
     sweep(w, &method);
 }
 
@@ -314,9 +320,9 @@ static void looking_and_deleting(void **state)
     cwsd_pb_delete_request delete = COREWEAVE__SANDBOX__V1__DELETE_SANDBOX_REQUEST__INIT;
     get.sandbox_id = delete.sandbox_id = w->sandbox_id;
     const struct method methods[] = {
-        {CWSD_SANDBOX_SERVICE "GetSandbox", &get, NULL, NULL},
-        {CWSD_SANDBOX_SERVICE "ListSandboxes", &list, NULL, NULL},
-        {CWSD_SANDBOX_SERVICE "DeleteSandbox", &delete, NULL, NULL},
+        {CWSD_SANDBOX_SERVICE "GetSandbox", &get, NULL, NULL, NULL},
+        {CWSD_SANDBOX_SERVICE "ListSandboxes", &list, NULL, NULL, NULL},
+        {CWSD_SANDBOX_SERVICE "DeleteSandbox", &delete, NULL, NULL, NULL},
     };
     for (size_t i = 0; i < CWS_ARRAY_LEN(methods); i++)
         sweep(w, &methods[i]);
@@ -354,11 +360,46 @@ static void commands(void **state)
     stream.message_case = COREWEAVE__SANDBOX__V1__EXEC_STREAM_REQUEST__MESSAGE_INIT;
     stream.init = &init;
     const struct method methods[] = {
-        {CWSD_SANDBOX_SERVICE "Exec", &exec, play_command, NULL},
-        {CWSD_SANDBOX_SERVICE "StreamExec", &stream, play_command, NULL},
+        {CWSD_SANDBOX_SERVICE "Exec", &exec, play_command, NULL, NULL},
+        {CWSD_SANDBOX_SERVICE "StreamExec", &stream, play_command, NULL, NULL},
     };
     for (size_t i = 0; i < CWS_ARRAY_LEN(methods); i++)
         sweep(w, &methods[i]);
+}
+
+/* What is sent before the command runs, and the end of it. */
+static void input(void **state)
+{
+    struct world *w = *state;
+    cwsd_pb_stream_request messages[4];
+    cwsd_pb_stream_init init = COREWEAVE__SANDBOX__V1__EXEC_STREAM_INIT__INIT;
+    cwsd_pb_stream_resize resize = COREWEAVE__SANDBOX__V1__EXEC_STREAM_RESIZE__INIT;
+    Coreweave__Sandbox__V1__ExecStreamClose close = COREWEAVE__SANDBOX__V1__EXEC_STREAM_CLOSE__INIT;
+    const void *const more[] = {&messages[1], &messages[2], &messages[3], NULL};
+    char *command[] = {(char *)"cat"};
+    for (size_t i = 0; i < CWS_ARRAY_LEN(messages); i++)
+        coreweave__sandbox__v1__exec_stream_request__init(&messages[i]);
+    init.sandbox_id = w->sandbox_id;
+    init.command = command;
+    init.n_command = 1;
+    init.tty = true;
+    init.tty_width = 80;
+    init.tty_height = 25;
+    messages[0].message_case = COREWEAVE__SANDBOX__V1__EXEC_STREAM_REQUEST__MESSAGE_INIT;
+    messages[0].init = &init;
+    messages[1].message_case = COREWEAVE__SANDBOX__V1__EXEC_STREAM_REQUEST__MESSAGE_STDIN;
+    messages[1].stdin = (ProtobufCBinaryData){5, (uint8_t *)"hello"};
+    resize.width = 100;
+    resize.height = 30;
+    messages[2].message_case = COREWEAVE__SANDBOX__V1__EXEC_STREAM_REQUEST__MESSAGE_RESIZE;
+    messages[2].resize = &resize;
+    messages[3].message_case = COREWEAVE__SANDBOX__V1__EXEC_STREAM_REQUEST__MESSAGE_CLOSE;
+    messages[3].close = &close;
+    const struct method method = {.path = CWSD_SANDBOX_SERVICE "StreamExec",
+                                  .request = &messages[0],
+                                  .play = play_command,
+                                  .more = more};
+    sweep(w, &method);
 }
 
 static void logs(void **state)
@@ -366,7 +407,7 @@ static void logs(void **state)
     struct world *w = *state;
     cwsd_pb_logs_request request = COREWEAVE__SANDBOX__V1__STREAM_LOGS_REQUEST__INIT;
     request.sandbox_id = w->sandbox_id;
-    const struct method method = {CWSD_SANDBOX_SERVICE "StreamLogs", &request, NULL, NULL};
+    const struct method method = {CWSD_SANDBOX_SERVICE "StreamLogs", &request, NULL, NULL, NULL};
     sweep(w, &method);
 }
 
@@ -400,8 +441,8 @@ static void files(void **state)
     read.path = write.path = (char *)"/tmp/file";
     write.content = (ProtobufCBinaryData){5, (uint8_t *)"hello"};
     const struct method methods[] = {
-        {CWSD_SANDBOX_SERVICE "ReadFile", &read, play_read, NULL},
-        {CWSD_SANDBOX_SERVICE "WriteFile", &write, play_write, NULL},
+        {CWSD_SANDBOX_SERVICE "ReadFile", &read, play_read, NULL, NULL},
+        {CWSD_SANDBOX_SERVICE "WriteFile", &write, play_write, NULL, NULL},
     };
     for (size_t i = 0; i < CWS_ARRAY_LEN(methods); i++)
         sweep(w, &methods[i]);
@@ -432,15 +473,15 @@ static void templates(void **state)
     template.spec = &spec;
     create.sandbox_template = &template;
     const struct method create_it = {CWSD_TEMPLATE_SERVICE "CreateSandboxTemplate", &create, NULL,
-                                     NULL};
+                                     NULL, NULL};
     sweep(w, &create_it);
     get.sandbox_template_id = from.template_id = delete.sandbox_template_id =
         (char *)newest_resource(w);
     const struct method methods[] = {
-        {CWSD_TEMPLATE_SERVICE "GetSandboxTemplate", &get, NULL, NULL},
-        {CWSD_TEMPLATE_SERVICE "ListSandboxTemplates", &list, NULL, NULL},
-        {CWSD_SANDBOX_SERVICE "CreateSandboxFromTemplate", &from, start_boxes, NULL},
-        {CWSD_TEMPLATE_SERVICE "DeleteSandboxTemplate", &delete, NULL, "5"},
+        {CWSD_TEMPLATE_SERVICE "GetSandboxTemplate", &get, NULL, NULL, NULL},
+        {CWSD_TEMPLATE_SERVICE "ListSandboxTemplates", &list, NULL, NULL, NULL},
+        {CWSD_SANDBOX_SERVICE "CreateSandboxFromTemplate", &from, start_boxes, NULL, NULL},
+        {CWSD_TEMPLATE_SERVICE "DeleteSandboxTemplate", &delete, NULL, "5", NULL},
     };
     for (size_t i = 0; i < CWS_ARRAY_LEN(methods); i++)
         sweep(w, &methods[i]);
@@ -466,15 +507,15 @@ static void volumes(void **state)
     volume.volume_id = (char *)"vol-1"; /* it is there already if only the answer has failed */
     volume.spec = &spec;
     create.volume = &volume;
-    const struct method create_it = {CWSD_VOLUME_SERVICE "CreateVolume", &create, NULL, "6"};
+    const struct method create_it = {CWSD_VOLUME_SERVICE "CreateVolume", &create, NULL, "6", NULL};
     sweep(w, &create_it);
     get.volume_id = validate.volume_id = delete.volume_id = volume.volume_id;
     delete.allow_missing = true;
     const struct method methods[] = {
-        {CWSD_VOLUME_SERVICE "GetVolume", &get, NULL, NULL},
-        {CWSD_VOLUME_SERVICE "ListVolumes", &list, NULL, NULL},
-        {CWSD_VOLUME_SERVICE "ValidateVolume", &validate, NULL, NULL},
-        {CWSD_VOLUME_SERVICE "DeleteVolume", &delete, NULL, "5"},
+        {CWSD_VOLUME_SERVICE "GetVolume", &get, NULL, NULL, NULL},
+        {CWSD_VOLUME_SERVICE "ListVolumes", &list, NULL, NULL, NULL},
+        {CWSD_VOLUME_SERVICE "ValidateVolume", &validate, NULL, NULL, NULL},
+        {CWSD_VOLUME_SERVICE "DeleteVolume", &delete, NULL, "5", NULL},
     };
     for (size_t i = 0; i < CWS_ARRAY_LEN(methods); i++)
         sweep(w, &methods[i]);
@@ -493,10 +534,10 @@ static void what_is_not_offered(void **state)
     cwsd_pb_runners_request runners = COREWEAVE__SANDBOX__V1__LIST_AVAILABLE_RUNNERS_REQUEST__INIT;
     connect.sandbox_id = w->sandbox_id;
     const struct method methods[] = {
-        {CWSD_SANDBOX_SERVICE "ListFileSystemSnapshots", &snapshots, NULL, "12"},
-        {CWSD_SANDBOX_SERVICE "PurgeSandboxes", &purge, NULL, "12"},
-        {CWSD_SANDBOX_SERVICE "ConnectSandbox", &connect, NULL, "12"},
-        {CWSD_DISCOVERY_SERVICE "ListAvailableRunners", &runners, NULL, NULL},
+        {CWSD_SANDBOX_SERVICE "ListFileSystemSnapshots", &snapshots, NULL, "12", NULL},
+        {CWSD_SANDBOX_SERVICE "PurgeSandboxes", &purge, NULL, "12", NULL},
+        {CWSD_SANDBOX_SERVICE "ConnectSandbox", &connect, NULL, "12", NULL},
+        {CWSD_DISCOVERY_SERVICE "ListAvailableRunners", &runners, NULL, NULL, NULL},
     };
     for (size_t i = 0; i < CWS_ARRAY_LEN(methods); i++)
         sweep(w, &methods[i]);
@@ -527,6 +568,7 @@ int main(void)
         METHODS_TEST(from_a_file),
         METHODS_TEST(looking_and_deleting),
         METHODS_TEST(commands),
+        METHODS_TEST(input),
         METHODS_TEST(logs),
         METHODS_TEST(files),
         METHODS_TEST(templates),
