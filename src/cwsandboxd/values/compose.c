@@ -169,21 +169,18 @@ static bool read_healthcheck(const struct cwsd_compose_at *at, const struct cwsd
     return cwsd_compose_healthcheck(at, node, service->row);
 }
 
-/* Only their form is looked at: services reach each other without. */
 static bool read_ports(const struct cwsd_compose_at *at, const struct cwsd_yaml *node,
                        struct service *service)
 {
     (void)service;
-    if (node->kind != CWSD_YAML_LIST)
-        return cwsd_compose_refuse(at, node->line, "must be a list");
-    for (size_t i = 0; i < node->count; i++) {
-        const struct cwsd_yaml *port = node->items[i].value;
-        char *text = port->kind == CWSD_YAML_MAP ? NULL : cwsd_compose_text(at, port);
-        cws_free(text);
-        if (!text && port->kind != CWSD_YAML_MAP)
-            return false;
-    }
-    return true;
+    return cwsd_compose_ports(at, node, true);
+}
+
+static bool read_expose(const struct cwsd_compose_at *at, const struct cwsd_yaml *node,
+                        struct service *service)
+{
+    (void)service;
+    return cwsd_compose_ports(at, node, false);
 }
 
 static const struct {
@@ -196,7 +193,7 @@ static const struct {
     {"entrypoint", read_entrypoint},
     {"environment", read_environment},
     {"working_dir", read_working_dir},
-    {"expose", read_ports},
+    {"expose", read_expose},
     {"ports", read_ports},
     {"deploy", read_deploy},
     {"depends_on", read_depends_on},

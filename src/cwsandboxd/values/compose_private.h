@@ -33,6 +33,10 @@ void cwsd_compose_free_words(char **words, size_t count);
 /* compose_environment.c: fills the container's variables. */
 bool cwsd_compose_environment(const struct cwsd_compose_at *at, const struct cwsd_yaml *node,
                               cwsd_pb_container *container);
+/* compose_ports.c: whether it is a list of ports. Those that `publishes` may be of the long form,
+ * and say where they are published. */
+bool cwsd_compose_ports(const struct cwsd_compose_at *at, const struct cwsd_yaml *node,
+                        bool publishes);
 /* compose_deploy.c: fills the container's resource_requirements. */
 bool cwsd_compose_deploy(const struct cwsd_compose_at *at, const struct cwsd_yaml *node,
                          cwsd_pb_container *container);

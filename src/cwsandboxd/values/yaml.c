@@ -94,6 +94,14 @@ static bool is_null(const char *text)
     return text[0] == '\0' || strcmp(text, "~") == 0 || strcasecmp(text, "null") == 0;
 }
 
+/* A tag asks for a value other than what is written. Those of texts, lists and maps do not. */
+static bool check_tag(struct reader *reader, const yaml_char_t *tag, const char *own, size_t line)
+{
+    const char *text = (const char *)tag;
+    return !text || strcmp(text, own) == 0 || strcmp(text, "!") == 0 ||
+           refuse(reader, line, "there is no such tag here: ", cwsd_text_short(text).text);
+}
+
 /* ---- the tree ------------------------------------------------------------------------------- */
 
 static struct cwsd_yaml *new_node(struct reader *reader, enum cwsd_yaml_kind kind, size_t line)
@@ -126,11 +134,15 @@ static bool add_key(struct reader *reader, struct level *level, const yaml_event
     size_t line = event->start_mark.line;
     if (event->type != YAML_SCALAR_EVENT)
         return refuse(reader, line, "a key must be a text", "");
+    if (!check_tag(reader, event->data.scalar.tag, YAML_STR_TAG, line))
+        return false;
     if (level->node->count == CWSD_YAML_MAX_KEYS)
         return refuse(reader, line, "a map has too many keys", "");
     const char *key = copy_text(reader, event);
     if (!key)
         return false;
+    if (event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && strcmp(key, "<<") == 0)
+        return refuse(reader, line, "maps are not merged here (<<): repeat the keys", "");
     for (size_t i = 0; i < level->node->count; i++)
         if (strcmp(level->node->items[i].key, key) == 0)
             return refuse(reader, line, "the key is there twice: ", cwsd_text_short(key).text);
@@ -208,13 +220,15 @@ static struct cwsd_yaml *take_alias(struct reader *reader, const yaml_event_t *e
 static bool take_scalar(struct reader *reader, const yaml_event_t *event)
 {
     struct anchor *anchor;
-    if (!add_anchor(reader, event->data.scalar.anchor, &anchor))
+    const yaml_char_t *tag = event->data.scalar.tag;
+    if (!check_tag(reader, tag, YAML_STR_TAG, event->start_mark.line) ||
+        !add_anchor(reader, event->data.scalar.anchor, &anchor))
         return false;
     struct cwsd_yaml *node = new_node(reader, CWSD_YAML_TEXT, event->start_mark.line);
     if (!node)
         return false;
     node->text = copy_text(reader, event);
-    node->plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    node->plain = !tag && event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     if (!node->text)
         return false;
     if (node->plain && is_null(node->text))
@@ -246,15 +260,18 @@ static void end_level(struct reader *reader)
 
 static bool take_node(struct reader *reader, const yaml_event_t *event)
 {
+    size_t line = event->start_mark.line;
     switch (event->type) {
     case YAML_SCALAR_EVENT:
         return take_scalar(reader, event);
     case YAML_ALIAS_EVENT:
         return place(reader, take_alias(reader, event));
     case YAML_SEQUENCE_START_EVENT:
-        return begin_level(reader, event, CWSD_YAML_LIST, event->data.sequence_start.anchor);
+        return check_tag(reader, event->data.sequence_start.tag, YAML_SEQ_TAG, line) &&
+               begin_level(reader, event, CWSD_YAML_LIST, event->data.sequence_start.anchor);
     case YAML_MAPPING_START_EVENT:
-        return begin_level(reader, event, CWSD_YAML_MAP, event->data.mapping_start.anchor);
+        return check_tag(reader, event->data.mapping_start.tag, YAML_MAP_TAG, line) &&
+               begin_level(reader, event, CWSD_YAML_MAP, event->data.mapping_start.anchor);
     default:
         return true;
     }

@@ -1,6 +1,9 @@
 /*
  * One YAML document as a tree, from bytes that anybody may have written. Any thread.
  *
+ * Values are texts as they are written. Tags that ask for other values, and merge keys ("<<"), are
+ * refused.
+ *
  * Time and memory are bounded by the length of the text: an alias is another reference to its
  * anchor's node and not a copy, and depth and number of nodes have limits. So has what the aliases
  * stand for, all together: whoever copies the tree's texts meets each of them many times.
@@ -30,7 +33,7 @@ enum cwsd_yaml_kind {
 struct cwsd_yaml {
     enum cwsd_yaml_kind kind;
     unsigned line;                /* from 1 */
-    bool plain;                   /* TEXT: it is not quoted */
+    bool plain;                   /* TEXT: it has neither quotes nor a tag */
     const char *text;             /* TEXT: valid UTF-8 without NUL */
     struct cwsd_yaml_item *items; /* LIST and MAP */
     size_t count;

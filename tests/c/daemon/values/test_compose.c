@@ -87,23 +87,25 @@ static void test_commands(void **state)
 static void test_a_file(void **state)
 {
     (void)state;
-    static const char text[] = "version: '3'\n"
-                               "x-any: {y: z}\n"
-                               "services:\n"
-                               "  db:\n"
-                               "    image: redis\n"
-                               "    working_dir: /srv\n"
-                               "    environment: [A=1, 'B=c=d', C=]\n"
-                               "    expose: [80, '81']\n"
-                               "    x-more: 1\n"
-                               "  web:\n"
-                               "    image: nginx\n"
-                               "    environment: {X: 1, Y: 'a$$b'}\n"
-                               "    ports: ['80:80', {target: 81}]\n"
-                               "    deploy:\n"
-                               "      resources:\n"
-                               "        limits: {cpus: '0.5', memory: 64mb}\n"
-                               "        reservations: {memory: 1048576}\n";
+    static const char text[] =
+        "version: '3'\n"
+        "x-any: {y: z}\n"
+        "services:\n"
+        "  db:\n"
+        "    image: redis\n"
+        "    working_dir: /srv\n"
+        "    environment: [A=1, 'B=c=d', C=]\n"
+        "    expose: [80, '81']\n"
+        "    x-more: 1\n"
+        "  web:\n"
+        "    image: nginx\n"
+        "    environment: {X: 1, Y: 'a$$b'}\n"
+        "    ports: ['80:80', {target: 81, published: '0', mode: host, x-a: [b]}, 82, 1-2,\n"
+        "      '127.0.0.1::80/udp', '[::1]:0:80', '90-91:80-81/sctp', 0.0.0.0:1-2:3-4]\n"
+        "    deploy:\n"
+        "      resources:\n"
+        "        limits: {cpus: '0.5', memory: 64mb}\n"
+        "        reservations: {memory: 1048576}\n";
     struct reading reading;
     if (!read_file(&reading, text))
         fail_msg("%s", reading.fault.message);
@@ -156,6 +158,36 @@ static const struct {
     {"environment: A=b", CWS_GRPC_INVALID_ARGUMENT, "must be a map"},
     {"ports: 80", CWS_GRPC_INVALID_ARGUMENT, "services.web.ports (line 4): must be a list"},
     {"expose: [[80]]", CWS_GRPC_INVALID_ARGUMENT, "must be a text"},
+    {"expose: [http]", CWS_GRPC_INVALID_ARGUMENT, "services.web.expose (line 4): \"http\" is no"},
+    {"expose: ['80:80']", CWS_GRPC_INVALID_ARGUMENT, "\"80:80\" is no port"},
+    {"expose: [{target: 80}]", CWS_GRPC_INVALID_ARGUMENT, "must be a text"},
+    {"ports: [web]", CWS_GRPC_INVALID_ARGUMENT, "\"web\" is no port, such as"},
+    {"ports: ['']", CWS_GRPC_INVALID_ARGUMENT, "\"\" is no port"},
+    {"ports: [0]", CWS_GRPC_INVALID_ARGUMENT, "\"0\" is no port"},
+    {"ports: [-1]", CWS_GRPC_INVALID_ARGUMENT, "\"-1\" is no port"},
+    {"ports: [65536]", CWS_GRPC_INVALID_ARGUMENT, "\"65536\" is no port"},
+    {"ports: [4294967376]", CWS_GRPC_INVALID_ARGUMENT, "is no port"},
+    {"ports: ['90-80']", CWS_GRPC_INVALID_ARGUMENT, "\"90-80\" is no port"},
+    {"ports: ['80-']", CWS_GRPC_INVALID_ARGUMENT, "is no port"},
+    {"ports: ['1-2-3']", CWS_GRPC_INVALID_ARGUMENT, "is no port"},
+    {"ports: ['80/http']", CWS_GRPC_INVALID_ARGUMENT, "is no port"},
+    {"ports: [':80']", CWS_GRPC_INVALID_ARGUMENT, "is no port"},
+    {"ports: ['80:']", CWS_GRPC_INVALID_ARGUMENT, "is no port"},
+    {"ports: ['host:80:80']", CWS_GRPC_INVALID_ARGUMENT, "is no port"},
+    {"ports: ['70000:80']", CWS_GRPC_INVALID_ARGUMENT, "is no port"},
+    {"ports: [':80:80']", CWS_GRPC_INVALID_ARGUMENT, "is no port"},
+    {"ports: ['${P}:80']", CWS_GRPC_INVALID_ARGUMENT, "variables have no values"},
+    {"ports: [{published: 80}]", CWS_GRPC_INVALID_ARGUMENT, "must have a target"},
+    {"ports: [{target: web}]", CWS_GRPC_INVALID_ARGUMENT, "\"web\" is no port"},
+    {"ports: [{target: 0}]", CWS_GRPC_INVALID_ARGUMENT, "\"0\" is no port"},
+    {"ports: [{target: 80, published: x}]", CWS_GRPC_INVALID_ARGUMENT, "\"x\" is no port"},
+    {"ports: [{target: 80, published: '$P'}]", CWS_GRPC_INVALID_ARGUMENT, "variables have no"},
+    {"ports: [{target: 80, traget: 1}]", CWS_GRPC_INVALID_ARGUMENT, "\"traget\" is no key of a"},
+    {"ports: [{target: [80]}]", CWS_GRPC_INVALID_ARGUMENT, "must be a text"},
+    {"environment: {<<: x}", CWS_GRPC_INVALID_ARGUMENT, "line 4: maps are not merged here"},
+    {"environment: !reset null", CWS_GRPC_INVALID_ARGUMENT, "no such tag here: !reset"},
+    {"ports: !override [80]", CWS_GRPC_INVALID_ARGUMENT, "no such tag here: !override"},
+    {"environment: {A: !!binary aGk=}", CWS_GRPC_INVALID_ARGUMENT, "line 4: there is no such tag"},
     {"working_dir: ", CWS_GRPC_INVALID_ARGUMENT, "services.web.working_dir"},
     {"depends_on: [db]", CWS_GRPC_INVALID_ARGUMENT,
      "services.web.depends_on (line 4): \"db\" is no service"},
@@ -215,7 +247,7 @@ static void test_files_that_are_none(void **state)
         {"services: {db: {image: x}}", "primary_service: \"web\" is no service"},
         {"service: {}", "\"service\" is no key of a Compose file"},
         {"services: {web: {image: x}}\nvolumes: {}", "contents: volumes (line 2)"},
-        {"services: {web: {<<: {image: x}}}", "\"<<\" is no key"},
+        {"services: {web: {<<: {image: x}}}", "line 1: maps are not merged here"},
     };
     for (size_t i = 0; i < CWS_ARRAY_LEN(cases); i++) {
         struct reading reading;
