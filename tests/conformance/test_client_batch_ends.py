@@ -21,6 +21,8 @@ from cwsandbox import (
     Job,
     Limits,
     Retry,
+    SandboxError,
+    SandboxPool,
     Verdict,
 )
 from integration.env.wait import eventually
@@ -132,6 +134,7 @@ def test_finishing_lets_what_runs_end(
     seen = []
     for outcome in running:
         seen.append(outcome.job.key)
+        eventually(lambda: runs["held"], "another one runs")
         running.finish()
         grpc_peer.set(release)
     assert seen[0] == "first"
@@ -329,6 +332,40 @@ async def test_cancelled_at_any_moment_it_leaves_nothing(
         assert outcome.verdict is Verdict.OK
         if outcome.is_stored:
             assert runs[outcome.job.key] == before[outcome.job.key]
+
+
+@pytest.mark.parametrize("code", [137, 143])
+def test_what_the_end_of_its_pool_has_killed_has_no_verdict(
+    grpc_peer: GrpcPeer, runs: Counter[str], tmp_path: Path, code: int
+) -> None:
+    """A service may tell the exit code of a command that ends with its sandbox."""
+    works, over = grpc_peer.event(), grpc_peer.event()
+
+    @grpc_peer.command("wait")
+    async def wait(call: Call) -> None:
+        works.set()
+        await call.ready()
+        await over.wait()
+        await call.exit(code)
+
+    async def delete(request: Any, context: Any) -> Any:
+        over.set()
+        await told.wait()
+        return await grpc_peer._delete(request, context)
+
+    told = grpc_peer.event()
+    grpc_peer.overrides["DeleteSandbox"] = delete
+    pool = SandboxPool()
+    running = cwsandbox.batch([Job("a", ["wait"])], pool=pool, store=tmp_path / "run.db")
+    closing: list[Any] = []
+    threading.Thread(
+        target=lambda: (grpc_peer.wait(works), closing.append(pool.close())), daemon=True
+    ).start()
+    with pytest.raises(SandboxError, match="the pool of the batch was closed"):
+        list(running)
+    grpc_peer.set(told)
+    closing[0].result(20)
+    assert run(Job("a", ["ok", "a"]), store=tmp_path / "run.db")["a"].attempts == 1
 
 
 PROGRAM = """

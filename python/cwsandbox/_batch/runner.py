@@ -25,6 +25,9 @@ from cwsandbox.exceptions import CWSandboxAuthenticationError, SandboxError
 if TYPE_CHECKING:
     from cwsandbox._batch.store import Store
 
+# How a shell and a container tell of SIGKILL and SIGTERM.
+_KILLED = (128 + 9, 128 + 15)
+
 Emit = Callable[[Outcome], "Awaitable[None] | None"]
 
 
@@ -136,7 +139,7 @@ class Runner:
                 outcome, hint = await self._try(job, before + tries)
             except _NotBegun:
                 return None
-            if outcome.is_infra and self._shelf.is_closed:
+            if self._shelf.is_closed and (outcome.is_infra or _was_killed(outcome)):
                 # That is no end of the job, but of all: it is given up.
                 raise SandboxError("the pool of the batch was closed")
             if not self._settings.retry._applies(outcome.verdict, tries):
@@ -229,6 +232,11 @@ class Runner:
 
 class _NotBegun(asyncio.CancelledError):
     """The batch ends before the job has a sandbox."""
+
+
+def _was_killed(outcome: Outcome) -> bool:
+    """Whether a signal ended the command, such as the one that ends it with its sandbox."""
+    return outcome.result is not None and outcome.result.returncode in _KILLED
 
 
 def _is_rerun(verdict: Verdict, rerun: Rerun) -> bool:
