@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 
 from conformance.direct_peer import RETIRING, Authority, DirectPeer, data_calls, refusing
 from conformance.grpc_peer import Call, GrpcPeer
+from conformance.h2_peer import H2Peer, Stream
 from native.conftest import Run
 
 EXEC = 1 << 2
@@ -121,6 +122,25 @@ def test_operations_take_what_is_connected(sandbox: Any, direct: Any) -> None:
     sandbox.set_direct(None, 0, 0.0, False)
     assert where(sandbox) == "gateway"
     assert sandbox.is_served
+
+
+@pytest.mark.usefixtures("both")
+def test_what_a_leaving_endpoint_has_not_begun_goes_to_the_gateway(
+    core: ModuleType, sandbox: Any
+) -> None:
+    """It crosses the endpoint's GOAWAY, and nobody can connect there any more."""
+
+    async def leave(stream: Stream) -> None:
+        endpoint._server.close()
+        await stream.connection.goaway(0)
+
+    with closing(H2Peer(leave)) as endpoint:
+        endpoint.scripted = {"/coreweave.sandbox.v1.SandboxDataPlaneService/StreamExec"}
+        channel = core.Channel(endpoint.base_url)
+        channel.connect(20).result()
+        sandbox.set_direct(channel, ALL, 3600.0, False)
+        assert where(sandbox) == "gateway"
+        assert len(endpoint.execs) == 1
 
 
 @pytest.mark.usefixtures("both")
