@@ -22,12 +22,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from cli.program import PATH
-from cwsandbox import Sandbox
+from cwsandbox import Sandbox, SandboxError
 from integration.env import Daemon, eventually
 
 SECONDS = 50
 HANGING = {"language": "bash", "code": "touch /tmp/begun; sleep 1000", "run_timeout": 1000}
-_BEGUN = "until [ -e /tmp/begun ]; do sleep 0.05; done"
 
 
 class Client:
@@ -103,20 +102,29 @@ def post(request: dict, *headers: str) -> bytes:
 
 
 def begun() -> Sandbox:
-    """The one sandbox that runs, once its command has begun."""
-    running: list[Sandbox] = []
+    """The sandbox of a hanging command, once that has begun. Beside it one may still be about to end."""
+    found: list[Sandbox] = []
 
-    def runs() -> bool:
-        running[:] = Sandbox.list(status="running").result()
-        return len(running) == 1
+    def has_begun(sandbox: Sandbox) -> bool:
+        try:
+            return sandbox.exec(["test", "-e", "/tmp/begun"]).result().returncode == 0
+        except SandboxError:
+            return False
 
-    eventually(runs, "one sandbox runs")
-    running[0].exec(["sh", "-c", _BEGUN], check=True, timeout_seconds=SECONDS).result()
-    return running[0]
+    def look() -> bool:
+        found[:] = filter(has_begun, Sandbox.list(status="running").result())
+        return bool(found)
+
+    eventually(look, "a command has begun", SECONDS)
+    return found[0]
 
 
-def all_sandboxes() -> set[str | None]:
-    return {one.sandbox_id for one in Sandbox.list(show_terminated=True).result()}
+def ids(**which: Any) -> set[str | None]:
+    return {one.sandbox_id for one in Sandbox.list(**which).result()}
+
+
+def all_ids() -> set[str | None]:
+    return ids(show_terminated=True)
 
 
 @contextmanager
@@ -163,13 +171,13 @@ HANGING_UP = pytest.mark.parametrize("hang_up", [Client.close, Client.reset, Cli
 
 
 def test_a_client_that_hangs_up_within_its_body(server: Server) -> None:
-    before = all_sandboxes()
+    before = all_ids()
     client = server.connect()
     whole = post(HANGING) + b" "  # without which it would be a request, too
     client.send(whole.replace(b"Content-Length: ", b"Content-Length: 1"))
     client.end()
     assert client.is_hung_up_on()
-    assert all_sandboxes() == before
+    assert not all_ids() - before
 
 
 @HANGING_UP
@@ -205,7 +213,7 @@ def test_a_client_that_hangs_up_after_an_earlier_answer(server: Server) -> None:
 
 
 def test_a_client_that_hangs_up_while_it_waits_for_a_sandbox(server: Server) -> None:
-    before = all_sandboxes()
+    before = all_ids()
     first = server.begin()
     begun()
     second = server.begin()
@@ -213,7 +221,7 @@ def test_a_client_that_hangs_up_while_it_waits_for_a_sandbox(server: Server) -> 
     assert second.is_hung_up_on()
     first.close()
     assert server.ask() == "done\n"
-    assert len(all_sandboxes() - before) == 2
+    assert len(all_ids() - before) == 2
 
 
 @pytest.mark.parametrize("hang_up", [Client.close, Client.reset])
@@ -248,7 +256,7 @@ def _next_answer(client: Client) -> dict:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_its_end_is_told_to_all_who_wait(mortal: Server, number: signal.Signals) -> None:
-    server = mortal
+    server, before = mortal, all_ids()
     idle = server.connect()
     within_head, within_body = server.connect(), server.connect()
     within_head.send(post(HANGING)[:30])
@@ -260,7 +268,7 @@ def test_its_end_is_told_to_all_who_wait(mortal: Server, number: signal.Signals)
     told = (503, {"detail": "the service ends"})
     assert [client.answer() for client in waiting] == [told] * len(waiting)
     assert all(client.is_hung_up_on() for client in [idle, *waiting])
-    assert Sandbox.list(status="running").result() == []
+    assert not ids(status="running") - before
     for client in [idle, *waiting]:
         client.close()
 
@@ -326,11 +334,11 @@ def test_a_request_that_is_nested_too_deeply(server: Server, deep: bytes) -> Non
     ],
 )
 def test_text_that_is_no_unicode_takes_no_sandbox(server: Server, request_: dict) -> None:
-    before = all_sandboxes()
+    before = all_ids()
     client = server.begin({"language": "bash", **request_})
     status, answer = client.answer()
     assert (status, list(request_)[-1] in answer["detail"]) == (422, True)
-    assert all_sandboxes() == before
+    assert not all_ids() - before
     client.close()
 
 
@@ -360,7 +368,7 @@ def test_a_crowd_larger_than_the_descriptors_there_are(daemon: Daemon, base_url:
 
 
 def test_a_crowd_that_hangs_up_leaves_nothing(server: Server) -> None:
-    before = all_sandboxes()
+    before = all_ids()
     holder = server.begin()
     begun()
     crowd = [server.begin() for _ in range(200)]
@@ -370,7 +378,7 @@ def test_a_crowd_that_hangs_up_leaves_nothing(server: Server) -> None:
     for client in [holder, *crowd]:
         client.close()
     assert server.ask() == "done\n"
-    assert len(all_sandboxes() - before) == 2
+    assert len(all_ids() - before) == 2
 
 
 def test_a_body_that_nobody_asked_for_is_no_request(server: Server) -> None:
