@@ -1,5 +1,6 @@
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -38,19 +39,25 @@ static enum cws_status restore(struct cwsd_pool *pool, struct cwsd_sandbox *sand
     return CWS_OK;
 }
 
+/* Whose log it is. False for a file that is none: it is somebody else's. */
+static bool parse_name(const char *file, char id[CWSD_ID_SIZE])
+{
+    size_t prefix = strlen(CWSD_LOG_PREFIX);
+    if (strncmp(file, CWSD_LOG_PREFIX, prefix) != 0)
+        return false;
+    snprintf(id, CWSD_ID_SIZE, "%s", file + prefix);
+    if (strncmp(id, "sb-", 3) != 0 || strspn(id + 3, "0123456789abcdef") != CWSD_ID_SIZE - 4)
+        return false;
+    const char *rest = file + prefix + CWSD_ID_SIZE - 1; /* of another container than the first */
+    size_t digits = rest[0] == '.' ? strspn(rest + 1, "0123456789") : 0;
+    return rest[0] == '\0' || ((digits == 1 || digits == 2) && rest[1 + digits] == '\0');
+}
+
 /* A log's, but of no record. */
 static bool is_leftover(struct cwsd_pool *pool, const char *name)
 {
-    const size_t prefix = strlen(CWSD_LOG_PREFIX);
     char id[CWSD_ID_SIZE];
-    if (strncmp(name, CWSD_LOG_PREFIX, prefix) != 0)
-        return false;
-    size_t len = strcspn(name + prefix, ".");
-    if (len >= sizeof(id))
-        return true;
-    memcpy(id, name + prefix, len);
-    id[len] = '\0';
-    return !cwsd_registry_find(&pool->registry, id);
+    return parse_name(name, id) && !cwsd_registry_find(&pool->registry, id);
 }
 
 /* What a daemon has left that was killed between a record's end and that of its logs. */

@@ -169,19 +169,38 @@ static void logs_live_as_long_as_their_records(void **state)
 
 static void logs_without_a_record_are_removed(void **state)
 {
+    /* Files of somebody else: no log is called like that. */
+    static const char *const others[] = {
+        "",
+        "notes",
+        ".1",
+        "sb-0123456789abcde",
+        "sb-0123456789abcdeg",
+        "sb-0123456789ABCDEF",
+        "sb-0123456789abcdef.",
+        "sb-0123456789abcdef.txt",
+        "sb-0123456789abcdef.123",
+        "sb-0123456789abcdef-old",
+        "sb-0123456789abcdef0123456789abcdef",
+    };
     struct world *w = *state;
     char id[CWSD_ID_SIZE];
     strcpy(id, create_ended(w, 0));
     make_log(w, id, "");
     make_log(w, "sb-0123456789abcdef", "");
     make_log(w, "sb-0123456789abcdef", ".1");
-    make_log(w, "sb-0123456789abcdef0123456789abcdef", "");
+    make_log(w, "sb-0123456789abcdef", ".15");
+    for (size_t i = 0; i < CWS_ARRAY_LEN(others); i++)
+        make_log(w, others[i], "");
     close_pool(w);
     open_pool(w);
     assert_true(has_log(w, id, ""));
     assert_false(has_log(w, "sb-0123456789abcdef", ""));
     assert_false(has_log(w, "sb-0123456789abcdef", ".1"));
-    assert_false(has_log(w, "sb-0123456789abcdef0123456789abcdef", ""));
+    assert_false(has_log(w, "sb-0123456789abcdef", ".15"));
+    for (size_t i = 0; i < CWS_ARRAY_LEN(others); i++)
+        if (!has_log(w, others[i], ""))
+            fail_msg("log-%s was removed", others[i]);
     cwsd_pool_registry(w->pool)->max_finished = 0;
     create_ended(w, 0);
 }
