@@ -70,7 +70,8 @@ def batch(
     """Run each job in a sandbox, many at once, and give their outcomes in the order of their ends.
 
     - ``jobs``: an iterable of ``Job``, or an asynchronous one for ``async for``. They are taken from it as there is
-      room, so there may be any number. Each has its own key.
+      room, so there may be any number. Each has its own key. Where jobs have to be waited for, let it be an
+      asynchronous one: while a plain one waits, so do the jobs that run.
     - ``store``: a file that keeps the outcomes. A batch that is run again with it goes on where it was, however it
       ended: what has an outcome there is not run again, and is given as it was. Default: nothing is kept.
     - ``rerun``: which of the jobs with an outcome in the store are run again all the same: "missing" (none), "infra"
