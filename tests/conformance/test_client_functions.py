@@ -22,6 +22,7 @@ from cwsandbox import (
     SandboxExecutionError,
     SandboxFailedError,
     SandboxFileError,
+    SandboxTimeoutError,
     Session,
 )
 
@@ -140,6 +141,44 @@ def test_a_command_that_fails_is_told_as_the_function(grpc_peer: GrpcPeer) -> No
     assert str(caught.value) == "Function 'seven' failed: the pipes are gone"
     assert caught.value.exec_result is not None
     assert caught.value.exec_result.command[0] == "python3"
+
+
+@pytest.fixture
+def times_out(grpc_peer: GrpcPeer, gives: dict[str, Any]) -> dict[str, Any]:
+    """As ``gives``, of a command that is ended by its time limit."""
+
+    @grpc_peer.command("python3")
+    async def python(call: Call) -> None:
+        await call.ready()
+        await call.err(b"python says\n")
+        if gives["result"] is not None:
+            grpc_peer.files[call.argv[4]] = gives["result"]
+        await call.context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the limit")
+
+    return gives
+
+
+def test_a_result_that_is_there_at_the_time_limit(times_out: dict[str, Any]) -> None:
+    """The function has returned; Python was about to end."""
+    assert function(Session()).remote().result() == [7]
+    times_out["result"] = FAILED
+    with pytest.raises(SandboxExecutionError) as caught:
+        function(Session()).remote().result()
+    assert (caught.value.exception_type, caught.value.exception_message) == ("E", "m")
+    assert caught.value.exec_result is not None
+    assert caught.value.exec_result.stderr == "python says\n"
+
+
+@pytest.mark.parametrize("code", [None, grpc.StatusCode.UNAVAILABLE])
+def test_a_time_limit_is_told_where_there_is_no_result(
+    grpc_peer: GrpcPeer, times_out: dict[str, Any], code: grpc.StatusCode | None
+) -> None:
+    times_out["result"] = None
+    if code is not None:
+        answer(grpc_peer, "ReadFile", code)
+    with pytest.raises(SandboxTimeoutError, match=r"^Function 'seven' timed out after ") as caught:
+        function(Session()).remote().result()
+    assert caught.value.stderr == "python says\n"
 
 
 def test_a_stop_that_fails_does_not_cost_the_value(

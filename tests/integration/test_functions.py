@@ -268,25 +268,6 @@ def leave_running(what: str) -> str:
     return what
 
 
-def test_a_value_that_is_there_at_the_time_limit(session: Session) -> None:
-    @session.function(request_timeout_seconds=6)
-    def block_at_the_end(how: str) -> str:
-        import atexit
-        import time
-
-        atexit.register(time.sleep, 1000)
-        if how == "raise":
-            raise ValueError(how)
-        return how
-
-    returned, raised = block_at_the_end.map([("return",), ("raise",)])
-    assert returned.result() == "return"
-    with pytest.raises(SandboxExecutionError, match="ValueError: raise") as caught:
-        raised.result()
-    assert caught.value.exec_result is not None
-    assert "ValueError: raise" in caught.value.exec_result.stderr
-
-
 def test_a_function_that_forks(session: Session) -> None:
     @session.function()
     def fork() -> str:
