@@ -77,24 +77,25 @@ def test_a_power_cut_loses_nothing_that_was_made_by_hand(short_folder: Path, dis
     token_file = disk.folder / "token"
     data = disk.folder / "data"
     arguments = ["--data-dir", data, "--volume-dir", volumes, "--token-file", token_file]
-    daemon = Daemon(short_folder / "d", arguments=tuple(map(str, arguments))).start()
-    channel = _channel(daemon, token_file)
-    stubs = Stubs(channel)
-    sandbox = stubs.sandbox()
-    snapshot = stubs.snapshot(sandbox)
-    eventually(lambda: stubs.snapshot_state(snapshot) == pb.SNAPSHOT_STATE_READY, "it is ready")
-    stubs.template("by hand")
-    stubs.volume("claimed")
-    kept = [*stubs.left(), *_files(disk, token_file)]
-    disk.cut_power()
-    channel.close()
-    daemon.kill()
-    disk.unmount()
-    disk.mount()
-    with daemon.start(), _channel(daemon, token_file) as again:
-        assert [*Stubs(again).left(), *_files(disk, token_file)] == kept
-        assert Stubs(again).snapshot_state(snapshot) == pb.SNAPSHOT_STATE_READY
-        Stubs(again).volume("of the same claim")
+    with Daemon(short_folder / "d", arguments=tuple(map(str, arguments))) as daemon:
+        with _channel(daemon, token_file) as channel:
+            stubs = Stubs(channel)
+            snapshot = stubs.snapshot(stubs.sandbox())
+            eventually(
+                lambda: stubs.snapshot_state(snapshot) == pb.SNAPSHOT_STATE_READY, "it is ready"
+            )
+            stubs.template("by hand")
+            stubs.volume("claimed")
+            kept = [*stubs.left(), *_files(disk, token_file)]
+            disk.cut_power()
+        daemon.kill()
+        disk.unmount()
+        disk.mount()
+        with _channel(daemon.start(), token_file) as channel:
+            stubs = Stubs(channel)
+            assert [*stubs.left(), *_files(disk, token_file)] == kept
+            assert stubs.snapshot_state(snapshot) == pb.SNAPSHOT_STATE_READY
+            stubs.volume("of the same claim")
 
 
 def _files(disk: Disk, token_file: Path) -> list[object]:
@@ -102,7 +103,7 @@ def _files(disk: Disk, token_file: Path) -> list[object]:
     data = disk.folder / "data"
     claims = [file.read_text() for file in (disk.folder / "volumes").glob("*/claim")]
     authority = [(data / f"endpoints-ca.{kind}").read_text() for kind in ("key", "pem")]
-    assert all([*claims, *authority])
+    assert all([claims, *claims, *authority])
     return [token_file.read_text(), *authority, claims]
 
 
@@ -173,16 +174,14 @@ def test_a_directory_that_is_put_back_is_used_again(short_folder: Path) -> None:
 @pytest.mark.parametrize("name", ["data", "d", "d7"])
 def test_below_the_state_directory(name: str, short_folder: Path) -> None:
     """A daemon removes directories of dead daemons from there, and they have similar names."""
-    daemon = Daemon(short_folder / "d", arguments=("--data-dir", f"{short_folder}/d/state/{name}"))
-    with grpc.insecure_channel(daemon.start().base_url) as channel:
-        template = Stubs(channel).template("kept")
-    for end in (daemon.stop, daemon.kill):
-        if end == daemon.kill:
-            daemon.start()
-        end()
-        with grpc.insecure_channel(daemon.start().base_url) as channel:
-            assert Stubs(channel).left()[1] == [template]
-        daemon.stop()
+    arguments = ("--data-dir", f"{short_folder}/d/state/{name}")
+    with Daemon(short_folder / "d", arguments=arguments) as daemon:
+        with grpc.insecure_channel(daemon.base_url) as channel:
+            template = Stubs(channel).template("kept")
+        for end in (daemon.stop, daemon.kill):
+            end()
+            with grpc.insecure_channel(daemon.start().base_url) as channel:
+                assert Stubs(channel).left()[1] == [template]
 
 
 @pytest.mark.parametrize("option", ["data-dir", "volume-dir", "secrets-dir", "token-file"])
