@@ -229,11 +229,10 @@ import os, signal, sys
 import cwsandbox
 from cwsandbox import Job
 batch = cwsandbox.batch([Job("0", ["true"])], store=sys.argv[1])
-pid = os.fork()
-if pid == 0:
+if os.fork() == 0:
+    print(os.getpid(), flush=True)  # it has let go of the store by now
     os.read(0, 1)
     os._exit(0)
-print(pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 '''
 command = [sys.executable, "-c", killed, store]
