@@ -10,9 +10,11 @@ from pathlib import Path
 TESTS = Path(__file__).parents[1]
 
 PRELUDE = """
-import asyncio, concurrent.futures, os, signal, sys, threading, time
+import asyncio, concurrent.futures, logging, os, signal, sys, threading, time
 from native.instance import ExecError, load_configured
 core = load_configured()
+# In development mode asyncio logs every step that takes a tenth of a second, as any may on a slow machine.
+logging.getLogger("asyncio").addFilter(lambda record: not record.msg.startswith("Executing "))
 
 def in_child(work):
     "The exit code of a forked child that runs `work`; -9 if it hangs."
