@@ -209,6 +209,40 @@ def test_refused_operations_wait_until_policy_code_has_another_way(
     sandbox.on_refused = None
 
 
+@pytest.mark.usefixtures("both")
+def test_refused_operations_end_with_what_policy_code_knows_of_the_sandbox(
+    core: ModuleType,
+    run: Run,
+    sandbox: Any,
+    channel: Any,
+    endpoint: DirectPeer,
+    make_direct: Callable[[], Any],
+) -> None:
+    sandbox.on_refused = print
+    refusing(endpoint, grpc.StatusCode.UNAVAILABLE, RETIRING)
+
+    async def main() -> None:
+        for start in (lambda: sandbox.exec(["where"]), lambda: sandbox.read_file("/where")):
+            sandbox.set_direct(make_direct(), ALL, 3600.0, True)
+            sandbox.open(channel, "sb-1")
+            operation = start()
+            async for _ in core.Refusals():
+                break
+            waiting = start()
+            why = KeyError("gone"), KeyError("not known to run")
+            sandbox.evict_refused(why[0])
+            sandbox.fail(why[1])
+            for ended, failure in zip((operation, waiting), why, strict=True):
+                with pytest.raises(Exception) as caught:
+                    await ended
+                assert caught.value.args[1].failure is failure
+
+    run(main())
+    sandbox.on_refused = None
+    with pytest.raises(TypeError, match="exception"):
+        sandbox.evict_refused("gone")
+
+
 def test_refused_operations_fail_where_policy_code_does_nothing(
     core: ModuleType, run: Run, sandbox: Any, endpoint: DirectPeer, direct: Any
 ) -> None:

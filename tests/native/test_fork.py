@@ -49,6 +49,7 @@ def work():
         lambda: writer.closed, lambda: cat.returncode, lambda: cat._output.bytes(False), lambda: cat.stdin,
         lambda: sandbox.exec(["greet"]), lambda: sandbox.open(channel, "sb-1"), sandbox.stats,
         lambda: sandbox.fail(KeyError()), lambda: sandbox.close(KeyError()),
+        lambda: sandbox.evict_refused(KeyError()),
         lambda: channel.unary("SandboxService/GetSandbox", {}), lambda: core.wait_many([promise], 1, None),
         lambda: core.SandboxCore().open(channel, "sb-1"),
         lambda: asyncio.run(anext_of(reader)), lambda: asyncio.run(await_(call)),
@@ -66,7 +67,7 @@ assert cat.wait() == 0
 print(cat._output.bytes(False))
 """
     out = run_script(OPEN_SANDBOX + body, peer.base_url)
-    assert out == "all 33 refused\nb'ready\\nbefore\\nafter\\n'\n"
+    assert out == "all 34 refused\nb'ready\\nbefore\\nafter\\n'\n"
 
 
 def test_a_session_stays_the_parents(peer: GrpcPeer) -> None:
