@@ -194,6 +194,17 @@ def replaced(path: Path) -> None:
     other.rename(path)
 
 
+def test_a_folder_that_no_longer_leads_to_the_store_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "stores"
+    folder.mkdir()
+    store = Store(folder / "run.db")
+    folder.rename(tmp_path / "old")
+    folder.write_bytes(b"")
+    with pytest.raises(BatchError, match=r"run\.db was removed or replaced while the batch ran"):
+        store.add(ended(), None)
+    store.close()
+
+
 @pytest.mark.parametrize("lose", [removed, removed_with_all, moved, replaced])
 @pytest.mark.parametrize("job", [JOB, Job("plain", ["true"])], ids=["artifacts", "plain"])
 def test_outcomes_that_would_not_be_found_again_are_told(

@@ -60,9 +60,9 @@ class Lock:
 
 
 def identity(file: str | int) -> tuple[int, int] | None:
-    """What tells a file from all others, by its path or its descriptor. None if there is none."""
+    """What tells a file from all others, by its path or its descriptor. None if it cannot be found."""
     try:
         found = os.stat(file)
-    except FileNotFoundError:
+    except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -73,6 +73,8 @@ class Runner:
 
     def finish(self) -> None:
         """Begin no further jobs, and give up those that wait for a sandbox or for another try."""
+        if self._is_finishing:
+            return  # a worker that is cancelled twice takes that for the end of all
         self._is_finishing = True
         self._source.close()
         for pause in self._pauses:
