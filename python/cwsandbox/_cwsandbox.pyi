@@ -232,7 +232,8 @@ class SandboxCore:
         """From now on operations go over ``channel`` to the sandbox's own endpoint, for so many seconds and if the bits
         of ``permissions`` allow it. None: they do not. With ``strict`` they go no other way: after the seconds those
         that begin wait until ``open()`` is called again. Those that the endpoint refuses, because it has moved, or
-        that have lost the connection to it before they were sent, wait once for another ``set_direct()``; they fail with the refusal at ``open()`` without one, and at ``fail()``."""
+        that have lost the connection to it before they were sent, wait once for another ``set_direct()``; they fail
+        with the refusal at ``open()`` without one, and at ``fail()``."""
     @property
     def sandbox_id(self) -> str | None:
         """The id it was opened with; None before."""

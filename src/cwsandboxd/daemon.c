@@ -147,7 +147,7 @@ static void on_lifeline_lost(struct cwsd_lifeline *lifeline)
 
 /* ---- the beginning -------------------------------------------------------------------------- */
 
-/* For this thread, and those that are started meanwhile. */
+/* For this thread, and those that are started meanwhile. `out_before` may be NULL. */
 static void block_stop_signals(sigset_t *out_before)
 {
     sigset_t blocked;
@@ -540,9 +540,9 @@ enum cwsd_exit cwsd_daemon_run(const struct cwsd_config *config)
     prepare_process();
     enum cwsd_exit result = open_all(&daemon);
     if (result == CWSD_EXIT_OK) {
-        sigset_t before;
         cws_loop_run(daemon.loop);
-        block_stop_signals(&before); /* with the loop their handlers go, but not the clean-up */
+        /* The loop's handlers are gone, and the clean-up is still to come. */
+        block_stop_signals(NULL);
     }
     if (daemon.abandoned)
         return CWSD_EXIT_FAILED; /* they still hold on to the rest: the next start cleans up */

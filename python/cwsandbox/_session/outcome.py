@@ -35,9 +35,8 @@ def value_of(data: bytes, name: str, mode: Serialization, process: ProcessResult
         _fail(head, data, body, name, mode, process)
     try:
         return values.load(data, body, mode)
-    except (
-        BaseException
-    ) as error:  # what is unpickled may raise SystemExit, which is not the caller's
+    except BaseException as error:
+        # What is unpickled may raise SystemExit, which must not end the caller.
         verb = "unpickled" if mode is Serialization.PICKLE else "decoded"
         what = f"its result cannot be {verb} here ({_versions(head)})"
         raise _error(name, f"{what}: {type(error).__name__}: {text_of(error)}", process) from error

@@ -56,8 +56,8 @@ class Running:
     ) -> Answer:
         task = asyncio.current_task()
         assert task is not None
-        self._tasks[descriptor] = task
         self._hangups.register(descriptor, select.EPOLLRDHUP | select.EPOLLONESHOT)
+        self._tasks[descriptor] = task
         try:
             return await work()
         finally:

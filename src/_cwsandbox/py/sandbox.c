@@ -217,7 +217,7 @@ static PyObject *sandbox_stats(PyObject *object, PyObject *Py_UNUSED(ignored))
                          atomic_load(&core->completed_nonzero), atomic_load(&core->failures));
 }
 
-/* As py_command_home.closed_by. */
+/* As py_home.closed_by. */
 static PyObject *closed_by(PyObject *sandbox)
 {
     struct py_sandbox *self = (struct py_sandbox *)sandbox;

@@ -74,7 +74,7 @@ static enum cws_status check_place(struct cwsd_database *database, struct cws_er
     database->full = false;
     return cws_error_set(err, CWS_SYSTEM,
                          "%s/" CWSD_DATABASE_FILE
-                         " was removed or moved, or its directory closed, while the "
+                         " was removed or moved, or its directory made unreadable, while the "
                          "daemon was running",
                          database->dir);
 }

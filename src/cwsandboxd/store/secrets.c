@@ -65,7 +65,7 @@ static int open_file(const char *dir, const char *store, const char **out_wrong)
     int folder = dir && len < (int)sizeof(name) ? open(dir, O_PATH | O_CLOEXEC) : -1;
     int fd = -1;
     *out_wrong = "is not here";
-    if (folder >= 0 && fstat(folder, &info) == 0 && !cwsd_private(&info))
+    if (folder >= 0 && (fstat(folder, &info) < 0 || !cwsd_private(&info)))
         *out_wrong = "is in a directory that is not only for the daemon's user (mode 0700)";
     else if (folder >= 0)
         fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
