@@ -142,6 +142,15 @@ static void make_log(const struct world *w, const char *id, const char *more)
     assert_int_equal(fclose(file), 0);
 }
 
+/* It has to be there. */
+static void remove_log(const struct world *w, const char *id)
+{
+    char path[80];
+    snprintf(path, sizeof(path), "%s/log-%s", w->logs, id);
+    if (unlink(path) < 0)
+        fail_msg("%s was removed already", path);
+}
+
 static bool has_log(const struct world *w, const char *id, const char *more)
 {
     char path[80];
@@ -199,8 +208,7 @@ static void logs_without_a_record_are_removed(void **state)
     assert_false(has_log(w, "sb-0123456789abcdef", ".1"));
     assert_false(has_log(w, "sb-0123456789abcdef", ".15"));
     for (size_t i = 0; i < CWS_ARRAY_LEN(others); i++)
-        if (!has_log(w, others[i], ""))
-            fail_msg("log-%s was removed", others[i]);
+        remove_log(w, others[i]);
     cwsd_pool_registry(w->pool)->max_finished = 0;
     create_ended(w, 0);
 }
