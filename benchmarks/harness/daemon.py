@@ -168,7 +168,7 @@ SCENARIOS = (
         "10,000 files of 1 KiB uploaded",
         "tree.py",
         (
-            Figure("time", "× tar c | tar x", lambda run: run["upload"] / run["tar"], value(1.5)),
+            Figure("time", "× tar c \\| tar x", lambda run: run["upload"] / run["tar"], value(1.5)),
             Figure("wall", "ms", lambda run: run["upload"] * 1e3),
             Figure("CPU per file", "µs", lambda run: run["cpu"] / run["ops"] * 1e6),
             Figure("more RSS", "MiB", lambda run: run["peak"] / MIB),
