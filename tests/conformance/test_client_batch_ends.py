@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -25,6 +23,7 @@ from cwsandbox import (
     SandboxPool,
     Verdict,
 )
+from integration.env.program import python_program
 from integration.env.wait import eventually
 
 FAST = Retry(backoff=0.0)
@@ -402,14 +401,10 @@ def test_a_second_interrupt_waits_for_no_service(
         await asyncio.sleep(3600)
 
     grpc_peer.overrides["DeleteSandbox"] = hang
-    words = ["env", "--default-signal=INT", sys.executable, "-c", PROGRAM, way, tmp_path / "run.db"]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as running:
-        try:
-            grpc_peer.wait(works)
-            running.send_signal(signal.SIGINT)
-            grpc_peer.wait(hangs)
-            running.send_signal(signal.SIGINT)
-            _, err = running.communicate(timeout=20)
-        finally:
-            running.kill()
+    with python_program(PROGRAM, way, tmp_path / "run.db") as running:
+        grpc_peer.wait(works)
+        running.send_signal(signal.SIGINT)
+        grpc_peer.wait(hangs)
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=20)
     assert running.returncode in (130, -signal.SIGINT), err

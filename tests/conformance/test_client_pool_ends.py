@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -18,6 +15,7 @@ import cwsandbox
 from conformance.grpc_peer import GrpcPeer
 from cwsandbox import Job, Limits, SandboxError, SandboxPool
 from cwsandbox._batch.pool import Lease
+from integration.env.program import python_program
 from integration.env.wait import eventually
 
 
@@ -270,33 +268,14 @@ signal.pause()
 """
 
 
-@pytest.fixture
-def start(grpc_peer: GrpcPeer) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
-    started: list[subprocess.Popen[str]] = []
-
-    def begin(limits: str) -> subprocess.Popen[str]:
-        # Python ignores SIGINT where a shell's background does.
-        words = ["env", "--default-signal=INT", sys.executable, "-c", PROGRAM, limits]
-        one = subprocess.Popen(
-            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
-        )
-        started.append(one)
-        return one
-
-    yield begin
-    for one in started:
-        one.kill()
-        one.communicate()
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("limits", ["{'alive': 1}", "{'per_second': 0.001}"])
 def test_a_signal_that_ends_the_program_tells_other_threads(
-    start: Callable[[str], subprocess.Popen[str]], limits: str, number: signal.Signals
+    grpc_peer: GrpcPeer, limits: str, number: signal.Signals
 ) -> None:
-    running = start(limits)
-    assert running.stdout is not None
-    assert running.stdout.readline() == "waits\n"
-    running.send_signal(number)
-    out, err = running.communicate(timeout=40)
+    with python_program(PROGRAM, limits) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "waits\n"
+        running.send_signal(number)
+        out, err = running.communicate(timeout=40)
     assert out == "the pool is closed\n", err

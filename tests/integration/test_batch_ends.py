@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from cwsandbox import Sandbox
 from cwsandbox._batch.reader import Reader
+from integration.env.program import python_program
 from integration.env.wait import eventually
 
 PROGRAM = """
@@ -35,21 +35,8 @@ def store(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def start(own_daemon: str, store: Path) -> Iterator[Start]:
-    started = []
-
-    def begin(seconds: str) -> subprocess.Popen[str]:
-        # Python ignores SIGINT where a shell's background does.
-        command = ["env", "--default-signal=INT", sys.executable, "-c", PROGRAM, store, seconds]
-        one = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
-        )
-        started.append(one)
-        return one
-
-    yield begin
-    for one in started:
-        one.kill()
-        one.communicate()
+    with ExitStack() as started:
+        yield lambda seconds: started.enter_context(python_program(PROGRAM, store, seconds))
 
 
 def rows(store: Path) -> dict[str, str]:

@@ -76,7 +76,7 @@ def _job(line: bytes, folder: Path) -> Job:
     if given.get("stdin") is not None:
         if not isinstance(given["stdin"], str):
             raise TypeError(f"stdin must be text, got {check.shown(given['stdin'])}")
-        given["stdin"] = _encoded(given["stdin"], "stdin")
+        given["stdin"] = check.encoded(given["stdin"], "stdin")
     if "files" in given:
         given["files"] = {
             name: _content(name, content, folder) for name, content in given["files"].items()
@@ -86,20 +86,12 @@ def _job(line: bytes, folder: Path) -> Job:
 
 def _content(name: str, content: Any, folder: Path) -> bytes | Path:
     if isinstance(content, str):
-        return _encoded(content, f"files[{name!r}]")
+        return check.encoded(content, f"files[{name!r}]")
     if isinstance(content, dict) and set(content) == {"path"} and isinstance(content["path"], str):
         return folder / content["path"]
     raise TypeError(
         f"files[{name!r}] must be text or an object with a 'path', got {check.shown(content)}"
     )
-
-
-def _encoded(text: str, what: str) -> bytes:
-    if not check.is_utf8(text):
-        raise ValueError(
-            f"{what} must not contain a lone surrogate, which UTF-8 cannot carry, got {check.shown(text)}"
-        )
-    return text.encode()
 
 
 def _reason(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from cwsandbox._messages.files import FILE_MAX
@@ -214,15 +215,13 @@ def _plain(value: Any) -> Any:
 
 
 def _arguments(item: Any, index: int) -> tuple[Any, ...]:
-    try:
-        # The letters of a text are never meant, nor are the keys of a dict, nor what has no order.
-        if isinstance(item, (str, bytes, dict, set, frozenset)):
-            raise TypeError
-        return tuple(item)
-    except TypeError:
-        raise TypeError(
-            f"item {index} is {check.shown(item)}: each item is a tuple of arguments, such as (value,)"
-        ) from None
+    # The letters of a text are never meant, nor are the keys of a dict, nor what has no order.
+    if not isinstance(item, (str, bytes, dict, set, frozenset)):
+        with suppress(TypeError):
+            return tuple(item)
+    raise TypeError(
+        f"item {index} is {check.shown(item)}: each item is a tuple of arguments, such as (value,)"
+    )
 
 
 def _failed(error: Exception) -> OperationRef[Any]:

@@ -69,14 +69,20 @@ def is_utf8(text: str) -> bool:
     return True
 
 
-def carried(text: str, what: str) -> str:
-    """Text that messages can carry, and commands and files can have."""
-    if "\0" in text:
-        raise ValueError(f"{what} must not contain a NUL character, got {shown(text)}")
+def encoded(text: str, what: str) -> bytes:
+    """As UTF-8."""
     if not is_utf8(text):
         raise ValueError(
             f"{what} must not contain a lone surrogate, which UTF-8 cannot carry, got {shown(text)}"
         )
+    return text.encode()
+
+
+def carried(text: str, what: str) -> str:
+    """Text that messages can carry, and commands and files can have."""
+    if "\0" in text:
+        raise ValueError(f"{what} must not contain a NUL character, got {shown(text)}")
+    encoded(text, what)
     return text
 
 
